@@ -1,0 +1,29 @@
+/*
+ * blas.h - the one door to OpenBLAS.
+ *
+ * Row-major single-precision products, cut so that no call into the library
+ * takes longer than about 20 ms and interrupts are served between the parts.
+ */
+#ifndef METASD_BLAS_H
+#define METASD_BLAS_H
+
+#include <stddef.h>
+
+#include "team.h"
+
+/* C[m x n] = A[m x k] B[n x k]^T; leading dimensions are row lengths in floats. */
+extern MetasdStatus metasd_product_abt(MetasdTeam *team, size_t m, size_t n, size_t k,
+                                       const float *a, size_t lda, const float *b, size_t ldb,
+                                       float *c, size_t ldc);
+
+/* C[m x n] = A[m x k] B[k x n]. */
+extern MetasdStatus metasd_product_ab(MetasdTeam *team, size_t m, size_t n, size_t k,
+                                      const float *a, size_t lda, const float *b, size_t ldb,
+                                      float *c, size_t ldc);
+
+/* C[m x n] += A[k x m]^T B[k x n]. */
+extern MetasdStatus metasd_product_add_atb(MetasdTeam *team, size_t m, size_t n, size_t k,
+                                           const float *a, size_t lda, const float *b, size_t ldb,
+                                           float *c, size_t ldc);
+
+#endif

@@ -1,0 +1,312 @@
+#include "graph.h"
+
+#include <string.h>
+
+#include "random.h"
+
+/* Triples sorted or scattered between two polls: about a millisecond. */
+#define POLL_TRIPLES ((size_t)1 << 17)
+
+typedef enum Field { BY_HEAD, BY_RELATION, BY_TAIL } Field;
+
+static uint32_t
+field(const MetasdTriple *triple, Field by)
+{
+    switch (by) {
+        case BY_HEAD:
+            return triple->head;
+        case BY_RELATION:
+            return triple->relation;
+        default:
+            return triple->tail;
+    }
+}
+
+/* One stable pass of a counting sort, from `in` to `out`; keys are below `keys`. */
+static MetasdStatus
+counting_pass(MetasdTeam *team, const MetasdTriple *in, MetasdTriple *out, size_t n, Field by,
+              size_t keys, size_t *counts)
+{
+    memset(counts, 0, (keys + 1) * sizeof(*counts));
+    for (size_t i = 0; i < n; i++) {
+        counts[field(&in[i], by) + 1]++;
+        if (i % POLL_TRIPLES == POLL_TRIPLES - 1)
+            METASD_TRY(team->poll(team));
+    }
+    for (size_t k = 1; k <= keys; k++)
+        counts[k] += counts[k - 1];
+    for (size_t i = 0; i < n; i++) {
+        out[counts[field(&in[i], by)]++] = in[i];
+        if (i % POLL_TRIPLES == POLL_TRIPLES - 1)
+            METASD_TRY(team->poll(team));
+    }
+    return METASD_OK;
+}
+
+static bool
+same_triple(const MetasdTriple *a, const MetasdTriple *b)
+{
+    return a->head == b->head && a->relation == b->relation && a->tail == b->tail;
+}
+
+/* Sorts without dropping; the result is in `triples`. */
+static MetasdStatus
+sort_all(MetasdTeam *team, MetasdTriple *triples, size_t n, MetasdTriple *scratch, size_t *counts,
+         uint32_t entities, uint32_t relations)
+{
+    if (n == 0)
+        return METASD_OK;
+    METASD_TRY(counting_pass(team, triples, scratch, n, BY_TAIL, entities, counts));
+    METASD_TRY(counting_pass(team, scratch, triples, n, BY_RELATION, relations, counts));
+    METASD_TRY(counting_pass(team, triples, scratch, n, BY_HEAD, entities, counts));
+    memcpy(triples, scratch, n * sizeof(*triples));
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_triples_sort(MetasdTeam *team, MetasdTriple *triples, size_t *n, MetasdTriple *scratch,
+                    size_t *counts, uint32_t entities, uint32_t relations)
+{
+    size_t kept = 0;
+
+    METASD_TRY(sort_all(team, triples, *n, scratch, counts, entities, relations));
+    for (size_t i = 0; i < *n; i++)
+        if (kept == 0 || !same_triple(&triples[kept - 1], &triples[i]))
+            triples[kept++] = triples[i];
+    *n = kept;
+    return METASD_OK;
+}
+
+/* ---- groups ---- */
+
+static void
+take_groups(MetasdGroups *groups, MetasdArena *arena, size_t examples)
+{
+    groups->heads = METASD_TAKE(arena, uint32_t, examples);
+    groups->relations = METASD_TAKE(arena, uint32_t, examples);
+    groups->start = METASD_TAKE(arena, size_t, examples + 1);
+    groups->tails = METASD_TAKE(arena, uint32_t, examples);
+}
+
+/* Fills groups from the triples whose part is `part` (any part if < 0), both directions. */
+static MetasdStatus
+fill_groups(MetasdGroups *groups, MetasdTeam *team, const MetasdTriple *triples,
+            const uint8_t *parts, size_t n, int part, MetasdTriple *examples, MetasdTriple *scratch,
+            size_t *counts, uint32_t entities, uint32_t relations)
+{
+    size_t m = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (part >= 0 && parts[i] != part)
+            continue;
+        examples[m++] = triples[i];
+        examples[m++] = (MetasdTriple){.head = triples[i].tail,
+                                       .relation = triples[i].relation + relations,
+                                       .tail = triples[i].head};
+    }
+    METASD_TRY(sort_all(team, examples, m, scratch, counts, entities, 2 * relations));
+    groups->examples = m;
+    groups->count = 0;
+    for (size_t i = 0; i < m; i++) {
+        if (i == 0 || examples[i].head != examples[i - 1].head ||
+            examples[i].relation != examples[i - 1].relation) {
+            groups->heads[groups->count] = examples[i].head;
+            groups->relations[groups->count] = examples[i].relation;
+            groups->start[groups->count++] = i;
+        }
+        groups->tails[i] = examples[i].tail;
+    }
+    groups->start[groups->count] = m;
+    return METASD_OK;
+}
+
+size_t
+metasd_groups_find(const MetasdGroups *groups, uint32_t head, uint32_t relation,
+                   const uint32_t **tails)
+{
+    size_t low = 0, high = groups->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        uint32_t h = groups->heads[middle], r = groups->relations[middle];
+
+        if (h < head || (h == head && r < relation))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *tails = NULL;
+    if (low == groups->count || groups->heads[low] != head || groups->relations[low] != relation)
+        return 0;
+    *tails = groups->tails + groups->start[low];
+    return groups->start[low + 1] - groups->start[low];
+}
+
+/* ---- splits ---- */
+
+/* The arrays that building needs; all live as long as the arena. */
+typedef struct Workspace {
+    MetasdTriple *all;      /* distinct triples of all parts */
+    uint8_t *parts;         /* the part of each */
+    MetasdTriple *examples; /* both directions */
+    MetasdTriple *scratch;
+    uint32_t *order;
+    size_t *counts;
+    uint32_t *entity_degree;
+    uint32_t *relation_count;
+} Workspace;
+
+static Workspace
+take_workspace(MetasdGraph *graph, MetasdArena *arena, size_t triples, size_t validation,
+               uint32_t entities, uint32_t relations)
+{
+    Workspace w;
+    size_t n = triples, examples;
+    size_t keys = entities > 2 * (size_t)relations ? entities : 2 * (size_t)relations;
+
+    if (__builtin_add_overflow(n, validation, &n) || __builtin_mul_overflow(n, 2, &examples)) {
+        arena->overflowed = true;
+        examples = n;
+    }
+    for (int part = 0; part < METASD_PARTS; part++)
+        take_groups(&graph->part[part], arena, examples);
+    take_groups(&graph->known, arena, examples);
+    w.all = METASD_TAKE(arena, MetasdTriple, n);
+    w.parts = METASD_TAKE(arena, uint8_t, n);
+    w.examples = METASD_TAKE(arena, MetasdTriple, examples);
+    w.scratch = METASD_TAKE(arena, MetasdTriple, examples);
+    w.order = METASD_TAKE(arena, uint32_t, n);
+    w.counts = METASD_TAKE(arena, size_t, keys + 1);
+    w.entity_degree = METASD_TAKE(arena, uint32_t, entities);
+    w.relation_count = METASD_TAKE(arena, uint32_t, relations);
+    return w;
+}
+
+size_t
+metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities, uint32_t relations)
+{
+    MetasdArena arena = metasd_arena_measure();
+    MetasdGraph graph;
+
+    (void)take_workspace(&graph, &arena, triples, validation, entities, relations);
+    return metasd_arena_ok(&arena) ? arena.used : SIZE_MAX;
+}
+
+/* Moves up to `wanted` training triples to `part`, in the random order; resumes at *next. */
+static size_t
+draw(Workspace *w, size_t n, size_t *next, size_t wanted, MetasdPart part)
+{
+    size_t drawn = 0;
+
+    for (; *next < n && drawn < wanted; (*next)++) {
+        size_t i = w->order[*next];
+        const MetasdTriple *x = &w->all[i];
+
+        if (w->parts[i] != METASD_TRAIN || w->entity_degree[x->head] < 2 ||
+            w->entity_degree[x->tail] < 2 || w->relation_count[x->relation] < 2)
+            continue;
+        w->entity_degree[x->head]--;
+        if (x->tail != x->head)
+            w->entity_degree[x->tail]--;
+        w->relation_count[x->relation]--;
+        w->parts[i] = (uint8_t)part;
+        drawn++;
+    }
+    return drawn;
+}
+
+static void
+split_triples(Workspace *w, size_t n, size_t source_n, bool validation_given, uint32_t entities,
+              uint32_t relations, const MetasdSplit *split)
+{
+    size_t next = 0;
+
+    memset(w->entity_degree, 0, entities * sizeof(*w->entity_degree));
+    memset(w->relation_count, 0, relations * sizeof(*w->relation_count));
+    for (size_t i = 0; i < n; i++) {
+        const MetasdTriple *x = &w->all[i];
+
+        if (w->parts[i] != METASD_TRAIN)
+            continue;
+        w->entity_degree[x->head]++;
+        if (x->tail != x->head)
+            w->entity_degree[x->tail]++;
+        w->relation_count[x->relation]++;
+    }
+    metasd_random_order(split->seed, METASD_STREAM_SPLIT, w->order, n);
+    if (!validation_given)
+        draw(w, n, &next, (size_t)(split->validation_fraction * (double)source_n + 0.5),
+             METASD_VALIDATION);
+    draw(w, n, &next, (size_t)(split->quiz_fraction * (double)source_n + 0.5), METASD_QUIZ);
+}
+
+static bool
+ids_in_range(const MetasdTriple *triples, size_t n, uint32_t entities, uint32_t relations)
+{
+    for (size_t i = 0; i < n; i++)
+        if (triples[i].head >= entities || triples[i].tail >= entities ||
+            triples[i].relation >= relations)
+            return false;
+    return true;
+}
+
+/* Appends to w->all the validation triples that are not among its first n; both are sorted. */
+static size_t
+append_unknown(Workspace *w, size_t n, const MetasdTriple *validation, size_t validation_n)
+{
+    size_t i = 0, added = 0;
+
+    for (size_t v = 0; v < validation_n; v++) {
+        const MetasdTriple *x = &validation[v];
+
+        while (i < n && (w->all[i].head < x->head ||
+                         (w->all[i].head == x->head &&
+                          (w->all[i].relation < x->relation ||
+                           (w->all[i].relation == x->relation && w->all[i].tail < x->tail)))))
+            i++;
+        if (i < n && same_triple(&w->all[i], x))
+            continue;
+        w->parts[n + added] = METASD_VALIDATION;
+        w->all[n + added++] = *x;
+    }
+    return n + added;
+}
+
+MetasdStatus
+metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena, MetasdTriple *triples,
+                   size_t n, MetasdTriple *validation, size_t validation_n, uint32_t entities,
+                   uint32_t relations, const MetasdSplit *split)
+{
+    Workspace w = take_workspace(graph, arena, n, validation_n, entities, relations);
+    bool validation_given = validation_n > 0;
+    size_t source_n;
+
+    if (!metasd_arena_ok(arena))
+        return METASD_NO_MEMORY;
+    if (relations > UINT32_MAX / 2 || n + validation_n > UINT32_MAX ||
+        !ids_in_range(triples, n, entities, relations) ||
+        !ids_in_range(validation, validation_n, entities, relations))
+        return METASD_INVALID;
+
+    METASD_TRY(metasd_triples_sort(team, triples, &n, w.scratch, w.counts, entities, relations));
+    METASD_TRY(metasd_triples_sort(team, validation, &validation_n, w.scratch, w.counts, entities,
+                                   relations));
+    if (n > 0)
+        memcpy(w.all, triples, n * sizeof(*triples));
+    memset(w.parts, METASD_TRAIN, n);
+    source_n = n;
+    n = append_unknown(&w, n, validation, validation_n);
+    split_triples(&w, n, source_n, validation_given, entities, relations, split);
+
+    graph->entities = entities;
+    graph->relations = relations;
+    graph->triples = n;
+    memset(graph->part_triples, 0, sizeof(graph->part_triples));
+    for (size_t i = 0; i < n; i++)
+        graph->part_triples[w.parts[i]]++;
+    for (int part = 0; part < METASD_PARTS; part++)
+        METASD_TRY(fill_groups(&graph->part[part], team, w.all, w.parts, n, part, w.examples,
+                               w.scratch, w.counts, entities, relations));
+    return fill_groups(&graph->known, team, w.all, w.parts, n, -1, w.examples, w.scratch, w.counts,
+                       entities, relations);
+}

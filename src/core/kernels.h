@@ -1,0 +1,84 @@
+/*
+ * kernels.h - softmax, Kullback-Leibler terms and their gradients, a row at a time.
+ *
+ * A row of scores lies in slices, each with its own member of the team: a slice
+ * gives partial sums relative to its own maximum, the slices of a row are joined
+ * in order, and the gradient kernels then need only the joined numbers. All are
+ * safe for any finite scores: every exponential is of a number <= 0 (up to
+ * rounding). Notation as in ALGORITHM.md, sections 4 and 5: t is the source, s the
+ * student, p = softmax(t / tau), q = softmax(s / tau).
+ */
+#ifndef METASD_KERNELS_H
+#define METASD_KERNELS_H
+
+#include <stddef.h>
+
+/*
+ * Compiled once for each instruction set worth having and chosen when the
+ * library is loaded; plain C elsewhere. Sanitizers do not know such dispatch.
+ */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&   \
+    !defined(METASD_PLAIN)
+#define METASD_VECTORISE __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define METASD_VECTORISE
+#endif
+
+/* Partial sums of one row of scores z over one slice. */
+typedef struct MetasdPartial {
+    double max;     /* of z */
+    double sum;     /* of exp(z - max) */
+    double sum_tau; /* of exp((z - max) / tau) */
+    double cross;   /* of exp((z - max) / tau) (z - other) / tau */
+} MetasdPartial;
+
+/* A whole row, joined. */
+typedef struct MetasdRow {
+    double lse;        /* log sum exp(z) */
+    double lse_tau;    /* log sum exp(z / tau) */
+    double divergence; /* KL(softmax(z / tau) || softmax(other / tau)), at least 0 */
+} MetasdRow;
+
+/* Sums over n scores; without `other`, only max and sum are set. */
+extern void metasd_partial(size_t n, const float *z, const float *other, float tau,
+                           MetasdPartial *out);
+
+/* Joins `parts` partial sums of one row, in order; divergence is left 0:
+ * KL(mine || other) = *mean_cross - mine.lse_tau + other.lse_tau needs both rows. */
+extern void metasd_row_join(const MetasdPartial *parts, size_t stride, int count, float tau,
+                            MetasdRow *row, double *mean_cross);
+
+/* z becomes weight softmax(z), the cross-entropy's gradient before its targets are taken off. */
+extern void metasd_gradient_tail(size_t n, float *z, const MetasdRow *row, float weight);
+
+/* What the gradients of one row have in common. */
+typedef struct MetasdGuide {
+    MetasdRow source, student;
+    float weight;     /* of the row's tail loss */
+    float forward;    /* c / (n tau) x the weight of KL(other || mine), for d KL / d mine = q - p */
+    float reverse;    /* c / (n tau) x the weight of KL(mine || other) */
+    float tau;
+} MetasdGuide;
+
+/* out = the student's gradient: tail, forward x (q - p), reverse x q (log q - log p - KL(q||p)). */
+extern void metasd_gradient_student(size_t n, const float *t, const float *s,
+                                    const MetasdGuide *guide, float *out);
+
+/* t and s become their gradients, each with the other as its guide. */
+extern void metasd_gradient_mutual(size_t n, float *t, float *s, const MetasdGuide *guide);
+
+/* *source_dot = <p, zdot>, *student_dot = <q, zdot> over a slice. */
+extern void metasd_meta_dots(size_t n, const float *t, const float *s, const float *zdot,
+                             const MetasdGuide *guide, double *source_dot, double *student_dot);
+
+/*
+ * zdot becomes the quiz loss's gradient by the source's scores (section 5):
+ * forward x p (zdot - <p, zdot>) + reverse x q (zdot - <q, zdot>).
+ */
+extern void metasd_gradient_meta(size_t n, const float *t, const float *s, float *zdot,
+                                 const MetasdGuide *guide, double source_dot, double student_dot);
+
+/* x[i] = exp(x[i]) for x <= 88, relative error below 2e-7; 0 below -87.3. For tests. */
+extern void metasd_exp(size_t n, float *x);
+
+#endif

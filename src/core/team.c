@@ -1,0 +1,58 @@
+#include "team.h"
+
+/* Below this many rows a slice is not worth a product of its own. */
+#define MIN_SLICE_ROWS 256
+
+static MetasdStatus
+nothing_to_do(MetasdTeam *team)
+{
+    (void)team;
+    return METASD_OK;
+}
+
+MetasdTeam
+metasd_team_of_one(void)
+{
+    return (MetasdTeam){.rank = 0, .size = 1, .barrier = nothing_to_do, .poll = nothing_to_do};
+}
+
+MetasdSlices
+metasd_slices(uint32_t rows)
+{
+    MetasdSlices slices = {.rows = rows, .count = METASD_MAX_SLICES};
+
+    if (rows / MIN_SLICE_ROWS < METASD_MAX_SLICES)
+        slices.count = rows < MIN_SLICE_ROWS ? 1 : (int)(rows / MIN_SLICE_ROWS);
+    for (int i = 0; i <= slices.count; i++)
+        slices.start[i] = (uint32_t)((uint64_t)rows * (uint64_t)i / (uint64_t)slices.count);
+    return slices;
+}
+
+void
+metasd_team_share(const MetasdTeam *team, size_t n, size_t *first, size_t *end)
+{
+    size_t each = n / (size_t)team->size, more = n % (size_t)team->size, rank = (size_t)team->rank;
+
+    *first = rank * each + (rank < more ? rank : more);
+    *end = *first + each + (rank < more ? 1 : 0);
+}
+
+void
+metasd_team_slices(const MetasdTeam *team, const MetasdSlices *slices, int *first, int *end)
+{
+    size_t from, to;
+
+    metasd_team_share(team, (size_t)slices->count, &from, &to);
+    *first = (int)from;
+    *end = (int)to;
+}
+
+void
+metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices, uint32_t *first, uint32_t *end)
+{
+    int from, to;
+
+    metasd_team_slices(team, slices, &from, &to);
+    *first = slices->start[from];
+    *end = slices->start[to];
+}

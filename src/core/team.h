@@ -1,0 +1,56 @@
+/*
+ * team.h - the members who train together.
+ *
+ * Training is SPMD: every member runs the same functions on the same arguments
+ * and works on its own part. Tables are cut into slices whose number depends on
+ * the table alone; a member owns a run of whole slices, and sums are taken in
+ * slice order, so the size of the team never changes a bit of the result.
+ *
+ * Inside PostgreSQL the members are background workers, in tests and benchmarks
+ * threads or just the caller. No thread is ever started here.
+ */
+#ifndef METASD_TEAM_H
+#define METASD_TEAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+typedef struct MetasdTeam MetasdTeam;
+
+struct MetasdTeam {
+    int rank; /* of this member, 0 .. size - 1 */
+    int size;
+    MetasdStatus (*barrier)(MetasdTeam *team); /* returns when all members have called it */
+    MetasdStatus (*poll)(MetasdTeam *team);    /* serves interrupts; called at least every 20 ms */
+    void *context;                             /* for the two functions above */
+};
+
+#define METASD_MAX_SLICES 12 /* shares evenly among 1, 2, 3, 4, 6 and 12 members */
+
+/* The rows of a table, cut into slices. */
+typedef struct MetasdSlices {
+    uint32_t rows;
+    int count;
+    uint32_t start[METASD_MAX_SLICES + 1];
+} MetasdSlices;
+
+/* A team of one that nothing interrupts. */
+extern MetasdTeam metasd_team_of_one(void);
+
+/* Cuts ROWS rows; the result depends on ROWS alone. */
+extern MetasdSlices metasd_slices(uint32_t rows);
+
+/* This member's slices: *first .. *end - 1. */
+extern void metasd_team_slices(const MetasdTeam *team, const MetasdSlices *slices, int *first,
+                               int *end);
+
+/* This member's rows of a sliced table: *first .. *end - 1. */
+extern void metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices, uint32_t *first,
+                             uint32_t *end);
+
+/* This member's share of N independent pieces of work: *first .. *end - 1. */
+extern void metasd_team_share(const MetasdTeam *team, size_t n, size_t *first, size_t *end);
+
+#endif

@@ -1,0 +1,158 @@
+/* Groups hold every example once, splits never empty an entity or relation, repeats are dropped. */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph.h"
+#include "random.h"
+
+#define ENTITIES 60
+#define RELATIONS 5
+#define TRIPLES 700
+
+typedef struct Built {
+    MetasdGraph graph;
+    void *memory;
+} Built;
+
+static void
+random_triples(MetasdTriple *triples, size_t n, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++)
+        triples[i] = (MetasdTriple){
+            .head = (uint32_t)metasd_random_below(seed, 90, 3 * i, ENTITIES),
+            .relation = (uint32_t)metasd_random_below(seed, 90, 3 * i + 1, RELATIONS),
+            .tail = (uint32_t)metasd_random_below(seed, 90, 3 * i + 2, ENTITIES)};
+}
+
+static Built
+build(MetasdTriple *triples, size_t n, MetasdTriple *validation, size_t validation_n,
+      const MetasdSplit *split)
+{
+    Built built;
+    MetasdTeam team = metasd_team_of_one();
+    size_t bytes = metasd_graph_bytes(n, validation_n, ENTITIES, RELATIONS);
+    MetasdArena arena;
+
+    built.memory = malloc(bytes);
+    arena = metasd_arena_over(built.memory, bytes);
+    assert_int_equal(metasd_graph_build(&built.graph, &team, &arena, triples, n, validation,
+                                        validation_n, ENTITIES, RELATIONS, split),
+                     METASD_OK);
+    return built;
+}
+
+static size_t
+present(const MetasdGroups *groups, uint32_t head, uint32_t relation, uint32_t tail)
+{
+    const uint32_t *tails;
+    size_t n = metasd_groups_find(groups, head, relation, &tails), found = 0;
+
+    for (size_t i = 0; i < n; i++)
+        found += tails[i] == tail;
+    return found;
+}
+
+static void
+groups_hold_each_example_once(void **state)
+{
+    static MetasdTriple triples[TRIPLES], copy[TRIPLES];
+    MetasdSplit split = {.seed = 3, .validation_fraction = 0.1, .quiz_fraction = 0.05};
+    Built built;
+
+    (void)state;
+    random_triples(triples, TRIPLES, 1);
+    triples[10] = triples[11];
+    memcpy(copy, triples, sizeof(copy));
+    built = build(triples, TRIPLES, NULL, 0, &split);
+    assert_int_equal(built.graph.known.examples, 2 * built.graph.triples);
+    for (size_t i = 0; i < TRIPLES; i++) {
+        const MetasdTriple *x = &copy[i];
+        size_t forward = 0, backward = 0;
+
+        for (int part = 0; part < METASD_PARTS; part++) {
+            forward += present(&built.graph.part[part], x->head, x->relation, x->tail);
+            backward += present(&built.graph.part[part], x->tail, x->relation + RELATIONS, x->head);
+        }
+        assert_int_equal(forward, 1);
+        assert_int_equal(backward, 1);
+        assert_int_equal(present(&built.graph.known, x->head, x->relation, x->tail), 1);
+    }
+    free(built.memory);
+}
+
+static void
+splits_leave_every_entity_in_training(void **state)
+{
+    static MetasdTriple triples[TRIPLES], copy[TRIPLES];
+    MetasdSplit split = {.seed = 3, .validation_fraction = 0.5, .quiz_fraction = 0.5};
+    bool wanted[ENTITIES] = {false}, found[ENTITIES] = {false};
+    size_t n = 120; /* sparse: many entities have one triple */
+    Built built;
+
+    (void)state;
+    random_triples(triples, n, 2);
+    memcpy(copy, triples, sizeof(copy));
+    built = build(triples, n, NULL, 0, &split);
+    for (size_t i = 0; i < n; i++)
+        wanted[copy[i].head] = wanted[copy[i].tail] = true;
+    for (size_t g = 0; g < built.graph.part[METASD_TRAIN].count; g++)
+        found[built.graph.part[METASD_TRAIN].heads[g]] = true;
+    assert_memory_equal(wanted, found, sizeof(found));
+    assert_true(built.graph.part_triples[METASD_VALIDATION] > 0);
+    free(built.memory);
+}
+
+static void
+given_validation_is_used_whole(void **state)
+{
+    static MetasdTriple triples[TRIPLES], validation[50];
+    MetasdSplit split = {.seed = 3, .validation_fraction = 0.1, .quiz_fraction = 0.02};
+    Built built;
+
+    (void)state;
+    random_triples(triples, TRIPLES, 1);
+    random_triples(validation, 50, 9);
+    validation[7] = triples[7]; /* known from the source: not a question any more */
+    built = build(triples, TRIPLES, validation, 50, &split);
+    assert_in_range(built.graph.part_triples[METASD_VALIDATION], 40, 49);
+    free(built.memory);
+}
+
+static void
+ids_out_of_range_are_refused(void **state)
+{
+    MetasdTriple triple = {.head = ENTITIES, .relation = 0, .tail = 0};
+    MetasdTeam team = metasd_team_of_one();
+    MetasdSplit split = {.seed = 1};
+    MetasdGraph graph;
+    size_t bytes = metasd_graph_bytes(1, 0, ENTITIES, RELATIONS);
+    void *memory = malloc(bytes);
+    MetasdArena arena = metasd_arena_over(memory, bytes);
+
+    (void)state;
+    assert_int_equal(metasd_graph_build(&graph, &team, &arena, &triple, 1, NULL, 0, ENTITIES,
+                                        RELATIONS, &split),
+                     METASD_INVALID);
+    arena = metasd_arena_over(memory, bytes / 2);
+    triple.head = 0;
+    assert_int_equal(metasd_graph_build(&graph, &team, &arena, &triple, 1, NULL, 0, ENTITIES,
+                                        RELATIONS, &split),
+                     METASD_NO_MEMORY);
+    free(memory);
+    assert_true(metasd_graph_bytes(SIZE_MAX / 2, 0, 1, 1) == SIZE_MAX);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(groups_hold_each_example_once),
+        cmocka_unit_test(splits_leave_every_entity_in_training),
+        cmocka_unit_test(given_validation_is_used_whole),
+        cmocka_unit_test(ids_out_of_range_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

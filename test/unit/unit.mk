@@ -1,0 +1,40 @@
+# Unit tests of the core: small programs without PostgreSQL, built apart from the extension's objects.
+#   make unit               as the extension is built
+#   make unit SANITIZE=1    under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make unit-valgrind      under valgrind
+
+UNIT_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) -Isrc/core -I$(BLAS_INCLUDE)
+ifeq ($(SANITIZE),1)
+UNIT_DIR = build/unit-sanitize
+UNIT_CFLAGS += -O1 -fopenmp-simd -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -DMETASD_PLAIN
+else
+UNIT_DIR = build/unit
+UNIT_CFLAGS += -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math
+endif
+
+UNIT_TESTS = $(patsubst test/unit/test_%.c,$(UNIT_DIR)/test_%,$(wildcard test/unit/test_*.c))
+UNIT_CORE = $(patsubst src/core/%.c,$(UNIT_DIR)/%.o,$(wildcard src/core/*.c))
+UNIT_HELP = $(patsubst test/unit/%.c,$(UNIT_DIR)/%.o,\
+	$(filter-out $(wildcard test/unit/test_*.c),$(wildcard test/unit/*.c)))
+
+$(UNIT_DIR)/%.o: src/core/%.c $(wildcard src/core/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -c $< -o $@
+
+$(UNIT_DIR)/%.o: test/unit/%.c $(wildcard src/core/*.h test/unit/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -c $< -o $@
+
+$(UNIT_DIR)/test_%: $(UNIT_DIR)/test_%.o $(UNIT_CORE) $(UNIT_HELP)
+	$(CC) $(UNIT_CFLAGS) $^ -o $@ $(BLAS_LIBS) -lcmocka -lm -lpthread
+
+.PHONY: unit unit-valgrind
+.SECONDARY:
+unit: $(UNIT_TESTS)
+	@for t in $(UNIT_TESTS); do echo "# $$t"; $$t || exit 1; done
+
+# valgrind 3.19 does not know AVX-512: OpenBLAS and our own kernels take their AVX2 forms there.
+unit-valgrind: $(UNIT_TESTS)
+	@for t in $(UNIT_TESTS); do echo "# valgrind $$t"; \
+	  OPENBLAS_CORETYPE=Haswell valgrind -q --error-exitcode=9 --leak-check=full $$t || exit 1; done
