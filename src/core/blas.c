@@ -37,9 +37,10 @@ product(MetasdTeam *team, CBLAS_TRANSPOSE a_form, CBLAS_TRANSPOSE b_form, size_t
 
 MetasdStatus
 metasd_product_abt(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                   const float *b, size_t ldb, float *c, size_t ldc)
+                   const float *b, size_t ldb, bool add, float *c, size_t ldc)
 {
-    return product(team, CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, 0.0f, c, ldc);
+    return product(team, CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, add ? 1.0f : 0.0f, c,
+                   ldc);
 }
 
 MetasdStatus

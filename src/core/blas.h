@@ -7,14 +7,15 @@
 #ifndef METASD_BLAS_H
 #define METASD_BLAS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "team.h"
 
-/* C[m x n] = A[m x k] B[n x k]^T; leading dimensions are row lengths in floats. */
+/* C[m x n] = (add ? C : 0) + A[m x k] B[n x k]^T; ld is a row's length in floats. */
 extern MetasdStatus metasd_product_abt(MetasdTeam *team, size_t m, size_t n, size_t k,
                                        const float *a, size_t lda, const float *b, size_t ldb,
-                                       float *c, size_t ldc);
+                                       bool add, float *c, size_t ldc);
 
 /* C[m x n] = A[m x k] B[k x n]. */
 extern MetasdStatus metasd_product_ab(MetasdTeam *team, size_t m, size_t n, size_t k,

@@ -44,8 +44,9 @@ typedef struct MetasdGraph {
 
 typedef struct MetasdSplit {
     uint64_t seed;
-    double validation_fraction; /* of the distinct triples, 0 .. 0.5; ignored if validation is given */
-    double quiz_fraction;       /* likewise */
+    double
+        validation_fraction; /* of the distinct triples, 0 .. 0.5; ignored if validation is given */
+    double quiz_fraction;    /* likewise */
 } MetasdSplit;
 
 /*

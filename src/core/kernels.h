@@ -19,7 +19,8 @@
  */
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&   \
     !defined(METASD_PLAIN)
-#define METASD_VECTORISE __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define METASD_VECTORISE                                                                           \
+    __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
 #else
 #define METASD_VECTORISE
 #endif
@@ -54,9 +55,9 @@ extern void metasd_gradient_tail(size_t n, float *z, const MetasdRow *row, float
 /* What the gradients of one row have in common. */
 typedef struct MetasdGuide {
     MetasdRow source, student;
-    float weight;     /* of the row's tail loss */
-    float forward;    /* c / (n tau) x the weight of KL(other || mine), for d KL / d mine = q - p */
-    float reverse;    /* c / (n tau) x the weight of KL(mine || other) */
+    float weight;  /* of the row's tail loss */
+    float forward; /* c / (n tau) x the weight of KL(other || mine), for d KL / d mine = q - p */
+    float reverse; /* c / (n tau) x the weight of KL(mine || other) */
     float tau;
 } MetasdGuide;
 

@@ -1,0 +1,60 @@
+/*
+ * batch.h - batches of whole (head, relation) groups, in a new random order every epoch.
+ */
+#ifndef METASD_BATCH_H
+#define METASD_BATCH_H
+
+#include "graph.h"
+
+/*
+ * One batch of n examples in `groups` groups. Group g is the query (heads[g],
+ * relations[g]) with the tails[start[g]] .. tails[start[g + 1] - 1]; a tail may
+ * occur more than once, and so may a query.
+ */
+typedef struct MetasdBatch {
+    size_t groups;
+    size_t n;
+    uint32_t *heads;     /* groups */
+    uint32_t *relations; /* groups; rows of the relation table, below P */
+    size_t *start;       /* groups + 1 */
+    uint32_t *tails;     /* n */
+    uint32_t *group_of;  /* n: the group of each example */
+} MetasdBatch;
+
+/* A group, or a part of one that is too large for a batch to take whole. */
+typedef struct MetasdPiece {
+    uint32_t group;
+    uint32_t examples;
+    size_t first; /* index of its first tail in the groups */
+} MetasdPiece;
+
+typedef struct MetasdBatcher {
+    const MetasdGroups *groups;
+    size_t size;        /* examples a batch has at most */
+    size_t pieces;      /* of all groups together */
+    MetasdPiece *piece; /* pieces */
+    uint32_t *order;    /* pieces: the order of this round */
+    size_t next;        /* position in `order` of the next batch */
+    MetasdBatch batch;  /* the current one */
+} MetasdBatcher;
+
+/* Takes the memory of a batcher; `size` >= 1. */
+extern void metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena,
+                                const MetasdGroups *groups, size_t size);
+
+/* Cuts the groups into pieces of at most max(1, size / 8) examples. Once, after taking. */
+extern void metasd_batcher_prepare(MetasdBatcher *batcher);
+
+/* Starts a round over all groups in the order of (seed, stream). */
+extern void metasd_batcher_shuffle(MetasdBatcher *batcher, uint64_t seed, uint64_t stream);
+
+/* Batches in a round; 0 if there are no examples. */
+extern size_t metasd_batcher_count(const MetasdBatcher *batcher);
+
+/* Fills batcher->batch with the next pieces of the round; false when the round is over. */
+extern bool metasd_batcher_next(MetasdBatcher *batcher);
+
+/* Takes memory for a batch of up to `size` examples. */
+extern void metasd_batch_take(MetasdBatch *batch, MetasdArena *arena, size_t size);
+
+#endif

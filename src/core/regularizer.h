@@ -1,0 +1,29 @@
+/*
+ * regularizer.h - DURA (Zhang et al. 2020) and N3 (Lacroix et al. 2018) on complex rows.
+ *
+ * Per triple, with |x|^2 the squared modulus of a component:
+ *   DURA: sum of 0.5 (|h|^2 + |t|^2) + 1.5 (|h|^2 + |t|^2) |r|^2
+ *   N3:   sum of |h|^3 + |r|^3 + |t|^3
+ */
+#ifndef METASD_REGULARIZER_H
+#define METASD_REGULARIZER_H
+
+#include "batch.h"
+#include "prune.h"
+#include "step.h"
+
+/* loss[g] = the sum over the examples of group g, for groups first .. end - 1. */
+extern void metasd_regularizer_rows(MetasdRegularizer kind, size_t width, const MetasdBatch *batch,
+                                    const float *entities, const float *relations, size_t first,
+                                    size_t end, double *loss);
+
+/*
+ * Adds scale x the gradient to the rows of `gradient` (a table of `n` entities, then the
+ * relations) that lie in own[0] (entities) and own[1] (relations), in the order of the examples.
+ */
+extern void metasd_regularizer_gradient(MetasdRegularizer kind, size_t width,
+                                        const MetasdBatch *batch, const float *entities,
+                                        const float *relations, float scale, const MetasdRun own[2],
+                                        size_t n, float *gradient);
+
+#endif

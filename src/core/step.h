@@ -1,0 +1,112 @@
+/*
+ * step.h - one training step of MetaSD (ALGORITHM.md, section 4).
+ *
+ * Stage 0 teaches the source, 1 takes a trial step of the student under the
+ * source's guidance, 2 sets the student a quiz and corrects the source by what
+ * it got wrong (second order, in closed form), 3 lets source and student teach
+ * each other. Every member of the team calls metasd_step with the same batch.
+ *
+ * The student is the source's weights times a 0/1 mask. A weight table holds the
+ * N entity rows, then the P relation rows, of `width` floats each.
+ */
+#ifndef METASD_STEP_H
+#define METASD_STEP_H
+
+#include "batch.h"
+#include "model.h"
+#include "score.h"
+
+typedef enum MetasdRegularizer { METASD_DURA = 0, METASD_N3 } MetasdRegularizer;
+
+typedef struct MetasdStepOptions {
+    float lr;              /* of the source, Adagrad */
+    float student_lr;      /* of the trial step, plain gradient descent */
+    float meta_lr;         /* of the quiz's correction, Adagrad */
+    float reg;             /* weight of the regulariser */
+    float relation_weight; /* weight of the relation loss; 0 leaves it out */
+    float tau;             /* temperature of both divergences */
+    float kl_forward;      /* weight of KL(teacher || learner) */
+    float kl_reverse;      /* weight of KL(learner || teacher) */
+    MetasdRegularizer regularizer;
+    bool quiz;   /* stages 1 and 2 */
+    bool mutual; /* stage 3 */
+} MetasdStepOptions;
+
+typedef struct MetasdLosses {
+    double tail, relation, reg;           /* of the source, stage 0; relation before its weight */
+    double source;                        /* tail + relation_weight x relation + reg */
+    double trial;                         /* of the student, stage 1 */
+    double quiz;                          /* stage 2 */
+    double mutual_source, mutual_student; /* stage 3 */
+} MetasdLosses;
+
+/* What an observer may look at; for tests. */
+typedef enum MetasdStage {
+    METASD_SOURCE_GRADIENT, /* gradient = of the source */
+    METASD_SOURCE_DONE,     /* weights after it */
+    METASD_TRIAL_GRADIENT,  /* masked_gradient = of the student (before the mask) */
+    METASD_QUIZ_GRADIENT,   /* masked_gradient = of the trial student, masked */
+    METASD_META_GRADIENT,   /* gradient = of the source by the quiz */
+    METASD_META_DONE,       /* weights after it */
+    METASD_MUTUAL_GRADIENT, /* gradient + mask x masked_gradient */
+    METASD_MUTUAL_DONE      /* weights after it */
+} MetasdStage;
+
+typedef struct MetasdStep {
+    /* set by the caller before metasd_step_take */
+    uint32_t entities;      /* N */
+    uint32_t relation_rows; /* P */
+    size_t width;           /* floats a row */
+    size_t batch;           /* examples a batch has at most, training or quiz */
+    const MetasdFamily *family;
+    bool guided; /* quiz or mutual will be used: a student is kept */
+
+    /* set by the caller before metasd_step; NULL or N weights of the targets */
+    const float *class_weights;
+    void (*observe)(void *context, MetasdStage stage); /* NULL, or called by member 0 */
+    void *observer;
+
+    /* tables of (N + P) x width */
+    float *weights;   /* the source */
+    float *sums;      /* Adagrad's, stages 0 and 3 */
+    float *meta_sums; /* Adagrad's, stage 2 */
+    float *student;   /* mask x weights, kept so by every step */
+    float *trial;     /* the student after its trial step */
+    float *gradient;
+    float *masked_gradient;
+    uint8_t *mask;
+
+    MetasdSlices entity_slices, relation_slices;
+    MetasdScores scores; /* score blocks and partial sums */
+    float *query[2];     /* batch x width: of the source, of the student */
+    float *query_dot;    /* batch x width: derivative along masked_gradient */
+    float *dquery[2];    /* batch x width: gradients by the queries */
+    MetasdGuide *guides; /* 2 x batch: kept from stage 1 to 2; then those of quiz and relations */
+    double *row_loss;    /* batch: parts of a loss, summed in order */
+    size_t *each;        /* batch + 1: 0, 1, 2 ...: every example is a row of the relation loss */
+    uint32_t *example_relation; /* batch: its target */
+    float *scratch;             /* team size x 2 x width */
+} MetasdStep;
+
+/* Takes all memory of a step for a team of `members`; measures on a measuring arena. */
+extern void metasd_step_take(MetasdStep *step, MetasdArena *arena, int members,
+                             size_t score_floats);
+
+/* Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1. */
+extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed,
+                                     float scale);
+
+/* Takes a new mask that prunes `sparsity` of all weights; *cut the magnitude kept from. */
+extern MetasdStatus metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity,
+                                      uint64_t *bins, float *cut);
+
+/*
+ * One step on `batch`, with `quiz` where options->quiz (NULL leaves stages 1 and 2
+ * out). METASD_NON_FINITE where a loss is not finite: the weights are then those
+ * of some stage before.
+ */
+extern MetasdStatus metasd_step(MetasdStep *step, MetasdTeam *team,
+                                const MetasdStepOptions *options, const MetasdBatch *batch,
+                                const MetasdBatch *quiz, MetasdLosses *losses);
+
+#endif
