@@ -17,6 +17,7 @@ BLAS_INCLUDE ?= $(firstword $(wildcard /usr/include/$(shell gcc -print-multiarch
 BLAS_LIBS = -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -lopenblas
 
 include test/unit/unit.mk
+include test/bench/bench.mk
 
 .PHONY: test setup
 setup:

@@ -11,16 +11,6 @@ piece_size(size_t batch_size)
     return batch_size < PIECES_PER_BATCH ? 1 : batch_size / PIECES_PER_BATCH;
 }
 
-static size_t
-count_pieces(const MetasdGroups *groups, size_t most)
-{
-    size_t pieces = 0;
-
-    for (size_t g = 0; g < groups->count; g++)
-        pieces += (groups->start[g + 1] - groups->start[g] + most - 1) / most;
-    return pieces;
-}
-
 void
 metasd_batch_take(MetasdBatch *batch, MetasdArena *arena, size_t size)
 {
@@ -38,10 +28,8 @@ metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena, const MetasdGrou
 {
     batcher->groups = groups;
     batcher->size = size;
-    batcher->pieces = count_pieces(groups, piece_size(size));
-    batcher->piece = METASD_TAKE(arena, MetasdPiece, batcher->pieces);
-    batcher->order = METASD_TAKE(arena, uint32_t, batcher->pieces);
-    batcher->next = batcher->pieces;
+    batcher->piece = METASD_TAKE(arena, MetasdPiece, groups->examples);
+    batcher->order = METASD_TAKE(arena, uint32_t, groups->examples);
     metasd_batch_take(&batcher->batch, arena, size);
 }
 
@@ -59,6 +47,7 @@ metasd_batcher_prepare(MetasdBatcher *batcher)
                                                 .examples = (uint32_t)(left < most ? left : most),
                                                 .first = first};
         }
+    batcher->pieces = batcher->next = p;
 }
 
 void

@@ -38,7 +38,7 @@ typedef struct MetasdBatcher {
     MetasdBatch batch;  /* the current one */
 } MetasdBatcher;
 
-/* Takes the memory of a batcher; `size` >= 1. */
+/* Takes the memory of a batcher; `size` >= 1. Of the groups only the number of examples counts. */
 extern void metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena,
                                 const MetasdGroups *groups, size_t size);
 

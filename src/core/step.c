@@ -55,9 +55,8 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     step->scratch = METASD_TAKE(arena, float, (size_t)members * 2 * step->width);
 }
 
-/* This member's rows of both tables, as runs of floats: entities, then relations. */
-static void
-own_runs(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2])
+void
+metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2])
 {
     uint32_t first, end;
     size_t entities = step->entities;
@@ -73,7 +72,7 @@ metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed, float scale)
 {
     MetasdRun runs[2];
 
-    own_runs(step, team, runs);
+    metasd_step_own(step, team, runs);
     for (int run = 0; run < 2; run++)
         for (size_t i = runs[run].first; i < runs[run].end; i++) {
             step->weights[i] = scale * (float)metasd_random_normal(seed, METASD_STREAM_WEIGHTS, i);
@@ -94,7 +93,7 @@ metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t 
     size_t m = ((size_t)step->entities + step->relation_rows) * step->width;
     MetasdRun runs[2];
 
-    own_runs(step, team, runs);
+    metasd_step_own(step, team, runs);
     METASD_TRY(metasd_prune_cut(team, step->weights, m, runs, 2, sparsity, bins, cut));
     for (int run = 0; run < 2; run++)
         for (size_t i = runs[run].first; i < runs[run].end; i++) {
@@ -730,7 +729,7 @@ metasd_step(MetasdStep *step, MetasdTeam *team, const MetasdStepOptions *options
     *losses = (MetasdLosses){0};
     if (batch->n == 0)
         return METASD_OK;
-    own_runs(step, team, run.own);
+    metasd_step_own(step, team, run.own);
     METASD_TRY(list_examples(&run));
     METASD_TRY(source_stage(&run, losses));
     if (options->quiz && quiz && quiz->n > 0) {

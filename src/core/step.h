@@ -14,6 +14,7 @@
 
 #include "batch.h"
 #include "model.h"
+#include "prune.h"
 #include "score.h"
 
 typedef enum MetasdRegularizer { METASD_DURA = 0, METASD_N3 } MetasdRegularizer;
@@ -91,6 +92,9 @@ typedef struct MetasdStep {
 /* Takes all memory of a step for a team of `members`; measures on a measuring arena. */
 extern void metasd_step_take(MetasdStep *step, MetasdArena *arena, int members,
                              size_t score_floats);
+
+/* This member's rows of a weight table, as runs of floats: entities, then relations. */
+extern void metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2]);
 
 /* Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1. */
 extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed,

@@ -1,0 +1,87 @@
+/*
+ * train.h - epochs: masks, batches, quizzes, validation, the best model kept.
+ *
+ * All members of the team call metasd_train with the same trainer. The caller
+ * learns of epochs through callbacks, which run in member 0 only.
+ */
+#ifndef METASD_TRAIN_H
+#define METASD_TRAIN_H
+
+#include "rank.h"
+
+typedef struct MetasdTrainOptions {
+    uint64_t seed;
+    const MetasdFamily *family;
+    size_t rank;            /* of the factorisation */
+    double sparsity;        /* part of the weights that is pruned, 0 .. 1 */
+    int epochs;             /* at most */
+    int warmup;             /* epochs of the source alone, unpruned, before the first mask */
+    int ramp;               /* epochs in which the sparsity rises to its full value */
+    int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
+    size_t batch;           /* examples a batch */
+    size_t quiz_batch;      /* examples a quiz */
+    size_t validation_most; /* examples ranked an epoch at most */
+    bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */
+    MetasdStepOptions step;
+} MetasdTrainOptions;
+
+/* Scores a block may hold: with three blocks, 768 MB at most. */
+#define METASD_SCORE_FLOATS ((size_t)64 << 20)
+
+/* Standard deviation of the initial weights (ALGORITHM.md, section 1). */
+#define METASD_INITIAL_SCALE 1e-3f
+
+/* Times an epoch may be repeated at half the learning rate after a loss that is not finite. */
+#define METASD_REPEATS 3
+
+typedef struct MetasdEpoch {
+    int epoch;                   /* from 1 */
+    bool pruned;                 /* false in the warm-up */
+    MetasdLosses losses;         /* means over the examples */
+    MetasdRanks source, student; /* on validation; n = 0 without one */
+    double sparsity;             /* of the mask in force */
+    double cut;                  /* smallest magnitude kept */
+    size_t came, went;           /* weights that this epoch's mask kept anew, and that it dropped */
+    double lr;
+    bool best; /* the best so far */
+} MetasdEpoch;
+
+typedef struct MetasdTrainEvents {
+    void *context;
+    /* a status other than METASD_OK ends the training with it */
+    MetasdStatus (*epoch)(void *context, const MetasdEpoch *epoch);
+    MetasdStatus (*batch)(void *context, int epoch, size_t done, size_t total, double loss);
+    /* a loss was not finite: the epoch starts again at `lr`, or fails where `again` is false */
+    MetasdStatus (*repeat)(void *context, int epoch, size_t batch, double lr, bool again);
+} MetasdTrainEvents;
+
+typedef struct MetasdTrainer {
+    MetasdStep step;
+    MetasdBatcher batches, quizzes, validation;
+    MetasdRanker ranker;
+    float *saved[3];      /* weights, sums, meta_sums at the start of the epoch */
+    float *best;          /* the pruned weights of the best epoch: (N + P) x width */
+    uint8_t *old_mask;    /* the mask of the epoch before */
+    float *class_weights; /* N */
+    uint64_t *bins;       /* members x METASD_PRUNE_BINS */
+    uint64_t *changes;    /* members x 3: weights that came, that went, that are kept */
+} MetasdTrainer;
+
+/*
+ * Takes all memory of a training of `graph` by a team of `members`. On a measuring arena the
+ * graph needs only entities, relations and the examples of its parts.
+ */
+extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena,
+                                const MetasdGraph *graph, const MetasdTrainOptions *options,
+                                int members);
+
+/* Fills what is the same for all members; by one of them, once. */
+extern void metasd_trainer_prepare(MetasdTrainer *trainer, const MetasdGraph *graph,
+                                   const MetasdTrainOptions *options);
+
+/* Trains; trainer->best then holds the pruned weights of *best. */
+extern MetasdStatus metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
+                                 const MetasdTrainOptions *options, const MetasdTrainEvents *events,
+                                 MetasdEpoch *best);
+
+#endif

@@ -1,0 +1,11 @@
+# Programs that measure the core: make bench-programs, then build/bench/NAME.
+BENCH_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) -Isrc/core -I$(BLAS_INCLUDE) -O3 -fopenmp-simd \
+	-fno-math-errno -fno-trapping-math
+BENCH_PROGRAMS = $(patsubst test/bench/%.c,build/bench/%,$(wildcard test/bench/*.c))
+
+build/bench/%: test/bench/%.c $(wildcard src/core/*.c src/core/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_CFLAGS) $< $(wildcard src/core/*.c) -o $@ $(BLAS_LIBS) -lm
+
+.PHONY: bench-programs
+bench-programs: $(BENCH_PROGRAMS)
