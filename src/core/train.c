@@ -25,7 +25,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena, const MetasdGrap
                     const MetasdTrainOptions *options, int members)
 {
     MetasdStep *step = &trainer->step;
-    size_t table, largest = options->batch;
+    size_t table = 0, largest = options->batch;
 
     *step = (MetasdStep){.entities = graph->entities,
                          .relation_rows = 2 * graph->relations,
