@@ -1,0 +1,599 @@
+#include "index.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "arena.h"
+
+#define MAGIC "metasdIX"
+#define VERSION 1
+#define BYTE_ORDER_MARK 0x01020304u
+
+/* Weights, ids or 8-byte words handled between two polls: a few milliseconds at most. */
+#define POLL_STEPS ((uint64_t)1 << 20)
+
+/* The image starts with this; every other place follows from its counts. */
+typedef struct Header {
+    char magic[8];
+    uint32_t version;
+    uint32_t byte_order;
+    uint64_t bytes;    /* of the whole image */
+    uint64_t checksum; /* of everything behind the header */
+    char family[40];   /* its name, ended by a zero */
+    uint32_t entities, relations, width, reserved;
+    uint64_t entity_kept, relation_kept, entity_label_bytes, relation_label_bytes;
+    uint64_t header_checksum; /* of this struct with 0 here */
+} Header;
+
+_Static_assert(sizeof(Header) == 2 * METASD_ALIGN, "no padding, inside or behind");
+
+static MetasdStatus
+poll_every(MetasdTeam *team, uint64_t *steps, uint64_t more)
+{
+    *steps += more;
+    if (*steps < POLL_STEPS)
+        return METASD_OK;
+    *steps = 0;
+    return team->poll(team);
+}
+
+/* ---- hashes ---- */
+
+static uint64_t
+mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
+}
+
+/* Any bytes, eight at a time; the length goes in so that trailing zeros count. */
+static uint64_t
+hash_label(const char *label, size_t len)
+{
+    uint64_t hash = mix(UINT64_C(0x243f6a8885a308d3), len), word;
+
+    for (; len >= sizeof(word); len -= sizeof(word), label += sizeof(word)) {
+        memcpy(&word, label, sizeof(word));
+        hash = mix(hash, word);
+    }
+    word = 0;
+    if (len > 0)
+        memcpy(&word, label, len);
+    return mix(mix(hash, word), 0);
+}
+
+/*
+ * Over a multiple of 32 bytes. Every step is a bijection of its lane, so damage
+ * within one word is always seen; four lanes keep the multiplier busy.
+ */
+static MetasdStatus
+checksum(const void *memory, size_t bytes, MetasdTeam *team, uint64_t *sum)
+{
+    const char *at = memory;
+    uint64_t lanes[4] = {1, 2, 3, 4}, word[4], steps = 0;
+
+    for (size_t i = 0; i < bytes; i += sizeof(word)) {
+        memcpy(word, at + i, sizeof(word));
+        for (int lane = 0; lane < 4; lane++)
+            lanes[lane] = mix(lanes[lane], word[lane]);
+        METASD_TRY(poll_every(team, &steps, 4));
+    }
+    *sum = mix(mix(mix(mix(bytes, lanes[0]), lanes[1]), lanes[2]), lanes[3]);
+    return METASD_OK;
+}
+
+static uint64_t
+header_checksum(Header header)
+{
+    MetasdTeam alone = metasd_team_of_one();
+    uint64_t sum = 0;
+
+    header.header_checksum = 0;
+    (void)checksum(&header, sizeof(header), &alone, &sum);
+    return sum;
+}
+
+/* ---- layout ---- */
+
+/* Twice as many slots as labels or more: probes are short, and an empty slot ends each. */
+static uint64_t
+slot_count(uint32_t labels)
+{
+    uint64_t slots = 2;
+
+    while (slots < 2 * (uint64_t)labels)
+        slots *= 2;
+    return slots;
+}
+
+/* As METASD_TAKE, for a 64-bit count; the difference in `used` is the place in the image. */
+static void *
+take(MetasdArena *arena, uint64_t count, size_t width)
+{
+    if (count > SIZE_MAX) {
+        arena->overflowed = true;
+        return NULL;
+    }
+    return metasd_arena_take(arena, (size_t)count, width);
+}
+
+static MetasdSparse
+take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
+{
+    MetasdSparse sparse;
+
+    sparse.start = take(arena, rows + 1, sizeof(*sparse.start));
+    sparse.ids = take(arena, kept, sizeof(*sparse.ids));
+    sparse.values = take(arena, kept, sizeof(*sparse.values));
+    return sparse;
+}
+
+static MetasdLabels
+take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
+{
+    MetasdLabels labels = {.count = count, .slot_mask = slot_count(count) - 1};
+
+    labels.start = take(arena, (uint64_t)count + 1, sizeof(*labels.start));
+    labels.slots = take(arena, labels.slot_mask + 1, sizeof(*labels.slots));
+    labels.bytes = take(arena, bytes, 1);
+    return labels;
+}
+
+/*
+ * Lays an image of that plan out at BASE (NULL: measures only). The arena is made by
+ * hand: metasd_arena_over would skip to an aligned address, which differs between
+ * mappings, where the places of an image must not.
+ */
+static bool
+lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index, size_t *bytes)
+{
+    MetasdArena arena = {.base = base, .size = size};
+
+    if (!plan->family || plan->entities >= UINT32_MAX || plan->relations > INT32_MAX ||
+        plan->width == 0 || plan->width % plan->family->reals_per_rank != 0 ||
+        strlen(plan->family->name) >= sizeof(((Header *)0)->family))
+        return false;
+    index->plan = *plan;
+    (void)take(&arena, 1, sizeof(Header));
+    index->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
+    index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
+    index->dimension = take_sparse(&arena, plan->width, plan->entity_kept);
+    index->norms = take(&arena, plan->entities, sizeof(*index->norms));
+    index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
+    index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
+    *bytes = arena.used;
+    return metasd_arena_ok(&arena);
+}
+
+size_t
+metasd_index_bytes(const MetasdIndexPlan *plan)
+{
+    MetasdIndex index;
+    size_t bytes;
+
+    return lay_out(plan, NULL, SIZE_MAX, &index, &bytes) ? bytes : SIZE_MAX;
+}
+
+/* ---- labels ---- */
+
+const char *
+metasd_labels_get(const MetasdLabels *labels, uint32_t id, size_t *len)
+{
+    *len = (size_t)(labels->start[id + 1] - labels->start[id]);
+    return labels->bytes + labels->start[id];
+}
+
+/* The slot of that label, or the empty one where it belongs; at least one slot is always empty. */
+static MetasdSlot *
+find_slot(const MetasdLabels *labels, const char *label, size_t len, uint32_t *tag)
+{
+    uint64_t hash = hash_label(label, len);
+
+    *tag = (uint32_t)(hash >> 32);
+    for (uint64_t at = hash & labels->slot_mask;; at = (at + 1) & labels->slot_mask) {
+        MetasdSlot *slot = &labels->slots[at];
+        const char *other;
+        size_t other_len;
+
+        if (slot->number == 0)
+            return slot;
+        if (slot->tag != *tag)
+            continue;
+        other = metasd_labels_get(labels, slot->number - 1, &other_len);
+        if (other_len == len && (len == 0 || memcmp(other, label, len) == 0))
+            return slot;
+    }
+}
+
+static MetasdStatus
+add_label(MetasdLabels *labels, uint64_t capacity, uint32_t id, const char *label, size_t len)
+{
+    uint64_t start = labels->start[id];
+    uint32_t tag;
+    MetasdSlot *slot = find_slot(labels, label, len, &tag);
+
+    if (slot->number != 0 || len > capacity - start)
+        return METASD_INVALID;
+    if (len > 0)
+        memcpy(labels->bytes + start, label, len);
+    labels->start[id + 1] = start + len;
+    *slot = (MetasdSlot){.tag = tag, .number = id + 1};
+    return METASD_OK;
+}
+
+bool
+metasd_labels_find(const MetasdLabels *labels, const char *label, size_t len, uint32_t *id)
+{
+    uint32_t tag;
+    const MetasdSlot *slot = find_slot(labels, label, len, &tag);
+
+    if (slot->number == 0)
+        return false;
+    *id = slot->number - 1;
+    return true;
+}
+
+/* ---- building ---- */
+
+MetasdStatus
+metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, void *memory)
+{
+    size_t bytes = metasd_index_bytes(plan);
+    MetasdIndex *index = &writer->index;
+
+    if (bytes == SIZE_MAX || (uintptr_t)memory % METASD_INDEX_ALIGN != 0)
+        return METASD_INVALID;
+    *writer = (MetasdIndexWriter){.memory = memory};
+    (void)lay_out(plan, memory, bytes, index, &bytes);
+    /* Slots and first starts must be zero, and so must padding: equal rows give equal bytes. */
+    memset(memory, 0, bytes);
+    return METASD_OK;
+}
+
+static bool
+weight_ok(float value)
+{
+    return fabsf(value) <= METASD_INDEX_MAX_WEIGHT && value != 0; /* false for NaN */
+}
+
+/* Appends a row to `sparse`, which has room for `capacity` weights in all. */
+static MetasdStatus
+add_row(MetasdSparse *sparse, uint64_t capacity, uint64_t number, uint32_t width,
+        const MetasdSparseRow *row)
+{
+    uint64_t start = sparse->start[number];
+
+    if (row->kept > capacity - start)
+        return METASD_INVALID;
+    for (size_t i = 0; i < row->kept; i++) {
+        if (row->positions[i] >= width || (i > 0 && row->positions[i] <= row->positions[i - 1]) ||
+            !weight_ok(row->values[i]))
+            return METASD_INVALID;
+        sparse->ids[start + i] = row->positions[i];
+        sparse->values[start + i] = row->values[i];
+    }
+    sparse->start[number + 1] = start + row->kept;
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t id, const char *label, size_t len,
+                        MetasdSparseRow row)
+{
+    MetasdIndex *index = &writer->index;
+    const MetasdIndexPlan *plan = &index->plan;
+    double square = 0;
+
+    if (id != writer->entities || id >= plan->entities)
+        return METASD_INVALID;
+    METASD_TRY(add_row(&index->entity, plan->entity_kept, id, plan->width, &row));
+    METASD_TRY(add_label(&index->entity_labels, plan->entity_label_bytes, id, label, len));
+    for (size_t i = 0; i < row.kept; i++)
+        square += (double)row.values[i] * (double)row.values[i];
+    index->norms[id] = (float)sqrt(square);
+    writer->entities++;
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_index_add_relation(MetasdIndexWriter *writer, uint32_t id, const char *label, size_t len,
+                          MetasdSparseRow forward, MetasdSparseRow reciprocal)
+{
+    MetasdIndex *index = &writer->index;
+    const MetasdIndexPlan *plan = &index->plan;
+    uint64_t row = 2 * (uint64_t)id;
+
+    if (id != writer->relations || id >= plan->relations)
+        return METASD_INVALID;
+    METASD_TRY(add_row(&index->relation, plan->relation_kept, row, plan->width, &forward));
+    METASD_TRY(add_row(&index->relation, plan->relation_kept, row + 1, plan->width, &reciprocal));
+    METASD_TRY(add_label(&index->relation_labels, plan->relation_label_bytes, id, label, len));
+    writer->relations++;
+    return METASD_OK;
+}
+
+/* The transpose of the entities' rows, by counting: entities of a dimension come out ascending. */
+static MetasdStatus
+fill_dimensions(MetasdIndex *index, MetasdTeam *team)
+{
+    const MetasdSparse *rows = &index->entity;
+    MetasdSparse *lists = &index->dimension;
+    uint32_t width = index->plan.width;
+    uint64_t kept = index->plan.entity_kept, steps = 0;
+
+    /* start[j + 1] counts dimension j, then is where its next entity goes, at last where it ends */
+    for (uint64_t i = 0; i < kept; i++) {
+        lists->start[rows->ids[i] + 1]++;
+        METASD_TRY(poll_every(team, &steps, 1));
+    }
+    for (uint64_t j = 0, sum = 0; j < width; j++) {
+        uint64_t count = lists->start[j + 1];
+
+        lists->start[j + 1] = sum;
+        sum += count;
+    }
+    for (uint32_t e = 0; e < index->plan.entities; e++) {
+        for (uint64_t i = rows->start[e]; i < rows->start[e + 1]; i++) {
+            uint64_t to = lists->start[rows->ids[i] + 1]++;
+
+            lists->ids[to] = e;
+            lists->values[to] = rows->values[i];
+        }
+        METASD_TRY(poll_every(team, &steps, 1 + rows->start[e + 1] - rows->start[e]));
+    }
+    return METASD_OK;
+}
+
+static bool
+complete(const MetasdIndexWriter *writer)
+{
+    const MetasdIndex *index = &writer->index;
+    const MetasdIndexPlan *plan = &index->plan;
+
+    return writer->entities == plan->entities && writer->relations == plan->relations &&
+           index->entity.start[plan->entities] == plan->entity_kept &&
+           index->relation.start[2 * (uint64_t)plan->relations] == plan->relation_kept &&
+           index->entity_labels.start[plan->entities] == plan->entity_label_bytes &&
+           index->relation_labels.start[plan->relations] == plan->relation_label_bytes;
+}
+
+MetasdStatus
+metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team)
+{
+    const MetasdIndexPlan *plan = &writer->index.plan;
+    size_t bytes = metasd_index_bytes(plan);
+    Header header = {.magic = MAGIC,
+                     .version = VERSION,
+                     .byte_order = BYTE_ORDER_MARK,
+                     .bytes = bytes,
+                     .entities = plan->entities,
+                     .relations = plan->relations,
+                     .width = plan->width,
+                     .entity_kept = plan->entity_kept,
+                     .relation_kept = plan->relation_kept,
+                     .entity_label_bytes = plan->entity_label_bytes,
+                     .relation_label_bytes = plan->relation_label_bytes};
+
+    if (!complete(writer))
+        return METASD_INVALID;
+    METASD_TRY(fill_dimensions(&writer->index, team));
+    METASD_TRY(checksum((char *)writer->memory + sizeof(Header), bytes - sizeof(Header), team,
+                        &header.checksum));
+    memcpy(header.family, plan->family->name, strlen(plan->family->name));
+    header.header_checksum = header_checksum(header);
+    memcpy(writer->memory, &header, sizeof(header));
+    return METASD_OK;
+}
+
+/* ---- opening ---- */
+
+static MetasdStatus
+check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t bound,
+             MetasdTeam *team)
+{
+    uint64_t steps = 0;
+
+    if (sparse->start[0] != 0 || sparse->start[rows] != kept)
+        return METASD_CORRUPT;
+    for (uint64_t r = 0; r < rows; r++) {
+        uint64_t first = sparse->start[r], end = sparse->start[r + 1];
+        bool ok = true;
+
+        if (first > end || end > kept)
+            return METASD_CORRUPT;
+        for (uint64_t i = first; i < end; i++)
+            ok &= sparse->ids[i] < bound && (i == first || sparse->ids[i] > sparse->ids[i - 1]) &&
+                  weight_ok(sparse->values[i]);
+        if (!ok)
+            return METASD_CORRUPT;
+        METASD_TRY(poll_every(team, &steps, 1 + end - first));
+    }
+    return METASD_OK;
+}
+
+static MetasdStatus
+check_labels(const MetasdLabels *labels, uint64_t bytes, MetasdTeam *team)
+{
+    uint64_t steps = 0, filled = 0;
+
+    if (labels->start[0] != 0 || labels->start[labels->count] != bytes)
+        return METASD_CORRUPT;
+    for (uint32_t i = 0; i < labels->count; i++) {
+        if (labels->start[i] > labels->start[i + 1])
+            return METASD_CORRUPT;
+        METASD_TRY(poll_every(team, &steps, 1));
+    }
+    for (uint64_t i = 0; i <= labels->slot_mask; i++) {
+        if (labels->slots[i].number > labels->count)
+            return METASD_CORRUPT;
+        filled += labels->slots[i].number != 0;
+        METASD_TRY(poll_every(team, &steps, 1));
+    }
+    /* As many as labels: so at least one is empty, and every search ends. */
+    return filled == labels->count ? METASD_OK : METASD_CORRUPT;
+}
+
+MetasdStatus
+metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index)
+{
+    Header header;
+    MetasdIndexPlan plan;
+    size_t planned;
+
+    if ((uintptr_t)memory % METASD_INDEX_ALIGN != 0)
+        return METASD_INVALID;
+    if (bytes < sizeof(header))
+        return METASD_CORRUPT;
+    memcpy(&header, memory, sizeof(header));
+    if (memcmp(header.magic, MAGIC, sizeof(header.magic)) != 0 || header.version != VERSION ||
+        header.byte_order != BYTE_ORDER_MARK || header.bytes != bytes ||
+        header.header_checksum != header_checksum(header) ||
+        !memchr(header.family, '\0', sizeof(header.family)))
+        return METASD_CORRUPT;
+    plan = (MetasdIndexPlan){.family = metasd_family(header.family),
+                             .entities = header.entities,
+                             .relations = header.relations,
+                             .width = header.width,
+                             .entity_kept = header.entity_kept,
+                             .relation_kept = header.relation_kept,
+                             .entity_label_bytes = header.entity_label_bytes,
+                             .relation_label_bytes = header.relation_label_bytes};
+    if (metasd_index_bytes(&plan) != bytes)
+        return METASD_CORRUPT;
+    return lay_out(&plan, (void *)memory, bytes, index, &planned) ? METASD_OK : METASD_CORRUPT;
+}
+
+MetasdStatus
+metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdIndex *index)
+{
+    const MetasdIndexPlan *plan = &index->plan;
+    Header header;
+    uint64_t sum;
+
+    METASD_TRY(metasd_index_attach(memory, bytes, index));
+    memcpy(&header, memory, sizeof(header));
+    METASD_TRY(checksum((const char *)memory + sizeof(header), bytes - sizeof(header), team, &sum));
+    if (sum != header.checksum)
+        return METASD_CORRUPT;
+    /* A checksum says what was written, not who wrote it: whatever bounds a loop is checked too. */
+    METASD_TRY(check_sparse(&index->entity, plan->entities, plan->entity_kept, plan->width, team));
+    METASD_TRY(check_sparse(&index->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
+                            plan->width, team));
+    METASD_TRY(
+        check_sparse(&index->dimension, plan->width, plan->entity_kept, plan->entities, team));
+    METASD_TRY(check_labels(&index->entity_labels, plan->entity_label_bytes, team));
+    return check_labels(&index->relation_labels, plan->relation_label_bytes, team);
+}
+
+/* ---- asking ---- */
+
+static void
+densify(const MetasdSparse *sparse, uint64_t number, uint32_t width, float *row)
+{
+    memset(row, 0, width * sizeof(*row));
+    for (uint64_t i = sparse->start[number]; i < sparse->start[number + 1]; i++)
+        row[sparse->ids[i]] = sparse->values[i];
+}
+
+/* <row, dense>, in ascending order of positions, as the postings add it up. */
+static float
+sparse_dot(const MetasdSparse *sparse, uint64_t number, const float *dense)
+{
+    float sum = 0;
+
+    for (uint64_t i = sparse->start[number]; i < sparse->start[number + 1]; i++)
+        sum += dense[sparse->ids[i]] * sparse->values[i];
+    return sum;
+}
+
+/* Relation row 0 .. P - 1 in the image's order: a relation and its reciprocal are neighbours. */
+static uint64_t
+relation_row(const MetasdIndex *index, uint32_t relation)
+{
+    uint32_t r = index->plan.relations;
+
+    return relation < r ? 2 * (uint64_t)relation : 2 * (uint64_t)(relation - r) + 1;
+}
+
+/* scores[N] = <query, every entity>, by the postings of the query's non-zero components. */
+static void
+walk_postings(const MetasdIndex *index, const float *query, float *restrict scores)
+{
+    const MetasdSparse *lists = &index->dimension;
+
+    memset(scores, 0, index->plan.entities * sizeof(*scores));
+    for (uint32_t j = 0; j < index->plan.width; j++) {
+        float weight = query[j];
+
+        if (weight == 0)
+            continue;
+        for (uint64_t i = lists->start[j]; i < lists->start[j + 1]; i++)
+            scores[lists->ids[i]] += weight * lists->values[i];
+    }
+}
+
+/* The query of (head, relation), in the scratch of 3 width floats. */
+static const float *
+compose(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scratch)
+{
+    size_t width = index->plan.width;
+    float *query = scratch + 2 * width;
+
+    densify(&index->entity, head, index->plan.width, scratch);
+    densify(&index->relation, relation_row(index, relation), index->plan.width, scratch + width);
+    index->plan.family->compose(width, scratch, scratch + width, query);
+    return query;
+}
+
+void
+metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scores,
+                          float *scratch)
+{
+    walk_postings(index, compose(index, head, relation, scratch), scores);
+}
+
+float
+metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation, uint32_t tail,
+                   float *scratch)
+{
+    return sparse_dot(&index->entity, tail, compose(index, head, relation, scratch));
+}
+
+void
+metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t tail, float *scores,
+                              float *scratch)
+{
+    size_t width = index->plan.width;
+    float *query = scratch + 2 * width;
+
+    densify(&index->entity, head, index->plan.width, scratch);
+    densify(&index->entity, tail, index->plan.width, scratch + width);
+    memset(query, 0, width * sizeof(*query));
+    index->plan.family->adjoint_relation(width, scratch, scratch + width, query);
+    for (uint32_t r = 0; r < index->plan.relations; r++)
+        scores[r] = sparse_dot(&index->relation, relation_row(index, r), query);
+}
+
+void
+metasd_index_scores_similar(const MetasdIndex *index, uint32_t entity, float *scores,
+                            float *scratch)
+{
+    float norm = index->norms[entity];
+
+    /* Made a unit vector first: products of tiny or huge weights stay in range. */
+    densify(&index->entity, entity, index->plan.width, scratch);
+    for (uint32_t j = 0; norm > 0 && j < index->plan.width; j++)
+        scratch[j] /= norm;
+    walk_postings(index, scratch, scores);
+    for (uint32_t e = 0; e < index->plan.entities; e++) {
+        float cosine = index->norms[e] > 0 ? scores[e] / index->norms[e] : 0;
+
+        scores[e] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine; /* rounding may pass the ends */
+    }
+}
+
+void
+metasd_index_embedding(const MetasdIndex *index, uint32_t entity, float *row)
+{
+    densify(&index->entity, entity, index->plan.width, row);
+}

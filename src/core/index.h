@@ -1,0 +1,180 @@
+/*
+ * index.h - the serving image of one version of a model.
+ *
+ * The image is one block without a pointer in it: written once, then only read,
+ * wherever it is mapped and by however many processes, on hosts of one byte order.
+ * Where its parts lie follows from the counts in its header, so there is no
+ * offset to be damaged. It holds, for N entities, R relations and rows of `width`:
+ *
+ *    the kept weights of every entity, and of the P = 2 R relation rows (r forward,
+ *    r + R reciprocal), as positions and values;
+ *    for every dimension the entities that keep a weight there ("postings"), so that
+ *    a query (h, r) walks the lists of its few non-zero components and no others;
+ *    Euclidean norms of the entities; all labels, each kind with a hash table.
+ *
+ * Queries take no memory: scores have N floats (or R), scratch 3 width floats.
+ * Ids passed to them must be in range. No score is NaN or infinite, since no weight
+ * above METASD_INDEX_MAX_WEIGHT is let in.
+ */
+#ifndef METASD_INDEX_H
+#define METASD_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model.h"
+#include "team.h"
+
+/* Products of three such weights, 2^32 times, still fit a float. */
+#define METASD_INDEX_MAX_WEIGHT 1e9f
+
+/* The start of an image, and of memory for one, is aligned to this many bytes. */
+#define METASD_INDEX_ALIGN 8
+
+/* Everything that decides the size of an image. */
+typedef struct MetasdIndexPlan {
+    const MetasdFamily *family;
+    uint32_t entities;      /* N, below 2^32 - 1 */
+    uint32_t relations;     /* R, below 2^31 */
+    uint32_t width;         /* a multiple of family->reals_per_rank */
+    uint64_t entity_kept;   /* kept weights of all entities */
+    uint64_t relation_kept; /* of all relations, forward and reciprocal */
+    uint64_t entity_label_bytes;
+    uint64_t relation_label_bytes;
+} MetasdIndexPlan;
+
+/* Rows of kept weights: row i is start[i] .. start[i + 1] - 1 of ids and values, ids ascending. */
+typedef struct MetasdSparse {
+    uint64_t *start;
+    uint32_t *ids; /* positions of a row; entities of a dimension */
+    float *values;
+} MetasdSparse;
+
+typedef struct MetasdSlot {
+    uint32_t tag;    /* bits of the label's hash: few labels are compared in vain */
+    uint32_t number; /* id + 1; 0: empty */
+} MetasdSlot;
+
+/* Labels: id i is start[i] .. start[i + 1] - 1 of bytes; open addressing, at least half empty. */
+typedef struct MetasdLabels {
+    uint32_t count;
+    uint64_t *start;
+    char *bytes;
+    MetasdSlot *slots;
+    uint64_t slot_mask;
+} MetasdLabels;
+
+/* A process's view of an image; the image must outlive it, and is never written through it. */
+typedef struct MetasdIndex {
+    MetasdIndexPlan plan;
+    MetasdSparse entity;    /* N rows of positions */
+    MetasdSparse relation;  /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
+    MetasdSparse dimension; /* width rows of entities */
+    float *norms;           /* N */
+    MetasdLabels entity_labels, relation_labels;
+} MetasdIndex;
+
+/* A row to be added: positions strictly ascending, 0 < |weight| <= METASD_INDEX_MAX_WEIGHT. */
+typedef struct MetasdSparseRow {
+    const uint32_t *positions;
+    const float *values;
+    size_t kept;
+} MetasdSparseRow;
+
+typedef struct MetasdIndexWriter {
+    MetasdIndex index;
+    void *memory;
+    uint32_t entities, relations; /* added so far */
+} MetasdIndexWriter;
+
+/* ---- building ---- */
+
+/* Bytes of the image; SIZE_MAX if the plan is out of range or too large for this host. */
+extern size_t metasd_index_bytes(const MetasdIndexPlan *plan);
+
+/* Starts an image in memory of metasd_index_bytes(plan). */
+extern MetasdStatus metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan,
+                                       void *memory);
+
+/*
+ * Adds entity or relation number ID; ids come in order from 0. A label is any
+ * bytes, an empty one included, and unlike the others of its kind. METASD_INVALID
+ * for anything else or beyond the plan; the image is then of no use.
+ */
+extern MetasdStatus metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t id,
+                                            const char *label, size_t len, MetasdSparseRow row);
+extern MetasdStatus metasd_index_add_relation(MetasdIndexWriter *writer, uint32_t id,
+                                              const char *label, size_t len,
+                                              MetasdSparseRow forward, MetasdSparseRow reciprocal);
+
+/*
+ * Completes the image once all that was planned has been added, no less
+ * (METASD_INVALID). Polls the team; works alone. The same rows give the same bytes.
+ */
+extern MetasdStatus metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team);
+
+/* ---- opening ---- */
+
+/*
+ * Opens an image after reading all of it: any BYTES bytes at MEMORY that are not
+ * an image, or a damaged one, are METASD_CORRUPT, and a query on what was
+ * accepted stays inside it. Polls the team; works alone.
+ */
+extern MetasdStatus metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team,
+                                      MetasdIndex *index);
+
+/* The same from the header alone: for an image opened in full before and not written to since. */
+extern MetasdStatus metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index);
+
+/* ---- asking ---- */
+
+/* The id of a label, or false; the label of an id: *len bytes inside the image, not terminated. */
+extern bool metasd_labels_find(const MetasdLabels *labels, const char *label, size_t len,
+                               uint32_t *id);
+extern const char *metasd_labels_get(const MetasdLabels *labels, uint32_t id, size_t *len);
+
+static inline bool
+metasd_index_entity(const MetasdIndex *index, const char *label, size_t len, uint32_t *id)
+{
+    return metasd_labels_find(&index->entity_labels, label, len, id);
+}
+
+static inline bool
+metasd_index_relation(const MetasdIndex *index, const char *label, size_t len, uint32_t *id)
+{
+    return metasd_labels_find(&index->relation_labels, label, len, id);
+}
+
+static inline const char *
+metasd_index_entity_label(const MetasdIndex *index, uint32_t id, size_t *len)
+{
+    return metasd_labels_get(&index->entity_labels, id, len);
+}
+
+static inline const char *
+metasd_index_relation_label(const MetasdIndex *index, uint32_t id, size_t *len)
+{
+    return metasd_labels_get(&index->relation_labels, id, len);
+}
+
+/* scores[N] = the score of (head, relation, t) for every t; relation is a row, 0 .. P - 1. */
+extern void metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation,
+                                      float *scores, float *scratch);
+
+/* The score of one triple: that of metasd_index_scores_tails, up to rounding. */
+extern float metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation,
+                                uint32_t tail, float *scratch);
+
+/* scores[R] = the score of (head, r, tail) for every relation r, forward rows. */
+extern void metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t tail,
+                                          float *scores, float *scratch);
+
+/* scores[N] = the cosine of the angle to every entity, -1 .. 1; 0 where either row is all zeros. */
+extern void metasd_index_scores_similar(const MetasdIndex *index, uint32_t entity, float *scores,
+                                        float *scratch);
+
+/* row[width] = the embedding of an entity, zeros included. */
+extern void metasd_index_embedding(const MetasdIndex *index, uint32_t entity, float *row);
+
+#endif

@@ -1,0 +1,205 @@
+/* A round holds each example once, in batches of whole groups that never exceed their size. */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "random.h"
+#include "tools.h"
+
+#define GROUPS 90
+#define MOST_TAILS 40
+
+typedef struct Fixture {
+    MetasdGroups groups;
+    uint32_t heads[GROUPS], relations[GROUPS];
+    size_t start[GROUPS + 1];
+    uint32_t tails[GROUPS * MOST_TAILS];
+    MetasdBatcher batcher;
+    void *memory;
+} Fixture;
+
+/* Group g is the query (g, g + 1000) with tails 10000 g, 10000 g + 1 ...; a few are large. */
+static Fixture *
+make(size_t size)
+{
+    Fixture *f = tools_alloc(sizeof(*f));
+    MetasdArena arena = metasd_arena_measure();
+    size_t at = 0, bytes;
+
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        uint64_t n = g % 17 == 3 ? MOST_TAILS : 1 + metasd_random_below(5, 91, g, 6);
+
+        f->heads[g] = g;
+        f->relations[g] = g + 1000;
+        f->start[g] = at;
+        for (uint32_t i = 0; i < n; i++)
+            f->tails[at++] = 10000 * g + i;
+    }
+    f->start[GROUPS] = at;
+    f->groups = (MetasdGroups){.count = GROUPS,
+                               .examples = at,
+                               .heads = f->heads,
+                               .relations = f->relations,
+                               .start = f->start,
+                               .tails = f->tails};
+    metasd_batcher_take(&f->batcher, &arena, &f->groups, size);
+    bytes = arena.used;
+    f->memory = tools_alloc(bytes);
+    arena = metasd_arena_over(f->memory, bytes);
+    metasd_batcher_take(&f->batcher, &arena, &f->groups, size);
+    assert_true(metasd_arena_ok(&arena));
+    metasd_batcher_prepare(&f->batcher);
+    return f;
+}
+
+static void
+unmake(Fixture *f)
+{
+    free(f->memory);
+    free(f);
+}
+
+/* Counts the batch's examples of every group in `seen`; checks that the batch is well formed. */
+static void
+check_batch(const Fixture *f, uint32_t (*seen)[MOST_TAILS])
+{
+    const MetasdBatch *batch = &f->batcher.batch;
+
+    assert_in_range(batch->n, 1, f->batcher.size);
+    assert_in_range(batch->groups, 1, batch->n);
+    assert_int_equal(batch->start[0], 0);
+    assert_int_equal(batch->start[batch->groups], batch->n);
+    for (size_t g = 0; g < batch->groups; g++) {
+        assert_true(batch->start[g] < batch->start[g + 1]);
+        assert_int_equal(batch->relations[g], batch->heads[g] + 1000);
+        for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
+            assert_int_equal(batch->tails[i] / 10000, batch->heads[g]);
+            assert_int_equal(batch->group_of[i], g);
+            seen[batch->heads[g]][batch->tails[i] % 10000]++;
+        }
+    }
+}
+
+static void
+each_example_comes_once_a_round(void **state)
+{
+    static const size_t sizes[] = {1, 2, 7, 8, 9, 40, 64, 1000, 100000};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+        Fixture *f = make(sizes[k]);
+
+        for (uint64_t round = 0; round < 3; round++) {
+            static uint32_t seen[GROUPS][MOST_TAILS];
+            size_t batches = 0;
+
+            memset(seen, 0, sizeof(seen));
+            metasd_batcher_shuffle(&f->batcher, 1, METASD_STREAM_EPOCH + (round << 8));
+            while (metasd_batcher_next(&f->batcher)) {
+                check_batch(f, seen);
+                batches++;
+            }
+            assert_int_equal(batches, metasd_batcher_count(&f->batcher));
+            assert_false(metasd_batcher_next(&f->batcher));
+            for (size_t g = 0; g < GROUPS; g++)
+                for (size_t i = 0; i < MOST_TAILS; i++)
+                    assert_int_equal(seen[g][i], i < f->start[g + 1] - f->start[g]);
+        }
+        unmake(f);
+    }
+}
+
+/* Groups of up to size / 8 are whole; larger ones come in as few pieces as that allows. */
+static void
+groups_stay_whole(void **state)
+{
+    static const size_t sizes[] = {1, 8, 24, 64, 320, 100000};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+        Fixture *f = make(sizes[k]);
+        size_t most = sizes[k] < 8 ? 1 : sizes[k] / 8, pieces[GROUPS] = {0};
+
+        metasd_batcher_shuffle(&f->batcher, 2, METASD_STREAM_EPOCH);
+        while (metasd_batcher_next(&f->batcher))
+            for (size_t g = 0; g < f->batcher.batch.groups; g++) {
+                assert_in_range(f->batcher.batch.start[g + 1] - f->batcher.batch.start[g], 1, most);
+                pieces[f->batcher.batch.heads[g]]++;
+            }
+        for (size_t g = 0; g < GROUPS; g++)
+            assert_int_equal(pieces[g], (f->start[g + 1] - f->start[g] + most - 1) / most);
+        unmake(f);
+    }
+}
+
+/* No batch but the last has room for the piece that opens the next. */
+static void
+batches_are_filled(void **state)
+{
+    Fixture *f = make(64);
+    size_t last = 0;
+
+    (void)state;
+    metasd_batcher_shuffle(&f->batcher, 3, METASD_STREAM_EPOCH);
+    while (metasd_batcher_next(&f->batcher)) {
+        const MetasdBatch *batch = &f->batcher.batch;
+
+        if (last > 0)
+            assert_true(last + batch->start[1] > 64);
+        last = batch->n;
+    }
+    unmake(f);
+}
+
+static void
+order_depends_on_seed_and_stream(void **state)
+{
+    Fixture *f = make(64);
+    size_t bytes = f->batcher.pieces * sizeof(*f->batcher.order);
+    uint32_t *order = tools_alloc(bytes);
+
+    (void)state;
+    metasd_batcher_shuffle(&f->batcher, 4, 10);
+    memcpy(order, f->batcher.order, bytes);
+    metasd_batcher_shuffle(&f->batcher, 4, 11);
+    assert_memory_not_equal(order, f->batcher.order, bytes);
+    metasd_batcher_shuffle(&f->batcher, 5, 10);
+    assert_memory_not_equal(order, f->batcher.order, bytes);
+    metasd_batcher_shuffle(&f->batcher, 4, 10);
+    assert_memory_equal(order, f->batcher.order, bytes);
+    free(order);
+    unmake(f);
+}
+
+static void
+nothing_gives_no_batch(void **state)
+{
+    Fixture *f = make(8);
+    char memory[4096];
+    MetasdArena arena = metasd_arena_over(memory, sizeof(memory));
+
+    (void)state;
+    f->groups.count = f->groups.examples = 0;
+    metasd_batcher_take(&f->batcher, &arena, &f->groups, 8);
+    assert_true(metasd_arena_ok(&arena));
+    metasd_batcher_prepare(&f->batcher);
+    metasd_batcher_shuffle(&f->batcher, 1, METASD_STREAM_EPOCH);
+    assert_int_equal(metasd_batcher_count(&f->batcher), 0);
+    assert_false(metasd_batcher_next(&f->batcher));
+    unmake(f);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_example_comes_once_a_round),
+        cmocka_unit_test(groups_stay_whole),
+        cmocka_unit_test(batches_are_filled),
+        cmocka_unit_test(order_depends_on_seed_and_stream),
+        cmocka_unit_test(nothing_gives_no_batch),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

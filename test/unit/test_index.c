@@ -1,0 +1,610 @@
+/* The serving image answers as a dense model would, and damage to it never harms who opens it. */
+#include "unit.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "index.h"
+#include "random.h"
+#include "topk.h"
+
+#define STREAM 80
+
+/* A dense model, its labels, and the image made of them. */
+typedef struct World {
+    uint32_t entities, relations, width;
+    float *E, *W; /* N and P dense rows */
+    MetasdIndexPlan plan;
+    size_t bytes;
+    void *image;
+    MetasdIndex index;
+    float *scratch, *scores;
+    uint32_t *ids;
+} World;
+
+static void
+random_rows(float *rows, size_t n, double density, uint64_t stream)
+{
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (double)metasd_random_below(5, stream, i, 1000000) < density * 1e6
+                      ? (float)metasd_random_normal(6, stream, i)
+                      : 0.0f;
+}
+
+static MetasdSparseRow
+sparse_row(const float *dense, uint32_t width, uint32_t *positions, float *values)
+{
+    MetasdSparseRow row = {.positions = positions, .values = values};
+
+    for (uint32_t j = 0; j < width; j++)
+        if (dense[j] != 0) {
+            positions[row.kept] = j;
+            values[row.kept++] = dense[j];
+        }
+    return row;
+}
+
+/* Labels with every nuisance: 0 is empty, 1 has zero bytes in it, 2 is long, some are not ASCII. */
+static size_t
+label_of(char kind, uint32_t id, char *label)
+{
+    if (id == 0)
+        return 0;
+    if (id == 1) {
+        memcpy(label, "a\0b\0", 4);
+        return 4;
+    }
+    if (id == 2) {
+        memset(label, 'x', 100000);
+        return 100000;
+    }
+    if (id == 3) {
+        memcpy(label, "a\0b", 3); /* as id 1, one zero shorter */
+        return 3;
+    }
+    return (size_t)sprintf(label, id % 3 == 0 ? "%c-\xc3\xa9t\xc3\xa9-\xff-%u" : "%c%u", kind, id);
+}
+
+static void
+build_image(World *w)
+{
+    static char label[100001];
+    uint32_t *positions = malloc(2 * w->width * sizeof(*positions));
+    float *values = malloc(2 * w->width * sizeof(*values));
+    MetasdTeam team = metasd_team_of_one();
+    MetasdIndexWriter writer;
+    size_t n = (size_t)w->entities * w->width, p = 2 * (size_t)w->relations * w->width;
+
+    w->plan = (MetasdIndexPlan){.family = &metasd_complex,
+                                .entities = w->entities,
+                                .relations = w->relations,
+                                .width = w->width};
+    for (size_t i = 0; i < n; i++)
+        w->plan.entity_kept += w->E[i] != 0;
+    for (size_t i = 0; i < p; i++)
+        w->plan.relation_kept += w->W[i] != 0;
+    for (uint32_t e = 0; e < w->entities; e++)
+        w->plan.entity_label_bytes += label_of('e', e, label);
+    for (uint32_t r = 0; r < w->relations; r++)
+        w->plan.relation_label_bytes += label_of('r', r, label);
+
+    w->bytes = metasd_index_bytes(&w->plan);
+    w->image = malloc(w->bytes);
+    assert_int_equal(metasd_index_begin(&writer, &w->plan, w->image), METASD_OK);
+    for (uint32_t e = 0; e < w->entities; e++)
+        assert_int_equal(metasd_index_add_entity(
+                             &writer, e, label, label_of('e', e, label),
+                             sparse_row(w->E + (size_t)e * w->width, w->width, positions, values)),
+                         METASD_OK);
+    for (uint32_t r = 0; r < w->relations; r++) {
+        const float *forward = w->W + (size_t)r * w->width;
+        const float *reciprocal = w->W + (size_t)(r + w->relations) * w->width;
+
+        assert_int_equal(
+            metasd_index_add_relation(
+                &writer, r, label, label_of('r', r, label),
+                sparse_row(forward, w->width, positions, values),
+                sparse_row(reciprocal, w->width, positions + w->width, values + w->width)),
+            METASD_OK);
+    }
+    assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
+    free(positions);
+    free(values);
+}
+
+static World
+make_world(uint32_t entities, uint32_t relations, uint32_t width, double density)
+{
+    World w = {.entities = entities, .relations = relations, .width = width};
+    size_t n = (size_t)entities * width, p = 2 * (size_t)relations * width;
+    uint32_t most = entities > relations ? entities : relations;
+    MetasdTeam team = metasd_team_of_one();
+
+    w.E = malloc(n * sizeof(float));
+    w.W = malloc((p + 1) * sizeof(float));
+    random_rows(w.E, n, density, STREAM);
+    random_rows(w.W, p, density, STREAM + 1);
+    if (entities > 5)
+        memset(w.E + 5 * (size_t)width, 0, width * sizeof(float)); /* an entity pruned whole */
+    w.scratch = malloc(3 * width * sizeof(float));
+    w.scores = malloc(most * sizeof(float));
+    w.ids = malloc(most * sizeof(uint32_t));
+    build_image(&w);
+    assert_int_equal(metasd_index_open(w.image, w.bytes, &team, &w.index), METASD_OK);
+    return w;
+}
+
+static void
+free_world(World *w)
+{
+    free(w->E);
+    free(w->W);
+    free(w->image);
+    free(w->scratch);
+    free(w->scores);
+    free(w->ids);
+}
+
+/* The score by its definition, in double: Re(<h r, conj t>) over complex components. */
+static double
+dense_score(const World *w, uint32_t h, uint32_t r, uint32_t t)
+{
+    const float *head = w->E + (size_t)h * w->width, *relation = w->W + (size_t)r * w->width;
+    const float *tail = w->E + (size_t)t * w->width;
+    size_t d = w->width / 2;
+    double sum = 0;
+
+    for (size_t j = 0; j < d; j++) {
+        double re = (double)head[j] * relation[j] - (double)head[d + j] * relation[d + j];
+        double im = (double)head[j] * relation[d + j] + (double)head[d + j] * relation[j];
+
+        sum += re * tail[j] + im * tail[d + j];
+    }
+    return sum;
+}
+
+static double
+dense_cosine(const World *w, uint32_t a, uint32_t b)
+{
+    const float *x = w->E + (size_t)a * w->width, *y = w->E + (size_t)b * w->width;
+    double xy = 0, xx = 0, yy = 0;
+
+    for (uint32_t j = 0; j < w->width; j++) {
+        xy += (double)x[j] * y[j];
+        xx += (double)x[j] * x[j];
+        yy += (double)y[j] * y[j];
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
+}
+
+static void
+assert_close(double a, double b)
+{
+    assert_true(fabs(a - b) <= 2e-5 * (1 + fabs(b)));
+}
+
+static void
+answers_equal_a_dense_model(void **state)
+{
+    static const struct {
+        uint32_t entities, relations, width;
+        double density;
+    } shapes[] = {
+        {70, 6, 20, 0.3}, {300, 3, 64, 0.1}, {9, 1, 2, 0.5}, {40, 4, 8, 1}, {12, 2, 6, 0}};
+
+    (void)state;
+    for (size_t s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {
+        World w =
+            make_world(shapes[s].entities, shapes[s].relations, shapes[s].width, shapes[s].density);
+        float *row = malloc(w.width * sizeof(float));
+
+        for (uint32_t h = 0; h < w.entities; h += 3) {
+            for (uint32_t r = 0; r < 2 * w.relations; r++) {
+                metasd_index_scores_tails(&w.index, h, r, w.scores, w.scratch);
+                for (uint32_t t = 0; t < w.entities; t++) {
+                    assert_close(w.scores[t], dense_score(&w, h, r, t));
+                    assert_close(metasd_index_score(&w.index, h, r, t, w.scratch), w.scores[t]);
+                }
+            }
+            for (uint32_t t = 0; t < w.entities; t += 2) {
+                metasd_index_scores_relations(&w.index, h, t, w.scores, w.scratch);
+                for (uint32_t r = 0; r < w.relations; r++)
+                    assert_close(w.scores[r], dense_score(&w, h, r, t));
+            }
+            metasd_index_scores_similar(&w.index, h, w.scores, w.scratch);
+            for (uint32_t t = 0; t < w.entities; t++) {
+                assert_close(w.scores[t], dense_cosine(&w, h, t));
+                assert_true(w.scores[t] >= -1 && w.scores[t] <= 1);
+            }
+            metasd_index_embedding(&w.index, h, row);
+            assert_memory_equal(row, w.E + (size_t)h * w.width, w.width * sizeof(float));
+        }
+        free(row);
+        free_world(&w);
+    }
+}
+
+static void
+labels_are_any_bytes(void **state)
+{
+    static char label[100001];
+    World w = make_world(200, 20, 4, 0.5);
+    uint32_t id;
+
+    (void)state;
+    for (uint32_t e = 0; e < w.entities; e++) {
+        size_t len = label_of('e', e, label), stored;
+        const char *text = metasd_index_entity_label(&w.index, e, &stored);
+
+        assert_int_equal(stored, len);
+        assert_memory_equal(text, label, len);
+        assert_true(metasd_index_entity(&w.index, label, len, &id));
+        assert_int_equal(id, e);
+        label[len] = '\0';
+        if (e != 3) /* with one zero more it is id 1 */
+            assert_false(metasd_index_entity(&w.index, label, len + 1, &id));
+    }
+    for (uint32_t r = 0; r < w.relations; r++) {
+        size_t len = label_of('r', r, label), stored;
+
+        assert_true(metasd_index_relation(&w.index, label, len, &id));
+        assert_int_equal(id, r);
+        assert_memory_equal(metasd_index_relation_label(&w.index, r, &stored), label, len);
+        assert_int_equal(stored, len);
+    }
+    assert_false(metasd_index_entity(&w.index, "r7", 2, &id));
+    assert_false(metasd_index_relation(&w.index, "e7", 2, &id));
+    free_world(&w);
+}
+
+/* Begins an image of two entities with one weight and two bytes of label each, and one relation. */
+static MetasdIndexWriter
+small_writer(void *memory, size_t size)
+{
+    MetasdIndexPlan plan = {.family = &metasd_complex,
+                            .entities = 2,
+                            .relations = 1,
+                            .width = 4,
+                            .entity_kept = 2,
+                            .relation_kept = 2,
+                            .entity_label_bytes = 4,
+                            .relation_label_bytes = 1};
+    MetasdIndexWriter writer;
+
+    assert_true(metasd_index_bytes(&plan) <= size);
+    assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
+    return writer;
+}
+
+static void
+builders_mistakes_are_refused(void **state)
+{
+    static _Alignas(64) char memory[4096], again[4096];
+    static const struct {
+        uint32_t positions[2];
+        float values[2];
+        size_t kept;
+    } bad[] = {{{4}, {1}, 1},     {{0}, {0}, 1},       {{0}, {NAN}, 1},    {{0}, {INFINITY}, 1},
+               {{0}, {-2e9f}, 1}, {{1, 1}, {1, 1}, 2}, {{2, 1}, {1, 1}, 2}};
+    uint32_t positions[3] = {0, 1, 2};
+    float values[3] = {1, 2, 3};
+    MetasdSparseRow one = {positions, values, 1}, three = {positions, values, 3};
+    MetasdTeam team = metasd_team_of_one();
+    MetasdIndexWriter writer;
+    MetasdIndex index;
+    MetasdIndexPlan huge = {.family = &metasd_complex, .width = 4, .entity_kept = UINT64_MAX / 4};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        writer = small_writer(memory, sizeof(memory));
+        assert_int_equal(metasd_index_add_entity(
+                             &writer, 0, "ab", 2,
+                             (MetasdSparseRow){bad[i].positions, bad[i].values, bad[i].kept}),
+                         METASD_INVALID);
+    }
+    writer = small_writer(memory, sizeof(memory));
+    assert_int_equal(metasd_index_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
+    assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, three), METASD_INVALID);
+    assert_int_equal(metasd_index_add_entity(&writer, 0, "abcde", 5, one), METASD_INVALID);
+    assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, one), METASD_OK);
+    assert_int_equal(metasd_index_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
+    assert_int_equal(metasd_index_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
+    assert_int_equal(metasd_index_add_entity(&writer, 2, "", 0, one), METASD_INVALID);
+    assert_int_equal(metasd_index_finish(&writer, &team), METASD_INVALID);
+    assert_int_equal(metasd_index_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
+    assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
+
+    /* relocatable: the same bytes elsewhere, at another alignment, are the same image */
+    memcpy(again + 8, memory, metasd_index_bytes(&writer.index.plan));
+    assert_int_equal(
+        metasd_index_open(again + 8, metasd_index_bytes(&writer.index.plan), &team, &index),
+        METASD_OK);
+    assert_int_equal(metasd_index_open(again + 4, 2048, &team, &index), METASD_INVALID);
+
+    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
+    huge.entity_kept = UINT64_MAX;
+    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
+    huge = (MetasdIndexPlan){.family = &metasd_complex, .width = 3};
+    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
+    huge = (MetasdIndexPlan){.width = 4};
+    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
+    huge = (MetasdIndexPlan){.family = &metasd_complex, .width = 4, .entities = UINT32_MAX};
+    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
+}
+
+static void
+an_empty_image_answers(void **state)
+{
+    MetasdTeam team = metasd_team_of_one();
+    MetasdIndexPlan plan = {.family = &metasd_complex, .width = 2};
+    void *memory = malloc(metasd_index_bytes(&plan));
+    MetasdIndexWriter writer;
+    MetasdIndex index;
+    MetasdTopk topk;
+    uint32_t id;
+    float score;
+
+    (void)state;
+    assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
+    assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
+    assert_int_equal(metasd_index_open(memory, metasd_index_bytes(&plan), &team, &index),
+                     METASD_OK);
+    assert_false(metasd_index_entity(&index, "", 0, &id));
+    metasd_topk_start(&topk, 0, &score, &id);
+    assert_false(metasd_topk_next(&topk, &id, &score));
+    assert_true(metasd_log_sum_exp(0, &score) == -INFINITY);
+    free(memory);
+}
+
+/* ---- damage ---- */
+
+/* The image's checksums, written from index.h's promise alone: places 24 and 120 of the header. */
+static uint64_t
+word_sum(const char *at, size_t bytes)
+{
+    uint64_t sum[4] = {1, 2, 3, 4}, all = bytes;
+
+    for (int i = 0; i < 5; i++)
+        for (size_t k = 0; k < (i < 4 ? bytes / 32 : 4); k++) {
+            uint64_t *to = i < 4 ? &sum[i] : &all, word = sum[k % 4];
+
+            if (i < 4)
+                memcpy(&word, at + k * 32 + i * 8, 8);
+            *to = (*to ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+            *to ^= *to >> 32;
+        }
+    return all;
+}
+
+static void
+seal(char *image, size_t bytes)
+{
+    uint64_t sum = word_sum(image + 128, bytes - 128);
+
+    memcpy(image + 24, &sum, 8);
+    memset(image + 120, 0, 8);
+    sum = word_sum(image, 128);
+    memcpy(image + 120, &sum, 8);
+}
+
+/* Asks everything of an image that was accepted: the sanitizers watch. */
+static void
+ask_everything(const MetasdIndex *index)
+{
+    uint32_t n = index->plan.entities, p = 2 * index->plan.relations, id;
+    uint32_t most = n > p ? n : p;
+    float *scores = malloc((most + 1) * sizeof(float)), score;
+    float *scratch = malloc(3 * (size_t)index->plan.width * sizeof(float));
+    uint32_t *ids = malloc((most + 1) * sizeof(uint32_t));
+    MetasdTopk topk;
+    size_t len;
+
+    for (uint32_t e = 0; e < n; e += 7) {
+        const char *label = metasd_index_entity_label(index, e, &len);
+
+        (void)metasd_index_entity(index, label, len, &id);
+        metasd_index_scores_tails(index, e, e % p, scores, scratch);
+        metasd_topk_start(&topk, n, scores, ids);
+        while (metasd_topk_next(&topk, &id, &score))
+            assert_true(id < n);
+        (void)metasd_index_score(index, e, e % p, n - 1, scratch);
+        metasd_index_scores_relations(index, e, n - 1 - e, scores, scratch);
+        metasd_index_scores_similar(index, e, scores, scratch);
+        metasd_index_embedding(index, e, scratch);
+    }
+    for (uint32_t r = 0; r < p / 2; r++) {
+        const char *label = metasd_index_relation_label(index, r, &len);
+
+        (void)metasd_index_relation(index, label, len, &id);
+    }
+    free(scores);
+    free(scratch);
+    free(ids);
+}
+
+static void
+damaged_images_are_refused(void **state)
+{
+    World w = make_world(30, 3, 8, 0.4);
+    MetasdTeam team = metasd_team_of_one();
+    char *copy = malloc(w.bytes);
+    size_t labels = (size_t)((char *)w.index.entity_labels.bytes - (char *)w.image) + 200;
+    MetasdIndex index;
+
+    (void)state;
+    memcpy(copy, w.image, w.bytes);
+    for (size_t i = 0; i < w.bytes; i += i < labels ? 1 : 997) {
+        copy[i] ^= (char)(1 << i % 8);
+        assert_int_equal(metasd_index_open(copy, w.bytes, &team, &index), METASD_CORRUPT);
+        if (i < 128)
+            assert_int_equal(metasd_index_attach(copy, w.bytes, &index), METASD_CORRUPT);
+        copy[i] ^= (char)(1 << i % 8);
+    }
+    free(copy);
+    for (size_t n = 0; n < w.bytes; n += n < 512 ? 1 : 4093) {
+        copy = malloc(n > 0 ? n : 1);
+        memcpy(copy, w.image, n);
+        assert_int_equal(metasd_index_open(copy, n, &team, &index), METASD_CORRUPT);
+        free(copy);
+    }
+    free_world(&w);
+}
+
+/* Damage under a right checksum: refused, or harmless. */
+static void
+forged_images_do_no_harm(void **state)
+{
+    World w = make_world(30, 3, 8, 0.4);
+    MetasdTeam team = metasd_team_of_one();
+    char *copy = malloc(w.bytes);
+    size_t area = (size_t)(w.index.entity_labels.bytes - (char *)w.image), refused = 0, tries = 0;
+    MetasdIndex index;
+
+    (void)state;
+    memcpy(copy, w.image, w.bytes);
+    seal(copy, w.bytes);
+    assert_memory_equal(copy, w.image, w.bytes);
+    for (size_t i = 0; i < area / 4 + 1000; i++, tries++) {
+        /* every word of the header and the arrays once; then several at a time, at random */
+        for (size_t k = 0; k < (i < area / 4 ? 1 : 3); k++) {
+            size_t at =
+                i < area / 4 ? 4 * i : 4 * metasd_random_below(1, STREAM, 3 * i + k, area / 4);
+            uint32_t word = (uint32_t)metasd_random(2, STREAM, 3 * i + k), old;
+
+            memcpy(&old, copy + at, 4);
+            word = i % 3 == 0 ? old + 1 : i % 3 == 1 ? old ^ (1u << word % 32) : word;
+            memcpy(copy + at, &word, 4);
+        }
+        seal(copy, w.bytes);
+        if (metasd_index_open(copy, w.bytes, &team, &index) == METASD_OK)
+            ask_everything(&index);
+        else
+            refused++;
+        memcpy(copy, w.image, w.bytes);
+    }
+    assert_true(refused > tries / 4 && refused < tries);
+    free(copy);
+    free_world(&w);
+}
+
+/* ---- candidates in order ---- */
+
+/* n ids, each strictly after the one before: so all of them, once. */
+static void
+check_order(uint32_t n, const float *scores)
+{
+    uint32_t *scratch = malloc(n * sizeof(*scratch)), id, last = 0;
+    MetasdTopk topk;
+    float score;
+
+    metasd_topk_start(&topk, n, scores, scratch);
+    for (uint32_t i = 0; i < n; i++, last = id) {
+        assert_true(metasd_topk_next(&topk, &id, &score));
+        assert_true(id < n && score == scores[id]);
+        assert_true(i == 0 || score < scores[last] || (score == scores[last] && id > last));
+    }
+    assert_false(metasd_topk_next(&topk, &id, &score));
+    assert_false(metasd_topk_next(&topk, &id, &score));
+    free(scratch);
+}
+
+static void
+candidates_come_in_order_and_all(void **state)
+{
+    static const uint32_t sizes[] = {1, 2, 63, 64, 65, 127, 128, 320, 321, 1000, 5000};
+    float scores[5000];
+
+    (void)state;
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++)
+        for (int shape = 0; shape < 6; shape++) {
+            uint32_t n = sizes[s];
+
+            for (uint32_t i = 0; i < n; i++) {
+                float x = (float)metasd_random_normal(s, STREAM, i);
+                float shapes[] = {x, 0, truncf(x), (float)i, -(float)i, x < 1.5f ? 0 : x};
+
+                scores[i] = shapes[shape];
+            }
+            if (shape == 2 && n > 2) {
+                scores[n / 2] = INFINITY;
+                scores[n - 1] = -INFINITY;
+                scores[n / 3] = -0.0f;
+            }
+            check_order(n, scores);
+        }
+}
+
+static void
+log_sum_exp_is_safe(void **state)
+{
+    float scores[3000];
+    double sum = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 3000; i++) {
+        scores[i] = (float)metasd_random_normal(1, STREAM, i) * 3;
+        sum += exp(scores[i]);
+    }
+    assert_true(fabs(metasd_log_sum_exp(3000, scores) - log(sum)) < 1e-5);
+    for (size_t i = 0; i < 3000; i++)
+        scores[i] = -3e37f;
+    assert_true(fabs(metasd_log_sum_exp(3000, scores) / -3e37 - 1) < 1e-6);
+    scores[7] = 3e38f;
+    assert_true(fabs(metasd_log_sum_exp(3000, scores) / 3e38 - 1) < 1e-6);
+}
+
+/* Not a test of speed: prints what a prediction of FB15k-237's size takes here. */
+static void
+a_prediction_is_timed(void **state)
+{
+    World w = make_world(14541, 237, 400, 0.1);
+    struct timespec from, to;
+    double lse = 0, took[3] = {0};
+    uint32_t id = 0;
+    float score;
+    MetasdTopk topk;
+    int rounds = 300;
+
+    (void)state;
+    for (int i = 0; i < 3 * rounds; i++) {
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        if (i % 3 == 0)
+            metasd_index_scores_tails(&w.index, (uint32_t)i * 7, (uint32_t)i % 474, w.scores,
+                                      w.scratch);
+        else if (i % 3 == 1) {
+            metasd_topk_start(&topk, w.entities, w.scores, w.ids);
+            for (int k = 0; k < 10; k++)
+                assert_true(metasd_topk_next(&topk, &id, &score));
+        } else
+            lse += metasd_log_sum_exp(w.entities, w.scores);
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        took[i % 3] +=
+            (double)(to.tv_sec - from.tv_sec) * 1e6 + (double)(to.tv_nsec - from.tv_nsec) / 1e3;
+    }
+    assert_true(isfinite(lse));
+    print_message("# %.0f MB; scores %.1f us, best ten %.1f us, log-sum-exp %.1f us\n",
+                  (double)w.bytes / 1e6, took[0] / rounds, took[1] / rounds, took[2] / rounds);
+    free_world(&w);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_equal_a_dense_model),
+        cmocka_unit_test(labels_are_any_bytes),
+        cmocka_unit_test(builders_mistakes_are_refused),
+        cmocka_unit_test(an_empty_image_answers),
+        cmocka_unit_test(damaged_images_are_refused),
+        cmocka_unit_test(forged_images_do_no_harm),
+        cmocka_unit_test(candidates_come_in_order_and_all),
+        cmocka_unit_test(log_sum_exp_is_safe),
+        cmocka_unit_test(a_prediction_is_timed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

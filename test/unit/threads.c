@@ -1,0 +1,99 @@
+#include "threads.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+typedef struct Crew {
+    pthread_mutex_t lock;
+    pthread_cond_t all_here;
+    int size, here;
+    unsigned round; /* barriers passed */
+    bool failed;
+    MetasdStatus (*work)(MetasdTeam *team, void *context);
+    void *context;
+} Crew;
+
+typedef struct Member {
+    MetasdTeam team;
+    Crew *crew;
+    pthread_t thread;
+    MetasdStatus status;
+} Member;
+
+static MetasdStatus
+wait_for_all(MetasdTeam *team)
+{
+    Crew *crew = ((Member *)team->context)->crew;
+    unsigned round;
+    bool failed;
+
+    pthread_mutex_lock(&crew->lock);
+    round = crew->round;
+    if (++crew->here == crew->size) {
+        crew->here = 0;
+        crew->round++;
+        pthread_cond_broadcast(&crew->all_here);
+    }
+    while (crew->round == round && !crew->failed)
+        pthread_cond_wait(&crew->all_here, &crew->lock);
+    failed = crew->round == round;
+    pthread_mutex_unlock(&crew->lock);
+    return failed ? METASD_INTERRUPTED : METASD_OK;
+}
+
+static MetasdStatus
+nothing_to_serve(MetasdTeam *team)
+{
+    (void)team;
+    return METASD_OK;
+}
+
+static void *
+run_member(void *argument)
+{
+    Member *member = argument;
+    Crew *crew = member->crew;
+
+    member->status = crew->work(&member->team, crew->context);
+    if (member->status != METASD_OK) {
+        pthread_mutex_lock(&crew->lock);
+        crew->failed = true;
+        pthread_cond_broadcast(&crew->all_here);
+        pthread_mutex_unlock(&crew->lock);
+    }
+    return NULL;
+}
+
+MetasdStatus
+threads_run(int members, MetasdStatus (*work)(MetasdTeam *team, void *context), void *context)
+{
+    Crew crew = {.size = members, .work = work, .context = context};
+    Member member[THREADS_MOST];
+    MetasdStatus status = METASD_OK;
+
+    if (members < 1 || members > THREADS_MOST)
+        abort();
+    pthread_mutex_init(&crew.lock, NULL);
+    pthread_cond_init(&crew.all_here, NULL);
+    for (int i = 0; i < members; i++) {
+        member[i] = (Member){.team = {.rank = i,
+                                      .size = members,
+                                      .barrier = wait_for_all,
+                                      .poll = nothing_to_serve,
+                                      .context = &member[i]},
+                             .crew = &crew};
+        if (i > 0 && pthread_create(&member[i].thread, NULL, run_member, &member[i]) != 0)
+            abort();
+    }
+    run_member(&member[0]);
+    for (int i = 0; i < members; i++) {
+        if (i > 0)
+            pthread_join(member[i].thread, NULL);
+        if (status == METASD_OK || status == METASD_INTERRUPTED)
+            status = member[i].status != METASD_OK ? member[i].status : status;
+    }
+    pthread_cond_destroy(&crew.all_here);
+    pthread_mutex_destroy(&crew.lock);
+    return status;
+}

@@ -1,0 +1,87 @@
+#include "tools.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+void *
+tools_alloc(size_t bytes)
+{
+    void *memory = malloc(bytes > 0 ? bytes : 1);
+
+    if (!memory)
+        abort();
+    return memory;
+}
+
+void *
+tools_step_take(MetasdStep *step, int members, size_t score_floats)
+{
+    MetasdArena arena = metasd_arena_measure();
+    size_t bytes;
+    void *memory;
+
+    metasd_step_take(step, &arena, members, score_floats);
+    bytes = arena.used;
+    memory = tools_alloc(bytes);
+    if (!metasd_arena_ok(&arena))
+        abort();
+    arena = metasd_arena_over(memory, bytes);
+    metasd_step_take(step, &arena, members, score_floats);
+    if (!metasd_arena_ok(&arena))
+        abort();
+    return memory;
+}
+
+size_t
+tools_table_floats(const MetasdStep *step)
+{
+    return ((size_t)step->entities + step->relation_rows) * step->width;
+}
+
+void *
+tools_batch(MetasdBatch *batch, const MetasdTriple *triples, size_t n, bool grouped)
+{
+    MetasdArena arena = metasd_arena_measure();
+    size_t bytes;
+    bool *done = tools_alloc(n * sizeof(*done));
+    void *memory;
+
+    metasd_batch_take(batch, &arena, n);
+    bytes = arena.used;
+    memory = tools_alloc(bytes);
+    arena = metasd_arena_over(memory, bytes);
+    metasd_batch_take(batch, &arena, n);
+    for (size_t i = 0; i < n; i++)
+        done[i] = false;
+    for (size_t i = 0; i < n; i++) {
+        if (done[i])
+            continue;
+        batch->heads[batch->groups] = triples[i].head;
+        batch->relations[batch->groups] = triples[i].relation;
+        batch->start[batch->groups] = batch->n;
+        for (size_t j = i; j < (grouped ? n : i + 1); j++)
+            if (triples[j].head == triples[i].head && triples[j].relation == triples[i].relation) {
+                done[j] = true;
+                batch->group_of[batch->n] = (uint32_t)batch->groups;
+                batch->tails[batch->n++] = triples[j].tail;
+            }
+        batch->groups++;
+    }
+    batch->start[batch->groups] = batch->n;
+    free(done);
+    return memory;
+}
+
+double
+tools_distance(const double *a, const double *b, size_t n)
+{
+    double apart = 0, norm = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        apart += (a[i] - b[i]) * (a[i] - b[i]);
+        norm += b[i] * b[i];
+    }
+    if (!isfinite(apart))
+        return INFINITY;
+    return norm > 0 ? sqrt(apart / norm) : sqrt(apart);
+}

@@ -1,0 +1,26 @@
+/* tools.h - what several unit tests need: memory of a step, batches from lists, distances. */
+#ifndef METASD_UNIT_TOOLS_H
+#define METASD_UNIT_TOOLS_H
+
+#include "batch.h"
+#include "step.h"
+
+/* malloc that ends the program where there is no memory. */
+extern void *tools_alloc(size_t bytes);
+
+/* Takes the memory of a step for a team of up to `members`; to be freed by the caller. */
+extern void *tools_step_take(MetasdStep *step, int members, size_t score_floats);
+
+/* Floats in a weight table of the step. */
+extern size_t tools_table_floats(const MetasdStep *step);
+
+/*
+ * Makes a batch of n triples, whose relation is a row of the relation table: of groups of all
+ * that share head and relation, or of one group an example. To be freed by the caller.
+ */
+extern void *tools_batch(MetasdBatch *batch, const MetasdTriple *triples, size_t n, bool grouped);
+
+/* |a - b| / |b| in the Euclidean norm; |a - b| where b is 0. Not a number counts as infinite. */
+extern double tools_distance(const double *a, const double *b, size_t n);
+
+#endif
