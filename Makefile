@@ -5,16 +5,57 @@
 #   make          build against the PostgreSQL of PG_CONFIG
 #   make install  ... and install there; make installcheck then runs the SQL tests
 
-CORE_OBJS = $(patsubst %.c,%.o,$(wildcard src/core/*.c))
+EXTENSION = metasd
+DATA = sql/metasd--1.0.sql
 
-# Vector code where loops ask for it; nothing here changes what arithmetic means.
-CORE_CFLAGS = -std=gnu11 -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math
+# Two libraries: a backend that asks models loads metasd, which needs no BLAS; the workers
+# that train, and kg_estimate, load metasd_train.
+MODULE_big = metasd
+MODULES = metasd_train
+
+ASK_CORE = arena codec index kernels model status team topk
+ASK_PG = metasd compat catalog source params run ask launch wait cache known predict
+TRAIN_PG = worker job report store estimate labels compat catalog source params run
+
+OBJS = $(ASK_PG:%=src/pg/%.o) $(ASK_CORE:%=src/core/%.o)
+CORE_OBJS = $(patsubst %.c,%.o,$(wildcard src/core/*.c))
+TRAIN_OBJS = $(TRAIN_PG:%=src/pg/%.o) $(CORE_OBJS)
+EXTRA_CLEAN = $(TRAIN_OBJS) build
+
+REGRESS = setup
+REGRESS_OPTS = --inputdir=test
+
+PG_CPPFLAGS = -Isrc/core -Isrc/pg
 OWN_CFLAGS = -Wall -Wextra -Werror
+# Headers of PostgreSQL are not ours to mend.
+PG_CFLAGS = $(OWN_CFLAGS) -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \
+	-Wno-declaration-after-statement -fvisibility=default
+# Vector code where loops ask for it; nothing here changes what arithmetic means.
+CORE_CFLAGS = -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math
 
 # The serial OpenBLAS: the default flavour starts threads as soon as it is loaded.
-BLAS_DIR ?= $(firstword $(wildcard /usr/lib/$(shell gcc -print-multiarch)/openblas-serial))
-BLAS_INCLUDE ?= $(firstword $(wildcard /usr/include/$(shell gcc -print-multiarch)/openblas-serial))
+MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
+BLAS_DIR ?= $(firstword $(wildcard /usr/lib/$(MULTIARCH)/openblas-serial))
+BLAS_INCLUDE ?= $(firstword $(wildcard /usr/include/$(MULTIARCH)/openblas-serial))
 BLAS_LIBS = -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -lopenblas
+
+# Both libraries hold some of the same objects: each uses its own.
+SHLIB_LINK = -Wl,-Bsymbolic -lm
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifneq ($(PGXS),)
+# Code compiled again as bitcode could compute differently: without it there is one.
+override with_llvm = no
+include $(PGXS)
+endif
+
+$(CORE_OBJS): CFLAGS += $(CORE_CFLAGS)
+src/core/blas.o: CPPFLAGS += -I$(BLAS_INCLUDE)
+$(OBJS) $(TRAIN_OBJS): $(wildcard src/core/*.h src/pg/*.h)
+
+metasd_train.so: $(TRAIN_OBJS)
+	$(CC) $(CFLAGS) $(TRAIN_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -Wl,-Bsymbolic $(BLAS_LIBS) -lm -o $@
 
 include test/unit/unit.mk
 include test/bench/bench.mk

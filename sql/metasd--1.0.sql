@@ -1,0 +1,314 @@
+/* sql/metasd--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION metasd" to load this file. \quit
+
+-- ---- state: written by the functions below alone, with the rights of the extension's owner ----
+
+CREATE SCHEMA metasd;
+COMMENT ON SCHEMA metasd IS 'knowledge-graph models: views for people, and the tables behind them';
+GRANT USAGE ON SCHEMA metasd TO PUBLIC;
+
+CREATE TABLE metasd.model (
+    name text PRIMARY KEY,
+    owner regrole NOT NULL,
+    source regclass NOT NULL,
+    head text NOT NULL,
+    relation text NOT NULL,
+    tail text NOT NULL,
+    validation regclass,
+    params jsonb NOT NULL DEFAULT '{}',
+    serving bigint
+);
+COMMENT ON TABLE metasd.model IS 'one row a model: where its triples come from and which run answers for it';
+COMMENT ON COLUMN metasd.model.params IS 'parameters as the owner gave them; the rest are defaults';
+COMMENT ON COLUMN metasd.model.serving IS 'run whose embeddings answer; null before the first success';
+
+CREATE TABLE metasd.run (
+    id bigserial PRIMARY KEY,
+    uuid uuid NOT NULL DEFAULT gen_random_uuid(),
+    model text NOT NULL REFERENCES metasd.model ON DELETE CASCADE,
+    status text NOT NULL
+        CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')),
+    pid integer,
+    queued timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started timestamptz,
+    finished timestamptz,
+    heartbeat timestamptz,
+    phase text,
+    epoch integer,
+    done bigint,
+    total bigint,
+    loss float8,
+    params jsonb NOT NULL,
+    entities bigint,
+    relations bigint,
+    triples bigint,
+    metrics jsonb,
+    bytes bigint,
+    error text
+) WITH (fillfactor = 50);
+CREATE INDEX run_model ON metasd.run (model);
+COMMENT ON TABLE metasd.run IS 'one row a training; a successful one is a version of its model';
+COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
+
+CREATE TABLE metasd.epoch (
+    run bigint NOT NULL REFERENCES metasd.run ON DELETE CASCADE,
+    epoch integer NOT NULL,
+    seconds float8 NOT NULL,
+    loss_source float8,
+    loss_trial float8,
+    loss_quiz float8,
+    loss_mutual_source float8,
+    loss_mutual_student float8,
+    mrr_source float8,
+    mrr_pruned float8,
+    sparsity float8,
+    threshold float8,
+    came bigint,
+    went bigint,
+    lr float8,
+    best boolean NOT NULL,
+    PRIMARY KEY (run, epoch)
+);
+COMMENT ON TABLE metasd.epoch IS 'one row an epoch of a training';
+
+CREATE TABLE metasd.entity (
+    run bigint NOT NULL,
+    id integer NOT NULL,
+    label text NOT NULL,
+    degree bigint NOT NULL,
+    embedding bytea NOT NULL,
+    PRIMARY KEY (run, id)
+);
+ALTER TABLE metasd.entity ALTER COLUMN embedding SET STORAGE EXTERNAL;
+COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run';
+
+CREATE TABLE metasd.relation (
+    run bigint NOT NULL,
+    id integer NOT NULL,
+    label text NOT NULL,
+    count bigint NOT NULL,
+    embedding bytea NOT NULL,
+    reciprocal bytea NOT NULL,
+    PRIMARY KEY (run, id)
+);
+ALTER TABLE metasd.relation ALTER COLUMN embedding SET STORAGE EXTERNAL;
+ALTER TABLE metasd.relation ALTER COLUMN reciprocal SET STORAGE EXTERNAL;
+COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted with their run';
+
+SELECT pg_catalog.pg_extension_config_dump('metasd.model', '');
+SELECT pg_catalog.pg_extension_config_dump('metasd.run', '');
+SELECT pg_catalog.pg_extension_config_dump('metasd.run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('metasd.epoch', '');
+SELECT pg_catalog.pg_extension_config_dump('metasd.entity', '');
+SELECT pg_catalog.pg_extension_config_dump('metasd.relation', '');
+
+-- ---- views for people: what the caller may ask about ----
+
+CREATE FUNCTION metasd.run_status(run bigint, status text) RETURNS text
+AS 'MODULE_PATHNAME', 'metasd_run_status_sql' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION metasd.run_status(bigint, text) IS
+'the status of a run whose row says STATUS: interrupted if its worker has died since';
+
+CREATE FUNCTION metasd.may_ask(owner oid, source oid, head text, relation text, tail text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'metasd_may_ask_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION metasd.may_ask(oid, oid, text, text, text) IS
+'whether the current user may ask a model of that owner and source';
+
+CREATE VIEW metasd.models WITH (security_barrier) AS
+SELECT m.name, m.owner, m.source, m.head, m.relation, m.tail, m.validation, m.params,
+       m.serving, s.finished AS trained, s.entities, s.relations, s.triples,
+       (s.metrics #>> '{validation,mrr}'::text[])::float8 AS mrr, s.bytes,
+       l.id AS last_run, metasd.run_status(l.id, l.status) AS last_status
+FROM metasd.model m
+LEFT JOIN metasd.run s ON s.id = m.serving
+LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r WHERE r.model = m.name
+                   ORDER BY r.id DESC LIMIT 1) l ON true
+WHERE metasd.may_ask(m.owner, m.source, m.head, m.relation, m.tail);
+COMMENT ON VIEW metasd.models IS
+'models the current user may ask, the run that serves each, and its last run';
+
+CREATE VIEW metasd.versions WITH (security_barrier) AS
+SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
+       coalesce(r.id = m.serving, false) AS serving, r.queued, r.started, r.finished,
+       extract(epoch FROM coalesce(r.finished, r.heartbeat) - r.started)::float8 AS seconds,
+       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error
+FROM metasd.run r
+JOIN metasd.model m ON m.name = r.model
+WHERE metasd.may_ask(m.owner, m.source, m.head, m.relation, m.tail);
+COMMENT ON VIEW metasd.versions IS
+'every training of the models the current user may ask: how it ended, its figures, and its error';
+
+CREATE VIEW metasd.progress WITH (security_barrier) AS
+SELECT p.model, p.run, p.status, p.phase, p.epoch, p.epochs, p.done, p.total, p.loss,
+       p.elapsed, p.remaining, p.pid
+FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, r.phase, r.epoch,
+             (r.params ->> 'epochs'::text)::integer AS epochs, r.done, r.total, r.loss,
+             date_trunc('second', clock_timestamp() - coalesce(r.started, r.queued)) AS elapsed,
+             make_interval(secs => round(e.each
+                 * ((r.params ->> 'epochs'::text)::float8 - r.epoch::float8 + 1::float8
+                    - coalesce(r.done::float8 / nullif(r.total, 0)::float8, 0::float8))))
+                 AS remaining,
+             r.pid
+      FROM metasd.run r
+      JOIN metasd.model m ON m.name = r.model
+      LEFT JOIN LATERAL (SELECT avg(x.seconds) AS each
+                         FROM (SELECT seconds FROM metasd.epoch WHERE run = r.id
+                               ORDER BY epoch DESC LIMIT 3) x) e ON true
+      WHERE r.status IN ('queued', 'running')
+        AND metasd.may_ask(m.owner, m.source, m.head, m.relation, m.tail)) p
+WHERE p.status IN ('queued', 'running');
+COMMENT ON VIEW metasd.progress IS
+'trainings under way: phase, epoch, batches done of total, loss, time elapsed and remaining';
+
+CREATE VIEW metasd.learning_curve WITH (security_barrier) AS
+SELECT r.model, e.run, e.epoch, e.seconds, e.loss_source, e.loss_trial, e.loss_quiz,
+       e.loss_mutual_source, e.loss_mutual_student, e.mrr_source, e.mrr_pruned, e.sparsity,
+       e.threshold, e.came, e.went, e.lr, e.best
+FROM metasd.epoch e
+JOIN metasd.run r ON r.id = e.run
+JOIN metasd.model m ON m.name = r.model
+WHERE metasd.may_ask(m.owner, m.source, m.head, m.relation, m.tail);
+COMMENT ON VIEW metasd.learning_curve IS
+'epoch by epoch: losses, filtered validation MRR of source and pruned model, the pruning mask';
+
+GRANT SELECT ON metasd.models, metasd.versions, metasd.progress, metasd.learning_curve TO PUBLIC;
+
+-- ---- training ----
+
+CREATE FUNCTION kg_train(
+    model text,
+    source regclass DEFAULT NULL,
+    head text DEFAULT NULL,
+    relation text DEFAULT NULL,
+    tail text DEFAULT NULL,
+    validation regclass DEFAULT NULL,
+    params jsonb DEFAULT '{}'
+) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_train(text, regclass, text, text, text, regclass, jsonb) IS
+'starts a background training of a model from a relation of triples, and returns the run''s id; what is not given is as the model remembers it, at first columns head, relation and tail';
+
+CREATE PROCEDURE kg_wait(run bigint, timeout interval DEFAULT NULL)
+AS 'MODULE_PATHNAME', 'metasd_kg_wait' LANGUAGE C;
+COMMENT ON PROCEDURE kg_wait(bigint, interval) IS
+'shows a training''s epochs as they end, and returns with it; an error if it fails. Cancelling the call leaves the training alone';
+
+CREATE FUNCTION kg_cancel(run bigint) RETURNS boolean
+AS 'MODULE_PATHNAME', 'metasd_kg_cancel' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_cancel(bigint) IS
+'stops a training; what serves goes on serving. False, with a notice, if it was not running';
+
+CREATE FUNCTION kg_drop(model text) RETURNS void
+AS 'MODULE_PATHNAME', 'metasd_kg_drop' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_drop(text) IS
+'drops a model with all its versions; a training of it stops at commit';
+
+CREATE FUNCTION kg_estimate(
+    source regclass,
+    head text DEFAULT 'head',
+    relation text DEFAULT 'relation',
+    tail text DEFAULT 'tail',
+    params jsonb DEFAULT '{}',
+    OUT triples bigint,
+    OUT entities bigint,
+    OUT relations bigint,
+    OUT skipped bigint,
+    OUT rank integer,
+    OUT epochs integer,
+    OUT train_bytes bigint,
+    OUT stored_bytes bigint,
+    OUT params_used jsonb
+) RETURNS record
+AS '$libdir/metasd_train', 'metasd_kg_estimate' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_estimate(regclass, text, text, text, jsonb) IS
+'reads a source and tells what training it would take: its size, the parameters it would use, bytes of memory, bytes stored';
+
+-- ---- asking ----
+
+CREATE FUNCTION kg_predict(
+    head text, relation anycompatible, k integer DEFAULT 10, model text DEFAULT NULL,
+    known text DEFAULT 'exclude',
+    OUT rank integer, OUT tail text, OUT score real, OUT probability real, OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+
+CREATE FUNCTION kg_predict(
+    head anyelement, relation anycompatible, k integer DEFAULT 10, model text DEFAULT NULL,
+    known text DEFAULT 'exclude',
+    OUT rank integer, OUT tail anyelement, OUT score real, OUT probability real,
+    OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+
+CREATE FUNCTION kg_predict_heads(
+    relation anycompatible, tail text, k integer DEFAULT 10, model text DEFAULT NULL,
+    known text DEFAULT 'exclude',
+    OUT rank integer, OUT head text, OUT score real, OUT probability real, OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_heads'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+
+CREATE FUNCTION kg_predict_heads(
+    relation anycompatible, tail anyelement, k integer DEFAULT 10, model text DEFAULT NULL,
+    known text DEFAULT 'exclude',
+    OUT rank integer, OUT head anyelement, OUT score real, OUT probability real,
+    OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_heads'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+
+CREATE FUNCTION kg_predict_relations(
+    head anycompatible, tail anycompatible, k integer DEFAULT 10, model text DEFAULT NULL,
+    known text DEFAULT 'exclude',
+    OUT rank integer, OUT relation text, OUT score real, OUT probability real,
+    OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_relations'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+
+CREATE FUNCTION kg_score(head anycompatible, relation text, tail anycompatible, model text DEFAULT NULL)
+RETURNS real
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
+
+CREATE FUNCTION kg_score(head anycompatible, relation anyelement, tail anycompatible, model text DEFAULT NULL)
+RETURNS real
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
+
+CREATE FUNCTION kg_similar(
+    entity text, k integer DEFAULT 10, model text DEFAULT NULL,
+    OUT rank integer, OUT entity text, OUT similarity real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+
+CREATE FUNCTION kg_similar(
+    entity anyelement, k integer DEFAULT 10, model text DEFAULT NULL,
+    OUT rank integer, OUT entity anyelement, OUT similarity real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+
+CREATE FUNCTION kg_embedding(entity anycompatible, model text DEFAULT NULL) RETURNS real[]
+AS 'MODULE_PATHNAME', 'metasd_kg_embedding' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
+
+COMMENT ON FUNCTION kg_predict(text, anycompatible, integer, text, text) IS
+'the k most likely tails of (head, relation), best first; known facts of the source are excluded, marked or included';
+COMMENT ON FUNCTION kg_predict(anyelement, anycompatible, integer, text, text) IS
+'the k most likely tails of (head, relation), best first, as identifiers of the head''s type';
+COMMENT ON FUNCTION kg_predict_heads(anycompatible, text, integer, text, text) IS
+'the k most likely heads of (relation, tail), best first; known facts of the source are excluded, marked or included';
+COMMENT ON FUNCTION kg_predict_heads(anycompatible, anyelement, integer, text, text) IS
+'the k most likely heads of (relation, tail), best first, as identifiers of the tail''s type';
+COMMENT ON FUNCTION kg_predict_relations(anycompatible, anycompatible, integer, text, text) IS
+'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included';
+COMMENT ON FUNCTION kg_score(anycompatible, text, anycompatible, text) IS
+'the score of a triple, higher is more likely; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_score(anycompatible, anyelement, anycompatible, text) IS
+'the score of a triple, higher is more likely; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_similar(text, integer, text) IS
+'the k entities whose embeddings point the same way, by cosine';
+COMMENT ON FUNCTION kg_similar(anyelement, integer, text) IS
+'the k entities whose embeddings point the same way, by cosine, as identifiers of the caller''s type';
+COMMENT ON FUNCTION kg_embedding(anycompatible, text) IS
+'the pruned embedding of an entity, zeros included; null if the model does not know it';

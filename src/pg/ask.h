@@ -1,0 +1,26 @@
+/*
+ * ask.h - whose a model is, who may ask it, and which one is meant.
+ */
+#ifndef METASD_ASK_H
+#define METASD_ASK_H
+
+#include "compat.h"
+
+#include "catalog.h"
+
+/* Owner, or a member of the owner's role. */
+extern bool metasd_model_is_mine(const MetasdModel *model);
+
+/* May the current user ask this model? */
+extern bool metasd_model_may_ask(const MetasdModel *model);
+
+/*
+ * The model to ask: NAME, else the setting metasd.model, else the only one the
+ * current user may ask. Errors name the models there are.
+ */
+extern MetasdModel *metasd_model_to_ask(const char *name);
+
+/* Raises the error for a model that is not there, naming those there are. */
+extern void metasd_model_unknown(const char *name) pg_attribute_noreturn();
+
+#endif

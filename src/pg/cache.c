@@ -1,0 +1,291 @@
+#include "cache.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "codec.h"
+
+#define ROWS_PER_FETCH 1000
+#define MOST_IMAGES 4
+
+typedef struct Image {
+    pg_uuid_t uuid; /* of the run: ids of runs may come again, after DROP EXTENSION */
+    MemoryContext context;
+    MetasdIndex index;
+    TimestampTz used_in; /* start of the transaction that used it last */
+} Image;
+
+static Image *images[MOST_IMAGES];
+
+/* ---- reading rows ---- */
+
+/* Rows of one kind: id, label, and one embedding or two. */
+typedef struct RowKind {
+    const char *sql;
+    const char *name;
+    int embeddings;
+} RowKind;
+
+static const RowKind entity_rows = {"SELECT id, label, embedding FROM metasd.entity "
+                                    "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
+                                    "entity", 1};
+static const RowKind relation_rows = {
+    "SELECT id, label, embedding, reciprocal FROM metasd.relation "
+    "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
+    "relation", 2};
+
+typedef struct Row {
+    int32 id;
+    const char *label;
+    size_t label_len;
+    const uint8_t *bytes[2];
+    size_t size[2];
+} Row;
+
+/* An image under construction. */
+typedef struct Build {
+    int64 run;
+    MetasdIndexPlan plan;
+    MetasdIndexWriter writer;
+    uint32_t *positions; /* 2 x width */
+    float *values;       /* 2 x width */
+} Build;
+
+static void
+damaged(const Build *build, const RowKind *kind, int32 id)
+{
+    ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                    errmsg("embedding of %s %d in run " INT64_FORMAT " is damaged", kind->name, id,
+                           build->run),
+                    errhint("Train the model again with kg_train.")));
+}
+
+static void
+read_row(const RowKind *kind, uint64 i, Row *row)
+{
+    bool isnull;
+    text *label;
+
+    row->id = DatumGetInt32(metasd_column(i, 1, &isnull));
+    label = DatumGetTextPP(metasd_column(i, 2, &isnull));
+    row->label = VARDATA_ANY(label);
+    row->label_len = VARSIZE_ANY_EXHDR(label);
+    for (int e = 0; e < kind->embeddings; e++) {
+        bytea *value = DatumGetByteaPP(metasd_column(i, 3 + e, &isnull));
+
+        row->bytes[e] = (const uint8_t *)VARDATA_ANY(value);
+        row->size[e] = VARSIZE_ANY_EXHDR(value);
+    }
+}
+
+static void
+for_each_row(Build *build, const RowKind *kind,
+             void (*work)(Build *build, const RowKind *kind, const Row *row))
+{
+    Oid type = INT8OID;
+    Datum run = Int64GetDatum(build->run);
+    SPIPlanPtr plan = SPI_prepare(kind->sql, 1, &type);
+    Portal portal;
+    MemoryContext per_fetch =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
+
+    if (!plan)
+        elog(ERROR, "could not prepare to read embeddings: %s", SPI_result_code_string(SPI_result));
+    portal = SPI_cursor_open(NULL, plan, &run, NULL, true);
+    for (;;) {
+        MemoryContext before;
+
+        SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
+        if (SPI_processed == 0)
+            break;
+        before = MemoryContextSwitchTo(per_fetch);
+        for (uint64 i = 0; i < SPI_processed; i++) {
+            Row row;
+
+            read_row(kind, i, &row);
+            work(build, kind, &row);
+        }
+        MemoryContextSwitchTo(before);
+        MemoryContextReset(per_fetch);
+        SPI_freetuptable(SPI_tuptable);
+        CHECK_FOR_INTERRUPTS();
+    }
+    SPI_cursor_close(portal);
+    SPI_freeplan(plan);
+    MemoryContextDelete(per_fetch);
+}
+
+/* ---- two passes: one to size the image, one to fill it ---- */
+
+static void
+count_row(Build *build, const RowKind *kind, const Row *row)
+{
+    MetasdIndexPlan *plan = &build->plan;
+    bool entity = kind == &entity_rows;
+
+    for (int e = 0; e < kind->embeddings; e++) {
+        size_t width, kept;
+
+        if (metasd_decode_header(row->bytes[e], row->size[e], &width, &kept) != METASD_OK ||
+            width > UINT32_MAX || (plan->width != 0 && width != plan->width))
+            damaged(build, kind, row->id);
+        plan->width = (uint32_t)width;
+        *(entity ? &plan->entity_kept : &plan->relation_kept) += kept;
+    }
+    ++*(entity ? &plan->entities : &plan->relations);
+    *(entity ? &plan->entity_label_bytes : &plan->relation_label_bytes) += row->label_len;
+}
+
+static void
+add_row(Build *build, const RowKind *kind, const Row *row)
+{
+    size_t width = build->plan.width;
+    MetasdSparseRow sparse[2];
+    MetasdStatus status;
+
+    for (int e = 0; e < kind->embeddings; e++) {
+        uint32_t *positions = build->positions + (size_t)e * width;
+        float *values = build->values + (size_t)e * width;
+
+        sparse[e] = (MetasdSparseRow){.positions = positions, .values = values};
+        if (metasd_decode_sparse(row->bytes[e], row->size[e], width, positions, values, width,
+                                 &sparse[e].kept) != METASD_OK)
+            damaged(build, kind, row->id);
+    }
+    status = kind == &entity_rows
+                 ? metasd_index_add_entity(&build->writer, (uint32_t)row->id, row->label,
+                                           row->label_len, sparse[0])
+                 : metasd_index_add_relation(&build->writer, (uint32_t)row->id, row->label,
+                                             row->label_len, sparse[0], sparse[1]);
+    if (status != METASD_OK)
+        damaged(build, kind, row->id);
+}
+
+/* The family of the run's parameters. */
+static const MetasdFamily *
+family_of(int64 run)
+{
+    static MetasdStatement look = {"SELECT params ->> 'family'::pg_catalog.text FROM metasd.run "
+                                   "WHERE id OPERATOR(pg_catalog.=) $1",
+                                   1,
+                                   {INT8OID},
+                                   NULL};
+    Datum value = Int64GetDatum(run);
+    char *name = NULL;
+    const MetasdFamily *family;
+
+    if (metasd_execute(&look, &value, NULL, true) > 0)
+        name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    family = name ? metasd_family(name) : NULL;
+    if (!family)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("run " INT64_FORMAT " is of an unknown family", run)));
+    return family;
+}
+
+static MetasdStatus
+poll_interrupts(MetasdTeam *team)
+{
+    (void)team;
+    CHECK_FOR_INTERRUPTS(); /* may jump: the image's memory belongs to a context, the core holds none */
+    return METASD_OK;
+}
+
+/* Builds the image in the current memory context, reading as the extension's owner. */
+static void
+build_image(int64 run, MetasdIndex *index)
+{
+    Build build = {.run = run};
+    MetasdTeam team = metasd_team_of_one();
+    MemoryContext context = CurrentMemoryContext;
+    MetasdSwitch saved;
+    size_t bytes;
+
+    team.poll = poll_interrupts;
+    SPI_connect();
+    build.plan.family = family_of(run);
+    metasd_switch_to(&saved, metasd_extension_owner(), false);
+    for_each_row(&build, &entity_rows, count_row);
+    for_each_row(&build, &relation_rows, count_row);
+    bytes = metasd_index_bytes(&build.plan);
+    if (bytes == SIZE_MAX)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("run " INT64_FORMAT " has no embeddings that can be used", run),
+                        errhint("Train the model again with kg_train.")));
+    build.positions = palloc(2 * (size_t)build.plan.width * sizeof(*build.positions));
+    build.values = palloc(2 * (size_t)build.plan.width * sizeof(*build.values));
+    if (metasd_index_begin(&build.writer, &build.plan, MemoryContextAllocHuge(context, bytes)) !=
+        METASD_OK)
+        elog(ERROR, "could not begin an image");
+    for_each_row(&build, &entity_rows, add_row);
+    for_each_row(&build, &relation_rows, add_row);
+    if (metasd_index_finish(&build.writer, &team) != METASD_OK)
+        elog(ERROR, "could not finish an image");
+    metasd_switch_back(&saved);
+    SPI_finish();
+    *index = build.writer.index;
+}
+
+/* ---- the images kept ---- */
+
+static bool
+same_uuid(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/*
+ * A free place, or the one that has not been used for longest. What this transaction
+ * has used stays: a view's function may ask a model while another is being asked.
+ */
+static int
+place_for_image(void)
+{
+    TimestampTz now = GetCurrentTransactionStartTimestamp();
+    int oldest = -1;
+
+    for (int i = 0; i < MOST_IMAGES; i++) {
+        if (!images[i])
+            return i;
+        if (images[i]->used_in != now &&
+            (oldest < 0 || images[i]->used_in < images[oldest]->used_in))
+            oldest = i;
+    }
+    return oldest;
+}
+
+const MetasdIndex *
+metasd_cache_image(const MetasdModel *model)
+{
+    MemoryContext context, before;
+    Image *image;
+    int place;
+
+    for (int i = 0; i < MOST_IMAGES; i++)
+        if (images[i] && same_uuid(&images[i]->uuid, &model->uuid)) {
+            images[i]->used_in = GetCurrentTransactionStartTimestamp();
+            return &images[i]->index;
+        }
+    place = place_for_image();
+    /* Until it is whole an image belongs to the transaction: an error frees it. */
+    context = AllocSetContextCreate(CurTransactionContext, "metasd image", ALLOCSET_SMALL_SIZES);
+    before = MemoryContextSwitchTo(context);
+    image = palloc0(sizeof(*image));
+    image->uuid = model->uuid;
+    image->context = context;
+    image->used_in = GetCurrentTransactionStartTimestamp();
+    build_image(model->serving, &image->index);
+    MemoryContextSwitchTo(before);
+    if (place < 0)
+        return &image->index; /* no room to keep it beyond this transaction */
+    if (images[place]) {
+        MemoryContextDelete(images[place]->context);
+        images[place] = NULL;
+    }
+    MemoryContextSetParent(context, TopMemoryContext);
+    images[place] = image;
+    return &image->index;
+}

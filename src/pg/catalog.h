@@ -1,0 +1,83 @@
+/*
+ * catalog.h - the tables of schema metasd, read and written as the extension's owner.
+ *
+ * Nobody but the owner has rights on these tables. Every function here connects
+ * to SPI by itself, switches to that owner for its statements alone, and returns
+ * copies in the caller's memory context. Reads that take part in a query see the
+ * query's own snapshot, so an answer belongs to one version from end to end.
+ */
+#ifndef METASD_CATALOG_H
+#define METASD_CATALOG_H
+
+#include "compat.h"
+
+#include "executor/spi.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+/* ---- whose rights are in force ---- */
+
+typedef struct MetasdSwitch {
+    Oid user;
+    int context;
+    int nest_level;
+} MetasdSwitch;
+
+/*
+ * Goes on as role TO, with a search_path nobody else can write to. RESTRICTED for
+ * SQL that may run other people's code: it then cannot change what outlives it.
+ * An error restores all by itself.
+ */
+extern void metasd_switch_to(MetasdSwitch *saved, Oid to, bool restricted);
+extern void metasd_switch_back(const MetasdSwitch *saved);
+
+/* The extension's owner; an error if the extension is gone. */
+extern Oid metasd_extension_owner(void);
+
+/* ---- statements ---- */
+
+#define METASD_MOST_ARGUMENTS 16
+
+/* A statement of this file's users, prepared when first used; one static variable each. */
+typedef struct MetasdStatement {
+    const char *sql;
+    int nargs;
+    Oid types[METASD_MOST_ARGUMENTS];
+    SPIPlanPtr plan;
+} MetasdStatement;
+
+/*
+ * Runs a statement on the catalog as the extension's owner, inside SPI_connect.
+ * NULLS as in SPI ('n' is NULL) or NULL. Returns SPI_processed; rows are in
+ * SPI_tuptable. READ_ONLY statements see the active snapshot.
+ */
+extern uint64 metasd_execute(MetasdStatement *statement, Datum *values, const char *nulls,
+                             bool read_only);
+
+/* A column of row ROW of SPI_tuptable. */
+extern Datum metasd_column(uint64 row, int column, bool *isnull);
+/* The same as a palloc'd string in the context that was current before SPI_connect, or NULL. */
+extern char *metasd_column_text(uint64 row, int column);
+
+/* ---- models ---- */
+
+/* What kg_predict and the others need of a model. */
+typedef struct MetasdModel {
+    char *name;
+    Oid owner;
+    Oid source;      /* InvalidOid where it has been dropped */
+    char *column[3]; /* head, relation, tail */
+    Oid validation;  /* or InvalidOid */
+    Jsonb *params;   /* as the owner gave them */
+    int64 serving;   /* run that answers, or 0 */
+    pg_uuid_t uuid;  /* of that run */
+} MetasdModel;
+
+/* The model of that name, or NULL. LOCK: its row stays locked until the transaction ends. */
+extern MetasdModel *metasd_model_find(const char *name, bool lock);
+
+/* All models, by name. */
+extern List *metasd_models_all(void);
+
+#endif

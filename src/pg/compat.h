@@ -1,0 +1,50 @@
+/*
+ * compat.h - what differs between PostgreSQL 13 and 18.
+ *
+ * Included first by every file of src/pg, in the place of postgres.h.
+ */
+#ifndef METASD_COMPAT_H
+#define METASD_COMPAT_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM < 130000
+#error "metasd needs PostgreSQL 13 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 15: the names of an extension's settings can be kept from being misspelt. */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* 15: one call prepares a set-returning function's tuplestore. */
+#if PG_VERSION_NUM < 150000
+extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
+#else
+#define metasd_init_materialized_srf(fcinfo) InitMaterializedSRF((fcinfo), 0)
+#endif
+
+/* 17: a worker may connect as a role that has no LOGIN. */
+#if PG_VERSION_NUM >= 170000
+#define METASD_WORKER_NEEDS_LOGIN false
+#define METASD_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define METASD_WORKER_NEEDS_LOGIN true
+#define METASD_CONNECT_FLAGS 0
+#endif
+
+/* 18: the test has a name of its own since 14, under another signature before. */
+#ifndef INTERRUPTS_PENDING_CONDITION
+#define INTERRUPTS_PENDING_CONDITION() (InterruptPending)
+#endif
+
+#endif

@@ -1,0 +1,137 @@
+#include "job.h"
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+/* ---- reading ---- */
+
+typedef struct Reader {
+    MetasdTriples *input;
+    size_t most_bytes; /* 0: no limit */
+} Reader;
+
+static void
+check_memory(const Reader *reader)
+{
+    const MetasdTriples *input = reader->input;
+    size_t bytes = metasd_labelset_bytes(input->entities) +
+                   metasd_labelset_bytes(input->relations) +
+                   (input->room + input->validation_room) * sizeof(MetasdTriple);
+
+    if (reader->most_bytes > 0 && bytes > reader->most_bytes)
+        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                        errmsg("the triples alone need more than metasd.train_mem"),
+                        errdetail("%zu MB after %zu triples, %zu MB allowed.", bytes >> 20,
+                                  input->count, reader->most_bytes >> 20),
+                        errhint("Raise metasd.train_mem, or train from a view of fewer triples.")));
+}
+
+static void
+grow(Reader *reader, MetasdTriple **triples, size_t *room)
+{
+    *room = *room ? 2 * *room : 4096;
+    check_memory(reader);
+    *triples = *triples ? repalloc_huge(*triples, *room * sizeof(**triples))
+                        : palloc(*room * sizeof(**triples));
+}
+
+static void
+add_triple(void *context, const MetasdLabels3 *row)
+{
+    Reader *reader = context;
+    MetasdTriples *input = reader->input;
+    uint32 number[3];
+
+    for (int i = 0; i < 3; i++)
+        number[i] = metasd_labelset_add(i == 1 ? input->relations : input->entities, row->data[i],
+                                        row->len[i]);
+    if (input->count == input->room)
+        grow(reader, &input->triples, &input->room);
+    input->triples[input->count++] = (MetasdTriple){number[0], number[1], number[2]};
+}
+
+/* What the training triples do not know cannot be ranked: such rows are skipped. */
+static void
+add_validation(void *context, const MetasdLabels3 *row)
+{
+    Reader *reader = context;
+    MetasdTriples *input = reader->input;
+    uint32 number[3];
+
+    for (int i = 0; i < 3; i++)
+        if (!metasd_labelset_find(i == 1 ? input->relations : input->entities, row->data[i],
+                                  row->len[i], &number[i])) {
+            input->skipped++;
+            return;
+        }
+    if (input->validation_count == input->validation_room)
+        grow(reader, &input->validation, &input->validation_room);
+    input->validation[input->validation_count++] = (MetasdTriple){number[0], number[1], number[2]};
+}
+
+static void
+rename_triples(MetasdTriple *triples, size_t n, const uint32 *entity, const uint32 *relation)
+{
+    for (size_t i = 0; i < n; i++)
+        triples[i] = (MetasdTriple){entity[triples[i].head], relation[triples[i].relation],
+                                    entity[triples[i].tail]};
+}
+
+void
+metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
+                    const MetasdSource *validation, Oid user, int train_mem)
+{
+    Reader reader = {.input = input, .most_bytes = (size_t)train_mem * 1024};
+    uint32 *entity, *relation;
+
+    memset(input, 0, sizeof(*input));
+    input->entities = metasd_labelset_create();
+    input->relations = metasd_labelset_create();
+    input->skipped = metasd_source_read(source, user, add_triple, &reader).skipped;
+    if (input->count == 0)
+        ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+                        errmsg("source \"%s\" has no triples", source->name),
+                        errhint("Rows with a null or empty identifier do not count.")));
+    if (validation)
+        input->skipped += metasd_source_read(validation, user, add_validation, &reader).skipped;
+    entity = metasd_labelset_sort(input->entities);
+    relation = metasd_labelset_sort(input->relations);
+    rename_triples(input->triples, input->count, entity, relation);
+    rename_triples(input->validation, input->validation_count, entity, relation);
+    pfree(entity);
+    pfree(relation);
+}
+
+/* ---- sizing ---- */
+
+/* The graph as it will be at most: enough for the trainer to be measured. */
+static MetasdGraph
+largest_graph(const MetasdTriples *input, const MetasdSplit *split)
+{
+    MetasdGraph graph = {.entities = metasd_labelset_count(input->entities),
+                         .relations = metasd_labelset_count(input->relations)};
+    double drawn = (double)input->count;
+
+    graph.part[METASD_TRAIN].examples = 2 * input->count;
+    graph.part[METASD_QUIZ].examples = 2 * ((size_t)(drawn * split->quiz_fraction) + 1);
+    graph.part[METASD_VALIDATION].examples =
+        2 * (input->validation_count > 0 ? input->validation_count
+                                         : (size_t)(drawn * split->validation_fraction) + 1);
+    return graph;
+}
+
+size_t
+metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
+                   const MetasdSplit *split)
+{
+    MetasdGraph graph = largest_graph(input, split);
+    MetasdArena arena = metasd_arena_measure();
+    MetasdTrainer trainer;
+    size_t bytes =
+        metasd_graph_bytes(input->count, input->validation_count, graph.entities, graph.relations);
+
+    metasd_trainer_take(&trainer, &arena, &graph, options, 1);
+    if (!metasd_arena_ok(&arena) || __builtin_add_overflow(bytes, arena.used, &bytes))
+        return SIZE_MAX;
+    return bytes;
+}

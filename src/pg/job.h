@@ -1,0 +1,98 @@
+/*
+ * job.h - one training in its worker: what it reads, what it trains, what it reports.
+ *
+ * Only this library, metasd_train, trains. Nothing jumps through the core: what the
+ * core calls back runs under metasd_job_guard, which keeps an error and answers
+ * METASD_INTERRUPTED; the worker throws it again once the core has returned.
+ */
+#ifndef METASD_JOB_H
+#define METASD_JOB_H
+
+#include "compat.h"
+
+#include "utils/timestamp.h"
+
+#include "labels.h"
+#include "launch.h"
+#include "params.h"
+#include "source.h"
+#include "train.h"
+
+/* The triples of a source as numbers. */
+typedef struct MetasdTriples {
+    MetasdLabelSet *entities, *relations;
+    MetasdTriple *triples, *validation; /* validation: NULL unless it has a source of its own */
+    size_t count, room, validation_count, validation_room;
+    uint64 skipped; /* rows with a NULL or empty identifier, or unknown ones in validation */
+} MetasdTriples;
+
+/* What the run's row says of a training under way. */
+typedef struct MetasdBeat {
+    const char *phase;
+    int epoch;
+    int64 done, total; /* batches of the epoch; total 0: not in an epoch */
+    double loss;       /* of the source, last batch */
+} MetasdBeat;
+
+typedef struct MetasdJob {
+    MetasdLaunch launch;
+    char *model;
+    MetasdSource *source, *validation; /* validation may be NULL */
+    MetasdParams params;
+    MetasdTriples input;
+    MetasdTrainOptions options;
+    MetasdSplit split;
+    MetasdGraph graph;
+    MetasdTrainer trainer;
+    MetasdTeam team;
+    MetasdEpoch best;
+    MetasdBeat beat;
+    TimestampTz started, epoch_started, last_beat;
+    struct {
+        int epoch;
+        size_t batch;
+        double lr;
+    } trouble;             /* the last loss that was not finite */
+    ErrorData *error;      /* kept by the guard */
+    bool gone;             /* the run's row is not there any more: leave quietly */
+    MemoryContext context; /* lives as long as the worker */
+} MetasdJob;
+
+/* ---- job.c: reading and sizing, shared with kg_estimate ---- */
+
+/* Reads the source and, where there is one, the validation source; in a transaction with SPI. */
+extern void metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
+                                const MetasdSource *validation, Oid user, int train_mem);
+
+/* Bytes of memory for graph and training by `options`; SIZE_MAX if too many to count. */
+extern size_t metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
+                                 const MetasdSplit *split);
+
+/* ---- report.c: what the catalog learns, in short transactions ---- */
+
+typedef void (*MetasdJobFunction)(MetasdJob *job, const void *what);
+
+/* Runs work(job, what) in a transaction of its own, with SPI connected. */
+extern void metasd_job_transaction(MetasdJob *job, MetasdJobFunction work, const void *what);
+
+/* Runs work under PG_TRY: an error is kept in the job, and METASD_INTERRUPTED returned. */
+extern MetasdStatus metasd_job_guard(MetasdJob *job, MetasdJobFunction work, const void *what);
+
+/* The run's phase, in its row and in pg_stat_activity. */
+extern void metasd_report_phase(MetasdJob *job, const char *phase);
+
+/* The graph as read, and the parameters in force. */
+extern void metasd_report_graph(MetasdJob *job);
+
+/* Callbacks of metasd_train. */
+extern MetasdTrainEvents metasd_report_events(MetasdJob *job);
+
+/* How the run ended; raises no error, whatever has become of the catalog. */
+extern void metasd_report_end(MetasdJob *job, const char *status, const char *error);
+
+/* ---- store.c ---- */
+
+/* Writes the best embeddings and lets them serve, in one transaction. */
+extern void metasd_store(MetasdJob *job);
+
+#endif

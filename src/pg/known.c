@@ -1,0 +1,204 @@
+#include "known.h"
+
+#include <ctype.h>
+#include <errno.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#define MOST_PLANS 16
+
+/* ---- plans, kept for the session ---- */
+
+typedef struct KeptPlan {
+    char *sql;
+    Oid types[3];
+    SPIPlanPtr plan;
+} KeptPlan;
+
+static KeptPlan plans[MOST_PLANS];
+static int next_plan;
+
+static SPIPlanPtr
+plan_for(const char *sql, Oid *types)
+{
+    KeptPlan *place;
+    SPIPlanPtr plan;
+
+    for (int i = 0; i < MOST_PLANS; i++)
+        if (plans[i].plan && memcmp(plans[i].types, types, sizeof(plans[i].types)) == 0 &&
+            strcmp(plans[i].sql, sql) == 0)
+            return plans[i].plan;
+    plan = SPI_prepare(sql, 3, types);
+    if (!plan)
+        elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+    place = &plans[next_plan];
+    if (place->plan) {
+        SPI_freeplan(place->plan);
+        pfree(place->sql);
+        place->plan = NULL;
+    }
+    place->sql = MemoryContextStrdup(TopMemoryContext, sql);
+    memcpy(place->types, types, sizeof(place->types));
+    if (SPI_keepplan(plan) != 0)
+        elog(ERROR, "could not keep a plan");
+    place->plan = plan;
+    next_plan = (next_plan + 1) % MOST_PLANS;
+    return plan;
+}
+
+/* SELECT asked FROM source WHERE given = $1 AND given = $2 AND asked = ANY ($3) */
+static char *
+lookup_sql(const MetasdSource *source, const int given[2], int asked)
+{
+    StringInfoData sql;
+
+    initStringInfo(&sql);
+    appendStringInfo(&sql, "SELECT %s::pg_catalog.text FROM %s WHERE ",
+                     quote_identifier(source->column[asked]), source->quoted);
+    for (int i = 0; i < 2; i++)
+        appendStringInfo(&sql, "%s OPERATOR(pg_catalog.=) $%d AND ",
+                         quote_identifier(source->column[given[i]]), i + 1);
+    appendStringInfo(&sql, "%s OPERATOR(pg_catalog.=) ANY ($3)",
+                     quote_identifier(source->column[asked]));
+    return sql.data;
+}
+
+/* ---- labels as values of a column ---- */
+
+static bool
+fits_integer(const char *text, int64 least, int64 most)
+{
+    char *end;
+    long long x;
+
+    errno = 0;
+    x = strtoll(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0' && x >= least && x <= most;
+}
+
+static bool
+fits_uuid(const char *text)
+{
+    for (int i = 0; i < 36; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+            return false;
+    }
+    return text[36] == '\0';
+}
+
+/*
+ * The label as a value of that type; false if it can be none: an entity that occurs as a head
+ * need not fit the column of the tails. Labels are what the types themselves write.
+ */
+static bool
+value_of_label(Oid type, MetasdLabel label, Datum *value)
+{
+    char *text = pnstrdup(label.data, label.len);
+    Oid input, parameter;
+
+    switch (type) {
+        case TEXTOID:
+        case VARCHAROID:
+            *value = PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
+            return true;
+        case INT2OID:
+            if (!fits_integer(text, PG_INT16_MIN, PG_INT16_MAX))
+                return false;
+            break;
+        case INT4OID:
+            if (!fits_integer(text, PG_INT32_MIN, PG_INT32_MAX))
+                return false;
+            break;
+        case INT8OID:
+            if (!fits_integer(text, PG_INT64_MIN, PG_INT64_MAX))
+                return false;
+            break;
+        default:
+            if (!fits_uuid(text))
+                return false;
+    }
+    getTypeInputInfo(type, &input, &parameter);
+    *value = OidInputFunctionCall(input, text, parameter, -1);
+    pfree(text);
+    return true;
+}
+
+/* ---- looking up ---- */
+
+void
+metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked asked,
+                   const MetasdLabel *given)
+{
+    MetasdSource *source = metasd_source_open(model->source, model->column, model->owner);
+
+    *known =
+        (MetasdKnown){.owner = model->owner, .source = source, .asked = asked, .possible = true};
+    for (int place = 0, i = 0; place < 3; place++)
+        if (place != (int)asked) {
+            if (!value_of_label(source->type[place], given[i], &known->given[i]))
+                known->possible = false;
+            i++;
+        }
+}
+
+static Datum
+labels_array(const MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n)
+{
+    Oid type = known->source->type[known->asked];
+    Datum *values = palloc(n * sizeof(*values));
+    int count = 0;
+    int16 len;
+    bool byval;
+    char align;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes;
+        MetasdLabel label = {.data = metasd_labels_get(labels, ids[i], &bytes)};
+
+        label.len = (uint32)bytes;
+        if (value_of_label(type, label, &values[count]))
+            count++;
+    }
+    get_typlenbyvalalign(type, &len, &byval, &align);
+    return PointerGetDatum(construct_array(values, count, type, len, byval, align));
+}
+
+void
+metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n,
+                  bool *known_ids)
+{
+    const MetasdSource *source = known->source;
+    int asked = known->asked, given[2] = {asked == 0 ? 1 : 0, asked == 2 ? 1 : 2};
+    Oid types[3] = {source->type[given[0]], source->type[given[1]],
+                    get_array_type(source->type[asked])};
+    Datum values[3] = {known->given[0], known->given[1]};
+    MetasdSwitch saved;
+
+    if (!known->possible || n == 0)
+        return;
+    SPI_connect();
+    values[2] = labels_array(known, labels, ids, n);
+    metasd_switch_to(&saved, known->owner, true);
+    if (!known->plan)
+        known->plan = plan_for(lookup_sql(source, given, asked), types);
+    if (SPI_execute_plan(known->plan, values, NULL, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not look up known facts");
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        bool isnull;
+        text *label = DatumGetTextPP(metasd_column(i, 1, &isnull));
+        uint32 id;
+
+        if (metasd_labels_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &id))
+            known_ids[id] = true;
+    }
+    metasd_switch_back(&saved);
+    SPI_finish();
+}

@@ -1,0 +1,409 @@
+/*
+ * launch.c - kg_train, kg_cancel, kg_drop.
+ *
+ * Launching a worker is not transactional, so the worker makes it so: it waits for
+ * the transaction that launched it and leaves if the run's row is not there then.
+ * kg_train returns once the worker holds the run's lock (catalog.h): from then on
+ * whoever looks can tell a living run from a dead one.
+ */
+#include "launch.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/latch.h"
+#include "storage/procarray.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+#include "utils/wait_event.h"
+
+#include "ask.h"
+#include "catalog.h"
+#include "params.h"
+#include "run.h"
+#include "settings.h"
+#include "source.h"
+
+#define MOST_NAME_BYTES 255
+
+PG_FUNCTION_INFO_V1(metasd_kg_train);
+PG_FUNCTION_INFO_V1(metasd_kg_cancel);
+PG_FUNCTION_INFO_V1(metasd_kg_drop);
+
+/* ---- the model's row ---- */
+
+/* The arguments of kg_train; NULL or invalid where not given. */
+typedef struct Request {
+    char *name;
+    Oid source;
+    char *column[3];
+    Oid validation;
+    Jsonb *params;
+} Request;
+
+static void
+check_name(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len == 0 || len > MOST_NAME_BYTES)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+                        errmsg("a model's name must have 1 to %d bytes", MOST_NAME_BYTES)));
+}
+
+/* Creates the model's row unless there is one; waits for another transaction that creates it. */
+static void
+insert_model(const Request *request)
+{
+    static MetasdStatement insert = {
+        "INSERT INTO metasd.model (name, owner, source, head, relation, tail) "
+        "VALUES ($1, $2, $3, 'head', 'relation', 'tail') ON CONFLICT (name) DO NOTHING",
+        3,
+        {TEXTOID, OIDOID, OIDOID},
+        NULL};
+    Datum values[3] = {CStringGetTextDatum(request->name), ObjectIdGetDatum(GetUserId()),
+                       ObjectIdGetDatum(request->source)};
+
+    SPI_connect();
+    metasd_execute(&insert, values, NULL, false);
+    SPI_finish();
+}
+
+static void
+update_model(const MetasdModel *model)
+{
+    static MetasdStatement update = {
+        "UPDATE metasd.model SET source = $2, head = $3, relation = $4, tail = $5, "
+        "validation = $6, params = $7 WHERE name OPERATOR(pg_catalog.=) $1",
+        7,
+        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, JSONBOID},
+        NULL};
+    Datum values[7] = {CStringGetTextDatum(model->name),      ObjectIdGetDatum(model->source),
+                       CStringGetTextDatum(model->column[0]), CStringGetTextDatum(model->column[1]),
+                       CStringGetTextDatum(model->column[2]), ObjectIdGetDatum(model->validation),
+                       JsonbPGetDatum(model->params)};
+    char nulls[] = "       ";
+
+    if (!OidIsValid(model->validation))
+        nulls[5] = 'n';
+    SPI_connect();
+    metasd_execute(&update, values, nulls, false);
+    SPI_finish();
+}
+
+/* The model as the request wants it: what it does not say stays as it was. */
+static MetasdModel *
+wanted_model(const Request *request)
+{
+    MetasdModel *model;
+
+    if (OidIsValid(request->source))
+        insert_model(request);
+    model = metasd_model_find(request->name, true);
+    if (!model)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model \"%s\" does not exist", request->name),
+                        errhint("Name the source to train it from: kg_train(model, source).")));
+    if (!metasd_model_is_mine(model))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of model \"%s\"", model->name)));
+    if (OidIsValid(request->source))
+        model->source = request->source;
+    for (int i = 0; i < 3; i++)
+        if (request->column[i])
+            model->column[i] = request->column[i];
+    if (OidIsValid(request->validation))
+        model->validation = request->validation;
+    if (request->params)
+        model->params = DatumGetJsonbP(DirectFunctionCall2(
+            jsonb_concat, JsonbPGetDatum(model->params), JsonbPGetDatum(request->params)));
+    return model;
+}
+
+/* ---- checks that need no reading ---- */
+
+static void
+check_server(void)
+{
+    PreventCommandIfReadOnly("kg_train()");
+    if (RecoveryInProgress())
+        ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+                        errmsg("cannot train on a standby server"),
+                        errhint("Train on the primary: the model is replicated from there.")));
+}
+
+static void
+check_login(Oid role)
+{
+    HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+    bool login = HeapTupleIsValid(tuple) && ((Form_pg_authid)GETSTRUCT(tuple))->rolcanlogin;
+
+    if (HeapTupleIsValid(tuple))
+        ReleaseSysCache(tuple);
+    if (METASD_WORKER_NEEDS_LOGIN && !login)
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+             errmsg("role \"%s\" cannot own a training: it is not permitted to log in",
+                    GetUserNameFromId(role, false)),
+             errdetail("Before PostgreSQL 17 a background worker cannot connect as such a role."),
+             errhint("Train as a role with LOGIN.")));
+}
+
+/* Everything about the sources that can be known before a worker reads them. */
+static void
+check_sources(const MetasdModel *model)
+{
+    MetasdSource *source = metasd_source_open(model->source, model->column, model->owner);
+
+    if (OidIsValid(model->validation)) {
+        (void)metasd_source_open(model->validation, model->column, model->owner);
+    }
+    if (!metasd_source_has_rows(source, model->owner))
+        ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+                        errmsg("source \"%s\" has no triples", source->name),
+                        errhint("Rows with a NULL in \"%s\", \"%s\" or \"%s\" do not count.",
+                                model->column[0], model->column[1], model->column[2])));
+}
+
+/* No other run of the model may be alive; a dead one gets the status it deserves. */
+static void
+check_runs(const MetasdModel *model)
+{
+    static MetasdStatement unfinished = {
+        "SELECT id, status FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1 "
+        "AND status OPERATOR(pg_catalog.=) ANY ('{queued,running}'::pg_catalog.text[])",
+        1,
+        {TEXTOID},
+        NULL};
+    static MetasdStatement bury = {
+        "UPDATE metasd.run SET status = 'interrupted', finished = pg_catalog.clock_timestamp(), "
+        "error = 'the training worker is gone' WHERE id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum name = CStringGetTextDatum(model->name);
+    uint64 n;
+
+    SPI_connect();
+    n = metasd_execute(&unfinished, &name, NULL, false);
+    for (uint64 i = 0; i < n; i++) {
+        SPITupleTable *rows = SPI_tuptable;
+        bool isnull;
+        Datum id = metasd_column(i, 1, &isnull);
+
+        if (metasd_run_is_alive(DatumGetInt64(id)))
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                            errmsg("model \"%s\" is already being trained by run " INT64_FORMAT,
+                                   model->name, DatumGetInt64(id)),
+                            errhint("Wait for it with CALL kg_wait(" INT64_FORMAT
+                                    "), or stop it with kg_cancel(" INT64_FORMAT ").",
+                                    DatumGetInt64(id), DatumGetInt64(id))));
+        metasd_execute(&bury, &id, NULL, false);
+        SPI_tuptable = rows;
+    }
+    SPI_finish();
+}
+
+/* ---- the worker ---- */
+
+static int64
+insert_run(const MetasdModel *model)
+{
+    static MetasdStatement insert = {"INSERT INTO metasd.run (model, status, phase, params) VALUES "
+                                     "($1, 'queued', 'starting', $2) "
+                                     "RETURNING id",
+                                     2,
+                                     {TEXTOID, JSONBOID},
+                                     NULL};
+    Datum values[2] = {CStringGetTextDatum(model->name), JsonbPGetDatum(model->params)};
+    bool isnull;
+    int64 run;
+
+    SPI_connect();
+    metasd_execute(&insert, values, NULL, false);
+    run = DatumGetInt64(metasd_column(0, 1, &isnull));
+    SPI_finish();
+    return run;
+}
+
+/* Returns once the worker holds the run's lock; an error if it ends before that. */
+static void
+wait_until_alive(BackgroundWorkerHandle *handle, int64 run)
+{
+    for (;;) {
+        pid_t pid;
+        BgwHandleStatus status = GetBackgroundWorkerPid(handle, &pid);
+
+        if (status == BGWH_STARTED && metasd_run_is_alive(run))
+            return;
+        if (status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED)
+            ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+                            errmsg("the training worker could not start"),
+                            errhint("The server log says why.")));
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+static void
+launch_worker(const MetasdModel *model, int64 run)
+{
+    BackgroundWorker worker;
+    BackgroundWorkerHandle *handle;
+    MetasdLaunch launch = {.run = run,
+                           .transaction = GetTopTransactionId(),
+                           .database = MyDatabaseId,
+                           .owner = model->owner,
+                           .train_mem = metasd_train_mem};
+
+    StaticAssertStmt(sizeof(launch) <= BGW_EXTRALEN, "a launch must fit bgw_extra");
+    memset(&worker, 0, sizeof(worker));
+    snprintf(worker.bgw_name, BGW_MAXLEN, "metasd run " INT64_FORMAT, run);
+    snprintf(worker.bgw_type, BGW_MAXLEN, "metasd training");
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = BGW_NEVER_RESTART;
+    snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), METASD_TRAIN_LIBRARY);
+    snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), METASD_TRAIN_FUNCTION);
+    worker.bgw_notify_pid = MyProcPid;
+    memcpy(worker.bgw_extra, &launch, sizeof(launch));
+    if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+        ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                        errmsg("there is no free background worker to train with"),
+                        errhint("Wait for other workers to end, or raise max_worker_processes.")));
+    wait_until_alive(handle, run);
+}
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+    return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/* kg_train(model text, source regclass, head, relation, tail text, validation regclass, params jsonb) */
+Datum
+metasd_kg_train(PG_FUNCTION_ARGS)
+{
+    Request request = {.name = text_argument(fcinfo, 0),
+                       .source = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+                       .validation = PG_ARGISNULL(5) ? InvalidOid : PG_GETARG_OID(5),
+                       .params = PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6)};
+    MetasdParams params;
+    MetasdModel *model;
+    int64 run;
+
+    for (int i = 0; i < 3; i++)
+        request.column[i] = text_argument(fcinfo, 2 + i);
+    check_server();
+    if (!request.name)
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        errmsg("a model's name must not be null")));
+    check_name(request.name);
+    if (request.params)
+        metasd_params_read(&params, request.params);
+    model = wanted_model(&request);
+    check_runs(model);
+    check_login(model->owner);
+    check_sources(model);
+    update_model(model);
+    run = insert_run(model);
+    launch_worker(model, run);
+    PG_RETURN_INT64(run);
+}
+
+/* ---- ending runs and models ---- */
+
+/* The run's model, which must belong to the caller; *status is as the run's row has it. */
+static MetasdModel *
+my_model_of_run(int64 run, char **status)
+{
+    static MetasdStatement look = {
+        "SELECT model, status FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum value = Int64GetDatum(run);
+    char *name = NULL;
+    MetasdModel *model;
+
+    SPI_connect();
+    if (metasd_execute(&look, &value, NULL, true) > 0) {
+        name = metasd_column_text(0, 1);
+        *status = metasd_column_text(0, 2);
+    }
+    SPI_finish();
+    model = name ? metasd_model_find(name, false) : NULL;
+    if (!model)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("run " INT64_FORMAT " does not exist", run),
+                        errhint("Look at metasd.versions.")));
+    if (!metasd_model_is_mine(model))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of model \"%s\"", model->name)));
+    return model;
+}
+
+/* kg_cancel(run bigint) returns boolean: was there a worker to tell? */
+Datum
+metasd_kg_cancel(PG_FUNCTION_ARGS)
+{
+    int64 run = PG_GETARG_INT64(0);
+    char *status;
+    int pid;
+
+    (void)my_model_of_run(run, &status);
+    pid = metasd_run_pid(run);
+    if (pid == 0 || !BackendPidGetProc(pid)) {
+        ereport(NOTICE, (errmsg("run " INT64_FORMAT " is not running: it is %s", run,
+                                metasd_run_status(run, status))));
+        PG_RETURN_BOOL(false);
+    }
+    if (kill(pid, SIGINT) != 0)
+        ereport(ERROR, (errmsg("could not signal the worker of run " INT64_FORMAT ": %m", run)));
+    PG_RETURN_BOOL(true);
+}
+
+/* kg_drop(model text): the worker of a run of it leaves once it sees the row gone. */
+Datum
+metasd_kg_drop(PG_FUNCTION_ARGS)
+{
+    static MetasdStatement statements[] = {
+        {"DELETE FROM metasd.entity e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
+         "AND r.model OPERATOR(pg_catalog.=) $1",
+         1,
+         {TEXTOID},
+         NULL},
+        {"DELETE FROM metasd.relation e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
+         "AND r.model OPERATOR(pg_catalog.=) $1",
+         1,
+         {TEXTOID},
+         NULL},
+        {"DELETE FROM metasd.model WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}, NULL}};
+    char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    Datum value = CStringGetTextDatum(name);
+    MetasdModel *model;
+
+    PreventCommandIfReadOnly("kg_drop()");
+    PreventCommandDuringRecovery("kg_drop()");
+    model = metasd_model_find(name, true);
+    if (!model)
+        metasd_model_unknown(name);
+    if (!metasd_model_is_mine(model))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of model \"%s\"", model->name)));
+    SPI_connect();
+    for (int i = 0; i < (int)lengthof(statements); i++)
+        metasd_execute(&statements[i], &value, NULL, false);
+    SPI_finish();
+    PG_RETURN_VOID();
+}

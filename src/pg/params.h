@@ -1,0 +1,62 @@
+/*
+ * params.h - training parameters: what they are called, what they may be, their defaults.
+ */
+#ifndef METASD_PARAMS_H
+#define METASD_PARAMS_H
+
+#include "compat.h"
+
+#include "utils/jsonb.h"
+
+#include "graph.h"
+#include "train.h"
+
+typedef enum MetasdParam {
+    METASD_P_BATCH,
+    METASD_P_CLASS_WEIGHTS,
+    METASD_P_EPOCHS,
+    METASD_P_FAMILY,
+    METASD_P_KL_FORWARD,
+    METASD_P_KL_REVERSE,
+    METASD_P_LR,
+    METASD_P_META,
+    METASD_P_META_LR,
+    METASD_P_MUTUAL,
+    METASD_P_PATIENCE,
+    METASD_P_QUIZ_BATCH,
+    METASD_P_QUIZ_FRACTION,
+    METASD_P_RAMP,
+    METASD_P_RANK,
+    METASD_P_REG,
+    METASD_P_REGULARIZER,
+    METASD_P_RELATION_WEIGHT,
+    METASD_P_SEED,
+    METASD_P_SPARSITY,
+    METASD_P_STUDENT_LR,
+    METASD_P_TEMPERATURE,
+    METASD_P_VALIDATION_FRACTION,
+    METASD_P_WARMUP,
+    METASD_PARAMS
+} MetasdParam;
+
+/* Numbers as they are; true 1, false 0; a word by its place in the list of those allowed. */
+typedef struct MetasdParams {
+    double value[METASD_PARAMS];
+    bool given[METASD_PARAMS]; /* by the user; the others take defaults */
+} MetasdParams;
+
+/* Reads and checks a jsonb object; an error names the parameter and what it may be. */
+extern void metasd_params_read(MetasdParams *params, Jsonb *json);
+
+/* Sets all that was not given, by the size of the graph. */
+extern void metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations,
+                                  uint64 triples);
+
+/* All of them as a jsonb object. */
+extern Jsonb *metasd_params_json(const MetasdParams *params);
+
+/* What the core wants of them. */
+extern void metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options,
+                                  MetasdSplit *split);
+
+#endif

@@ -1,0 +1,285 @@
+#include "job.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+
+#define BEAT_EVERY_MS 1000
+
+void
+metasd_job_transaction(MetasdJob *job, MetasdJobFunction work, const void *what)
+{
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+    work(job, what);
+    SPI_finish();
+    PopActiveSnapshot();
+    CommitTransactionCommand();
+    MemoryContextSwitchTo(job->context);
+    pgstat_report_stat(false); /* else autovacuum never learns of what was written */
+}
+
+MetasdStatus
+metasd_job_guard(MetasdJob *job, MetasdJobFunction work, const void *what)
+{
+    PG_TRY();
+    {
+        work(job, what);
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(job->context);
+        job->error = CopyErrorData();
+        FlushErrorState();
+        AbortOutOfAnyTransaction();
+        MemoryContextSwitchTo(job->context);
+    }
+    PG_END_TRY();
+    return job->error || job->gone ? METASD_INTERRUPTED : METASD_OK;
+}
+
+/* ---- the run's row while it trains ---- */
+
+static void
+write_beat(MetasdJob *job, const void *what)
+{
+    static MetasdStatement statement = {
+        "UPDATE metasd.run SET status = 'running', "
+        "started = COALESCE(started, pg_catalog.clock_timestamp()), pid = $2, "
+        "heartbeat = pg_catalog.clock_timestamp(), phase = $3, epoch = $4, done = $5, total = $6, "
+        "loss = $7 WHERE id OPERATOR(pg_catalog.=) $1",
+        7,
+        {INT8OID, INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, FLOAT8OID},
+        NULL};
+    const MetasdBeat *beat = what;
+    Datum values[7] = {Int64GetDatum(job->launch.run),   Int32GetDatum(MyProcPid),
+                       CStringGetTextDatum(beat->phase), Int32GetDatum(beat->epoch),
+                       Int64GetDatum(beat->done),        Int64GetDatum(beat->total),
+                       Float8GetDatum(beat->loss)};
+
+    if (metasd_execute(&statement, values, beat->total > 0 ? NULL : "   nnnn", false) == 0)
+        job->gone = true;
+}
+
+/* Tells pg_stat_activity and the run's row where the training is. */
+static void
+send_beat(MetasdJob *job)
+{
+    const MetasdBeat *beat = &job->beat;
+    char text[512];
+    int len = snprintf(text, sizeof(text), "metasd: training model \"%.256s\", %s", job->model,
+                       beat->phase);
+
+    if (beat->total > 0)
+        snprintf(text + len, sizeof(text) - len,
+                 ", epoch %d of %d, batch " INT64_FORMAT " of " INT64_FORMAT, beat->epoch,
+                 job->options.epochs, beat->done, beat->total);
+    pgstat_report_activity(STATE_RUNNING, text);
+    metasd_job_transaction(job, write_beat, beat);
+    job->last_beat = GetCurrentTimestamp();
+}
+
+void
+metasd_report_phase(MetasdJob *job, const char *phase)
+{
+    job->beat = (MetasdBeat){.phase = phase};
+    send_beat(job);
+}
+
+static void
+write_graph(MetasdJob *job, const void *what)
+{
+    static MetasdStatement statement = {
+        "UPDATE metasd.run SET params = $2, entities = $3, relations = $4, triples = $5, "
+        "metrics = $6 WHERE id OPERATOR(pg_catalog.=) $1",
+        6,
+        {INT8OID, JSONBOID, INT8OID, INT8OID, INT8OID, JSONBOID},
+        NULL};
+    char *metrics = psprintf("{\"skipped_rows\": " UINT64_FORMAT "}", job->input.skipped);
+    Datum values[6] = {Int64GetDatum(job->launch.run),
+                       JsonbPGetDatum(metasd_params_json(&job->params)),
+                       Int64GetDatum((int64)job->graph.entities),
+                       Int64GetDatum((int64)job->graph.relations),
+                       Int64GetDatum((int64)job->graph.triples),
+                       DirectFunctionCall1(jsonb_in, CStringGetDatum(metrics))};
+
+    metasd_execute(&statement, values, NULL, false);
+}
+
+void
+metasd_report_graph(MetasdJob *job)
+{
+    metasd_job_transaction(job, write_graph, NULL);
+}
+
+/* ---- callbacks of the core ---- */
+
+static Datum
+mrr_of(const MetasdRanks *ranks, char *null)
+{
+    if (ranks->n == 0)
+        *null = 'n';
+    return Float8GetDatum(ranks->n > 0 ? ranks->reciprocal / (double)ranks->n : 0);
+}
+
+static void
+write_epoch(MetasdJob *job, const void *what)
+{
+    static MetasdStatement statement = {
+        "INSERT INTO metasd.epoch (run, epoch, seconds, loss_source, loss_trial, loss_quiz, "
+        "loss_mutual_source, loss_mutual_student, mrr_source, mrr_pruned, sparsity, threshold, "
+        "came, went, lr, best) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        16,
+        {INT8OID, INT4OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID,
+         FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, INT8OID, INT8OID, FLOAT8OID, BOOLOID},
+        NULL};
+    const MetasdEpoch *epoch = what;
+    const MetasdLosses *losses = &epoch->losses;
+    bool guided = epoch->pruned && job->trainer.step.guided;
+    char nulls[] = "                ";
+    Datum values[16] = {
+        Int64GetDatum(job->launch.run),
+        Int32GetDatum(epoch->epoch),
+        Float8GetDatum((double)(GetCurrentTimestamp() - job->epoch_started) / 1e6),
+        Float8GetDatum(losses->source),
+        Float8GetDatum(losses->trial),
+        Float8GetDatum(losses->quiz),
+        Float8GetDatum(losses->mutual_source),
+        Float8GetDatum(losses->mutual_student),
+        mrr_of(&epoch->source, &nulls[8]),
+        mrr_of(&epoch->student, &nulls[9]),
+        Float8GetDatum(epoch->sparsity),
+        Float8GetDatum(epoch->cut),
+        Int64GetDatum((int64)epoch->came),
+        Int64GetDatum((int64)epoch->went),
+        Float8GetDatum(epoch->lr),
+        BoolGetDatum(epoch->best),
+    };
+
+    /* A loss that was not computed is not 0. */
+    if (!guided || !job->options.step.quiz)
+        nulls[4] = nulls[5] = 'n';
+    if (!guided || !job->options.step.mutual)
+        nulls[6] = nulls[7] = 'n';
+    if (!epoch->pruned)
+        nulls[9] = nulls[11] = nulls[12] = nulls[13] = 'n';
+    write_beat(job, &job->beat);
+    if (!job->gone)
+        metasd_execute(&statement, values, nulls, false);
+}
+
+static void
+epoch_work(MetasdJob *job, const void *what)
+{
+    metasd_job_transaction(job, write_epoch, what);
+    job->last_beat = job->epoch_started = GetCurrentTimestamp();
+}
+
+static MetasdStatus
+epoch_ended(void *context, const MetasdEpoch *epoch)
+{
+    return metasd_job_guard(context, epoch_work, epoch);
+}
+
+static void
+batch_work(MetasdJob *job, const void *what)
+{
+    (void)what;
+    if (ConfigReloadPending) {
+        ConfigReloadPending = false;
+        ProcessConfigFile(PGC_SIGHUP);
+    }
+    send_beat(job);
+}
+
+static MetasdStatus
+batch_ended(void *context, int epoch, size_t done, size_t total, double loss)
+{
+    MetasdJob *job = context;
+
+    job->beat = (MetasdBeat){.phase = "training",
+                             .epoch = epoch,
+                             .done = (int64)done,
+                             .total = (int64)total,
+                             .loss = loss};
+    if (!TimestampDifferenceExceeds(job->last_beat, GetCurrentTimestamp(), BEAT_EVERY_MS))
+        return METASD_OK;
+    return metasd_job_guard(job, batch_work, NULL);
+}
+
+static MetasdStatus
+epoch_repeats(void *context, int epoch, size_t batch, double lr, bool again)
+{
+    MetasdJob *job = context;
+
+    job->trouble.epoch = epoch;
+    job->trouble.batch = batch;
+    job->trouble.lr = lr;
+    if (again)
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": a loss is not finite in epoch %d, batch "
+                             "%zu; the epoch starts again with learning rate %g",
+                             job->launch.run, epoch, batch, lr)));
+    return METASD_OK;
+}
+
+MetasdTrainEvents
+metasd_report_events(MetasdJob *job)
+{
+    job->epoch_started = GetCurrentTimestamp();
+    return (MetasdTrainEvents){
+        .context = job, .epoch = epoch_ended, .batch = batch_ended, .repeat = epoch_repeats};
+}
+
+/* ---- the end ---- */
+
+typedef struct End {
+    const char *status, *error;
+} End;
+
+static void
+write_end(MetasdJob *job, const void *what)
+{
+    static MetasdStatement statement = {
+        "UPDATE metasd.run SET status = $2, error = $3, finished = pg_catalog.clock_timestamp(), "
+        "pid = NULL WHERE id OPERATOR(pg_catalog.=) $1",
+        3,
+        {INT8OID, TEXTOID, TEXTOID},
+        NULL};
+    const End *end = what;
+    Datum values[3] = {Int64GetDatum(job->launch.run), CStringGetTextDatum(end->status),
+                       end->error ? CStringGetTextDatum(end->error) : (Datum)0};
+
+    metasd_execute(&statement, values, end->error ? NULL : "  n", false);
+}
+
+static void
+end_work(MetasdJob *job, const void *what)
+{
+    metasd_job_transaction(job, write_end, what);
+}
+
+void
+metasd_report_end(MetasdJob *job, const char *status, const char *error)
+{
+    End end = {.status = status, .error = error};
+
+    HOLD_INTERRUPTS(); /* also when told to terminate: the reason is still written */
+    job->gone = false;
+    job->error = NULL;
+    if (metasd_job_guard(job, end_work, &end) != METASD_OK)
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": its end could not be recorded: %s",
+                             job->launch.run, job->error->message)));
+    RESUME_INTERRUPTS();
+}

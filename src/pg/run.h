@@ -1,0 +1,20 @@
+/*
+ * run.h - whether the worker of a run is alive.
+ */
+#ifndef METASD_RUN_H
+#define METASD_RUN_H
+
+#include "compat.h"
+
+/*
+ * A run is alive while its worker holds the run's lock, whatever its row says: the
+ * lock goes with the process, however that ends.
+ */
+extern void metasd_run_lock(int64 run);     /* by the worker, for its lifetime */
+extern bool metasd_run_is_alive(int64 run); /* false on a standby */
+extern int metasd_run_pid(int64 run);       /* of the process that holds the lock, or 0 */
+
+/* What the row should say: `status`, or "interrupted" where nobody holds the lock any more. */
+extern const char *metasd_run_status(int64 run, const char *status);
+
+#endif

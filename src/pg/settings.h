@@ -1,0 +1,13 @@
+/*
+ * settings.h - the metasd.* settings of a session; defined in metasd.c.
+ */
+#ifndef METASD_SETTINGS_H
+#define METASD_SETTINGS_H
+
+/* metasd.model: the model to ask where a function is given none; empty for the only one. */
+extern char *metasd_default_model;
+
+/* metasd.train_mem, in kB: the most memory a training may take; 0 for no limit. */
+extern int metasd_train_mem;
+
+#endif

@@ -1,0 +1,277 @@
+/*
+ * store.c - the best embeddings as rows, and the promotion of their version.
+ *
+ * All in one transaction: a crash at any moment leaves the version that served, or
+ * the new one, whole.
+ */
+#include "job.h"
+
+#include <sys/resource.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "catalog.h"
+#include "codec.h"
+
+/* Rows go in by arrays of up to so many rows, or so many bytes of embeddings. */
+#define CHUNK_ROWS 1000
+#define CHUNK_BYTES ((size_t)8 << 20)
+
+#define MOST_COLUMNS 5
+
+/* A table being filled: arrays of its columns, but for the run, which is the same in all. */
+typedef struct Chunk {
+    MetasdStatement *insert;
+    int columns;
+    const Oid *types;
+    Datum *values[MOST_COLUMNS];
+    int rows;
+    size_t bytes;
+    MemoryContext context;
+} Chunk;
+
+static void
+start_chunk(Chunk *chunk, MetasdStatement *insert, int columns, const Oid *types)
+{
+    *chunk = (Chunk){.insert = insert, .columns = columns, .types = types};
+    for (int i = 0; i < columns; i++)
+        chunk->values[i] = palloc(CHUNK_ROWS * sizeof(Datum));
+    chunk->context =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd rows", ALLOCSET_DEFAULT_SIZES);
+}
+
+static void
+flush_chunk(Chunk *chunk, int64 run)
+{
+    Datum arguments[1 + MOST_COLUMNS] = {Int64GetDatum(run)};
+    MemoryContext before = MemoryContextSwitchTo(chunk->context);
+
+    for (int i = 0; i < chunk->columns; i++) {
+        int16 len;
+        bool byval;
+        char align;
+
+        get_typlenbyvalalign(chunk->types[i], &len, &byval, &align);
+        arguments[1 + i] = PointerGetDatum(
+            construct_array(chunk->values[i], chunk->rows, chunk->types[i], len, byval, align));
+    }
+    MemoryContextSwitchTo(before);
+    if (chunk->rows > 0)
+        metasd_execute(chunk->insert, arguments, NULL, false);
+    MemoryContextReset(chunk->context);
+    chunk->rows = 0;
+    chunk->bytes = 0;
+}
+
+/* An embedding as bytea, in the chunk's context. */
+static Datum
+encode(Chunk *chunk, size_t width, const float *row, size_t *total)
+{
+    size_t size = metasd_codec_bytes(width, row), used = 0;
+    bytea *value = MemoryContextAlloc(chunk->context, VARHDRSZ + size);
+    MetasdStatus status = metasd_encode(width, row, (uint8_t *)VARDATA(value), size, &used);
+
+    if (status != METASD_OK)
+        elog(ERROR, "could not encode an embedding: %s", metasd_status_text(status));
+    SET_VARSIZE(value, VARHDRSZ + used);
+    chunk->bytes += used;
+    *total += used;
+    return PointerGetDatum(value);
+}
+
+static Datum
+label_datum(Chunk *chunk, MetasdLabel label)
+{
+    MemoryContext before = MemoryContextSwitchTo(chunk->context);
+    Datum value = PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
+
+    MemoryContextSwitchTo(before);
+    return value;
+}
+
+static void
+next_row(Chunk *chunk, int64 run)
+{
+    chunk->rows++;
+    if (chunk->rows == CHUNK_ROWS || chunk->bytes > CHUNK_BYTES)
+        flush_chunk(chunk, run);
+    CHECK_FOR_INTERRUPTS();
+}
+
+/* How many triples each entity, and each relation, is in; a self-loop counts twice. */
+static void
+count_triples(const MetasdGraph *graph, int64 *degree, int64 *count)
+{
+    const MetasdGroups *known = &graph->known;
+
+    for (size_t g = 0; g < known->count; g++) {
+        int64 n = (int64)(known->start[g + 1] - known->start[g]);
+
+        degree[known->heads[g]] += n;
+        if (known->relations[g] < graph->relations)
+            count[known->relations[g]] += n;
+    }
+}
+
+static size_t
+store_entities(const MetasdJob *job, const int64 *degree)
+{
+    static MetasdStatement insert = {
+        "INSERT INTO metasd.entity (run, id, label, degree, embedding) SELECT $1, u.* FROM "
+        "ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), "
+        "pg_catalog.unnest($5)) u",
+        5,
+        {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID},
+        NULL};
+    static const Oid types[] = {INT4OID, TEXTOID, INT8OID, BYTEAOID};
+    size_t width = job->trainer.step.width, total = 0;
+    Chunk chunk;
+
+    start_chunk(&chunk, &insert, 4, types);
+    for (uint32 e = 0; e < job->graph.entities; e++) {
+        int i = chunk.rows;
+
+        chunk.values[0][i] = Int32GetDatum((int32)e);
+        chunk.values[1][i] = label_datum(&chunk, metasd_labelset_get(job->input.entities, e));
+        chunk.values[2][i] = Int64GetDatum(degree[e]);
+        chunk.values[3][i] = encode(&chunk, width, job->trainer.best + (size_t)e * width, &total);
+        next_row(&chunk, job->launch.run);
+    }
+    flush_chunk(&chunk, job->launch.run);
+    return total;
+}
+
+static size_t
+store_relations(const MetasdJob *job, const int64 *count)
+{
+    static MetasdStatement insert = {
+        "INSERT INTO metasd.relation (run, id, label, count, embedding, reciprocal) "
+        "SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), "
+        "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) u",
+        6,
+        {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, BYTEAARRAYOID},
+        NULL};
+    static const Oid types[] = {INT4OID, TEXTOID, INT8OID, BYTEAOID, BYTEAOID};
+    size_t width = job->trainer.step.width, total = 0;
+    uint32 relations = job->graph.relations;
+    const float *rows = job->trainer.best + (size_t)job->graph.entities * width;
+    Chunk chunk;
+
+    start_chunk(&chunk, &insert, 5, types);
+    for (uint32 r = 0; r < relations; r++) {
+        int i = chunk.rows;
+
+        chunk.values[0][i] = Int32GetDatum((int32)r);
+        chunk.values[1][i] = label_datum(&chunk, metasd_labelset_get(job->input.relations, r));
+        chunk.values[2][i] = Int64GetDatum(count[r]);
+        chunk.values[3][i] = encode(&chunk, width, rows + (size_t)r * width, &total);
+        chunk.values[4][i] = encode(&chunk, width, rows + ((size_t)relations + r) * width, &total);
+        next_row(&chunk, job->launch.run);
+    }
+    flush_chunk(&chunk, job->launch.run);
+    return total;
+}
+
+/* ---- the version ---- */
+
+static void
+append_ranks(StringInfo json, const char *name, const MetasdRanks *ranks)
+{
+    double n = (double)ranks->n;
+
+    if (ranks->n == 0)
+        return;
+    appendStringInfo(json,
+                     ", \"%s\": {\"queries\": %zu, \"mrr\": %.6f, \"hits_1\": %.6f, \"hits_3\": "
+                     "%.6f, \"hits_10\": %.6f, \"mean_rank\": %.2f}",
+                     name, ranks->n, ranks->reciprocal / n, (double)ranks->hits[0] / n,
+                     (double)ranks->hits[1] / n, (double)ranks->hits[2] / n, ranks->rank / n);
+}
+
+static Datum
+metrics_json(const MetasdJob *job)
+{
+    StringInfoData json;
+    struct rusage usage;
+    const MetasdStep *step = &job->trainer.step;
+
+    getrusage(RUSAGE_SELF, &usage);
+    initStringInfo(&json);
+    appendStringInfo(
+        &json,
+        "{\"skipped_rows\": " UINT64_FORMAT ", \"epoch\": %d, \"sparsity\": %.6f, "
+        "\"threshold\": %.9g, \"seconds\": %.1f, \"dense_bytes\": %zu, \"peak_memory\": %ld",
+        job->input.skipped, job->best.epoch, job->best.sparsity, job->best.cut,
+        (double)(GetCurrentTimestamp() - job->started) / 1e6,
+        ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
+        usage.ru_maxrss * 1024L);
+    append_ranks(&json, "validation", &job->best.student);
+    append_ranks(&json, "source", &job->best.source);
+    appendStringInfoChar(&json, '}');
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+/* Before anything else is locked: kg_drop, too, takes the model's row first. */
+static bool
+lock_model(const MetasdJob *job)
+{
+    MetasdModel *model = metasd_model_find(job->model, true);
+
+    return model != NULL;
+}
+
+static void
+promote(MetasdJob *job, size_t bytes)
+{
+    static MetasdStatement finish = {
+        "UPDATE metasd.run SET status = 'succeeded', finished = pg_catalog.clock_timestamp(), "
+        "phase = NULL, pid = NULL, metrics = $2, bytes = $3 WHERE id OPERATOR(pg_catalog.=) $1",
+        3,
+        {INT8OID, JSONBOID, INT8OID},
+        NULL};
+    static MetasdStatement serve = {
+        "UPDATE metasd.model SET serving = $2 WHERE name OPERATOR(pg_catalog.=) $1",
+        2,
+        {TEXTOID, INT8OID},
+        NULL};
+    Datum of_run[3] = {Int64GetDatum(job->launch.run), metrics_json(job),
+                       Int64GetDatum((int64)bytes)};
+    Datum of_model[2] = {CStringGetTextDatum(job->model), Int64GetDatum(job->launch.run)};
+
+    if (metasd_execute(&finish, of_run, NULL, false) == 0)
+        job->gone = true;
+    else
+        metasd_execute(&serve, of_model, NULL, false);
+}
+
+static void
+store(MetasdJob *job, const void *what)
+{
+    int64 *degree =
+        palloc_extended(job->graph.entities * sizeof(*degree), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+    int64 *count = palloc0(job->graph.relations * sizeof(*count));
+    size_t bytes;
+
+    (void)what;
+    if (!lock_model(job)) {
+        job->gone = true;
+        return;
+    }
+    count_triples(&job->graph, degree, count);
+    bytes = store_entities(job, degree);
+    bytes += store_relations(job, count);
+    ForceSyncCommit();
+    promote(job, bytes);
+}
+
+void
+metasd_store(MetasdJob *job)
+{
+    metasd_job_transaction(job, store, NULL);
+}

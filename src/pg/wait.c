@@ -1,0 +1,245 @@
+/*
+ * wait.c - CALL kg_wait(run, timeout): shows epochs as they end, returns with the training.
+ *
+ * A procedure, so that it can commit: between two looks no snapshot and no lock is
+ * held, and every look sees what has been committed since.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "ask.h"
+#include "catalog.h"
+#include "run.h"
+
+#define LOOK_EVERY_MS 200
+
+PG_FUNCTION_INFO_V1(metasd_kg_wait);
+
+/* What a look finds. */
+typedef struct Look {
+    bool exists;
+    bool started_here; /* by this very transaction, which nobody else can see yet */
+    char *model;
+    char *status;
+    char *error;
+    int epochs; /* at most, 0 while unknown */
+    double skipped;
+} Look;
+
+static Look
+look_at(int64 run)
+{
+    static MetasdStatement statement = {
+        "SELECT model, status, error, (params ->> 'epochs'::pg_catalog.text)::pg_catalog.int4, "
+        "xmin, (metrics ->> 'skipped_rows'::pg_catalog.text)::pg_catalog.float8 "
+        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum value = Int64GetDatum(run);
+    Look look = {0};
+    bool isnull;
+
+    if (metasd_execute(&statement, &value, NULL, false) == 0)
+        return look;
+    look.exists = true;
+    look.model = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    look.status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+    look.error = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3);
+    look.epochs = DatumGetInt32(metasd_column(0, 4, &isnull));
+    if (isnull)
+        look.epochs = 0;
+    look.started_here =
+        TransactionIdIsCurrentTransactionId(DatumGetTransactionId(metasd_column(0, 5, &isnull)));
+    look.skipped = DatumGetFloat8(metasd_column(0, 6, &isnull));
+    if (isnull)
+        look.skipped = 0;
+    return look;
+}
+
+static double
+float_column(uint64 row, int column)
+{
+    bool isnull;
+    Datum value = metasd_column(row, column, &isnull);
+
+    return isnull ? NAN : DatumGetFloat8(value);
+}
+
+static void
+append_figure(StringInfo line, const char *what, const char *format, double x)
+{
+    if (isnan(x))
+        return;
+    appendStringInfo(line, ", %s ", what);
+    appendStringInfo(line, format, x);
+}
+
+/* "1:02:03" or "2:03" */
+static char *
+clock_time(double seconds)
+{
+    long s = (long)(seconds + 0.5);
+
+    return s >= 3600 ? psprintf("%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60)
+                     : psprintf("%ld:%02ld", s / 60, s % 60);
+}
+
+/* An INFO line for each epoch after *shown. */
+static void
+show_epochs(int64 run, int epochs, int *shown)
+{
+    static MetasdStatement statement = {
+        "SELECT epoch, seconds, loss_source, loss_mutual_student, mrr_source, mrr_pruned, best, "
+        "sparsity FROM metasd.epoch WHERE run OPERATOR(pg_catalog.=) $1 "
+        "AND epoch OPERATOR(pg_catalog.>) $2 ORDER BY epoch",
+        2,
+        {INT8OID, INT4OID},
+        NULL};
+    Datum values[2] = {Int64GetDatum(run), Int32GetDatum(*shown)};
+    uint64 n = metasd_execute(&statement, values, NULL, false);
+
+    for (uint64 i = 0; i < n; i++) {
+        StringInfoData line;
+        bool isnull;
+        double seconds = float_column(i, 2);
+
+        *shown = DatumGetInt32(metasd_column(i, 1, &isnull));
+        initStringInfo(&line);
+        appendStringInfo(&line, "epoch %d of %d: loss %.3f", *shown, epochs, float_column(i, 3));
+        append_figure(&line, "pruned", "%.3f", float_column(i, 4));
+        append_figure(&line, "validation MRR", "%.3f", float_column(i, 5));
+        append_figure(&line, "pruned", "%.3f", float_column(i, 6));
+        append_figure(&line, "sparsity", "%.2f", float_column(i, 8));
+        append_figure(&line, "seconds", "%.1f", seconds);
+        appendStringInfo(&line, ", remaining %s", clock_time(seconds * (epochs - *shown)));
+        if (DatumGetBool(metasd_column(i, 7, &isnull)))
+            appendStringInfoString(&line, " *");
+        ereport(INFO, (errmsg_internal("%s", line.data)));
+    }
+}
+
+/* True if the run has ended well; an error if it has ended otherwise. */
+static bool
+has_ended(int64 run, const Look *look)
+{
+    const char *status = metasd_run_status(run, look->status);
+
+    if (strcmp(status, "succeeded") == 0)
+        return true;
+    if (strcmp(status, "queued") == 0 || strcmp(status, "running") == 0)
+        return false;
+    ereport(ERROR,
+            (errcode(strcmp(status, "cancelled") == 0 ? ERRCODE_QUERY_CANCELED
+                                                      : ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+             errmsg("run " INT64_FORMAT " of model \"%s\" %s%s", run, look->model,
+                    strcmp(status, "failed") == 0 ? "" : "was ", status),
+             look->error ? errdetail_internal("%s", look->error)
+                         : errdetail("The training worker is gone."),
+             errhint("What served before goes on serving. SELECT kg_train('%s') starts anew.",
+                     look->model)));
+}
+
+static void
+check_look(int64 run, const Look *look)
+{
+    MetasdModel *model = look->exists ? metasd_model_find(look->model, false) : NULL;
+
+    if (!model)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("run " INT64_FORMAT " does not exist", run),
+                        errhint("Look at metasd.versions.")));
+    if (!metasd_model_may_ask(model))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied for model \"%s\"", model->name)));
+    if (look->started_here)
+        ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+                        errmsg("run " INT64_FORMAT " was started by this transaction", run),
+                        errdetail("Training begins when the transaction commits."),
+                        errhint("COMMIT before CALL kg_wait.")));
+}
+
+static void
+refuse_atomic(FunctionCallInfo fcinfo)
+{
+    bool atomic = !fcinfo->context || !IsA(fcinfo->context, CallContext) ||
+                  castNode(CallContext, fcinfo->context)->atomic;
+
+    if (atomic)
+        ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+                        errmsg("kg_wait cannot run inside a transaction block or a function"),
+                        errdetail("It would hold the transaction open while it waits."),
+                        errhint("COMMIT, then CALL kg_wait as a statement of its own.")));
+}
+
+static double
+milliseconds(const Interval *interval)
+{
+    return (double)interval->time / 1000.0 +
+           ((double)interval->month * 30 + (double)interval->day) * 86400e3;
+}
+
+/* What the caller has been told so far. */
+typedef struct Progress {
+    int epochs;
+    bool skipped;
+} Progress;
+
+/* Tells what is new, commits, and leaves nothing behind; true if the run has ended well. */
+static bool
+look_once(int64 run, Progress *progress)
+{
+    Look look;
+    bool ended;
+
+    if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    look = look_at(run);
+    check_look(run, &look);
+    show_epochs(run, look.epochs, &progress->epochs);
+    ended = has_ended(run, &look);
+    if (look.skipped > 0 && !progress->skipped) {
+        progress->skipped = true;
+        ereport(NOTICE,
+                (errmsg("%.0f rows with a null or empty identifier were left out", look.skipped)));
+    }
+    SPI_commit();
+    SPI_finish();
+    return ended;
+}
+
+/* kg_wait(run bigint, timeout interval) */
+Datum
+metasd_kg_wait(PG_FUNCTION_ARGS)
+{
+    TimestampTz begun = GetCurrentTimestamp();
+    double most = PG_ARGISNULL(1) ? INFINITY : milliseconds(PG_GETARG_INTERVAL_P(1));
+    Progress progress = {0};
+    int64 run;
+
+    refuse_atomic(fcinfo);
+    if (PG_ARGISNULL(0))
+        PG_RETURN_VOID();
+    run = PG_GETARG_INT64(0);
+    while (!look_once(run, &progress)) {
+        if ((double)(GetCurrentTimestamp() - begun) / 1000.0 >= most) {
+            ereport(WARNING, (errmsg("run " INT64_FORMAT " is still going on", run)));
+            break;
+        }
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_EVERY_MS,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+    PG_RETURN_VOID();
+}

@@ -1,0 +1,280 @@
+/*
+ * worker.c - the background worker that trains one run.
+ *
+ * It holds the run's lock from its first moment to its last, waits for the
+ * transaction that launched it, reads the source in one short transaction, trains
+ * outside any, and stores in one more.
+ */
+#include "job.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "run.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void metasd_train_main(Datum argument);
+
+/* ---- the core's view of this process ---- */
+
+static void
+serve_interrupts(MetasdJob *job, const void *what)
+{
+    (void)job;
+    (void)what;
+    CHECK_FOR_INTERRUPTS();
+}
+
+/* Serves interrupts. SIGTERM is kept for the worker's own end, where its reason is recorded. */
+static MetasdStatus
+poll_interrupts(MetasdTeam *team)
+{
+    if (!INTERRUPTS_PENDING_CONDITION())
+        return METASD_OK;
+    if (ProcDiePending)
+        return METASD_INTERRUPTED;
+    return metasd_job_guard(team->context, serve_interrupts, NULL);
+}
+
+/* Raises what made the core return. */
+static void
+check_status(MetasdJob *job, MetasdStatus status)
+{
+    switch (status) {
+        case METASD_OK:
+            return;
+        case METASD_INTERRUPTED:
+            if (job->error)
+                ReThrowError(job->error);
+            if (job->gone)
+                ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the run is gone")));
+            ereport(ERROR, (errcode(ERRCODE_ADMIN_SHUTDOWN),
+                            errmsg("the training worker was told to terminate")));
+            break;
+        case METASD_NON_FINITE:
+            ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+                            errmsg("a loss is not finite in epoch %d, batch %zu",
+                                   job->trouble.epoch, job->trouble.batch),
+                            errdetail("The epoch was repeated with the learning rate halved %d "
+                                      "times, at last %g.",
+                                      METASD_REPEATS, job->trouble.lr * 2),
+                            errhint("Lower the parameters lr, meta_lr or student_lr, or raise "
+                                    "reg.")));
+            break;
+        case METASD_NO_MEMORY:
+            ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+            break;
+        default:
+            elog(ERROR, "training failed: %s", metasd_status_text(status));
+    }
+}
+
+/* ---- what a run consists of ---- */
+
+static void
+load_run(MetasdJob *job, const void *what)
+{
+    static MetasdStatement look = {
+        "SELECT model FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL};
+    Datum run = Int64GetDatum(job->launch.run);
+    MetasdModel *model = NULL;
+    MemoryContext spi;
+
+    (void)what;
+    if (metasd_execute(&look, &run, NULL, true) > 0) {
+        job->model = MemoryContextStrdup(
+            job->context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+        model = metasd_model_find(job->model, false);
+    }
+    if (!model) {
+        job->gone = true;
+        return;
+    }
+    spi = MemoryContextSwitchTo(job->context);
+    metasd_params_read(&job->params, model->params);
+    job->source = metasd_source_open(model->source, model->column, model->owner);
+    if (OidIsValid(model->validation))
+        job->validation = metasd_source_open(model->validation, model->column, model->owner);
+    MemoryContextSwitchTo(spi);
+}
+
+static void
+read_triples(MetasdJob *job, const void *what)
+{
+    MemoryContext spi = MemoryContextSwitchTo(job->context);
+
+    (void)what;
+    metasd_triples_read(&job->input, job->source, job->validation, job->launch.owner,
+                        job->launch.train_mem);
+    MemoryContextSwitchTo(spi);
+}
+
+/* Refuses what would not fit before anything is allocated. */
+static void
+check_memory(const MetasdJob *job)
+{
+    size_t bytes = metasd_train_bytes(&job->input, &job->options, &job->split);
+    size_t most = (size_t)job->launch.train_mem * 1024;
+
+    if (most > 0 && bytes > most)
+        ereport(ERROR,
+                (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                 errmsg("training needs %zu MB of memory, metasd.train_mem allows %zu MB",
+                        bytes >> 20, most >> 20),
+                 errdetail("%u entities and %u relations at rank %zu, batches of %zu triples.",
+                           metasd_labelset_count(job->input.entities),
+                           metasd_labelset_count(job->input.relations), job->options.rank,
+                           job->options.batch),
+                 errhint("Raise metasd.train_mem, or lower the parameters rank or batch.")));
+}
+
+static MetasdArena
+arena_of(size_t bytes)
+{
+    void *memory = bytes == SIZE_MAX
+                       ? NULL
+                       : MemoryContextAllocExtended(TopMemoryContext, bytes,
+                                                    MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+
+    if (!memory)
+        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+                        errdetail("Training needs %zu MB more.", bytes >> 20),
+                        errhint("Lower the parameters rank or batch.")));
+    return metasd_arena_over(memory, bytes);
+}
+
+static void
+build_graph(MetasdJob *job)
+{
+    MetasdTriples *input = &job->input;
+    uint32 entities = metasd_labelset_count(input->entities);
+    uint32 relations = metasd_labelset_count(input->relations);
+    MetasdArena arena;
+
+    metasd_params_default(&job->params, entities, relations, input->count);
+    metasd_params_options(&job->params, &job->options, &job->split);
+    check_memory(job);
+    arena =
+        arena_of(metasd_graph_bytes(input->count, input->validation_count, entities, relations));
+    check_status(job, metasd_graph_build(&job->graph, &job->team, &arena, input->triples,
+                                         input->count, input->validation, input->validation_count,
+                                         entities, relations, &job->split));
+}
+
+static void
+train(MetasdJob *job)
+{
+    MetasdArena arena = metasd_arena_measure();
+    MetasdTrainEvents events;
+
+    metasd_trainer_take(&job->trainer, &arena, &job->graph, &job->options, 1);
+    arena = arena_of(metasd_arena_ok(&arena) ? arena.used : SIZE_MAX);
+    metasd_trainer_take(&job->trainer, &arena, &job->graph, &job->options, 1);
+    metasd_trainer_prepare(&job->trainer, &job->graph, &job->options);
+    metasd_report_phase(job, "training");
+    events = metasd_report_events(job);
+    check_status(job, metasd_train(&job->trainer, &job->team, &job->graph, &job->options, &events,
+                                   &job->best));
+}
+
+static void
+wait_for_launcher(const MetasdJob *job)
+{
+    pgstat_report_activity(STATE_RUNNING, "metasd: waiting for the transaction that started it");
+    StartTransactionCommand();
+    XactLockTableWait(job->launch.transaction, NULL, NULL, XLTW_None);
+    CommitTransactionCommand();
+}
+
+/* All of it. An error ends the run; job->gone leaves without a word. */
+static void
+run_job(MetasdJob *job, const void *what)
+{
+    (void)what;
+    wait_for_launcher(job);
+    metasd_job_transaction(job, load_run, NULL);
+    if (job->gone)
+        return;
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run,
+                         job->model)));
+    metasd_report_phase(job, "reading");
+    metasd_job_transaction(job, read_triples, NULL);
+    build_graph(job);
+    metasd_report_graph(job);
+    train(job);
+    metasd_report_phase(job, "storing");
+    metasd_store(job);
+}
+
+/* ---- the process ---- */
+
+static void
+conclude(MetasdJob *job, bool succeeded)
+{
+    const char *status = "failed";
+    char *reason;
+
+    if (job->gone) {
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT " is gone: its training stops",
+                             job->launch.run)));
+        return;
+    }
+    if (succeeded) {
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" succeeded",
+                             job->launch.run, job->model)));
+        return;
+    }
+    if (job->error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+        status = "cancelled";
+    else if (job->error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+        status = "interrupted";
+    reason = psprintf("%s%s%s%s%s", job->error->message, job->error->detail ? " - " : "",
+                      job->error->detail ? job->error->detail : "", job->error->hint ? " - " : "",
+                      job->error->hint ? job->error->hint : "");
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " %s: %s", job->launch.run, status, reason)));
+    metasd_report_end(job, status, reason);
+}
+
+void
+metasd_train_main(Datum argument)
+{
+    MetasdJob *job;
+    MetasdStatus status;
+
+    (void)argument;
+    pqsignal(SIGTERM, die);
+    pqsignal(SIGINT, StatementCancelHandler);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+
+    job = MemoryContextAllocZero(TopMemoryContext, sizeof(*job));
+    job->context = TopMemoryContext;
+    job->team = metasd_team_of_one();
+    job->team.barrier = job->team.poll = poll_interrupts;
+    job->team.context = job;
+    job->started = GetCurrentTimestamp();
+    memcpy(&job->launch, MyBgworkerEntry->bgw_extra, sizeof(job->launch));
+
+    BackgroundWorkerInitializeConnectionByOid(job->launch.database, job->launch.owner,
+                                              METASD_CONNECT_FLAGS);
+    MemoryContextSwitchTo(job->context);
+    /* Heartbeats need not survive a crash, and must not wait for the disk; the result does. */
+    SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
+    metasd_run_lock(job->launch.run);
+    status = metasd_job_guard(job, run_job, NULL);
+    conclude(job, status == METASD_OK);
+    pgstat_report_stat(true);
+    CHECK_FOR_INTERRUPTS(); /* told to terminate: ends as the postmaster expects */
+    proc_exit(0);
+}
