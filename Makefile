@@ -22,7 +22,7 @@ CORE_OBJS = $(patsubst %.c,%.o,$(wildcard src/core/*.c))
 TRAIN_OBJS = $(TRAIN_PG:%=src/pg/%.o) $(CORE_OBJS)
 EXTRA_CLEAN = $(TRAIN_OBJS) build
 
-REGRESS = setup
+REGRESS = $(shell sed 's/\#.*//' test/sql/order 2>/dev/null)
 REGRESS_OPTS = --inputdir=test
 
 PG_CPPFLAGS = -Isrc/core -Isrc/pg
@@ -60,9 +60,18 @@ metasd_train.so: $(TRAIN_OBJS)
 include test/unit/unit.mk
 include test/bench/bench.mk
 
-.PHONY: test setup
+.PHONY: test demo demo-psql demo-clean setup
 setup:
 	@test/setup.sh test
 
 test: setup
 	@test/run.sh
+
+demo: setup
+	@test/demo.sh
+
+demo-psql:
+	@test/demo.sh psql
+
+demo-clean:
+	@test/demo.sh clean

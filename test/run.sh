@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Runs every test; the last line is "N passed, M failed".
 cd "$(dirname "$0")/.." || exit 1
-log=build/test-logs
+. test/server.sh
+log=$PWD/build/test-logs
+rm -rf "$log"
 mkdir -p "$log"
 passed=0 failed=0
 
@@ -9,23 +11,74 @@ passed=0 failed=0
 count() {
     local name=$1 good=$2 bad=$3 status=$4
     [ "$status" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    [ "$good" -eq 0 ] && [ "$bad" -eq 0 ] && bad=1
     passed=$((passed + good)) failed=$((failed + bad))
     printf '%-28s %4d passed, %d failed\n' "$name" "$good" "$bad"
-    [ "$bad" -eq 0 ] || { echo "--- end of $log/$name.log"; tail -n 40 "$log/$name.log"; echo "---"; }
+    [ "$bad" -eq 0 ] || { echo "--- end of $log/$name.log"; tail -n 60 "$log/$name.log"; echo "---"; }
 }
 
-# Steps whose programs are cmocka tests.
-unit() {
-    local name=$1 status
-    shift
+# step NAME PASSED-PATTERN FAILED-PATTERN COMMAND...: counts the lines that match.
+step() {
+    local name=$1 good=$2 bad=$3 status
+    shift 3
     "$@" >"$log/$name.log" 2>&1
     status=$?
-    count "$name" "$(grep -c '^\[       OK \]' "$log/$name.log")" \
-        "$(grep -c '^\[  FAILED  \] [a-z_]*$' "$log/$name.log")" $status
+    count "$name" "$(grep -Ec "$good" "$log/$name.log")" "$(grep -Ec "$bad" "$log/$name.log")" $status
 }
 
-unit unit make unit
-unit unit-sanitize make unit SANITIZE=1
+# Programs that are cmocka tests.
+unit() {
+    local name=$1
+    shift
+    step "$name" '^\[       OK \]' '^\[  FAILED  \] [a-z_0-9]+$' "$@"
+}
+
+# pg_regress and its like; what differs from the expected output goes to the log.
+regress() {
+    local name=$1 program=$2 input=$3
+    shift 3
+    step "$name" '^(test |     ) *[a-z_0-9]+ +\.\.\. ok ' '^(test |     ) *[a-z_0-9]+ +\.\.\. FAILED' \
+        as_server bash -c 'cd "$0" && out=$1 && shift && "$@" || { cat "$out/regression.diffs"; exit 1; }' \
+        "$work" "$work/$name" "$program" --bindir="$bindir" --inputdir="$work/$input" \
+        --outputdir="$work/$name" --temp-instance="$work/$name/server" \
+        --temp-config="$work/server.conf" --dbname="$name" "$@"
+}
+
+# TAP tests: real servers that are stopped, killed and started again.
+tap() {
+    step tap '^ok [0-9]' '^not ok [0-9]' \
+        as_server env --chdir="$work" PATH="$bindir:$PATH" PGPORT=65432 \
+        PG_REGRESS="$pgxs_test/regress/pg_regress" TEMP_CONFIG="$work/server.conf" \
+        TESTDIR="$work" TESTDATADIR="$work/tap/data" TESTLOGDIR="$work/tap/log" \
+        prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "$work"/test/t/*.pl
+}
+
+names() {
+    local file
+    for file in "$@"; do basename "${file%.*}"; done
+}
+
+step clang-format '^ok' '^[^o]' bash -c \
+    'clang-format --dry-run -Werror $(git ls-files "*.c" "*.h") && echo ok'
+unit unit make -s unit
+unit unit-sanitize make -s unit SANITIZE=1
+unit unit-valgrind make -s unit-valgrind
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-test.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+cp -rL test "$work/test"
+if prepare "$work" >"$log/build.log" 2>&1; then
+    regress regress "$pgxs_test/regress/pg_regress" test \
+        $(awk '{ sub(/#.*/, ""); print }' test/sql/order)
+    regress isolation "$pgxs_test/isolation/pg_isolation_regress" test/isolation \
+        $(names test/isolation/specs/*.spec)
+    tap
+    cp "$work"/*/regression.diffs "$log" 2>/dev/null
+    cp -r "$work/tap/log" "$log/tap-servers" 2>/dev/null
+else
+    count build 0 1 1
+fi
 
 echo
 echo "$passed passed, $failed failed"
