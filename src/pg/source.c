@@ -185,8 +185,8 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
     MetasdSwitch saved;
     SPIPlanPtr plan;
     Portal portal;
-    MemoryContext per_fetch =
-        AllocSetContextCreate(CurrentMemoryContext, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext caller = CurrentMemoryContext; /* SPI leaves another one behind */
+    MemoryContext per_fetch = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
 
     metasd_switch_to(&saved, user, true);
     plan = SPI_prepare(select_triples(source), 0, NULL);
@@ -198,10 +198,11 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
         if (SPI_processed == 0)
             break;
         for (uint64 i = 0; i < SPI_processed; i++) {
-            MemoryContext caller = MemoryContextSwitchTo(per_fetch); /* for values out of line */
             MetasdLabels3 labels;
-            bool whole = labels_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &labels);
+            bool whole;
 
+            MemoryContextSwitchTo(per_fetch); /* for values out of line */
+            whole = labels_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &labels);
             MemoryContextSwitchTo(caller);
             if (whole) {
                 reading.rows++;
@@ -215,6 +216,7 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
     }
     SPI_cursor_close(portal);
     metasd_switch_back(&saved);
+    MemoryContextSwitchTo(caller);
     MemoryContextDelete(per_fetch);
     return reading;
 }
