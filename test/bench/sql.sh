@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# sql.sh FOLDER [PARAMS] - trains a folder of triples through SQL, on a throwaway server.
+#
+# FOLDER has train.tsv, valid.tsv and perhaps test.tsv (head, relation, tail); PARAMS is a JSON
+# object for kg_train. Prints seconds an epoch, the worker's peak memory, bytes stored, the time of
+# predictions, and the pruned model's validation MRR twice: as the training saw it, which filters
+# what source and validation hold, and computed apart from it in SQL from kg_predict's answers,
+# which filters test triples too, as published figures do (on 1,000 validation triples at most).
+set -eu
+cd "$(dirname "$0")/../.."
+. test/server.sh
+[ $# -ge 1 ] && [ -r "$1/train.tsv" ] && [ -r "$1/valid.tsv" ] || {
+    echo "usage: $0 FOLDER [PARAMS]; FOLDER holds train.tsv and valid.tsv" >&2
+    exit 2
+}
+folder=$(cd "$1" && pwd)
+params=${2:-{\}}
+work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-bench.XXXXXX")
+chmod 755 "$work"
+finish() {
+    as_server "$bindir/pg_ctl" -D "$work/data" -s -w -m immediate stop || true
+    rm -rf "$work"
+}
+trap finish EXIT
+prepare "$work"
+as_server "$bindir/initdb" -D "$work/data" -U bench -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
+as_server cp "$work/server.conf" "$work/data/postgresql.auto.conf"
+echo "unix_socket_directories = '$work'" | as_server tee -a "$work/data/postgresql.auto.conf" >/dev/null
+as_server "$bindir/pg_ctl" -D "$work/data" -s -w -l "$work/log" start
+client=(env PGHOST="$work" PGUSER=bench PGDATABASE=postgres "$bindir/psql" -X -q -v ON_ERROR_STOP=1)
+
+"${client[@]}" <<SQL
+CREATE EXTENSION metasd;
+CREATE TABLE facts (head text, relation text, tail text);
+CREATE TABLE valid (head text, relation text, tail text);
+CREATE TABLE test (head text, relation text, tail text);
+SET client_min_messages = warning;
+\copy facts FROM '$folder/train.tsv'
+\copy valid FROM '$folder/valid.tsv'
+$([ ! -r "$folder/test.tsv" ] || echo "\\copy test FROM '$folder/test.tsv'")
+CREATE TABLE known AS TABLE facts UNION TABLE valid UNION TABLE test;
+CREATE INDEX ON known (head, relation, tail);
+CREATE INDEX ON known (tail, relation, head);
+CREATE INDEX ON facts (head, relation);
+CREATE INDEX ON facts (tail, relation);
+ANALYZE;
+SQL
+"${client[@]}" -v params="$params" <<'SQL'
+SET metasd.train_mem = 0;
+SELECT kg_train('bench', 'facts', validation => 'valid', params => :'params'::jsonb) AS run \gset
+CALL kg_wait(:run);
+SELECT params FROM metasd.versions;
+SELECT entities, relations, triples,
+       (SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds)::numeric, 2)
+        FROM metasd.learning_curve WHERE loss_mutual_student IS NULL) AS warmup_epoch_s,
+       (SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds)::numeric, 2)
+        FROM metasd.learning_curve WHERE loss_mutual_student IS NOT NULL) AS epoch_s,
+       round(seconds::numeric) AS total_s,
+       pg_size_pretty((metrics ->> 'peak_memory')::bigint) AS worker_peak,
+       round((metrics #>> '{source,mrr}')::numeric, 3) AS mrr_source,
+       round((metrics #>> '{validation,mrr}')::numeric, 3) AS mrr_pruned,
+       round((metrics #>> '{validation,hits_10}')::numeric, 3) AS hits_10,
+       pg_size_pretty(bytes) AS stored, pg_size_pretty((metrics ->> 'dense_bytes')::bigint) AS dense
+FROM metasd.versions;
+\timing on
+\echo 'first prediction of a session, then 200 of them:'
+SELECT count(*) FROM (SELECT head, relation FROM valid LIMIT 1) q, kg_predict(q.head, q.relation, 10) p;
+SELECT count(*) FROM (SELECT head, relation FROM valid LIMIT 200) q, kg_predict(q.head, q.relation, 10) p;
+\echo 'filtered by train, valid and test, computed in SQL:'
+CREATE TEMP TABLE ranks AS
+WITH sample AS (SELECT row_number() OVER () AS id, * FROM (SELECT * FROM valid ORDER BY md5(head || relation || tail) LIMIT 1000) v),
+answers AS (
+    SELECT 'tail' AS side, s.id, s.head, s.relation, s.tail, p.tail AS answer, p.score,
+           max(p.score) FILTER (WHERE p.tail = s.tail) OVER (PARTITION BY s.id) AS truth
+    FROM sample s, kg_predict(s.head, s.relation, 2147483647, known => 'include') p
+    UNION ALL
+    SELECT 'head', s.id, s.tail, s.relation, s.head, p.head, p.score,
+           max(p.score) FILTER (WHERE p.head = s.head) OVER (PARTITION BY s.id)
+    FROM sample s, kg_predict_heads(s.relation, s.tail, 2147483647, known => 'include') p)
+SELECT side, id, 1 + count(*) FILTER (WHERE score > truth) + 0.5 * count(*) FILTER (WHERE score = truth AND answer <> tail) AS rank
+FROM answers a
+WHERE score >= truth
+  AND (answer = tail
+       OR NOT EXISTS (SELECT FROM known k WHERE a.side = 'tail' AND k.head = a.head AND k.relation = a.relation AND k.tail = a.answer)
+          AND NOT EXISTS (SELECT FROM known k WHERE a.side = 'head' AND k.tail = a.head AND k.relation = a.relation AND k.head = a.answer))
+GROUP BY side, id;
+SELECT count(*) AS queries, round(avg(1 / rank), 4) AS mrr_pruned, round(avg((rank <= 1)::int), 3) AS hits_1,
+       round(avg((rank <= 10)::int), 3) AS hits_10
+FROM ranks;
+SQL
