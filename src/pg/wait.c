@@ -77,12 +77,10 @@ float_column(uint64 row, int column)
 }
 
 static void
-append_figure(StringInfo line, const char *what, const char *format, double x)
+append_figure(StringInfo line, const char *before, double x, const char *after)
 {
-    if (isnan(x))
-        return;
-    appendStringInfo(line, ", %s ", what);
-    appendStringInfo(line, format, x);
+    if (!isnan(x))
+        appendStringInfo(line, "%s%.3f%s", before, x, after);
 }
 
 /* "1:02:03" or "2:03" */
@@ -95,7 +93,7 @@ clock_time(double seconds)
                      : psprintf("%ld:%02ld", s / 60, s % 60);
 }
 
-/* An INFO line for each epoch after *shown. */
+/* An INFO line for each epoch after *shown. Figures of the pruned model are in parentheses. */
 static void
 show_epochs(int64 run, int epochs, int *shown)
 {
@@ -117,14 +115,13 @@ show_epochs(int64 run, int epochs, int *shown)
         *shown = DatumGetInt32(metasd_column(i, 1, &isnull));
         initStringInfo(&line);
         appendStringInfo(&line, "epoch %d of %d: loss %.3f", *shown, epochs, float_column(i, 3));
-        append_figure(&line, "pruned", "%.3f", float_column(i, 4));
-        append_figure(&line, "validation MRR", "%.3f", float_column(i, 5));
-        append_figure(&line, "pruned", "%.3f", float_column(i, 6));
-        append_figure(&line, "sparsity", "%.2f", float_column(i, 8));
-        append_figure(&line, "seconds", "%.1f", seconds);
-        appendStringInfo(&line, ", remaining %s", clock_time(seconds * (epochs - *shown)));
+        append_figure(&line, " (pruned ", float_column(i, 4), ")");
+        append_figure(&line, ", validation MRR ", float_column(i, 5), "");
+        append_figure(&line, " (pruned ", float_column(i, 6), ")");
+        appendStringInfo(&line, ", sparsity %.2f, %.1f s, %s left", float_column(i, 8), seconds,
+                         clock_time(seconds * (epochs - *shown)));
         if (DatumGetBool(metasd_column(i, 7, &isnull)))
-            appendStringInfoString(&line, " *");
+            appendStringInfoString(&line, ", best so far");
         ereport(INFO, (errmsg_internal("%s", line.data)));
     }
 }
