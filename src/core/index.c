@@ -9,9 +9,6 @@
 #define VERSION 1
 #define BYTE_ORDER_MARK 0x01020304u
 
-/* Weights, ids or 8-byte words handled between two polls: a few milliseconds at most. */
-#define POLL_STEPS ((uint64_t)1 << 20)
-
 /* The image starts with this; every other place follows from its counts. */
 typedef struct Header {
     char magic[8];
@@ -26,16 +23,6 @@ typedef struct Header {
 } Header;
 
 _Static_assert(sizeof(Header) == 2 * METASD_ALIGN, "no padding, inside or behind");
-
-static MetasdStatus
-poll_every(MetasdTeam *team, uint64_t *steps, uint64_t more)
-{
-    *steps += more;
-    if (*steps < POLL_STEPS)
-        return METASD_OK;
-    *steps = 0;
-    return team->poll(team);
-}
 
 /* ---- hashes ---- */
 
@@ -70,13 +57,13 @@ static MetasdStatus
 checksum(const void *memory, size_t bytes, MetasdTeam *team, uint64_t *sum)
 {
     const char *at = memory;
-    uint64_t lanes[4] = {1, 2, 3, 4}, word[4], steps = 0;
+    uint64_t lanes[4] = {1, 2, 3, 4}, word[4];
 
     for (size_t i = 0; i < bytes; i += sizeof(word)) {
         memcpy(word, at + i, sizeof(word));
         for (int lane = 0; lane < 4; lane++)
             lanes[lane] = mix(lanes[lane], word[lane]);
-        METASD_TRY(poll_every(team, &steps, 4));
+        METASD_TRY(metasd_team_work(team, 4));
     }
     *sum = mix(mix(mix(mix(bytes, lanes[0]), lanes[1]), lanes[2]), lanes[3]);
     return METASD_OK;
@@ -319,12 +306,12 @@ fill_dimensions(MetasdIndex *index, MetasdTeam *team)
     const MetasdSparse *rows = &index->entity;
     MetasdSparse *lists = &index->dimension;
     uint32_t width = index->plan.width;
-    uint64_t kept = index->plan.entity_kept, steps = 0;
+    uint64_t kept = index->plan.entity_kept;
 
     /* start[j + 1] counts dimension j, then is where its next entity goes, at last where it ends */
     for (uint64_t i = 0; i < kept; i++) {
         lists->start[rows->ids[i] + 1]++;
-        METASD_TRY(poll_every(team, &steps, 1));
+        METASD_TRY(metasd_team_work(team, 1));
     }
     for (uint64_t j = 0, sum = 0; j < width; j++) {
         uint64_t count = lists->start[j + 1];
@@ -339,7 +326,7 @@ fill_dimensions(MetasdIndex *index, MetasdTeam *team)
             lists->ids[to] = e;
             lists->values[to] = rows->values[i];
         }
-        METASD_TRY(poll_every(team, &steps, 1 + rows->start[e + 1] - rows->start[e]));
+        METASD_TRY(metasd_team_work(team, 1 + rows->start[e + 1] - rows->start[e]));
     }
     return METASD_OK;
 }
@@ -391,8 +378,6 @@ static MetasdStatus
 check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t bound,
              MetasdTeam *team)
 {
-    uint64_t steps = 0;
-
     if (sparse->start[0] != 0 || sparse->start[rows] != kept)
         return METASD_CORRUPT;
     for (uint64_t r = 0; r < rows; r++) {
@@ -406,7 +391,7 @@ check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t 
                   weight_ok(sparse->values[i]);
         if (!ok)
             return METASD_CORRUPT;
-        METASD_TRY(poll_every(team, &steps, 1 + end - first));
+        METASD_TRY(metasd_team_work(team, 1 + end - first));
     }
     return METASD_OK;
 }
@@ -414,20 +399,20 @@ check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t 
 static MetasdStatus
 check_labels(const MetasdLabels *labels, uint64_t bytes, MetasdTeam *team)
 {
-    uint64_t steps = 0, filled = 0;
+    uint64_t filled = 0;
 
     if (labels->start[0] != 0 || labels->start[labels->count] != bytes)
         return METASD_CORRUPT;
     for (uint32_t i = 0; i < labels->count; i++) {
         if (labels->start[i] > labels->start[i + 1])
             return METASD_CORRUPT;
-        METASD_TRY(poll_every(team, &steps, 1));
+        METASD_TRY(metasd_team_work(team, 1));
     }
     for (uint64_t i = 0; i <= labels->slot_mask; i++) {
         if (labels->slots[i].number > labels->count)
             return METASD_CORRUPT;
         filled += labels->slots[i].number != 0;
-        METASD_TRY(poll_every(team, &steps, 1));
+        METASD_TRY(metasd_team_work(team, 1));
     }
     /* As many as labels: so at least one is empty, and every search ends. */
     return filled == labels->count ? METASD_OK : METASD_CORRUPT;

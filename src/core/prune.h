@@ -17,15 +17,10 @@
 
 #define METASD_PRUNE_BINS ((size_t)1 << 16)
 
-/* A run of weights that one member looks at; all runs of all members are all the weights. */
-typedef struct MetasdRun {
-    size_t first, end;
-} MetasdRun;
-
 /*
  * The cut for `sparsity` (0 .. 1). `weights` are all M weights, finite; `runs`
- * this member's part of them; `bins` has team->size x METASD_PRUNE_BINS shared
- * numbers. Every member gets the same *cut.
+ * this member's part of them, and the runs of all members are all of them; `bins`
+ * has team->size x METASD_PRUNE_BINS shared numbers. Every member gets the same *cut.
  */
 extern MetasdStatus metasd_prune_cut(MetasdTeam *team, const float *weights, size_t m,
                                      const MetasdRun *runs, int nruns, double sparsity,

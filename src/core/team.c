@@ -56,3 +56,36 @@ metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices, uint32_t *f
     *first = slices->start[from];
     *end = slices->start[to];
 }
+
+/* Small enough that what several passes of a chunk share stays in the cache. */
+#define CHUNK_WORK ((size_t)1 << 16)
+
+MetasdWalk
+metasd_walk(MetasdTeam *team, const MetasdRun *runs, int nruns, size_t cost)
+{
+    return (MetasdWalk){.first = runs->first,
+                        .end = runs->first,
+                        .team = team,
+                        .run = runs,
+                        .last = runs + nruns - 1,
+                        .cost = cost};
+}
+
+bool
+metasd_walk_next(MetasdWalk *walk)
+{
+    size_t most = CHUNK_WORK / walk->cost;
+
+    walk->status = metasd_team_work(walk->team, (walk->end - walk->first) * walk->cost);
+    if (walk->status != METASD_OK)
+        return false;
+    while (walk->end == walk->run->end) {
+        if (walk->run == walk->last)
+            return false;
+        walk->run++;
+        walk->end = walk->run->first;
+    }
+    walk->first = walk->end;
+    walk->end = walk->run->end - walk->first < most ? walk->run->end : walk->first + most;
+    return true;
+}

@@ -12,6 +12,7 @@
 #ifndef METASD_TEAM_H
 #define METASD_TEAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct MetasdTeam {
     MetasdStatus (*barrier)(MetasdTeam *team); /* returns when all members have called it */
     MetasdStatus (*poll)(MetasdTeam *team);    /* serves interrupts; called at least every 20 ms */
     void *context;                             /* for the two functions above */
+    size_t worked;                             /* since the last poll; see metasd_team_work */
 };
 
 #define METASD_MAX_SLICES 12 /* shares evenly among 1, 2, 3, 4, 6 and 12 members */
@@ -52,5 +54,51 @@ extern void metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices,
 
 /* This member's share of N independent pieces of work: *first .. *end - 1. */
 extern void metasd_team_share(const MetasdTeam *team, size_t n, size_t *first, size_t *end);
+
+/* ---- interrupts ---- */
+
+/* Work between two polls, in floats that take up to 4 ns each from memory: about 4 ms. */
+#define METASD_POLL_WORK ((size_t)1 << 20)
+
+/*
+ * Says that this member handled so many floats, or did something that takes as long, and
+ * polls when enough has come together. Every loop whose length the caller decides calls it.
+ */
+static inline MetasdStatus
+metasd_team_work(MetasdTeam *team, size_t floats)
+{
+    team->worked += floats;
+    if (team->worked < METASD_POLL_WORK)
+        return METASD_OK;
+    team->worked = 0;
+    return team->poll(team);
+}
+
+/* Floats first .. end - 1 of a weight table. */
+typedef struct MetasdRun {
+    size_t first, end;
+} MetasdRun;
+
+/*
+ * Goes through runs of a table, a chunk between two calls of metasd_team_work:
+ *
+ *     for (walk = metasd_walk(team, runs, 2, 1); metasd_walk_next(&walk);)
+ *         for (size_t i = walk.first; i < walk.end; i++)
+ *             ...
+ *     return walk.status;
+ */
+typedef struct MetasdWalk {
+    size_t first, end;   /* the chunk */
+    MetasdStatus status; /* not METASD_OK where a poll ended the walk */
+    MetasdTeam *team;
+    const MetasdRun *run, *last;
+    size_t cost;
+} MetasdWalk;
+
+/* Each float of the runs costs as much time as `cost` from memory; `runs` outlives the walk. */
+extern MetasdWalk metasd_walk(MetasdTeam *team, const MetasdRun *runs, int nruns, size_t cost);
+
+/* Goes to the next chunk; false at the end. */
+extern bool metasd_walk_next(MetasdWalk *walk);
 
 #endif

@@ -132,14 +132,14 @@ ids_out_of_range_are_refused(void **state)
     MetasdArena arena = metasd_arena_over(memory, bytes);
 
     (void)state;
-    assert_int_equal(metasd_graph_build(&graph, &team, &arena, &triple, 1, NULL, 0, ENTITIES,
-                                        RELATIONS, &split),
-                     METASD_INVALID);
+    assert_int_equal(
+        metasd_graph_build(&graph, &team, &arena, &triple, 1, NULL, 0, ENTITIES, RELATIONS, &split),
+        METASD_INVALID);
     arena = metasd_arena_over(memory, bytes / 2);
     triple.head = 0;
-    assert_int_equal(metasd_graph_build(&graph, &team, &arena, &triple, 1, NULL, 0, ENTITIES,
-                                        RELATIONS, &split),
-                     METASD_NO_MEMORY);
+    assert_int_equal(
+        metasd_graph_build(&graph, &team, &arena, &triple, 1, NULL, 0, ENTITIES, RELATIONS, &split),
+        METASD_NO_MEMORY);
     free(memory);
     assert_true(metasd_graph_bytes(SIZE_MAX / 2, 0, 1, 1) == SIZE_MAX);
 }
