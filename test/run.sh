@@ -67,7 +67,7 @@ unit unit-valgrind make -s unit-valgrind
 work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-test.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
-cp -rL test "$work/test"
+cp -rL test README.md "$work"
 if prepare "$work" >"$log/build.log" 2>&1; then
     regress regress "$pgxs_test/regress/pg_regress" test \
         $(awk '{ sub(/#.*/, ""); print }' test/sql/order)

@@ -1,0 +1,35 @@
+# The commands of the README do what it says, in its order.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $readme = slurp_file('README.md');
+my @blocks = $readme =~ /^```sql\n(.*?)^```$/msg;
+cmp_ok(scalar(@blocks), '>=', 6, 'the README has commands');
+
+my $node = PostgreSQL::Test::Cluster->new('readme');
+$node->init;
+$node->start;
+
+my $count = 0;
+for my $block (@blocks)
+{
+	my ($stdout, $stderr);
+	my $rc = $node->psql('postgres', $block, stdout => \$stdout, stderr => \$stderr, timeout => 300);
+
+	is($rc, 0, 'block ' . ++$count . ' runs: ' . (split /\n/, $block)[0])
+	  or diag("$block\n$stderr");
+	if ($block =~ /kg_predict\('Senegal'/)
+	{
+		my @answers = split /\n/, $stdout;
+
+		is(scalar(@answers), 5 + 5 + 3 + 5 + 1, 'every question has its answers');
+		unlike($stdout, qr/^\d+\|African Union\|/m, 'what is known is left out');
+	}
+	like($stderr, qr/INFO:  epoch 1 of \d+: loss/, 'epochs are shown') if $block =~ /kg_wait/;
+}
+is($node->safe_psql('postgres', 'SELECT count(*) FROM metasd.entity'), '0', 'nothing is left');
+$node->stop;
+done_testing();
