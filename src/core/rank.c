@@ -47,25 +47,21 @@ count_block(MetasdRanker *ranker, const MetasdPass *pass, const MetasdBatch *bat
 {
     size_t base = (size_t)pass->team->rank * batch->n;
     const float *target = pass->scores->target_scores[0];
-    int from, to;
+    MetasdPassRow at;
 
-    metasd_team_slices(pass->team, pass->slices, &from, &to);
-    for (int s = from; s < to; s++) {
-        size_t columns;
-        const float *panel = metasd_pass_panel(pass, 0, s, &columns);
+    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);) {
+        const float *row = pass->scores->block[0] + at.first;
+        const uint32_t *tails;
+        size_t g = first + at.row;
+        size_t n = metasd_groups_find(known, batch->heads[g], batch->relations[g], &tails);
 
-        for (size_t i = 0; i < pass->rows; i++) {
-            const uint32_t *tails;
-            size_t g = first + i;
-            size_t n = metasd_groups_find(known, batch->heads[g], batch->relations[g], &tails);
-
-            for (size_t x = batch->start[g]; x < batch->start[g + 1]; x++)
-                count_row(panel + i * columns, columns, pass->slices->start[s], target[x], tails, n,
-                          &ranker->higher[base + x], &ranker->same[base + x]);
+        for (size_t x = batch->start[g]; x < batch->start[g + 1]; x++) {
+            count_row(row, at.columns, at.low, target[x], tails, n, &ranker->higher[base + x],
+                      &ranker->same[base + x]);
+            METASD_TRY(metasd_team_work(pass->team, at.columns + n));
         }
-        METASD_TRY(pass->team->poll(pass->team));
     }
-    return METASD_OK;
+    return at.status;
 }
 
 /* The batch's tail itself is among the known answers: it is neither higher nor the same. */
@@ -107,7 +103,7 @@ metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, cons
         MetasdTargets targets = {.start = batch->start + first, .ids = batch->tails};
 
         METASD_TRY(metasd_pass_scores(&pass, 0, step->query[0] + first * width, table));
-        metasd_pass_keep_targets(&pass, 0, 0, &targets);
+        METASD_TRY(metasd_pass_keep_targets(&pass, 0, 0, &targets));
         METASD_TRY(team->barrier(team));
         METASD_TRY(count_block(ranker, &pass, batch, first, known));
         METASD_TRY(team->barrier(team));

@@ -51,8 +51,9 @@ slice_rows(const MetasdSlices *slices, int s)
     return slices->start[s + 1] - slices->start[s];
 }
 
-float *
-metasd_pass_panel(const MetasdPass *pass, int b, int s, size_t *columns)
+/* The panel of slice s: row i starts at panel + i x columns. */
+static float *
+panel_of(const MetasdPass *pass, int b, int s, size_t *columns)
 {
     *columns = slice_rows(pass->slices, s);
     return pass->scores->block[b] + (size_t)pass->slices->start[s] * pass->rows;
@@ -66,7 +67,7 @@ scores(const MetasdPass *pass, int b, const float *queries, const float *table, 
     metasd_team_slices(pass->team, pass->slices, &first, &end);
     for (int s = first; s < end; s++) {
         size_t columns;
-        float *panel = metasd_pass_panel(pass, b, s, &columns);
+        float *panel = panel_of(pass, b, s, &columns);
 
         METASD_TRY(metasd_product_abt(pass->team, pass->rows, columns, pass->width, queries,
                                       pass->width,
@@ -88,63 +89,96 @@ metasd_pass_add_scores(const MetasdPass *pass, int b, const float *queries, cons
     return scores(pass, b, queries, table, true);
 }
 
-/* Calls for each target of the block that lies in a slice of this member. */
-#define FOR_EACH_TARGET(pass, b, targets, score, index, body)                                      \
-    do {                                                                                           \
-        int first_, end_;                                                                          \
-        metasd_team_slices((pass)->team, (pass)->slices, &first_, &end_);                          \
-        for (int s_ = first_; s_ < end_; s_++) {                                                   \
-            size_t columns_;                                                                       \
-            float *panel_ = metasd_pass_panel(pass, b, s_, &columns_);                             \
-            uint32_t low_ = (pass)->slices->start[s_];                                             \
-            for (size_t i_ = 0; i_ < (pass)->rows; i_++)                                           \
-                for (size_t index = (targets)->start[i_]; index < (targets)->start[i_ + 1];        \
-                     index++) {                                                                    \
-                    uint32_t id_ = (targets)->ids[index];                                          \
-                    if (id_ >= low_ && id_ - low_ < columns_) {                                    \
-                        float *score = panel_ + i_ * columns_ + (id_ - low_);                      \
-                        body;                                                                      \
-                    }                                                                              \
-                }                                                                                  \
-        }                                                                                          \
-    } while (0)
+/* What a score takes at most: two exponentials and three sums. */
+#define SCORE_WORK 4
 
-void
-metasd_pass_keep_targets(const MetasdPass *pass, int b, int t, const MetasdTargets *targets)
+MetasdPassRow
+metasd_pass_rows(const MetasdPass *pass)
 {
-    float *kept = pass->scores->target_scores[t];
+    MetasdPassRow at = {.pass = pass};
 
-    FOR_EACH_TARGET(pass, b, targets, score, index, kept[index] = *score);
+    metasd_team_slices(pass->team, pass->slices, &at.slice, &at.end);
+    at.slice--; /* the slice before this member's, done */
+    at.row = pass->rows;
+    return at;
 }
 
-void
+bool
+metasd_pass_next(MetasdPassRow *at)
+{
+    const MetasdPass *pass = at->pass;
+
+    at->status = metasd_team_work(pass->team, SCORE_WORK * at->columns);
+    if (at->status != METASD_OK)
+        return false;
+    if (++at->row >= pass->rows) {
+        if (++at->slice >= at->end || pass->rows == 0)
+            return false;
+        at->row = 0;
+        at->low = pass->slices->start[at->slice];
+        at->columns = slice_rows(pass->slices, at->slice);
+    }
+    at->first = at->low * pass->rows + at->row * at->columns;
+    at->part = (size_t)at->slice * pass->rows + at->row;
+    return true;
+}
+
+/* The place of a target's score within a row, or NULL if it is in another slice. */
+static float *
+find_target(const MetasdPassRow *at, float *block, uint32_t id)
+{
+    return id >= at->low && id - at->low < at->columns ? block + at->first + (id - at->low) : NULL;
+}
+
+MetasdStatus
+metasd_pass_keep_targets(const MetasdPass *pass, int b, int t, const MetasdTargets *targets)
+{
+    MetasdPassRow at;
+
+    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
+        for (size_t i = targets->start[at.row]; i < targets->start[at.row + 1]; i++) {
+            const float *score = find_target(&at, pass->scores->block[b], targets->ids[i]);
+
+            if (score)
+                pass->scores->target_scores[t][i] = *score;
+            METASD_TRY(metasd_team_work(pass->team, 1));
+        }
+    return at.status;
+}
+
+MetasdStatus
 metasd_pass_subtract_targets(const MetasdPass *pass, int b, const MetasdTargets *targets)
 {
     const float *weights = targets->class_weights;
+    MetasdPassRow at;
 
-    FOR_EACH_TARGET(pass, b, targets, score, index,
-                    *score -= targets->scale * (weights ? weights[targets->ids[index]] : 1.0f));
+    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
+        for (size_t i = targets->start[at.row]; i < targets->start[at.row + 1]; i++) {
+            float *score = find_target(&at, pass->scores->block[b], targets->ids[i]);
+
+            if (score)
+                *score -= targets->scale * (weights ? weights[targets->ids[i]] : 1.0f);
+            METASD_TRY(metasd_team_work(pass->team, 1));
+        }
+    return at.status;
 }
 
 /* This member's slices of every row's partial sums. */
 static MetasdStatus
 partial_sums(const MetasdPass *pass, int b, int other, float tau, MetasdPartial *partials)
 {
-    int first, end;
+    const float *z = pass->scores->block[b];
+    const float *guide = other < 0 ? NULL : pass->scores->block[other];
+    MetasdPassRow at;
 
-    metasd_team_slices(pass->team, pass->slices, &first, &end);
-    for (int s = first; s < end; s++) {
-        size_t columns;
-        const float *panel = metasd_pass_panel(pass, b, s, &columns);
-        const float *guide = other < 0 ? NULL : metasd_pass_panel(pass, other, s, &columns);
-
-        for (size_t i = 0; i < pass->rows; i++)
-            metasd_partial(columns, panel + i * columns, guide ? guide + i * columns : NULL, tau,
-                           &partials[(size_t)s * pass->rows + i]);
-        METASD_TRY(pass->team->poll(pass->team));
-    }
-    return METASD_OK;
+    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
+        metasd_partial(at.columns, z + at.first, guide ? guide + at.first : NULL, tau,
+                       &partials[at.part]);
+    return at.status;
 }
+
+/* What joining the parts of a row takes: some exponentials of doubles. */
+#define JOIN_WORK 256
 
 MetasdStatus
 metasd_pass_sums(const MetasdPass *pass, int b, int other, float tau, MetasdGuide *guides)
@@ -164,6 +198,7 @@ metasd_pass_sums(const MetasdPass *pass, int b, int other, float tau, MetasdGuid
         double cross, other_cross;
 
         metasd_row_join(partials[0] + i, pass->rows, slices, tau, source, &cross);
+        METASD_TRY(metasd_team_work(pass->team, JOIN_WORK));
         if (other < 0)
             continue;
         metasd_row_join(partials[1] + i, pass->rows, slices, tau, student, &other_cross);
@@ -177,49 +212,57 @@ metasd_pass_sums(const MetasdPass *pass, int b, int other, float tau, MetasdGuid
 MetasdStatus
 metasd_pass_dots(const MetasdPass *pass, const MetasdGuide *guides, const double **dots)
 {
+    float *const *block = pass->scores->block;
     double *parts = pass->scores->dots;
     double *sums = parts + 2 * (size_t)pass->slices->count * pass->rows;
-    int first, end;
+    MetasdPassRow at;
     size_t from, to;
 
-    metasd_team_slices(pass->team, pass->slices, &first, &end);
-    for (int s = first; s < end; s++) {
-        size_t columns;
-        const float *t = metasd_pass_panel(pass, 0, s, &columns);
-        const float *q = metasd_pass_panel(pass, 1, s, &columns);
-        const float *dot = metasd_pass_panel(pass, 2, s, &columns);
-
-        for (size_t i = 0; i < pass->rows; i++) {
-            double *out = parts + 2 * ((size_t)s * pass->rows + i);
-
-            metasd_meta_dots(columns, t + i * columns, q + i * columns, dot + i * columns,
-                             &guides[i], &out[0], &out[1]);
-        }
-        METASD_TRY(pass->team->poll(pass->team));
-    }
+    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
+        metasd_meta_dots(at.columns, block[0] + at.first, block[1] + at.first, block[2] + at.first,
+                         &guides[at.row], &parts[2 * at.part], &parts[2 * at.part + 1]);
+    METASD_TRY(at.status);
     METASD_TRY(pass->team->barrier(pass->team));
     metasd_team_share(pass->team, 2 * pass->rows, &from, &to);
     for (size_t i = from; i < to; i++) {
         sums[i] = 0;
         for (int s = 0; s < pass->slices->count; s++)
             sums[i] += parts[2 * (size_t)s * pass->rows + i];
+        METASD_TRY(metasd_team_work(pass->team, METASD_MAX_SLICES));
     }
     *dots = sums;
     return pass->team->barrier(pass->team);
+}
+
+/* out = the sum of `count` parts of n floats each, in order, for this member's share of them. */
+static MetasdStatus
+sum_parts(MetasdTeam *team, size_t n, int count, const float *parts, float *out)
+{
+    MetasdRun share;
+    MetasdWalk walk;
+
+    metasd_team_share(team, n, &share.first, &share.end);
+    for (walk = metasd_walk(team, &share, 1, (size_t)count); metasd_walk_next(&walk);) {
+        memcpy(out + walk.first, parts + walk.first, (walk.end - walk.first) * sizeof(*out));
+        for (int s = 1; s < count; s++)
+            for (size_t i = walk.first; i < walk.end; i++)
+                out[i] += parts[(size_t)s * n + i];
+    }
+    return walk.status;
 }
 
 MetasdStatus
 metasd_pass_back(const MetasdPass *pass, int b, const float *queries, const float *table,
                  float *table_gradient, float *dqueries)
 {
-    size_t width = pass->width, part = pass->rows * width, from, to;
+    size_t width = pass->width, part = pass->rows * width;
     float *parts = pass->scores->parts;
     int first, end;
 
     metasd_team_slices(pass->team, pass->slices, &first, &end);
     for (int s = first; s < end; s++) {
         size_t columns, at = (size_t)pass->slices->start[s] * width;
-        const float *panel = metasd_pass_panel(pass, b, s, &columns);
+        const float *panel = panel_of(pass, b, s, &columns);
 
         METASD_TRY(metasd_product_add_atb(pass->team, columns, width, pass->rows, panel, columns,
                                           queries, width, table_gradient + at, width));
@@ -227,10 +270,6 @@ metasd_pass_back(const MetasdPass *pass, int b, const float *queries, const floa
                                      table + at, width, parts + (size_t)s * part, width));
     }
     METASD_TRY(pass->team->barrier(pass->team));
-    metasd_team_share(pass->team, part, &from, &to);
-    memcpy(dqueries + from, parts + from, (to - from) * sizeof(*dqueries));
-    for (int s = 1; s < pass->slices->count; s++)
-        for (size_t i = from; i < to; i++)
-            dqueries[i] += parts[(size_t)s * part + i];
+    METASD_TRY(sum_parts(pass->team, part, pass->slices->count, parts, dqueries));
     return pass->team->barrier(pass->team);
 }

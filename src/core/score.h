@@ -59,12 +59,12 @@ extern MetasdStatus metasd_pass_add_scores(const MetasdPass *pass, int b, const 
                                            const float *table);
 
 /* Keeps the scores of the targets in target_scores[t], for this member's slices. */
-extern void metasd_pass_keep_targets(const MetasdPass *pass, int b, int t,
-                                     const MetasdTargets *targets);
+extern MetasdStatus metasd_pass_keep_targets(const MetasdPass *pass, int b, int t,
+                                             const MetasdTargets *targets);
 
 /* Takes the targets' weights off block[b], for this member's slices. */
-extern void metasd_pass_subtract_targets(const MetasdPass *pass, int b,
-                                         const MetasdTargets *targets);
+extern MetasdStatus metasd_pass_subtract_targets(const MetasdPass *pass, int b,
+                                                 const MetasdTargets *targets);
 
 /*
  * Sums the rows of block[b] (and of block[other] guided by each other if other >= 0) over
@@ -84,7 +84,27 @@ extern MetasdStatus metasd_pass_dots(const MetasdPass *pass, const MetasdGuide *
 extern MetasdStatus metasd_pass_back(const MetasdPass *pass, int b, const float *queries,
                                      const float *table, float *table_gradient, float *dqueries);
 
-/* The panel of slice s: row i starts at panel + i x (rows of the slice). */
-extern float *metasd_pass_panel(const MetasdPass *pass, int b, int s, size_t *columns);
+/*
+ * Goes through a block within this member's slices, a row of a panel at a time; polls.
+ *
+ *     for (at = metasd_pass_rows(&pass); metasd_pass_next(&at);)
+ *         ... block[b][at.first] .. block[b][at.first + at.columns - 1] ...
+ *     METASD_TRY(at.status);
+ */
+typedef struct MetasdPassRow {
+    size_t row;          /* the query's */
+    size_t first;        /* index of its first score of the slice, in each block */
+    size_t columns;      /* scores, one a table row of the slice */
+    uint32_t low;        /* the first of these table rows */
+    size_t part;         /* number of (slice, row), where partial sums are kept */
+    MetasdStatus status; /* not METASD_OK where a poll ended the loop */
+    const MetasdPass *pass;
+    int slice, end;
+} MetasdPassRow;
+
+extern MetasdPassRow metasd_pass_rows(const MetasdPass *pass);
+
+/* Goes to the next row; false at the end. */
+extern bool metasd_pass_next(MetasdPassRow *at);
 
 #endif
