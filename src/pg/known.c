@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -19,11 +20,37 @@ typedef struct KeptPlan {
     char *sql;
     Oid types[3];
     SPIPlanPtr plan;
+    TimestampTz used_in; /* start of the transaction that used it last */
 } KeptPlan;
 
 static KeptPlan plans[MOST_PLANS];
-static int next_plan;
 
+/*
+ * A free place, or the one that has not been used for longest; NULL if there is none.
+ * What this transaction has used stays: a view's function may ask other models while
+ * a lookup in the view is running.
+ */
+static KeptPlan *
+place_for_plan(void)
+{
+    TimestampTz now = GetCurrentTransactionStartTimestamp();
+    KeptPlan *oldest = NULL;
+
+    for (int i = 0; i < MOST_PLANS; i++) {
+        if (!plans[i].plan)
+            return &plans[i];
+        if (plans[i].used_in != now && (!oldest || plans[i].used_in < oldest->used_in))
+            oldest = &plans[i];
+    }
+    if (oldest) {
+        SPI_freeplan(oldest->plan);
+        pfree(oldest->sql);
+        oldest->plan = NULL;
+    }
+    return oldest;
+}
+
+/* The plan of a lookup, valid until SPI_finish. */
 static SPIPlanPtr
 plan_for(const char *sql, Oid *types)
 {
@@ -32,23 +59,22 @@ plan_for(const char *sql, Oid *types)
 
     for (int i = 0; i < MOST_PLANS; i++)
         if (plans[i].plan && memcmp(plans[i].types, types, sizeof(plans[i].types)) == 0 &&
-            strcmp(plans[i].sql, sql) == 0)
+            strcmp(plans[i].sql, sql) == 0) {
+            plans[i].used_in = GetCurrentTransactionStartTimestamp();
             return plans[i].plan;
+        }
     plan = SPI_prepare(sql, 3, types);
     if (!plan)
         elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
-    place = &plans[next_plan];
-    if (place->plan) {
-        SPI_freeplan(place->plan);
-        pfree(place->sql);
-        place->plan = NULL;
+    place = place_for_plan();
+    if (place) {
+        place->sql = MemoryContextStrdup(TopMemoryContext, sql);
+        memcpy(place->types, types, sizeof(place->types));
+        if (SPI_keepplan(plan) != 0)
+            elog(ERROR, "could not keep a plan");
+        place->used_in = GetCurrentTransactionStartTimestamp();
+        place->plan = plan;
     }
-    place->sql = MemoryContextStrdup(TopMemoryContext, sql);
-    memcpy(place->types, types, sizeof(place->types));
-    if (SPI_keepplan(plan) != 0)
-        elog(ERROR, "could not keep a plan");
-    place->plan = plan;
-    next_plan = (next_plan + 1) % MOST_PLANS;
     return plan;
 }
 
@@ -181,15 +207,15 @@ metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *
                     get_array_type(source->type[asked])};
     Datum values[3] = {known->given[0], known->given[1]};
     MetasdSwitch saved;
+    SPIPlanPtr plan;
 
     if (!known->possible || n == 0)
         return;
     SPI_connect();
     values[2] = labels_array(known, labels, ids, n);
     metasd_switch_to(&saved, known->owner, true);
-    if (!known->plan)
-        known->plan = plan_for(lookup_sql(source, given, asked), types);
-    if (SPI_execute_plan(known->plan, values, NULL, true, 0) != SPI_OK_SELECT)
+    plan = plan_for(lookup_sql(source, given, asked), types);
+    if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not look up known facts");
     for (uint64 i = 0; i < SPI_processed; i++) {
         bool isnull;

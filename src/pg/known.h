@@ -22,7 +22,6 @@ typedef struct MetasdKnown {
     Oid owner; /* of the model: the role that looks */
     MetasdSource *source;
     MetasdAsked asked;
-    SPIPlanPtr plan;
     Datum given[2]; /* the other two places, in order, as their columns have them */
     bool possible;  /* false where a given label cannot stand in its column: nothing is known */
 } MetasdKnown;
