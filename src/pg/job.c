@@ -61,7 +61,7 @@ add_validation(void *context, const MetasdLabels3 *row)
     for (int i = 0; i < 3; i++)
         if (!metasd_labelset_find(i == 1 ? input->relations : input->entities, row->data[i],
                                   row->len[i], &number[i])) {
-            input->skipped++;
+            input->unknown++;
             return;
         }
     if (input->validation_count == input->validation_room)

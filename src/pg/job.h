@@ -23,7 +23,8 @@ typedef struct MetasdTriples {
     MetasdLabelSet *entities, *relations;
     MetasdTriple *triples, *validation; /* validation: NULL unless it has a source of its own */
     size_t count, room, validation_count, validation_room;
-    uint64 skipped; /* rows with a NULL or empty identifier, or unknown ones in validation */
+    uint64 skipped; /* rows with a NULL or empty identifier */
+    uint64 unknown; /* validation rows with an entity or relation that the source has not */
 } MetasdTriples;
 
 /* What the run's row says of a training under way. */

@@ -32,8 +32,8 @@ typedef struct Look {
     char *model;
     char *status;
     char *error;
-    int epochs; /* at most, 0 while unknown */
-    double skipped;
+    int epochs;             /* at most, 0 while unknown */
+    int64 skipped, unknown; /* rows left out, 0 while not known */
 } Look;
 
 static Look
@@ -41,7 +41,8 @@ look_at(int64 run)
 {
     static MetasdStatement statement = {
         "SELECT model, status, error, (params ->> 'epochs'::pg_catalog.text)::pg_catalog.int4, "
-        "xmin, (metrics ->> 'skipped_rows'::pg_catalog.text)::pg_catalog.float8 "
+        "xmin, (metrics ->> 'skipped_rows'::pg_catalog.text)::pg_catalog.int8, "
+        "(metrics ->> 'unknown_rows'::pg_catalog.text)::pg_catalog.int8 "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -61,9 +62,8 @@ look_at(int64 run)
         look.epochs = 0;
     look.started_here =
         TransactionIdIsCurrentTransactionId(DatumGetTransactionId(metasd_column(0, 5, &isnull)));
-    look.skipped = DatumGetFloat8(metasd_column(0, 6, &isnull));
-    if (isnull)
-        look.skipped = 0;
+    look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull)); /* a NULL comes as 0 */
+    look.unknown = DatumGetInt64(metasd_column(0, 7, &isnull));
     return look;
 }
 
@@ -189,8 +189,24 @@ milliseconds(const Interval *interval)
 /* What the caller has been told so far. */
 typedef struct Progress {
     int epochs;
-    bool skipped;
+    bool rows;
 } Progress;
+
+/* Rows of the sources that take no part, once. */
+static void
+note_rows(const Look *look, Progress *progress)
+{
+    if (progress->rows)
+        return;
+    if (look->skipped > 0)
+        ereport(NOTICE, (errmsg(INT64_FORMAT " rows with a null or empty identifier were left out",
+                                look->skipped)));
+    if (look->unknown > 0)
+        ereport(NOTICE, (errmsg(INT64_FORMAT " validation rows were left out: the source does not "
+                                             "have their entity or relation",
+                                look->unknown)));
+    progress->rows = look->skipped > 0 || look->unknown > 0;
+}
 
 /* Tells what is new, commits, and leaves nothing behind; true if the run has ended well. */
 static bool
@@ -205,11 +221,7 @@ look_once(int64 run, Progress *progress)
     check_look(run, &look);
     show_epochs(run, look.epochs, &progress->epochs);
     ended = has_ended(run, &look);
-    if (look.skipped > 0 && !progress->skipped) {
-        progress->skipped = true;
-        ereport(NOTICE,
-                (errmsg("%.0f rows with a null or empty identifier were left out", look.skipped)));
-    }
+    note_rows(&look, progress);
     SPI_commit();
     SPI_finish();
     return ended;
