@@ -9,16 +9,18 @@
 #include "codec.h"
 
 #define ROWS_PER_FETCH 1000
-#define MOST_IMAGES 4
+#define MOST_IMAGES 4 /* more only where one transaction asks more models */
 
 typedef struct Image {
     pg_uuid_t uuid; /* of the run: ids of runs may come again, after DROP EXTENSION */
     MemoryContext context;
     MetasdIndex index;
     TimestampTz used_in; /* start of the transaction that used it last */
+    struct Image *next;
 } Image;
 
-static Image *images[MOST_IMAGES];
+static Image *images;
+static int image_count;
 
 /* ---- reading rows ---- */
 
@@ -237,24 +239,35 @@ same_uuid(const pg_uuid_t *a, const pg_uuid_t *b)
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/*
- * A free place, or the one that has not been used for longest. What this transaction
- * has used stays: a view's function may ask a model while another is being asked.
- */
-static int
-place_for_image(void)
+/* The link to the image that has not been used for longest, and not by this transaction; or NULL. */
+static Image **
+oldest_image(void)
 {
     TimestampTz now = GetCurrentTransactionStartTimestamp();
-    int oldest = -1;
+    Image **oldest = NULL;
 
-    for (int i = 0; i < MOST_IMAGES; i++) {
-        if (!images[i])
-            return i;
-        if (images[i]->used_in != now &&
-            (oldest < 0 || images[i]->used_in < images[oldest]->used_in))
-            oldest = i;
-    }
+    for (Image **link = &images; *link; link = &(*link)->next)
+        if ((*link)->used_in != now && (!oldest || (*link)->used_in < (*oldest)->used_in))
+            oldest = link;
     return oldest;
+}
+
+/*
+ * Makes room for one more. What this transaction has used stays, however many they
+ * are: a view's function may ask a model while another is being asked.
+ */
+static void
+make_room(void)
+{
+    Image **link;
+
+    while (image_count >= MOST_IMAGES && (link = oldest_image()) != NULL) {
+        Image *image = *link;
+
+        *link = image->next;
+        image_count--;
+        MemoryContextDelete(image->context);
+    }
 }
 
 const MetasdIndex *
@@ -262,14 +275,13 @@ metasd_cache_image(const MetasdModel *model)
 {
     MemoryContext context, before;
     Image *image;
-    int place;
 
-    for (int i = 0; i < MOST_IMAGES; i++)
-        if (images[i] && same_uuid(&images[i]->uuid, &model->uuid)) {
-            images[i]->used_in = GetCurrentTransactionStartTimestamp();
-            return &images[i]->index;
+    for (image = images; image; image = image->next)
+        if (same_uuid(&image->uuid, &model->uuid)) {
+            image->used_in = GetCurrentTransactionStartTimestamp();
+            return &image->index;
         }
-    place = place_for_image();
+    make_room();
     /* Until it is whole an image belongs to the transaction: an error frees it. */
     context = AllocSetContextCreate(CurTransactionContext, "metasd image", ALLOCSET_SMALL_SIZES);
     before = MemoryContextSwitchTo(context);
@@ -279,13 +291,9 @@ metasd_cache_image(const MetasdModel *model)
     image->used_in = GetCurrentTransactionStartTimestamp();
     build_image(model->serving, &image->index);
     MemoryContextSwitchTo(before);
-    if (place < 0)
-        return &image->index; /* no room to keep it beyond this transaction */
-    if (images[place]) {
-        MemoryContextDelete(images[place]->context);
-        images[place] = NULL;
-    }
     MemoryContextSetParent(context, TopMemoryContext);
-    images[place] = image;
+    image->next = images;
+    images = image;
+    image_count++;
     return &image->index;
 }
