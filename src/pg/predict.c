@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -138,8 +139,9 @@ find_label(const Question *question, MetasdLabel label, bool relation, uint32 *i
     if (!site->noticed) {
         site->noticed = true;
         ereport(NOTICE, (errmsg("%s \"%.*s\" is not known to model \"%s\"",
-                                relation ? "relation" : "entity", (int)Min(label.len, 200),
-                                label.data, question->model->name),
+                                relation ? "relation" : "entity",
+                                pg_mbcliplen(label.data, (int)label.len, 200), label.data,
+                                question->model->name),
                          errhint("It learns what its source holds when it is trained again.")));
     }
     return false;
