@@ -136,15 +136,14 @@ has_ended(int64 run, const Look *look)
         return true;
     if (strcmp(status, "queued") == 0 || strcmp(status, "running") == 0)
         return false;
-    ereport(ERROR,
-            (errcode(strcmp(status, "cancelled") == 0 ? ERRCODE_QUERY_CANCELED
-                                                      : ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-             errmsg("run " INT64_FORMAT " of model \"%s\" %s%s", run, look->model,
-                    strcmp(status, "failed") == 0 ? "" : "was ", status),
-             look->error ? errdetail_internal("%s", look->error)
-                         : errdetail("The training worker is gone."),
-             errhint("What served before goes on serving. SELECT kg_train('%s') starts anew.",
-                     look->model)));
+    ereport(ERROR, (errcode(strcmp(status, "cancelled") == 0 ? ERRCODE_QUERY_CANCELED
+                                                             : ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+                    errmsg("run " INT64_FORMAT " of model \"%s\" %s%s", run, look->model,
+                           strcmp(status, "failed") == 0 ? "" : "was ", status),
+                    look->error ? errdetail_internal("%s", look->error)
+                                : errdetail("The training worker is gone."),
+                    errhint("What served before goes on serving. SELECT kg_train(%s) starts anew.",
+                            quote_literal_cstr(look->model))));
 }
 
 static void
