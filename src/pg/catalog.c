@@ -47,6 +47,18 @@ metasd_extension_owner(void)
     return owner;
 }
 
+char *
+metasd_owner_name(Oid owner)
+{
+    char *name = GetUserNameFromId(owner, true);
+
+    if (!name)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("the role that owned the model does not exist any more"),
+                        errhint("A superuser may drop the model with kg_drop.")));
+    return name;
+}
+
 /* ---- statements ---- */
 
 uint64

@@ -35,6 +35,9 @@ extern void metasd_switch_back(const MetasdSwitch *saved);
 /* The extension's owner; an error if the extension is gone. */
 extern Oid metasd_extension_owner(void);
 
+/* The name of a role that owns a model; an error if the role has been dropped. */
+extern char *metasd_owner_name(Oid owner);
+
 /* ---- statements ---- */
 
 #define METASD_MOST_ARGUMENTS 16

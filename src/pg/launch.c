@@ -152,7 +152,7 @@ check_login(Oid role)
             ERROR,
             (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
              errmsg("role \"%s\" cannot own a training: it is not permitted to log in",
-                    GetUserNameFromId(role, false)),
+                    metasd_owner_name(role)),
              errdetail("Before PostgreSQL 17 a background worker cannot connect as such a role."),
              errhint("Train as a role with LOGIN.")));
 }

@@ -126,7 +126,7 @@ metasd_source_open(Oid relation, char *const column[3], Oid user)
                 (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                  errmsg("permission denied for source \"%s\"", source->name),
                  errhint("Grant SELECT on its columns \"%s\", \"%s\" and \"%s\" to role \"%s\".",
-                         column[0], column[1], column[2], GetUserNameFromId(user, false))));
+                         column[0], column[1], column[2], metasd_owner_name(user))));
     source->quoted =
         quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), source->name);
     return source;
