@@ -213,17 +213,20 @@ void
 metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, uint64 triples)
 {
     const SizeClass *class = classes;
-    double value[METASD_PARAMS];
+    double value[METASD_PARAMS], shortened = 1;
 
     while ((double)triples > class->triples)
         class ++;
+    /* In few epochs, too, there must be time to prune. */
+    if (params->given[METASD_P_EPOCHS])
+        shortened = Min(1, params->value[METASD_P_EPOCHS] / class->epochs);
     memcpy(value, published, sizeof(value));
     value[METASD_P_RANK] = class->rank;
     value[METASD_P_BATCH] = class->batch;
     value[METASD_P_QUIZ_BATCH] = class->quiz_batch;
     value[METASD_P_EPOCHS] = class->epochs;
-    value[METASD_P_WARMUP] = class->warmup;
-    value[METASD_P_RAMP] = class->ramp;
+    value[METASD_P_WARMUP] = floor(class->warmup * shortened);
+    value[METASD_P_RAMP] = floor(class->ramp * shortened);
     value[METASD_P_PATIENCE] = class->patience;
     value[METASD_P_REG] = class->reg;
     value[METASD_P_RELATION_WEIGHT] = class->relation_weight;
