@@ -83,11 +83,32 @@ label_argument(FunctionCallInfo fcinfo, int n)
     return (MetasdLabel){.data = text, .len = (uint32)strlen(text)};
 }
 
+/* An answer on its way to the caller's type. */
+typedef struct Answer {
+    Oid type;
+    MetasdLabel label;
+} Answer;
+
+static void
+answer_context(void *argument)
+{
+    const Answer *answer = argument;
+
+    errcontext("answer \"%.*s\" as %s, the type of the identifier in the question; asked with "
+               "text, the answers are text",
+               pg_mbcliplen(answer->label.data, (int)answer->label.len, 200), answer->label.data,
+               format_type_be(answer->type));
+}
+
 /* An answer as a value of the type that the caller gets. */
 static Datum
 answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
 {
     CallSite *site = call_site(fcinfo);
+    Answer answer = {.type = type, .label = label};
+    ErrorContextCallback callback = {
+        .previous = error_context_stack, .callback = answer_context, .arg = &answer};
+    Datum value;
 
     if (type == TEXTOID || type == VARCHAROID)
         return PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
@@ -98,8 +119,11 @@ answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
         fmgr_info_cxt(input, &site->input, fcinfo->flinfo->fn_mcxt);
         site->answer_type = type;
     }
-    return InputFunctionCall(&site->input, pnstrdup(label.data, label.len), site->answer_parameter,
-                             -1);
+    error_context_stack = &callback;
+    value = InputFunctionCall(&site->input, pnstrdup(label.data, label.len), site->answer_parameter,
+                              -1);
+    error_context_stack = callback.previous;
+    return value;
 }
 
 /* ---- questions ---- */
