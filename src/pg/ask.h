@@ -21,6 +21,6 @@ extern bool metasd_model_may_ask(const MetasdModel *model);
 extern MetasdModel *metasd_model_to_ask(const char *name);
 
 /* Raises the error for a model that is not there, naming those there are. */
-extern void metasd_model_unknown(const char *name) pg_attribute_noreturn();
+extern _Noreturn void metasd_model_unknown(const char *name);
 
 #endif

@@ -21,6 +21,13 @@
 #include "varatt.h"
 #endif
 
+/* 14: wait events have a header of their own. */
+#if PG_VERSION_NUM >= 140000
+#include "utils/wait_event.h"
+#else
+#include "pgstat.h"
+#endif
+
 /* 15: the names of an extension's settings can be kept from being misspelt. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
@@ -42,7 +49,7 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
 #define METASD_CONNECT_FLAGS 0
 #endif
 
-/* 18: the test has a name of its own since 14, under another signature before. */
+/* 14: whether there is an interrupt to serve. */
 #ifndef INTERRUPTS_PENDING_CONDITION
 #define INTERRUPTS_PENDING_CONDITION() (InterruptPending)
 #endif

@@ -22,7 +22,6 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
-#include "utils/wait_event.h"
 
 #include "ask.h"
 #include "catalog.h"
