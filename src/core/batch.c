@@ -11,6 +11,12 @@ piece_size(size_t batch_size)
     return batch_size < PIECES_PER_BATCH ? 1 : batch_size / PIECES_PER_BATCH;
 }
 
+size_t
+metasd_batch_most(const MetasdGroups *groups, size_t size)
+{
+    return size < groups->examples ? size : groups->examples;
+}
+
 void
 metasd_batch_take(MetasdBatch *batch, MetasdArena *arena, size_t size)
 {
@@ -30,11 +36,11 @@ metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena, const MetasdGrou
     batcher->size = size;
     batcher->piece = METASD_TAKE(arena, MetasdPiece, groups->examples);
     batcher->order = METASD_TAKE(arena, uint32_t, groups->examples);
-    metasd_batch_take(&batcher->batch, arena, size);
+    metasd_batch_take(&batcher->batch, arena, metasd_batch_most(groups, size));
 }
 
-void
-metasd_batcher_prepare(MetasdBatcher *batcher)
+MetasdStatus
+metasd_batcher_prepare(MetasdBatcher *batcher, MetasdTeam *team)
 {
     const MetasdGroups *groups = batcher->groups;
     size_t most = piece_size(batcher->size), p = 0;
@@ -46,36 +52,40 @@ metasd_batcher_prepare(MetasdBatcher *batcher)
             batcher->piece[p++] = (MetasdPiece){.group = (uint32_t)g,
                                                 .examples = (uint32_t)(left < most ? left : most),
                                                 .first = first};
+            METASD_TRY(metasd_team_work(team, sizeof(MetasdPiece) / sizeof(float)));
         }
     batcher->pieces = batcher->next = p;
+    return METASD_OK;
 }
 
-void
-metasd_batcher_shuffle(MetasdBatcher *batcher, uint64_t seed, uint64_t stream)
+MetasdStatus
+metasd_batcher_shuffle(MetasdBatcher *batcher, MetasdTeam *team, uint64_t seed, uint64_t stream)
 {
-    metasd_random_order(seed, stream, batcher->order, batcher->pieces);
     batcher->next = 0;
+    return metasd_random_order(team, seed, stream, batcher->order, batcher->pieces);
 }
 
-size_t
-metasd_batcher_count(const MetasdBatcher *batcher)
+MetasdStatus
+metasd_batcher_count(const MetasdBatcher *batcher, MetasdTeam *team, size_t *batches)
 {
-    size_t batches = 0, room = 0;
+    size_t room = 0;
 
+    *batches = 0;
     for (size_t i = 0; i < batcher->pieces; i++) {
         size_t examples = batcher->piece[batcher->order[i]].examples;
 
         if (examples > room) {
-            batches++;
+            ++*batches;
             room = batcher->size;
         }
         room -= examples;
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
-    return batches;
+    return METASD_OK;
 }
 
-bool
-metasd_batcher_next(MetasdBatcher *batcher)
+MetasdStatus
+metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team)
 {
     MetasdBatch *batch = &batcher->batch;
     const MetasdGroups *groups = batcher->groups;
@@ -95,7 +105,8 @@ metasd_batcher_next(MetasdBatcher *batcher)
         }
         batch->groups++;
         batcher->next++;
+        METASD_TRY(metasd_team_work(team, 4 * METASD_FAR_WORK + piece->examples));
     }
     batch->start[batch->groups] = batch->n;
-    return batch->n > 0;
+    return METASD_OK;
 }

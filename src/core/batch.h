@@ -38,21 +38,29 @@ typedef struct MetasdBatcher {
     MetasdBatch batch;  /* the current one */
 } MetasdBatcher;
 
-/* Takes the memory of a batcher; `size` >= 1. Of the groups only the number of examples counts. */
+/*
+ * Takes the memory of a batcher; `size` >= 1. Of the groups only the number of examples counts:
+ * no batch has more of them, whatever its size.
+ */
 extern void metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena,
                                 const MetasdGroups *groups, size_t size);
 
 /* Cuts the groups into pieces of at most max(1, size / 8) examples. Once, after taking. */
-extern void metasd_batcher_prepare(MetasdBatcher *batcher);
+extern MetasdStatus metasd_batcher_prepare(MetasdBatcher *batcher, MetasdTeam *team);
 
 /* Starts a round over all groups in the order of (seed, stream). */
-extern void metasd_batcher_shuffle(MetasdBatcher *batcher, uint64_t seed, uint64_t stream);
+extern MetasdStatus metasd_batcher_shuffle(MetasdBatcher *batcher, MetasdTeam *team, uint64_t seed,
+                                           uint64_t stream);
 
-/* Batches in a round; 0 if there are no examples. */
-extern size_t metasd_batcher_count(const MetasdBatcher *batcher);
+/* *batches = the number of them in this round; 0 if there are no examples. */
+extern MetasdStatus metasd_batcher_count(const MetasdBatcher *batcher, MetasdTeam *team,
+                                         size_t *batches);
 
-/* Fills batcher->batch with the next pieces of the round; false when the round is over. */
-extern bool metasd_batcher_next(MetasdBatcher *batcher);
+/* Fills batcher->batch with the next pieces of the round; it is empty when the round is over. */
+extern MetasdStatus metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team);
+
+/* Examples that a batch of at most `size` of them can have. */
+extern size_t metasd_batch_most(const MetasdGroups *groups, size_t size);
 
 /* Takes memory for a batch of up to `size` examples. */
 extern void metasd_batch_take(MetasdBatch *batch, MetasdArena *arena, size_t size);

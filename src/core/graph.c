@@ -1,11 +1,9 @@
 #include "graph.h"
 
-#include <string.h>
-
 #include "random.h"
 
-/* Triples sorted or scattered between two polls: about a millisecond. */
-#define POLL_TRIPLES ((size_t)1 << 17)
+/* What reading or writing a triple in its order takes. */
+#define TRIPLE_WORK 4
 
 typedef enum Field { BY_HEAD, BY_RELATION, BY_TAIL } Field;
 
@@ -27,18 +25,31 @@ static MetasdStatus
 counting_pass(MetasdTeam *team, const MetasdTriple *in, MetasdTriple *out, size_t n, Field by,
               size_t keys, size_t *counts)
 {
-    memset(counts, 0, (keys + 1) * sizeof(*counts));
+    for (size_t k = 0; k <= keys; k++) {
+        counts[k] = 0;
+        METASD_TRY(metasd_team_work(team, 2));
+    }
     for (size_t i = 0; i < n; i++) {
         counts[field(&in[i], by) + 1]++;
-        if (i % POLL_TRIPLES == POLL_TRIPLES - 1)
-            METASD_TRY(team->poll(team));
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
-    for (size_t k = 1; k <= keys; k++)
+    for (size_t k = 1; k <= keys; k++) {
         counts[k] += counts[k - 1];
+        METASD_TRY(metasd_team_work(team, 2));
+    }
     for (size_t i = 0; i < n; i++) {
         out[counts[field(&in[i], by)]++] = in[i];
-        if (i % POLL_TRIPLES == POLL_TRIPLES - 1)
-            METASD_TRY(team->poll(team));
+        METASD_TRY(metasd_team_work(team, 2 * METASD_FAR_WORK));
+    }
+    return METASD_OK;
+}
+
+static MetasdStatus
+copy_triples(MetasdTeam *team, MetasdTriple *to, const MetasdTriple *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = from[i];
+        METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
     }
     return METASD_OK;
 }
@@ -59,8 +70,7 @@ sort_all(MetasdTeam *team, MetasdTriple *triples, size_t n, MetasdTriple *scratc
     METASD_TRY(counting_pass(team, triples, scratch, n, BY_TAIL, entities, counts));
     METASD_TRY(counting_pass(team, scratch, triples, n, BY_RELATION, relations, counts));
     METASD_TRY(counting_pass(team, triples, scratch, n, BY_HEAD, entities, counts));
-    memcpy(triples, scratch, n * sizeof(*triples));
-    return METASD_OK;
+    return copy_triples(team, triples, scratch, n);
 }
 
 MetasdStatus
@@ -70,9 +80,11 @@ metasd_triples_sort(MetasdTeam *team, MetasdTriple *triples, size_t *n, MetasdTr
     size_t kept = 0;
 
     METASD_TRY(sort_all(team, triples, *n, scratch, counts, entities, relations));
-    for (size_t i = 0; i < *n; i++)
+    for (size_t i = 0; i < *n; i++) {
         if (kept == 0 || !same_triple(&triples[kept - 1], &triples[i]))
             triples[kept++] = triples[i];
+        METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
+    }
     *n = kept;
     return METASD_OK;
 }
@@ -97,6 +109,7 @@ fill_groups(MetasdGroups *groups, MetasdTeam *team, const MetasdTriple *triples,
     size_t m = 0;
 
     for (size_t i = 0; i < n; i++) {
+        METASD_TRY(metasd_team_work(team, 3 * TRIPLE_WORK));
         if (part >= 0 && parts[i] != part)
             continue;
         examples[m++] = triples[i];
@@ -115,6 +128,7 @@ fill_groups(MetasdGroups *groups, MetasdTeam *team, const MetasdTriple *triples,
             groups->start[groups->count++] = i;
         }
         groups->tails[i] = examples[i].tail;
+        METASD_TRY(metasd_team_work(team, 2 * TRIPLE_WORK));
     }
     groups->start[groups->count] = m;
     return METASD_OK;
@@ -193,15 +207,14 @@ metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities, uint32_
 }
 
 /* Moves up to `wanted` training triples to `part`, in the random order; resumes at *next. */
-static size_t
-draw(Workspace *w, size_t n, size_t *next, size_t wanted, MetasdPart part)
+static MetasdStatus
+draw(Workspace *w, MetasdTeam *team, size_t n, size_t *next, size_t wanted, MetasdPart part)
 {
-    size_t drawn = 0;
-
-    for (; *next < n && drawn < wanted; (*next)++) {
+    for (size_t drawn = 0; *next < n && drawn < wanted; (*next)++) {
         size_t i = w->order[*next];
         const MetasdTriple *x = &w->all[i];
 
+        METASD_TRY(metasd_team_work(team, 5 * METASD_FAR_WORK));
         if (w->parts[i] != METASD_TRAIN || w->entity_degree[x->head] < 2 ||
             w->entity_degree[x->tail] < 2 || w->relation_count[x->relation] < 2)
             continue;
@@ -212,20 +225,25 @@ draw(Workspace *w, size_t n, size_t *next, size_t wanted, MetasdPart part)
         w->parts[i] = (uint8_t)part;
         drawn++;
     }
-    return drawn;
+    return METASD_OK;
 }
 
-static void
-split_triples(Workspace *w, size_t n, size_t source_n, bool validation_given, uint32_t entities,
-              uint32_t relations, const MetasdSplit *split)
+/* Counts the training triples of every entity and relation. */
+static MetasdStatus
+count_training(Workspace *w, MetasdTeam *team, size_t n, uint32_t entities, uint32_t relations)
 {
-    size_t next = 0;
-
-    memset(w->entity_degree, 0, entities * sizeof(*w->entity_degree));
-    memset(w->relation_count, 0, relations * sizeof(*w->relation_count));
+    for (uint32_t e = 0; e < entities; e++) {
+        w->entity_degree[e] = 0;
+        METASD_TRY(metasd_team_work(team, 1));
+    }
+    for (uint32_t r = 0; r < relations; r++) {
+        w->relation_count[r] = 0;
+        METASD_TRY(metasd_team_work(team, 1));
+    }
     for (size_t i = 0; i < n; i++) {
         const MetasdTriple *x = &w->all[i];
 
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
         if (w->parts[i] != METASD_TRAIN)
             continue;
         w->entity_degree[x->head]++;
@@ -233,43 +251,67 @@ split_triples(Workspace *w, size_t n, size_t source_n, bool validation_given, ui
             w->entity_degree[x->tail]++;
         w->relation_count[x->relation]++;
     }
-    metasd_random_order(split->seed, METASD_STREAM_SPLIT, w->order, n);
+    return METASD_OK;
+}
+
+static MetasdStatus
+split_triples(Workspace *w, MetasdTeam *team, size_t n, size_t source_n, bool validation_given,
+              const MetasdSplit *split)
+{
+    size_t validation = (size_t)(split->validation_fraction * (double)source_n + 0.5);
+    size_t quiz = (size_t)(split->quiz_fraction * (double)source_n + 0.5), next = 0;
+
+    METASD_TRY(metasd_random_order(team, split->seed, METASD_STREAM_SPLIT, w->order, n));
     if (!validation_given)
-        draw(w, n, &next, (size_t)(split->validation_fraction * (double)source_n + 0.5),
-             METASD_VALIDATION);
-    draw(w, n, &next, (size_t)(split->quiz_fraction * (double)source_n + 0.5), METASD_QUIZ);
+        METASD_TRY(draw(w, team, n, &next, validation, METASD_VALIDATION));
+    return draw(w, team, n, &next, quiz, METASD_QUIZ);
+}
+
+static MetasdStatus
+check_ids(MetasdTeam *team, const MetasdTriple *triples, size_t n, uint32_t entities,
+          uint32_t relations)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (triples[i].head >= entities || triples[i].tail >= entities ||
+            triples[i].relation >= relations)
+            return METASD_INVALID;
+        METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
+    }
+    return METASD_OK;
 }
 
 static bool
-ids_in_range(const MetasdTriple *triples, size_t n, uint32_t entities, uint32_t relations)
+comes_before(const MetasdTriple *a, const MetasdTriple *b)
 {
-    for (size_t i = 0; i < n; i++)
-        if (triples[i].head >= entities || triples[i].tail >= entities ||
-            triples[i].relation >= relations)
-            return false;
-    return true;
+    if (a->head != b->head)
+        return a->head < b->head;
+    return a->relation != b->relation ? a->relation < b->relation : a->tail < b->tail;
 }
 
-/* Appends to w->all the validation triples that are not among its first n; both are sorted. */
-static size_t
-append_unknown(Workspace *w, size_t n, const MetasdTriple *validation, size_t validation_n)
+/*
+ * w->all = the triples, and the validation triples that are not among them; both are sorted.
+ * *all becomes their number.
+ */
+static MetasdStatus
+join_triples(Workspace *w, MetasdTeam *team, const MetasdTriple *triples, size_t n,
+             const MetasdTriple *validation, size_t validation_n, size_t *all)
 {
-    size_t i = 0, added = 0;
-
-    for (size_t v = 0; v < validation_n; v++) {
-        const MetasdTriple *x = &validation[v];
-
-        while (i < n && (w->all[i].head < x->head ||
-                         (w->all[i].head == x->head &&
-                          (w->all[i].relation < x->relation ||
-                           (w->all[i].relation == x->relation && w->all[i].tail < x->tail)))))
-            i++;
-        if (i < n && same_triple(&w->all[i], x))
-            continue;
-        w->parts[n + added] = METASD_VALIDATION;
-        w->all[n + added++] = *x;
+    *all = n;
+    for (size_t i = 0; i < n; i++) {
+        w->all[i] = triples[i];
+        w->parts[i] = METASD_TRAIN;
+        METASD_TRY(metasd_team_work(team, 2 * TRIPLE_WORK));
     }
-    return n + added;
+    for (size_t v = 0, i = 0; v < validation_n; v++) {
+        for (; i < n && comes_before(&w->all[i], &validation[v]); i++)
+            METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
+        if (i < n && same_triple(&w->all[i], &validation[v]))
+            continue;
+        w->parts[*all] = METASD_VALIDATION;
+        w->all[(*all)++] = validation[v];
+        METASD_TRY(metasd_team_work(team, 2 * TRIPLE_WORK));
+    }
+    return METASD_OK;
 }
 
 MetasdStatus
@@ -279,34 +321,30 @@ metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena, Met
 {
     Workspace w = take_workspace(graph, arena, n, validation_n, entities, relations);
     bool validation_given = validation_n > 0;
-    size_t source_n;
+    size_t all;
 
     if (!metasd_arena_ok(arena))
         return METASD_NO_MEMORY;
-    if (relations > UINT32_MAX / 2 || n + validation_n > UINT32_MAX ||
-        !ids_in_range(triples, n, entities, relations) ||
-        !ids_in_range(validation, validation_n, entities, relations))
+    /* Examples, two a triple, and relation rows are numbered by 32 bits. */
+    if (relations > UINT32_MAX / 2 || n + validation_n > UINT32_MAX / 2)
         return METASD_INVALID;
-
+    METASD_TRY(check_ids(team, triples, n, entities, relations));
+    METASD_TRY(check_ids(team, validation, validation_n, entities, relations));
     METASD_TRY(metasd_triples_sort(team, triples, &n, w.scratch, w.counts, entities, relations));
     METASD_TRY(metasd_triples_sort(team, validation, &validation_n, w.scratch, w.counts, entities,
                                    relations));
-    if (n > 0)
-        memcpy(w.all, triples, n * sizeof(*triples));
-    memset(w.parts, METASD_TRAIN, n);
-    source_n = n;
-    n = append_unknown(&w, n, validation, validation_n);
-    split_triples(&w, n, source_n, validation_given, entities, relations, split);
+    METASD_TRY(join_triples(&w, team, triples, n, validation, validation_n, &all));
+    METASD_TRY(count_training(&w, team, all, entities, relations));
+    METASD_TRY(split_triples(&w, team, all, n, validation_given, split));
 
     graph->entities = entities;
     graph->relations = relations;
-    graph->triples = n;
-    memset(graph->part_triples, 0, sizeof(graph->part_triples));
-    for (size_t i = 0; i < n; i++)
-        graph->part_triples[w.parts[i]]++;
-    for (int part = 0; part < METASD_PARTS; part++)
-        METASD_TRY(fill_groups(&graph->part[part], team, w.all, w.parts, n, part, w.examples,
+    graph->triples = all;
+    for (int part = 0; part < METASD_PARTS; part++) {
+        METASD_TRY(fill_groups(&graph->part[part], team, w.all, w.parts, all, part, w.examples,
                                w.scratch, w.counts, entities, relations));
-    return fill_groups(&graph->known, team, w.all, w.parts, n, -1, w.examples, w.scratch, w.counts,
-                       entities, relations);
+        graph->part_triples[part] = graph->part[part].examples / 2;
+    }
+    return fill_groups(&graph->known, team, w.all, w.parts, all, -1, w.examples, w.scratch,
+                       w.counts, entities, relations);
 }

@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#define POLL_WEIGHTS ((size_t)1 << 22)
-
 static uint32_t
 magnitude_bits(float w)
 {
@@ -19,19 +17,19 @@ static MetasdStatus
 count_bits(MetasdTeam *team, const float *weights, const MetasdRun *runs, int nruns, int64_t upper,
            uint64_t *bins)
 {
+    MetasdWalk walk;
+
     memset(bins, 0, METASD_PRUNE_BINS * sizeof(*bins));
-    for (int run = 0; run < nruns; run++)
-        for (size_t i = runs[run].first; i < runs[run].end; i++) {
+    for (walk = metasd_walk(team, runs, nruns, 1); metasd_walk_next(&walk);)
+        for (size_t i = walk.first; i < walk.end; i++) {
             uint32_t bits = magnitude_bits(weights[i]);
 
             if (upper < 0)
                 bins[bits >> 16]++;
             else if (bits >> 16 == (uint32_t)upper)
                 bins[bits & 0xffff]++;
-            if (i % POLL_WEIGHTS == 0)
-                METASD_TRY(team->poll(team));
         }
-    return METASD_OK;
+    return walk.status;
 }
 
 /* The bin of the weight at *index among those counted; *index becomes its index in the bin. */

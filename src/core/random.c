@@ -39,16 +39,20 @@ metasd_random_normal(uint64_t seed, uint64_t stream, uint64_t index)
     return sqrt(-2.0 * log(radius)) * cos(TWO_PI * angle);
 }
 
-void
-metasd_random_order(uint64_t seed, uint64_t stream, uint32_t *order, size_t n)
+MetasdStatus
+metasd_random_order(MetasdTeam *team, uint64_t seed, uint64_t stream, uint32_t *order, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         order[i] = (uint32_t)i;
+        METASD_TRY(metasd_team_work(team, 1));
+    }
     for (size_t i = n; i > 1; i--) {
         size_t j = (size_t)metasd_random_below(seed, stream, i, i);
         uint32_t swap = order[i - 1];
 
         order[i - 1] = order[j];
         order[j] = swap;
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
+    return METASD_OK;
 }

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "team.h"
+
 /* Streams keep the uses of one seed apart. */
 typedef enum MetasdStream {
     METASD_STREAM_WEIGHTS = 1,
@@ -30,6 +32,7 @@ extern uint64_t metasd_random_below(uint64_t seed, uint64_t stream, uint64_t ind
 extern double metasd_random_normal(uint64_t seed, uint64_t stream, uint64_t index);
 
 /* Fills ORDER with a random permutation of 0 .. n - 1 (Fisher and Yates). */
-extern void metasd_random_order(uint64_t seed, uint64_t stream, uint32_t *order, size_t n);
+extern MetasdStatus metasd_random_order(MetasdTeam *team, uint64_t seed, uint64_t stream,
+                                        uint32_t *order, size_t n);
 
 #endif

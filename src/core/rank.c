@@ -13,6 +13,7 @@ metasd_ranker_take(MetasdRanker *ranker, MetasdArena *arena, int members, size_t
     ranker->same = METASD_TAKE(arena, uint32_t, counts);
 }
 
+/* What is not a number counts as higher, so that a model full of them ranks last. */
 METASD_VECTORISE static void
 compare(size_t n, const float *restrict z, float target, uint32_t *higher, uint32_t *same)
 {
@@ -20,7 +21,7 @@ compare(size_t n, const float *restrict z, float target, uint32_t *higher, uint3
 
 #pragma omp simd reduction(+ : more, equal)
     for (size_t i = 0; i < n; i++) {
-        more += z[i] > target;
+        more += !(z[i] <= target);
         equal += z[i] == target;
     }
     *higher += more;
@@ -36,7 +37,7 @@ count_row(const float *row, size_t columns, uint32_t low, float target, const ui
     for (size_t k = 0; k < nknown; k++) {
         if (known[k] < low || known[k] - low >= columns)
             continue;
-        *higher -= row[known[k] - low] > target;
+        *higher -= !(row[known[k] - low] <= target);
         *same -= row[known[k] - low] == target;
     }
 }
@@ -88,10 +89,12 @@ metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, cons
     memset(ranker->higher + base, 0, batch->n * sizeof(*ranker->higher));
     memset(ranker->same + base, 0, batch->n * sizeof(*ranker->same));
     metasd_team_share(team, batch->groups, &from, &to);
-    for (size_t g = from; g < to; g++)
+    for (size_t g = from; g < to; g++) {
         step->family->compose(width, table + batch->heads[g] * width,
                               table + ((size_t)step->entities + batch->relations[g]) * width,
                               step->query[0] + g * width);
+        METASD_TRY(metasd_team_work(team, 3 * width));
+    }
     METASD_TRY(team->barrier(team));
     for (size_t first = 0; first < batch->groups; first += most) {
         size_t left = batch->groups - first;
@@ -116,6 +119,7 @@ metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, cons
             same += ranker->same[(size_t)member * batch->n + x];
         }
         add_rank(ranks, higher, same);
+        METASD_TRY(metasd_team_work(team, METASD_MAX_SLICES));
     }
     return team->barrier(team);
 }

@@ -28,18 +28,24 @@ triple_loss(MetasdRegularizer kind, size_t d, const float *h, const float *r, co
     return loss;
 }
 
-void
-metasd_regularizer_rows(MetasdRegularizer kind, size_t width, const MetasdBatch *batch,
-                        const float *entities, const float *relations, size_t first, size_t end,
+MetasdStatus
+metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdStep *step,
+                        const MetasdBatch *batch, const float *table, size_t first, size_t end,
                         double *loss)
 {
+    size_t width = step->width;
+    const float *relations = table + (size_t)step->entities * width;
+
     for (size_t g = first; g < end; g++) {
         loss[g] = 0;
-        for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++)
-            loss[g] += triple_loss(kind, width / 2, entities + batch->heads[g] * width,
+        for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
+            loss[g] += triple_loss(kind, width / 2, table + batch->heads[g] * width,
                                    relations + batch->relations[g] * width,
-                                   entities + batch->tails[i] * width);
+                                   table + batch->tails[i] * width);
+            METASD_TRY(metasd_team_work(team, 4 * width));
+        }
     }
+    return METASD_OK;
 }
 
 /* gradient += factor x row x (1 + 3 |other|^2) for DURA, x 3 |row| for N3. */
@@ -71,27 +77,35 @@ add_relation(MetasdRegularizer kind, size_t d, const float *restrict relation,
     }
 }
 
-void
-metasd_regularizer_gradient(MetasdRegularizer kind, size_t width, const MetasdBatch *batch,
-                            const float *entities, const float *relations, float scale,
-                            const MetasdRun own[2], size_t n, float *gradient)
+static bool
+in(const MetasdRun *run, size_t at)
 {
-    size_t d = width / 2;
+    return at >= run->first && at < run->end;
+}
+
+MetasdStatus
+metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const MetasdStep *step,
+                            const MetasdBatch *batch, const float *table, float scale,
+                            const MetasdRun own[2], float *gradient)
+{
+    size_t width = step->width, d = width / 2;
 
     for (size_t g = 0; g < batch->groups; g++) {
-        size_t h = batch->heads[g] * width, r = batch->relations[g] * width;
-        size_t relation = n * width + r, examples = batch->start[g + 1] - batch->start[g];
+        size_t h = batch->heads[g] * width;
+        size_t r = ((size_t)step->entities + batch->relations[g]) * width;
+        size_t examples = batch->start[g + 1] - batch->start[g];
 
-        if (h >= own[0].first && h < own[0].end)
-            add_entity(kind, d, entities + h, relations + r, scale * (float)examples, gradient + h);
+        if (in(&own[0], h))
+            add_entity(kind, d, table + h, table + r, scale * (float)examples, gradient + h);
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
             size_t t = batch->tails[i] * width;
 
-            if (t >= own[0].first && t < own[0].end)
-                add_entity(kind, d, entities + t, relations + r, scale, gradient + t);
-            if (relation >= own[1].first && relation < own[1].end)
-                add_relation(kind, d, relations + r, entities + h, entities + t, scale,
-                             gradient + relation);
+            if (in(&own[0], t))
+                add_entity(kind, d, table + t, table + r, scale, gradient + t);
+            if (in(&own[1], r))
+                add_relation(kind, d, table + r, table + h, table + t, scale, gradient + r);
+            METASD_TRY(metasd_team_work(team, 8 * width));
         }
     }
+    return METASD_OK;
 }

@@ -8,22 +8,21 @@
 #ifndef METASD_REGULARIZER_H
 #define METASD_REGULARIZER_H
 
-#include "batch.h"
-#include "prune.h"
 #include "step.h"
 
-/* loss[g] = the sum over the examples of group g, for groups first .. end - 1. */
-extern void metasd_regularizer_rows(MetasdRegularizer kind, size_t width, const MetasdBatch *batch,
-                                    const float *entities, const float *relations, size_t first,
-                                    size_t end, double *loss);
+/* loss[g] = the sum over the examples of group g by a table's weights, for groups first .. end - 1. */
+extern MetasdStatus metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind,
+                                            const MetasdStep *step, const MetasdBatch *batch,
+                                            const float *table, size_t first, size_t end,
+                                            double *loss);
 
 /*
- * Adds scale x the gradient to the rows of `gradient` (a table of `n` entities, then the
- * relations) that lie in own[0] (entities) and own[1] (relations), in the order of the examples.
+ * Adds scale x the gradient to the rows of `gradient` that lie in own[0] (entities) and own[1]
+ * (relations), in the order of the examples.
  */
-extern void metasd_regularizer_gradient(MetasdRegularizer kind, size_t width,
-                                        const MetasdBatch *batch, const float *entities,
-                                        const float *relations, float scale, const MetasdRun own[2],
-                                        size_t n, float *gradient);
+extern MetasdStatus metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind,
+                                                const MetasdStep *step, const MetasdBatch *batch,
+                                                const float *table, float scale,
+                                                const MetasdRun own[2], float *gradient);
 
 #endif

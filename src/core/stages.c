@@ -219,15 +219,15 @@ metasd_reg_loss(const MetasdLesson *lesson, const float *table, float *gradient,
 {
     const MetasdStep *step = lesson->step;
     const MetasdBatch *batch = lesson->batch;
+    MetasdRegularizer kind = lesson->options->regularizer;
     float scale = lesson->options->reg / (float)batch->n;
-    const float *relations = metasd_relations_of(step, table);
     size_t first, end;
 
     metasd_team_share(lesson->team, batch->groups, &first, &end);
-    metasd_regularizer_rows(lesson->options->regularizer, step->width, batch, table, relations,
-                            first, end, step->row_loss);
-    metasd_regularizer_gradient(lesson->options->regularizer, step->width, batch, table, relations,
-                                scale, lesson->own, (size_t)step->entities, gradient);
+    METASD_TRY(metasd_regularizer_rows(lesson->team, kind, step, batch, table, first, end,
+                                       step->row_loss));
+    METASD_TRY(metasd_regularizer_gradient(lesson->team, kind, step, batch, table, scale,
+                                           lesson->own, gradient));
     METASD_TRY(lesson->team->barrier(lesson->team));
     *loss = 0;
     for (size_t g = 0; g < batch->groups; g++)
@@ -274,6 +274,7 @@ metasd_guided_weights(const MetasdLesson *lesson, size_t first, size_t n, double
                                 metasd_target_weight(lesson, batch->start[g], batch->start[g + 1]));
         guide->forward = (float)(share * forward);
         guide->reverse = (float)(share * reverse);
+        METASD_TRY(metasd_team_work(lesson->team, batch->start[g + 1] - batch->start[g]));
     }
     return lesson->team->barrier(lesson->team);
 }

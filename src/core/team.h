@@ -60,6 +60,9 @@ extern void metasd_team_share(const MetasdTeam *team, size_t n, size_t *first, s
 /* Work between two polls, in floats that take up to 4 ns each from memory: about 4 ms. */
 #define METASD_POLL_WORK ((size_t)1 << 20)
 
+/* The same of an access that no cache helps. */
+#define METASD_FAR_WORK 32
+
 /*
  * Says that this member handled so many floats, or did something that takes as long, and
  * polls when enough has come together. Every loop whose length the caller decides calls it.

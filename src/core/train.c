@@ -1,9 +1,9 @@
 #include "train.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "prune.h"
 #include "random.h"
 
 static bool
@@ -11,6 +11,8 @@ guided(const MetasdTrainOptions *options)
 {
     return options->step.quiz || options->step.mutual;
 }
+
+/* ---- memory ---- */
 
 static size_t
 table_floats(const MetasdTrainer *trainer)
@@ -20,30 +22,48 @@ table_floats(const MetasdTrainer *trainer)
     return ((size_t)step->entities + step->relation_rows) * step->width;
 }
 
+/* Examples of the largest batch of any kind: a small graph needs no memory for large batches. */
+static size_t
+most_examples(const MetasdGraph *graph, const size_t sizes[METASD_PARTS])
+{
+    size_t most = 1;
+
+    for (int part = 0; part < METASD_PARTS; part++) {
+        size_t examples = metasd_batch_most(&graph->part[part], sizes[part]);
+
+        most = examples > most ? examples : most;
+    }
+    return most;
+}
+
 void
 metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena, const MetasdGraph *graph,
                     const MetasdTrainOptions *options, int members)
 {
     MetasdStep *step = &trainer->step;
-    size_t table = 0, largest = options->batch;
+    bool larger_quiz = options->step.quiz && options->quiz_batch > options->batch;
+    size_t sizes[METASD_PARTS] = {[METASD_TRAIN] = options->batch,
+                                  [METASD_QUIZ] = options->step.quiz ? options->quiz_batch : 1,
+                                  [METASD_VALIDATION] =
+                                      larger_quiz ? options->quiz_batch : options->batch};
+    size_t table = 0;
 
     *step = (MetasdStep){.entities = graph->entities,
                          .relation_rows = 2 * graph->relations,
+                         .batch = most_examples(graph, sizes),
                          .family = options->family,
                          .guided = guided(options)};
-    if (options->step.quiz && options->quiz_batch > largest)
-        largest = options->quiz_batch;
-    step->batch = largest;
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
         __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
         arena->overflowed = true;
     if (arena->overflowed)
         return;
     metasd_step_take(step, arena, members, METASD_SCORE_FLOATS);
-    metasd_batcher_take(&trainer->batches, arena, &graph->part[METASD_TRAIN], options->batch);
-    metasd_batcher_take(&trainer->quizzes, arena, &graph->part[METASD_QUIZ], options->quiz_batch);
-    metasd_batcher_take(&trainer->validation, arena, &graph->part[METASD_VALIDATION], largest);
-    metasd_ranker_take(&trainer->ranker, arena, members, largest);
+    metasd_batcher_take(&trainer->batches, arena, &graph->part[METASD_TRAIN], sizes[METASD_TRAIN]);
+    metasd_batcher_take(&trainer->quizzes, arena, &graph->part[METASD_QUIZ], sizes[METASD_QUIZ]);
+    metasd_batcher_take(&trainer->validation, arena, &graph->part[METASD_VALIDATION],
+                        sizes[METASD_VALIDATION]);
+    metasd_ranker_take(&trainer->ranker, arena, members, step->batch);
     for (int i = 0; i < 3; i++)
         trainer->saved[i] = METASD_TAKE(arena, float, i < 2 || step->guided ? table : 0);
     trainer->best = METASD_TAKE(arena, float, table);
@@ -51,41 +71,18 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena, const MetasdGrap
     trainer->class_weights = METASD_TAKE(arena, float, graph->entities);
     trainer->bins = METASD_TAKE(arena, uint64_t, (size_t)members * METASD_PRUNE_BINS);
     trainer->changes = METASD_TAKE(arena, uint64_t, (size_t)members * 3);
-}
-
-static void
-count_class_weights(MetasdTrainer *trainer, const MetasdGraph *graph)
-{
-    const MetasdGroups *train = &graph->part[METASD_TRAIN];
-    float most = 1;
-
-    for (uint32_t e = 0; e < graph->entities; e++)
-        trainer->class_weights[e] = 0;
-    for (size_t i = 0; i < train->examples; i++)
-        trainer->class_weights[train->tails[i]] += 1;
-    for (uint32_t e = 0; e < graph->entities; e++)
-        most = fmaxf(most, trainer->class_weights[e]);
-    for (uint32_t e = 0; e < graph->entities; e++)
-        trainer->class_weights[e] = 0.1f + 0.9f * trainer->class_weights[e] / most;
+    trainer->broken = METASD_TAKE(arena, uint64_t, (size_t)members);
 }
 
 void
 metasd_trainer_prepare(MetasdTrainer *trainer, const MetasdGraph *graph,
                        const MetasdTrainOptions *options)
 {
-    metasd_batcher_prepare(&trainer->batches);
-    metasd_batcher_prepare(&trainer->quizzes);
-    metasd_batcher_prepare(&trainer->validation);
-    /* The same validation questions every epoch, in an order that a limit can cut. */
-    metasd_batcher_shuffle(&trainer->validation, options->seed, METASD_STREAM_SPLIT);
-    trainer->step.class_weights = NULL;
-    if (options->class_weights) {
-        count_class_weights(trainer, graph);
-        trainer->step.class_weights = trainer->class_weights;
-    }
+    (void)graph;
+    trainer->step.class_weights = options->class_weights ? trainer->class_weights : NULL;
 }
 
-/* ---- one epoch ---- */
+/* ---- what member 0 does for all ---- */
 
 typedef struct Training {
     MetasdTrainer *trainer;
@@ -93,50 +90,205 @@ typedef struct Training {
     const MetasdGraph *graph;
     const MetasdTrainOptions *options;
     const MetasdTrainEvents *events;
-    MetasdStepOptions step; /* with the learning rates in force */
+    MetasdStepOptions step; /* with the learning rates in force, and the stages of this epoch */
     MetasdRun own[2];
-    int repeats;
-    uint64_t quiz_rounds;
+    int epoch, repeats;
+    uint64_t quiz_rounds, saved_quiz_rounds; /* of member 0: begun, and begun before the epoch */
+    size_t saved_quiz;                       /* where in its round the epoch began */
 } Training;
 
-/* Member 0 does what all share; the others wait for it. */
-#define BY_LEADER(training, body)                                                                  \
-    do {                                                                                           \
-        METASD_TRY((training)->team->barrier((training)->team));                                   \
-        if ((training)->team->rank == 0)                                                           \
-            body;                                                                                  \
-        METASD_TRY((training)->team->barrier((training)->team));                                   \
-    } while (0)
-
-static void
-copy_own(const Training *training, void *to, const void *from, size_t width)
+/* The others wait for it. */
+static MetasdStatus
+by_leader(Training *training, MetasdStatus (*work)(Training *training))
 {
-    for (int i = 0; i < 2; i++)
-        memcpy((char *)to + training->own[i].first * width,
-               (const char *)from + training->own[i].first * width,
-               (training->own[i].end - training->own[i].first) * width);
+    METASD_TRY(training->team->barrier(training->team));
+    if (training->team->rank == 0)
+        METASD_TRY(work(training));
+    return training->team->barrier(training->team);
 }
 
-static void
-save_or_restore(const Training *training, bool restore)
+static MetasdStatus
+count_class_weights(const Training *training)
+{
+    const MetasdGroups *train = &training->graph->part[METASD_TRAIN];
+    float *weights = training->trainer->class_weights, most = 1;
+    uint32_t entities = training->graph->entities;
+    MetasdTeam *team = training->team;
+
+    for (uint32_t e = 0; e < entities; e++) {
+        weights[e] = 0;
+        METASD_TRY(metasd_team_work(team, 1));
+    }
+    for (size_t i = 0; i < train->examples; i++) {
+        weights[train->tails[i]] += 1;
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+    }
+    for (uint32_t e = 0; e < entities; e++) {
+        most = fmaxf(most, weights[e]);
+        METASD_TRY(metasd_team_work(team, 1));
+    }
+    for (uint32_t e = 0; e < entities; e++) {
+        weights[e] = 0.1f + 0.9f * weights[e] / most;
+        METASD_TRY(metasd_team_work(team, 1));
+    }
+    return METASD_OK;
+}
+
+static MetasdStatus
+prepare(Training *training)
 {
     MetasdTrainer *trainer = training->trainer;
-    float *state[3] = {trainer->step.weights, trainer->step.sums, trainer->step.meta_sums};
+    MetasdTeam *team = training->team;
 
-    for (int i = 0; i < (trainer->step.guided ? 3 : 2); i++)
-        copy_own(training, restore ? state[i] : trainer->saved[i],
-                 restore ? trainer->saved[i] : state[i], sizeof(float));
+    METASD_TRY(metasd_batcher_prepare(&trainer->batches, team));
+    METASD_TRY(metasd_batcher_prepare(&trainer->quizzes, team));
+    METASD_TRY(metasd_batcher_prepare(&trainer->validation, team));
+    /* The same validation questions every epoch, in an order that a limit can cut. */
+    METASD_TRY(metasd_batcher_shuffle(&trainer->validation, team, training->options->seed,
+                                      METASD_STREAM_SPLIT));
+    return trainer->step.class_weights ? count_class_weights(training) : METASD_OK;
 }
 
-/* The sparsity of an epoch (from 1): 0 in the warm-up, then rising to the full value. */
+static MetasdStatus
+start_epoch(Training *training)
+{
+    return metasd_batcher_shuffle(&training->trainer->batches, training->team,
+                                  training->options->seed,
+                                  METASD_STREAM_EPOCH + ((uint64_t)training->epoch << 8));
+}
+
+static MetasdStatus
+shuffle_quizzes(Training *training)
+{
+    return metasd_batcher_shuffle(&training->trainer->quizzes, training->team,
+                                  training->options->seed,
+                                  METASD_STREAM_QUIZ + (training->quiz_rounds++ << 8));
+}
+
+static MetasdStatus
+next_batch(Training *training)
+{
+    MetasdBatcher *quizzes = &training->trainer->quizzes;
+
+    METASD_TRY(metasd_batcher_next(&training->trainer->batches, training->team));
+    if (!training->step.quiz || quizzes->pieces == 0)
+        return METASD_OK;
+    if (quizzes->next == quizzes->pieces)
+        METASD_TRY(shuffle_quizzes(training));
+    return metasd_batcher_next(quizzes, training->team);
+}
+
+static MetasdStatus
+save_quizzes(Training *training)
+{
+    training->saved_quiz_rounds = training->quiz_rounds;
+    training->saved_quiz = training->trainer->quizzes.next;
+    return METASD_OK;
+}
+
+static MetasdStatus
+restore_quizzes(Training *training)
+{
+    training->quiz_rounds = training->saved_quiz_rounds;
+    if (training->quiz_rounds > 0) { /* the order of the round that was under way */
+        training->quiz_rounds--;
+        METASD_TRY(shuffle_quizzes(training));
+    }
+    training->trainer->quizzes.next = training->saved_quiz;
+    return METASD_OK;
+}
+
+static MetasdStatus
+start_validation(Training *training)
+{
+    training->trainer->validation.next = 0;
+    return METASD_OK;
+}
+
+static MetasdStatus
+next_validation(Training *training)
+{
+    return metasd_batcher_next(&training->trainer->validation, training->team);
+}
+
+/* ---- this member's part of the tables ---- */
+
+static MetasdStatus
+copy_own(const Training *training, void *to, const void *from, size_t width)
+{
+    MetasdWalk walk;
+
+    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
+        memcpy((char *)to + walk.first * width, (const char *)from + walk.first * width,
+               (walk.end - walk.first) * width);
+    return walk.status;
+}
+
+static MetasdStatus
+save(Training *training)
+{
+    MetasdTrainer *trainer = training->trainer;
+    const float *state[3] = {trainer->step.weights, trainer->step.sums, trainer->step.meta_sums};
+
+    for (int i = 0; i < (trainer->step.guided ? 3 : 2); i++)
+        METASD_TRY(copy_own(training, trainer->saved[i], state[i], sizeof(float)));
+    return by_leader(training, save_quizzes);
+}
+
+static MetasdStatus
+restore(Training *training)
+{
+    MetasdStep *step = &training->trainer->step;
+    float *state[3] = {step->weights, step->sums, step->meta_sums};
+    MetasdWalk walk;
+
+    METASD_TRY(by_leader(training, restore_quizzes)); /* all have seen the failure behind it */
+    for (int i = 0; i < (step->guided ? 3 : 2); i++)
+        METASD_TRY(copy_own(training, state[i], training->trainer->saved[i], sizeof(float)));
+    for (walk = metasd_walk(training->team, training->own, 2, 3); metasd_walk_next(&walk);)
+        for (size_t i = walk.first; i < walk.end; i++)
+            step->student[i] = step->mask[i] ? step->weights[i] : 0.0f;
+    METASD_TRY(walk.status);
+    return training->team->barrier(training->team);
+}
+
+/* A loss is of the weights before its batch: what the last one did to them shows only here. */
+static MetasdStatus
+check_weights(Training *training)
+{
+    MetasdTrainer *trainer = training->trainer;
+    uint64_t broken = 0;
+    MetasdWalk walk;
+
+    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
+        for (size_t i = walk.first; i < walk.end; i++)
+            broken += !(fabsf(trainer->step.weights[i]) <= FLT_MAX);
+    METASD_TRY(walk.status);
+    trainer->broken[training->team->rank] = broken;
+    METASD_TRY(training->team->barrier(training->team));
+    broken = 0;
+    for (int member = 0; member < training->team->size; member++)
+        broken += trainer->broken[member];
+    METASD_TRY(training->team->barrier(training->team));
+    return broken > 0 ? METASD_NON_FINITE : METASD_OK;
+}
+
+/* ---- masks ---- */
+
+/* Is the student of this epoch pruned? The last one's is, so that there is a model to keep. */
+static bool
+is_pruned(const MetasdTrainOptions *options, int epoch)
+{
+    return epoch > options->warmup || epoch == options->epochs;
+}
+
+/* The sparsity of a pruned epoch: it rises to the full value. */
 static double
 sparsity_of(const MetasdTrainOptions *options, int epoch)
 {
     int pruned = epoch - options->warmup;
 
-    if (pruned <= 0)
-        return 0;
-    if (pruned >= options->ramp)
+    if (pruned >= options->ramp || epoch == options->epochs)
         return options->sparsity;
     /* Cubic (Zhu and Gupta 2017): quickly at first, while much can go without loss. */
     return options->sparsity * (1.0 - pow(1.0 - (double)pruned / options->ramp, 3));
@@ -149,17 +301,19 @@ take_mask(Training *training, MetasdEpoch *report, double sparsity)
     MetasdTrainer *trainer = training->trainer;
     MetasdStep *step = &trainer->step;
     uint64_t *mine = trainer->changes + 3 * (size_t)training->team->rank, kept = 0;
+    MetasdWalk walk;
     float cut;
 
-    copy_own(training, trainer->old_mask, step->mask, 1);
+    METASD_TRY(copy_own(training, trainer->old_mask, step->mask, 1));
     METASD_TRY(metasd_step_prune(step, training->team, sparsity, trainer->bins, &cut));
     mine[0] = mine[1] = mine[2] = 0;
-    for (int i = 0; i < 2; i++)
-        for (size_t j = training->own[i].first; j < training->own[i].end; j++) {
-            mine[0] += step->mask[j] > trainer->old_mask[j];
-            mine[1] += step->mask[j] < trainer->old_mask[j];
-            mine[2] += step->mask[j];
+    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
+        for (size_t i = walk.first; i < walk.end; i++) {
+            mine[0] += step->mask[i] > trainer->old_mask[i];
+            mine[1] += step->mask[i] < trainer->old_mask[i];
+            mine[2] += step->mask[i];
         }
+    METASD_TRY(walk.status);
     METASD_TRY(training->team->barrier(training->team));
     report->came = report->went = 0;
     for (int member = 0; member < training->team->size; member++) {
@@ -167,22 +321,13 @@ take_mask(Training *training, MetasdEpoch *report, double sparsity)
         report->went += trainer->changes[3 * member + 1];
         kept += trainer->changes[3 * member + 2];
     }
+    report->pruned = true;
     report->cut = cut;
     report->sparsity = 1.0 - (double)kept / (double)table_floats(trainer);
     return training->team->barrier(training->team);
 }
 
-static void
-next_quiz(Training *training)
-{
-    MetasdBatcher *quizzes = &training->trainer->quizzes;
-
-    if (metasd_batcher_next(quizzes))
-        return;
-    metasd_batcher_shuffle(quizzes, training->options->seed,
-                           METASD_STREAM_QUIZ + (training->quiz_rounds++ << 8));
-    (void)metasd_batcher_next(quizzes); /* stays empty where there is no quiz at all */
-}
+/* ---- an epoch ---- */
 
 static void
 add_losses(MetasdLosses *sum, const MetasdLosses *losses, double weight)
@@ -203,35 +348,65 @@ run_batches(Training *training, MetasdEpoch *report, size_t *batch)
 {
     MetasdTrainer *trainer = training->trainer;
     const MetasdTrainEvents *events = training->events;
-    MetasdBatcher *batches = &trainer->batches;
-    MetasdStepOptions step = training->step;
-    double examples = (double)training->graph->part[METASD_TRAIN].examples;
+    const MetasdBatch *examples = &trainer->batches.batch;
+    double all = (double)training->graph->part[METASD_TRAIN].examples;
     size_t total;
 
-    step.quiz = step.quiz && report->pruned;
-    step.mutual = step.mutual && report->pruned;
     report->losses = (MetasdLosses){0};
-    BY_LEADER(training,
-              metasd_batcher_shuffle(batches, training->options->seed,
-                                     METASD_STREAM_EPOCH + ((uint64_t)report->epoch << 8)));
-    total = metasd_batcher_count(batches);
+    METASD_TRY(by_leader(training, start_epoch));
+    METASD_TRY(metasd_batcher_count(&trainer->batches, training->team, &total));
     for (*batch = 1; *batch <= total; (*batch)++) {
-        MetasdStatus status = METASD_OK;
         MetasdLosses losses;
 
-        BY_LEADER(training, {
-            (void)metasd_batcher_next(batches);
-            if (step.quiz)
-                next_quiz(training);
-        });
-        METASD_TRY(metasd_step(&trainer->step, training->team, &step, &batches->batch,
+        METASD_TRY(by_leader(training, next_batch));
+        METASD_TRY(metasd_step(&trainer->step, training->team, &training->step, examples,
                                &trainer->quizzes.batch, &losses));
-        add_losses(&report->losses, &losses, (double)batches->batch.n / examples);
+        add_losses(&report->losses, &losses, (double)examples->n / all);
         if (training->team->rank == 0 && events->batch)
-            status = events->batch(events->context, report->epoch, *batch, total, losses.source);
-        METASD_TRY(status);
+            METASD_TRY(events->batch(events->context, report->epoch, *batch, total, losses.source));
     }
-    return METASD_OK;
+    *batch = total;
+    return check_weights(training);
+}
+
+/* Halves the rates and goes back to the start of the epoch, or ends the training. */
+static MetasdStatus
+repeat_epoch(Training *training, size_t batch)
+{
+    const MetasdTrainEvents *events = training->events;
+    bool again = training->repeats++ < METASD_REPEATS;
+
+    training->step.lr /= 2;
+    training->step.meta_lr /= 2;
+    training->step.student_lr /= 2;
+    if (training->team->rank == 0 && events->repeat)
+        METASD_TRY(events->repeat(events->context, training->epoch, batch,
+                                  (double)training->step.lr, again));
+    return again ? restore(training) : METASD_NON_FINITE;
+}
+
+/* An epoch, repeated from its start at half the rates while a loss is not finite. */
+static MetasdStatus
+run_epoch(Training *training, MetasdEpoch *report)
+{
+    const MetasdTrainOptions *options = training->options;
+    bool with_student = guided(options) && is_pruned(options, report->epoch);
+
+    METASD_TRY(save(training));
+    if (with_student)
+        METASD_TRY(take_mask(training, report, sparsity_of(options, report->epoch)));
+    training->step.quiz = options->step.quiz && with_student;
+    training->step.mutual = options->step.mutual && with_student;
+    for (;;) {
+        size_t batch = 0;
+        MetasdStatus status;
+
+        report->lr = (double)training->step.lr;
+        status = run_batches(training, report, &batch);
+        if (status != METASD_NON_FINITE)
+            return status;
+        METASD_TRY(repeat_epoch(training, batch));
+    }
 }
 
 /* Ranks the validation triples by source and student. */
@@ -239,60 +414,23 @@ static MetasdStatus
 validate(Training *training, MetasdEpoch *report)
 {
     MetasdTrainer *trainer = training->trainer;
-    MetasdBatcher *questions = &trainer->validation;
+    const MetasdBatch *batch = &trainer->validation.batch;
+    const MetasdGroups *known = &training->graph->known;
 
-    report->source = report->student = (MetasdRanks){0};
-    BY_LEADER(training, questions->next = 0);
+    METASD_TRY(by_leader(training, start_validation));
     while (report->student.n < training->options->validation_most) {
-        BY_LEADER(training, (void)metasd_batcher_next(questions));
-        if (questions->batch.n == 0)
+        METASD_TRY(by_leader(training, next_validation));
+        if (batch->n == 0)
             break;
         METASD_TRY(metasd_rank_batch(&trainer->ranker, &trainer->step, training->team,
-                                     trainer->step.weights, &questions->batch,
-                                     &training->graph->known, &report->source));
+                                     trainer->step.weights, batch, known, &report->source));
         METASD_TRY(metasd_rank_batch(&trainer->ranker, &trainer->step, training->team,
-                                     trainer->step.student, &questions->batch,
-                                     &training->graph->known, &report->student));
+                                     trainer->step.student, batch, known, &report->student));
     }
     return METASD_OK;
 }
 
-/* An epoch, repeated from its start at half the rate while its losses are not finite. */
-static MetasdStatus
-run_epoch(Training *training, MetasdEpoch *report)
-{
-    const MetasdTrainEvents *events = training->events;
-
-    save_or_restore(training, false);
-    for (;;) {
-        uint64_t quiz_rounds = training->quiz_rounds;
-        size_t batch = 0;
-        bool again;
-        MetasdStatus status = METASD_OK;
-
-        report->lr = (double)training->step.lr;
-        if (report->pruned)
-            METASD_TRY(take_mask(training, report, sparsity_of(training->options, report->epoch)));
-        status = run_batches(training, report, &batch);
-        if (status != METASD_NON_FINITE)
-            return status;
-        again = training->repeats++ < METASD_REPEATS;
-        training->step.lr /= 2;
-        training->step.meta_lr /= 2;
-        training->step.student_lr /= 2;
-        status = METASD_OK;
-        if (training->team->rank == 0 && events->repeat)
-            status = events->repeat(events->context, report->epoch, batch,
-                                    (double)training->step.lr, again);
-        METASD_TRY(status);
-        if (!again)
-            return METASD_NON_FINITE;
-        METASD_TRY(training->team->barrier(training->team));
-        save_or_restore(training, true);
-        training->quiz_rounds = quiz_rounds;
-        BY_LEADER(training, training->trainer->quizzes.next = training->trainer->quizzes.pieces);
-    }
-}
+/* ---- the training ---- */
 
 static double
 mrr(const MetasdRanks *ranks)
@@ -304,12 +442,44 @@ mrr(const MetasdRanks *ranks)
 static bool
 better(const MetasdTrainOptions *options, const MetasdEpoch *report, const MetasdEpoch *best)
 {
-    bool full = report->epoch >= options->warmup + options->ramp;
+    bool ramped = report->epoch >= options->warmup + options->ramp;
 
-    if (report->epoch < options->epochs && !full)
+    if (guided(options) && report->epoch < options->epochs && !(report->pruned && ramped))
         return false;
     return best->epoch == 0 || report->student.n == 0 ||
            mrr(&report->student) > mrr(&best->student);
+}
+
+static bool
+is_valid(const MetasdTrainOptions *options)
+{
+    return options->rank > 0 && options->batch > 0 && options->epochs > 0 && options->warmup >= 0 &&
+           options->ramp >= 0 && options->sparsity >= 0 && options->sparsity <= 1 &&
+           (!options->step.quiz || options->quiz_batch > 0) &&
+           (!guided(options) || options->step.tau > 0);
+}
+
+/* One epoch and what is learnt from it; *best becomes its report if it is the best so far. */
+static MetasdStatus
+train_epoch(Training *training, MetasdEpoch *best, MetasdEpoch *report)
+{
+    MetasdTrainer *trainer = training->trainer;
+    const MetasdTrainOptions *options = training->options;
+    const MetasdTrainEvents *events = training->events;
+
+    METASD_TRY(run_epoch(training, report));
+    if (!guided(options)) /* nobody taught a student: it is the source, pruned now */
+        METASD_TRY(take_mask(training, report, options->sparsity));
+    METASD_TRY(validate(training, report));
+    report->best = better(options, report, best);
+    if (report->best) {
+        *best = *report;
+        METASD_TRY(copy_own(training, trainer->best, trainer->step.student, sizeof(float)));
+        METASD_TRY(training->team->barrier(training->team));
+    }
+    if (training->team->rank == 0 && events->epoch)
+        METASD_TRY(events->epoch(events->context, report));
+    return METASD_OK;
 }
 
 MetasdStatus
@@ -324,27 +494,16 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
                          .step = options->step};
 
     *best = (MetasdEpoch){0};
+    if (!is_valid(options))
+        return METASD_INVALID;
     metasd_step_own(&trainer->step, team, training.own);
+    METASD_TRY(by_leader(&training, prepare));
     METASD_TRY(metasd_step_init(&trainer->step, team, options->seed, METASD_INITIAL_SCALE));
     for (int epoch = 1; epoch <= options->epochs; epoch++) {
-        MetasdEpoch report = {.epoch = epoch, .pruned = epoch > options->warmup};
-        MetasdStatus status = METASD_OK;
+        MetasdEpoch report = {.epoch = epoch};
 
-        METASD_TRY(run_epoch(&training, &report));
-        if (!guided(options) || epoch == options->epochs)
-            report.pruned = true;
-        if (!guided(options)) /* nobody taught a student: it is the source, pruned now */
-            METASD_TRY(take_mask(&training, &report, options->sparsity));
-        METASD_TRY(validate(&training, &report));
-        report.best = better(options, &report, best);
-        if (report.best) {
-            *best = report;
-            copy_own(&training, trainer->best, trainer->step.student, sizeof(float));
-            METASD_TRY(team->barrier(team));
-        }
-        if (team->rank == 0 && events->epoch)
-            status = events->epoch(events->context, &report);
-        METASD_TRY(status);
+        training.epoch = epoch;
+        METASD_TRY(train_epoch(&training, best, &report));
         if (options->patience > 0 && best->epoch > 0 && report.student.n > 0 &&
             epoch - best->epoch >= options->patience)
             break;

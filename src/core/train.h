@@ -16,7 +16,8 @@ typedef struct MetasdTrainOptions {
     double sparsity;        /* part of the weights that is pruned, 0 .. 1 */
     int epochs;             /* at most */
     int warmup;             /* epochs of the source alone, unpruned, before the first mask */
-    int ramp;               /* epochs in which the sparsity rises to its full value */
+    int ramp;               /* epochs in which the sparsity rises to its full value, */
+                            /* which the last epoch has in any case */
     int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
     size_t batch;           /* examples a batch */
     size_t quiz_batch;      /* examples a quiz */
@@ -36,7 +37,7 @@ typedef struct MetasdTrainOptions {
 
 typedef struct MetasdEpoch {
     int epoch;                   /* from 1 */
-    bool pruned;                 /* false in the warm-up */
+    bool pruned;                 /* the student is: false in the warm-up */
     MetasdLosses losses;         /* means over the examples */
     MetasdRanks source, student; /* on validation; n = 0 without one */
     double sparsity;             /* of the mask in force */
@@ -65,6 +66,7 @@ typedef struct MetasdTrainer {
     float *class_weights; /* N */
     uint64_t *bins;       /* members x METASD_PRUNE_BINS */
     uint64_t *changes;    /* members x 3: weights that came, that went, that are kept */
+    uint64_t *broken;     /* members: weights that are not finite */
 } MetasdTrainer;
 
 /*
@@ -75,11 +77,15 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena,
                                 const MetasdGraph *graph, const MetasdTrainOptions *options,
                                 int members);
 
-/* Fills what is the same for all members; by one of them, once. */
+/* Sets what the options say of the trainer; by one member, once, before metasd_train. */
 extern void metasd_trainer_prepare(MetasdTrainer *trainer, const MetasdGraph *graph,
                                    const MetasdTrainOptions *options);
 
-/* Trains; trainer->best then holds the pruned weights of *best. */
+/*
+ * Trains; trainer->best then holds the pruned weights of *best. Options out of range:
+ * METASD_INVALID. A loss or weight that is not finite makes the epoch start again from where
+ * it began, at half the rates; METASD_NON_FINITE once that was done METASD_REPEATS times.
+ */
 extern MetasdStatus metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
                                  const MetasdTrainOptions *options, const MetasdTrainEvents *events,
                                  MetasdEpoch *best);

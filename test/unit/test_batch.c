@@ -16,6 +16,7 @@ typedef struct Fixture {
     size_t start[GROUPS + 1];
     uint32_t tails[GROUPS * MOST_TAILS];
     MetasdBatcher batcher;
+    MetasdTeam team;
     void *memory;
 } Fixture;
 
@@ -27,6 +28,7 @@ make(size_t size)
     MetasdArena arena = metasd_arena_measure();
     size_t at = 0, bytes;
 
+    f->team = metasd_team_of_one();
     for (uint32_t g = 0; g < GROUPS; g++) {
         uint64_t n = g % 17 == 3 ? MOST_TAILS : 1 + metasd_random_below(5, 91, g, 6);
 
@@ -49,7 +51,7 @@ make(size_t size)
     arena = metasd_arena_over(f->memory, bytes);
     metasd_batcher_take(&f->batcher, &arena, &f->groups, size);
     assert_true(metasd_arena_ok(&arena));
-    metasd_batcher_prepare(&f->batcher);
+    assert_int_equal(metasd_batcher_prepare(&f->batcher, &f->team), METASD_OK);
     return f;
 }
 
@@ -58,6 +60,28 @@ unmake(Fixture *f)
 {
     free(f->memory);
     free(f);
+}
+
+static void
+shuffle(Fixture *f, uint64_t seed, uint64_t stream)
+{
+    assert_int_equal(metasd_batcher_shuffle(&f->batcher, &f->team, seed, stream), METASD_OK);
+}
+
+static size_t
+count(Fixture *f)
+{
+    size_t batches;
+
+    assert_int_equal(metasd_batcher_count(&f->batcher, &f->team, &batches), METASD_OK);
+    return batches;
+}
+
+static bool
+next(Fixture *f)
+{
+    assert_int_equal(metasd_batcher_next(&f->batcher, &f->team), METASD_OK);
+    return f->batcher.batch.n > 0;
 }
 
 /* Counts the batch's examples of every group in `seen`; checks that the batch is well formed. */
@@ -95,13 +119,13 @@ each_example_comes_once_a_round(void **state)
             size_t batches = 0;
 
             memset(seen, 0, sizeof(seen));
-            metasd_batcher_shuffle(&f->batcher, 1, METASD_STREAM_EPOCH + (round << 8));
-            while (metasd_batcher_next(&f->batcher)) {
+            shuffle(f, 1, METASD_STREAM_EPOCH + (round << 8));
+            while (next(f)) {
                 check_batch(f, seen);
                 batches++;
             }
-            assert_int_equal(batches, metasd_batcher_count(&f->batcher));
-            assert_false(metasd_batcher_next(&f->batcher));
+            assert_int_equal(batches, count(f));
+            assert_false(next(f));
             for (size_t g = 0; g < GROUPS; g++)
                 for (size_t i = 0; i < MOST_TAILS; i++)
                     assert_int_equal(seen[g][i], i < f->start[g + 1] - f->start[g]);
@@ -121,8 +145,8 @@ groups_stay_whole(void **state)
         Fixture *f = make(sizes[k]);
         size_t most = sizes[k] < 8 ? 1 : sizes[k] / 8, pieces[GROUPS] = {0};
 
-        metasd_batcher_shuffle(&f->batcher, 2, METASD_STREAM_EPOCH);
-        while (metasd_batcher_next(&f->batcher))
+        shuffle(f, 2, METASD_STREAM_EPOCH);
+        while (next(f))
             for (size_t g = 0; g < f->batcher.batch.groups; g++) {
                 assert_in_range(f->batcher.batch.start[g + 1] - f->batcher.batch.start[g], 1, most);
                 pieces[f->batcher.batch.heads[g]]++;
@@ -141,8 +165,8 @@ batches_are_filled(void **state)
     size_t last = 0;
 
     (void)state;
-    metasd_batcher_shuffle(&f->batcher, 3, METASD_STREAM_EPOCH);
-    while (metasd_batcher_next(&f->batcher)) {
+    shuffle(f, 3, METASD_STREAM_EPOCH);
+    while (next(f)) {
         const MetasdBatch *batch = &f->batcher.batch;
 
         if (last > 0)
@@ -160,13 +184,13 @@ order_depends_on_seed_and_stream(void **state)
     uint32_t *order = tools_alloc(bytes);
 
     (void)state;
-    metasd_batcher_shuffle(&f->batcher, 4, 10);
+    shuffle(f, 4, 10);
     memcpy(order, f->batcher.order, bytes);
-    metasd_batcher_shuffle(&f->batcher, 4, 11);
+    shuffle(f, 4, 11);
     assert_memory_not_equal(order, f->batcher.order, bytes);
-    metasd_batcher_shuffle(&f->batcher, 5, 10);
+    shuffle(f, 5, 10);
     assert_memory_not_equal(order, f->batcher.order, bytes);
-    metasd_batcher_shuffle(&f->batcher, 4, 10);
+    shuffle(f, 4, 10);
     assert_memory_equal(order, f->batcher.order, bytes);
     free(order);
     unmake(f);
@@ -183,10 +207,10 @@ nothing_gives_no_batch(void **state)
     f->groups.count = f->groups.examples = 0;
     metasd_batcher_take(&f->batcher, &arena, &f->groups, 8);
     assert_true(metasd_arena_ok(&arena));
-    metasd_batcher_prepare(&f->batcher);
-    metasd_batcher_shuffle(&f->batcher, 1, METASD_STREAM_EPOCH);
-    assert_int_equal(metasd_batcher_count(&f->batcher), 0);
-    assert_false(metasd_batcher_next(&f->batcher));
+    assert_int_equal(metasd_batcher_prepare(&f->batcher, &f->team), METASD_OK);
+    shuffle(f, 1, METASD_STREAM_EPOCH);
+    assert_int_equal(count(f), 0);
+    assert_false(next(f));
     unmake(f);
 }
 
