@@ -193,7 +193,9 @@ wait_for_launcher(const MetasdJob *job)
 {
     pgstat_report_activity(STATE_RUNNING, "metasd: waiting for the transaction that started it");
     StartTransactionCommand();
+    HOLD_CANCEL_INTERRUPTS(); /* until the run's row is there to say so */
     XactLockTableWait(job->launch.transaction, NULL, NULL, XLTW_None);
+    RESUME_CANCEL_INTERRUPTS();
     CommitTransactionCommand();
 }
 
