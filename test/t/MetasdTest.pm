@@ -1,0 +1,176 @@
+# What the tests of servers share: a node with the extension and a graph, trainings
+# that go on for as long as a test needs them, and what became of their workers.
+package MetasdTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use Time::HiRes qw(time usleep);
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(
+  $LONG $QUICK new_node load_graph train start_training worker_of session
+  wait_until_gone wait_for_status status_of answers psql_fails stray_rows
+);
+
+# The deadline of all that is waited for.
+$PostgreSQL::Test::Utils::timeout_default = 60 unless $ENV{PG_TEST_TIMEOUT_DEFAULT};
+
+# Parameters of a training that does not end by itself, of table slow, and of one that is soon
+# over, of table facts.
+our $LONG = '{"rank": 64, "epochs": 100000, "warmup": 0, "patience": 0}';
+our $QUICK = '{"rank": 16, "epochs": 3, "warmup": 1, "ramp": 1, "batch": 200}';
+
+# A server, started, with the extension and two graphs in database postgres: facts is small, an
+# epoch of slow takes a tenth of a second.
+sub new_node
+{
+	my ($name, %settings) = @_;
+	my $streaming = delete $settings{streaming};
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init($streaming ? (allows_streaming => 1) : ());
+	$node->append_conf('postgresql.conf', "restart_after_crash = on\nautovacuum = off\n");
+	$node->append_conf('postgresql.conf', "$_ = $settings{$_}") for sort keys %settings;
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION metasd');
+	load_graph($node, 'postgres', 'facts');
+	load_graph($node, 'postgres', 'slow', entities => 600, relations => 10, triples => 6000);
+	return $node;
+}
+
+# A table of triples: not random, so that each run of a test has the same.
+sub load_graph
+{
+	my ($node, $database, $table, %size) = @_;
+	my $entities = $size{entities} || 60;
+	my $relations = $size{relations} || 3;
+	my $triples = $size{triples} || 400;
+
+	$node->safe_psql($database, qq{
+		CREATE TABLE $table (head text, relation text, tail text,
+							 PRIMARY KEY (head, relation, tail));
+		CREATE INDEX ON $table (tail, relation);
+		INSERT INTO $table
+		SELECT 'e' || i % $entities, 'r' || i % $relations,
+			   'e' || (i % $entities + i % $relations + (hashint4(i) & 3)) % $entities
+		FROM generate_series(1, $triples) i
+		ON CONFLICT DO NOTHING;
+	});
+	return;
+}
+
+# Trains to the end and returns the run.
+sub train
+{
+	my ($node, $model, $params, $database) = @_;
+	my $run = $node->safe_psql($database || 'postgres',
+		"SELECT kg_train('$model', 'facts', params => '$params')");
+
+	$node->safe_psql($database || 'postgres', "CALL kg_wait($run)");
+	return $run;
+}
+
+# Starts a training that goes on, and returns the run once it has done an epoch.
+sub start_training
+{
+	my ($node, $model, $database) = @_;
+	$database ||= 'postgres';
+	my $run = $node->safe_psql($database,
+		"SELECT kg_train('$model', 'slow', params => '$LONG')");
+
+	$node->poll_query_until($database,
+		"SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run")
+	  or die "run $run does not train";
+	return $run;
+}
+
+# The process that trains a run.
+sub worker_of
+{
+	my ($node, $run, $database) = @_;
+
+	return $node->safe_psql($database || 'postgres', "SELECT pid FROM metasd.run WHERE id = $run");
+}
+
+# A session that stays, and does not end at an error.
+sub session
+{
+	my ($node, $database) = @_;
+
+	return $node->background_psql($database || 'postgres', on_error_stop => 0);
+}
+
+# Waits for a process to end; returns the milliseconds that took, or undef if it did not.
+sub wait_until_gone
+{
+	my ($pid, $seconds) = @_;
+	my $begun = time;
+
+	while (kill(0, $pid))
+	{
+		return undef if time - $begun > ($seconds || $PostgreSQL::Test::Utils::timeout_default);
+		usleep(1000);
+	}
+	return 1000 * (time - $begun);
+}
+
+sub status_of
+{
+	my ($node, $run, $database) = @_;
+
+	return $node->safe_psql($database || 'postgres',
+		"SELECT status FROM metasd.versions WHERE run = $run");
+}
+
+# Waits until the run has that status; a test of that name.
+sub wait_for_status
+{
+	my ($node, $run, $status, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until('postgres',
+			"SELECT status = '$status' FROM metasd.versions WHERE run = $run"), $name);
+	return;
+}
+
+# What a model answers to some questions, as text.
+sub answers
+{
+	my ($node, $model, $database) = @_;
+
+	return $node->safe_psql($database || 'postgres', qq{
+		SELECT h.i, p.* FROM generate_series(1, 5) h (i),
+			   LATERAL kg_predict('e' || h.i, 'r1', 5, model => '$model') p
+		UNION ALL
+		SELECT h.i, p.* FROM generate_series(1, 5) h (i),
+			   LATERAL kg_predict_heads('r2', 'e' || h.i, 5, model => '$model') p
+		ORDER BY 1, 2, 3});
+}
+
+# The statement must fail with an error that matches.
+sub psql_fails
+{
+	my ($node, $sql, $pattern, $name, $database) = @_;
+	my ($rc, $out, $err) = $node->psql($database || 'postgres', $sql);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	like($err, $pattern, $name);
+	return;
+}
+
+# Rows in the catalog that belong to no run.
+sub stray_rows
+{
+	my ($node, $database) = @_;
+
+	return $node->safe_psql($database || 'postgres', q{
+		SELECT (SELECT count(*) FROM metasd.entity WHERE run NOT IN (SELECT id FROM metasd.run))
+			 + (SELECT count(*) FROM metasd.relation WHERE run NOT IN (SELECT id FROM metasd.run))});
+}
+
+1;
