@@ -15,6 +15,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -40,6 +41,8 @@ serve_interrupts(MetasdJob *job, const void *what)
 static MetasdStatus
 poll_interrupts(MetasdTeam *team)
 {
+    if (!PostmasterIsAlive())
+        proc_exit(1); /* no server could start while this process goes on */
     if (!INTERRUPTS_PENDING_CONDITION())
         return METASD_OK;
     if (ProcDiePending)
@@ -263,8 +266,8 @@ conclude(MetasdJob *job, bool succeeded)
     reason = psprintf("%s%s%s%s%s", job->error->message, job->error->detail ? " - " : "",
                       job->error->detail ? job->error->detail : "", job->error->hint ? " - " : "",
                       job->error->hint ? job->error->hint : "");
+    metasd_report_end(job, status, reason); /* before a message, which serves interrupts */
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " %s: %s", job->launch.run, status, reason)));
-    metasd_report_end(job, status, reason);
 }
 
 void
