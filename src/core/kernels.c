@@ -15,11 +15,10 @@ exp_small(float x)
 {
     const float round = 12582912.0f;
     float clamped = x < -87.3f ? -87.3f : x > 88.0f ? 88.0f : x;
-    float k = (clamped * 1.44269504f + round) - round;
+    float rounded = clamped * 1.44269504f + round, k = rounded - round;
     float r = (clamped - k * 0.693145752f) - k * 1.42860677e-6f;
-    float e = 1.0f / 5040.0f;
-    int32_t bits;
-    float scale;
+    float e = 1.0f / 5040.0f, scale;
+    uint32_t bits;
 
     e = e * r + 1.0f / 720.0f;
     e = e * r + 1.0f / 120.0f;
@@ -28,7 +27,9 @@ exp_small(float x)
     e = e * r + 0.5f;
     e = e * r + 1.0f;
     e = e * r + 1.0f;
-    bits = ((int32_t)k + 127) << 23;
+    /* The low bits of `rounded` are k; to convert it would be undefined for what is no number. */
+    memcpy(&bits, &rounded, sizeof(bits));
+    bits = (bits + 127) << 23;
     memcpy(&scale, &bits, sizeof(scale));
     return x < -87.3f ? 0.0f : e * scale;
 }
@@ -71,7 +72,7 @@ row_sums_guided(size_t n, const float *restrict z, const float *restrict other, 
 #pragma omp simd reduction(+ : sum, sum_tau, cross)
     for (size_t i = 0; i < n; i++) {
         float e = exp_small((z[i] - max) * per_tau);
-        float difference = (z[i] - other[i]) * per_tau;
+        float difference = z[i] - other[i];
 
         sum += exp_small(z[i] - max);
         sum_tau += e;
@@ -106,105 +107,150 @@ metasd_partial(size_t n, const float *z, const float *other, float tau, MetasdPa
     }
 }
 
-void
-metasd_row_join(const MetasdPartial *parts, size_t stride, int count, float tau, MetasdRow *row,
-                double *mean_cross)
+/* Joins the parts; returns the mean of (z - other) under softmax(z / tau). */
+static double
+join(const MetasdPartial *parts, size_t stride, int count, float tau, MetasdRow *row)
 {
-    double max = parts[0].max, sum = 0, sum_tau = 0, cross = 0;
+    double cross = 0;
 
+    *row = (MetasdRow){.max = parts[0].max};
     for (int i = 1; i < count; i++)
-        max = fmax(max, parts[(size_t)i * stride].max);
+        row->max = fmax(row->max, parts[(size_t)i * stride].max);
     for (int i = 0; i < count; i++) {
         const MetasdPartial *part = &parts[(size_t)i * stride];
-        double scale = exp((part->max - max) / tau);
+        double scale = exp((part->max - row->max) / tau);
 
-        sum += part->sum * exp(part->max - max);
-        sum_tau += part->sum_tau * scale;
+        row->sum += part->sum * exp(part->max - row->max);
+        row->sum_tau += part->sum_tau * scale;
         cross += part->cross * scale;
     }
-    row->lse = max + log(sum);
-    row->lse_tau = max / tau + (sum_tau > 0 ? log(sum_tau) : 0);
-    row->divergence = 0;
-    if (mean_cross)
-        *mean_cross = sum_tau > 0 ? cross / sum_tau : 0;
+    return cross / row->sum_tau;
+}
+
+void
+metasd_row_join(const MetasdPartial *parts, size_t stride, int count, float tau, MetasdRow *row)
+{
+    (void)join(parts, stride, count, tau, row);
+    row->sum_tau = 1;
+}
+
+void
+metasd_row_join_pair(const MetasdPartial *parts, const MetasdPartial *other_parts, size_t stride,
+                     int count, float tau, MetasdRow *row, MetasdRow *other)
+{
+    double mean = join(parts, stride, count, tau, row);
+    double other_mean = join(other_parts, stride, count, tau, other);
+    double apart = (row->max - other->max) / tau + log(row->sum_tau / other->sum_tau);
+
+    row->divergence = mean / tau - apart;
+    other->divergence = other_mean / tau + apart;
+    /* Rounding may go below 0; what is not a number must stay so. */
+    row->divergence = row->divergence < 0 ? 0 : row->divergence;
+    other->divergence = other->divergence < 0 ? 0 : other->divergence;
+}
+
+/* What the elementwise kernels need of a row of scores, as floats. */
+typedef struct Soft {
+    float max, per_sum;         /* softmax(z) = exp(z - max) per_sum */
+    float per_tau, per_sum_tau; /* softmax(z / tau) = exp((z - max) per_tau) per_sum_tau */
+} Soft;
+
+static Soft
+soft_of(const MetasdRow *row, float tau)
+{
+    return (Soft){.max = (float)row->max,
+                  .per_sum = (float)(1 / row->sum),
+                  .per_tau = 1 / tau,
+                  .per_sum_tau = (float)(1 / row->sum_tau)};
+}
+
+/* log(q / p) = b - a - this, with a and b the exponents of p and q. */
+static float
+log_ratio(const MetasdGuide *guide)
+{
+    return (float)log(guide->student.sum_tau / guide->source.sum_tau);
 }
 
 METASD_VECTORISE void
 metasd_gradient_tail(size_t n, float *restrict z, const MetasdRow *row, float weight)
 {
-    float lse = (float)row->lse;
+    float max = (float)row->max, by = (float)(weight / row->sum);
 
     for (size_t i = 0; i < n; i++)
-        z[i] = weight * exp_small(z[i] - lse);
+        z[i] = by * exp_small(z[i] - max);
 }
 
 METASD_VECTORISE void
 metasd_gradient_student(size_t n, const float *restrict t, const float *restrict s,
                         const MetasdGuide *guide, float *restrict out)
 {
-    float weight = guide->weight, forward = guide->forward, reverse = guide->reverse;
-    float per_tau = 1.0f / guide->tau, lse = (float)guide->student.lse;
-    float lse_t = (float)guide->source.lse_tau, lse_s = (float)guide->student.lse_tau;
-    float divergence = (float)guide->student.divergence;
+    Soft source = soft_of(&guide->source, guide->tau),
+         student = soft_of(&guide->student, guide->tau);
+    float weight = guide->weight * student.per_sum;
+    float forward = guide->forward, reverse = guide->reverse;
+    float shift = log_ratio(guide) + (float)guide->student.divergence;
 
     for (size_t i = 0; i < n; i++) {
-        float log_p = t[i] * per_tau - lse_t, log_q = s[i] * per_tau - lse_s;
-        float p = exp_small(log_p), q = exp_small(log_q);
-        float ratio = q > 0.0f ? q * (log_q - log_p - divergence) : 0.0f;
+        float above = s[i] - student.max;
+        float a = (t[i] - source.max) * source.per_tau, b = above * student.per_tau;
+        float p = exp_small(a) * source.per_sum_tau, q = exp_small(b) * student.per_sum_tau;
+        float ratio = q > 0.0f ? q * (b - a - shift) : 0.0f;
 
-        out[i] = weight * exp_small(s[i] - lse) + forward * (q - p) + reverse * ratio;
+        out[i] = weight * exp_small(above) + forward * (q - p) + reverse * ratio;
     }
 }
 
 METASD_VECTORISE void
 metasd_gradient_mutual(size_t n, float *restrict t, float *restrict s, const MetasdGuide *guide)
 {
-    float weight = guide->weight, forward = guide->forward, reverse = guide->reverse;
-    float per_tau = 1.0f / guide->tau;
-    float lse_source = (float)guide->source.lse, lse_student = (float)guide->student.lse;
-    float lse_t = (float)guide->source.lse_tau, lse_s = (float)guide->student.lse_tau;
-    float kl_pq = (float)guide->source.divergence, kl_qp = (float)guide->student.divergence;
+    Soft source = soft_of(&guide->source, guide->tau),
+         student = soft_of(&guide->student, guide->tau);
+    float source_weight = guide->weight * source.per_sum;
+    float student_weight = guide->weight * student.per_sum;
+    float forward = guide->forward, reverse = guide->reverse;
+    float source_shift = -log_ratio(guide) + (float)guide->source.divergence;
+    float student_shift = log_ratio(guide) + (float)guide->student.divergence;
 
     for (size_t i = 0; i < n; i++) {
-        float log_p = t[i] * per_tau - lse_t, log_q = s[i] * per_tau - lse_s;
-        float p = exp_small(log_p), q = exp_small(log_q);
-        float difference = log_p - log_q;
-        float ratio_p = p > 0.0f ? p * (difference - kl_pq) : 0.0f;
-        float ratio_q = q > 0.0f ? q * (-difference - kl_qp) : 0.0f;
-        float source = weight * exp_small(t[i] - lse_source);
-        float student = weight * exp_small(s[i] - lse_student);
+        float source_above = t[i] - source.max, student_above = s[i] - student.max;
+        float a = source_above * source.per_tau, b = student_above * student.per_tau;
+        float p = exp_small(a) * source.per_sum_tau, q = exp_small(b) * student.per_sum_tau;
+        float source_ratio = p > 0.0f ? p * (a - b - source_shift) : 0.0f;
+        float student_ratio = q > 0.0f ? q * (b - a - student_shift) : 0.0f;
 
-        t[i] = source + forward * (p - q) + reverse * ratio_p;
-        s[i] = student + forward * (q - p) + reverse * ratio_q;
+        t[i] = source_weight * exp_small(source_above) + forward * (p - q) + reverse * source_ratio;
+        s[i] =
+            student_weight * exp_small(student_above) + forward * (q - p) + reverse * student_ratio;
     }
 }
 
 METASD_VECTORISE static void
 dots(size_t n, const float *restrict t, const float *restrict s, const float *restrict zdot,
-     const MetasdGuide *guide, float *out)
+     Soft source, Soft student, float *out)
 {
-    float per_tau = 1.0f / guide->tau;
-    float lse_t = (float)guide->source.lse_tau, lse_s = (float)guide->student.lse_tau;
-    float source = 0, student = 0;
+    float by_source = 0, by_student = 0;
 
-#pragma omp simd reduction(+ : source, student)
+#pragma omp simd reduction(+ : by_source, by_student)
     for (size_t i = 0; i < n; i++) {
-        source += exp_small(t[i] * per_tau - lse_t) * zdot[i];
-        student += exp_small(s[i] * per_tau - lse_s) * zdot[i];
+        by_source += exp_small((t[i] - source.max) * source.per_tau) * zdot[i];
+        by_student += exp_small((s[i] - student.max) * student.per_tau) * zdot[i];
     }
-    out[0] = source;
-    out[1] = student;
+    out[0] = by_source * source.per_sum_tau;
+    out[1] = by_student * student.per_sum_tau;
 }
 
 void
 metasd_meta_dots(size_t n, const float *t, const float *s, const float *zdot,
                  const MetasdGuide *guide, double *source_dot, double *student_dot)
 {
+    Soft source = soft_of(&guide->source, guide->tau),
+         student = soft_of(&guide->student, guide->tau);
+
     *source_dot = *student_dot = 0;
     for (size_t i = 0; i < n; i += SUM_BLOCK) {
         float sums[2];
 
-        dots(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, t + i, s + i, zdot + i, guide, sums);
+        dots(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, t + i, s + i, zdot + i, source, student, sums);
         *source_dot += sums[0];
         *student_dot += sums[1];
     }
@@ -215,12 +261,15 @@ metasd_gradient_meta(size_t n, const float *restrict t, const float *restrict s,
                      float *restrict zdot, const MetasdGuide *guide, double source_dot,
                      double student_dot)
 {
-    float forward = guide->forward, reverse = guide->reverse, per_tau = 1.0f / guide->tau;
-    float lse_t = (float)guide->source.lse_tau, lse_s = (float)guide->student.lse_tau;
+    Soft source = soft_of(&guide->source, guide->tau),
+         student = soft_of(&guide->student, guide->tau);
+    float forward = guide->forward * source.per_sum_tau;
+    float reverse = guide->reverse * student.per_sum_tau;
     float mean_p = (float)source_dot, mean_q = (float)student_dot;
 
     for (size_t i = 0; i < n; i++) {
-        float p = exp_small(t[i] * per_tau - lse_t), q = exp_small(s[i] * per_tau - lse_s);
+        float p = exp_small((t[i] - source.max) * source.per_tau);
+        float q = exp_small((s[i] - student.max) * student.per_tau);
 
         zdot[i] = forward * p * (zdot[i] - mean_p) + reverse * q * (zdot[i] - mean_q);
     }

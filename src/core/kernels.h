@@ -3,10 +3,11 @@
  *
  * A row of scores lies in slices, each with its own member of the team: a slice
  * gives partial sums relative to its own maximum, the slices of a row are joined
- * in order, and the gradient kernels then need only the joined numbers. All are
- * safe for any finite scores: every exponential is of a number <= 0 (up to
- * rounding). Notation as in ALGORITHM.md, sections 4 and 5: t is the source, s the
- * student, p = softmax(t / tau), q = softmax(s / tau).
+ * in order, and the gradient kernels then need only the joined numbers. Scores of
+ * any size are safe and lose no precision: every exponential is of a difference
+ * from the row's maximum. A score that is not a number makes the sums so. Notation
+ * as in ALGORITHM.md, sections 4 and 5: t is the source, s the student, p =
+ * softmax(t / tau), q = softmax(s / tau).
  */
 #ifndef METASD_KERNELS_H
 #define METASD_KERNELS_H
@@ -14,13 +15,14 @@
 #include <stddef.h>
 
 /*
- * Compiled once for each instruction set worth having and chosen when the
- * library is loaded; plain C elsewhere. Sanitizers do not know such dispatch.
+ * Compiled once for each instruction set worth having and chosen when the library
+ * is loaded, by what the processor can do (the name of a processor would only
+ * choose for that one); plain C elsewhere. Sanitizers do not know such dispatch.
  */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&   \
-    !defined(METASD_PLAIN)
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && __GNUC__ >= 12 &&        \
+    !defined(__clang__) && !defined(METASD_PLAIN)
 #define METASD_VECTORISE                                                                           \
-    __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define METASD_VECTORISE
 #endif
@@ -30,13 +32,14 @@ typedef struct MetasdPartial {
     double max;     /* of z */
     double sum;     /* of exp(z - max) */
     double sum_tau; /* of exp((z - max) / tau) */
-    double cross;   /* of exp((z - max) / tau) (z - other) / tau */
+    double cross;   /* of exp((z - max) / tau) (z - other) */
 } MetasdPartial;
 
-/* A whole row, joined. */
+/* A whole row, joined: log sum exp(z) = max + log(sum). */
 typedef struct MetasdRow {
-    double lse;        /* log sum exp(z) */
-    double lse_tau;    /* log sum exp(z / tau) */
+    double max;
+    double sum;        /* of exp(z - max) */
+    double sum_tau;    /* of exp((z - max) / tau); 1 where there is no guide */
     double divergence; /* KL(softmax(z / tau) || softmax(other / tau)), at least 0 */
 } MetasdRow;
 
@@ -44,10 +47,14 @@ typedef struct MetasdRow {
 extern void metasd_partial(size_t n, const float *z, const float *other, float tau,
                            MetasdPartial *out);
 
-/* Joins `parts` partial sums of one row, in order; divergence is left 0:
- * KL(mine || other) = *mean_cross - mine.lse_tau + other.lse_tau needs both rows. */
+/* Joins `count` partial sums of one row, in order; divergence is left 0. */
 extern void metasd_row_join(const MetasdPartial *parts, size_t stride, int count, float tau,
-                            MetasdRow *row, double *mean_cross);
+                            MetasdRow *row);
+
+/* Joins both rows of a guided pair, divergences included. */
+extern void metasd_row_join_pair(const MetasdPartial *parts, const MetasdPartial *other_parts,
+                                 size_t stride, int count, float tau, MetasdRow *row,
+                                 MetasdRow *other);
 
 /* z becomes weight softmax(z), the cross-entropy's gradient before its targets are taken off. */
 extern void metasd_gradient_tail(size_t n, float *z, const MetasdRow *row, float weight);

@@ -4,6 +4,7 @@
  */
 #include "stages.h"
 
+#include <math.h>
 #include <string.h>
 
 /* query[0] = the queries of all examples, each its own row with one target. */
@@ -81,9 +82,12 @@ relation_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first,
     METASD_TRY(metasd_pass_subtract_targets(pass, 0, &targets));
     METASD_TRY(metasd_pass_back(pass, 0, queries, relations, relation_gradient,
                                 step->dquery[0] + first * step->width));
-    for (size_t i = 0; i < pass->rows; i++)
-        *loss += (guides[i].source.lse - (double)step->scores.target_scores[0][first + i]) /
-                 (double)lesson->batch->n;
+    for (size_t i = 0; i < pass->rows; i++) {
+        const MetasdRow *row = &guides[i].source;
+        double target = step->scores.target_scores[0][first + i];
+
+        *loss += (row->max - target + log(row->sum)) / (double)lesson->batch->n;
+    }
     return METASD_OK;
 }
 

@@ -1,6 +1,5 @@
 #include "score.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "blas.h"
@@ -194,16 +193,13 @@ metasd_pass_sums(const MetasdPass *pass, int b, int other, float tau, MetasdGuid
 
     metasd_team_share(pass->team, pass->rows, &first, &end);
     for (size_t i = first; i < end; i++) {
-        MetasdRow *source = &guides[i].source, *student = &guides[i].student;
-        double cross, other_cross;
-
-        metasd_row_join(partials[0] + i, pass->rows, slices, tau, source, &cross);
         METASD_TRY(metasd_team_work(pass->team, JOIN_WORK));
-        if (other < 0)
+        if (other < 0) {
+            metasd_row_join(partials[0] + i, pass->rows, slices, tau, &guides[i].source);
             continue;
-        metasd_row_join(partials[1] + i, pass->rows, slices, tau, student, &other_cross);
-        source->divergence = fmax(0, cross - source->lse_tau + student->lse_tau);
-        student->divergence = fmax(0, other_cross - student->lse_tau + source->lse_tau);
+        }
+        metasd_row_join_pair(partials[0] + i, partials[1] + i, pass->rows, slices, tau,
+                             &guides[i].source, &guides[i].student);
         guides[i].tau = tau;
     }
     return pass->team->barrier(pass->team);

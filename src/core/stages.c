@@ -166,12 +166,13 @@ metasd_block_loss(const MetasdLesson *lesson, const MetasdPass *pass, size_t fir
     double loss = 0;
 
     for (size_t g = first; g < first + pass->rows; g++) {
-        double lse = of_student ? guides[g].student.lse : guides[g].source.lse;
+        const MetasdRow *row = of_student ? &guides[g].student : &guides[g].source;
+        double log_sum = log(row->sum);
 
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
             double weight = weights ? weights[batch->tails[i]] : 1.0;
 
-            loss += lesson->scale * weight * (lse - (double)target[i]);
+            loss += lesson->scale * weight * (row->max - (double)target[i] + log_sum);
         }
     }
     return loss;
