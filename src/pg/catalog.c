@@ -4,6 +4,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -45,6 +46,14 @@ metasd_extension_owner(void)
     owner = ((Form_pg_namespace)GETSTRUCT(tuple))->nspowner;
     ReleaseSysCache(tuple);
     return owner;
+}
+
+Oid
+metasd_run_table(void)
+{
+    Oid schema = get_namespace_oid(SCHEMA, true);
+
+    return OidIsValid(schema) ? get_relname_relid("run", schema) : InvalidOid;
 }
 
 char *

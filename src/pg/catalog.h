@@ -35,6 +35,9 @@ extern void metasd_switch_back(const MetasdSwitch *saved);
 /* The extension's owner; an error if the extension is gone. */
 extern Oid metasd_extension_owner(void);
 
+/* metasd.run, or InvalidOid if the extension is gone. */
+extern Oid metasd_run_table(void);
+
 /* The name of a role that owns a model; an error if the role has been dropped. */
 extern char *metasd_owner_name(Oid owner);
 

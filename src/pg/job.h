@@ -73,7 +73,10 @@ extern size_t metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOp
 
 typedef void (*MetasdJobFunction)(MetasdJob *job, const void *what);
 
-/* Runs work(job, what) in a transaction of its own, with SPI connected. */
+/*
+ * Runs work(job, what) in a transaction of its own, with SPI connected. Where the run's row is
+ * gone, with DROP EXTENSION or because work says so, all is undone: job->gone, and an error.
+ */
 extern void metasd_job_transaction(MetasdJob *job, MetasdJobFunction work, const void *what);
 
 /* Runs work under PG_TRY: an error is kept in the job, and METASD_INTERRUPTED returned. */

@@ -262,6 +262,7 @@ launch_worker(const MetasdModel *model, int64 run)
     MetasdLaunch launch = {.run = run,
                            .transaction = GetTopTransactionId(),
                            .database = MyDatabaseId,
+                           .runs = metasd_run_table(),
                            .owner = model->owner,
                            .train_mem = metasd_train_mem};
 

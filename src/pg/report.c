@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -18,11 +19,20 @@
 void
 metasd_job_transaction(MetasdJob *job, MetasdJobFunction work, const void *what)
 {
+    Relation runs;
+
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    SPI_connect();
-    work(job, what);
+    runs = try_relation_open(job->launch.runs, RowExclusiveLock); /* stays: no DROP EXTENSION now */
+    job->gone = runs == NULL;
+    if (runs) {
+        relation_close(runs, NoLock);
+        PushActiveSnapshot(GetTransactionSnapshot());
+        SPI_connect();
+        work(job, what);
+    }
+    if (job->gone)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the run is gone")));
     SPI_finish();
     PopActiveSnapshot();
     CommitTransactionCommand();
@@ -46,7 +56,7 @@ metasd_job_guard(MetasdJob *job, MetasdJobFunction work, const void *what)
         MemoryContextSwitchTo(job->context);
     }
     PG_END_TRY();
-    return job->error || job->gone ? METASD_INTERRUPTED : METASD_OK;
+    return job->error ? METASD_INTERRUPTED : METASD_OK;
 }
 
 /* ---- the run's row while it trains ---- */
@@ -276,12 +286,18 @@ void
 metasd_report_end(MetasdJob *job, const char *status, const char *error)
 {
     End end = {.status = status, .error = error};
+    bool dying = ProcDiePending;
 
-    HOLD_INTERRUPTS(); /* also when told to terminate: the reason is still written */
-    job->gone = false;
+    /*
+     * A worker that is told to terminate writes down why before it does. It serves interrupts
+     * meanwhile: where it waits for a lock, barriers of others and a second SIGTERM must not.
+     */
+    if (dying)
+        ProcDiePending = false;
     job->error = NULL;
     if (metasd_job_guard(job, end_work, &end) != METASD_OK)
         ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": its end could not be recorded: %s",
                              job->launch.run, job->error->message)));
-    RESUME_INTERRUPTS();
+    if (dying)
+        ProcDiePending = InterruptPending = true;
 }

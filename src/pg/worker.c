@@ -60,8 +60,6 @@ check_status(MetasdJob *job, MetasdStatus status)
         case METASD_INTERRUPTED:
             if (job->error)
                 ReThrowError(job->error);
-            if (job->gone)
-                ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the run is gone")));
             ereport(ERROR, (errcode(ERRCODE_ADMIN_SHUTDOWN),
                             errmsg("the training worker was told to terminate")));
             break;
@@ -209,8 +207,6 @@ run_job(MetasdJob *job, const void *what)
     (void)what;
     wait_for_launcher(job);
     metasd_job_transaction(job, load_run, NULL);
-    if (job->gone)
-        return;
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run,
                          job->model)));
     metasd_report_phase(job, "reading");
@@ -294,8 +290,9 @@ metasd_train_main(Datum argument)
                                               METASD_CONNECT_FLAGS);
     MemoryContextSwitchTo(job->context);
     pin_settings();
-    metasd_run_lock(job->launch.run);
+    metasd_run_lock(job->launch.runs, job->launch.run);
     status = metasd_job_guard(job, run_job, NULL);
+    HOLD_CANCEL_INTERRUPTS(); /* too late */
     conclude(job, status == METASD_OK);
     pgstat_report_stat(true);
     CHECK_FOR_INTERRUPTS(); /* told to terminate: ends as the postmaster expects */
