@@ -13,16 +13,17 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  $LONG $QUICK new_node load_graph train start_training worker_of session
+  $LONG $MEDIUM $QUICK new_node load_graph train start_training worker_of session
   wait_until_gone wait_for_status status_of answers psql_fails stray_rows
 );
 
 # The deadline of all that is waited for.
 $PostgreSQL::Test::Utils::timeout_default = 60 unless $ENV{PG_TEST_TIMEOUT_DEFAULT};
 
-# Parameters of a training that does not end by itself, of table slow, and of one that is soon
-# over, of table facts.
+# Parameters of a training that does not end by itself and of one that takes a second, of table
+# slow, and of one that is soon over, of table facts.
 our $LONG = '{"rank": 64, "epochs": 100000, "warmup": 0, "patience": 0}';
+our $MEDIUM = '{"rank": 64, "epochs": 8, "warmup": 0, "patience": 0}';
 our $QUICK = '{"rank": 16, "epochs": 3, "warmup": 1, "ramp": 1, "batch": 200}';
 
 # A server, started, with the extension and two graphs in database postgres: facts is small, an
@@ -75,13 +76,15 @@ sub train
 	return $run;
 }
 
-# Starts a training that goes on, and returns the run once it has done an epoch.
+# Starts a training that goes on for long, unless other params are given, and returns the run
+# once it has done an epoch.
 sub start_training
 {
-	my ($node, $model, $database) = @_;
-	$database ||= 'postgres';
+	my ($node, $model, %how) = @_;
+	my $database = $how{database} || 'postgres';
+	my $params = $how{params} || $LONG;
 	my $run = $node->safe_psql($database,
-		"SELECT kg_train('$model', 'slow', params => '$LONG')");
+		($how{before} || '') . "SELECT kg_train('$model', 'slow', params => '$params')");
 
 	$node->poll_query_until($database,
 		"SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run")
@@ -130,10 +133,10 @@ sub status_of
 # Waits until the run has that status; a test of that name.
 sub wait_for_status
 {
-	my ($node, $run, $status, $name) = @_;
+	my ($node, $run, $status, $name, $database) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok($node->poll_query_until('postgres',
+	ok($node->poll_query_until($database || 'postgres',
 			"SELECT status = '$status' FROM metasd.versions WHERE run = $run"), $name);
 	return;
 }
