@@ -129,13 +129,12 @@ wanted_model(const Request *request)
 /* ---- checks that need no reading ---- */
 
 static void
-check_server(void)
+check_primary(const char *function)
 {
-    PreventCommandIfReadOnly("kg_train()");
     if (RecoveryInProgress())
         ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-                        errmsg("cannot train on a standby server"),
-                        errhint("Train on the primary: the model is replicated from there.")));
+                        errmsg("cannot execute %s on a standby server", function),
+                        errhint("Models are trained on the primary, and replicated from there.")));
 }
 
 static void
@@ -184,7 +183,8 @@ check_runs(const MetasdModel *model)
         NULL};
     static MetasdStatement bury = {
         "UPDATE metasd.run SET status = 'interrupted', finished = pg_catalog.clock_timestamp(), "
-        "error = 'the training worker is gone' WHERE id OPERATOR(pg_catalog.=) $1",
+        "error = 'the training worker is gone' WHERE id OPERATOR(pg_catalog.=) $1 "
+        "AND status OPERATOR(pg_catalog.=) ANY ('{queued,running}'::pg_catalog.text[])",
         1,
         {INT8OID},
         NULL};
@@ -304,7 +304,8 @@ metasd_kg_train(PG_FUNCTION_ARGS)
 
     for (int i = 0; i < 3; i++)
         request.column[i] = text_argument(fcinfo, 2 + i);
-    check_server();
+    check_primary("kg_train()");
+    PreventCommandIfReadOnly("kg_train()");
     if (!request.name)
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                         errmsg("a model's name must not be null")));
@@ -361,6 +362,7 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
     char *status;
     int pid;
 
+    check_primary("kg_cancel()");
     (void)my_model_of_run(run, &status);
     pid = metasd_run_pid(run);
     if (pid == 0 || !BackendPidGetProc(pid)) {
@@ -393,8 +395,8 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
     Datum value = CStringGetTextDatum(name);
     MetasdModel *model;
 
+    check_primary("kg_drop()");
     PreventCommandIfReadOnly("kg_drop()");
-    PreventCommandDuringRecovery("kg_drop()");
     model = metasd_model_find(name, true);
     if (!model)
         metasd_model_unknown(name);
