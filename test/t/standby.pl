@@ -1,0 +1,100 @@
+# A streaming standby answers as the primary does, trains nothing, and can take its place.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use MetasdTest;
+
+my $primary = new_node('primary', streaming => 1);
+my $run = train($primary, 'm', $QUICK);
+
+$primary->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'copy', has_streaming => 1);
+$standby->start;
+
+# What a worker commits without waiting for the disk is flushed with what is committed after it.
+sub catch_up
+{
+	$primary->safe_psql('postgres', q{SELECT pg_logical_emit_message(true, 'test', 'flush')});
+	$primary->wait_for_catchup($standby);
+	return;
+}
+
+catch_up();
+my $before = answers($primary, 'm');
+isnt($before, '', 'the primary answers');
+is(answers($standby, 'm'), $before, 'the standby answers the same');
+is($standby->safe_psql('postgres', "SELECT count(*) FROM kg_similar('e1', 5)"), '5', 'and other questions');
+is($standby->safe_psql('postgres', 'SELECT name, last_status, serving FROM metasd.models'),
+	"m|succeeded|$run", 'metasd.models is there');
+
+# A fact is known on the standby as soon as it is replayed.
+my ($tail) = $standby->safe_psql('postgres', "SELECT tail FROM kg_predict('e1', 'r1', 1)");
+$primary->safe_psql('postgres', "INSERT INTO facts VALUES ('e1', 'r1', '$tail')");
+catch_up();
+isnt($standby->safe_psql('postgres', "SELECT tail FROM kg_predict('e1', 'r1', 1)"), $tail,
+	'a new fact is no longer predicted');
+$primary->safe_psql('postgres', "DELETE FROM facts WHERE (head, relation, tail) = ('e1', 'r1', '$tail')");
+catch_up();
+is(answers($standby, 'm'), $before, 'and is again when it is deleted');
+
+# What writes refuses, and says where to go.
+for my $call ("kg_train('m', 'facts')", "kg_train('new', 'facts')", "kg_drop('m')", "kg_cancel($run)")
+{
+	my ($function) = $call =~ /^(\w+)/;
+	psql_fails($standby, "SELECT $call",
+		qr/ERROR:  cannot execute $function\(\) on a standby server\nHINT:.*primary/,
+		"$call refuses on a standby");
+}
+my ($rc, $out, $err) = $standby->psql('postgres', "CALL kg_wait($run)");
+is($rc, 0, 'kg_wait for a run that has ended returns') or diag($err);
+
+# A training under way, seen from there.
+my $session = session($standby);
+is($session->query_safe("SELECT count(*) FROM kg_predict('e1', 'r1', 5)"), '5', 'a session asks');
+my $next = start_training($primary, 'm');
+catch_up();
+ok($standby->poll_query_until('postgres',
+		"SELECT status = 'running' AND epoch > 0 FROM metasd.progress WHERE run = $next"),
+	'a run of the primary is running');
+is(status_of($standby, $next), 'running', 'in metasd.versions, too');
+psql_fails($standby, "SELECT kg_cancel($next)", qr/on a standby server/, 'it cannot be cancelled there');
+my $waiting = session($standby);
+$waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($next);\n");
+$primary->safe_psql('postgres', "SELECT kg_cancel($next)");
+wait_for_status($primary, $next, 'cancelled', 'cancelled on the primary');
+$waiting->query('');
+like($waiting->{stderr}, qr/ERROR:  run $next of model "m" was cancelled/, 'a wait on the standby ends');
+$waiting->quit;
+
+# A new version follows; the session that asked the old one asks the new one.
+my $new = train($primary, 'm', $QUICK =~ s/\{/{"seed": 2, /r);
+catch_up();
+my $after = answers($primary, 'm');
+isnt($after, $before, 'another version answers otherwise');
+is(answers($standby, 'm'), $after, 'on the standby as on the primary');
+is($session->query_safe('SELECT serving FROM metasd.models'), $new, 'it serves there');
+is( $session->query_safe("SELECT score FROM kg_predict('e1', 'r1', 1)"),
+	$primary->safe_psql('postgres', "SELECT score FROM kg_predict('e1', 'r1', 1)"),
+	'also in a session that asked before');
+$session->quit;
+
+# The primary dies in mid-training; the standby takes its place.
+$next = start_training($primary, 'm');
+catch_up();
+$primary->stop('immediate');
+is(status_of($standby, $next), 'running', 'as far as the standby knows the training goes on');
+$standby->promote;
+ok($standby->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()'), 'promoted');
+is(status_of($standby, $next), 'interrupted', 'on the new primary it is interrupted');
+is(answers($standby, 'm'), $after, 'what served serves');
+$run = train($standby, 'm', $QUICK);
+is(status_of($standby, $run), 'succeeded', 'and it trains');
+is(stray_rows($standby), '0', 'no rows are left behind');
+$standby->stop;
+done_testing();
