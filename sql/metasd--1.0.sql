@@ -9,6 +9,7 @@ CREATE SCHEMA metasd;
 COMMENT ON SCHEMA metasd IS 'knowledge-graph models: views for people, and the tables behind them';
 GRANT USAGE ON SCHEMA metasd TO PUBLIC;
 
+-- No foreign keys: pg_restore --jobs loads these tables in any order.
 CREATE TABLE metasd.model (
     name text PRIMARY KEY,
     owner regrole NOT NULL,
@@ -27,7 +28,11 @@ COMMENT ON COLUMN metasd.model.serving IS 'run whose embeddings answer; null bef
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
     uuid uuid NOT NULL DEFAULT gen_random_uuid(),
-    model text NOT NULL REFERENCES metasd.model ON DELETE CASCADE,
+    model text NOT NULL,
+    source regclass NOT NULL,
+    head text NOT NULL,
+    relation text NOT NULL,
+    tail text NOT NULL,
     status text NOT NULL
         CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')),
     pid integer,
@@ -50,10 +55,11 @@ CREATE TABLE metasd.run (
 ) WITH (fillfactor = 50);
 CREATE INDEX run_model ON metasd.run (model);
 COMMENT ON TABLE metasd.run IS 'one row a training; a successful one is a version of its model';
+COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may read that may ask it; the model may have another source since';
 COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
 
 CREATE TABLE metasd.epoch (
-    run bigint NOT NULL REFERENCES metasd.run ON DELETE CASCADE,
+    run bigint NOT NULL,
     epoch integer NOT NULL,
     seconds float8 NOT NULL,
     loss_source float8,
@@ -126,7 +132,8 @@ FROM metasd.model m
 LEFT JOIN metasd.run s ON s.id = m.serving
 LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r WHERE r.model = m.name
                    ORDER BY r.id DESC LIMIT 1) l ON true
-WHERE metasd.may_ask(m.owner, m.source, m.head, m.relation, m.tail);
+WHERE metasd.may_ask(m.owner, coalesce(s.source, m.source), coalesce(s.head, m.head),
+                     coalesce(s.relation, m.relation), coalesce(s.tail, m.tail));
 COMMENT ON VIEW metasd.models IS
 'models the current user may ask, the run that serves each, and its last run';
 
@@ -137,7 +144,7 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error
 FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
-WHERE metasd.may_ask(m.owner, m.source, m.head, m.relation, m.tail);
+WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
 'every training of the models the current user may ask: how it ended, its figures, and its error';
 
@@ -158,7 +165,7 @@ FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, 
                          FROM (SELECT seconds FROM metasd.epoch WHERE run = r.id
                                ORDER BY epoch DESC LIMIT 3) x) e ON true
       WHERE r.status IN ('queued', 'running')
-        AND metasd.may_ask(m.owner, m.source, m.head, m.relation, m.tail)) p
+        AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)) p
 WHERE p.status IN ('queued', 'running');
 COMMENT ON VIEW metasd.progress IS
 'trainings under way: phase, epoch, batches done of total, loss, time elapsed and remaining';
@@ -170,7 +177,7 @@ SELECT r.model, e.run, e.epoch, e.seconds, e.loss_source, e.loss_trial, e.loss_q
 FROM metasd.epoch e
 JOIN metasd.run r ON r.id = e.run
 JOIN metasd.model m ON m.name = r.model
-WHERE metasd.may_ask(m.owner, m.source, m.head, m.relation, m.tail);
+WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.learning_curve IS
 'epoch by epoch: losses, filtered validation MRR of source and pruned model, the pruning mask';
 

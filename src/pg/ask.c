@@ -17,7 +17,7 @@ bool
 metasd_model_may_ask(const MetasdModel *model)
 {
     return metasd_model_is_mine(model) ||
-           metasd_source_is_readable(model->source, model->column, GetUserId());
+           metasd_source_is_readable(model->serving_source, model->serving_column, GetUserId());
 }
 
 /* All models that the current user may ask, by name. */
@@ -114,9 +114,9 @@ PG_FUNCTION_INFO_V1(metasd_may_ask_sql);
 Datum
 metasd_may_ask_sql(PG_FUNCTION_ARGS)
 {
-    MetasdModel model = {.owner = PG_GETARG_OID(0), .source = PG_GETARG_OID(1)};
+    MetasdModel model = {.owner = PG_GETARG_OID(0), .serving_source = PG_GETARG_OID(1)};
 
     for (int i = 0; i < 3; i++)
-        model.column[i] = text_to_cstring(PG_GETARG_TEXT_PP(2 + i));
+        model.serving_column[i] = text_to_cstring(PG_GETARG_TEXT_PP(2 + i));
     PG_RETURN_BOOL(metasd_model_may_ask(&model));
 }

@@ -115,7 +115,9 @@ metasd_column_text(uint64 row, int column)
 
 #define MODEL_COLUMNS                                                                              \
     "SELECT m.name, m.owner::pg_catalog.oid, m.source::pg_catalog.oid, m.head, m.relation, "       \
-    "m.tail, m.validation::pg_catalog.oid, m.params, m.serving, r.uuid "                           \
+    "m.tail, m.validation::pg_catalog.oid, m.params, m.serving, r.uuid, "                          \
+    "COALESCE(r.source, m.source)::pg_catalog.oid, COALESCE(r.head, m.head), "                     \
+    "COALESCE(r.relation, m.relation), COALESCE(r.tail, m.tail) "                                  \
     "FROM metasd.model m LEFT JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
 
 static Oid
@@ -139,8 +141,11 @@ model_of_row(uint64 row)
     model->name = metasd_column_text(row, 1);
     model->owner = oid_column(row, 2);
     model->source = oid_column(row, 3);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         model->column[i] = metasd_column_text(row, 4 + i);
+        model->serving_column[i] = metasd_column_text(row, 12 + i);
+    }
+    model->serving_source = oid_column(row, 11);
     model->validation = oid_column(row, 7);
     value = metasd_column(row, 8, &isnull);
     if (!isnull) {

@@ -72,12 +72,15 @@ extern char *metasd_column_text(uint64 row, int column);
 typedef struct MetasdModel {
     char *name;
     Oid owner;
-    Oid source;      /* InvalidOid where it has been dropped */
+    Oid source;      /* of its last training */
     char *column[3]; /* head, relation, tail */
-    Oid validation;  /* or InvalidOid */
-    Jsonb *params;   /* as the owner gave them */
-    int64 serving;   /* run that answers, or 0 */
-    pg_uuid_t uuid;  /* of that run */
+    /* The same of the run that answers, where there is one: who may read that may ask. */
+    Oid serving_source;
+    char *serving_column[3];
+    Oid validation; /* or InvalidOid */
+    Jsonb *params;  /* as the owner gave them */
+    int64 serving;  /* run that answers, or 0 */
+    pg_uuid_t uuid; /* of that run */
 } MetasdModel;
 
 /* The model of that name, or NULL. LOCK: its row stays locked until the transaction ends. */

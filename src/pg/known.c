@@ -163,7 +163,8 @@ void
 metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked asked,
                    const MetasdLabel *given)
 {
-    MetasdSource *source = metasd_source_open(model->source, model->column, model->owner);
+    MetasdSource *source =
+        metasd_source_open(model->serving_source, model->serving_column, model->owner);
 
     *known =
         (MetasdKnown){.owner = model->owner, .source = source, .asked = asked, .possible = true};

@@ -216,13 +216,15 @@ check_runs(const MetasdModel *model)
 static int64
 insert_run(const MetasdModel *model)
 {
-    static MetasdStatement insert = {"INSERT INTO metasd.run (model, status, phase, params) VALUES "
-                                     "($1, 'queued', 'starting', $2) "
-                                     "RETURNING id",
-                                     2,
-                                     {TEXTOID, JSONBOID},
-                                     NULL};
-    Datum values[2] = {CStringGetTextDatum(model->name), JsonbPGetDatum(model->params)};
+    static MetasdStatement insert = {
+        "INSERT INTO metasd.run (model, source, head, relation, tail, status, phase, params) "
+        "VALUES ($1, $2, $3, $4, $5, 'queued', 'starting', $6) RETURNING id",
+        6,
+        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID},
+        NULL};
+    Datum values[6] = {CStringGetTextDatum(model->name),      ObjectIdGetDatum(model->source),
+                       CStringGetTextDatum(model->column[0]), CStringGetTextDatum(model->column[1]),
+                       CStringGetTextDatum(model->column[2]), JsonbPGetDatum(model->params)};
     bool isnull;
     int64 run;
 
@@ -375,11 +377,23 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
     PG_RETURN_BOOL(true);
 }
 
-/* kg_drop(model text): the worker of a run of it leaves once it sees the row gone. */
+/*
+ * kg_drop(model text): the worker of a run of it leaves once it sees the row gone. It writes
+ * epochs while it holds that row, which therefore is locked before they are deleted.
+ */
 Datum
 metasd_kg_drop(PG_FUNCTION_ARGS)
 {
     static MetasdStatement statements[] = {
+        {"SELECT FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE",
+         1,
+         {TEXTOID},
+         NULL},
+        {"DELETE FROM metasd.epoch e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
+         "AND r.model OPERATOR(pg_catalog.=) $1",
+         1,
+         {TEXTOID},
+         NULL},
         {"DELETE FROM metasd.entity e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
          "AND r.model OPERATOR(pg_catalog.=) $1",
          1,
@@ -390,6 +404,7 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
          1,
          {TEXTOID},
          NULL},
+        {"DELETE FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}, NULL},
         {"DELETE FROM metasd.model WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}, NULL}};
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     Datum value = CStringGetTextDatum(name);

@@ -299,7 +299,7 @@ possible_mode(const Question *question, KnownMode mode)
 {
     CallSite *site = call_site(question->fcinfo);
 
-    if (mode == KNOWN_INCLUDE || get_rel_relkind(question->model->source) != '\0')
+    if (mode == KNOWN_INCLUDE || get_rel_relkind(question->model->serving_source) != '\0')
         return mode;
     if (!site->noticed) {
         site->noticed = true;
