@@ -24,7 +24,8 @@ $PostgreSQL::Test::Utils::timeout_default = 60 unless $ENV{PG_TEST_TIMEOUT_DEFAU
 # slow, and of one that is soon over, of table facts.
 our $LONG = '{"rank": 64, "epochs": 100000, "warmup": 0, "patience": 0}';
 our $MEDIUM = '{"rank": 64, "epochs": 8, "warmup": 0, "patience": 0}';
-our $QUICK = '{"rank": 16, "epochs": 3, "warmup": 1, "ramp": 1, "batch": 200}';
+our $QUICK =
+  '{"rank": 64, "epochs": 8, "warmup": 4, "ramp": 2, "batch": 50, "sparsity": 0.5}';
 
 # A server, started, with the extension and two graphs in database postgres: facts is small, an
 # epoch of slow takes a tenth of a second.
@@ -173,7 +174,9 @@ sub stray_rows
 
 	return $node->safe_psql($database || 'postgres', q{
 		SELECT (SELECT count(*) FROM metasd.entity WHERE run NOT IN (SELECT id FROM metasd.run))
-			 + (SELECT count(*) FROM metasd.relation WHERE run NOT IN (SELECT id FROM metasd.run))});
+			 + (SELECT count(*) FROM metasd.relation WHERE run NOT IN (SELECT id FROM metasd.run))
+			 + (SELECT count(*) FROM metasd.epoch WHERE run NOT IN (SELECT id FROM metasd.run))
+			 + (SELECT count(*) FROM metasd.run WHERE model NOT IN (SELECT name FROM metasd.model))});
 }
 
 1;

@@ -117,7 +117,7 @@ ok($up, 'a server starts in its place');
 check_interrupted($run, 'death of the postmaster');
 
 # A stop in every moment of short trainings: the run succeeds or does not, and nothing is between.
-my $short = $QUICK =~ s/3/60/r;
+my $short = $QUICK =~ s/8/60/r;
 my $whole = train($node, 'n', $short);
 my $seconds = $node->safe_psql('postgres', "SELECT seconds FROM metasd.versions WHERE run = $whole");
 my %ended;
