@@ -63,90 +63,130 @@ row_sum(size_t n, const float *restrict z, float max)
     return sum;
 }
 
+/* Sums of exp(z - max), of exp((z - max) / tau), and `cross` of both rows. */
 METASD_VECTORISE static void
-row_sums_guided(size_t n, const float *restrict z, const float *restrict other, float max,
-                float per_tau, float *out)
+pair_sums(size_t n, const float *restrict t, const float *restrict s, float t_max, float s_max,
+          float per_tau, float source[3], float student[3])
 {
-    float sum = 0, sum_tau = 0, cross = 0;
+    float sum_t = 0, sum_s = 0, soft_t = 0, soft_s = 0, cross_t = 0, cross_s = 0;
 
-#pragma omp simd reduction(+ : sum, sum_tau, cross)
+#pragma omp simd reduction(+ : sum_t, sum_s, soft_t, soft_s, cross_t, cross_s)
     for (size_t i = 0; i < n; i++) {
-        float e = exp_small((z[i] - max) * per_tau);
-        float difference = z[i] - other[i];
+        float a = t[i] - t_max, b = s[i] - s_max;
+        float p = exp_small(a * per_tau), q = exp_small(b * per_tau);
 
-        sum += exp_small(z[i] - max);
-        sum_tau += e;
-        cross += e > 0.0f ? e * difference : 0.0f;
+        sum_t += exp_small(a);
+        sum_s += exp_small(b);
+        soft_t += p;
+        soft_s += q;
+        cross_t += p > 0.0f ? p * (a - b) : 0.0f;
+        cross_s += q > 0.0f ? q * (b - a) : 0.0f;
     }
-    out[0] = sum;
-    out[1] = sum_tau;
-    out[2] = cross;
+    source[0] = sum_t;
+    source[1] = soft_t;
+    source[2] = cross_t;
+    student[0] = sum_s;
+    student[1] = soft_s;
+    student[2] = cross_s;
 }
 
 /* Float sums are kept this short, and added up as doubles, so that rounding does not grow with N. */
 #define SUM_BLOCK 1024
 
 void
-metasd_partial(size_t n, const float *z, const float *other, float tau, MetasdPartial *out)
+metasd_partial(size_t n, const float *z, MetasdPartial *out)
 {
     float max = row_max(n, z);
 
-    *out = (MetasdPartial){.max = max};
+    *out = (MetasdPartial){.max = (double)max};
+    for (size_t i = 0; i < n; i += SUM_BLOCK)
+        out->sum += (double)row_sum(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, z + i, max);
+}
+
+static void
+add_sums(MetasdPartial *out, const float sums[3])
+{
+    out->sum += (double)sums[0];
+    out->sum_tau += (double)sums[1];
+    out->cross += (double)sums[2];
+}
+
+void
+metasd_partial_pair(size_t n, const float *t, const float *s, float tau, MetasdPartial *source,
+                    MetasdPartial *student)
+{
+    float t_max = row_max(n, t), s_max = row_max(n, s);
+
+    *source = (MetasdPartial){.max = (double)t_max};
+    *student = (MetasdPartial){.max = (double)s_max};
     for (size_t i = 0; i < n; i += SUM_BLOCK) {
-        size_t m = n - i < SUM_BLOCK ? n - i : SUM_BLOCK;
+        float of_t[3], of_s[3];
 
-        if (other) {
-            float sums[3];
-
-            row_sums_guided(m, z + i, other + i, max, 1.0f / tau, sums);
-            out->sum += sums[0];
-            out->sum_tau += sums[1];
-            out->cross += sums[2];
-        } else
-            out->sum += row_sum(m, z + i, max);
+        pair_sums(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, t + i, s + i, t_max, s_max, 1.0f / tau,
+                  of_t, of_s);
+        add_sums(source, of_t);
+        add_sums(student, of_s);
     }
 }
 
-/* Joins the parts; returns the mean of (z - other) under softmax(z / tau). */
 static double
-join(const MetasdPartial *parts, size_t stride, int count, float tau, MetasdRow *row)
+largest(const MetasdPartial *parts, size_t stride, int count)
+{
+    double max = parts[0].max;
+
+    for (int i = 1; i < count; i++)
+        max = fmax(max, parts[(size_t)i * stride].max);
+    return max;
+}
+
+void
+metasd_row_join(const MetasdPartial *parts, size_t stride, int count, MetasdRow *row)
+{
+    *row = (MetasdRow){.max = largest(parts, stride, count), .sum_tau = 1};
+    for (int i = 0; i < count; i++) {
+        const MetasdPartial *part = &parts[(size_t)i * stride];
+
+        row->sum += part->sum * exp(part->max - row->max);
+    }
+}
+
+/* Joins one row of a pair; returns the mean of `cross`, from the maxima of the whole rows. */
+static double
+join_guided(const MetasdPartial *parts, const MetasdPartial *others, size_t stride, int count,
+            double tau, double other_max, MetasdRow *row)
 {
     double cross = 0;
 
-    *row = (MetasdRow){.max = parts[0].max};
-    for (int i = 1; i < count; i++)
-        row->max = fmax(row->max, parts[(size_t)i * stride].max);
+    metasd_row_join(parts, stride, count, row);
+    row->sum_tau = 0;
     for (int i = 0; i < count; i++) {
         const MetasdPartial *part = &parts[(size_t)i * stride];
-        double scale = exp((part->max - row->max) / tau);
+        double below = part->max - row->max, scale = exp(below / tau);
+        double apart = below - (others[(size_t)i * stride].max - other_max);
 
-        row->sum += part->sum * exp(part->max - row->max);
         row->sum_tau += part->sum_tau * scale;
-        cross += part->cross * scale;
+        cross += (part->cross + part->sum_tau * apart) * scale;
     }
     return cross / row->sum_tau;
 }
 
 void
-metasd_row_join(const MetasdPartial *parts, size_t stride, int count, float tau, MetasdRow *row)
+metasd_row_join_pair(const MetasdPartial *source_parts, const MetasdPartial *student_parts,
+                     size_t stride, int count, float tau, MetasdRow *source, MetasdRow *student)
 {
-    (void)join(parts, stride, count, tau, row);
-    row->sum_tau = 1;
-}
+    double source_max = largest(source_parts, stride, count);
+    double student_max = largest(student_parts, stride, count);
+    double of_source =
+        join_guided(source_parts, student_parts, stride, count, (double)tau, student_max, source);
+    double of_student =
+        join_guided(student_parts, source_parts, stride, count, (double)tau, source_max, student);
+    double ratio = log(student->sum_tau / source->sum_tau);
 
-void
-metasd_row_join_pair(const MetasdPartial *parts, const MetasdPartial *other_parts, size_t stride,
-                     int count, float tau, MetasdRow *row, MetasdRow *other)
-{
-    double mean = join(parts, stride, count, tau, row);
-    double other_mean = join(other_parts, stride, count, tau, other);
-    double apart = (row->max - other->max) / tau + log(row->sum_tau / other->sum_tau);
-
-    row->divergence = mean / tau - apart;
-    other->divergence = other_mean / tau + apart;
+    source->divergence = of_source / (double)tau + ratio;
+    student->divergence = of_student / (double)tau - ratio;
     /* Rounding may go below 0; what is not a number must stay so. */
-    row->divergence = row->divergence < 0 ? 0 : row->divergence;
-    other->divergence = other->divergence < 0 ? 0 : other->divergence;
+    source->divergence = source->divergence < 0 ? 0 : source->divergence;
+    student->divergence = student->divergence < 0 ? 0 : student->divergence;
 }
 
 /* What the elementwise kernels need of a row of scores, as floats. */

@@ -32,7 +32,7 @@ typedef struct MetasdPartial {
     double max;     /* of z */
     double sum;     /* of exp(z - max) */
     double sum_tau; /* of exp((z - max) / tau) */
-    double cross;   /* of exp((z - max) / tau) (z - other) */
+    double cross;   /* of exp((z - max) / tau) ((z - max) - (other - max of other)) */
 } MetasdPartial;
 
 /* A whole row, joined: log sum exp(z) = max + log(sum). */
@@ -43,18 +43,20 @@ typedef struct MetasdRow {
     double divergence; /* KL(softmax(z / tau) || softmax(other / tau)), at least 0 */
 } MetasdRow;
 
-/* Sums over n scores; without `other`, only max and sum are set. */
-extern void metasd_partial(size_t n, const float *z, const float *other, float tau,
-                           MetasdPartial *out);
+/* Sums over n scores without a guide: only max and sum are set. */
+extern void metasd_partial(size_t n, const float *z, MetasdPartial *out);
 
-/* Joins `count` partial sums of one row, in order; divergence is left 0. */
-extern void metasd_row_join(const MetasdPartial *parts, size_t stride, int count, float tau,
-                            MetasdRow *row);
+/* Sums over n scores of two rows that guide each other. */
+extern void metasd_partial_pair(size_t n, const float *t, const float *s, float tau,
+                                MetasdPartial *source, MetasdPartial *student);
 
-/* Joins both rows of a guided pair, divergences included. */
-extern void metasd_row_join_pair(const MetasdPartial *parts, const MetasdPartial *other_parts,
-                                 size_t stride, int count, float tau, MetasdRow *row,
-                                 MetasdRow *other);
+/* Joins `count` partial sums of a row, in order. */
+extern void metasd_row_join(const MetasdPartial *parts, size_t stride, int count, MetasdRow *row);
+
+/* Joins those of a pair, with their divergences. */
+extern void metasd_row_join_pair(const MetasdPartial *source_parts,
+                                 const MetasdPartial *student_parts, size_t stride, int count,
+                                 float tau, MetasdRow *source, MetasdRow *student);
 
 /* z becomes weight softmax(z), the cross-entropy's gradient before its targets are taken off. */
 extern void metasd_gradient_tail(size_t n, float *z, const MetasdRow *row, float weight);

@@ -88,8 +88,8 @@ metasd_pass_add_scores(const MetasdPass *pass, int b, const float *queries, cons
     return scores(pass, b, queries, table, true);
 }
 
-/* What a score takes at most: two exponentials and three sums. */
-#define SCORE_WORK 4
+/* What a score takes at most: four exponentials and six sums. */
+#define SCORE_WORK 6
 
 MetasdPassRow
 metasd_pass_rows(const MetasdPass *pass)
@@ -164,15 +164,18 @@ metasd_pass_subtract_targets(const MetasdPass *pass, int b, const MetasdTargets 
 
 /* This member's slices of every row's partial sums. */
 static MetasdStatus
-partial_sums(const MetasdPass *pass, int b, int other, float tau, MetasdPartial *partials)
+partial_sums(const MetasdPass *pass, int b, int other, float tau)
 {
+    MetasdPartial *const *partials = pass->scores->partials;
     const float *z = pass->scores->block[b];
-    const float *guide = other < 0 ? NULL : pass->scores->block[other];
     MetasdPassRow at;
 
     for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        metasd_partial(at.columns, z + at.first, guide ? guide + at.first : NULL, tau,
-                       &partials[at.part]);
+        if (other < 0)
+            metasd_partial(at.columns, z + at.first, &partials[0][at.part]);
+        else
+            metasd_partial_pair(at.columns, z + at.first, pass->scores->block[other] + at.first,
+                                tau, &partials[0][at.part], &partials[1][at.part]);
     return at.status;
 }
 
@@ -186,16 +189,14 @@ metasd_pass_sums(const MetasdPass *pass, int b, int other, float tau, MetasdGuid
     int slices = pass->slices->count;
     size_t first, end;
 
-    METASD_TRY(partial_sums(pass, b, other, tau, partials[0]));
-    if (other >= 0)
-        METASD_TRY(partial_sums(pass, other, b, tau, partials[1]));
+    METASD_TRY(partial_sums(pass, b, other, tau));
     METASD_TRY(pass->team->barrier(pass->team));
 
     metasd_team_share(pass->team, pass->rows, &first, &end);
     for (size_t i = first; i < end; i++) {
         METASD_TRY(metasd_team_work(pass->team, JOIN_WORK));
         if (other < 0) {
-            metasd_row_join(partials[0] + i, pass->rows, slices, tau, &guides[i].source);
+            metasd_row_join(partials[0] + i, pass->rows, slices, &guides[i].source);
             continue;
         }
         metasd_row_join_pair(partials[0] + i, partials[1] + i, pass->rows, slices, tau,

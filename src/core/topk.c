@@ -146,6 +146,6 @@ metasd_log_sum_exp(size_t n, const float *scores)
 
     if (n == 0)
         return -INFINITY;
-    metasd_partial(n, scores, NULL, 1.0f, &partial);
+    metasd_partial(n, scores, &partial);
     return partial.max + log(partial.sum);
 }
