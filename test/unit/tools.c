@@ -72,6 +72,21 @@ tools_batch(MetasdBatch *batch, const MetasdTriple *triples, size_t n, bool grou
     return memory;
 }
 
+void *
+tools_graph(MetasdGraph *graph, MetasdTriple *triples, size_t n, uint32_t entities,
+            uint32_t relations, const MetasdSplit *split)
+{
+    size_t bytes = metasd_graph_bytes(n, 0, entities, relations);
+    void *memory = tools_alloc(bytes);
+    MetasdArena arena = metasd_arena_over(memory, bytes);
+    MetasdTeam team = metasd_team_of_one();
+
+    if (metasd_graph_build(graph, &team, &arena, triples, n, NULL, 0, entities, relations, split) !=
+        METASD_OK)
+        abort();
+    return memory;
+}
+
 double
 tools_distance(const double *a, const double *b, size_t n)
 {

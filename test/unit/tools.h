@@ -20,6 +20,10 @@ extern size_t tools_table_floats(const MetasdStep *step);
  */
 extern void *tools_batch(MetasdBatch *batch, const MetasdTriple *triples, size_t n, bool grouped);
 
+/* Builds the graph of n triples, which are reordered. To be freed by the caller. */
+extern void *tools_graph(MetasdGraph *graph, MetasdTriple *triples, size_t n, uint32_t entities,
+                         uint32_t relations, const MetasdSplit *split);
+
 /* |a - b| / |b| in the Euclidean norm; |a - b| where b is 0. Not a number counts as infinite. */
 extern double tools_distance(const double *a, const double *b, size_t n);
 
