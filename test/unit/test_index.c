@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "index.h"
 #include "random.h"
@@ -557,40 +556,6 @@ log_sum_exp_is_safe(void **state)
     assert_true(fabs(metasd_log_sum_exp(3000, scores) / 3e38 - 1) < 1e-6);
 }
 
-/* Not a test of speed: prints what a prediction of FB15k-237's size takes here. */
-static void
-a_prediction_is_timed(void **state)
-{
-    World w = make_world(14541, 237, 400, 0.1);
-    struct timespec from, to;
-    double lse = 0, took[3] = {0};
-    uint32_t id = 0;
-    float score;
-    MetasdTopk topk;
-    int rounds = 300;
-
-    (void)state;
-    for (int i = 0; i < 3 * rounds; i++) {
-        clock_gettime(CLOCK_MONOTONIC, &from);
-        if (i % 3 == 0)
-            metasd_index_scores_tails(&w.index, (uint32_t)i * 7, (uint32_t)i % 474, w.scores,
-                                      w.scratch);
-        else if (i % 3 == 1) {
-            metasd_topk_start(&topk, w.entities, w.scores, w.ids);
-            for (int k = 0; k < 10; k++)
-                assert_true(metasd_topk_next(&topk, &id, &score));
-        } else
-            lse += metasd_log_sum_exp(w.entities, w.scores);
-        clock_gettime(CLOCK_MONOTONIC, &to);
-        took[i % 3] +=
-            (double)(to.tv_sec - from.tv_sec) * 1e6 + (double)(to.tv_nsec - from.tv_nsec) / 1e3;
-    }
-    assert_true(isfinite(lse));
-    print_message("# %.0f MB; scores %.1f us, best ten %.1f us, log-sum-exp %.1f us\n",
-                  (double)w.bytes / 1e6, took[0] / rounds, took[1] / rounds, took[2] / rounds);
-    free_world(&w);
-}
-
 int
 main(void)
 {
@@ -603,7 +568,6 @@ main(void)
         cmocka_unit_test(forged_images_do_no_harm),
         cmocka_unit_test(candidates_come_in_order_and_all),
         cmocka_unit_test(log_sum_exp_is_safe),
-        cmocka_unit_test(a_prediction_is_timed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
