@@ -166,26 +166,37 @@ add_row(Build *build, const RowKind *kind, const Row *row)
         damaged(build, kind, row->id);
 }
 
-/* The family of the run's parameters. */
-static const MetasdFamily *
-family_of(int64 run)
-{
-    static MetasdStatement look = {"SELECT params ->> 'family'::pg_catalog.text FROM metasd.run "
-                                   "WHERE id OPERATOR(pg_catalog.=) $1",
-                                   1,
-                                   {INT8OID},
-                                   NULL};
-    Datum value = Int64GetDatum(run);
-    char *name = NULL;
+/* What the run's row says of its embeddings. */
+typedef struct Expected {
     const MetasdFamily *family;
+    int64 entities, relations;
+} Expected;
 
-    if (metasd_execute(&look, &value, NULL, true) > 0)
+static Expected
+expected_of(int64 run)
+{
+    static MetasdStatement look = {
+        "SELECT params ->> 'family'::pg_catalog.text, entities, relations FROM metasd.run "
+        "WHERE id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum value = Int64GetDatum(run);
+    Expected expected = {0};
+    char *name = NULL;
+
+    if (metasd_execute(&look, &value, NULL, true) > 0) {
+        bool isnull;
+
         name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-    family = name ? metasd_family(name) : NULL;
-    if (!family)
+        expected.entities = DatumGetInt64(metasd_column(0, 2, &isnull));
+        expected.relations = DatumGetInt64(metasd_column(0, 3, &isnull));
+    }
+    expected.family = name ? metasd_family(name) : NULL;
+    if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("run " INT64_FORMAT " is of an unknown family", run)));
-    return family;
+    return expected;
 }
 
 static MetasdStatus
@@ -201,6 +212,7 @@ static void
 build_image(int64 run, MetasdIndex *index)
 {
     Build build = {.run = run};
+    Expected expected;
     MetasdTeam team = metasd_team_of_one();
     MemoryContext context = CurrentMemoryContext;
     MetasdSwitch saved;
@@ -208,10 +220,19 @@ build_image(int64 run, MetasdIndex *index)
 
     team.poll = poll_interrupts;
     SPI_connect();
-    build.plan.family = family_of(run);
+    expected = expected_of(run);
+    build.plan.family = expected.family;
     metasd_switch_to(&saved, metasd_extension_owner(), false);
     for_each_row(&build, &entity_rows, count_row);
     for_each_row(&build, &relation_rows, count_row);
+    if (build.plan.entities != expected.entities || build.plan.relations != expected.relations)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("embeddings of run " INT64_FORMAT " are missing", run),
+                        errdetail("There are %u of " INT64_FORMAT " entities, %u of " INT64_FORMAT
+                                  " relations.",
+                                  build.plan.entities, expected.entities, build.plan.relations,
+                                  expected.relations),
+                        errhint("Train the model again with kg_train.")));
     bytes = metasd_index_bytes(&build.plan);
     if (bytes == SIZE_MAX)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
