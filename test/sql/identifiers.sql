@@ -1,0 +1,158 @@
+-- Identifiers of every type that a source may have: asked with it, or as text, answered alike.
+ALTER SEQUENCE metasd.run_id_seq RESTART WITH 501;
+
+-- The people of the other files, numbered: whether 7 speaks 1201 is not known.
+CREATE VIEW numbered AS
+SELECT substr(head, 2)::int AS head,
+       CASE relation WHEN 'works_at' THEN 1 WHEN 'lives_in' THEN 2 ELSE 3 END AS relation,
+       CASE tail WHEN 'mill' THEN 1000 WHEN 'bakery' THEN 1001 WHEN 'harbour' THEN 1002
+                 WHEN 'Calais' THEN 1100 WHEN 'Arles' THEN 1101 WHEN 'Brest' THEN 1102
+                 WHEN 'Flemish' THEN 1200 WHEN 'French' THEN 1201 ELSE 1202 END AS tail
+FROM tools.people();
+CREATE DOMAIN code AS varchar(20) CHECK (value <> '');
+CREATE DOMAIN code_of_code AS code;
+CREATE DOMAIN small_id AS smallint CHECK (value > 0);
+CREATE TABLE of_text (head text, relation text, tail text);
+CREATE TABLE of_varchar (head varchar, relation varchar(5), tail varchar(50));
+CREATE TABLE of_smallint (head smallint, relation smallint, tail smallint);
+CREATE TABLE of_integer (head int, relation int, tail int);
+CREATE TABLE of_bigint (head bigint, relation bigint, tail bigint);
+CREATE TABLE of_uuid (head uuid, relation uuid, tail uuid);
+CREATE TABLE of_domains (head code, relation code_of_code, tail small_id);
+CREATE TABLE of_mixture (head int, relation text, tail bigint);
+CREATE TABLE of_collation (head text COLLATE "C", relation varchar COLLATE "POSIX", tail text);
+INSERT INTO of_text SELECT * FROM numbered;
+INSERT INTO of_varchar SELECT * FROM numbered;
+INSERT INTO of_smallint SELECT * FROM numbered;
+INSERT INTO of_integer SELECT * FROM numbered;
+INSERT INTO of_bigint SELECT head + 10000000000, relation - 10000000000, tail FROM numbered;
+INSERT INTO of_uuid SELECT lpad(head::text, 32, '0')::uuid, lpad(relation::text, 32, 'a')::uuid, lpad(tail::text, 32, 'F')::uuid FROM numbered;
+INSERT INTO of_domains SELECT * FROM numbered;
+INSERT INTO of_mixture SELECT * FROM numbered;
+INSERT INTO of_collation SELECT * FROM numbered;
+DO $$
+DECLARE
+    t regclass;
+BEGIN
+    FOR t IN SELECT oid FROM pg_class WHERE relname LIKE 'of\_%' AND relkind = 'r' ORDER BY oid LOOP
+        PERFORM kg_train(t::text, t, params => tools.thorough());
+        COMMIT;
+        RAISE NOTICE '%: %', t, (SELECT tools.ended(last_run) FROM metasd.models WHERE name = t::text);
+    END LOOP;
+END $$;
+
+-- As literals, whatever the type: text in, text out. Known facts are told from predictions in each.
+CREATE FUNCTION asked_as_text(model text, head text, relation text, tail text,
+                              OUT predicted text, OUT type regtype, OUT as_head text, OUT relation_ text,
+                              OUT scored boolean, OUT known bigint)
+LANGUAGE sql AS $$
+    SELECT p.tail, pg_typeof(p.tail)::regtype,
+           (SELECT h.head FROM kg_predict_heads(relation, p.tail, 1, model) h),
+           (SELECT r.relation FROM kg_predict_relations(head, p.tail, 1, model) r),
+           kg_score(head, relation, p.tail, model) IS NOT NULL,
+           (SELECT count(*) FILTER (WHERE k.known) FROM kg_predict(head, relation, 1000, model, 'mark') k)
+    FROM kg_predict(head, relation, 1, model) p
+$$;
+SELECT model, a.* FROM unnest('{of_text,of_varchar,of_smallint,of_integer,of_domains,of_mixture,of_collation}'::text[]) model,
+                       asked_as_text(model, '7', '3', '1201') a;
+SELECT asked_as_text('of_bigint', '10000000007', '-9999999997', '1201');
+SELECT asked_as_text('of_uuid', '00000000-0000-0000-0000-000000000007', 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3',
+                     'ffffffff-ffff-ffff-ffff-ffffffff1201');
+SELECT model, (SELECT count(*) FROM kg_predict('1', '3', 1000, model, 'mark') WHERE known AND tail = '1201') AS "known fact"
+FROM unnest('{of_text,of_varchar,of_smallint,of_integer,of_domains,of_mixture,of_collation}'::text[]) model;
+
+-- In the source's own type: answers are of the type of the question's entity.
+SET metasd.model = 'of_text';
+SELECT tail, pg_typeof(tail) FROM kg_predict('7'::text, '3'::text, 1);
+SET metasd.model = 'of_varchar';
+SELECT tail, pg_typeof(tail) FROM kg_predict('7'::varchar, '3'::varchar, 1);
+SELECT tail, pg_typeof(tail) FROM kg_predict('7'::varchar(9), '3', 1);
+SELECT head, pg_typeof(head) FROM kg_predict_heads('3'::varchar, '1201'::varchar, 1);
+SELECT relation, pg_typeof(relation) FROM kg_predict_relations('7'::varchar, '1201'::varchar, 1);
+SELECT kg_score('7'::varchar, '3'::varchar, '1201'::varchar) IS NOT NULL AS scored;
+SET metasd.model = 'of_smallint';
+SELECT tail, pg_typeof(tail) FROM kg_predict(7::smallint, 3::smallint, 1);
+SELECT head, pg_typeof(head) FROM kg_predict_heads(3::smallint, 1201::smallint, 1);
+SELECT relation, pg_typeof(relation) FROM kg_predict_relations(7::smallint, 1201::smallint, 1);
+SELECT pg_typeof(entity) FROM kg_similar(7::smallint, 1);
+SELECT kg_score(7::smallint, 3::smallint, 1201::smallint) IS NOT NULL AS scored, cardinality(kg_embedding(7::smallint));
+SET metasd.model = 'of_integer';
+SELECT tail, pg_typeof(tail) FROM kg_predict(7, 3, 1);
+SELECT head, pg_typeof(head) FROM kg_predict_heads(3, 1201, 1);
+SELECT relation, pg_typeof(relation) FROM kg_predict_relations(7, 1201, 1);
+SELECT pg_typeof(entity) FROM kg_similar(7, 1);
+SELECT kg_score(7, 3, 1201) IS NOT NULL AS scored, cardinality(kg_embedding(7));
+SELECT tail, known FROM kg_predict(1, 3, 1, known => 'mark');
+SET metasd.model = 'of_bigint';
+SELECT tail, pg_typeof(tail) FROM kg_predict(10000000007, -9999999997, 1);
+SELECT head, pg_typeof(head) FROM kg_predict_heads(-9999999997, 1201::bigint, 1);
+SELECT relation, pg_typeof(relation) FROM kg_predict_relations(10000000007, 1201, 1);
+SELECT kg_score(10000000007, -9999999997, 1201) IS NOT NULL AS scored;
+SELECT tail, known FROM kg_predict(10000000001, -9999999997, 1, known => 'mark');
+SET metasd.model = 'of_uuid';
+SELECT tail, pg_typeof(tail)
+FROM kg_predict('00000000-0000-0000-0000-000000000007'::uuid, 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3'::uuid, 1);
+SELECT tail, pg_typeof(tail)
+FROM kg_predict('{00000000000000000000000000000007}'::uuid, 'AAAAAAAA-AAAA-AAAA-AAAA-AAAAAAAAAAA3'::uuid, 1);
+SELECT tail, pg_typeof(tail)
+FROM kg_predict('00000000-0000-0000-0000-000000000007'::uuid, 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3', 1);
+SELECT tail, known
+FROM kg_predict('00000000-0000-0000-0000-000000000001'::uuid, 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3', 1, known => 'mark');
+SELECT head, pg_typeof(head)
+FROM kg_predict_heads('aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3'::uuid, 'ffffffff-ffff-ffff-ffff-ffffffff1201'::uuid, 1);
+
+-- Domains stand for their type.
+SET metasd.model = 'of_domains';
+SELECT tail, pg_typeof(tail) FROM kg_predict('7'::code, '3'::code_of_code, 1);
+SELECT head, pg_typeof(head) FROM kg_predict_heads('3'::code, 1201::small_id, 1);
+SELECT kg_score('7'::code, '3'::code_of_code, '1201') IS NOT NULL AS scored;
+
+-- Mixtures: smallint with integer, integer with bigint, a number for a text, a literal for a number.
+SET metasd.model = 'of_mixture';
+SELECT tail, pg_typeof(tail) FROM kg_predict(7::smallint, '3', 1);
+SELECT tail, pg_typeof(tail) FROM kg_predict(7::bigint, 3, 1);
+SELECT tail, pg_typeof(tail) FROM kg_predict(7, 3::smallint, 1);
+SELECT tail, pg_typeof(tail) FROM kg_predict(7, '3'::varchar, 1);
+SELECT tail, pg_typeof(tail) FROM kg_predict('7', 3, 1);
+SELECT head, pg_typeof(head) FROM kg_predict_heads('3', 1201::bigint, 1);
+SELECT head, pg_typeof(head) FROM kg_predict_heads('3', 1201::smallint, 1);
+SELECT relation, pg_typeof(relation) FROM kg_predict_relations(7::smallint, 1201, 1);
+SELECT relation, pg_typeof(relation) FROM kg_predict_relations(7, 1201::bigint, 1);
+SELECT relation, pg_typeof(relation) FROM kg_predict_relations(7, '1201', 1);
+SELECT kg_score(7::smallint, '3', 1201::bigint) IS NOT NULL AS a, kg_score(7, 3, '1201') IS NOT NULL AS b,
+       kg_score('7', '3', 1201) IS NOT NULL AS c, kg_score('7', 3, '1201') IS NOT NULL AS d,
+       kg_score(head => 7, relation => '3'::varchar, tail => 1201) IS NOT NULL AS e;
+SELECT DISTINCT pg_typeof(p.tail), p.known FROM of_mixture q, kg_predict(q.head, q.relation, 1, known => 'mark') p;
+SELECT count(kg_score(m.head, m.relation, m.tail)) FROM of_mixture m;
+
+-- Where the types share no common one, PostgreSQL asks for a cast.
+SELECT * FROM kg_predict_relations(7, '1201'::text, 1);
+SELECT relation FROM kg_predict_relations(7::text, '1201'::text, 1);
+
+-- The same number is the same entity in whatever type it comes; 7.0 is another label.
+SELECT kg_score(7, '3', 1201) = kg_score(7::smallint, '3', 1201::bigint) AS same, kg_score('07', '3', '1201') AS "07",
+       kg_embedding(7.0) AS "7.0";
+
+-- An answer that cannot be of the question's type is an error that says how to ask.
+CREATE TABLE visits (person smallint, relation text, place text);
+INSERT INTO visits SELECT substr(head, 2)::smallint, relation, tail FROM tools.people();
+SELECT kg_train('visits', 'visits', head => 'person', tail => 'place', params => tools.thorough()) AS run \gset
+SELECT tools.ended(:run);
+SELECT * FROM kg_predict(7::smallint, 'speaks', 1, 'visits');
+SELECT tail, pg_typeof(tail) FROM kg_predict(7::text, 'speaks', 1, 'visits');
+SELECT tail, known FROM kg_predict('1', 'speaks', 1, 'visits', 'mark');
+SELECT head, pg_typeof(head) FROM kg_predict_heads('speaks', 'French', 1, 'visits');
+SELECT relation, known FROM kg_predict_relations('7', 'French', 1, 'visits');
+SELECT * FROM kg_predict(7::smallint, 3::smallint, 1, 'of_bigint');
+SELECT pg_typeof(entity) FROM kg_similar('00000000-0000-0000-0000-000000000007'::uuid, 1, 'of_uuid');
+
+-- Other types are asked by what they write.
+SELECT tail, pg_typeof(tail) FROM kg_predict('7'::name, '3'::name, 1, 'of_text');
+SELECT tail, pg_typeof(tail) FROM kg_predict(7::numeric, 3::numeric, 1, 'of_text');
+
+RESET metasd.model;
+SELECT count(kg_drop(name)) FROM metasd.models;
+DROP TABLE of_text, of_varchar, of_smallint, of_integer, of_bigint, of_uuid, of_domains, of_mixture, of_collation, visits;
+DROP VIEW numbered;
+DROP DOMAIN code, code_of_code, small_id;
+DROP FUNCTION asked_as_text(text, text, text, text);

@@ -1,0 +1,97 @@
+-- Parameters of a training: what is refused, and how the message helps.
+ALTER SEQUENCE metasd.run_id_seq RESTART WITH 201;
+CREATE TABLE people AS SELECT * FROM tools.people();
+
+-- A name that is none.
+SELECT kg_train('people', 'people', params => '{"learning_rate": 0.1}');
+SELECT kg_train('people', 'people', params => '{"Rank": 10}');
+SELECT kg_train('people', 'people', params => '{"": 1}');
+
+-- Not an object.
+SELECT kg_train('people', 'people', params => '[]');
+SELECT kg_train('people', 'people', params => '[{"rank": 10}]');
+SELECT kg_train('people', 'people', params => '10');
+SELECT kg_train('people', 'people', params => 'null');
+
+-- Not a value of the kind, or out of range: one of each kind in full, then the rest.
+SELECT kg_train('people', 'people', params => '{"rank": "10"}');
+SELECT kg_train('people', 'people', params => '{"rank": 0}');
+SELECT kg_train('people', 'people', params => '{"rank": 10.5}');
+SELECT kg_train('people', 'people', params => '{"lr": -1}');
+SELECT kg_train('people', 'people', params => '{"meta": 1}');
+SELECT kg_train('people', 'people', params => '{"regularizer": "l2"}');
+CREATE FUNCTION refused(params jsonb, OUT params_ jsonb, OUT sqlstate_ text, OUT message text, OUT hint text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    params_ := params;
+    PERFORM kg_train('people', 'people', params => params);
+EXCEPTION WHEN OTHERS THEN
+    sqlstate_ := SQLSTATE;
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+END $$;
+SELECT r.* FROM jsonb_array_elements('[
+    {"batch": 0}, {"batch": 1e10}, {"batch": true}, {"class_weights": "yes"}, {"epochs": 0},
+    {"epochs": 1e99}, {"epochs": [1]}, {"family": "transe"}, {"family": 1}, {"family": "ComplEx"},
+    {"kl_forward": -0.1}, {"kl_reverse": "1"}, {"lr": 0}, {"lr": 11}, {"meta": null, "mutual": {}},
+    {"meta_lr": 0}, {"patience": -1}, {"quiz_batch": 0}, {"quiz_fraction": 0.51}, {"ramp": 0.5},
+    {"rank": 10001}, {"rank": {"a": 1}}, {"reg": -1}, {"regularizer": ""}, {"regularizer": "dura "},
+    {"relation_weight": 1e9}, {"seed": -1}, {"seed": 1.5}, {"seed": 1e17}, {"sparsity": 1},
+    {"sparsity": -0.1}, {"student_lr": 0}, {"temperature": 0}, {"validation_fraction": 0.6},
+    {"warmup": -1}]') p, refused(p) r;
+
+-- Nothing of what was refused has left a trace.
+SELECT name FROM metasd.models;
+
+-- The limits themselves are allowed, and a name said twice counts as it was said last.
+SELECT kg_train('people', 'people',
+                params => '{"rank": 0, "rank": 1, "epochs": 1, "batch": 1, "quiz_batch": 1, "sparsity": 0.999,
+                            "quiz_fraction": 0.5, "validation_fraction": 0.5, "patience": 0, "warmup": 0,
+                            "ramp": 0, "lr": 10, "temperature": 1000, "seed": 9007199254740992,
+                            "class_weights": true, "regularizer": "n3", "family": "complex"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT params ->> 'rank' AS rank, params ->> 'seed' AS seed, params ->> 'sparsity' AS sparsity,
+       params ->> 'regularizer' AS regularizer, params ->> 'class_weights' AS class_weights
+FROM metasd.versions;
+
+-- A whole number may be written with a point or an exponent, and null is as if not given.
+SELECT kg_train('people', params => '{"rank": 8.0, "epochs": 3e0, "batch": 64, "lr": null, "seed": null}') AS run \gset
+SELECT tools.ended(:run);
+SELECT params ->> 'rank' AS rank, params ->> 'epochs' AS epochs, params ->> 'lr' AS lr, params ->> 'seed' AS seed
+FROM metasd.versions WHERE serving;
+
+-- params => NULL is none. What is remembered is as it was given; what was used is in the version.
+SELECT kg_train('people', params => NULL) AS run \gset
+SELECT tools.ended(:run);
+SELECT m.params ? 'lr' AS "lr as given", v.params -> 'lr' AS "lr as used"
+FROM metasd.models m JOIN metasd.versions v ON v.run = m.serving;
+
+-- Only the worker knows the size of the graph: parameters that ask for too much memory fail there,
+-- before any is allocated. What served before goes on serving.
+SELECT kg_train('people', params => '{"rank": 10000, "batch": 1000000}') AS run \gset
+SELECT tools.ended(:run);
+SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.versions WHERE run = :run;
+SELECT last_run, last_status, serving FROM metasd.models;
+
+-- In few epochs, too, there is time to prune, unless warmup or ramp are given.
+SELECT e AS epochs, p ->> 'warmup' AS warmup, p ->> 'ramp' AS ramp
+FROM unnest('{1, 2, 3, 12, 30, 60, 100}'::int[]) e,
+     LATERAL (SELECT params_used AS p FROM kg_estimate('people', params => jsonb_build_object('epochs', e))) p;
+SELECT params_used ->> 'warmup' AS warmup, params_used ->> 'ramp' AS ramp
+FROM kg_estimate('people', params => '{"epochs": 10, "warmup": 30}');
+
+-- Names of models.
+SELECT kg_train(NULL, 'people');
+SELECT kg_train('', 'people');
+SELECT kg_train(repeat('x', 256), 'people');
+SELECT kg_train('nowhere');
+SELECT kg_train('it''s "a; name', 'people', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT kg_train(repeat('é', 127) || '!', 'people', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT octet_length(name), last_status FROM metasd.models ORDER BY serving;
+SELECT count(*) FROM kg_predict('p07', 'speaks', 3, 'it''s "a; name');
+SELECT * FROM kg_predict('p07', 'speaks', 3, 'none');
+
+SELECT count(kg_drop(name)) FROM metasd.models;
+DROP TABLE people;
+DROP FUNCTION refused(jsonb);

@@ -1,0 +1,78 @@
+-- What the other files use: waits without figures, a small graph, a view that holds a training up.
+CREATE SCHEMA tools;
+GRANT USAGE ON SCHEMA tools TO PUBLIC;
+
+-- Waits for the end of a run, and says how it ended. kg_wait would show losses and times, which
+-- are not the same everywhere.
+CREATE FUNCTION tools.ended(run bigint) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    status text;
+BEGIN
+    FOR i IN 1 .. 6000 LOOP
+        SELECT v.status INTO status FROM metasd.versions v WHERE v.run = ended.run;
+        IF status IS NULL OR status NOT IN ('queued', 'running') THEN
+            RETURN coalesce(status, 'no such run');
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN 'still ' || status;
+END $$;
+
+-- Waits until no worker trains any more.
+CREATE FUNCTION tools.all_workers_gone() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    FOR i IN 1 .. 6000 LOOP
+        PERFORM pg_stat_clear_snapshot();
+        IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'metasd training') THEN
+            RETURN true;
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN false;
+END $$;
+
+-- Waits until a run has got to a phase.
+CREATE FUNCTION tools.reached(run bigint, phase text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    FOR i IN 1 .. 6000 LOOP
+        IF EXISTS (SELECT FROM metasd.progress p WHERE p.run = reached.run AND p.phase = reached.phase)
+        THEN
+            RETURN true;
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN false;
+END $$;
+
+-- A worker that reads a view with this function waits while a session has the advisory lock 7.
+CREATE FUNCTION tools.gate() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_stat_activity
+               WHERE pid = pg_backend_pid() AND backend_type = 'metasd training') THEN
+        PERFORM pg_advisory_xact_lock_shared(7);
+    END IF;
+    RETURN true;
+END $$;
+
+-- Thirty people: who works in the bakery lives in Arles and speaks French, and so on. Three facts
+-- are missing: a model has to find them.
+CREATE FUNCTION tools.people(OUT head text, OUT relation text, OUT tail text)
+RETURNS SETOF record LANGUAGE sql AS $$
+    SELECT format('p%s', lpad(i::text, 2, '0')), r,
+           (CASE r WHEN 'works_at' THEN '{mill,bakery,harbour}'
+                   WHEN 'lives_in' THEN '{Calais,Arles,Brest}'
+                   ELSE '{Flemish,French,Breton}' END::text[])[1 + i % 3]
+    FROM generate_series(1, 30) i, unnest('{works_at,lives_in,speaks}'::text[]) r
+    WHERE (i, r) NOT IN ((7, 'speaks'), (17, 'lives_in'), (27, 'works_at'))
+$$;
+SELECT relation, count(*), count(DISTINCT tail) AS tails FROM tools.people() GROUP BY 1 ORDER BY 1;
+
+-- Parameters that learn it by heart, and others for a training that only has to end.
+CREATE FUNCTION tools.thorough() RETURNS jsonb LANGUAGE sql AS
+$$SELECT '{"rank": 64, "epochs": 60, "batch": 64, "sparsity": 0.5, "validation_fraction": 0}'::jsonb$$;
+CREATE FUNCTION tools.quick() RETURNS jsonb LANGUAGE sql AS
+$$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "batch": 64}'::jsonb$$;

@@ -1,0 +1,185 @@
+-- kg_wait and kg_cancel, and trainings that do not get to their end.
+ALTER SEQUENCE metasd.run_id_seq RESTART WITH 701;
+CREATE TABLE people AS SELECT * FROM tools.people();
+
+-- Trainings from this view wait in their worker for as long as a session has the advisory lock 7.
+CREATE VIEW slow AS SELECT * FROM people WHERE tools.gate();
+
+-- kg_wait returns when the training is over. It shows a line an epoch; their figures are not the same
+-- on every processor, so that they are taken away here.
+SELECT kg_train('people', 'people', params => tools.quick());
+SELECT tools.ended(701);
+DELETE FROM metasd.epoch;
+CALL kg_wait(701);
+CALL kg_wait(701, '0 s');
+CALL kg_wait(run => 701, timeout => NULL);
+
+-- A run that is none.
+CALL kg_wait(700);
+CALL kg_wait(-1);
+CALL kg_wait(NULL);
+SELECT kg_cancel(700);
+SELECT kg_cancel(NULL);
+
+-- Nothing to cancel.
+SELECT kg_cancel(701);
+
+-- Not in a transaction: it would stay open for as long as the training takes.
+BEGIN;
+CALL kg_wait(701);
+ROLLBACK;
+BEGIN;
+SELECT kg_train('people');
+CALL kg_wait(702);
+ROLLBACK;
+SELECT kg_train('people') \; CALL kg_wait(703);
+CREATE FUNCTION waits() RETURNS void LANGUAGE plpgsql AS $$BEGIN CALL kg_wait(701); END$$;
+SELECT waits();
+CREATE PROCEDURE waits_in_a_block() LANGUAGE plpgsql AS $$
+BEGIN
+    CALL kg_wait(701);
+EXCEPTION WHEN division_by_zero THEN
+    NULL;
+END $$;
+CALL waits_in_a_block();
+CREATE PROCEDURE waits_with_settings() LANGUAGE plpgsql SET work_mem = '4MB' AS $$BEGIN CALL kg_wait(701); END$$;
+CALL waits_with_settings();
+
+-- But a procedure can wait, and a DO block, once what they did before is committed.
+CREATE PROCEDURE trains_and_waits(INOUT run bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    run := kg_train('people', params => '{"epochs": 1}');
+    COMMIT;
+    PERFORM tools.ended(run);
+    DELETE FROM metasd.epoch;
+    COMMIT;
+    CALL kg_wait(run);
+    PERFORM 1 / count(*) FROM metasd.models WHERE serving = run;
+END $$;
+CALL trains_and_waits(NULL);
+DO $$
+DECLARE
+    run bigint := kg_train('people');
+BEGIN
+    CALL kg_wait(run);
+END $$;
+SELECT tools.all_workers_gone();
+
+-- A training that was rolled back never was: its worker goes away.
+BEGIN;
+SELECT kg_train('people', 'slow') AS run \gset
+ROLLBACK;
+SELECT tools.all_workers_gone();
+SELECT count(*) FROM metasd.run WHERE id = :run;
+BEGIN;
+SAVEPOINT one;
+SELECT kg_train('people', params => '{"epochs": 2}') AS undone \gset
+ROLLBACK TO one;
+SELECT kg_train('people', params => '{"epochs": 3}') AS run \gset
+COMMIT;
+SELECT tools.ended(:run);
+SELECT tools.all_workers_gone();
+SELECT count(*) FROM metasd.run WHERE id = :undone;
+SELECT params ->> 'epochs' AS epochs FROM metasd.versions WHERE serving;
+DO $$
+BEGIN
+    PERFORM kg_train('people');
+    RAISE 'and now an error';
+END $$;
+SELECT tools.all_workers_gone();
+
+-- While a training goes on: progress, no second one, a timeout that ends the waiting only.
+SELECT pg_advisory_lock(7);
+SELECT kg_train('slow', 'slow', params => tools.quick()) AS run \gset
+SELECT tools.reached(:run, 'reading');
+SELECT model, status, phase, epoch, done, total, loss, elapsed < '1 hour' AS elapsed, remaining, pid = (
+    SELECT pid FROM pg_stat_activity WHERE backend_type = 'metasd training') AS pid
+FROM metasd.progress;
+SELECT query, application_name FROM pg_stat_activity WHERE backend_type = 'metasd training';
+\set VERBOSITY sqlstate
+SELECT kg_train('slow');
+CALL kg_wait(:run, '100 ms');
+CALL kg_wait(:run, '-1 day');
+\set VERBOSITY default
+SELECT name, serving, last_status FROM metasd.models WHERE name = 'slow';
+SET statement_timeout = '100ms';
+CALL kg_wait(:run);
+RESET statement_timeout;
+SELECT status FROM metasd.versions WHERE run = :run;
+SELECT pg_advisory_unlock(7);
+SELECT tools.ended(:run);
+
+-- A training that is cancelled.
+SELECT pg_advisory_lock(7);
+SELECT kg_train('slow') AS run \gset
+SELECT tools.reached(:run, 'reading');
+SELECT kg_cancel(:run);
+SELECT tools.ended(:run);
+SELECT pg_advisory_unlock(7);
+SELECT status, serving, error, finished >= started AS finished FROM metasd.versions WHERE run = :run;
+CALL kg_wait(:run);
+SELECT kg_cancel(:run);
+SELECT serving < :run AS "the old one serves", last_status FROM metasd.models WHERE name = 'slow';
+
+-- The same in the midst of its epochs.
+SELECT kg_train('long', 'people', params => '{"rank": 8, "epochs": 100000, "batch": 16}') AS run \gset
+SELECT tools.reached(:run, 'training');
+SELECT kg_cancel(:run);
+SELECT tools.ended(:run);
+SELECT tools.all_workers_gone();
+SELECT error FROM metasd.versions WHERE run = :run;
+
+-- A training whose worker is told to terminate, and one whose model is dropped.
+SELECT kg_train('long') AS run \gset
+SELECT tools.reached(:run, 'training');
+SELECT pg_terminate_backend(pid) FROM metasd.progress;
+SELECT tools.ended(:run);
+SELECT kg_train('long') AS run \gset
+SELECT tools.reached(:run, 'training');
+SELECT kg_drop('long');
+SELECT tools.all_workers_gone();
+SELECT count(*) FROM metasd.epoch WHERE run = :run;
+CALL kg_wait(:run);
+
+-- A training that fails: the error of the worker is that of kg_wait.
+SET metasd.train_mem = '1MB';
+SELECT kg_train('people', params => '{"rank": 1000}') AS run \gset
+SELECT tools.ended(:run);
+DO $$
+DECLARE
+    run bigint := (SELECT last_run FROM metasd.models WHERE name = 'people');
+BEGIN
+    CALL kg_wait(run);
+END $$;
+RESET metasd.train_mem;
+SELECT serving < :run AS "the old one serves" FROM metasd.models WHERE name = 'people';
+
+-- A training for which there is no background worker is an error at once; those that have one go on.
+\set SHOW_CONTEXT never
+SELECT tools.all_workers_gone();
+SELECT pg_advisory_lock(7);
+DO $$
+BEGIN
+    FOR i IN 1 .. current_setting('max_worker_processes')::int LOOP
+        PERFORM kg_train('many ' || i, 'slow', params => tools.quick());
+        COMMIT;
+    END LOOP;
+    PERFORM kg_train('one more', 'slow'); -- even if no other worker took a place
+END $$;
+SELECT pg_advisory_unlock(7);
+SELECT count(*) > 0 AS trained, count(*) FILTER (WHERE tools.ended(last_run) <> 'succeeded') AS "not succeeded"
+FROM metasd.models WHERE name LIKE 'many %';
+SELECT tools.all_workers_gone();
+\set SHOW_CONTEXT errors
+
+-- The name of a model in the hint is a literal.
+SET metasd.train_mem = '1MB';
+SELECT kg_train('it''s', 'people', params => '{"rank": 1000}') AS run \gset
+SELECT tools.ended(:run);
+CALL kg_wait(:run);
+RESET metasd.train_mem;
+
+SELECT count(kg_drop(name)) > 0 AS dropped FROM metasd.models;
+DROP TABLE people CASCADE;
+DROP FUNCTION waits();
+DROP PROCEDURE waits_in_a_block(), waits_with_settings(), trains_and_waits(bigint);
