@@ -1,13 +1,16 @@
 #include "catalog.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#define EXTENSION "metasd"
 #define SCHEMA "metasd"
 
 /* ---- whose rights are in force ---- */
@@ -49,11 +52,16 @@ metasd_extension_owner(void)
 }
 
 Oid
-metasd_run_table(void)
+metasd_extension(void)
 {
-    Oid schema = get_namespace_oid(SCHEMA, true);
+    return get_extension_oid(EXTENSION, true);
+}
 
-    return OidIsValid(schema) ? get_relname_relid("run", schema) : InvalidOid;
+bool
+metasd_extension_hold(Oid extension)
+{
+    LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+    return OidIsValid(extension) && metasd_extension() == extension;
 }
 
 char *

@@ -35,8 +35,15 @@ extern void metasd_switch_back(const MetasdSwitch *saved);
 /* The extension's owner; an error if the extension is gone. */
 extern Oid metasd_extension_owner(void);
 
-/* metasd.run, or InvalidOid if the extension is gone. */
-extern Oid metasd_run_table(void);
+/* The extension, or InvalidOid if it is gone. */
+extern Oid metasd_extension(void);
+
+/*
+ * Holds the extension until the transaction ends; false if it is gone. DROP EXTENSION locks it
+ * first and the tables in an order of its own: who uses several and does not take this lock
+ * before them can end in a deadlock with it. Questions do without: it is not a cheap lock.
+ */
+extern bool metasd_extension_hold(Oid extension);
 
 /* The name of a role that owns a model; an error if the role has been dropped. */
 extern char *metasd_owner_name(Oid owner);

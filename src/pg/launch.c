@@ -264,7 +264,7 @@ launch_worker(const MetasdModel *model, int64 run)
     MetasdLaunch launch = {.run = run,
                            .transaction = GetTopTransactionId(),
                            .database = MyDatabaseId,
-                           .runs = metasd_run_table(),
+                           .extension = metasd_extension(),
                            .owner = model->owner,
                            .train_mem = metasd_train_mem};
 
@@ -314,6 +314,7 @@ metasd_kg_train(PG_FUNCTION_ARGS)
     check_name(request.name);
     if (request.params)
         metasd_params_read(&params, request.params);
+    (void)metasd_extension_hold(metasd_extension());
     model = wanted_model(&request);
     check_runs(model);
     check_login(model->owner);
@@ -412,6 +413,7 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
 
     check_primary("kg_drop()");
     PreventCommandIfReadOnly("kg_drop()");
+    (void)metasd_extension_hold(metasd_extension());
     model = metasd_model_find(name, true);
     if (!model)
         metasd_model_unknown(name);

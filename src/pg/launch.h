@@ -14,7 +14,7 @@ typedef struct MetasdLaunch {
     int64 run;
     TransactionId transaction; /* top-level one that started it: the run counts once it commits */
     Oid database;
-    Oid runs;      /* metasd.run: another one after DROP EXTENSION, where numbers begin anew */
+    Oid extension; /* another one after DROP EXTENSION, where the numbers of runs begin anew */
     Oid owner;     /* of the model: the role the worker connects as */
     int train_mem; /* metasd.train_mem of the session, in kB */
 } MetasdLaunch;

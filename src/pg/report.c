@@ -2,7 +2,6 @@
 
 #include <math.h>
 
-#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -19,14 +18,10 @@
 void
 metasd_job_transaction(MetasdJob *job, MetasdJobFunction work, const void *what)
 {
-    Relation runs;
-
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
-    runs = try_relation_open(job->launch.runs, RowExclusiveLock); /* stays: no DROP EXTENSION now */
-    job->gone = runs == NULL;
-    if (runs) {
-        relation_close(runs, NoLock);
+    job->gone = !metasd_extension_hold(job->launch.extension);
+    if (!job->gone) {
         PushActiveSnapshot(GetTransactionSnapshot());
         SPI_connect();
         work(job, what);

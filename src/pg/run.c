@@ -14,17 +14,17 @@
  * Runs 4 billion apart share a lock.
  */
 static void
-run_lock_tag(LOCKTAG *tag, Oid table, int64 run)
+run_lock_tag(LOCKTAG *tag, Oid extension, int64 run)
 {
-    SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, table, (uint32)run, 0x6d73);
+    SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, extension, (uint32)run, 0x6d73);
 }
 
 void
-metasd_run_lock(Oid table, int64 run)
+metasd_run_lock(Oid extension, int64 run)
 {
     LOCKTAG tag;
 
-    run_lock_tag(&tag, table, run);
+    run_lock_tag(&tag, extension, run);
     (void)LockAcquire(&tag, ExclusiveLock, true, false);
 }
 
@@ -35,7 +35,7 @@ metasd_run_is_alive(int64 run)
 
     if (RecoveryInProgress())
         return false;
-    run_lock_tag(&tag, metasd_run_table(), run);
+    run_lock_tag(&tag, metasd_extension(), run);
     if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
         return true;
     LockRelease(&tag, ShareLock, false);
@@ -53,7 +53,7 @@ metasd_run_pid(int64 run)
         3,
         {OIDOID, OIDOID, OIDOID},
         NULL};
-    Datum values[3] = {ObjectIdGetDatum(MyDatabaseId), ObjectIdGetDatum(metasd_run_table()),
+    Datum values[3] = {ObjectIdGetDatum(MyDatabaseId), ObjectIdGetDatum(metasd_extension()),
                        ObjectIdGetDatum((Oid)run)};
     int pid = 0;
 

@@ -8,12 +8,12 @@
 
 /*
  * A run is alive while its worker holds the run's lock, whatever its row says: the
- * lock goes with the process, however that ends. The lock is on the number and on
- * the table that has it, metasd.run: after DROP EXTENSION there may be another.
+ * lock goes with the process, however that ends. It is on the number and on the
+ * extension, since after DROP EXTENSION another may have a run of that number.
  */
-extern void metasd_run_lock(Oid table, int64 run); /* by the worker, for its lifetime */
-extern bool metasd_run_is_alive(int64 run);        /* false on a standby */
-extern int metasd_run_pid(int64 run);              /* of the process that holds the lock, or 0 */
+extern void metasd_run_lock(Oid extension, int64 run); /* by the worker, for its lifetime */
+extern bool metasd_run_is_alive(int64 run);            /* false on a standby */
+extern int metasd_run_pid(int64 run); /* of the process that holds the lock, or 0 */
 
 /* What the row should say: `status`, or "interrupted" where nobody holds the lock any more. */
 extern const char *metasd_run_status(int64 run, const char *status);

@@ -215,6 +215,7 @@ look_once(int64 run, Progress *progress)
 
     if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");
+    (void)metasd_extension_hold(metasd_extension());
     look = look_at(run);
     check_look(run, &look);
     show_epochs(run, look.epochs, &progress->epochs);

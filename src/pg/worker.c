@@ -290,7 +290,7 @@ metasd_train_main(Datum argument)
                                               METASD_CONNECT_FLAGS);
     MemoryContextSwitchTo(job->context);
     pin_settings();
-    metasd_run_lock(job->launch.runs, job->launch.run);
+    metasd_run_lock(job->launch.extension, job->launch.run);
     status = metasd_job_guard(job, run_job, NULL);
     HOLD_CANCEL_INTERRUPTS(); /* too late */
     conclude(job, status == METASD_OK);
