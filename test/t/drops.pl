@@ -133,6 +133,23 @@ is($session->query_safe("SELECT count(*) FROM kg_predict('e1', 'r1', 5)"), '5',
 	'and the same session is answered');
 is($node->safe_psql('renewed', 'SELECT count(*), max(id) FROM metasd.entity'), '60|59', 'by its rows');
 
+# Dropped at any moment: neither keeps the other waiting for ever. Its epochs are as short as can
+# be, so that the worker is in a transaction most of the time.
+my $busy = '{"rank": 1, "epochs": 100000, "warmup": 100000, "batch": 100000}';
+my $deadlocks = 0;
+for (1 .. 15)
+{
+	$session->query("SELECT kg_train('busy', 'facts', params => '$busy')");
+	$session->query('SELECT pg_sleep(random() * 0.02)');
+	$session->query('DROP EXTENSION metasd');
+	$deadlocks++ if $session->{stderr} =~ /deadlock/;
+	$session->{stderr} = '';
+	$session->query('DROP EXTENSION IF EXISTS metasd');
+	$session->{stderr} = '';
+	$session->query_safe('CREATE EXTENSION metasd');
+}
+is($deadlocks, 0, 'DROP EXTENSION and a busy worker do not lock each other out');
+
 $run = start_training($node, 'm', database => 'renewed');
 $pid = worker_of($node, $run, 'renewed');
 $session->query_safe('DROP EXTENSION metasd');
