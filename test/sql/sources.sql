@@ -100,9 +100,8 @@ SELECT left(l.head, 30) AS label, kg_score(l.head, l.relation, l.tail, 'labels')
        (SELECT string_agg(left(tail, 4), ',' ORDER BY tail) FROM kg_predict(l.head, l.relation, 100, 'labels', 'mark') WHERE known) AS tails
 FROM labels l WHERE tail = 'x' ORDER BY l.head COLLATE "C";
 
--- A label that the model does not know is shown in part only, and whole characters of it.
-SELECT * FROM kg_predict(repeat('é', 300), 'r', 1, 'labels');
-SELECT * FROM kg_predict('x' || repeat('é', 300), 'r', 1, 'labels');
+-- A label that the model does not know is shown in part only.
+SELECT * FROM kg_predict(repeat('long ', 100), 'r', 1, 'labels');
 \pset format aligned
 
 -- Names are data, too: mixed case, quotes, semicolons, a schema that is not in the search_path.
