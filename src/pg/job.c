@@ -72,9 +72,11 @@ add_validation(void *context, const MetasdLabels3 *row)
 static void
 rename_triples(MetasdTriple *triples, size_t n, const uint32 *entity, const uint32 *relation)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         triples[i] = (MetasdTriple){entity[triples[i].head], relation[triples[i].relation],
                                     entity[triples[i].tail]};
+        CHECK_FOR_INTERRUPTS();
+    }
 }
 
 void

@@ -135,6 +135,7 @@ metasd_labelset_sort(MetasdLabelSet *set)
 
         renamed[entry->number] = i;
         entry->number = i;
+        CHECK_FOR_INTERRUPTS();
     }
     return renamed;
 }
