@@ -1,6 +1,5 @@
 # Programs that measure the core: make bench-programs, then build/bench/NAME.
-BENCH_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) -Isrc/core -I$(BLAS_INCLUDE) -O3 -fopenmp-simd \
-	-fno-math-errno -fno-trapping-math
+BENCH_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) $(CORE_CFLAGS) -Isrc/core -I$(BLAS_INCLUDE)
 BENCH_PROGRAMS = $(patsubst test/bench/%.c,build/bench/%,$(wildcard test/bench/*.c))
 
 build/bench/%: test/bench/%.c $(wildcard src/core/*.c src/core/*.h)

@@ -5,8 +5,12 @@
  *
  * Prints an epoch a line: seconds, losses, filtered validation MRR of source and pruned model.
  * Names: rank sparsity epochs warmup ramp batch quiz_batch patience seed validation lr student_lr
- * meta_lr reg relation_weight tau kl_forward kl_reverse n3 class_weights quiz mutual quiz_fraction.
+ * meta_lr reg relation_weight tau kl_forward kl_reverse n3 class_weights quiz mutual quiz_fraction
+ * validation_fraction. The last one above 0 draws validation from train.tsv instead.
+ * The triples of all files, test.tsv too where there is one, are filtered out of the ranking.
  */
+#define _GNU_SOURCE /* hsearch_r */
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +43,9 @@ id_of(int table, const char *label)
     return names[table]++;
 }
 
+/* Adds the triples of a file to those read so far; the file may be missing if it is optional. */
 static void
-read_file(Reading *reading, const char *folder, const char *name)
+read_file(Reading *reading, const char *folder, const char *name, bool optional)
 {
     char path[4096], *line = NULL;
     size_t room = 0;
@@ -48,6 +53,8 @@ read_file(Reading *reading, const char *folder, const char *name)
 
     snprintf(path, sizeof(path), "%s/%s", folder, name);
     file = fopen(path, "r");
+    if (!file && optional)
+        return;
     if (!file) {
         fprintf(stderr, "there is no %s\n", path);
         exit(1);
@@ -60,14 +67,24 @@ read_file(Reading *reading, const char *folder, const char *name)
             continue;
         if (reading->n == reading->room) {
             reading->room = reading->room ? 2 * reading->room : 1024;
-            reading->triples =
-                realloc(reading->triples, reading->room * sizeof(*reading->triples));
+            reading->triples = realloc(reading->triples, reading->room * sizeof(*reading->triples));
         }
         reading->triples[reading->n++] =
             (MetasdTriple){id_of(0, head), id_of(1, relation), id_of(0, tail)};
     }
     free(line);
     fclose(file);
+}
+
+static MetasdStatus
+build_graph(MetasdGraph *graph, MetasdTeam *team, const Reading *source, const Reading *validation,
+            const MetasdSplit *split)
+{
+    size_t bytes = metasd_graph_bytes(source->n, validation->n, names[0], names[1]);
+    MetasdArena arena = metasd_arena_over(malloc(bytes), bytes);
+
+    return metasd_graph_build(graph, team, &arena, source->triples, source->n, validation->triples,
+                              validation->n, names[0], names[1], split);
 }
 
 static double
@@ -81,6 +98,12 @@ now(void)
 
 static double started;
 
+static double
+mrr(const MetasdRanks *ranks)
+{
+    return ranks->n ? ranks->reciprocal / (double)ranks->n : 0;
+}
+
 static MetasdStatus
 print_epoch(void *context, const MetasdEpoch *e)
 {
@@ -88,8 +111,7 @@ print_epoch(void *context, const MetasdEpoch *e)
     printf("epoch %3d %6.1f s  source %.4f trial %.4f quiz %.4f mutual %.4f %.4f  mrr %.4f %.4f  "
            "h1 %.3f h10 %.3f sparsity %.3f came %zu went %zu%s\n",
            e->epoch, now() - started, e->losses.source, e->losses.trial, e->losses.quiz,
-           e->losses.mutual_source, e->losses.mutual_student,
-           e->source.reciprocal / (double)e->source.n, e->student.reciprocal / (double)e->student.n,
+           e->losses.mutual_source, e->losses.mutual_student, mrr(&e->source), mrr(&e->student),
            (double)e->student.hits[0] / (double)e->student.n,
            (double)e->student.hits[2] / (double)e->student.n, e->sparsity, e->came, e->went,
            e->best ? " *" : "");
@@ -109,17 +131,29 @@ print_repeat(void *context, int epoch, size_t batch, double lr, bool again)
 int
 main(int argc, char **argv)
 {
-    MetasdTrainOptions o = {
-        .seed = 1, .family = &metasd_complex, .rank = 200, .sparsity = 0.9, .epochs = 20,
-        .batch = 4500, .quiz_batch = 1000, .validation_most = 10000,
-        .step = {.lr = 0.1f, .student_lr = 0.1f, .meta_lr = 1e-4f, .reg = 0.05f,
-                 .relation_weight = 4, .tau = 3, .kl_forward = 3, .kl_reverse = 1, .quiz = true,
-                 .mutual = true}};
+    MetasdTrainOptions o = {.seed = 1,
+                            .family = &metasd_complex,
+                            .rank = 200,
+                            .sparsity = 0.9,
+                            .epochs = 20,
+                            .batch = 4500,
+                            .quiz_batch = 1000,
+                            .validation_most = 10000,
+                            .step = {.lr = 0.1f,
+                                     .student_lr = 0.1f,
+                                     .meta_lr = 1e-4f,
+                                     .reg = 0.05f,
+                                     .relation_weight = 4,
+                                     .tau = 3,
+                                     .kl_forward = 3,
+                                     .kl_reverse = 1,
+                                     .quiz = true,
+                                     .mutual = true}};
     MetasdSplit split = {.quiz_fraction = 0.02};
     MetasdTrainEvents events = {.epoch = print_epoch, .repeat = print_repeat};
     MetasdTeam team = metasd_team_of_one();
-    Reading source = {0}, validation = {0};
-    MetasdGraph graph;
+    Reading source = {0}, validation = {0}, all = {0}, nothing = {0};
+    MetasdGraph graph, filter;
     MetasdTrainer trainer;
     MetasdArena arena;
     MetasdEpoch best;
@@ -163,19 +197,24 @@ main(int argc, char **argv)
         OPTION("quiz", o.step.quiz)
         OPTION("mutual", o.step.mutual)
         OPTION("quiz_fraction", split.quiz_fraction)
+        OPTION("validation_fraction", split.validation_fraction)
         fprintf(stderr, "unknown option %s\n", argv[i]);
         return 2;
     }
     split.seed = o.seed;
     hcreate_r(4000000, &tables[0]);
     hcreate_r(100000, &tables[1]);
-    read_file(&source, argv[1], "train.tsv");
-    read_file(&validation, argv[1], "valid.tsv");
+    read_file(&source, argv[1], "train.tsv", false);
+    if (split.validation_fraction <= 0)
+        read_file(&validation, argv[1], "valid.tsv", false);
+    read_file(&all, argv[1], "train.tsv", false);
+    read_file(&all, argv[1], "valid.tsv", true);
+    read_file(&all, argv[1], "test.tsv", true);
 
-    bytes = metasd_graph_bytes(source.n, validation.n, names[0], names[1]);
-    arena = metasd_arena_over(malloc(bytes), bytes);
-    status = metasd_graph_build(&graph, &team, &arena, source.triples, source.n,
-                                validation.triples, validation.n, names[0], names[1], &split);
+    status = build_graph(&graph, &team, &source, &validation, &split);
+    if (status == METASD_OK)
+        status = build_graph(&filter, &team, &all, &nothing, &split);
+    graph.known = filter.known;
     if (status == METASD_OK) {
         arena = metasd_arena_measure();
         metasd_trainer_take(&trainer, &arena, &graph, &o, 1);
@@ -192,6 +231,7 @@ main(int argc, char **argv)
         fprintf(stderr, "%s\n", metasd_status_text(status));
         return 1;
     }
-    printf("best: epoch %d\n", best.epoch);
+    printf("best: epoch %d, mrr %.4f %.4f; %.1f s\n", best.epoch, mrr(&best.source),
+           mrr(&best.student), now() - started);
     return 0;
 }
