@@ -23,7 +23,7 @@ $PostgreSQL::Test::Utils::timeout_default = 60 unless $ENV{PG_TEST_TIMEOUT_DEFAU
 # Parameters of a training that does not end by itself and of one that takes a second, of table
 # slow, and of one that is soon over, of table facts.
 our $LONG = '{"rank": 64, "epochs": 100000, "warmup": 0, "patience": 0}';
-our $MEDIUM = '{"rank": 64, "epochs": 8, "warmup": 0, "patience": 0}';
+our $MEDIUM = '{"rank": 64, "epochs": 4, "warmup": 0, "patience": 0}';
 our $QUICK =
   '{"rank": 64, "epochs": 8, "warmup": 4, "ramp": 2, "batch": 50, "sparsity": 0.5}';
 
@@ -77,15 +77,16 @@ sub train
 	return $run;
 }
 
-# Starts a training that goes on for long, unless other params are given, and returns the run
-# once it has done an epoch.
+# Starts a training that goes on for long and returns the run once it has done an epoch. Where
+# wanted otherwise: database, source, params, and SQL to run before.
 sub start_training
 {
 	my ($node, $model, %how) = @_;
 	my $database = $how{database} || 'postgres';
+	my $source = $how{source} || 'slow';
 	my $params = $how{params} || $LONG;
 	my $run = $node->safe_psql($database,
-		($how{before} || '') . "SELECT kg_train('$model', 'slow', params => '$params')");
+		($how{before} || '') . "SELECT kg_train('$model', '$source', params => '$params')");
 
 	$node->poll_query_until($database,
 		"SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run")

@@ -46,7 +46,7 @@ psql_fails($node, "SELECT * FROM kg_predict('e1', 'r1')",
 	'questions about known facts then fail, and say why');
 is($node->safe_psql('postgres', "SELECT count(*) FROM kg_predict('e1', 'r1', 5, known => 'include')"),
 	'5', 'others are answered');
-$run = $node->safe_psql('postgres', "SELECT kg_train('m', tail => 'object')");
+$run = $node->safe_psql('postgres', "SELECT kg_train('m', tail => 'object', params => '{\"epochs\": 1}')");
 wait_for_status($node, $run, 'succeeded', 'kg_train with the new name trains');
 is($node->safe_psql('postgres', "SELECT count(*) FROM kg_predict('e1', 'r1', 5)"), '5', 'and answers');
 
@@ -84,6 +84,33 @@ wait_for_status($node, $run, 'cancelled', 'and it is cancelled when the model st
 $dropping->quit;
 ok(defined wait_until_gone($pid, 5), 'its worker has left');
 $node->safe_psql('postgres', 'DROP DATABASE IF EXISTS other');
+$node->safe_psql('postgres', "SELECT kg_drop('m')");
+
+# Dropped and trained anew just as the old training ends: what is stored belongs to a run. The
+# locks make the worker wait in its last epoch until the model is being dropped.
+my $locking = session($node);
+$locking->query_safe('BEGIN');
+$locking->query_safe('LOCK TABLE metasd.epoch IN SHARE MODE');
+$run = $node->safe_psql('postgres',
+	"SELECT kg_train('m', 'facts', params => '{\"rank\": 16, \"epochs\": 1}')");
+$node->poll_query_until('postgres', q{SELECT wait_event_type = 'Lock' FROM pg_stat_activity
+	WHERE backend_type = 'metasd training'}) or die 'the worker does not wait';
+$dropping = session($node);
+my $dropping_pid = $dropping->query_safe('SELECT pg_backend_pid()');
+$dropping->query_safe('BEGIN');
+$dropping->query_until(qr/dropping/, "\\echo dropping\nSELECT kg_drop('m');\n");
+$node->poll_query_until('postgres',
+	"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $dropping_pid")
+  or die 'kg_drop does not wait';
+$locking->query_safe('COMMIT');
+$locking->quit;
+my $anew = $dropping->query_safe("SELECT kg_train('m', 'facts', params => '$QUICK')");
+$anew =~ s/\D//g;
+$dropping->query_safe('COMMIT');
+$dropping->quit;
+wait_for_status($node, $anew, 'succeeded', 'a model dropped and trained anew as its training ends');
+$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'");
+is(stray_rows($node), '0', 'has no rows of the old');
 $node->safe_psql('postgres', "SELECT kg_drop('m')");
 
 # The owner. PostgreSQL protects no role that is stored in a table.
