@@ -40,6 +40,14 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
 #define metasd_init_materialized_srf(fcinfo) InitMaterializedSRF((fcinfo), 0)
 #endif
 
+/* 16: one function checks rights on objects of any kind but relations and their columns. */
+#if PG_VERSION_NUM < 160000
+#define metasd_schema_aclcheck(schema, role, mode) pg_namespace_aclcheck((schema), (role), (mode))
+#else
+#define metasd_schema_aclcheck(schema, role, mode)                                                 \
+    object_aclcheck(NamespaceRelationId, (schema), (role), (mode))
+#endif
+
 /* 17: a worker may connect as a role that has no LOGIN. */
 #if PG_VERSION_NUM >= 170000
 #define METASD_WORKER_NEEDS_LOGIN false

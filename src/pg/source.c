@@ -2,6 +2,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -138,6 +139,7 @@ metasd_source_is_readable(Oid relation, char *const column[3], Oid user)
     char kind = OidIsValid(relation) ? get_rel_relkind(relation) : '\0';
 
     return (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) &&
+           metasd_schema_aclcheck(get_rel_namespace(relation), user, ACL_USAGE) == ACLCHECK_OK &&
            may_select(relation, column, user) &&
            check_enable_rls(relation, user, true) != RLS_ENABLED;
 }

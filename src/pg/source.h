@@ -22,7 +22,8 @@ typedef struct MetasdSource {
 extern MetasdSource *metasd_source_open(Oid relation, char *const column[3], Oid user);
 
 /*
- * May USER see the triples of this source, so that he may ask a model made of them?
+ * May USER see the triples of this source, so that he may ask a model made of them? That takes
+ * USAGE of its schema and SELECT on its columns.
  * Only tables (partitioned or not) count, without row security for him: a view runs its
  * owner's functions, and row security would hide facts that the model knows.
  */

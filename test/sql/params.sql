@@ -67,8 +67,10 @@ FROM metasd.models m JOIN metasd.versions v ON v.run = m.serving;
 
 -- Only the worker knows the size of the graph: parameters that ask for too much memory fail there,
 -- before any is allocated. What served before goes on serving.
-SELECT kg_train('people', params => '{"rank": 10000, "batch": 1000000}') AS run \gset
+SET metasd.train_mem = '1MB';
+SELECT kg_train('people', params => '{"rank": 1000}') AS run \gset
 SELECT tools.ended(:run);
+RESET metasd.train_mem;
 SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.versions WHERE run = :run;
 SELECT last_run, last_status, serving FROM metasd.models;
 

@@ -73,6 +73,19 @@ SELECT tail FROM kg_predict('p07', 'speaks', 1);
 SELECT name, owner FROM metasd.models;
 SELECT count(*) > 0 AS epochs FROM metasd.learning_curve;
 
+-- Nor do they see more than the schema lets them see.
+RESET ROLE;
+CREATE SCHEMA regress_metasd_closed;
+ALTER TABLE people SET SCHEMA regress_metasd_closed;
+SET ROLE regress_metasd_reader;
+SELECT tail FROM regress_metasd_closed.people;
+SELECT tail FROM kg_predict('p07', 'speaks', 1, 'owned');
+SELECT name FROM metasd.models;
+RESET ROLE;
+ALTER TABLE regress_metasd_closed.people SET SCHEMA regress_metasd;
+DROP SCHEMA regress_metasd_closed;
+SET ROLE regress_metasd_reader;
+
 -- Asking is all they may: training, cancelling, dropping are the owner's.
 SELECT kg_train('owned');
 SELECT kg_train('owned', 'people');
