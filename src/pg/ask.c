@@ -97,11 +97,12 @@ metasd_model_to_ask(const char *name)
             ERROR,
             (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
              errmsg("permission denied for model \"%s\"", model->name),
-             errhint("Asking it needs SELECT on its source's columns and USAGE of the schema, where "
-                     "the source is a table without row security for you, or membership in the role "
-                     "\"%s\".",
-                     GetUserNameFromId(model->owner, true) ? GetUserNameFromId(model->owner, true)
-                                                           : "of its owner")));
+             errhint(
+                 "Asking it needs SELECT on its source's columns and USAGE of its schema, where "
+                 "it is a table without row security for you, or membership in the role "
+                 "\"%s\".",
+                 GetUserNameFromId(model->owner, true) ? GetUserNameFromId(model->owner, true)
+                                                       : "of its owner")));
     if (model->serving == 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("model \"%s\" has not been trained yet", model->name),
