@@ -199,15 +199,28 @@ static const double published[METASD_PARAMS] = {
 /* What depends on the size, for graphs of up to so many triples. */
 typedef struct SizeClass {
     double triples;
-    double rank, batch, quiz_batch, epochs, warmup, ramp, patience, reg, relation_weight,
-        validation;
+    double rank; /* at most; see rank_of */
+    double batch, quiz_batch, epochs, warmup, ramp, reg, relation_weight, validation;
+    MetasdRegularizer regularizer;
 } SizeClass;
 
 static const SizeClass classes[] = {
-    {20000, 500, 500, 100, 60, 30, 10, 0, 0.02, 0.5, 0.1},
-    {100000, 300, 1000, 500, 60, 30, 10, 0, 0.05, 1, 0.05},
-    {INFINITY, 200, 4500, 1000, 40, 10, 10, 0, 0.05, 4, 0.02},
+    {20000, 1000, 500, 100, 40, 2, 20, 0.01, 0, 0.1, METASD_N3},
+    {100000, 300, 1000, 500, 40, 5, 15, 0.05, 1, 0.05, METASD_DURA},
+    {INFINITY, 200, 4500, 1000, 40, 10, 10, 0.05, 4, 0.02, METASD_DURA},
 };
+
+/*
+ * A small graph can afford a rank at which nine of ten weights go without loss; as it grows,
+ * the rank falls to the 200 of a large one, and the time of an epoch stays in bounds.
+ */
+static double
+rank_of(const SizeClass *class, uint32 entities)
+{
+    double rank = floor(400000.0 / Max(entities, 1) / 10) * 10;
+
+    return Max(200, Min(rank, class->rank));
+}
 
 void
 metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, uint64 triples)
@@ -221,14 +234,14 @@ metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, u
     if (params->given[METASD_P_EPOCHS])
         shortened = Min(1, params->value[METASD_P_EPOCHS] / class->epochs);
     memcpy(value, published, sizeof(value));
-    value[METASD_P_RANK] = class->rank;
+    value[METASD_P_RANK] = rank_of(class, entities);
     value[METASD_P_BATCH] = class->batch;
     value[METASD_P_QUIZ_BATCH] = class->quiz_batch;
     value[METASD_P_EPOCHS] = class->epochs;
     value[METASD_P_WARMUP] = floor(class->warmup * shortened);
     value[METASD_P_RAMP] = floor(class->ramp * shortened);
-    value[METASD_P_PATIENCE] = class->patience;
     value[METASD_P_REG] = class->reg;
+    value[METASD_P_REGULARIZER] = class->regularizer;
     value[METASD_P_RELATION_WEIGHT] = class->relation_weight;
     value[METASD_P_VALIDATION_FRACTION] = class->validation;
     for (int i = 0; i < METASD_PARAMS; i++)
