@@ -31,6 +31,7 @@
 #include "source.h"
 
 #define MOST_NAME_BYTES 255
+#define WAIT_FOR_PLACE_MS 2000
 
 PG_FUNCTION_INFO_V1(metasd_kg_train);
 PG_FUNCTION_INFO_V1(metasd_kg_cancel);
@@ -235,6 +236,15 @@ insert_run(const MetasdModel *model)
     return run;
 }
 
+static void
+doze(long milliseconds)
+{
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+                    PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+}
+
 /* Returns once the worker holds the run's lock; an error if it ends before that. */
 static void
 wait_until_alive(BackgroundWorkerHandle *handle, int64 run)
@@ -249,18 +259,32 @@ wait_until_alive(BackgroundWorkerHandle *handle, int64 run)
             ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
                             errmsg("the training worker could not start"),
                             errhint("The server log says why.")));
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
+        doze(5);
     }
+}
+
+/* A training that has ended keeps its place until its process has given back its memory. */
+static BackgroundWorkerHandle *
+register_worker(BackgroundWorker *worker)
+{
+    TimestampTz begun = GetCurrentTimestamp();
+    BackgroundWorkerHandle *handle;
+
+    while (!RegisterDynamicBackgroundWorker(worker, &handle)) {
+        if (TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), WAIT_FOR_PLACE_MS))
+            ereport(ERROR,
+                    (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                     errmsg("there is no free background worker to train with"),
+                     errhint("Wait for other workers to end, or raise max_worker_processes.")));
+        doze(20);
+    }
+    return handle;
 }
 
 static void
 launch_worker(const MetasdModel *model, int64 run)
 {
     BackgroundWorker worker;
-    BackgroundWorkerHandle *handle;
     MetasdLaunch launch = {.run = run,
                            .transaction = GetTopTransactionId(),
                            .database = MyDatabaseId,
@@ -279,11 +303,7 @@ launch_worker(const MetasdModel *model, int64 run)
     snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), METASD_TRAIN_FUNCTION);
     worker.bgw_notify_pid = MyProcPid;
     memcpy(worker.bgw_extra, &launch, sizeof(launch));
-    if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-        ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-                        errmsg("there is no free background worker to train with"),
-                        errhint("Wait for other workers to end, or raise max_worker_processes.")));
-    wait_until_alive(handle, run);
+    wait_until_alive(register_worker(&worker), run);
 }
 
 static char *
