@@ -191,6 +191,17 @@ wait_for_status($node, $run, 'succeeded', 'a role with strict settings trains');
 $session->query_safe('RESET ROLE');
 $session->query_safe("SELECT kg_drop('m')");
 
+# All places are taken. A training that has been told to end still has its place for a moment,
+# until its process has given back its memory: the next one waits for that.
+$node->safe_psql('postgres', "SELECT kg_train('m$_', 'slow', params => '$LONG')") for 1 .. 3;
+($rc, $out, $err) = $node->psql('postgres', qq{
+	SELECT kg_cancel(run) FROM metasd.progress WHERE model = 'm1';
+	SELECT kg_train('m', 'facts', params => '$QUICK') AS run \\gset
+	CALL kg_wait(:run)});
+is($rc, 0, 'a training takes the place of one that was cancelled') or diag($err);
+$node->safe_psql('postgres', 'SELECT kg_drop(name) FROM metasd.models');
+nothing_left('all of them can be dropped');
+
 # No worker to be had.
 my @runs;
 for (1 .. 8)
