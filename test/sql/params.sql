@@ -75,11 +75,10 @@ SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.version
 SELECT last_run, last_status, serving FROM metasd.models;
 
 -- In few epochs, too, there is time to prune, unless warmup or ramp are given.
-SELECT e AS epochs, p ->> 'warmup' AS warmup, p ->> 'ramp' AS ramp
+SELECT e AS epochs, (p -> 'warmup')::int + (p -> 'ramp')::int < e AS "time to prune"
 FROM unnest('{1, 2, 3, 12, 30, 60, 100}'::int[]) e,
      LATERAL (SELECT params_used AS p FROM kg_estimate('people', params => jsonb_build_object('epochs', e))) p;
-SELECT params_used ->> 'warmup' AS warmup, params_used ->> 'ramp' AS ramp
-FROM kg_estimate('people', params => '{"epochs": 10, "warmup": 30}');
+SELECT params_used ->> 'warmup' AS warmup FROM kg_estimate('people', params => '{"epochs": 10, "warmup": 30}');
 
 -- Names of models.
 SELECT kg_train(NULL, 'people');

@@ -72,7 +72,9 @@ $$;
 SELECT relation, count(*), count(DISTINCT tail) AS tails FROM tools.people() GROUP BY 1 ORDER BY 1;
 
 -- Parameters that learn it by heart, and others for a training that only has to end.
-CREATE FUNCTION tools.thorough() RETURNS jsonb LANGUAGE sql AS
-$$SELECT '{"rank": 64, "epochs": 60, "batch": 64, "sparsity": 0.5, "validation_fraction": 0}'::jsonb$$;
+CREATE FUNCTION tools.thorough() RETURNS jsonb LANGUAGE sql AS $$
+    SELECT '{"rank": 64, "epochs": 60, "warmup": 30, "ramp": 10, "batch": 64, "sparsity": 0.5, "regularizer": "dura",
+             "reg": 0.02, "relation_weight": 0.5, "validation_fraction": 0}'::jsonb
+$$;
 CREATE FUNCTION tools.quick() RETURNS jsonb LANGUAGE sql AS
 $$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "batch": 64}'::jsonb$$;

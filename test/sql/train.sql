@@ -54,10 +54,10 @@ SELECT tools.ended(:run);
 SELECT run, status, serving, params ->> 'rank' AS rank FROM metasd.versions ORDER BY run;
 
 -- New parameters are added to those remembered; null takes one back to its default.
-SELECT kg_train('people', params => '{"rank": 4, "ramp": null}') AS run \gset
+SELECT kg_train('people', params => '{"rank": 4, "batch": null}') AS run \gset
 SELECT tools.ended(:run);
 SELECT params FROM metasd.models;
-SELECT run, serving, params ->> 'rank' AS rank, params ->> 'batch' AS batch, params ->> 'ramp' AS ramp
+SELECT run, serving, params ->> 'rank' AS rank, params ->> 'ramp' AS ramp, params -> 'batch' = '64' AS "batch as it was"
 FROM metasd.versions ORDER BY run;
 
 -- The same seed gives the same bytes, another seed others; the order of the rows does not matter.
@@ -162,11 +162,12 @@ SELECT validation, serving FROM metasd.models;
 SELECT metrics #> '{validation,queries}' AS queries FROM metasd.versions WHERE serving;
 
 -- What a training would take.
-SELECT triples, entities, relations, skipped, rank, epochs, train_bytes > 0 AS memory,
-       stored_bytes BETWEEN 1000 AND 1000000 AS stored, params_used ->> 'batch' AS batch
+SELECT triples, entities, relations, skipped, rank = (params_used -> 'rank')::int AS rank,
+       epochs = (params_used -> 'epochs')::int AS epochs
 FROM kg_estimate('people');
-SELECT rank, epochs, params_used ->> 'warmup' AS warmup, params_used ->> 'ramp' AS ramp
-FROM kg_estimate('people', params => '{"rank": 16, "epochs": 12}');
+SELECT rank, epochs, train_bytes BETWEEN 10000 AND 10000000 AS memory, stored_bytes BETWEEN 100 AND 100000 AS stored,
+       params_used @> tools.quick() AS "as given"
+FROM kg_estimate('people', params => tools.quick());
 SELECT triples, skipped FROM kg_estimate('people_view', 'who', 'does', 'what');
 SELECT skipped FROM kg_estimate('answers');
 SELECT kg_estimate('people', NULL);

@@ -88,6 +88,29 @@ BEGIN
 END $$;
 SELECT tools.all_workers_gone();
 
+-- A training reads what its transaction has committed, though it came after kg_train.
+BEGIN;
+CREATE TABLE fresh (head text, relation text, tail text);
+INSERT INTO fresh VALUES ('a', 'r', 'b');
+SELECT kg_train('fresh', 'fresh', params => tools.quick()) AS run \gset
+INSERT INTO fresh VALUES ('b', 'r', 'c');
+COMMIT;
+SELECT tools.ended(:run);
+SELECT triples FROM metasd.versions WHERE run = :run;
+BEGIN;
+SELECT kg_train('fresh') AS run \gset
+DROP TABLE fresh;
+COMMIT;
+SELECT tools.ended(:run);
+SELECT error FROM metasd.versions WHERE run = :run;
+
+-- Cancelled before it could begin.
+BEGIN;
+SELECT kg_train('people') AS run \gset
+SELECT kg_cancel(:run);
+COMMIT;
+SELECT tools.ended(:run);
+
 -- While a training goes on: progress, no second one, a timeout that ends the waiting only.
 SELECT pg_advisory_lock(7);
 SELECT kg_train('slow', 'slow', params => tools.quick()) AS run \gset
