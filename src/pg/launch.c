@@ -368,9 +368,7 @@ my_model_of_run(int64 run, char **status)
     SPI_finish();
     model = name ? metasd_model_find(name, false) : NULL;
     if (!model)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("run " INT64_FORMAT " does not exist", run),
-                        errhint("Look at metasd.versions.")));
+        metasd_run_unknown(run);
     if (!metasd_model_is_mine(model))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                         errmsg("must be owner of model \"%s\"", model->name)));

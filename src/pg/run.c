@@ -103,6 +103,14 @@ metasd_run_status(int64 run, const char *status)
     return newest && !unfinished(newest) ? newest : "interrupted";
 }
 
+void
+metasd_run_unknown(int64 run)
+{
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("run " INT64_FORMAT " does not exist", run),
+             errhint("Look at metasd.versions.")));
+}
+
 PG_FUNCTION_INFO_V1(metasd_run_status_sql);
 
 /* metasd.run_status(run bigint, status text) returns text */

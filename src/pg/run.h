@@ -18,4 +18,7 @@ extern int metasd_run_pid(int64 run); /* of the process that holds the lock, or 
 /* What the row should say: `status`, or "interrupted" where nobody holds the lock any more. */
 extern const char *metasd_run_status(int64 run, const char *status);
 
+/* Raises the error for a run that is not there. */
+extern _Noreturn void metasd_run_unknown(int64 run);
+
 #endif

@@ -151,9 +151,7 @@ check_look(int64 run, const Look *look)
     MetasdModel *model = look->exists ? metasd_model_find(look->model, false) : NULL;
 
     if (!model)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("run " INT64_FORMAT " does not exist", run),
-                        errhint("Look at metasd.versions.")));
+        metasd_run_unknown(run);
     if (!metasd_model_may_ask(model))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                         errmsg("permission denied for model \"%s\"", model->name)));
