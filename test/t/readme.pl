@@ -17,7 +17,7 @@ my $count = 0;
 for my $block (@blocks)
 {
 	my ($stdout, $stderr);
-	my $rc = $node->psql('postgres', $block, stdout => \$stdout, stderr => \$stderr, timeout => 300);
+	my $rc = $node->psql('postgres', $block, stdout => \$stdout, stderr => \$stderr, timeout => 900);
 
 	is($rc, 0, 'block ' . ++$count . ' runs: ' . (split /\n/, $block)[0])
 	  or diag("$block\n$stderr");
