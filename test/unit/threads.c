@@ -3,6 +3,25 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <cblas.h>
+
+/*
+ * The serial OpenBLAS shares its buffers between all calls of a process: in PostgreSQL members
+ * are processes, threads must take turns. The linker leads all calls here (unit.mk).
+ */
+extern __typeof__(cblas_sgemm) __real_cblas_sgemm, __wrap_cblas_sgemm;
+
+void
+__wrap_cblas_sgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE a_form, CBLAS_TRANSPOSE b_form, blasint m,
+                   blasint n, blasint k, float alpha, const float *a, blasint lda, const float *b,
+                   blasint ldb, float beta, float *c, blasint ldc)
+{
+    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&turn);
+    __real_cblas_sgemm(order, a_form, b_form, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    pthread_mutex_unlock(&turn);
+}
 
 typedef struct Crew {
     pthread_mutex_t lock;

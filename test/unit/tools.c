@@ -13,6 +13,12 @@ tools_alloc(size_t bytes)
     return memory;
 }
 
+bool
+tools_quick(void)
+{
+    return getenv("METASD_UNIT_QUICK") != NULL;
+}
+
 void *
 tools_step_take(MetasdStep *step, int members, size_t score_floats)
 {

@@ -8,6 +8,9 @@
 /* malloc that ends the program where there is no memory. */
 extern void *tools_alloc(size_t bytes);
 
+/* Is METASD_UNIT_QUICK set? Slow tests then try fewer cases of the same kinds: under valgrind. */
+extern bool tools_quick(void);
+
 /* Takes the memory of a step for a team of up to `members`; to be freed by the caller. */
 extern void *tools_step_take(MetasdStep *step, int members, size_t score_floats);
 
