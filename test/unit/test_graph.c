@@ -120,6 +120,68 @@ given_validation_is_used_whole(void **state)
     free(built.memory);
 }
 
+/* Nothing can be held out of so little; and what was held out twice counts once. */
+static void
+the_smallest_graphs_are_graphs(void **state)
+{
+    MetasdSplit split = {.seed = 3, .validation_fraction = 0.5, .quiz_fraction = 0.5};
+    MetasdTriple triples[] = {{7, 2, 7}, {7, 2, 7}},
+                 validation[] = {{7, 2, 7}, {1, 0, 2}, {1, 0, 2}};
+    Built built = build(triples, 2, NULL, 0, &split);
+
+    (void)state;
+    assert_int_equal(built.graph.triples, 1);
+    assert_int_equal(built.graph.part_triples[METASD_TRAIN], 1);
+    assert_int_equal(present(&built.graph.part[METASD_TRAIN], 7, 2, 7), 1);
+    assert_int_equal(present(&built.graph.part[METASD_TRAIN], 7, 2 + RELATIONS, 7), 1);
+    free(built.memory);
+    built = build(triples, 2, validation, 3, &split);
+    assert_int_equal(built.graph.triples, 2);
+    assert_int_equal(built.graph.part_triples[METASD_VALIDATION], 1);
+    free(built.memory);
+    built = build(triples, 0, NULL, 0, &split);
+    assert_int_equal(built.graph.triples, 0);
+    assert_int_equal(built.graph.known.count, 0);
+    free(built.memory);
+}
+
+static MetasdStatus
+stop(MetasdTeam *team)
+{
+    (void)team;
+    return METASD_INTERRUPTED;
+}
+
+/* Wherever a poll falls, it can end the building. */
+static void
+building_can_be_stopped(void **state)
+{
+    MetasdTriple triples[100], validation[20];
+    MetasdSplit split = {.seed = 3, .quiz_fraction = 0.05};
+    size_t bytes = metasd_graph_bytes(100, 20, ENTITIES, RELATIONS), stopped = 0;
+    void *memory = malloc(bytes);
+    MetasdStatus status = METASD_INTERRUPTED;
+
+    (void)state;
+    for (size_t work = 1; status == METASD_INTERRUPTED; work += 1 + work / 3) {
+        MetasdTeam team = metasd_team_of_one();
+        MetasdArena arena = metasd_arena_over(memory, bytes);
+        MetasdGraph graph;
+
+        assert_true(work < METASD_POLL_WORK);
+        team.poll = stop;
+        team.worked = METASD_POLL_WORK - work; /* so much until the first poll */
+        random_triples(triples, 100, 1);
+        random_triples(validation, 20, 9);
+        status = metasd_graph_build(&graph, &team, &arena, triples, 100, validation, 20, ENTITIES,
+                                    RELATIONS, &split);
+        stopped += status == METASD_INTERRUPTED;
+    }
+    assert_int_equal(status, METASD_OK);
+    assert_true(stopped > 20);
+    free(memory);
+}
+
 static void
 ids_out_of_range_are_refused(void **state)
 {
@@ -151,6 +213,8 @@ main(void)
         cmocka_unit_test(groups_hold_each_example_once),
         cmocka_unit_test(splits_leave_every_entity_in_training),
         cmocka_unit_test(given_validation_is_used_whole),
+        cmocka_unit_test(the_smallest_graphs_are_graphs),
+        cmocka_unit_test(building_can_be_stopped),
         cmocka_unit_test(ids_out_of_range_are_refused),
     };
 
