@@ -54,10 +54,10 @@ SELECT tools.ended(:run);
 SELECT run, status, serving, params ->> 'rank' AS rank FROM metasd.versions ORDER BY run;
 
 -- New parameters are added to those remembered; null takes one back to its default.
-SELECT kg_train('people', params => '{"rank": 4, "batch": null}') AS run \gset
+SELECT kg_train('people', params => '{"rank": 4, "epochs": null}') AS run \gset
 SELECT tools.ended(:run);
 SELECT params FROM metasd.models;
-SELECT run, serving, params ->> 'rank' AS rank, params ->> 'ramp' AS ramp, params -> 'batch' = '64' AS "batch as it was"
+SELECT run, serving, params ->> 'rank' AS rank, params ->> 'ramp' AS ramp, params -> 'epochs' = '3' AS "epochs as they were"
 FROM metasd.versions ORDER BY run;
 
 -- The same seed gives the same bytes, another seed others; the order of the rows does not matter.

@@ -166,7 +166,7 @@ CALL kg_wait(:run);
 
 -- A training that fails: the error of the worker is that of kg_wait.
 SET metasd.train_mem = '1MB';
-SELECT kg_train('people', params => '{"rank": 1000}') AS run \gset
+SELECT kg_train('people', params => '{"rank": 1000, "batch": 500, "quiz_batch": 100}') AS run \gset
 SELECT tools.ended(:run);
 DO $$
 DECLARE
@@ -198,7 +198,7 @@ SELECT tools.all_workers_gone();
 -- The name of a model in the hint is a literal.
 ALTER SEQUENCE metasd.run_id_seq RESTART WITH 790;
 SET metasd.train_mem = '1MB';
-SELECT kg_train('it''s', 'people', params => '{"rank": 1000}') AS run \gset
+SELECT kg_train('it''s', 'people', params => '{"rank": 1000, "batch": 500, "quiz_batch": 100}') AS run \gset
 SELECT tools.ended(:run);
 CALL kg_wait(:run);
 RESET metasd.train_mem;
