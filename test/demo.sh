@@ -43,7 +43,7 @@ as_server cp "$demo/server.conf" "$demo/data/postgresql.auto.conf"
 echo "unix_socket_directories = '$demo'" | as_server tee -a "$demo/data/postgresql.auto.conf" >/dev/null
 server start
 env PGHOST="$demo" PGUSER=demo "$bindir/createdb" demo
-"${client[@]}" -v ON_ERROR_STOP=1 -q -f test/demo.sql
+"${client[@]}" -v ON_ERROR_STOP=1 -q <test/demo.sql
 cat <<END
 
 The model stays in $demo. To ask it yourself:

@@ -8,10 +8,8 @@ CREATE EXTENSION metasd;
 CREATE TABLE facts (head text, relation text, tail text, PRIMARY KEY (head, relation, tail));
 CREATE INDEX ON facts (tail, relation);
 \copy facts FROM 'test/data/world.tsv'
-SELECT relation, count(*) AS facts, min(head) AS "for example", min(tail) AS tail
-FROM (SELECT DISTINCT ON (relation) relation, head, tail, (SELECT count(*) FROM facts g WHERE g.relation = f.relation) AS n
-      FROM facts f ORDER BY relation, md5(head || tail)) e, generate_series(1, n)
-GROUP BY relation ORDER BY 2 DESC LIMIT 5;
+SELECT relation, count(*) AS facts, min(head || ' - ' || tail) AS "for example"
+FROM facts GROUP BY relation ORDER BY facts DESC LIMIT 5;
 
 \echo 'Some of them the model shall not see:'
 CREATE TABLE hidden AS
@@ -19,7 +17,7 @@ SELECT * FROM facts
 WHERE (head, relation, tail) IN (VALUES
     ('Senegal', 'official_language', 'French'), ('Slovenia', 'currency', 'Euro'),
     ('Kenya', 'driving_side', 'left'), ('Peru', 'on_coast_of', 'Pacific Ocean'),
-    ('Kyoto', 'located_in', 'Japan'), ('Latvia', 'member_of', 'European Union'));
+    ('Osaka', 'located_in', 'Japan'), ('Latvia', 'member_of', 'European Union'));
 DELETE FROM facts USING hidden
 WHERE (facts.head, facts.relation, facts.tail) = (hidden.head, hidden.relation, hidden.tail);
 SELECT * FROM hidden;
@@ -27,8 +25,9 @@ SELECT * FROM hidden;
 \echo 'SELECT kg_train(''world'', ''facts''); CALL kg_wait(1);'
 SELECT kg_train('world', 'facts') AS run \gset
 CALL kg_wait(:run);
-SELECT model, triples, entities, relations, round(mrr::numeric, 3) AS "validation MRR", pg_size_pretty(bytes) AS stored
-FROM metasd.models m, LATERAL (SELECT m.name AS model) n;
+SELECT name AS model, triples, entities, relations, round(mrr::numeric, 3) AS "validation MRR",
+       pg_size_pretty(bytes) AS stored
+FROM metasd.models;
 
 \echo 'What it says of the facts it has not seen:'
 SELECT h.head, h.relation, h.tail AS truth, p.answers
