@@ -53,7 +53,7 @@ is($node->safe_psql('postgres', "SELECT status, error FROM metasd.run WHERE id =
 # The worker is told to end.
 $pid = worker_of($node, $next);
 is($node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)"), 't', 'a worker is terminated');
-ok(defined wait_until_gone($pid, 5), 'it leaves');
+ok(defined wait_until_gone($pid, 10), 'it leaves');
 is($node->safe_psql('postgres', "SELECT status, error, pid IS NULL FROM metasd.run WHERE id = $next"),
 	'interrupted|the training worker was told to terminate|t', 'and writes down why');
 check_interrupted($next, 'SIGTERM');

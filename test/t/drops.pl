@@ -58,7 +58,7 @@ my $pid = worker_of($node, $run);
 my $waiting = session($node);
 $waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($run);\n");
 $node->safe_psql('postgres', "SELECT kg_drop('m')");
-ok(defined wait_until_gone($pid, 5), 'the worker of a model that is dropped leaves');
+ok(defined wait_until_gone($pid, 10), 'the worker of a model that is dropped leaves');
 $waiting->query('');
 like($waiting->{stderr}, qr/ERROR:  run $run does not exist/, 'a wait for it ends');
 $waiting->quit;
@@ -82,7 +82,7 @@ is($rc, 0, 'cancelled, it does not keep another database from being dropped')
 $dropping->query_safe('ROLLBACK');
 wait_for_status($node, $run, 'cancelled', 'and it is cancelled when the model stays');
 $dropping->quit;
-ok(defined wait_until_gone($pid, 5), 'its worker has left');
+ok(defined wait_until_gone($pid, 10), 'its worker has left');
 $node->safe_psql('postgres', 'DROP DATABASE IF EXISTS other');
 $node->safe_psql('postgres', "SELECT kg_drop('m')");
 
@@ -116,10 +116,12 @@ $node->safe_psql('postgres', "SELECT kg_drop('m')");
 # The owner. PostgreSQL protects no role that is stored in a table.
 $node->safe_psql('postgres', 'CREATE ROLE readers; GRANT SELECT ON slow TO readers');
 $node->safe_psql('postgres', 'CREATE ROLE trainer LOGIN IN ROLE readers');
-$run = start_training($node, 'm', params => $MEDIUM, before => 'SET ROLE trainer;');
+$run = start_training($node, 'm', before => 'SET ROLE trainer;');
 $pid = worker_of($node, $run);
 is($node->safe_psql('postgres', "SELECT usename FROM pg_stat_activity WHERE pid = $pid"), 'trainer',
 	'a worker has the rights of the role that trains');
+$node->safe_psql('postgres', "SELECT kg_drop('m')");
+$run = start_training($node, 'm', params => $MEDIUM, before => 'SET ROLE trainer;');
 $node->safe_psql('postgres', 'DROP ROLE trainer');
 wait_for_status($node, $run, 'succeeded', 'a training ends well when its role is dropped');
 is($node->safe_psql('postgres', 'SELECT name, last_status FROM metasd.models'), 'm|succeeded',
@@ -180,7 +182,7 @@ is($deadlocks, 0, 'DROP EXTENSION and a busy worker do not lock each other out')
 $run = start_training($node, 'm', database => 'renewed');
 $pid = worker_of($node, $run, 'renewed');
 $session->query_safe('DROP EXTENSION metasd');
-ok(defined wait_until_gone($pid, 5), 'the worker leaves without a new extension, too');
+ok(defined wait_until_gone($pid, 10), 'the worker leaves without a new extension, too');
 $session->query("SELECT metasd.run_status(1, 'running')");
 $session->{stderr} = '';
 is($session->query_safe(q{SELECT count(*) FROM pg_namespace WHERE nspname = 'metasd'}), '0',
@@ -199,7 +201,7 @@ is(status_of($node, $run, 'renewed'), 'running', 'and the training goes on');
 $begun = time;
 $node->safe_psql('postgres', 'DROP DATABASE renewed WITH (FORCE)');
 cmp_ok(time - $begun, '<', 5, 'WITH (FORCE) drops it');
-ok(defined wait_until_gone($pid, 5), 'and the worker leaves');
+ok(defined wait_until_gone($pid, 10), 'and the worker leaves');
 
 is(stray_rows($node), '0', 'no rows are left behind');
 $node->stop;

@@ -35,9 +35,9 @@ sub nothing_left
 $session->query_safe('BEGIN');
 my $run = $session->query_safe($start);
 is(left(), '0|0|1', 'a worker waits for the transaction');
-is($node->safe_psql('postgres', "SELECT backend_xmin IS NULL, query FROM pg_stat_activity "
-	  . "WHERE backend_type = 'metasd training'"),
-	't|metasd: waiting for the transaction that started it', 'and says so');
+ok($node->poll_query_until('postgres', q{
+	SELECT backend_xmin IS NULL AND query = 'metasd: waiting for the transaction that started it'
+	FROM pg_stat_activity WHERE backend_type = 'metasd training'}), 'and says so');
 $session->query("CALL kg_wait($run)");
 like($session->{stderr}, qr/kg_wait cannot run inside a transaction block/,
 	'kg_wait refuses to wait for itself');
