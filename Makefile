@@ -60,15 +60,13 @@ metasd_train.so: $(TRAIN_OBJS)
 include test/unit/unit.mk
 include test/bench/bench.mk
 
-.PHONY: test demo demo-psql demo-clean setup
-setup:
-	@test/setup.sh test
+.PHONY: test demo demo-psql demo-clean
 
-test: setup
-	@test/run.sh
+test:
+	@test/setup.sh test && test/run.sh
 
-demo: setup
-	@test/demo.sh
+demo:
+	@test/setup.sh && test/demo.sh
 
 demo-psql:
 	@test/demo.sh psql
