@@ -74,14 +74,6 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena, const MetasdGrap
     trainer->broken = METASD_TAKE(arena, uint64_t, (size_t)members);
 }
 
-void
-metasd_trainer_prepare(MetasdTrainer *trainer, const MetasdGraph *graph,
-                       const MetasdTrainOptions *options)
-{
-    (void)graph;
-    trainer->step.class_weights = options->class_weights ? trainer->class_weights : NULL;
-}
-
 /* ---- what member 0 does for all ---- */
 
 typedef struct Training {
@@ -146,6 +138,7 @@ prepare(Training *training)
     /* The same validation questions every epoch, in an order that a limit can cut. */
     METASD_TRY(metasd_batcher_shuffle(&trainer->validation, team, training->options->seed,
                                       METASD_STREAM_SPLIT));
+    trainer->step.class_weights = training->options->class_weights ? trainer->class_weights : NULL;
     return trainer->step.class_weights ? count_class_weights(training) : METASD_OK;
 }
 

@@ -77,10 +77,6 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena,
                                 const MetasdGraph *graph, const MetasdTrainOptions *options,
                                 int members);
 
-/* Sets what the options say of the trainer; by one member, once, before metasd_train. */
-extern void metasd_trainer_prepare(MetasdTrainer *trainer, const MetasdGraph *graph,
-                                   const MetasdTrainOptions *options);
-
 /*
  * Trains; trainer->best then holds the pruned weights of *best. Options out of range:
  * METASD_INVALID. A loss or weight that is not finite makes the epoch start again from where

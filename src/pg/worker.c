@@ -182,7 +182,6 @@ train(MetasdJob *job)
     metasd_trainer_take(&job->trainer, &arena, &job->graph, &job->options, 1);
     arena = arena_of(metasd_arena_ok(&arena) ? arena.used : SIZE_MAX);
     metasd_trainer_take(&job->trainer, &arena, &job->graph, &job->options, 1);
-    metasd_trainer_prepare(&job->trainer, &job->graph, &job->options);
     metasd_report_phase(job, "training");
     events = metasd_report_events(job);
     check_status(job, metasd_train(&job->trainer, &job->team, &job->graph, &job->options, &events,

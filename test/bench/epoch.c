@@ -223,7 +223,6 @@ main(int argc, char **argv)
                graph.triples, graph.part[METASD_TRAIN].count, (double)bytes / 1e6);
         arena = metasd_arena_over(malloc(bytes), bytes);
         metasd_trainer_take(&trainer, &arena, &graph, &o, 1);
-        metasd_trainer_prepare(&trainer, &graph, &o);
         started = now();
         status = metasd_train(&trainer, &team, &graph, &o, &events, &best);
     }

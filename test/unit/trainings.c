@@ -176,7 +176,6 @@ trainings_make(const World *world, MetasdTrainOptions options)
     arena = metasd_arena_over(training->memory, bytes);
     metasd_trainer_take(&training->trainer, &arena, &world->graph, &options, TRAININGS_MOST_TEAM);
     assert_true(metasd_arena_ok(&arena));
-    metasd_trainer_prepare(&training->trainer, &world->graph, &options);
     training->model = tools_alloc(trainings_floats(training) * sizeof(float));
     return training;
 }
