@@ -121,10 +121,10 @@ my $short = $QUICK =~ s/8/60/r;
 my $whole = train($node, 'n', $short);
 my $seconds = $node->safe_psql('postgres', "SELECT seconds FROM metasd.versions WHERE run = $whole");
 my %ended;
-for my $moment (0 .. 9)
+for my $moment (0 .. 6)
 {
 	my $run = $node->safe_psql('postgres', "SELECT kg_train('n', 'facts', params => '$short')");
-	usleep(1e6 * $seconds * $moment / 7);
+	usleep(1e6 * $seconds * $moment / 5);
 	$node->stop($moment % 2 ? 'immediate' : 'fast');
 	$node->start;
 	my $state = $node->safe_psql('postgres', "SELECT status FROM metasd.versions WHERE run = $run");
