@@ -75,7 +75,7 @@ if prepare "$work" >"$log/build.log" 2>&1; then
         $(names test/isolation/specs/*.spec)
     tap
     cp "$work"/*/regression.diffs "$log" 2>/dev/null
-    cp -r "$work/tap/log" "$log/tap-servers" 2>/dev/null
+    cp -r "$work/tmp_check/log" "$log/tap-servers" 2>/dev/null
 else
     count build 0 1 1
 fi

@@ -33,6 +33,9 @@
 #define MOST_NAME_BYTES 255
 #define WAIT_FOR_PLACE_MS 2000
 
+/* kg_cancel waits so long for the worker to end. */
+#define WAIT_FOR_END_MS 500
+
 PG_FUNCTION_INFO_V1(metasd_kg_train);
 PG_FUNCTION_INFO_V1(metasd_kg_cancel);
 PG_FUNCTION_INFO_V1(metasd_kg_drop);
@@ -375,6 +378,20 @@ my_model_of_run(int64 run, char **status)
     return model;
 }
 
+/*
+ * So that the next statement may train the model again. Not for long: a worker may be waiting for
+ * this very transaction.
+ */
+static void
+wait_until_ended(int64 run)
+{
+    TimestampTz begun = GetCurrentTimestamp();
+
+    while (metasd_run_is_alive(run) &&
+           !TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), WAIT_FOR_END_MS))
+        doze(5);
+}
+
 /* kg_cancel(run bigint) returns boolean: was there a worker to tell? */
 Datum
 metasd_kg_cancel(PG_FUNCTION_ARGS)
@@ -393,6 +410,7 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
     }
     if (kill(pid, SIGINT) != 0)
         ereport(ERROR, (errmsg("could not signal the worker of run " INT64_FORMAT ": %m", run)));
+    wait_until_ended(run);
     PG_RETURN_BOOL(true);
 }
 
