@@ -31,10 +31,8 @@
 #include "source.h"
 
 #define MOST_NAME_BYTES 255
-#define WAIT_FOR_PLACE_MS 2000
-
-/* kg_cancel waits so long for the worker to end. */
-#define WAIT_FOR_END_MS 500
+#define WAIT_FOR_PLACE_MS 2000 /* kg_train, for another training to leave */
+#define WAIT_FOR_END_MS 500    /* kg_cancel, for the training it has told to end */
 
 PG_FUNCTION_INFO_V1(metasd_kg_train);
 PG_FUNCTION_INFO_V1(metasd_kg_cancel);
