@@ -74,10 +74,14 @@ label_argument(FunctionCallInfo fcinfo, int n)
         fmgr_info_cxt(output, &site->output[n], fcinfo->flinfo->fn_mcxt);
         site->type[n] = type;
     }
-    if (site->type[n] == TEXTOID || site->type[n] == VARCHAROID) {
+    if (site->type[n] == TEXTOID || site->type[n] == VARCHAROID || site->type[n] == BPCHAROID) {
         struct varlena *value = PG_GETARG_VARLENA_PP(n);
+        char *data = VARDATA_ANY(value);
+        int len = (int)VARSIZE_ANY_EXHDR(value);
 
-        return (MetasdLabel){.data = VARDATA_ANY(value), .len = VARSIZE_ANY_EXHDR(value)};
+        if (site->type[n] == BPCHAROID) /* its padding means nothing */
+            len = bpchartruelen(data, len);
+        return (MetasdLabel){.data = data, .len = (uint32)len};
     }
     text = OutputFunctionCall(&site->output[n], PG_GETARG_DATUM(n));
     return (MetasdLabel){.data = text, .len = (uint32)strlen(text)};

@@ -150,6 +150,9 @@ SELECT pg_typeof(entity) FROM kg_similar('00000000-0000-0000-0000-000000000007':
 SELECT tail, pg_typeof(tail) FROM kg_predict('7'::name, '3'::name, 1, 'of_text');
 SELECT tail, pg_typeof(tail) FROM kg_predict(7::numeric, 3::numeric, 1, 'of_text');
 
+-- The padding of char(n) means nothing.
+SELECT kg_score('7'::char(5), '3'::char(5), '7'::char(5), 'of_text') IS NOT NULL AS known;
+
 RESET metasd.model;
 SELECT count(kg_drop(name)) FROM metasd.models;
 DROP TABLE of_text, of_varchar, of_smallint, of_integer, of_bigint, of_uuid, of_domains, of_mixture, of_collation, visits;
