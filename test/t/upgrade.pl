@@ -16,6 +16,7 @@ my $run = $old->safe_psql('postgres',
 $old->safe_psql('postgres', "CALL kg_wait($run)");
 my $interrupted = start_training($old, 'slow');
 my $before = answers($old, 'm');
+my $superuser = $old->safe_psql('postgres', 'SELECT current_user'); # named as who runs the tests
 $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
@@ -32,7 +33,7 @@ command_ok(
 $new->start;
 is(answers($new, 'm'), $before, 'the new cluster answers as the old one');
 is($new->safe_psql('postgres', "SELECT name, owner, source, last_status FROM metasd.models ORDER BY 1"),
-	"m|trainer|facts|succeeded\nslow|postgres|slow|interrupted", 'owners and sources are the same');
+	"m|trainer|facts|succeeded\nslow|$superuser|slow|interrupted", 'owners and sources are the same');
 is(status_of($new, $interrupted), 'interrupted', 'what was under way is not');
 $run = train($new, 'm', $QUICK);
 cmp_ok($run, '>', $interrupted, 'it trains');
