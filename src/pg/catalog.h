@@ -1,8 +1,8 @@
 /*
  * catalog.h - the tables of schema metasd, read and written as the extension's owner.
  *
- * Nobody but the owner has rights on these tables. Every function here connects
- * to SPI by itself, switches to that owner for its statements alone, and returns
+ * Nobody but the owner has rights on these tables. Statements run as that owner, who
+ * is left again after each; what finds a model connects to SPI by itself, and returns
  * copies in the caller's memory context. Reads that take part in a query see the
  * query's own snapshot, so an answer belongs to one version from end to end.
  */

@@ -89,13 +89,13 @@ metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
     memset(input, 0, sizeof(*input));
     input->entities = metasd_labelset_create();
     input->relations = metasd_labelset_create();
-    input->skipped = metasd_source_read(source, user, add_triple, &reader).skipped;
+    input->skipped = metasd_source_read(source, user, add_triple, &reader);
     if (input->count == 0)
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
                         errmsg("source \"%s\" has no triples", source->name),
                         errhint("Rows with a null or empty identifier do not count.")));
     if (validation)
-        input->skipped += metasd_source_read(validation, user, add_validation, &reader).skipped;
+        input->skipped += metasd_source_read(validation, user, add_validation, &reader);
     entity = metasd_labelset_sort(input->entities);
     relation = metasd_labelset_sort(input->relations);
     rename_triples(input->triples, input->count, entity, relation);

@@ -163,9 +163,8 @@ check_sources(const MetasdModel *model)
 {
     MetasdSource *source = metasd_source_open(model->source, model->column, model->owner);
 
-    if (OidIsValid(model->validation)) {
+    if (OidIsValid(model->validation))
         (void)metasd_source_open(model->validation, model->column, model->owner);
-    }
     if (!metasd_source_has_rows(source, model->owner))
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
                         errmsg("source \"%s\" has no triples", source->name),

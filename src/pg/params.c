@@ -180,8 +180,11 @@ metasd_params_read(MetasdParams *params, Jsonb *json)
 
 /* ---- defaults ---- */
 
-/* The published settings, where a graph's size does not matter; those left out are 0. */
-static const double published[METASD_PARAMS] = {
+/*
+ * Where a graph's size does not matter: the published settings, but for the relation loss, off as
+ * it cost time and won nothing on small graphs. What is left out here is 0.
+ */
+static const double at_any_size[METASD_PARAMS] = {
     [METASD_P_KL_FORWARD] = 3,
     [METASD_P_KL_REVERSE] = 1,
     [METASD_P_LR] = 0.1,
@@ -189,7 +192,6 @@ static const double published[METASD_PARAMS] = {
     [METASD_P_META_LR] = 1e-4,
     [METASD_P_MUTUAL] = 1,
     [METASD_P_QUIZ_FRACTION] = 0.02,
-    [METASD_P_REGULARIZER] = METASD_DURA,
     [METASD_P_SEED] = 1,
     [METASD_P_SPARSITY] = 0.9,
     [METASD_P_STUDENT_LR] = 0.1,
@@ -203,10 +205,10 @@ work_of(uint32 entities, uint32 relations, uint64 triples)
     return (double)triples * ((double)entities + 2.0 * (double)relations);
 }
 
-/* Up to this work a graph is small: many epochs, and a quarter of a minute each at most. */
+/* Up to this work a graph is small, and can afford many epochs. */
 #define SMALL_WORK 2e7
 
-/* The work at which an epoch can just afford the highest rank of a default. */
+/* What rank times work may come to, between the lowest and the highest rank of a default. */
 #define RANK_WORK 1.5e9
 
 /* Triples an entity from which N3 is better than DURA: UMLS and Kinship have 40 and more. */
@@ -242,7 +244,7 @@ metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, u
 {
     double value[METASD_PARAMS];
 
-    memcpy(value, published, sizeof(value));
+    memcpy(value, at_any_size, sizeof(value));
     default_by_size(value, entities, relations, triples);
     /* In few epochs, too, there must be time to prune. */
     if (params->given[METASD_P_EPOCHS]) {

@@ -180,10 +180,10 @@ labels_of(HeapTuple tuple, TupleDesc desc, MetasdLabels3 *row)
     return true;
 }
 
-MetasdReading
+uint64
 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
 {
-    MetasdReading reading = {0};
+    uint64 skipped = 0;
     MetasdSwitch saved;
     SPIPlanPtr plan;
     Portal portal;
@@ -206,11 +206,10 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
             MemoryContextSwitchTo(per_fetch); /* for values out of line */
             whole = labels_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &labels);
             MemoryContextSwitchTo(caller);
-            if (whole) {
-                reading.rows++;
+            if (whole)
                 row(context, &labels);
-            } else
-                reading.skipped++;
+            else
+                skipped++;
         }
         MemoryContextReset(per_fetch);
         SPI_freetuptable(SPI_tuptable);
@@ -220,7 +219,7 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
     metasd_switch_back(&saved);
     MemoryContextSwitchTo(caller);
     MemoryContextDelete(per_fetch);
-    return reading;
+    return skipped;
 }
 
 bool

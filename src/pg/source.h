@@ -37,17 +37,13 @@ typedef struct MetasdLabels3 {
 
 typedef void (*MetasdRowFunction)(void *context, const MetasdLabels3 *row);
 
-typedef struct MetasdReading {
-    uint64 rows;    /* given to the function */
-    uint64 skipped; /* left out: NULL or empty in one of the three columns */
-} MetasdReading;
-
 /*
- * Reads all rows through a cursor as role USER, in a security-restricted operation.
- * Needs SPI_connect and an active snapshot; serves interrupts.
+ * Reads all rows through a cursor as role USER, in a security-restricted operation, and
+ * returns how many were left out: NULL or empty in one of the three columns. Needs
+ * SPI_connect and an active snapshot; serves interrupts.
  */
-extern MetasdReading metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row,
-                                        void *context);
+extern uint64 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row,
+                                 void *context);
 
 /* Does the source have a row without NULLs? Read as USER likewise. */
 extern bool metasd_source_has_rows(const MetasdSource *source, Oid user);
