@@ -37,8 +37,8 @@ most_examples(const MetasdGraph *graph, const size_t sizes[METASD_PARTS])
 }
 
 void
-metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena, const MetasdGraph *graph,
-                    const MetasdTrainOptions *options, int members)
+metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *own,
+                    const MetasdGraph *graph, const MetasdTrainOptions *options, int members)
 {
     MetasdStep *step = &trainer->step;
     bool larger_quiz = options->step.quiz && options->quiz_batch > options->batch;
@@ -55,26 +55,26 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena, const MetasdGrap
                          .guided = guided(options)};
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
         __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
-        arena->overflowed = true;
-    if (arena->overflowed)
+        shared->overflowed = true;
+    if (shared->overflowed)
         return;
-    metasd_step_take(step, arena, members, METASD_SCORE_FLOATS);
-    metasd_batcher_take(&trainer->batches, arena, &graph->part[METASD_TRAIN], sizes[METASD_TRAIN]);
-    metasd_batcher_take(&trainer->quizzes, arena, &graph->part[METASD_QUIZ], sizes[METASD_QUIZ]);
-    metasd_batcher_take(&trainer->validation, arena, &graph->part[METASD_VALIDATION],
+    metasd_step_take(step, shared, members, METASD_SCORE_FLOATS);
+    metasd_batcher_take(&trainer->batches, own, &graph->part[METASD_TRAIN], sizes[METASD_TRAIN]);
+    metasd_batcher_take(&trainer->quizzes, own, &graph->part[METASD_QUIZ], sizes[METASD_QUIZ]);
+    metasd_batcher_take(&trainer->validation, own, &graph->part[METASD_VALIDATION],
                         sizes[METASD_VALIDATION]);
-    metasd_ranker_take(&trainer->ranker, arena, members, step->batch);
+    trainer->class_weights = METASD_TAKE(own, float, graph->entities);
+    metasd_ranker_take(&trainer->ranker, shared, members, step->batch);
     for (int i = 0; i < 3; i++)
-        trainer->saved[i] = METASD_TAKE(arena, float, i < 2 || step->guided ? table : 0);
-    trainer->best = METASD_TAKE(arena, float, table);
-    trainer->old_mask = METASD_TAKE(arena, uint8_t, table);
-    trainer->class_weights = METASD_TAKE(arena, float, graph->entities);
-    trainer->bins = METASD_TAKE(arena, uint64_t, (size_t)members * METASD_PRUNE_BINS);
-    trainer->changes = METASD_TAKE(arena, uint64_t, (size_t)members * 3);
-    trainer->broken = METASD_TAKE(arena, uint64_t, (size_t)members);
+        trainer->saved[i] = METASD_TAKE(shared, float, i < 2 || step->guided ? table : 0);
+    trainer->best = METASD_TAKE(shared, float, table);
+    trainer->old_mask = METASD_TAKE(shared, uint8_t, table);
+    trainer->bins = METASD_TAKE(shared, uint64_t, (size_t)members * METASD_PRUNE_BINS);
+    trainer->changes = METASD_TAKE(shared, uint64_t, (size_t)members * 3);
+    trainer->broken = METASD_TAKE(shared, uint64_t, (size_t)members);
 }
 
-/* ---- what member 0 does for all ---- */
+/* ---- batches and quizzes: every member goes through the same ones ---- */
 
 typedef struct Training {
     MetasdTrainer *trainer;
@@ -85,19 +85,9 @@ typedef struct Training {
     MetasdStepOptions step; /* with the learning rates in force, and the stages of this epoch */
     MetasdRun own[2];
     int epoch, repeats;
-    uint64_t quiz_rounds, saved_quiz_rounds; /* of member 0: begun, and begun before the epoch */
+    uint64_t quiz_rounds, saved_quiz_rounds; /* begun, and begun before the epoch */
     size_t saved_quiz;                       /* where in its round the epoch began */
 } Training;
-
-/* The others wait for it. */
-static MetasdStatus
-by_leader(Training *training, MetasdStatus (*work)(Training *training))
-{
-    METASD_TRY(training->team->barrier(training->team));
-    if (training->team->rank == 0)
-        METASD_TRY(work(training));
-    return training->team->barrier(training->team);
-}
 
 static MetasdStatus
 count_class_weights(const Training *training)
@@ -172,14 +162,6 @@ next_batch(Training *training)
 }
 
 static MetasdStatus
-save_quizzes(Training *training)
-{
-    training->saved_quiz_rounds = training->quiz_rounds;
-    training->saved_quiz = training->trainer->quizzes.next;
-    return METASD_OK;
-}
-
-static MetasdStatus
 restore_quizzes(Training *training)
 {
     training->quiz_rounds = training->saved_quiz_rounds;
@@ -189,19 +171,6 @@ restore_quizzes(Training *training)
     }
     training->trainer->quizzes.next = training->saved_quiz;
     return METASD_OK;
-}
-
-static MetasdStatus
-start_validation(Training *training)
-{
-    training->trainer->validation.next = 0;
-    return METASD_OK;
-}
-
-static MetasdStatus
-next_validation(Training *training)
-{
-    return metasd_batcher_next(&training->trainer->validation, training->team);
 }
 
 /* ---- this member's part of the tables ---- */
@@ -225,7 +194,9 @@ save(Training *training)
 
     for (int i = 0; i < (trainer->step.guided ? 3 : 2); i++)
         METASD_TRY(copy_own(training, trainer->saved[i], state[i], sizeof(float)));
-    return by_leader(training, save_quizzes);
+    training->saved_quiz_rounds = training->quiz_rounds;
+    training->saved_quiz = trainer->quizzes.next;
+    return METASD_OK;
 }
 
 static MetasdStatus
@@ -235,7 +206,8 @@ restore(Training *training)
     float *state[3] = {step->weights, step->sums, step->meta_sums};
     MetasdWalk walk;
 
-    METASD_TRY(by_leader(training, restore_quizzes)); /* all have seen the failure behind it */
+    METASD_TRY(restore_quizzes(training));
+    METASD_TRY(training->team->barrier(training->team)); /* all have seen the failure */
     for (int i = 0; i < (step->guided ? 3 : 2); i++)
         METASD_TRY(copy_own(training, state[i], training->trainer->saved[i], sizeof(float)));
     for (walk = metasd_walk(training->team, training->own, 2, 3); metasd_walk_next(&walk);)
@@ -346,12 +318,12 @@ run_batches(Training *training, MetasdEpoch *report, size_t *batch)
     size_t total;
 
     report->losses = (MetasdLosses){0};
-    METASD_TRY(by_leader(training, start_epoch));
+    METASD_TRY(start_epoch(training));
     METASD_TRY(metasd_batcher_count(&trainer->batches, training->team, &total));
     for (*batch = 1; *batch <= total; (*batch)++) {
         MetasdLosses losses;
 
-        METASD_TRY(by_leader(training, next_batch));
+        METASD_TRY(next_batch(training));
         METASD_TRY(metasd_step(&trainer->step, training->team, &training->step, examples,
                                &trainer->quizzes.batch, &losses));
         add_losses(&report->losses, &losses, (double)examples->n / all);
@@ -410,9 +382,9 @@ validate(Training *training, MetasdEpoch *report)
     const MetasdBatch *batch = &trainer->validation.batch;
     const MetasdGroups *known = &training->graph->known;
 
-    METASD_TRY(by_leader(training, start_validation));
+    trainer->validation.next = 0;
     while (report->student.n < training->options->validation_most) {
-        METASD_TRY(by_leader(training, next_validation));
+        METASD_TRY(metasd_batcher_next(&trainer->validation, training->team));
         if (batch->n == 0)
             break;
         METASD_TRY(metasd_rank_batch(&trainer->ranker, &trainer->step, training->team,
@@ -490,7 +462,7 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
     if (!is_valid(options))
         return METASD_INVALID;
     metasd_step_own(&trainer->step, team, training.own);
-    METASD_TRY(by_leader(&training, prepare));
+    METASD_TRY(prepare(&training));
     METASD_TRY(metasd_step_init(&trainer->step, team, options->seed, METASD_INITIAL_SCALE));
     for (int epoch = 1; epoch <= options->epochs; epoch++) {
         MetasdEpoch report = {.epoch = epoch};

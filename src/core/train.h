@@ -1,8 +1,9 @@
 /*
  * train.h - epochs: masks, batches, quizzes, validation, the best model kept.
  *
- * All members of the team call metasd_train with the same trainer. The caller
- * learns of epochs through callbacks, which run in member 0 only.
+ * All members of the team call metasd_train, each with a trainer over the same shared memory.
+ * What a member can compute as fast as it could wait for it (orders, batches) each computes for
+ * itself. The caller learns of epochs through callbacks, which run in member 0 only.
  */
 #ifndef METASD_TRAIN_H
 #define METASD_TRAIN_H
@@ -57,23 +58,28 @@ typedef struct MetasdTrainEvents {
 } MetasdTrainEvents;
 
 typedef struct MetasdTrainer {
-    MetasdStep step;
+    /* this member's own */
     MetasdBatcher batches, quizzes, validation;
-    MetasdRanker ranker;
-    float *saved[3];      /* weights, sums, meta_sums at the start of the epoch */
-    float *best;          /* the pruned weights of the best epoch: (N + P) x width */
-    uint8_t *old_mask;    /* the mask of the epoch before */
     float *class_weights; /* N */
-    uint64_t *bins;       /* members x METASD_PRUNE_BINS */
-    uint64_t *changes;    /* members x 3: weights that came, that went, that are kept */
-    uint64_t *broken;     /* members: weights that are not finite */
+
+    /* shared by the team */
+    MetasdStep step;
+    MetasdRanker ranker;
+    float *saved[3];   /* weights, sums, meta_sums at the start of the epoch */
+    float *best;       /* the pruned weights of the best epoch: (N + P) x width */
+    uint8_t *old_mask; /* the mask of the epoch before */
+    uint64_t *bins;    /* members x METASD_PRUNE_BINS */
+    uint64_t *changes; /* members x 3: weights that came, that went, that are kept */
+    uint64_t *broken;  /* members: weights that are not finite */
 } MetasdTrainer;
 
 /*
- * Takes all memory of a training of `graph` by a team of `members`. On a measuring arena the
- * graph needs only entities, relations and the examples of its parts.
+ * Takes all memory of a training of `graph` by a team of `members`: every member calls it for a
+ * trainer of its own, with `shared` over the same memory in all of them (at whatever address)
+ * and `own` over memory of that member alone. On measuring arenas the graph needs only
+ * entities, relations and the examples of its parts.
  */
-extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *arena,
+extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *own,
                                 const MetasdGraph *graph, const MetasdTrainOptions *options,
                                 int members);
 

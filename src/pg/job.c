@@ -127,13 +127,15 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
                    const MetasdSplit *split)
 {
     MetasdGraph graph = largest_graph(input, split);
-    MetasdArena arena = metasd_arena_measure();
+    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
     MetasdTrainer trainer;
     size_t bytes =
         metasd_graph_bytes(input->count, input->validation_count, graph.entities, graph.relations);
 
-    metasd_trainer_take(&trainer, &arena, &graph, options, 1);
-    if (!metasd_arena_ok(&arena) || __builtin_add_overflow(bytes, arena.used, &bytes))
+    metasd_trainer_take(&trainer, &shared, &own, &graph, options, 1);
+    if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) ||
+        __builtin_add_overflow(bytes, shared.used, &bytes) ||
+        __builtin_add_overflow(bytes, own.used, &bytes))
         return SIZE_MAX;
     return bytes;
 }

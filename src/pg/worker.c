@@ -176,12 +176,13 @@ build_graph(MetasdJob *job)
 static void
 train(MetasdJob *job)
 {
-    MetasdArena arena = metasd_arena_measure();
+    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
     MetasdTrainEvents events;
 
-    metasd_trainer_take(&job->trainer, &arena, &job->graph, &job->options, 1);
-    arena = arena_of(metasd_arena_ok(&arena) ? arena.used : SIZE_MAX);
-    metasd_trainer_take(&job->trainer, &arena, &job->graph, &job->options, 1);
+    metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
+    shared = arena_of(metasd_arena_ok(&shared) ? shared.used : SIZE_MAX);
+    own = arena_of(metasd_arena_ok(&own) ? own.used : SIZE_MAX);
+    metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
     metasd_report_phase(job, "training");
     events = metasd_report_events(job);
     check_status(job, metasd_train(&job->trainer, &job->team, &job->graph, &job->options, &events,

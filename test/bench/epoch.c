@@ -155,10 +155,10 @@ main(int argc, char **argv)
     Reading source = {0}, validation = {0}, all = {0}, nothing = {0};
     MetasdGraph graph, filter;
     MetasdTrainer trainer;
-    MetasdArena arena;
+    MetasdArena arena, own;
     MetasdEpoch best;
     MetasdStatus status;
-    size_t bytes;
+    size_t bytes, own_bytes;
 
     if (argc < 2) {
         fprintf(stderr, "usage: %s FOLDER [name=value ...]\n", argv[0]);
@@ -216,13 +216,15 @@ main(int argc, char **argv)
         status = build_graph(&filter, &team, &all, &nothing, &split);
     graph.known = filter.known;
     if (status == METASD_OK) {
-        arena = metasd_arena_measure();
-        metasd_trainer_take(&trainer, &arena, &graph, &o, 1);
+        arena = own = metasd_arena_measure();
+        metasd_trainer_take(&trainer, &arena, &own, &graph, &o, 1);
         bytes = arena.used;
+        own_bytes = own.used;
         printf("%u entities, %u relations, %zu triples, %zu groups; %.0f MB\n", names[0], names[1],
                graph.triples, graph.part[METASD_TRAIN].count, (double)bytes / 1e6);
         arena = metasd_arena_over(malloc(bytes), bytes);
-        metasd_trainer_take(&trainer, &arena, &graph, &o, 1);
+        own = metasd_arena_over(malloc(own_bytes), own_bytes);
+        metasd_trainer_take(&trainer, &arena, &own, &graph, &o, 1);
         started = now();
         status = metasd_train(&trainer, &team, &graph, &o, &events, &best);
     }

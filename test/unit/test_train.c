@@ -14,8 +14,8 @@ count_kept(const Training *training)
     size_t kept = 0;
 
     for (size_t i = 0; i < trainings_floats(training); i++) {
-        assert_true(isfinite(training->trainer.best[i]));
-        kept += training->trainer.best[i] != 0;
+        assert_true(isfinite(training->trainer[0].best[i]));
+        kept += training->trainer[0].best[i] != 0;
     }
     return kept;
 }
@@ -115,7 +115,7 @@ the_best_epoch_is_kept(void **state)
     assert_int_equal(training->epochs, options.epochs);
     assert_int_equal(training->best.epoch, best);
     assert_in_range(best, 8, 10);
-    assert_memory_equal(training->model, training->trainer.best,
+    assert_memory_equal(training->model, training->trainer[0].best,
                         trainings_floats(training) * sizeof(float));
     trainings_unmake(training);
     free(world.memory);
@@ -194,7 +194,7 @@ the_team_changes_no_bit(void **state)
     Training *alone = trainings_done(&world, trainings_short_options());
 
     (void)state;
-    assert_int_equal(alone->trainer.step.entity_slices.count, 3);
+    assert_int_equal(alone->trainer[0].step.entity_slices.count, 3);
     for (int members = 1; members <= TRAININGS_MOST_TEAM; members++) {
         Training *training = trainings_make(&world, trainings_short_options());
 
@@ -225,7 +225,7 @@ the_seed_decides(void **state)
     trainings_assert_same(first, same);
     options.seed++;
     other = trainings_done(&world, options);
-    assert_memory_not_equal(first->trainer.best, other->trainer.best,
+    assert_memory_not_equal(first->trainer[0].best, other->trainer[0].best,
                             trainings_floats(first) * sizeof(float));
     trainings_unmake(first);
     trainings_unmake(same);
@@ -285,16 +285,19 @@ memory_follows_the_graph(void **state)
 {
     World world = trainings_clubs();
     MetasdTrainOptions options = trainings_options();
-    MetasdArena large = metasd_arena_measure(), endless = metasd_arena_measure();
+    MetasdArena large[2] = {metasd_arena_measure(), metasd_arena_measure()};
+    MetasdArena endless[2] = {metasd_arena_measure(), metasd_arena_measure()};
     MetasdTrainer trainer;
 
     (void)state;
     options.batch = options.quiz_batch = 10000;
-    metasd_trainer_take(&trainer, &large, &world.graph, &options, 1);
+    metasd_trainer_take(&trainer, &large[0], &large[1], &world.graph, &options, 1);
     options.batch = options.quiz_batch = SIZE_MAX / 2;
-    metasd_trainer_take(&trainer, &endless, &world.graph, &options, 1);
-    assert_true(metasd_arena_ok(&large) && metasd_arena_ok(&endless));
-    assert_int_equal(large.used, endless.used);
+    metasd_trainer_take(&trainer, &endless[0], &endless[1], &world.graph, &options, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_true(metasd_arena_ok(&large[i]) && metasd_arena_ok(&endless[i]));
+        assert_int_equal(large[i].used, endless[i].used);
+    }
     free(world.memory);
 }
 
@@ -303,12 +306,12 @@ sizes_that_overflow_are_noticed(void **state)
 {
     World world = trainings_clubs();
     MetasdTrainOptions options = trainings_options();
-    MetasdArena arena = metasd_arena_measure();
+    MetasdArena arena = metasd_arena_measure(), own = metasd_arena_measure();
     MetasdTrainer trainer;
 
     (void)state;
     options.rank = SIZE_MAX / 4;
-    metasd_trainer_take(&trainer, &arena, &world.graph, &options, 1);
+    metasd_trainer_take(&trainer, &arena, &own, &world.graph, &options, 1);
     assert_false(metasd_arena_ok(&arena));
     free(world.memory);
 }

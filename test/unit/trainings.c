@@ -97,7 +97,7 @@ trainings_short_options(void)
 size_t
 trainings_floats(const Training *training)
 {
-    return tools_table_floats(&training->trainer.step);
+    return tools_table_floats(&training->trainer[0].step);
 }
 
 static MetasdStatus
@@ -108,7 +108,7 @@ hear_epoch(void *context, const MetasdEpoch *epoch)
     assert_true(training->epochs < TRAININGS_MOST_EPOCHS);
     training->epoch[training->epochs++] = *epoch;
     if (epoch->best)
-        memcpy(training->model, training->trainer.step.student,
+        memcpy(training->model, training->trainer[0].step.student,
                trainings_floats(training) * sizeof(float));
     return training->epochs == training->stop_after_epochs ? METASD_INTERRUPTED : METASD_OK;
 }
@@ -117,7 +117,7 @@ static MetasdStatus
 hear_batch(void *context, int epoch, size_t done, size_t total, double loss)
 {
     Training *training = context;
-    MetasdStep *step = &training->trainer.step;
+    MetasdStep *step = &training->trainer[0].step;
 
     assert_true(done >= 1 && done <= total);
     assert_true(isfinite(loss));
@@ -165,17 +165,24 @@ Training *
 trainings_make(const World *world, MetasdTrainOptions options)
 {
     Training *training = tools_alloc(sizeof(*training));
-    MetasdArena arena = metasd_arena_measure();
-    size_t bytes;
+    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
+    size_t shared_bytes, own_bytes;
 
     *training = (Training){.world = world, .options = options};
-    metasd_trainer_take(&training->trainer, &arena, &world->graph, &options, TRAININGS_MOST_TEAM);
-    assert_true(metasd_arena_ok(&arena));
-    bytes = arena.used;
-    training->memory = tools_alloc(bytes);
-    arena = metasd_arena_over(training->memory, bytes);
-    metasd_trainer_take(&training->trainer, &arena, &world->graph, &options, TRAININGS_MOST_TEAM);
-    assert_true(metasd_arena_ok(&arena));
+    metasd_trainer_take(&training->trainer[0], &shared, &own, &world->graph, &options,
+                        TRAININGS_MOST_TEAM);
+    assert_true(metasd_arena_ok(&shared) && metasd_arena_ok(&own));
+    shared_bytes = shared.used;
+    own_bytes = own.used;
+    training->memory = tools_alloc(shared_bytes);
+    for (int i = 0; i < TRAININGS_MOST_TEAM; i++) {
+        training->own[i] = tools_alloc(own_bytes);
+        shared = metasd_arena_over(training->memory, shared_bytes);
+        own = metasd_arena_over(training->own[i], own_bytes);
+        metasd_trainer_take(&training->trainer[i], &shared, &own, &world->graph, &options,
+                            TRAININGS_MOST_TEAM);
+        assert_true(metasd_arena_ok(&shared) && metasd_arena_ok(&own));
+    }
     training->model = tools_alloc(trainings_floats(training) * sizeof(float));
     return training;
 }
@@ -183,6 +190,8 @@ trainings_make(const World *world, MetasdTrainOptions options)
 void
 trainings_unmake(Training *training)
 {
+    for (int i = 0; i < TRAININGS_MOST_TEAM; i++)
+        free(training->own[i]);
     free(training->model);
     free(training->memory);
     free(training);
@@ -195,8 +204,8 @@ train(MetasdTeam *team, void *context)
     MetasdTrainEvents events = {
         .context = training, .epoch = hear_epoch, .batch = hear_batch, .repeat = hear_repeat};
     MetasdEpoch best;
-    MetasdStatus status = metasd_train(&training->trainer, team, &training->world->graph,
-                                       &training->options, &events, &best);
+    MetasdStatus status = metasd_train(&training->trainer[team->rank], team,
+                                       &training->world->graph, &training->options, &events, &best);
 
     if (team->rank == 0)
         training->best = best;
@@ -239,5 +248,6 @@ void
 trainings_assert_same(const Training *a, const Training *b)
 {
     assert_int_equal(trainings_floats(a), trainings_floats(b));
-    assert_memory_equal(a->trainer.best, b->trainer.best, trainings_floats(a) * sizeof(float));
+    assert_memory_equal(a->trainer[0].best, b->trainer[0].best,
+                        trainings_floats(a) * sizeof(float));
 }

@@ -40,8 +40,8 @@ typedef struct Failure {
 typedef struct Training {
     const World *world;
     MetasdTrainOptions options;
-    MetasdTrainer trainer;
-    void *memory;
+    MetasdTrainer trainer[TRAININGS_MOST_TEAM]; /* of each member */
+    void *memory, *own[TRAININGS_MOST_TEAM];
 
     MetasdEpoch best;
     MetasdEpoch epoch[TRAININGS_MOST_EPOCHS];
