@@ -93,14 +93,14 @@ metasd_product_abt(MetasdTeam *team, size_t m, size_t n, size_t k, const float *
 
 MetasdStatus
 metasd_product_ab(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                  const float *b, size_t ldb, float *c, size_t ldc)
+                  const float *b, size_t ldb, bool add, float *c, size_t ldc)
 {
-    return product(team, CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, false, c, ldc);
+    return product(team, CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, add, c, ldc);
 }
 
 MetasdStatus
-metasd_product_add_atb(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                       const float *b, size_t ldb, float *c, size_t ldc)
+metasd_product_atb(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
+                   const float *b, size_t ldb, bool add, float *c, size_t ldc)
 {
-    return product(team, CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, true, c, ldc);
+    return product(team, CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, add, c, ldc);
 }

@@ -17,14 +17,14 @@ extern MetasdStatus metasd_product_abt(MetasdTeam *team, size_t m, size_t n, siz
                                        const float *a, size_t lda, const float *b, size_t ldb,
                                        bool add, float *c, size_t ldc);
 
-/* C[m x n] = A[m x k] B[k x n]. */
+/* C[m x n] = (add ? C : 0) + A[m x k] B[k x n]. */
 extern MetasdStatus metasd_product_ab(MetasdTeam *team, size_t m, size_t n, size_t k,
                                       const float *a, size_t lda, const float *b, size_t ldb,
-                                      float *c, size_t ldc);
+                                      bool add, float *c, size_t ldc);
 
-/* C[m x n] += A[k x m]^T B[k x n]. */
-extern MetasdStatus metasd_product_add_atb(MetasdTeam *team, size_t m, size_t n, size_t k,
-                                           const float *a, size_t lda, const float *b, size_t ldb,
-                                           float *c, size_t ldc);
+/* C[m x n] = (add ? C : 0) + A[k x m]^T B[k x n]. */
+extern MetasdStatus metasd_product_atb(MetasdTeam *team, size_t m, size_t n, size_t k,
+                                       const float *a, size_t lda, const float *b, size_t ldb,
+                                       bool add, float *c, size_t ldc);
 
 #endif

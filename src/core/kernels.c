@@ -41,6 +41,365 @@ metasd_exp(size_t n, float *restrict x)
         x[i] = exp_small(x[i]);
 }
 
+/* exp(z) of a score, given exp(z / tau) and z, which the compiler leaves out where it can. */
+static inline __attribute__((always_inline)) float
+heated(float soft, float z, int power)
+{
+    return power == 1   ? soft
+           : power == 2 ? soft * soft
+           : power == 3 ? soft * soft * soft
+                        : exp_small(z);
+}
+
+/* Calls a kernel with the power as a constant, so that each form is compiled on its own. */
+#define BY_POWER(heat, kernel, ...)                                                                \
+    ((heat).power == 3   ? kernel(3, __VA_ARGS__)                                                  \
+     : (heat).power == 2 ? kernel(2, __VA_ARGS__)                                                  \
+     : (heat).power == 1 ? kernel(1, __VA_ARGS__)                                                  \
+                         : kernel(0, __VA_ARGS__))
+
+#define INLINE static inline __attribute__((always_inline))
+
+MetasdHeat
+metasd_heat(float tau)
+{
+    return (MetasdHeat){.per_tau = 1.0f / tau,
+                        .power = tau == 1.0f   ? 1
+                                 : tau == 2.0f ? 2
+                                 : tau == 3.0f ? 3
+                                               : 0};
+}
+
+/* ---- sums ---- */
+
+METASD_VECTORISE static void
+tile_max(size_t rows, size_t stride, const float *restrict z, float *restrict max)
+{
+    for (size_t b = 0; b < METASD_TILE; b++)
+        max[b] = -INFINITY;
+    for (size_t e = 0; e < rows; e++)
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++)
+            max[b] = z[e * stride + b] > max[b] ? z[e * stride + b] : max[b];
+}
+
+METASD_VECTORISE static void
+sums(size_t rows, size_t stride, float *restrict z, const float *restrict each,
+     const float *restrict max, float *restrict sum)
+{
+    for (size_t e = 0; e < rows; e++) {
+        float by = each ? each[e] : 1.0f;
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float x = by * exp_small(z[e * stride + b] - max[b]);
+
+            z[e * stride + b] = x;
+            sum[b] += x;
+        }
+    }
+}
+
+/* The sums of one block of rows: of t and s in turn, sum, sum_tau and cross. */
+typedef struct Sums {
+    float of[2][3][METASD_TILE];
+} Sums;
+
+INLINE void
+pair_sums_by(int power, size_t rows, size_t stride, const float *restrict t,
+             const float *restrict s, const float *restrict each, float per_tau,
+             const float *restrict t_max, const float *restrict s_max, Sums *restrict out)
+{
+    for (size_t e = 0; e < rows; e++) {
+        float by = each ? each[e] : 1.0f;
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float a = t[e * stride + b] - t_max[b], c = s[e * stride + b] - s_max[b];
+            float p = exp_small(a * per_tau), q = exp_small(c * per_tau);
+
+            out->of[0][0][b] += by * heated(p, a, power);
+            out->of[1][0][b] += by * heated(q, c, power);
+            out->of[0][1][b] += by * p;
+            out->of[1][1][b] += by * q;
+            out->of[0][2][b] += p > 0.0f ? by * p * (a - c) : 0.0f;
+            out->of[1][2][b] += q > 0.0f ? by * q * (c - a) : 0.0f;
+        }
+    }
+}
+
+METASD_VECTORISE static void
+pair_sums(size_t rows, size_t stride, const float *t, const float *s, const float *each,
+          MetasdHeat heat, const float *t_max, const float *s_max, Sums *out)
+{
+    BY_POWER(heat, pair_sums_by, rows, stride, t, s, each, heat.per_tau, t_max, s_max, out);
+}
+
+/* Float sums are kept this short, and added up as doubles, so that rounding does not grow with N. */
+#define SUM_ROWS ((size_t)128)
+
+static size_t
+block_rows(size_t rows, size_t e)
+{
+    return rows - e < SUM_ROWS ? rows - e : SUM_ROWS;
+}
+
+void
+metasd_tile_sums(size_t rows, size_t stride, float *z, const float *each, MetasdPartial *out)
+{
+    memset(out, 0, sizeof(*out));
+    tile_max(rows, stride, z, out->max);
+    for (size_t e = 0; e < rows; e += SUM_ROWS) {
+        float sum[METASD_TILE] = {0};
+
+        sums(block_rows(rows, e), stride, z + e * stride, each ? each + e : NULL, out->max, sum);
+        for (size_t b = 0; b < METASD_TILE; b++)
+            out->sum[b] += (double)sum[b];
+    }
+}
+
+static void
+add_sums(MetasdPartial *out, float of[3][METASD_TILE])
+{
+    for (size_t b = 0; b < METASD_TILE; b++) {
+        out->sum[b] += (double)of[0][b];
+        out->sum_tau[b] += (double)of[1][b];
+        out->cross[b] += (double)of[2][b];
+    }
+}
+
+void
+metasd_tile_sums_pair(size_t rows, size_t stride, const float *t, const float *s, const float *each,
+                      MetasdHeat heat, MetasdPartial *source, MetasdPartial *student)
+{
+    memset(source, 0, sizeof(*source));
+    memset(student, 0, sizeof(*student));
+    tile_max(rows, stride, t, source->max);
+    tile_max(rows, stride, s, student->max);
+    for (size_t e = 0; e < rows; e += SUM_ROWS) {
+        Sums block = {0};
+
+        pair_sums(block_rows(rows, e), stride, t + e * stride, s + e * stride,
+                  each ? each + e : NULL, heat, source->max, student->max, &block);
+        add_sums(source, block.of[0]);
+        add_sums(student, block.of[1]);
+    }
+}
+
+/* ---- joining slices ---- */
+
+static double
+largest(const MetasdPartial *parts, size_t step, int count, size_t lane)
+{
+    double max = (double)parts[0].max[lane];
+
+    for (int i = 1; i < count; i++)
+        max = fmax(max, (double)parts[(size_t)i * step].max[lane]);
+    return max;
+}
+
+void
+metasd_row_join(const MetasdPartial *parts, size_t step, int count, size_t lane, MetasdRow *row)
+{
+    *row = (MetasdRow){.max = largest(parts, step, count, lane), .sum_tau = 1};
+    for (int i = 0; i < count; i++) {
+        const MetasdPartial *part = &parts[(size_t)i * step];
+
+        row->sum += part->sum[lane] * exp((double)part->max[lane] - row->max);
+    }
+}
+
+/* Joins one of a pair; returns the mean of `cross`, from the maxima of all scores. */
+static double
+join_guided(const MetasdPartial *parts, const MetasdPartial *others, size_t step, int count,
+            size_t lane, double tau, double other_max, MetasdRow *row)
+{
+    double cross = 0;
+
+    metasd_row_join(parts, step, count, lane, row);
+    row->sum_tau = 0;
+    for (int i = 0; i < count; i++) {
+        const MetasdPartial *part = &parts[(size_t)i * step];
+        double below = (double)part->max[lane] - row->max, scale = exp(below / tau);
+        double apart = below - ((double)others[(size_t)i * step].max[lane] - other_max);
+
+        row->sum_tau += part->sum_tau[lane] * scale;
+        cross += (part->cross[lane] + part->sum_tau[lane] * apart) * scale;
+    }
+    return cross / row->sum_tau;
+}
+
+void
+metasd_row_join_pair(const MetasdPartial *source_parts, const MetasdPartial *student_parts,
+                     size_t step, int count, size_t lane, float tau, MetasdRow *source,
+                     MetasdRow *student)
+{
+    double source_max = largest(source_parts, step, count, lane);
+    double student_max = largest(student_parts, step, count, lane);
+    double of_source = join_guided(source_parts, student_parts, step, count, lane, (double)tau,
+                                   student_max, source);
+    double of_student = join_guided(student_parts, source_parts, step, count, lane, (double)tau,
+                                    source_max, student);
+    double ratio = log(student->sum_tau / source->sum_tau);
+
+    source->divergence = of_source / (double)tau + ratio;
+    student->divergence = of_student / (double)tau - ratio;
+    /* Rounding may go below 0; what is not a number must stay so. */
+    source->divergence = source->divergence < 0 ? 0 : source->divergence;
+    student->divergence = student->divergence < 0 ? 0 : student->divergence;
+}
+
+void
+metasd_soften(const MetasdGuide *guides, size_t n, MetasdSoft *soft)
+{
+    memset(soft, 0, sizeof(*soft));
+    for (size_t b = 0; b < n; b++) {
+        const MetasdGuide *guide = &guides[b];
+        const MetasdRow *rows[2] = {&guide->source, &guide->student};
+        double ratio = log(guide->student.sum_tau / guide->source.sum_tau);
+
+        for (int i = 0; i < 2; i++) {
+            soft->max[i][b] = (float)rows[i]->max;
+            soft->per_sum_tau[i][b] = (float)(1 / rows[i]->sum_tau);
+            soft->weight[i][b] = (float)((double)guide->weight / rows[i]->sum);
+            soft->shift[i][b] = (float)(rows[i]->divergence + (i == 0 ? -ratio : ratio));
+        }
+        soft->forward[b] = guide->forward;
+        soft->reverse[b] = guide->reverse;
+    }
+}
+
+/* ---- gradients ---- */
+
+METASD_VECTORISE void
+metasd_tile_scale(size_t rows, size_t stride, float *restrict z, const float *restrict scale)
+{
+    for (size_t e = 0; e < rows; e++)
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++)
+            z[e * stride + b] *= scale[b];
+}
+
+INLINE void
+student_by(int power, size_t rows, size_t stride, const float *restrict t, const float *restrict s,
+           const float *restrict each, float per_tau, const MetasdSoft *restrict soft,
+           float *restrict out)
+{
+    for (size_t e = 0; e < rows; e++) {
+        float by = each ? each[e] : 1.0f;
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float above = s[e * stride + b] - soft->max[1][b];
+            float a = (t[e * stride + b] - soft->max[0][b]) * per_tau, c = above * per_tau;
+            float soft_q = exp_small(c), p = by * exp_small(a) * soft->per_sum_tau[0][b];
+            float q = by * soft_q * soft->per_sum_tau[1][b];
+            float ratio = q > 0.0f ? q * (c - a - soft->shift[1][b]) : 0.0f;
+
+            out[e * stride + b] = by * soft->weight[1][b] * heated(soft_q, above, power) +
+                                  soft->forward[b] * (q - p) + soft->reverse[b] * ratio;
+        }
+    }
+}
+
+METASD_VECTORISE void
+metasd_tile_gradient_student(size_t rows, size_t stride, const float *t, const float *s,
+                             const float *each, MetasdHeat heat, const MetasdSoft *soft, float *out)
+{
+    BY_POWER(heat, student_by, rows, stride, t, s, each, heat.per_tau, soft, out);
+}
+
+INLINE void
+mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restrict s,
+          const float *restrict each, float per_tau, const MetasdSoft *restrict soft)
+{
+    for (size_t e = 0; e < rows; e++) {
+        float by = each ? each[e] : 1.0f;
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float above_t = t[e * stride + b] - soft->max[0][b];
+            float above_s = s[e * stride + b] - soft->max[1][b];
+            float a = above_t * per_tau, c = above_s * per_tau;
+            float soft_p = exp_small(a), soft_q = exp_small(c);
+            float p = by * soft_p * soft->per_sum_tau[0][b];
+            float q = by * soft_q * soft->per_sum_tau[1][b];
+            float ratio_t = p > 0.0f ? p * (a - c - soft->shift[0][b]) : 0.0f;
+            float ratio_s = q > 0.0f ? q * (c - a - soft->shift[1][b]) : 0.0f;
+
+            t[e * stride + b] = by * soft->weight[0][b] * heated(soft_p, above_t, power) +
+                                soft->forward[b] * (p - q) + soft->reverse[b] * ratio_t;
+            s[e * stride + b] = by * soft->weight[1][b] * heated(soft_q, above_s, power) +
+                                soft->forward[b] * (q - p) + soft->reverse[b] * ratio_s;
+        }
+    }
+}
+
+METASD_VECTORISE void
+metasd_tile_gradient_mutual(size_t rows, size_t stride, float *t, float *s, const float *each,
+                            MetasdHeat heat, const MetasdSoft *soft)
+{
+    BY_POWER(heat, mutual_by, rows, stride, t, s, each, heat.per_tau, soft);
+}
+
+METASD_VECTORISE static void
+meta_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
+          const float *restrict zdot, const float *restrict each, float per_tau,
+          const MetasdSoft *restrict soft, float *restrict by_p, float *restrict by_q)
+{
+    for (size_t e = 0; e < rows; e++) {
+        float by = each ? each[e] : 1.0f;
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float p = by * exp_small((t[e * stride + b] - soft->max[0][b]) * per_tau) *
+                      soft->per_sum_tau[0][b];
+            float q = by * exp_small((s[e * stride + b] - soft->max[1][b]) * per_tau) *
+                      soft->per_sum_tau[1][b];
+
+            t[e * stride + b] = p;
+            s[e * stride + b] = q;
+            by_p[b] += p * zdot[e * stride + b];
+            by_q[b] += q * zdot[e * stride + b];
+        }
+    }
+}
+
+void
+metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
+                      const float *each, MetasdHeat heat, const MetasdSoft *soft,
+                      double dots[2][METASD_TILE])
+{
+    for (size_t e = 0; e < rows; e += SUM_ROWS) {
+        float by_p[METASD_TILE] = {0}, by_q[METASD_TILE] = {0};
+        size_t at = e * stride;
+
+        meta_dots(block_rows(rows, e), stride, t + at, s + at, zdot + at, each ? each + e : NULL,
+                  heat.per_tau, soft, by_p, by_q);
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            dots[0][b] += (double)by_p[b];
+            dots[1][b] += (double)by_q[b];
+        }
+    }
+}
+
+METASD_VECTORISE void
+metasd_tile_gradient_meta(size_t rows, size_t stride, const float *restrict p,
+                          const float *restrict q, const float means[2][METASD_TILE],
+                          const MetasdSoft *restrict soft, float *restrict zdot)
+{
+    for (size_t e = 0; e < rows; e++)
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float dot = zdot[e * stride + b];
+
+            zdot[e * stride + b] = soft->forward[b] * p[e * stride + b] * (dot - means[0][b]) +
+                                   soft->reverse[b] * q[e * stride + b] * (dot - means[1][b]);
+        }
+}
+
+/* ---- scores of one query ---- */
+
 METASD_VECTORISE static float
 row_max(size_t n, const float *restrict z)
 {
@@ -63,254 +422,13 @@ row_sum(size_t n, const float *restrict z, float max)
     return sum;
 }
 
-/* Sums of exp(z - max), of exp((z - max) / tau), and `cross` of both rows. */
-METASD_VECTORISE static void
-pair_sums(size_t n, const float *restrict t, const float *restrict s, float t_max, float s_max,
-          float per_tau, float source[3], float student[3])
+double
+metasd_exp_sum(size_t n, const float *z, float *max)
 {
-    float sum_t = 0, sum_s = 0, soft_t = 0, soft_s = 0, cross_t = 0, cross_s = 0;
+    double sum = 0;
 
-#pragma omp simd reduction(+ : sum_t, sum_s, soft_t, soft_s, cross_t, cross_s)
-    for (size_t i = 0; i < n; i++) {
-        float a = t[i] - t_max, b = s[i] - s_max;
-        float p = exp_small(a * per_tau), q = exp_small(b * per_tau);
-
-        sum_t += exp_small(a);
-        sum_s += exp_small(b);
-        soft_t += p;
-        soft_s += q;
-        cross_t += p > 0.0f ? p * (a - b) : 0.0f;
-        cross_s += q > 0.0f ? q * (b - a) : 0.0f;
-    }
-    source[0] = sum_t;
-    source[1] = soft_t;
-    source[2] = cross_t;
-    student[0] = sum_s;
-    student[1] = soft_s;
-    student[2] = cross_s;
-}
-
-/* Float sums are kept this short, and added up as doubles, so that rounding does not grow with N. */
-#define SUM_BLOCK 1024
-
-void
-metasd_partial(size_t n, const float *z, MetasdPartial *out)
-{
-    float max = row_max(n, z);
-
-    *out = (MetasdPartial){.max = (double)max};
-    for (size_t i = 0; i < n; i += SUM_BLOCK)
-        out->sum += (double)row_sum(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, z + i, max);
-}
-
-static void
-add_sums(MetasdPartial *out, const float sums[3])
-{
-    out->sum += (double)sums[0];
-    out->sum_tau += (double)sums[1];
-    out->cross += (double)sums[2];
-}
-
-void
-metasd_partial_pair(size_t n, const float *t, const float *s, float tau, MetasdPartial *source,
-                    MetasdPartial *student)
-{
-    float t_max = row_max(n, t), s_max = row_max(n, s);
-
-    *source = (MetasdPartial){.max = (double)t_max};
-    *student = (MetasdPartial){.max = (double)s_max};
-    for (size_t i = 0; i < n; i += SUM_BLOCK) {
-        float of_t[3], of_s[3];
-
-        pair_sums(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, t + i, s + i, t_max, s_max, 1.0f / tau,
-                  of_t, of_s);
-        add_sums(source, of_t);
-        add_sums(student, of_s);
-    }
-}
-
-static double
-largest(const MetasdPartial *parts, size_t stride, int count)
-{
-    double max = parts[0].max;
-
-    for (int i = 1; i < count; i++)
-        max = fmax(max, parts[(size_t)i * stride].max);
-    return max;
-}
-
-void
-metasd_row_join(const MetasdPartial *parts, size_t stride, int count, MetasdRow *row)
-{
-    *row = (MetasdRow){.max = largest(parts, stride, count), .sum_tau = 1};
-    for (int i = 0; i < count; i++) {
-        const MetasdPartial *part = &parts[(size_t)i * stride];
-
-        row->sum += part->sum * exp(part->max - row->max);
-    }
-}
-
-/* Joins one row of a pair; returns the mean of `cross`, from the maxima of the whole rows. */
-static double
-join_guided(const MetasdPartial *parts, const MetasdPartial *others, size_t stride, int count,
-            double tau, double other_max, MetasdRow *row)
-{
-    double cross = 0;
-
-    metasd_row_join(parts, stride, count, row);
-    row->sum_tau = 0;
-    for (int i = 0; i < count; i++) {
-        const MetasdPartial *part = &parts[(size_t)i * stride];
-        double below = part->max - row->max, scale = exp(below / tau);
-        double apart = below - (others[(size_t)i * stride].max - other_max);
-
-        row->sum_tau += part->sum_tau * scale;
-        cross += (part->cross + part->sum_tau * apart) * scale;
-    }
-    return cross / row->sum_tau;
-}
-
-void
-metasd_row_join_pair(const MetasdPartial *source_parts, const MetasdPartial *student_parts,
-                     size_t stride, int count, float tau, MetasdRow *source, MetasdRow *student)
-{
-    double source_max = largest(source_parts, stride, count);
-    double student_max = largest(student_parts, stride, count);
-    double of_source =
-        join_guided(source_parts, student_parts, stride, count, (double)tau, student_max, source);
-    double of_student =
-        join_guided(student_parts, source_parts, stride, count, (double)tau, source_max, student);
-    double ratio = log(student->sum_tau / source->sum_tau);
-
-    source->divergence = of_source / (double)tau + ratio;
-    student->divergence = of_student / (double)tau - ratio;
-    /* Rounding may go below 0; what is not a number must stay so. */
-    source->divergence = source->divergence < 0 ? 0 : source->divergence;
-    student->divergence = student->divergence < 0 ? 0 : student->divergence;
-}
-
-/* What the elementwise kernels need of a row of scores, as floats. */
-typedef struct Soft {
-    float max, per_sum;         /* softmax(z) = exp(z - max) per_sum */
-    float per_tau, per_sum_tau; /* softmax(z / tau) = exp((z - max) per_tau) per_sum_tau */
-} Soft;
-
-static Soft
-soft_of(const MetasdRow *row, float tau)
-{
-    return (Soft){.max = (float)row->max,
-                  .per_sum = (float)(1 / row->sum),
-                  .per_tau = 1 / tau,
-                  .per_sum_tau = (float)(1 / row->sum_tau)};
-}
-
-/* log(q / p) = b - a - this, with a and b the exponents of p and q. */
-static float
-log_ratio(const MetasdGuide *guide)
-{
-    return (float)log(guide->student.sum_tau / guide->source.sum_tau);
-}
-
-METASD_VECTORISE void
-metasd_gradient_tail(size_t n, float *restrict z, const MetasdRow *row, float weight)
-{
-    float max = (float)row->max, by = (float)(weight / row->sum);
-
-    for (size_t i = 0; i < n; i++)
-        z[i] = by * exp_small(z[i] - max);
-}
-
-METASD_VECTORISE void
-metasd_gradient_student(size_t n, const float *restrict t, const float *restrict s,
-                        const MetasdGuide *guide, float *restrict out)
-{
-    Soft source = soft_of(&guide->source, guide->tau),
-         student = soft_of(&guide->student, guide->tau);
-    float weight = guide->weight * student.per_sum;
-    float forward = guide->forward, reverse = guide->reverse;
-    float shift = log_ratio(guide) + (float)guide->student.divergence;
-
-    for (size_t i = 0; i < n; i++) {
-        float above = s[i] - student.max;
-        float a = (t[i] - source.max) * source.per_tau, b = above * student.per_tau;
-        float p = exp_small(a) * source.per_sum_tau, q = exp_small(b) * student.per_sum_tau;
-        float ratio = q > 0.0f ? q * (b - a - shift) : 0.0f;
-
-        out[i] = weight * exp_small(above) + forward * (q - p) + reverse * ratio;
-    }
-}
-
-METASD_VECTORISE void
-metasd_gradient_mutual(size_t n, float *restrict t, float *restrict s, const MetasdGuide *guide)
-{
-    Soft source = soft_of(&guide->source, guide->tau),
-         student = soft_of(&guide->student, guide->tau);
-    float source_weight = guide->weight * source.per_sum;
-    float student_weight = guide->weight * student.per_sum;
-    float forward = guide->forward, reverse = guide->reverse;
-    float source_shift = -log_ratio(guide) + (float)guide->source.divergence;
-    float student_shift = log_ratio(guide) + (float)guide->student.divergence;
-
-    for (size_t i = 0; i < n; i++) {
-        float source_above = t[i] - source.max, student_above = s[i] - student.max;
-        float a = source_above * source.per_tau, b = student_above * student.per_tau;
-        float p = exp_small(a) * source.per_sum_tau, q = exp_small(b) * student.per_sum_tau;
-        float source_ratio = p > 0.0f ? p * (a - b - source_shift) : 0.0f;
-        float student_ratio = q > 0.0f ? q * (b - a - student_shift) : 0.0f;
-
-        t[i] = source_weight * exp_small(source_above) + forward * (p - q) + reverse * source_ratio;
-        s[i] =
-            student_weight * exp_small(student_above) + forward * (q - p) + reverse * student_ratio;
-    }
-}
-
-METASD_VECTORISE static void
-dots(size_t n, const float *restrict t, const float *restrict s, const float *restrict zdot,
-     Soft source, Soft student, float *out)
-{
-    float by_source = 0, by_student = 0;
-
-#pragma omp simd reduction(+ : by_source, by_student)
-    for (size_t i = 0; i < n; i++) {
-        by_source += exp_small((t[i] - source.max) * source.per_tau) * zdot[i];
-        by_student += exp_small((s[i] - student.max) * student.per_tau) * zdot[i];
-    }
-    out[0] = by_source * source.per_sum_tau;
-    out[1] = by_student * student.per_sum_tau;
-}
-
-void
-metasd_meta_dots(size_t n, const float *t, const float *s, const float *zdot,
-                 const MetasdGuide *guide, double *source_dot, double *student_dot)
-{
-    Soft source = soft_of(&guide->source, guide->tau),
-         student = soft_of(&guide->student, guide->tau);
-
-    *source_dot = *student_dot = 0;
-    for (size_t i = 0; i < n; i += SUM_BLOCK) {
-        float sums[2];
-
-        dots(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, t + i, s + i, zdot + i, source, student, sums);
-        *source_dot += sums[0];
-        *student_dot += sums[1];
-    }
-}
-
-METASD_VECTORISE void
-metasd_gradient_meta(size_t n, const float *restrict t, const float *restrict s,
-                     float *restrict zdot, const MetasdGuide *guide, double source_dot,
-                     double student_dot)
-{
-    Soft source = soft_of(&guide->source, guide->tau),
-         student = soft_of(&guide->student, guide->tau);
-    float forward = guide->forward * source.per_sum_tau;
-    float reverse = guide->reverse * student.per_sum_tau;
-    float mean_p = (float)source_dot, mean_q = (float)student_dot;
-
-    for (size_t i = 0; i < n; i++) {
-        float p = exp_small((t[i] - source.max) * source.per_tau);
-        float q = exp_small((s[i] - student.max) * student.per_tau);
-
-        zdot[i] = forward * p * (zdot[i] - mean_p) + reverse * q * (zdot[i] - mean_q);
-    }
+    *max = row_max(n, z);
+    for (size_t i = 0; i < n; i += SUM_ROWS)
+        sum += (double)row_sum(block_rows(n, i), z + i, *max);
+    return sum;
 }

@@ -6,43 +6,55 @@ static MetasdStatus
 mutual_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 {
     MetasdStep *step = lesson->step;
-    float *const *block = step->scores.block;
-    const MetasdStepOptions *options = lesson->options;
+    MetasdScores *scores = &step->scores;
+    MetasdTable tables[2] = {metasd_entities(step, step->weights, false),
+                             metasd_entities(step, step->student, true)};
+    float *gradients[2] = {step->gradient, step->masked_gradient};
     MetasdTargets targets = metasd_block_targets(lesson, first);
-    size_t query = first * step->width;
-    MetasdPassRow at;
+    MetasdTiles tile;
+    int begin, end;
 
-    METASD_TRY(metasd_guided_scores(lesson, pass, first));
     METASD_TRY(metasd_guided_sums(lesson, pass, first));
-    /* Here the learner's own divergence has the forward weight: the roles of section 4. */
-    METASD_TRY(metasd_guided_weights(lesson, first, pass->rows, options->kl_reverse / options->tau,
-                                     options->kl_forward / options->tau));
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        metasd_gradient_mutual(at.columns, block[0] + at.first, block[1] + at.first,
-                               &step->guides[first + at.row]);
-    METASD_TRY(at.status);
-    METASD_TRY(metasd_pass_subtract_targets(pass, 0, &targets));
-    METASD_TRY(metasd_pass_subtract_targets(pass, 1, &targets));
-    METASD_TRY(metasd_pass_back(pass, 0, step->query[0] + query, step->weights, step->gradient,
-                                step->dquery[0] + query));
-    return metasd_pass_back(pass, 1, step->query[1] + query, step->student, step->masked_gradient,
-                            step->dquery[1] + query);
+    metasd_team_slices(pass->team, pass->slices, &begin, &end);
+    for (int s = begin; s < end; s++) {
+        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
+            metasd_tile_gradient_mutual(tile.rows, pass->stride, scores->block[0] + tile.first,
+                                        scores->block[1] + tile.first, tile.each,
+                                        metasd_heat(lesson->options->tau),
+                                        &scores->soft[tile.tile]);
+        METASD_TRY(tile.status);
+        for (int i = 0; i < 2; i++)
+            METASD_TRY(metasd_slice_subtract_targets(pass, s, i, &targets));
+    }
+    /* One after the other: both leave the parts of their query gradients in the same room. */
+    for (int i = 0; i < 2; i++) {
+        MetasdQueries queries = metasd_block_queries(lesson, first, i);
+
+        for (int s = begin; s < end; s++)
+            METASD_TRY(metasd_slice_back(pass, s, i, &tables[i], &queries, gradients[i]));
+        METASD_TRY(metasd_pass_reduce(pass, &tables[i], step->dquery[i] + first * step->width));
+    }
+    return METASD_OK;
 }
 
 static MetasdStatus
 mutual_tails(const MetasdLesson *lesson, double *source_tail, double *student_tail)
 {
     MetasdStep *step = lesson->step;
+    const MetasdStepOptions *options = lesson->options;
 
     *source_tail = *student_tail = 0;
-    METASD_TRY(metasd_compose(lesson, step->weights, 0));
-    METASD_TRY(metasd_compose(lesson, step->student, 1));
+    /* Here the learner's own divergence has the forward weight: the roles of section 4. */
+    METASD_TRY(metasd_guided_weights(lesson, options->kl_reverse / options->tau,
+                                     options->kl_forward / options->tau));
+    METASD_TRY(metasd_guided_compose(lesson));
     for (size_t first = 0; first < lesson->batch->groups;) {
         MetasdPass pass = metasd_block(lesson, first);
+        MetasdTargets targets = metasd_block_targets(lesson, first);
 
         METASD_TRY(mutual_block(lesson, &pass, first));
-        *source_tail += metasd_block_loss(lesson, &pass, first, step->guides, false);
-        *student_tail += metasd_block_loss(lesson, &pass, first, step->guides, true);
+        *source_tail += metasd_pass_loss(&pass, 0, &targets, lesson->guides + first);
+        *student_tail += metasd_pass_loss(&pass, 1, &targets, lesson->guides + first);
         first += pass.rows;
     }
     METASD_TRY(metasd_queries_back(lesson, step->weights, step->dquery[0], step->gradient));
@@ -51,11 +63,11 @@ mutual_tails(const MetasdLesson *lesson, double *source_tail, double *student_ta
 
 /* Adds relation loss and regulariser of one table to its tail loss, and their gradients. */
 static MetasdStatus
-add_task(const MetasdLesson *lesson, const float *table, float *gradient, double *loss)
+add_task(const MetasdLesson *lesson, const float *table, bool pruned, float *gradient, double *loss)
 {
     double relation, reg;
 
-    METASD_TRY(metasd_relation_loss(lesson, table, gradient, &relation));
+    METASD_TRY(metasd_relation_loss(lesson, table, pruned, gradient, &relation));
     METASD_TRY(metasd_reg_loss(lesson, table, gradient, &reg));
     *loss += lesson->options->relation_weight * relation + reg;
     return METASD_OK;
@@ -74,8 +86,8 @@ metasd_stage_mutual(const MetasdLesson *lesson, MetasdLosses *losses)
     METASD_TRY(mutual_tails(lesson, source, student));
     forward = metasd_guided_divergence(lesson, false);
     reverse = metasd_guided_divergence(lesson, true);
-    METASD_TRY(add_task(lesson, step->weights, step->gradient, source));
-    METASD_TRY(add_task(lesson, step->student, step->masked_gradient, student));
+    METASD_TRY(add_task(lesson, step->weights, false, step->gradient, source));
+    METASD_TRY(add_task(lesson, step->student, true, step->masked_gradient, student));
     *source += options->kl_forward * forward + options->kl_reverse * reverse;
     *student += options->kl_forward * reverse + options->kl_reverse * forward;
     METASD_TRY(metasd_check_loss(*source + *student));

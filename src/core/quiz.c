@@ -1,30 +1,35 @@
 /* Stages 1 and 2: the trial step of the student, its quiz, and what the source learns from it. */
 #include "stages.h"
 
+#include <string.h>
+
 /* ---- stage 1 ---- */
 
-/* One block of the trial's gradient. */
+/* One block of the trial's gradient. Blocks 0 and 1 keep the scores, for stage 2. */
 static MetasdStatus
 trial_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 {
     MetasdStep *step = lesson->step;
-    float *const *block = step->scores.block;
-    const MetasdStepOptions *options = lesson->options;
+    MetasdScores *scores = &step->scores;
+    MetasdTable student = metasd_entities(step, step->student, true);
     MetasdTargets targets = metasd_block_targets(lesson, first);
-    size_t query = first * step->width;
-    MetasdPassRow at;
+    MetasdQueries queries = metasd_block_queries(lesson, first, 1);
+    int s, end;
+    MetasdTiles tile;
 
-    METASD_TRY(metasd_guided_scores(lesson, pass, first));
     METASD_TRY(metasd_guided_sums(lesson, pass, first));
-    METASD_TRY(metasd_guided_weights(lesson, first, pass->rows, options->kl_forward / options->tau,
-                                     options->kl_reverse / options->tau));
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        metasd_gradient_student(at.columns, block[0] + at.first, block[1] + at.first,
-                                &step->guides[first + at.row], block[2] + at.first);
-    METASD_TRY(at.status);
-    METASD_TRY(metasd_pass_subtract_targets(pass, 2, &targets));
-    return metasd_pass_back(pass, 2, step->query[1] + query, step->student, step->masked_gradient,
-                            step->dquery[1] + query);
+    metasd_team_slices(pass->team, pass->slices, &s, &end);
+    for (; s < end; s++) {
+        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
+            metasd_tile_gradient_student(tile.rows, pass->stride, scores->block[0] + tile.first,
+                                         scores->block[1] + tile.first, tile.each,
+                                         metasd_heat(lesson->options->tau),
+                                         &scores->soft[tile.tile], scores->block[2] + tile.first);
+        METASD_TRY(tile.status);
+        METASD_TRY(metasd_slice_subtract_targets(pass, s, 2, &targets));
+        METASD_TRY(metasd_slice_back(pass, s, 2, &student, &queries, step->masked_gradient));
+    }
+    return metasd_pass_reduce(pass, &student, step->dquery[1] + first * step->width);
 }
 
 /* trial = the student one step of plain gradient descent on. */
@@ -47,23 +52,25 @@ MetasdStatus
 metasd_stage_trial(const MetasdLesson *lesson, MetasdLosses *losses)
 {
     MetasdStep *step = lesson->step;
+    const MetasdStepOptions *options = lesson->options;
     double tail = 0, reg;
 
     METASD_TRY(metasd_clear(lesson, step->masked_gradient));
-    METASD_TRY(metasd_compose(lesson, step->weights, 0));
-    METASD_TRY(metasd_compose(lesson, step->student, 1));
+    METASD_TRY(metasd_guided_weights(lesson, options->kl_forward / options->tau,
+                                     options->kl_reverse / options->tau));
+    METASD_TRY(metasd_guided_compose(lesson));
     for (size_t first = 0; first < lesson->batch->groups;) {
         MetasdPass pass = metasd_block(lesson, first);
+        MetasdTargets targets = metasd_block_targets(lesson, first);
 
         METASD_TRY(trial_block(lesson, &pass, first));
-        tail += metasd_block_loss(lesson, &pass, first, step->guides, true);
+        tail += metasd_pass_loss(&pass, 1, &targets, lesson->guides + first);
         first += pass.rows;
     }
     METASD_TRY(metasd_queries_back(lesson, step->student, step->dquery[1], step->masked_gradient));
     METASD_TRY(metasd_reg_loss(lesson, step->student, step->masked_gradient, &reg));
-    losses->trial = tail + reg +
-                    lesson->options->kl_forward * metasd_guided_divergence(lesson, false) +
-                    lesson->options->kl_reverse * metasd_guided_divergence(lesson, true);
+    losses->trial = tail + reg + options->kl_forward * metasd_guided_divergence(lesson, false) +
+                    options->kl_reverse * metasd_guided_divergence(lesson, true);
     METASD_TRY(metasd_check_loss(losses->trial));
     METASD_TRY(metasd_observe(lesson, METASD_TRIAL_GRADIENT));
     return trial_step(lesson);
@@ -78,8 +85,7 @@ metasd_stage_quiz(const MetasdLesson *quiz, MetasdLosses *losses)
     MetasdWalk walk;
 
     METASD_TRY(metasd_clear(quiz, step->masked_gradient));
-    METASD_TRY(metasd_tail_loss(quiz, step->trial, step->masked_gradient, 2,
-                                step->guides + step->batch, &losses->quiz));
+    METASD_TRY(metasd_tail_loss(quiz, step->trial, true, step->masked_gradient, 2, &losses->quiz));
     METASD_TRY(metasd_check_loss(losses->quiz));
     for (walk = metasd_walk(quiz->team, quiz->own, 2, 2); metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++)
@@ -92,7 +98,7 @@ metasd_stage_quiz(const MetasdLesson *quiz, MetasdLosses *losses)
 
 /* ---- stage 2: its gradient by the source ---- */
 
-/* query_dot = the derivative of the student's queries along v = masked_gradient. */
+/* query_dot = the derivative of the student's queries along v = masked_gradient; tiles[0] too. */
 static MetasdStatus
 compose_dot(const MetasdLesson *lesson)
 {
@@ -101,18 +107,46 @@ compose_dot(const MetasdLesson *lesson)
     const float *v = step->masked_gradient;
     const float *relations = metasd_relations_of(step, step->student);
     const float *relations_v = metasd_relations_of(step, v);
-    size_t width = step->width, first, end;
+    size_t width = step->width;
+    MetasdRun share = metasd_tile_share(lesson->team, batch->groups);
     float *scratch = step->scratch + (size_t)lesson->team->rank * 2 * width;
 
-    metasd_team_share(lesson->team, batch->groups, &first, &end);
-    for (size_t g = first; g < end; g++) {
+    for (size_t g = share.first; g < share.end; g++) {
         size_t h = batch->heads[g] * width, r = batch->relations[g] * width;
 
         metasd_compose_jvp(step->family, width, step->student + h, relations + r, v + h,
                            relations_v + r, step->query_dot + g * width, scratch);
         METASD_TRY(metasd_team_work(lesson->team, 6 * width));
     }
+    if (step->sparse[0])
+        METASD_TRY(
+            metasd_pass_tile(lesson->team, width, batch->groups, step->query_dot, step->tiles[0]));
     return lesson->team->barrier(lesson->team);
+}
+
+/* Slice s of block 2 = the derivative of the student's scores along v; and its part of the dots. */
+static MetasdStatus
+slice_dots(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int s)
+{
+    MetasdStep *step = lesson->step;
+    MetasdScores *scores = &step->scores;
+    MetasdTable student = metasd_entities(step, step->student, true);
+    MetasdTable v = metasd_entities(step, step->masked_gradient, true);
+    MetasdQueries own = metasd_block_queries(lesson, first, 1);
+    MetasdQueries dot = {.rows = step->query_dot + first * step->width,
+                         .tiles = step->tiles[0] + first * step->width};
+    MetasdTiles tile;
+
+    METASD_TRY(metasd_slice_scores(pass, s, 2, &student, &dot, false));
+    METASD_TRY(metasd_slice_scores(pass, s, 2, &v, &own, true));
+    for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);) {
+        memset(scores->dots[tile.part], 0, sizeof(scores->dots[tile.part]));
+        metasd_tile_meta_dots(tile.rows, pass->stride, scores->block[0] + tile.first,
+                              scores->block[1] + tile.first, scores->block[2] + tile.first,
+                              tile.each, metasd_heat(lesson->options->tau),
+                              &scores->soft[tile.tile], scores->dots[tile.part]);
+    }
+    return tile.status;
 }
 
 /*
@@ -123,23 +157,30 @@ static MetasdStatus
 meta_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 {
     MetasdStep *step = lesson->step;
-    float *const *block = step->scores.block;
-    size_t query = first * step->width;
-    const double *dots;
-    MetasdPassRow at;
+    MetasdScores *scores = &step->scores;
+    MetasdTable source = metasd_entities(step, step->weights, false);
+    MetasdQueries queries = metasd_block_queries(lesson, first, 0);
+    bool kept = pass->rows == lesson->batch->groups; /* blocks 0 and 1 are as stage 1 left them */
+    int begin, end;
+    MetasdTiles tile;
 
-    if (pass->rows < lesson->batch->groups) /* else both blocks still hold the scores of stage 1 */
-        METASD_TRY(metasd_guided_scores(lesson, pass, first));
-    METASD_TRY(metasd_pass_scores(pass, 2, step->query_dot + query, step->student));
-    METASD_TRY(metasd_pass_add_scores(pass, 2, step->query[1] + query, step->masked_gradient));
-    METASD_TRY(metasd_pass_dots(pass, step->guides + first, &dots));
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        metasd_gradient_meta(at.columns, block[0] + at.first, block[1] + at.first,
-                             block[2] + at.first, &step->guides[first + at.row], dots[2 * at.row],
-                             dots[2 * at.row + 1]);
-    METASD_TRY(at.status);
-    return metasd_pass_back(pass, 2, step->query[0] + query, step->weights, step->gradient,
-                            step->dquery[0] + query);
+    METASD_TRY(metasd_pass_soften(pass, lesson->guides + first));
+    metasd_team_slices(pass->team, pass->slices, &begin, &end);
+    for (int s = begin; s < end; s++) {
+        if (!kept)
+            METASD_TRY(metasd_guided_scores(lesson, pass, first, s));
+        METASD_TRY(slice_dots(lesson, pass, first, s));
+    }
+    METASD_TRY(metasd_pass_means(pass));
+    for (int s = begin; s < end; s++) {
+        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
+            metasd_tile_gradient_meta(tile.rows, pass->stride, scores->block[0] + tile.first,
+                                      scores->block[1] + tile.first, scores->means[tile.tile],
+                                      &scores->soft[tile.tile], scores->block[2] + tile.first);
+        METASD_TRY(tile.status);
+        METASD_TRY(metasd_slice_back(pass, s, 2, &source, &queries, step->gradient));
+    }
+    return metasd_pass_reduce(pass, &source, step->dquery[0] + first * step->width);
 }
 
 MetasdStatus
@@ -150,10 +191,11 @@ metasd_stage_meta(const MetasdLesson *lesson)
     double factor = options->student_lr / ((double)options->tau * options->tau);
 
     METASD_TRY(metasd_clear(lesson, step->gradient));
-    METASD_TRY(metasd_compose(lesson, step->weights, 0)); /* the quiz used these rooms */
+    METASD_TRY(
+        metasd_guided_weights(lesson, factor * options->kl_forward, factor * options->kl_reverse));
+    /* The quiz used the room of the source's queries. */
+    METASD_TRY(metasd_compose(lesson, step->weights, false, 0));
     METASD_TRY(compose_dot(lesson));
-    METASD_TRY(metasd_guided_weights(lesson, 0, lesson->batch->groups, factor * options->kl_forward,
-                                     factor * options->kl_reverse));
     for (size_t first = 0; first < lesson->batch->groups;) {
         MetasdPass pass = metasd_block(lesson, first);
 

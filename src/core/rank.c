@@ -2,12 +2,15 @@
 
 #include <string.h>
 
+#include "stages.h"
+
 void
 metasd_ranker_take(MetasdRanker *ranker, MetasdArena *arena, int members, size_t batch)
 {
     size_t counts;
 
-    if (__builtin_mul_overflow((size_t)members, batch, &counts))
+    ranker->batch = metasd_tiled(batch);
+    if (__builtin_mul_overflow((size_t)members, ranker->batch, &counts))
         arena->overflowed = true;
     ranker->higher = METASD_TAKE(arena, uint32_t, counts);
     ranker->same = METASD_TAKE(arena, uint32_t, counts);
@@ -15,54 +18,113 @@ metasd_ranker_take(MetasdRanker *ranker, MetasdArena *arena, int members, size_t
 
 /* What is not a number counts as higher, so that a model full of them ranks last. */
 METASD_VECTORISE static void
-compare(size_t n, const float *restrict z, float target, uint32_t *higher, uint32_t *same)
+compare(size_t rows, size_t stride, const float *restrict z, const float *restrict target,
+        uint32_t *restrict higher, uint32_t *restrict same)
 {
-    uint32_t more = 0, equal = 0;
-
-#pragma omp simd reduction(+ : more, equal)
-    for (size_t i = 0; i < n; i++) {
-        more += !(z[i] <= target);
-        equal += z[i] == target;
-    }
-    *higher += more;
-    *same += equal;
-}
-
-/* Counts one row of a slice against one target; the query's known answers do not count. */
-static void
-count_row(const float *row, size_t columns, uint32_t low, float target, const uint32_t *known,
-          size_t nknown, uint32_t *higher, uint32_t *same)
-{
-    compare(columns, row, target, higher, same);
-    for (size_t k = 0; k < nknown; k++) {
-        if (known[k] < low || known[k] - low >= columns)
-            continue;
-        *higher -= !(row[known[k] - low] <= target);
-        *same -= row[known[k] - low] == target;
-    }
-}
-
-static MetasdStatus
-count_block(MetasdRanker *ranker, const MetasdPass *pass, const MetasdBatch *batch, size_t first,
-            const MetasdGroups *known)
-{
-    size_t base = (size_t)pass->team->rank * batch->n;
-    const float *target = pass->scores->target_scores[0];
-    MetasdPassRow at;
-
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);) {
-        const float *row = pass->scores->block[0] + at.first;
-        const uint32_t *tails;
-        size_t g = first + at.row;
-        size_t n = metasd_groups_find(known, batch->heads[g], batch->relations[g], &tails);
-
-        for (size_t x = batch->start[g]; x < batch->start[g + 1]; x++) {
-            count_row(row, at.columns, at.low, target[x], tails, n, &ranker->higher[base + x],
-                      &ranker->same[base + x]);
-            METASD_TRY(metasd_team_work(pass->team, at.columns + n));
+    for (size_t e = 0; e < rows; e++)
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            higher[b] += !(z[e * stride + b] <= target[b]);
+            same[b] += z[e * stride + b] == target[b];
         }
+}
+
+/* One ranking: every example is a query of its own, with a lane of its own. */
+typedef struct Ranking {
+    MetasdRanker *ranker;
+    MetasdStep *step;
+    MetasdTeam *team;
+    MetasdTable entities;
+    const MetasdBatch *batch;
+    const MetasdGroups *known;
+    uint32_t *higher, *same; /* this member's */
+} Ranking;
+
+/* query[0] = the queries of all examples; their tiles, where the table has a pattern. */
+static MetasdStatus
+compose(const Ranking *ranking)
+{
+    MetasdStep *step = ranking->step;
+    const MetasdBatch *batch = ranking->batch;
+    const float *table = ranking->entities.rows, *relations = metasd_relations_of(step, table);
+    MetasdRun share = metasd_tile_share(ranking->team, batch->n);
+    size_t width = step->width;
+
+    for (size_t x = share.first; x < share.end; x++) {
+        uint32_t group = batch->group_of[x];
+
+        step->each[x] = x;
+        step->family->compose(width, table + batch->heads[group] * width,
+                              relations + batch->relations[group] * width,
+                              step->query[0] + x * width);
+        METASD_TRY(metasd_team_work(ranking->team, 3 * width));
     }
-    return at.status;
+    if (ranking->team->rank == 0)
+        step->each[batch->n] = batch->n;
+    if (ranking->entities.pattern)
+        METASD_TRY(
+            metasd_pass_tile(ranking->team, width, batch->n, step->query[0], step->tiles[0]));
+    return ranking->team->barrier(ranking->team);
+}
+
+/* Takes what is known off the counts of a block's examples, within this member's rows. */
+static MetasdStatus
+leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
+{
+    const MetasdBatch *batch = ranking->batch;
+    const float *block = pass->scores->block[0];
+    uint32_t low, high;
+
+    metasd_team_rows(pass->team, pass->slices, &low, &high);
+    for (size_t i = 0; i < pass->rows; i++) {
+        size_t x = first + i, g = batch->group_of[x], n;
+        float target = pass->scores->target_scores[0][x];
+        const uint32_t *tails;
+
+        n = metasd_groups_find(ranking->known, batch->heads[g], batch->relations[g], &tails);
+        for (size_t k = 0; k < n; k++)
+            if (tails[k] >= low && tails[k] < high) {
+                float z = block[tails[k] * pass->stride + i];
+
+                ranking->higher[x] -= !(z <= target);
+                ranking->same[x] -= z == target;
+            }
+        METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK + n));
+    }
+    return METASD_OK;
+}
+
+/* Counts the entities of this member's slices that a block of examples, from `first`, ranks by. */
+static MetasdStatus
+count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
+{
+    MetasdStep *step = ranking->step;
+    size_t at = first * step->width;
+    MetasdQueries queries = {.rows = step->query[0] + at, .tiles = step->tiles[0] + at};
+    MetasdTargets targets = {.start = step->each + first, .ids = ranking->batch->tails};
+    MetasdTiles tile;
+    int begin, end;
+
+    metasd_team_slices(pass->team, pass->slices, &begin, &end);
+    for (int s = begin; s < end; s++) {
+        METASD_TRY(metasd_slice_scores(pass, s, 0, &ranking->entities, &queries, false));
+        METASD_TRY(metasd_slice_keep_targets(pass, s, 0, 0, &targets));
+    }
+    METASD_TRY(pass->team->barrier(pass->team));
+    for (int s = begin; s < end; s++) {
+        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);) {
+            size_t x = tile.tile * METASD_TILE, left = pass->rows - x;
+            float target[METASD_TILE] = {0};
+
+            memcpy(target, pass->scores->target_scores[0] + first + x,
+                   (left < METASD_TILE ? left : METASD_TILE) * sizeof(float));
+            compare(tile.rows, pass->stride, pass->scores->block[0] + tile.first, target,
+                    ranking->higher + first + x, ranking->same + first + x);
+        }
+        METASD_TRY(tile.status);
+    }
+    METASD_TRY(leave_out_known(ranking, pass, first));
+    return pass->team->barrier(pass->team);
 }
 
 /* The batch's tail itself is among the known answers: it is neither higher nor the same. */
@@ -81,45 +143,39 @@ add_rank(MetasdRanks *ranks, uint32_t higher, uint32_t same)
 
 MetasdStatus
 metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, const float *table,
-                  const MetasdBatch *batch, const MetasdGroups *known, MetasdRanks *ranks)
+                  bool pruned, const MetasdBatch *batch, const MetasdGroups *known,
+                  MetasdRanks *ranks)
 {
-    size_t base = (size_t)team->rank * batch->n, width = step->width, from, to;
     size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->batch);
+    size_t base = (size_t)team->rank * ranker->batch;
+    Ranking ranking = {.ranker = ranker,
+                       .step = step,
+                       .team = team,
+                       .entities = metasd_entities(step, table, pruned),
+                       .batch = batch,
+                       .known = known,
+                       .higher = ranker->higher + base,
+                       .same = ranker->same + base};
 
-    memset(ranker->higher + base, 0, batch->n * sizeof(*ranker->higher));
-    memset(ranker->same + base, 0, batch->n * sizeof(*ranker->same));
-    metasd_team_share(team, batch->groups, &from, &to);
-    for (size_t g = from; g < to; g++) {
-        step->family->compose(width, table + batch->heads[g] * width,
-                              table + ((size_t)step->entities + batch->relations[g]) * width,
-                              step->query[0] + g * width);
-        METASD_TRY(metasd_team_work(team, 3 * width));
-    }
-    METASD_TRY(team->barrier(team));
-    for (size_t first = 0; first < batch->groups; first += most) {
-        size_t left = batch->groups - first;
-        MetasdPass pass = {.team = team,
-                           .scores = &step->scores,
-                           .slices = &step->entity_slices,
-                           .width = width,
-                           .rows = left < most ? left : most};
-        MetasdTargets targets = {.start = batch->start + first, .ids = batch->tails};
+    memset(ranking.higher, 0, ranker->batch * sizeof(*ranking.higher));
+    memset(ranking.same, 0, ranker->batch * sizeof(*ranking.same));
+    METASD_TRY(compose(&ranking));
+    for (size_t first = 0; first < batch->n; first += most) {
+        size_t left = batch->n - first;
+        MetasdPass pass = metasd_pass(team, &step->scores, &step->entity_slices, step->width,
+                                      left < most ? left : most);
 
-        METASD_TRY(metasd_pass_scores(&pass, 0, step->query[0] + first * width, table));
-        METASD_TRY(metasd_pass_keep_targets(&pass, 0, 0, &targets));
-        METASD_TRY(team->barrier(team));
-        METASD_TRY(count_block(ranker, &pass, batch, first, known));
-        METASD_TRY(team->barrier(team));
+        METASD_TRY(count_block(&ranking, &pass, first));
     }
     for (size_t x = 0; x < batch->n; x++) {
         uint32_t higher = 0, same = 0;
 
         for (int member = 0; member < team->size; member++) {
-            higher += ranker->higher[(size_t)member * batch->n + x];
-            same += ranker->same[(size_t)member * batch->n + x];
+            higher += ranker->higher[(size_t)member * ranker->batch + x];
+            same += ranker->same[(size_t)member * ranker->batch + x];
         }
         add_rank(ranks, higher, same);
-        METASD_TRY(metasd_team_work(team, METASD_MAX_SLICES));
+        METASD_TRY(metasd_team_work(team, (size_t)team->size));
     }
     return team->barrier(team);
 }

@@ -17,8 +17,9 @@ typedef struct MetasdRanks {
     size_t hits[3];    /* ranks at most 1, 3, 10 */
 } MetasdRanks;
 
-/* Scratch of the ranking of one batch. */
+/* Scratch of the ranking of one batch: each member's counts within its own slices. */
 typedef struct MetasdRanker {
+    size_t batch;     /* in whole tiles */
     uint32_t *higher; /* members x batch */
     uint32_t *same;   /* members x batch */
 } MetasdRanker;
@@ -26,12 +27,12 @@ typedef struct MetasdRanker {
 extern void metasd_ranker_take(MetasdRanker *ranker, MetasdArena *arena, int members, size_t batch);
 
 /*
- * Adds the ranks of a batch's tails by the weights of `table` (of step's shape); uses the
- * step's query and score memory. `known` holds the answers to leave out. All members call it,
- * and all get the same sums.
+ * Adds the ranks of a batch's tails by the weights of `table` (of step's shape; `pruned`: they are
+ * 0 where step's mask is); uses the step's query and score memory. `known` holds the answers to
+ * leave out. All members call it, and all get the same sums.
  */
 extern MetasdStatus metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team,
-                                      const float *table, const MetasdBatch *batch,
+                                      const float *table, bool pruned, const MetasdBatch *batch,
                                       const MetasdGroups *known, MetasdRanks *ranks);
 
 #endif

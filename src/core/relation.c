@@ -4,24 +4,25 @@
  */
 #include "stages.h"
 
-#include <math.h>
 #include <string.h>
 
-/* query[0] = the queries of all examples, each its own row with one target. */
+/* query[0] (and tiles[0] where the table is pruned) = the queries of all examples. */
 static MetasdStatus
-relation_queries(const MetasdLesson *lesson, const float *table)
+relation_queries(const MetasdLesson *lesson, const float *table, bool pruned)
 {
     MetasdStep *step = lesson->step;
     const MetasdBatch *batch = lesson->batch;
-    size_t width = step->width, first, end;
+    MetasdRun share = metasd_tile_share(lesson->team, batch->n);
+    float weight = lesson->options->relation_weight / (float)batch->n;
+    size_t width = step->width;
 
-    metasd_team_share(lesson->team, batch->n, &first, &end);
-    for (size_t i = first; i < end; i++) {
+    for (size_t i = share.first; i < share.end; i++) {
         float *query = step->query[0] + i * width;
         uint32_t group = batch->group_of[i];
 
         step->each[i] = i;
         step->example_relation[i] = batch->relations[group];
+        step->guides[step->batch + i].weight = weight;
         memset(query, 0, width * sizeof(*query));
         step->family->adjoint_relation(width, table + batch->heads[group] * width,
                                        table + batch->tails[i] * width, query);
@@ -29,6 +30,8 @@ relation_queries(const MetasdLesson *lesson, const float *table)
     }
     if (lesson->team->rank == 0)
         step->each[batch->n] = batch->n;
+    if (pruned && step->sparse[1])
+        METASD_TRY(metasd_pass_tile(lesson->team, width, batch->n, step->query[0], step->tiles[0]));
     return lesson->team->barrier(lesson->team);
 }
 
@@ -59,59 +62,33 @@ relation_back(const MetasdLesson *lesson, const float *table, float *gradient)
     return METASD_OK;
 }
 
-/* One block of examples first .. first + pass->rows - 1. */
-static MetasdStatus
-relation_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first,
-               const float *relations, float *relation_gradient, double *loss)
-{
-    MetasdStep *step = lesson->step;
-    MetasdGuide *guides = step->guides + step->batch + first;
-    float weight = lesson->options->relation_weight / (float)lesson->batch->n;
-    const float *queries = step->query[0] + first * step->width;
-    MetasdTargets targets = {
-        .start = step->each + first, .ids = step->example_relation, .scale = weight};
-    MetasdPassRow at;
-
-    METASD_TRY(metasd_pass_scores(pass, 0, queries, relations));
-    METASD_TRY(metasd_pass_keep_targets(pass, 0, 0, &targets));
-    METASD_TRY(metasd_pass_sums(pass, 0, -1, 1.0f, guides));
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        metasd_gradient_tail(at.columns, step->scores.block[0] + at.first, &guides[at.row].source,
-                             weight);
-    METASD_TRY(at.status);
-    METASD_TRY(metasd_pass_subtract_targets(pass, 0, &targets));
-    METASD_TRY(metasd_pass_back(pass, 0, queries, relations, relation_gradient,
-                                step->dquery[0] + first * step->width));
-    for (size_t i = 0; i < pass->rows; i++) {
-        const MetasdRow *row = &guides[i].source;
-        double target = step->scores.target_scores[0][first + i];
-
-        *loss += (row->max - target + log(row->sum)) / (double)lesson->batch->n;
-    }
-    return METASD_OK;
-}
-
 MetasdStatus
-metasd_relation_loss(const MetasdLesson *lesson, const float *table, float *gradient, double *loss)
+metasd_relation_loss(const MetasdLesson *lesson, const float *table, bool pruned, float *gradient,
+                     double *loss)
 {
     MetasdStep *step = lesson->step;
-    size_t relations = (size_t)step->entities * step->width;
+    MetasdTable relations = metasd_relations(step, table, pruned);
+    float *relation_gradient = gradient + (size_t)step->entities * step->width;
     size_t most = metasd_scores_rows(&step->scores, &step->relation_slices, step->batch);
+    float weight = lesson->options->relation_weight;
 
     *loss = 0;
-    if (lesson->options->relation_weight == 0)
+    if (weight == 0)
         return METASD_OK;
-    METASD_TRY(relation_queries(lesson, table));
+    METASD_TRY(relation_queries(lesson, table, pruned));
     for (size_t first = 0; first < lesson->batch->n; first += most) {
-        size_t left = lesson->batch->n - first;
-        MetasdPass pass = {.team = lesson->team,
-                           .scores = &step->scores,
-                           .slices = &step->relation_slices,
-                           .width = step->width,
-                           .rows = left < most ? left : most};
+        size_t left = lesson->batch->n - first, at = first * step->width;
+        MetasdPass pass = metasd_pass(lesson->team, &step->scores, &step->relation_slices,
+                                      step->width, left < most ? left : most);
+        MetasdTargets targets = {.start = step->each + first,
+                                 .ids = step->example_relation,
+                                 .scale = weight / (float)lesson->batch->n};
+        MetasdQueries queries = {.rows = step->query[0] + at, .tiles = step->tiles[0] + at};
 
-        METASD_TRY(
-            relation_block(lesson, &pass, first, table + relations, gradient + relations, loss));
+        METASD_TRY(metasd_pass_cross_entropy(&pass, 0, &relations, &queries, &targets,
+                                             step->guides + step->batch + first, relation_gradient,
+                                             step->dquery[0] + at, loss));
     }
+    *loss /= (double)weight;
     return relation_back(lesson, table, gradient);
 }

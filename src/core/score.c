@@ -1,272 +1,552 @@
 #include "score.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "blas.h"
 
+/* ---- memory ---- */
+
 size_t
 metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices, size_t batch)
 {
-    size_t rows = scores->floats / (slices->rows ? slices->rows : 1);
+    size_t rows = scores->floats / (slices->rows ? slices->rows : 1) / METASD_TILE * METASD_TILE;
 
-    return rows < 1 ? 1 : rows > batch ? batch : rows;
+    rows = rows < METASD_TILE ? METASD_TILE : rows;
+    return rows > batch ? batch : rows;
+}
+
+/* Makes *most at least a x b. */
+static void
+widen(MetasdArena *arena, size_t *most, size_t a, size_t b)
+{
+    size_t product = 0;
+
+    if (__builtin_mul_overflow(a, b, &product))
+        arena->overflowed = true;
+    *most = product > *most ? product : *most;
 }
 
 void
 metasd_scores_take(MetasdScores *scores, MetasdArena *arena, size_t batch, size_t width,
                    size_t floats, const MetasdSlices *entities, const MetasdSlices *relations,
-                   bool guided)
+                   int members, bool guided, size_t packed, size_t gathered)
 {
     const MetasdSlices *tables[2] = {entities, relations};
-    size_t most_parts = 0, largest = 0;
+    size_t tiles = 0, sums = 0, parts = 0, team = (size_t)members;
 
-    scores->floats = floats;
-    scores->most_rows = 0;
+    *scores = (MetasdScores){.floats = floats, .packed = packed, .gathered = gathered};
     for (int i = 0; i < 2; i++) {
-        size_t rows = metasd_scores_rows(scores, tables[i], batch);
-        size_t block, parts = (size_t)tables[i]->count * rows;
+        size_t stride = metasd_tiled(metasd_scores_rows(scores, tables[i], batch));
 
-        if (__builtin_mul_overflow(rows, tables[i]->rows, &block))
-            arena->overflowed = true;
-        largest = block > largest ? block : largest;
-        most_parts = parts > most_parts ? parts : most_parts;
-        scores->most_rows = rows > scores->most_rows ? rows : scores->most_rows;
+        widen(arena, &scores->block_floats, stride, tables[i]->rows);
+        widen(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
+        widen(arena, &parts, stride * (size_t)tables[i]->parts, width);
+        widen(arena, &tiles, stride / METASD_TILE, 1);
     }
     for (int b = 0; b < 3; b++)
-        scores->block[b] = b == 0 || guided ? METASD_TAKE(arena, float, largest) : NULL;
+        scores->block[b] =
+            b == 0 || guided ? METASD_TAKE(arena, float, scores->block_floats) : NULL;
     for (int i = 0; i < 2; i++)
-        scores->partials[i] = METASD_TAKE(arena, MetasdPartial, most_parts);
-    scores->dots = METASD_TAKE(arena, double, 2 * (most_parts + scores->most_rows));
-    if (width > 0 && most_parts > SIZE_MAX / width)
-        arena->overflowed = true;
-    scores->parts = METASD_TAKE(arena, float, most_parts *width);
+        scores->partials[i] = METASD_TAKE(arena, MetasdPartial, i == 0 || guided ? sums : 0);
+    scores->dots = metasd_arena_take(arena, guided ? sums : 0, sizeof(*scores->dots));
+    scores->means = metasd_arena_take(arena, guided ? tiles : 0, sizeof(*scores->means));
+    scores->soft = METASD_TAKE(arena, MetasdSoft, tiles);
+    scores->parts = METASD_TAKE(arena, float, parts);
     for (int i = 0; i < 2; i++)
         scores->target_scores[i] = METASD_TAKE(arena, float, batch);
+    scores->packs = METASD_TAKE(arena, float, team * 3 * packed);
+    scores->gathers = METASD_TAKE(arena, float, team * 2 * gathered);
+}
+
+MetasdPass
+metasd_pass(MetasdTeam *team, MetasdScores *scores, const MetasdSlices *slices, size_t width,
+            size_t rows)
+{
+    return (MetasdPass){.team = team,
+                        .scores = scores,
+                        .slices = slices,
+                        .width = width,
+                        .rows = rows,
+                        .stride = metasd_tiled(rows)};
 }
 
 static size_t
-slice_rows(const MetasdSlices *slices, int s)
+slice_rows(const MetasdPass *pass, int s)
 {
-    return slices->start[s + 1] - slices->start[s];
+    return metasd_slice_start(pass->slices, s + 1) - metasd_slice_start(pass->slices, s);
 }
 
-/* The panel of slice s: row i starts at panel + i x columns. */
 static float *
-panel_of(const MetasdPass *pass, int b, int s, size_t *columns)
+slice_block(const MetasdPass *pass, int s, int b)
 {
-    *columns = slice_rows(pass->slices, s);
-    return pass->scores->block[b] + (size_t)pass->slices->start[s] * pass->rows;
+    return pass->scores->block[b] + metasd_slice_start(pass->slices, s) * pass->stride;
+}
+
+/* ---- rows of a slice, which are gathered from a table that is sampled ---- */
+
+static float *
+gather_room(const MetasdPass *pass, int which)
+{
+    return pass->scores->gathers +
+           (2 * (size_t)pass->team->rank + (size_t)which) * pass->scores->gathered;
+}
+
+/* *rows = the rows of slice s of a table, one after another. */
+static MetasdStatus
+slice_table(const MetasdPass *pass, int s, const float *table, const float **rows)
+{
+    size_t first = metasd_slice_start(pass->slices, s), n = slice_rows(pass, s);
+    size_t width = pass->width;
+    float *to = gather_room(pass, 0);
+
+    if (!pass->ids) {
+        *rows = table + first * width;
+        return METASD_OK;
+    }
+    for (size_t e = 0; e < n; e++) {
+        memcpy(to + e * width, table + pass->ids[first + e] * width, width * sizeof(*to));
+        METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK + width));
+    }
+    *rows = to;
+    return METASD_OK;
+}
+
+/* gradient += block^T queries at the slice's rows, whose scores' gradients are `panel`. */
+static MetasdStatus
+dense_gradient(const MetasdPass *pass, int s, const float *panel, const float *queries,
+               float *gradient)
+{
+    size_t first = metasd_slice_start(pass->slices, s), n = slice_rows(pass, s);
+    size_t width = pass->width;
+    float *from = gather_room(pass, 1);
+
+    if (!pass->ids)
+        return metasd_product_ab(pass->team, n, width, pass->rows, panel, pass->stride, queries,
+                                 width, true, gradient + first * width, width);
+    METASD_TRY(metasd_product_ab(pass->team, n, width, pass->rows, panel, pass->stride, queries,
+                                 width, false, from, width));
+    for (size_t e = 0; e < n; e++) {
+        float *to = gradient + pass->ids[first + e] * width;
+
+        for (size_t j = 0; j < width; j++)
+            to[j] += from[e * width + j];
+        METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK + width));
+    }
+    return METASD_OK;
+}
+
+/* ---- products with the kept weights of a slice ---- */
+
+static MetasdPack
+pack_room(const MetasdPass *pass)
+{
+    size_t most = pass->scores->packed;
+    float *room = pass->scores->packs + (size_t)pass->team->rank * 3 * most;
+
+    return (MetasdPack){.by_row = room, .by_column = room + most, .sum = room + 2 * most};
+}
+
+/* What a kernel takes for a kept weight and a tile, in metasd_team_work's unit. */
+#define KEPT_WORK 4
+
+static size_t
+kept_work(const MetasdKept *kept)
+{
+    return KEPT_WORK * kept->row_start[kept->rows] + kept->rows * METASD_TILE;
 }
 
 static MetasdStatus
-scores(const MetasdPass *pass, int b, const float *queries, const float *table, bool add)
+sparse_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
+              const MetasdQueries *queries, bool add)
 {
-    int first, end;
+    const MetasdSparseKernels *kernels = metasd_sparse_kernels();
+    MetasdPack pack = pack_room(pass);
+    float *panel = slice_block(pass, s, b);
+    MetasdKept kept;
 
-    metasd_team_slices(pass->team, pass->slices, &first, &end);
-    for (int s = first; s < end; s++) {
-        size_t columns;
-        float *panel = panel_of(pass, b, s, &columns);
+    METASD_TRY(
+        metasd_pattern_pack(table->pattern, pass->team, s, table->rows, false, &pack, &kept));
+    for (size_t i = 0; i < pass->stride; i += METASD_TILE) {
+        kernels->scores(&kept, queries->tiles + i * pass->width, add, panel + i, pass->stride);
+        METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
+    }
+    return METASD_OK;
+}
 
-        METASD_TRY(metasd_product_abt(pass->team, pass->rows, columns, pass->width, queries,
-                                      pass->width,
-                                      table + (size_t)pass->slices->start[s] * pass->width,
-                                      pass->width, add, panel, columns));
+static MetasdStatus
+sparse_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
+            const MetasdQueries *queries, float *gradient, float *part, bool add)
+{
+    const MetasdSparseKernels *kernels = metasd_sparse_kernels();
+    MetasdPack pack = pack_room(pass);
+    const float *panel = slice_block(pass, s, b);
+    MetasdKept kept;
+
+    METASD_TRY(metasd_pattern_pack(table->pattern, pass->team, s, table->rows, true, &pack, &kept));
+    memset(pack.sum, 0, kept.row_start[kept.rows] * sizeof(*pack.sum));
+    for (size_t i = 0; i < pass->stride; i += METASD_TILE) {
+        size_t left = pass->rows - i;
+
+        kernels->queries(&kept, panel + i, pass->stride, add, part + i * pass->width);
+        METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
+        kernels->weights(&kept, panel + i, pass->stride, queries->tiles + i * pass->width,
+                         left < METASD_TILE ? left : METASD_TILE, pack.sum);
+        METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
+    }
+    return metasd_pattern_unpack(table->pattern, pass->team, s, &pack, gradient);
+}
+
+/* ---- one slice ---- */
+
+/* Lanes beyond the last query are 0. */
+static MetasdStatus
+clear_lanes(const MetasdPass *pass, int s, int b)
+{
+    size_t spare = pass->stride - pass->rows, rows = slice_rows(pass, s);
+    float *panel = slice_block(pass, s, b);
+
+    for (size_t e = 0; spare > 0 && e < rows; e++)
+        memset(panel + e * pass->stride + pass->rows, 0, spare * sizeof(*panel));
+    return metasd_team_work(pass->team, rows * spare);
+}
+
+MetasdStatus
+metasd_slice_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
+                    const MetasdQueries *queries, bool add)
+{
+    const float *rows;
+
+    if (table->pattern)
+        return sparse_scores(pass, s, b, table, queries, add);
+    METASD_TRY(clear_lanes(pass, s, b));
+    METASD_TRY(slice_table(pass, s, table->rows, &rows));
+    return metasd_product_abt(pass->team, slice_rows(pass, s), pass->rows, pass->width, rows,
+                              pass->width, queries->rows, pass->width, add, slice_block(pass, s, b),
+                              pass->stride);
+}
+
+/* The query gradients of a part are summed over its slices in order. */
+MetasdStatus
+metasd_slice_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
+                  const MetasdQueries *queries, float *gradient)
+{
+    int each = pass->slices->count / pass->slices->parts;
+    float *part = pass->scores->parts + (size_t)(s / each) * pass->stride * pass->width;
+    const float *panel = slice_block(pass, s, b), *rows;
+    bool add = s % each > 0;
+
+    if (table->pattern)
+        return sparse_back(pass, s, b, table, queries, gradient, part, add);
+    METASD_TRY(dense_gradient(pass, s, panel, queries->rows, gradient));
+    METASD_TRY(slice_table(pass, s, table->rows, &rows));
+    return metasd_product_atb(pass->team, pass->rows, pass->width, slice_rows(pass, s), panel,
+                              pass->stride, rows, pass->width, add, part, pass->width);
+}
+
+/* The place of a target's score within a slice's panel; NULL if it is in another slice. */
+static float *
+find_target(const MetasdPass *pass, int s, int b, uint32_t id, size_t query)
+{
+    uint32_t first = metasd_slice_start(pass->slices, s);
+
+    return id >= first && id < metasd_slice_start(pass->slices, s + 1)
+               ? slice_block(pass, s, b) + (id - first) * pass->stride + query
+               : NULL;
+}
+
+MetasdStatus
+metasd_slice_keep_targets(const MetasdPass *pass, int s, int b, int t, const MetasdTargets *targets)
+{
+    for (size_t i = 0; i < pass->rows; i++)
+        for (size_t x = targets->start[i]; x < targets->start[i + 1]; x++) {
+            const float *score = find_target(pass, s, b, targets->ids[x], i);
+
+            if (score)
+                pass->scores->target_scores[t][x] = *score;
+            METASD_TRY(metasd_team_work(pass->team, 2));
+        }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_slice_subtract_targets(const MetasdPass *pass, int s, int b, const MetasdTargets *targets)
+{
+    for (size_t i = 0; i < pass->rows; i++)
+        for (size_t x = targets->start[i]; x < targets->start[i + 1]; x++) {
+            float *score = find_target(pass, s, b, targets->ids[x], i);
+
+            if (score)
+                *score -= targets->scale * (targets->weights ? targets->weights[x] : 1.0f);
+            METASD_TRY(metasd_team_work(pass->team, 2));
+        }
+    return METASD_OK;
+}
+
+/* ---- tiles ---- */
+
+/* What a score takes at most: four exponentials and six sums. */
+#define SCORE_WORK 6
+
+MetasdTiles
+metasd_tiles(const MetasdPass *pass, int s)
+{
+    size_t first = metasd_slice_start(pass->slices, s), tiles = pass->stride / METASD_TILE;
+
+    /* Before the first tile: the next one is that. */
+    return (MetasdTiles){.tile = SIZE_MAX,
+                         .first = first * pass->stride - METASD_TILE,
+                         .part = (size_t)s * tiles - 1,
+                         .each = pass->each ? pass->each + first : NULL,
+                         .pass = pass,
+                         .tiles = tiles};
+}
+
+bool
+metasd_tiles_next(MetasdTiles *tile)
+{
+    const MetasdPass *pass = tile->pass;
+
+    tile->status = metasd_team_work(pass->team, SCORE_WORK * tile->rows * METASD_TILE);
+    if (tile->status != METASD_OK || ++tile->tile >= tile->tiles)
+        return false;
+    tile->first += METASD_TILE;
+    tile->part++;
+    tile->rows = slice_rows(pass, (int)(tile->part / tile->tiles));
+    return true;
+}
+
+/* ---- all slices ---- */
+
+/* What joining the parts of a query takes: some exponentials of doubles a slice. */
+#define JOIN_WORK 32
+
+MetasdStatus
+metasd_pass_join(const MetasdPass *pass, bool guided, float tau, MetasdGuide *guides)
+{
+    MetasdPartial *const *partials = pass->scores->partials;
+    size_t tiles = pass->stride / METASD_TILE, first, end;
+    int slices = pass->slices->count;
+
+    METASD_TRY(pass->team->barrier(pass->team));
+    metasd_team_share(pass->team, tiles, &first, &end);
+    for (size_t tile = first; tile < end; tile++) {
+        size_t at = tile * METASD_TILE, left = pass->rows - at;
+        size_t n = left < METASD_TILE ? left : METASD_TILE;
+
+        for (size_t lane = 0; lane < n; lane++) {
+            MetasdGuide *guide = &guides[at + lane];
+
+            if (guided)
+                metasd_row_join_pair(partials[0] + tile, partials[1] + tile, tiles, slices, lane,
+                                     tau, &guide->source, &guide->student);
+            else
+                metasd_row_join(partials[0] + tile, tiles, slices, lane, &guide->source);
+            METASD_TRY(metasd_team_work(pass->team, JOIN_WORK * (size_t)slices));
+        }
+        if (guided)
+            metasd_soften(guides + at, n, &pass->scores->soft[tile]);
+    }
+    return pass->team->barrier(pass->team);
+}
+
+MetasdStatus
+metasd_pass_soften(const MetasdPass *pass, const MetasdGuide *guides)
+{
+    size_t first, end;
+
+    metasd_team_share(pass->team, pass->stride / METASD_TILE, &first, &end);
+    for (size_t tile = first; tile < end; tile++) {
+        size_t at = tile * METASD_TILE, left = pass->rows - at;
+
+        metasd_soften(guides + at, left < METASD_TILE ? left : METASD_TILE,
+                      &pass->scores->soft[tile]);
+        METASD_TRY(metasd_team_work(pass->team, JOIN_WORK * METASD_TILE));
+    }
+    return pass->team->barrier(pass->team);
+}
+
+MetasdStatus
+metasd_pass_means(const MetasdPass *pass)
+{
+    MetasdScores *scores = pass->scores;
+    size_t tiles = pass->stride / METASD_TILE, first, end;
+
+    METASD_TRY(pass->team->barrier(pass->team));
+    metasd_team_share(pass->team, tiles, &first, &end);
+    for (size_t tile = first; tile < end; tile++)
+        for (size_t i = 0; i < 2 * METASD_TILE; i++) {
+            double sum = 0;
+
+            for (int s = 0; s < pass->slices->count; s++)
+                sum += (&scores->dots[(size_t)s * tiles + tile][0][0])[i];
+            (&scores->means[tile][0][0])[i] = (float)sum;
+            METASD_TRY(metasd_team_work(pass->team, (size_t)pass->slices->count));
+        }
+    return pass->team->barrier(pass->team);
+}
+
+/* out = the sum of `count` parts, `apart` floats from one to the next, for n floats from `at`. */
+static void
+sum_parts(const float *parts, size_t apart, int count, size_t at, size_t n, float *restrict out)
+{
+    memcpy(out, parts + at, n * sizeof(*out));
+    for (int p = 1; p < count; p++) {
+        const float *restrict part = parts + (size_t)p * apart + at;
+
+        for (size_t i = 0; i < n; i++)
+            out[i] += part[i];
+    }
+}
+
+#define TURN ((size_t)16) /* components turned at once: a cache line of each query */
+
+/* Queries of one tile from its summed parts, which hold them component by component. */
+static MetasdStatus
+reduce_tile(const MetasdPass *pass, size_t tile, float *dqueries)
+{
+    size_t width = pass->width, at = tile * METASD_TILE, left = pass->rows - at;
+    size_t n = left < METASD_TILE ? left : METASD_TILE;
+
+    for (size_t j = 0; j < width; j += TURN) {
+        size_t turned = width - j < TURN ? width - j : TURN;
+        float sums[TURN * METASD_TILE];
+
+        sum_parts(pass->scores->parts, pass->stride * width, pass->slices->parts,
+                  at * width + j * METASD_TILE, turned * METASD_TILE, sums);
+        for (size_t b = 0; b < n; b++)
+            for (size_t i = 0; i < turned; i++)
+                dqueries[(at + b) * width + j + i] = sums[i * METASD_TILE + b];
+        METASD_TRY(
+            metasd_team_work(pass->team, turned * METASD_TILE * (2 + (size_t)pass->slices->parts)));
     }
     return METASD_OK;
 }
 
 MetasdStatus
-metasd_pass_scores(const MetasdPass *pass, int b, const float *queries, const float *table)
+metasd_pass_reduce(const MetasdPass *pass, const MetasdTable *table, float *dqueries)
 {
-    return scores(pass, b, queries, table, false);
-}
-
-MetasdStatus
-metasd_pass_add_scores(const MetasdPass *pass, int b, const float *queries, const float *table)
-{
-    return scores(pass, b, queries, table, true);
-}
-
-/* What a score takes at most: four exponentials and six sums. */
-#define SCORE_WORK 6
-
-MetasdPassRow
-metasd_pass_rows(const MetasdPass *pass)
-{
-    MetasdPassRow at = {.pass = pass};
-
-    metasd_team_slices(pass->team, pass->slices, &at.slice, &at.end);
-    at.slice--; /* the slice before this member's, done */
-    at.row = pass->rows;
-    return at;
-}
-
-bool
-metasd_pass_next(MetasdPassRow *at)
-{
-    const MetasdPass *pass = at->pass;
-
-    at->status = metasd_team_work(pass->team, SCORE_WORK * at->columns);
-    if (at->status != METASD_OK)
-        return false;
-    if (++at->row >= pass->rows) {
-        if (++at->slice >= at->end || pass->rows == 0)
-            return false;
-        at->row = 0;
-        at->low = pass->slices->start[at->slice];
-        at->columns = slice_rows(pass->slices, at->slice);
-    }
-    at->first = at->low * pass->rows + at->row * at->columns;
-    at->part = (size_t)at->slice * pass->rows + at->row;
-    return true;
-}
-
-/* The place of a target's score within a row, or NULL if it is in another slice. */
-static float *
-find_target(const MetasdPassRow *at, float *block, uint32_t id)
-{
-    return id >= at->low && id - at->low < at->columns ? block + at->first + (id - at->low) : NULL;
-}
-
-MetasdStatus
-metasd_pass_keep_targets(const MetasdPass *pass, int b, int t, const MetasdTargets *targets)
-{
-    MetasdPassRow at;
-
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        for (size_t i = targets->start[at.row]; i < targets->start[at.row + 1]; i++) {
-            const float *score = find_target(&at, pass->scores->block[b], targets->ids[i]);
-
-            if (score)
-                pass->scores->target_scores[t][i] = *score;
-            METASD_TRY(metasd_team_work(pass->team, 1));
-        }
-    return at.status;
-}
-
-MetasdStatus
-metasd_pass_subtract_targets(const MetasdPass *pass, int b, const MetasdTargets *targets)
-{
-    const float *weights = targets->class_weights;
-    MetasdPassRow at;
-
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        for (size_t i = targets->start[at.row]; i < targets->start[at.row + 1]; i++) {
-            float *score = find_target(&at, pass->scores->block[b], targets->ids[i]);
-
-            if (score)
-                *score -= targets->scale * (weights ? weights[targets->ids[i]] : 1.0f);
-            METASD_TRY(metasd_team_work(pass->team, 1));
-        }
-    return at.status;
-}
-
-/* This member's slices of every row's partial sums. */
-static MetasdStatus
-partial_sums(const MetasdPass *pass, int b, int other, float tau)
-{
-    MetasdPartial *const *partials = pass->scores->partials;
-    const float *z = pass->scores->block[b];
-    MetasdPassRow at;
-
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        if (other < 0)
-            metasd_partial(at.columns, z + at.first, &partials[0][at.part]);
-        else
-            metasd_partial_pair(at.columns, z + at.first, pass->scores->block[other] + at.first,
-                                tau, &partials[0][at.part], &partials[1][at.part]);
-    return at.status;
-}
-
-/* What joining the parts of a row takes: some exponentials of doubles. */
-#define JOIN_WORK 256
-
-MetasdStatus
-metasd_pass_sums(const MetasdPass *pass, int b, int other, float tau, MetasdGuide *guides)
-{
-    MetasdPartial *const *partials = pass->scores->partials;
-    int slices = pass->slices->count;
+    MetasdTeam *team = pass->team;
     size_t first, end;
 
-    METASD_TRY(partial_sums(pass, b, other, tau));
-    METASD_TRY(pass->team->barrier(pass->team));
+    METASD_TRY(team->barrier(team));
+    if (table->pattern) {
+        metasd_team_share(team, pass->stride / METASD_TILE, &first, &end);
+        for (size_t tile = first; tile < end; tile++)
+            METASD_TRY(reduce_tile(pass, tile, dqueries));
+    } else {
+        MetasdRun share;
+        MetasdWalk walk;
 
-    metasd_team_share(pass->team, pass->rows, &first, &end);
-    for (size_t i = first; i < end; i++) {
-        METASD_TRY(metasd_team_work(pass->team, JOIN_WORK));
-        if (other < 0) {
-            metasd_row_join(partials[0] + i, pass->rows, slices, &guides[i].source);
-            continue;
+        metasd_team_share(team, pass->rows * pass->width, &share.first, &share.end);
+        for (walk = metasd_walk(team, &share, 1, (size_t)pass->slices->parts);
+             metasd_walk_next(&walk);)
+            sum_parts(pass->scores->parts, pass->stride * pass->width, pass->slices->parts,
+                      walk.first, walk.end - walk.first, dqueries + walk.first);
+        METASD_TRY(walk.status);
+    }
+    return team->barrier(team);
+}
+
+MetasdRun
+metasd_tile_share(const MetasdTeam *team, size_t rows)
+{
+    MetasdRun run;
+
+    metasd_team_share(team, metasd_tiled(rows) / METASD_TILE, &run.first, &run.end);
+    run.first *= METASD_TILE;
+    run.end = run.end * METASD_TILE < rows ? run.end * METASD_TILE : rows;
+    return run;
+}
+
+MetasdStatus
+metasd_pass_tile(MetasdTeam *team, size_t width, size_t rows, const float *queries, float *tiles)
+{
+    MetasdRun share = metasd_tile_share(team, rows);
+
+    for (size_t at = share.first; at < share.end; at += METASD_TILE) {
+        size_t n = share.end - at < METASD_TILE ? share.end - at : METASD_TILE;
+        float *to = tiles + at * width;
+
+        if (n < METASD_TILE)
+            memset(to, 0, METASD_TILE * width * sizeof(*to));
+        for (size_t j = 0; j < width; j += TURN)
+            for (size_t b = 0; b < n; b++)
+                for (size_t i = j; i < j + TURN && i < width; i++)
+                    to[i * METASD_TILE + b] = queries[(at + b) * width + i];
+        METASD_TRY(metasd_team_work(team, 4 * n * width));
+    }
+    return METASD_OK;
+}
+
+/* ---- cross-entropy ---- */
+
+double
+metasd_pass_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
+                 const MetasdGuide *guides)
+{
+    const float *target = pass->scores->target_scores[t];
+    double loss = 0;
+
+    for (size_t i = 0; i < pass->rows; i++) {
+        const MetasdRow *row = t ? &guides[i].student : &guides[i].source;
+        double log_sum = log(row->sum);
+
+        for (size_t x = targets->start[i]; x < targets->start[i + 1]; x++) {
+            double weight = targets->weights ? (double)targets->weights[x] : 1.0;
+
+            loss += (double)targets->scale * weight * (row->max - (double)target[x] + log_sum);
         }
-        metasd_row_join_pair(partials[0] + i, partials[1] + i, pass->rows, slices, tau,
-                             &guides[i].source, &guides[i].student);
-        guides[i].tau = tau;
     }
-    return pass->team->barrier(pass->team);
+    return loss;
 }
 
-MetasdStatus
-metasd_pass_dots(const MetasdPass *pass, const MetasdGuide *guides, const double **dots)
-{
-    float *const *block = pass->scores->block;
-    double *parts = pass->scores->dots;
-    double *sums = parts + 2 * (size_t)pass->slices->count * pass->rows;
-    MetasdPassRow at;
-    size_t from, to;
-
-    for (at = metasd_pass_rows(pass); metasd_pass_next(&at);)
-        metasd_meta_dots(at.columns, block[0] + at.first, block[1] + at.first, block[2] + at.first,
-                         &guides[at.row], &parts[2 * at.part], &parts[2 * at.part + 1]);
-    METASD_TRY(at.status);
-    METASD_TRY(pass->team->barrier(pass->team));
-    metasd_team_share(pass->team, 2 * pass->rows, &from, &to);
-    for (size_t i = from; i < to; i++) {
-        sums[i] = 0;
-        for (int s = 0; s < pass->slices->count; s++)
-            sums[i] += parts[2 * (size_t)s * pass->rows + i];
-        METASD_TRY(metasd_team_work(pass->team, METASD_MAX_SLICES));
-    }
-    *dots = sums;
-    return pass->team->barrier(pass->team);
-}
-
-/* out = the sum of `count` parts of n floats each, in order, for this member's share of them. */
+/* Slice s of block[b] holds exp(z - max of the slice): makes it the gradient, targets aside. */
 static MetasdStatus
-sum_parts(MetasdTeam *team, size_t n, int count, const float *parts, float *out)
+scale_slice(const MetasdPass *pass, int s, int b, const MetasdGuide *guides)
 {
-    MetasdRun share;
-    MetasdWalk walk;
+    MetasdTiles tile;
 
-    metasd_team_share(team, n, &share.first, &share.end);
-    for (walk = metasd_walk(team, &share, 1, (size_t)count); metasd_walk_next(&walk);) {
-        memcpy(out + walk.first, parts + walk.first, (walk.end - walk.first) * sizeof(*out));
-        for (int s = 1; s < count; s++)
-            for (size_t i = walk.first; i < walk.end; i++)
-                out[i] += parts[(size_t)s * n + i];
+    for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);) {
+        const float *max = pass->scores->partials[0][tile.part].max;
+        size_t at = tile.tile * METASD_TILE;
+        float scale[METASD_TILE] = {0};
+
+        for (size_t i = 0; i < METASD_TILE && at + i < pass->rows; i++) {
+            const MetasdGuide *guide = &guides[at + i];
+
+            scale[i] = (float)((double)guide->weight / guide->source.sum *
+                               exp((double)max[i] - guide->source.max));
+        }
+        metasd_tile_scale(tile.rows, pass->stride, pass->scores->block[b] + tile.first, scale);
     }
-    return walk.status;
+    return tile.status;
 }
 
 MetasdStatus
-metasd_pass_back(const MetasdPass *pass, int b, const float *queries, const float *table,
-                 float *table_gradient, float *dqueries)
+metasd_pass_cross_entropy(const MetasdPass *pass, int b, const MetasdTable *table,
+                          const MetasdQueries *queries, const MetasdTargets *targets,
+                          MetasdGuide *guides, float *gradient, float *dqueries, double *loss)
 {
-    size_t width = pass->width, part = pass->rows * width;
-    float *parts = pass->scores->parts;
+    MetasdScores *scores = pass->scores;
     int first, end;
+    MetasdTiles tile;
 
     metasd_team_slices(pass->team, pass->slices, &first, &end);
     for (int s = first; s < end; s++) {
-        size_t columns, at = (size_t)pass->slices->start[s] * width;
-        const float *panel = panel_of(pass, b, s, &columns);
-
-        METASD_TRY(metasd_product_add_atb(pass->team, columns, width, pass->rows, panel, columns,
-                                          queries, width, table_gradient + at, width));
-        METASD_TRY(metasd_product_ab(pass->team, pass->rows, width, columns, panel, columns,
-                                     table + at, width, parts + (size_t)s * part, width));
+        METASD_TRY(metasd_slice_scores(pass, s, b, table, queries, false));
+        METASD_TRY(metasd_slice_keep_targets(pass, s, b, 0, targets));
+        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
+            metasd_tile_sums(tile.rows, pass->stride, scores->block[b] + tile.first, tile.each,
+                             &scores->partials[0][tile.part]);
+        METASD_TRY(tile.status);
     }
-    METASD_TRY(pass->team->barrier(pass->team));
-    METASD_TRY(sum_parts(pass->team, part, pass->slices->count, parts, dqueries));
-    return pass->team->barrier(pass->team);
+    METASD_TRY(metasd_pass_join(pass, false, 1, guides));
+    for (int s = first; s < end; s++) {
+        METASD_TRY(scale_slice(pass, s, b, guides));
+        METASD_TRY(metasd_slice_subtract_targets(pass, s, b, targets));
+        METASD_TRY(metasd_slice_back(pass, s, b, table, queries, gradient));
+    }
+    *loss += metasd_pass_loss(pass, 0, targets, guides);
+    return metasd_pass_reduce(pass, table, dqueries);
 }

@@ -1,28 +1,48 @@
 /*
- * score.h - queries against a sliced table: scores, their row sums, and the way back.
+ * score.h - queries against a sliced table: scores, their sums, and the way back.
  *
- * A pass has `rows` queries of `width` floats and a table of T rows, which are
- * entities or relations. Each member computes the scores of its own slices of
- * the table, so only row sums and query gradients are shared between members,
- * reduced in slice order. The scores of slice s are a panel of rows x
- * (rows of the slice), and panels lie one after another.
+ * A pass has `rows` queries of `width` floats and a table of T rows, which are entities or
+ * relations. Scores lie table row by table row, `stride` queries each, so that a slice of the
+ * table is one piece of the block and a query keeps its lane throughout. Each member computes
+ * the scores of its own slices and works on one of them at a time, while it is in the cache;
+ * only sums and query gradients are shared between members, reduced in the order of slices and
+ * parts. Products with a pruned table use its pattern where there is one.
  */
 #ifndef METASD_SCORE_H
 #define METASD_SCORE_H
 
 #include "arena.h"
 #include "kernels.h"
+#include "pattern.h"
 #include "team.h"
 
 typedef struct MetasdScores {
-    size_t floats;              /* scores a block holds: rows x table rows */
-    float *block[3];            /* source, student, and what is derived from them */
-    size_t most_rows;           /* queries of the largest block of any table */
-    MetasdPartial *partials[2]; /* slices x most_rows */
-    double *dots;               /* (slices + 1) x most_rows x 2: parts, then the sums */
-    float *parts;               /* slices x most_rows x width: query gradients */
-    float *target_scores[2];    /* batch: the scores of the examples' targets */
+    size_t floats;                  /* scores a block may hold: table rows x queries */
+    size_t block_floats;            /* what it can hold: for whole tiles, at least one */
+    float *block[3];                /* source, student, and what is derived from them */
+    MetasdPartial *partials[2];     /* slices x tiles */
+    double (*dots)[2][METASD_TILE]; /* slices x tiles */
+    float (*means)[2][METASD_TILE]; /* tiles: sums of the dots */
+    MetasdSoft *soft;               /* tiles */
+    float *parts;                   /* parts x queries x width: query gradients */
+    float *target_scores[2];        /* batch: the scores of the examples' targets */
+    size_t packed;                  /* kept weights a slice has at most */
+    float *packs;                   /* members x 3 x packed: see MetasdPack */
+    size_t gathered;                /* floats of a sampled slice at most */
+    float *gathers;                 /* members x 2 x gathered: its rows, and their gradient */
 } MetasdScores;
+
+/* A weight table as the products of a pass see it. */
+typedef struct MetasdTable {
+    const float *rows;            /* T x width */
+    const MetasdPattern *pattern; /* of the weights that are not 0; NULL: all of them */
+} MetasdTable;
+
+/* Queries, twice: one after another, and in tiles (sparse_kernels.h) where a pattern is used. */
+typedef struct MetasdQueries {
+    const float *rows;  /* rows x width */
+    const float *tiles; /* tiles x width x METASD_TILE */
+} MetasdQueries;
 
 /* One pass over one block of queries. */
 typedef struct MetasdPass {
@@ -30,81 +50,118 @@ typedef struct MetasdPass {
     MetasdScores *scores;
     const MetasdSlices *slices; /* of the table */
     size_t width;
-    size_t rows; /* queries in this block */
+    size_t rows;         /* queries in this block */
+    size_t stride;       /* the same in whole tiles */
+    const uint32_t *ids; /* of a sampled table: its rows are these of the tables given; or NULL */
+    const float *each;   /* of a sampled table: see kernels.h; or NULL */
 } MetasdPass;
 
-/* The targets of a block's rows: tails[start[i]] .. tails[start[i + 1] - 1], start[0] any. */
+/* The targets of a block's queries: ids[start[i]] .. ids[start[i + 1] - 1], start[0] any. */
 typedef struct MetasdTargets {
     const size_t *start;
-    const uint32_t *ids;
-    const float *class_weights; /* NULL, or by id */
-    float scale;                /* a target's weight is scale x its class weight */
+    const uint32_t *ids;  /* rows of the pass's table */
+    const float *weights; /* NULL for 1 each, or one an example */
+    float scale;          /* multiplies them */
 } MetasdTargets;
 
-/* Takes memory for blocks of about `floats` scores against a table of the given slices. */
+/* Takes memory for blocks of about `floats` scores against tables of the given slices. */
 extern void metasd_scores_take(MetasdScores *scores, MetasdArena *arena, size_t batch, size_t width,
                                size_t floats, const MetasdSlices *entities,
-                               const MetasdSlices *relations, bool guided);
+                               const MetasdSlices *relations, int members, bool guided,
+                               size_t packed, size_t gathered);
 
-/* Queries that a block takes at once against a table. */
+/* Queries that a block takes at once against a table: whole tiles, or the batch. */
 extern size_t metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices,
                                  size_t batch);
 
-/* block[b] = queries x table^T, this member's slices. */
-extern MetasdStatus metasd_pass_scores(const MetasdPass *pass, int b, const float *queries,
-                                       const float *table);
+/* A pass of `rows` queries against a table. */
+extern MetasdPass metasd_pass(MetasdTeam *team, MetasdScores *scores, const MetasdSlices *slices,
+                              size_t width, size_t rows);
 
-/* block[b] += queries x table^T, this member's slices. */
-extern MetasdStatus metasd_pass_add_scores(const MetasdPass *pass, int b, const float *queries,
-                                           const float *table);
+/* ---- one of this member's slices ---- */
 
-/* Keeps the scores of the targets in target_scores[t], for this member's slices. */
-extern MetasdStatus metasd_pass_keep_targets(const MetasdPass *pass, int b, int t,
-                                             const MetasdTargets *targets);
+/* block[b] = (add ? block[b] : 0) + queries x table^T. */
+extern MetasdStatus metasd_slice_scores(const MetasdPass *pass, int s, int b,
+                                        const MetasdTable *table, const MetasdQueries *queries,
+                                        bool add);
 
-/* Takes the targets' weights off block[b], for this member's slices. */
-extern MetasdStatus metasd_pass_subtract_targets(const MetasdPass *pass, int b,
-                                                 const MetasdTargets *targets);
+/* Keeps the scores of the targets in target_scores[t]. */
+extern MetasdStatus metasd_slice_keep_targets(const MetasdPass *pass, int s, int b, int t,
+                                              const MetasdTargets *targets);
+
+/* Takes the targets' weights off block[b]. */
+extern MetasdStatus metasd_slice_subtract_targets(const MetasdPass *pass, int s, int b,
+                                                  const MetasdTargets *targets);
 
 /*
- * Sums the rows of block[b] (and of block[other] guided by each other if other >= 0) over
- * all slices into guides[i].source for b, and .student for other. With a barrier on each side.
+ * Back through block[b]: gradient += block[b] queries at the rows of the slice (and its kept
+ * weights, where the table has a pattern); the part of the query gradients is kept for
+ * metasd_pass_reduce.
  */
-extern MetasdStatus metasd_pass_sums(const MetasdPass *pass, int b, int other, float tau,
-                                     MetasdGuide *guides);
-
-/* <p, block[2]> and <q, block[2]> of every row over all slices: (*dots)[2 i], (*dots)[2 i + 1]. */
-extern MetasdStatus metasd_pass_dots(const MetasdPass *pass, const MetasdGuide *guides,
-                                     const double **dots);
+extern MetasdStatus metasd_slice_back(const MetasdPass *pass, int s, int b,
+                                      const MetasdTable *table, const MetasdQueries *queries,
+                                      float *gradient);
 
 /*
- * Back through the scores: table_gradient += block[b]^T queries for this member's slices,
- * dqueries = block[b] table, reduced over all slices; with a barrier on each side.
- */
-extern MetasdStatus metasd_pass_back(const MetasdPass *pass, int b, const float *queries,
-                                     const float *table, float *table_gradient, float *dqueries);
-
-/*
- * Goes through a block within this member's slices, a row of a panel at a time; polls.
+ * Goes through a slice's scores a tile at a time; polls.
  *
- *     for (at = metasd_pass_rows(&pass); metasd_pass_next(&at);)
- *         ... block[b][at.first] .. block[b][at.first + at.columns - 1] ...
- *     METASD_TRY(at.status);
+ *     for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
+ *         ... block[b] + tile.first, tile.rows, pass->stride, tile.each ...
+ *     METASD_TRY(tile.status);
  */
-typedef struct MetasdPassRow {
-    size_t row;          /* the query's */
+typedef struct MetasdTiles {
+    size_t tile;         /* its number in the block of queries */
     size_t first;        /* index of its first score of the slice, in each block */
-    size_t columns;      /* scores, one a table row of the slice */
-    uint32_t low;        /* the first of these table rows */
-    size_t part;         /* number of (slice, row), where partial sums are kept */
+    size_t rows;         /* of the table, in the slice */
+    size_t part;         /* number of (slice, tile), where partial sums are kept */
+    const float *each;   /* of the slice's rows, or NULL */
     MetasdStatus status; /* not METASD_OK where a poll ended the loop */
     const MetasdPass *pass;
-    int slice, end;
-} MetasdPassRow;
+    size_t tiles;
+} MetasdTiles;
 
-extern MetasdPassRow metasd_pass_rows(const MetasdPass *pass);
+extern MetasdTiles metasd_tiles(const MetasdPass *pass, int s);
 
-/* Goes to the next row; false at the end. */
-extern bool metasd_pass_next(MetasdPassRow *at);
+/* Goes to the next tile; false at the end. */
+extern bool metasd_tiles_next(MetasdTiles *tile);
+
+/* ---- all slices, with a barrier on each side ---- */
+
+/* Joins the sums of block 0 (and of block 1 as its guide, if `guided`) into guides[i] and soft. */
+extern MetasdStatus metasd_pass_join(const MetasdPass *pass, bool guided, float tau,
+                                     MetasdGuide *guides);
+
+/* soft anew, for guides whose weights have changed. */
+extern MetasdStatus metasd_pass_soften(const MetasdPass *pass, const MetasdGuide *guides);
+
+/* Sums the dots over the slices into means. */
+extern MetasdStatus metasd_pass_means(const MetasdPass *pass);
+
+/* Sums the parts of the query gradients: dqueries is rows x width. */
+extern MetasdStatus metasd_pass_reduce(const MetasdPass *pass, const MetasdTable *table,
+                                       float *dqueries);
+
+/* ---- cross-entropy without a guide ---- */
+
+/*
+ * The mean loss of a block's targets by softmax, through block[b]; the gradient by the table is
+ * added, dqueries are set. guides[i].weight is the sum of query i's targets' weights. Adds to *loss.
+ */
+extern MetasdStatus metasd_pass_cross_entropy(const MetasdPass *pass, int b,
+                                              const MetasdTable *table,
+                                              const MetasdQueries *queries,
+                                              const MetasdTargets *targets, MetasdGuide *guides,
+                                              float *gradient, float *dqueries, double *loss);
+
+/* The loss of a block's targets from their kept scores t and the joined sums. */
+extern double metasd_pass_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
+                               const MetasdGuide *guides);
+
+/* This member's share of `rows` queries: whole tiles. */
+extern MetasdRun metasd_tile_share(const MetasdTeam *team, size_t rows);
+
+/* The tiles of its share; lanes beyond the last query are 0. */
+extern MetasdStatus metasd_pass_tile(MetasdTeam *team, size_t width, size_t rows,
+                                     const float *queries, float *tiles);
 
 #endif

@@ -8,14 +8,41 @@
 
 /* ---- a lesson ---- */
 
+/* The shares are read behind the barrier of the queries' composition. */
 MetasdStatus
 metasd_lesson(MetasdLesson *lesson, MetasdStep *step, MetasdTeam *team,
-              const MetasdStepOptions *options, const MetasdBatch *batch)
+              const MetasdStepOptions *options, const MetasdBatch *batch, bool quiz)
 {
-    *lesson = (MetasdLesson){.step = step, .team = team, .options = options, .batch = batch};
+    double sum = (double)batch->n;
+    size_t first, end;
+
+    *lesson = (MetasdLesson){.step = step,
+                             .team = team,
+                             .options = options,
+                             .batch = batch,
+                             .guides = step->guides + (quiz ? step->batch : 0),
+                             .weights = step->class_weights ? step->target_weights[quiz] : NULL};
     metasd_step_own(step, team, lesson->own);
-    lesson->scale = 1.0 / metasd_target_weight(lesson, 0, batch->n);
-    return metasd_team_work(team, batch->n);
+    if (step->class_weights) {
+        sum = 0;
+        for (size_t i = 0; i < batch->n; i++)
+            sum += (double)step->class_weights[batch->tails[i]];
+    }
+    lesson->scale = 1.0 / sum;
+    metasd_team_share(team, batch->groups, &first, &end);
+    for (size_t g = first; g < end; g++) {
+        double weight = 0;
+
+        for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
+            float mine = lesson->weights ? step->class_weights[batch->tails[i]] : 1.0f;
+
+            if (lesson->weights)
+                lesson->weights[i] = mine;
+            weight += (double)mine;
+        }
+        lesson->guides[g].weight = (float)(lesson->scale * weight);
+    }
+    return metasd_team_work(team, batch->n * 2);
 }
 
 MetasdStatus
@@ -74,23 +101,41 @@ metasd_descend(const MetasdLesson *lesson, float *sums, const float *gradient,
     return lesson->team->barrier(lesson->team);
 }
 
+MetasdTable
+metasd_entities(const MetasdStep *step, const float *table, bool pruned)
+{
+    return (MetasdTable){.rows = table,
+                         .pattern = pruned && step->sparse[0] ? &step->patterns[0] : NULL};
+}
+
+MetasdTable
+metasd_relations(const MetasdStep *step, const float *table, bool pruned)
+{
+    return (MetasdTable){.rows = metasd_relations_of(step, table),
+                         .pattern = pruned && step->sparse[1] ? &step->patterns[1] : NULL};
+}
+
 /* ---- queries ---- */
 
+/* Each member makes whole tiles. */
 MetasdStatus
-metasd_compose(const MetasdLesson *lesson, const float *table, int which)
+metasd_compose(const MetasdLesson *lesson, const float *table, bool pruned, int which)
 {
-    const MetasdStep *step = lesson->step;
+    MetasdStep *step = lesson->step;
     const MetasdBatch *batch = lesson->batch;
     const float *relations = metasd_relations_of(step, table);
-    size_t first, end, width = step->width;
+    size_t width = step->width;
+    MetasdRun share = metasd_tile_share(lesson->team, batch->groups);
 
-    metasd_team_share(lesson->team, batch->groups, &first, &end);
-    for (size_t g = first; g < end; g++) {
+    for (size_t g = share.first; g < share.end; g++) {
         step->family->compose(width, table + batch->heads[g] * width,
                               relations + batch->relations[g] * width,
                               step->query[which] + g * width);
         METASD_TRY(metasd_team_work(lesson->team, 3 * width));
     }
+    if (pruned && step->sparse[0])
+        METASD_TRY(metasd_pass_tile(lesson->team, width, batch->groups, step->query[which],
+                                    step->tiles[which]));
     return lesson->team->barrier(lesson->team);
 }
 
@@ -127,11 +172,8 @@ metasd_block(const MetasdLesson *lesson, size_t first)
     size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->batch);
     size_t left = lesson->batch->groups - first;
 
-    return (MetasdPass){.team = lesson->team,
-                        .scores = &step->scores,
-                        .slices = &step->entity_slices,
-                        .width = step->width,
-                        .rows = left < most ? left : most};
+    return metasd_pass(lesson->team, &step->scores, &step->entity_slices, step->width,
+                       left < most ? left : most);
 }
 
 MetasdTargets
@@ -139,74 +181,36 @@ metasd_block_targets(const MetasdLesson *lesson, size_t first)
 {
     return (MetasdTargets){.start = lesson->batch->start + first,
                            .ids = lesson->batch->tails,
-                           .class_weights = lesson->step->class_weights,
+                           .weights = lesson->weights,
                            .scale = (float)lesson->scale};
 }
 
-double
-metasd_target_weight(const MetasdLesson *lesson, size_t first, size_t end)
+MetasdQueries
+metasd_block_queries(const MetasdLesson *lesson, size_t first, int which)
 {
-    const float *weights = lesson->step->class_weights;
-    double sum = 0;
+    const MetasdStep *step = lesson->step;
 
-    if (!weights)
-        return (double)(end - first);
-    for (size_t i = first; i < end; i++)
-        sum += weights[lesson->batch->tails[i]];
-    return sum;
-}
-
-double
-metasd_block_loss(const MetasdLesson *lesson, const MetasdPass *pass, size_t first,
-                  const MetasdGuide *guides, bool of_student)
-{
-    const MetasdBatch *batch = lesson->batch;
-    const float *target = pass->scores->target_scores[of_student];
-    const float *weights = lesson->step->class_weights;
-    double loss = 0;
-
-    for (size_t g = first; g < first + pass->rows; g++) {
-        const MetasdRow *row = of_student ? &guides[g].student : &guides[g].source;
-        double log_sum = log(row->sum);
-
-        for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
-            double weight = weights ? weights[batch->tails[i]] : 1.0;
-
-            loss += lesson->scale * weight * (row->max - (double)target[i] + log_sum);
-        }
-    }
-    return loss;
+    return (MetasdQueries){.rows = step->query[which] + first * step->width,
+                           .tiles = step->tiles[which] + first * step->width};
 }
 
 MetasdStatus
-metasd_tail_loss(const MetasdLesson *lesson, const float *table, float *gradient, int b,
-                 MetasdGuide *guides, double *loss)
+metasd_tail_loss(const MetasdLesson *lesson, const float *table, bool pruned, float *gradient,
+                 int b, double *loss)
 {
     MetasdStep *step = lesson->step;
+    MetasdTable entities = metasd_entities(step, table, pruned);
 
     *loss = 0;
-    METASD_TRY(metasd_compose(lesson, table, 0));
+    METASD_TRY(metasd_compose(lesson, table, pruned, 0));
     for (size_t first = 0; first < lesson->batch->groups;) {
         MetasdPass pass = metasd_block(lesson, first);
         MetasdTargets targets = metasd_block_targets(lesson, first);
-        const float *queries = step->query[0] + first * step->width;
-        MetasdPassRow at;
+        MetasdQueries queries = metasd_block_queries(lesson, first, 0);
 
-        METASD_TRY(metasd_pass_scores(&pass, b, queries, table));
-        METASD_TRY(metasd_pass_keep_targets(&pass, b, 0, &targets));
-        METASD_TRY(metasd_pass_sums(&pass, b, -1, 1.0f, guides + first));
-        for (at = metasd_pass_rows(&pass); metasd_pass_next(&at);) {
-            double weight = targets.scale * metasd_target_weight(lesson, targets.start[at.row],
-                                                                 targets.start[at.row + 1]);
-
-            metasd_gradient_tail(at.columns, step->scores.block[b] + at.first,
-                                 &guides[first + at.row].source, (float)weight);
-        }
-        METASD_TRY(at.status);
-        METASD_TRY(metasd_pass_subtract_targets(&pass, b, &targets));
-        METASD_TRY(metasd_pass_back(&pass, b, queries, table, gradient,
-                                    step->dquery[0] + first * step->width));
-        *loss += metasd_block_loss(lesson, &pass, first, guides, false);
+        METASD_TRY(metasd_pass_cross_entropy(&pass, b, &entities, &queries, &targets,
+                                             lesson->guides + first, gradient,
+                                             step->dquery[0] + first * step->width, loss));
         first += pass.rows;
     }
     return metasd_queries_back(lesson, table, step->dquery[0], gradient);
@@ -240,55 +244,73 @@ metasd_reg_loss(const MetasdLesson *lesson, const float *table, float *gradient,
 /* ---- source and student side by side ---- */
 
 MetasdStatus
-metasd_guided_scores(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
+metasd_guided_compose(const MetasdLesson *lesson)
 {
-    MetasdStep *step = lesson->step;
-    size_t at = first * step->width;
+    METASD_TRY(metasd_compose(lesson, lesson->step->weights, false, 0));
+    return metasd_compose(lesson, lesson->step->student, true, 1);
+}
 
-    METASD_TRY(metasd_pass_scores(pass, 0, step->query[0] + at, step->weights));
-    return metasd_pass_scores(pass, 1, step->query[1] + at, step->student);
+MetasdStatus
+metasd_guided_scores(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int s)
+{
+    const MetasdStep *step = lesson->step;
+    MetasdTable source = metasd_entities(step, step->weights, false);
+    MetasdTable student = metasd_entities(step, step->student, true);
+    MetasdQueries queries[2] = {metasd_block_queries(lesson, first, 0),
+                                metasd_block_queries(lesson, first, 1)};
+
+    METASD_TRY(metasd_slice_scores(pass, s, 0, &source, &queries[0], false));
+    return metasd_slice_scores(pass, s, 1, &student, &queries[1], false);
 }
 
 MetasdStatus
 metasd_guided_sums(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 {
+    MetasdScores *scores = &lesson->step->scores;
     MetasdTargets targets = metasd_block_targets(lesson, first);
+    float tau = lesson->options->tau;
+    int s, end;
+    MetasdTiles tile;
 
-    METASD_TRY(metasd_pass_keep_targets(pass, 0, 0, &targets));
-    METASD_TRY(metasd_pass_keep_targets(pass, 1, 1, &targets));
-    return metasd_pass_sums(pass, 0, 1, lesson->options->tau, lesson->step->guides + first);
+    metasd_team_slices(pass->team, pass->slices, &s, &end);
+    for (; s < end; s++) {
+        METASD_TRY(metasd_guided_scores(lesson, pass, first, s));
+        for (int i = 0; i < 2; i++)
+            METASD_TRY(metasd_slice_keep_targets(pass, s, i, i, &targets));
+        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
+            metasd_tile_sums_pair(tile.rows, pass->stride, scores->block[0] + tile.first,
+                                  scores->block[1] + tile.first, tile.each, metasd_heat(tau),
+                                  &scores->partials[0][tile.part], &scores->partials[1][tile.part]);
+        METASD_TRY(tile.status);
+    }
+    return metasd_pass_join(pass, true, tau, lesson->guides + first);
 }
 
 MetasdStatus
-metasd_guided_weights(const MetasdLesson *lesson, size_t first, size_t n, double forward,
-                      double reverse)
+metasd_guided_weights(const MetasdLesson *lesson, double forward, double reverse)
 {
     const MetasdBatch *batch = lesson->batch;
-    size_t from, to;
+    size_t first, end;
 
-    metasd_team_share(lesson->team, n, &from, &to);
-    for (size_t g = first + from; g < first + to; g++) {
-        MetasdGuide *guide = &lesson->step->guides[g];
+    metasd_team_share(lesson->team, batch->groups, &first, &end);
+    for (size_t g = first; g < end; g++) {
         double share = (double)(batch->start[g + 1] - batch->start[g]) / (double)batch->n;
 
-        guide->weight = (float)(lesson->scale *
-                                metasd_target_weight(lesson, batch->start[g], batch->start[g + 1]));
-        guide->forward = (float)(share * forward);
-        guide->reverse = (float)(share * reverse);
-        METASD_TRY(metasd_team_work(lesson->team, batch->start[g + 1] - batch->start[g]));
+        lesson->guides[g].forward = (float)(share * forward);
+        lesson->guides[g].reverse = (float)(share * reverse);
     }
-    return lesson->team->barrier(lesson->team);
+    return metasd_team_work(lesson->team, 4 * (end - first));
 }
 
 double
 metasd_guided_divergence(const MetasdLesson *lesson, bool of_student)
 {
     const MetasdBatch *batch = lesson->batch;
-    const MetasdGuide *guides = lesson->step->guides;
     double sum = 0;
 
     for (size_t g = 0; g < batch->groups; g++)
         sum += (double)(batch->start[g + 1] - batch->start[g]) *
-               (of_student ? guides[g].student.divergence : guides[g].source.divergence);
+               (of_student ? lesson->guides[g].student.divergence
+                           : lesson->guides[g].source.divergence);
     return sum / (double)batch->n;
 }

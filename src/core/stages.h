@@ -1,5 +1,5 @@
 /*
- * stages.h - what the stages of a step are made of; only the step includes it.
+ * stages.h - what the stages of a step are made of; only the step and the ranking include it.
  *
  * Members write to their own rows of the tables and to their own share of a batch's
  * queries; whatever another member reads next is behind a barrier.
@@ -15,8 +15,10 @@ typedef struct MetasdLesson {
     MetasdTeam *team;
     const MetasdStepOptions *options;
     const MetasdBatch *batch;
-    double scale;     /* 1 / the sum of the targets' class weights: the tail loss is a mean */
-    MetasdRun own[2]; /* this member's part of the tables */
+    MetasdGuide *guides; /* of its groups */
+    float *weights;      /* class weights of its examples, or NULL */
+    double scale;        /* 1 / their sum, or 1 / n: the tail loss is a mean */
+    MetasdRun own[2];    /* this member's part of the tables */
 } MetasdLesson;
 
 /* ---- the stages, in order (step.h) ---- */
@@ -36,9 +38,10 @@ extern MetasdStatus metasd_stage_mutual(const MetasdLesson *lesson, MetasdLosses
 
 /* ---- what several of them do ---- */
 
-/* Prepares a lesson of a batch that is not empty. */
+/* Prepares a lesson of a batch that is not empty; a quiz may be prepared beside its batch. */
 extern MetasdStatus metasd_lesson(MetasdLesson *lesson, MetasdStep *step, MetasdTeam *team,
-                                  const MetasdStepOptions *options, const MetasdBatch *batch);
+                                  const MetasdStepOptions *options, const MetasdBatch *batch,
+                                  bool quiz);
 
 /* Lets the observer, if there is one, look at a stage; all members wait for it. */
 extern MetasdStatus metasd_observe(const MetasdLesson *lesson, MetasdStage stage);
@@ -52,29 +55,33 @@ extern const float *metasd_relations_of(const MetasdStep *step, const float *tab
 /* A table = 0, this member's part. */
 extern MetasdStatus metasd_clear(const MetasdLesson *lesson, float *table);
 
-/* query[which] = the queries of all groups, from a table; with a barrier behind. */
-extern MetasdStatus metasd_compose(const MetasdLesson *lesson, const float *table, int which);
+/* A table's entities, or relations, for products; `pruned`: its weights are 0 where the mask is. */
+extern MetasdTable metasd_entities(const MetasdStep *step, const float *table, bool pruned);
+extern MetasdTable metasd_relations(const MetasdStep *step, const float *table, bool pruned);
+
+/*
+ * query[which] = the queries of all groups, from a table; where it is pruned, tiles[which] too.
+ * With a barrier behind.
+ */
+extern MetasdStatus metasd_compose(const MetasdLesson *lesson, const float *table, bool pruned,
+                                   int which);
 
 /* The block of groups that starts with group `first`, as a pass over the entities. */
 extern MetasdPass metasd_block(const MetasdLesson *lesson, size_t first);
 
-/* The targets of that block's rows. */
+/* The targets of that block's groups. */
 extern MetasdTargets metasd_block_targets(const MetasdLesson *lesson, size_t first);
 
-/* Sum of the class weights of targets first .. end - 1, or their number. */
-extern double metasd_target_weight(const MetasdLesson *lesson, size_t first, size_t end);
-
-/* The tail loss of a block, from its rows' sums (guides[g] of group g) and its targets' scores. */
-extern double metasd_block_loss(const MetasdLesson *lesson, const MetasdPass *pass, size_t first,
-                                const MetasdGuide *guides, bool of_student);
+/* Its queries, from query[which] and tiles[which]. */
+extern MetasdQueries metasd_block_queries(const MetasdLesson *lesson, size_t first, int which);
 
 /* The tail loss without a guide, and its gradient, which is added; uses query[0] and block[b]. */
-extern MetasdStatus metasd_tail_loss(const MetasdLesson *lesson, const float *table,
-                                     float *gradient, int b, MetasdGuide *guides, double *loss);
+extern MetasdStatus metasd_tail_loss(const MetasdLesson *lesson, const float *table, bool pruned,
+                                     float *gradient, int b, double *loss);
 
 /* The relation loss, before its weight; its gradient times the weight is added. */
 extern MetasdStatus metasd_relation_loss(const MetasdLesson *lesson, const float *table,
-                                         float *gradient, double *loss);
+                                         bool pruned, float *gradient, double *loss);
 
 /* The regulariser's loss, with its weight; its gradient is added. */
 extern MetasdStatus metasd_reg_loss(const MetasdLesson *lesson, const float *table, float *gradient,
@@ -90,17 +97,20 @@ extern MetasdStatus metasd_descend(const MetasdLesson *lesson, float *sums, cons
 
 /* ---- source and student side by side: block[0] and block[1] ---- */
 
-/* The scores of both for a block, from query[0] and query[1]. */
-extern MetasdStatus metasd_guided_scores(const MetasdLesson *lesson, const MetasdPass *pass,
-                                         size_t first);
+/* query[0] of the source and query[1] of the student. */
+extern MetasdStatus metasd_guided_compose(const MetasdLesson *lesson);
 
-/* Keeps the targets' scores of both, and sums the rows: what guides each other. */
+/* The scores of both in slice s of a block. */
+extern MetasdStatus metasd_guided_scores(const MetasdLesson *lesson, const MetasdPass *pass,
+                                         size_t first, int s);
+
+/* Scores of all own slices, their targets kept and their sums joined: what guides each other. */
 extern MetasdStatus metasd_guided_sums(const MetasdLesson *lesson, const MetasdPass *pass,
                                        size_t first);
 
-/* Sets what the gradients of groups first .. first + n - 1 weigh. */
-extern MetasdStatus metasd_guided_weights(const MetasdLesson *lesson, size_t first, size_t n,
-                                          double forward, double reverse);
+/* Sets the weights of both divergences in the gradients of this member's share of the groups. */
+extern MetasdStatus metasd_guided_weights(const MetasdLesson *lesson, double forward,
+                                          double reverse);
 
 /* Mean divergence of the batch: KL(source || student), or KL(student || source). */
 extern double metasd_guided_divergence(const MetasdLesson *lesson, bool of_student);

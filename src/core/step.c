@@ -9,21 +9,58 @@
 static size_t
 table_floats(const MetasdStep *step, MetasdArena *arena)
 {
-    size_t floats;
+    size_t floats = 0;
 
     if (__builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &floats))
         arena->overflowed = true;
     return floats;
 }
 
+/* What the student's products need besides the dense tables. */
+static void
+take_patterns(MetasdStep *step, MetasdArena *arena, size_t *packed)
+{
+    const MetasdSlices *slices[2] = {&step->entity_slices, &step->relation_slices};
+
+    *packed = 0;
+    for (int i = 0; i < 2; i++) {
+        double density = step->guided ? step->most_density : 0;
+        size_t most;
+
+        step->sparse[i] = false;
+        metasd_pattern_take(&step->patterns[i], arena, slices[i], step->width, density);
+        most = metasd_pattern_most(&step->patterns[i]);
+        *packed = most > *packed ? most : *packed;
+    }
+}
+
+static void
+take_queries(MetasdStep *step, MetasdArena *arena)
+{
+    size_t queries = 0, tiles = 0;
+
+    if (__builtin_mul_overflow(step->batch, step->width, &queries) ||
+        __builtin_mul_overflow(metasd_tiled(step->batch), step->width, &tiles))
+        arena->overflowed = true;
+    for (int i = 0; i < 2; i++) {
+        step->query[i] = METASD_TAKE(arena, float, queries);
+        step->tiles[i] = METASD_TAKE(arena, float, step->guided ? tiles : 0);
+        step->dquery[i] = METASD_TAKE(arena, float, queries);
+        step->target_weights[i] = METASD_TAKE(arena, float, step->batch);
+    }
+    step->query_dot = METASD_TAKE(arena, float, step->guided ? queries : 0);
+    step->guides = METASD_TAKE(arena, MetasdGuide, 2 * step->batch);
+    step->row_loss = METASD_TAKE(arena, double, step->batch);
+    step->each = METASD_TAKE(arena, size_t, step->batch + 1);
+    step->example_relation = METASD_TAKE(arena, uint32_t, step->batch);
+}
+
 void
 metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score_floats)
 {
-    size_t table = table_floats(step, arena), queries;
+    size_t table = table_floats(step, arena), packed;
     size_t guided = step->guided ? table : 0;
 
-    if (__builtin_mul_overflow(step->batch, step->width, &queries))
-        arena->overflowed = true;
     step->entity_slices = metasd_slices(step->entities);
     step->relation_slices = metasd_slices(step->relation_rows);
     step->weights = METASD_TAKE(arena, float, table);
@@ -34,17 +71,11 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     step->meta_sums = METASD_TAKE(arena, float, guided);
     step->trial = METASD_TAKE(arena, float, guided);
     step->masked_gradient = METASD_TAKE(arena, float, guided);
+    take_patterns(step, arena, &packed);
+    take_queries(step, arena);
     metasd_scores_take(&step->scores, arena, step->batch, step->width, score_floats,
-                       &step->entity_slices, &step->relation_slices, step->guided);
-    for (int i = 0; i < 2; i++) {
-        step->query[i] = METASD_TAKE(arena, float, queries);
-        step->dquery[i] = METASD_TAKE(arena, float, queries);
-    }
-    step->query_dot = METASD_TAKE(arena, float, step->guided ? queries : 0);
-    step->guides = METASD_TAKE(arena, MetasdGuide, 2 * step->batch);
-    step->row_loss = METASD_TAKE(arena, double, step->batch);
-    step->each = METASD_TAKE(arena, size_t, step->batch + 1);
-    step->example_relation = METASD_TAKE(arena, uint32_t, step->batch);
+                       &step->entity_slices, &step->relation_slices, members, step->guided, packed,
+                       0);
     step->scratch = METASD_TAKE(arena, float, (size_t)members * 2 * step->width);
 }
 
@@ -69,6 +100,7 @@ metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed, float scale)
     MetasdRun own[2];
     MetasdWalk walk;
 
+    step->sparse[0] = step->sparse[1] = false;
     metasd_step_own(step, team, own);
     for (walk = metasd_walk(team, own, 2, NORMAL_WORK); metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++) {
@@ -98,6 +130,10 @@ metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t 
             step->student[i] = step->mask[i] ? step->weights[i] : 0.0f;
         }
     METASD_TRY(walk.status);
+    METASD_TRY(metasd_pattern_build(&step->patterns[0], team, step->mask, &step->sparse[0]));
+    METASD_TRY(metasd_pattern_build(&step->patterns[1], team,
+                                    step->mask + (size_t)step->entities * step->width,
+                                    &step->sparse[1]));
     return team->barrier(team);
 }
 
@@ -110,9 +146,9 @@ metasd_stage_source(const MetasdLesson *lesson, MetasdLosses *losses)
     const MetasdStepOptions *options = lesson->options;
 
     METASD_TRY(metasd_clear(lesson, step->gradient));
+    METASD_TRY(metasd_tail_loss(lesson, step->weights, false, step->gradient, 0, &losses->tail));
     METASD_TRY(
-        metasd_tail_loss(lesson, step->weights, step->gradient, 0, step->guides, &losses->tail));
-    METASD_TRY(metasd_relation_loss(lesson, step->weights, step->gradient, &losses->relation));
+        metasd_relation_loss(lesson, step->weights, false, step->gradient, &losses->relation));
     METASD_TRY(metasd_reg_loss(lesson, step->weights, step->gradient, &losses->reg));
     losses->source = losses->tail + options->relation_weight * losses->relation + losses->reg;
     METASD_TRY(metasd_check_loss(losses->source));
@@ -130,10 +166,10 @@ metasd_step(MetasdStep *step, MetasdTeam *team, const MetasdStepOptions *options
     *losses = (MetasdLosses){0};
     if (batch->n == 0)
         return METASD_OK;
-    METASD_TRY(metasd_lesson(&lesson, step, team, options, batch));
+    METASD_TRY(metasd_lesson(&lesson, step, team, options, batch, false));
     METASD_TRY(metasd_stage_source(&lesson, losses));
     if (options->quiz && quiz && quiz->n > 0) {
-        METASD_TRY(metasd_lesson(&questions, step, team, options, quiz));
+        METASD_TRY(metasd_lesson(&questions, step, team, options, quiz, true));
         METASD_TRY(metasd_stage_trial(&lesson, losses));
         METASD_TRY(metasd_stage_quiz(&questions, losses));
         METASD_TRY(metasd_stage_meta(&lesson));

@@ -61,6 +61,11 @@ typedef struct MetasdStep {
     size_t batch;           /* examples a batch has at most, training or quiz */
     const MetasdFamily *family;
     bool guided; /* quiz or mutual will be used: a student is kept */
+    /*
+     * Part of a table's weights up to which the student's products with it are sparse, by a pattern
+     * of the mask; 0: never. metasd_sparse_kernels()->most_density where it is fastest.
+     */
+    double most_density;
 
     /* set by the caller before metasd_step; NULL or N weights of the targets */
     const float *class_weights;
@@ -78,13 +83,17 @@ typedef struct MetasdStep {
     uint8_t *mask;
 
     MetasdSlices entity_slices, relation_slices;
-    MetasdScores scores; /* score blocks and partial sums */
-    float *query[2];     /* batch x width: of the source, of the student */
-    float *query_dot;    /* batch x width: derivative along masked_gradient */
-    float *dquery[2];    /* batch x width: gradients by the queries */
-    MetasdGuide *guides; /* 2 x batch: kept from stage 1 to 2; then those of quiz and relations */
-    double *row_loss;    /* batch: parts of a loss, summed in order */
-    size_t *each;        /* batch + 1: 0, 1, 2 ...: every example is a row of the relation loss */
+    MetasdPattern patterns[2];  /* of the mask: entities, relations */
+    bool sparse[2];             /* whether they are used; set with the mask */
+    MetasdScores scores;        /* score blocks and partial sums */
+    float *query[2];            /* batch x width: of the source, of the student */
+    float *query_dot;           /* batch x width: derivative along masked_gradient */
+    float *tiles[2];            /* in whole tiles: of other queries, of query[1] */
+    float *dquery[2];           /* batch x width: gradients by the queries */
+    MetasdGuide *guides;        /* 2 x batch: of the batch; of quiz, relations and ranking */
+    float *target_weights[2];   /* batch: class weights of the examples of a batch, of a quiz */
+    double *row_loss;           /* batch: parts of a loss, summed in order */
+    size_t *each;               /* batch + 1: 0, 1, 2 ...: every example is a query of its own */
     uint32_t *example_relation; /* batch: its target */
     float *scratch;             /* team size x 2 x width */
 } MetasdStep;

@@ -1,7 +1,7 @@
 #include "team.h"
 
-/* Below this many rows a slice is not worth a product of its own. */
-#define MIN_SLICE_ROWS 256
+/* Below this many rows a part is not worth products of its own. */
+#define MIN_PART_ROWS 64
 
 static MetasdStatus
 nothing_to_do(MetasdTeam *team)
@@ -19,13 +19,17 @@ metasd_team_of_one(void)
 MetasdSlices
 metasd_slices(uint32_t rows)
 {
-    MetasdSlices slices = {.rows = rows, .count = METASD_MAX_SLICES};
+    static const int parts[] = {METASD_MAX_PARTS, 6, 4, 3, 2, 1};
+    uint32_t each;
+    int i = 0;
 
-    if (rows / MIN_SLICE_ROWS < METASD_MAX_SLICES)
-        slices.count = rows < MIN_SLICE_ROWS ? 1 : (int)(rows / MIN_SLICE_ROWS);
-    for (int i = 0; i <= slices.count; i++)
-        slices.start[i] = (uint32_t)((uint64_t)rows * (uint64_t)i / (uint64_t)slices.count);
-    return slices;
+    while (parts[i] > 1 && rows / (uint32_t)parts[i] < MIN_PART_ROWS)
+        i++;
+    each = rows / (uint32_t)parts[i] + 1; /* rows of a part at most */
+    return (MetasdSlices){.rows = rows,
+                          .parts = parts[i],
+                          .count =
+                              parts[i] * (int)((each + METASD_SLICE_ROWS - 1) / METASD_SLICE_ROWS)};
 }
 
 void
@@ -42,9 +46,9 @@ metasd_team_slices(const MetasdTeam *team, const MetasdSlices *slices, int *firs
 {
     size_t from, to;
 
-    metasd_team_share(team, (size_t)slices->count, &from, &to);
-    *first = (int)from;
-    *end = (int)to;
+    metasd_team_share(team, (size_t)slices->parts, &from, &to);
+    *first = (int)from * (slices->count / slices->parts);
+    *end = (int)to * (slices->count / slices->parts);
 }
 
 void
@@ -53,8 +57,8 @@ metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices, uint32_t *f
     int from, to;
 
     metasd_team_slices(team, slices, &from, &to);
-    *first = slices->start[from];
-    *end = slices->start[to];
+    *first = metasd_slice_start(slices, from);
+    *end = metasd_slice_start(slices, to);
 }
 
 /* Small enough that what several passes of a chunk share stays in the cache. */

@@ -29,14 +29,28 @@ struct MetasdTeam {
     size_t worked;                             /* since the last poll; see metasd_team_work */
 };
 
-#define METASD_MAX_SLICES 12 /* shares evenly among 1, 2, 3, 4, 6 and 12 members */
+#define METASD_MAX_PARTS 12     /* shares evenly among 1, 2, 3, 4, 6 and 12 members */
+#define METASD_SLICE_ROWS 2048u /* of a slice at most: what 64 queries score there fits a cache */
 
-/* The rows of a table, cut into slices. */
+/*
+ * The rows of a table, cut into parts, which members own, of count / parts slices each, which
+ * are worked on one at a time.
+ */
 typedef struct MetasdSlices {
     uint32_t rows;
-    int count;
-    uint32_t start[METASD_MAX_SLICES + 1];
+    int parts;            /* 1 .. METASD_MAX_PARTS */
+    int count;            /* of slices; a multiple of parts */
+    const uint32_t *cuts; /* count + 1 first rows and the end; NULL: as even as can be */
 } MetasdSlices;
+
+/* The first row of slice s; of s = count, the number of rows. */
+static inline uint32_t
+metasd_slice_start(const MetasdSlices *slices, int s)
+{
+    return slices->cuts
+               ? slices->cuts[s]
+               : (uint32_t)((uint64_t)slices->rows * (uint64_t)s / (uint64_t)slices->count);
+}
 
 /* A team of one that nothing interrupts. */
 extern MetasdTeam metasd_team_of_one(void);

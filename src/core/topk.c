@@ -142,10 +142,11 @@ metasd_topk_next(MetasdTopk *topk, uint32_t *id, float *score)
 double
 metasd_log_sum_exp(size_t n, const float *scores)
 {
-    MetasdPartial partial;
+    float max;
+    double sum;
 
     if (n == 0)
         return -INFINITY;
-    metasd_partial(n, scores, &partial);
-    return partial.max + log(partial.sum);
+    sum = metasd_exp_sum(n, scores, &max);
+    return (double)max + log(sum);
 }

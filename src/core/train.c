@@ -52,7 +52,8 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .relation_rows = 2 * graph->relations,
                          .batch = most_examples(graph, sizes),
                          .family = options->family,
-                         .guided = guided(options)};
+                         .guided = guided(options),
+                         .most_density = metasd_sparse_kernels()->most_density};
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
         __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
         shared->overflowed = true;
@@ -388,9 +389,9 @@ validate(Training *training, MetasdEpoch *report)
         if (batch->n == 0)
             break;
         METASD_TRY(metasd_rank_batch(&trainer->ranker, &trainer->step, training->team,
-                                     trainer->step.weights, batch, known, &report->source));
+                                     trainer->step.weights, false, batch, known, &report->source));
         METASD_TRY(metasd_rank_batch(&trainer->ranker, &trainer->step, training->team,
-                                     trainer->step.student, batch, known, &report->student));
+                                     trainer->step.student, true, batch, known, &report->student));
     }
     return METASD_OK;
 }

@@ -10,7 +10,26 @@
 
 #define SPARE 3 /* floats behind every row, which no product may touch */
 
-typedef enum Form { ABT, ADD_ABT, AB, ADD_ATB, FORMS } Form;
+/* The odd ones add to what is there. */
+typedef enum Form { ABT, ADD_ABT, AB, ADD_AB, ATB, ADD_ATB, FORMS } Form;
+
+static bool
+adds(Form form)
+{
+    return form % 2 == 1;
+}
+
+static bool
+a_turned(Form form)
+{
+    return form == ATB || form == ADD_ATB;
+}
+
+static bool
+b_turned(Form form)
+{
+    return form == ABT || form == ADD_ABT;
+}
 
 typedef struct Product {
     size_t m, n, k;
@@ -35,24 +54,23 @@ make(Form form, size_t m, size_t n, size_t k)
     Product p = {.m = m,
                  .n = n,
                  .k = k,
-                 .lda = (form == ADD_ATB ? m : k) + SPARE,
-                 .ldb = (form == ABT || form == ADD_ABT ? k : n) + SPARE,
+                 .lda = (a_turned(form) ? m : k) + SPARE,
+                 .ldb = (b_turned(form) ? k : n) + SPARE,
                  .ldc = n + SPARE};
 
-    p.a = random_floats((form == ADD_ATB ? k : m) * p.lda, 1);
-    p.b = random_floats((form == ABT || form == ADD_ABT ? n : k) * p.ldb, 2);
+    p.a = random_floats((a_turned(form) ? k : m) * p.lda, 1);
+    p.b = random_floats((b_turned(form) ? n : k) * p.ldb, 2);
     p.c = random_floats(m * p.ldc, 3);
     p.wanted = tools_alloc(m * p.ldc * sizeof(*p.wanted));
     for (size_t i = 0; i < m * p.ldc; i++)
         p.wanted[i] = p.c[i];
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
-            double sum = form == ABT || form == AB ? 0 : p.c[i * p.ldc + j];
+            double sum = !adds(form) ? 0 : p.c[i * p.ldc + j];
 
             for (size_t l = 0; l < k; l++)
-                sum += (double)(form == ADD_ATB ? p.a[l * p.lda + i] : p.a[i * p.lda + l]) *
-                       (double)(form == AB || form == ADD_ATB ? p.b[l * p.ldb + j]
-                                                              : p.b[j * p.ldb + l]);
+                sum += (double)(a_turned(form) ? p.a[l * p.lda + i] : p.a[i * p.lda + l]) *
+                       (double)(!b_turned(form) ? p.b[l * p.ldb + j] : p.b[j * p.ldb + l]);
             p.wanted[i * p.ldc + j] = sum;
         }
     return p;
@@ -70,17 +88,15 @@ unmake(Product *p)
 static MetasdStatus
 multiply(Form form, MetasdTeam *team, Product *p)
 {
-    switch (form) {
-        case AB:
-            return metasd_product_ab(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->c,
-                                     p->ldc);
-        case ADD_ATB:
-            return metasd_product_add_atb(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->c,
-                                          p->ldc);
-        default:
-            return metasd_product_abt(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb,
-                                      form == ADD_ABT, p->c, p->ldc);
-    }
+    bool add = adds(form);
+
+    if (b_turned(form))
+        return metasd_product_abt(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c,
+                                  p->ldc);
+    if (a_turned(form))
+        return metasd_product_atb(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c,
+                                  p->ldc);
+    return metasd_product_ab(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c, p->ldc);
 }
 
 /* One size of each kind: whole, deep, long rows, long columns, large C, and a bit over a cut. */

@@ -1,9 +1,10 @@
 /*
  * Three steps of training agree with the float64 reference in every quantity of every stage.
  *
- * The golden files come from golden/make.sh. Each is run with grouped and ungrouped batches,
- * with blocks of many, two and one query, and by teams of one, two and three, which must not
- * differ by a bit. An argument names another folder of golden files.
+ * The golden files come from golden/make.sh. Each is run with grouped and ungrouped batches, with
+ * dense and sparse products of the student, with one block of scores and with several, and by
+ * teams of one, two and three, which must not differ by a bit. An argument names another folder
+ * of golden files.
  */
 #include "unit.h"
 
@@ -110,7 +111,8 @@ number(const Golden *golden, const char *name)
 /* How a golden file is run. */
 typedef struct Variant {
     bool grouped;
-    size_t block_rows; /* queries in a block, or 0 for all */
+    bool sparse; /* the student's products, whatever the mask; else they are dense */
+    bool blocks; /* of as few queries as can be, a tile; else one of all */
     int members;
 } Variant;
 
@@ -140,9 +142,10 @@ judge(Run *run, const char *name, double error, double tolerance, bool of_matrix
 {
     char where[256];
 
-    snprintf(where, sizeof(where), "%s step%d %s (%s, blocks of %zu, team of %d)",
-             run->golden->path, run->at, name, run->variant.grouped ? "grouped" : "ungrouped",
-             run->variant.block_rows, run->variant.members);
+    snprintf(where, sizeof(where), "%s step%d %s (%s, %s, %s, team of %d)", run->golden->path,
+             run->at, name, run->variant.grouped ? "grouped" : "ungrouped",
+             run->variant.sparse ? "sparse" : "dense", run->variant.blocks ? "blocks" : "one block",
+             run->variant.members);
     if (tolerance == META_CHANGE && error > worst_change.error) {
         worst_change.error = error;
         strcpy(worst_change.where, where);
@@ -326,7 +329,7 @@ start_run(Run *run)
     const Matrix *entities = get(golden, "E"), *relations = get(golden, "W");
     size_t table, batch = (size_t)number(golden, "batch"), quiz = (size_t)number(golden, "quiz");
     size_t n = entities->rows * entities->columns;
-    size_t rows = run->variant.block_rows ? run->variant.block_rows : batch + quiz;
+    size_t rows = run->variant.blocks ? METASD_TILE : metasd_tiled(batch + quiz);
 
     read_options(run);
     run->step = (MetasdStep){.entities = (uint32_t)entities->rows,
@@ -335,6 +338,7 @@ start_run(Run *run)
                              .batch = batch > quiz ? batch : quiz,
                              .family = &metasd_complex,
                              .guided = run->options.quiz || run->options.mutual,
+                             .most_density = run->variant.sparse ? 1 : 0,
                              .observe = look,
                              .observer = run};
     run->memory = tools_step_take(&run->step, MOST_TEAM, rows * entities->rows);
@@ -370,12 +374,12 @@ static void *
 read_batch(MetasdBatch *batch, const Golden *golden, int step, const char *name, bool grouped)
 {
     char full[96];
-    MetasdTriple triples[64];
+    MetasdTriple triples[150];
     const Matrix *m;
 
     snprintf(full, sizeof(full), "step%d.%s", step, name);
     m = get(golden, full);
-    assert_true(m->rows <= 64 && m->columns == 3);
+    assert_true(m->rows <= 150 && m->columns == 3);
     for (size_t i = 0; i < m->rows; i++)
         triples[i] = (MetasdTriple){.head = (uint32_t)m->values[3 * i],
                                     .relation = (uint32_t)m->values[3 * i + 1],
@@ -448,6 +452,8 @@ run_golden(const Golden *golden, Variant variant, size_t *n, size_t *wrong)
     job.bins = tools_alloc(MOST_TEAM * METASD_PRUNE_BINS * sizeof(*job.bins));
     assert_int_equal(threads_run(variant.members, train, &job), METASD_OK);
     assert_true(run.checked >= (size_t)job.steps * 9);
+    if (run.step.guided)
+        assert_true(run.step.sparse[0] == variant.sparse && run.step.sparse[1] == variant.sparse);
     *wrong += run.wrong;
     *n = tools_table_floats(&run.step);
     weights = tools_alloc(*n * sizeof(*weights));
@@ -466,26 +472,25 @@ check_file(const char *path)
     Golden golden = read_golden(path);
     size_t wrong = 0;
 
-    for (int grouped = 0; grouped < 2; grouped++)
-        for (size_t rows = 0; rows <= 2; rows++) {
-            float *first = NULL;
+    for (int v = 0; v < 8; v++) {
+        Variant variant = {.grouped = v & 1, .sparse = v & 2, .blocks = v & 4};
+        float *first = NULL;
 
-            for (int members = 1; members <= MOST_TEAM; members++) {
-                Variant variant = {.grouped = grouped, .block_rows = rows, .members = members};
-                size_t n;
-                float *weights = run_golden(&golden, variant, &n, &wrong);
+        for (variant.members = 1; variant.members <= MOST_TEAM; variant.members++) {
+            size_t n;
+            float *weights = run_golden(&golden, variant, &n, &wrong);
 
-                if (first && memcmp(first, weights, n * sizeof(*weights)) != 0) {
-                    wrong++;
-                    print_error("%s: a team of %d trains otherwise than one\n", path, members);
-                }
-                if (first)
-                    free(weights);
-                else
-                    first = weights;
+            if (first && memcmp(first, weights, n * sizeof(*weights)) != 0) {
+                wrong++;
+                print_error("%s: a team of %d trains otherwise than one\n", path, variant.members);
             }
-            free(first);
+            if (first)
+                free(weights);
+            else
+                first = weights;
         }
+        free(first);
+    }
     free_golden(&golden);
     return wrong;
 }

@@ -14,7 +14,11 @@
 
 #define MOST 2600
 #define PARTS 3
-#define TAU 3.0f
+#define LANE 37 /* the query of a tile that is looked at; the others are not numbers */
+
+/* Temperatures: two of which one exponential gives both softmaxes, and one of which none does. */
+static const float taus[] = {3.0f, 1.0f, 2.5f};
+#define TAUS (sizeof(taus) / sizeof(taus[0]))
 
 /* ---- exp ---- */
 
@@ -189,13 +193,16 @@ divergence_of(size_t n, const Soft *a, const Soft *b)
     return sum;
 }
 
-/* Everything about one pair of rows: ours, in as many parts as members would have, and theirs. */
+/* Everything about one pair of queries: ours, in as many slices as members would have, and theirs. */
 typedef struct Pair {
     size_t n;
+    float tau;
     float t[MOST], s[MOST];
+    float tile_t[MOST * METASD_TILE], tile_s[MOST * METASD_TILE];
     MetasdGuide guide;
+    MetasdSoft soft;
     Soft hard_t, hard_s;          /* at temperature 1 */
-    Soft soft_t, soft_s;          /* at TAU */
+    Soft soft_t, soft_s;          /* at tau */
     double kl_source, kl_student; /* KL(p || q), KL(q || p) */
 } Pair;
 
@@ -206,30 +213,59 @@ begin(size_t n, size_t part)
     return n * part / PARTS;
 }
 
+/* Scores as the looked-at lane of a tile. */
+static void
+spread(size_t n, const float *row, float *tile)
+{
+    for (size_t i = 0; i < n * METASD_TILE; i++)
+        tile[i] = NAN;
+    for (size_t i = 0; i < n; i++)
+        tile[i * METASD_TILE + LANE] = row[i];
+}
+
+static double
+lane(const float *tile, size_t i)
+{
+    return (double)tile[i * METASD_TILE + LANE];
+}
+
+static void
+join_parts(Pair *pair)
+{
+    static MetasdPartial parts[2][PARTS];
+    MetasdGuide guides[LANE + 1] = {0};
+    size_t skip = pair->n < PARTS ? PARTS - 1 : 0; /* a part of no scores joins nothing */
+
+    for (size_t part = 0; part < PARTS; part++) {
+        size_t from = begin(pair->n, part), to = begin(pair->n, part + 1);
+
+        metasd_tile_sums_pair(to - from, METASD_TILE, pair->tile_t + from * METASD_TILE,
+                              pair->tile_s + from * METASD_TILE, NULL, metasd_heat(pair->tau),
+                              &parts[0][part], &parts[1][part]);
+    }
+    metasd_row_join_pair(parts[0] + skip, parts[1] + skip, 1, PARTS - (int)skip, LANE, pair->tau,
+                         &pair->guide.source, &pair->guide.student);
+    guides[LANE] = pair->guide;
+    metasd_soften(guides, LANE + 1, &pair->soft);
+}
+
 static Pair *
-make_pair(const Case *of)
+make_pair(const Case *of, float tau)
 {
     static Pair pair;
-    MetasdPartial parts[2][PARTS];
-    int skip = of->n < PARTS ? PARTS - 1 : 0; /* a part of no scores joins nothing */
 
-    pair = (Pair){.n = of->n};
+    pair = (Pair){.n = of->n, .tau = tau};
     of->fill(of->n, pair.t, pair.s);
     soften(pair.n, pair.t, 1, &pair.hard_t);
     soften(pair.n, pair.s, 1, &pair.hard_s);
-    soften(pair.n, pair.t, (double)TAU, &pair.soft_t);
-    soften(pair.n, pair.s, (double)TAU, &pair.soft_s);
+    soften(pair.n, pair.t, (double)tau, &pair.soft_t);
+    soften(pair.n, pair.s, (double)tau, &pair.soft_s);
     pair.kl_source = divergence_of(pair.n, &pair.soft_t, &pair.soft_s);
     pair.kl_student = divergence_of(pair.n, &pair.soft_s, &pair.soft_t);
-    for (size_t part = 0; part < PARTS; part++) {
-        size_t from = begin(pair.n, part), to = begin(pair.n, part + 1);
-
-        metasd_partial_pair(to - from, pair.t + from, pair.s + from, TAU, &parts[0][part],
-                            &parts[1][part]);
-    }
-    pair.guide = (MetasdGuide){.weight = 0.7f, .forward = 0.3f, .reverse = 0.2f, .tau = TAU};
-    metasd_row_join_pair(parts[0] + skip, parts[1] + skip, 1, PARTS - skip, TAU, &pair.guide.source,
-                         &pair.guide.student);
+    spread(pair.n, pair.t, pair.tile_t);
+    spread(pair.n, pair.s, pair.tile_s);
+    pair.guide = (MetasdGuide){.weight = 0.7f, .forward = 0.3f, .reverse = 0.2f};
+    join_parts(&pair);
     return &pair;
 }
 
@@ -242,22 +278,28 @@ check(const char *name, const char *what, size_t i, double ours, double wanted, 
         fail_msg("%s, %s, score %zu: %.9g is not %.9g", name, what, i, ours, wanted);
 }
 
-/* ---- rows ---- */
+/* ---- sums ---- */
 
 static void
 rows_are_softmax(void **state)
 {
+    static MetasdPartial whole;
+
     (void)state;
     for (size_t c = 0; c < CASES; c++) {
-        Pair *pair = make_pair(&cases[c]);
-        const MetasdRow *row = &pair->guide.source;
+        Pair *pair = make_pair(&cases[c], taus[0]);
+        float scale[METASD_TILE] = {0};
+        MetasdRow row;
 
+        metasd_tile_sums(pair->n, METASD_TILE, pair->tile_t, NULL, &whole);
+        metasd_row_join(&whole, 1, 1, LANE, &row);
         for (size_t i = 0; i < pair->n; i++)
-            check(cases[c].name, "log softmax", i, (double)pair->t[i] - row->max - log(row->sum),
+            check(cases[c].name, "log softmax", i, (double)pair->t[i] - row.max - log(row.sum),
                   pair->hard_t.log_p[i], 1 + fabs(pair->hard_t.log_p[i]), 1e-6);
-        metasd_gradient_tail(pair->n, pair->t, row, 0.7f);
+        scale[LANE] = (float)(0.7 / row.sum);
+        metasd_tile_scale(pair->n, METASD_TILE, pair->tile_t, scale);
         for (size_t i = 0; i < pair->n; i++)
-            check(cases[c].name, "softmax", i, (double)pair->t[i], 0.7 * pair->hard_t.p[i],
+            check(cases[c].name, "softmax", i, lane(pair->tile_t, i), 0.7 * pair->hard_t.p[i],
                   pair->hard_t.p[i], 1e-5);
     }
 }
@@ -266,40 +308,62 @@ rows_are_softmax(void **state)
 static void
 parts_join(void **state)
 {
+    static MetasdPartial parts[PARTS];
+
     (void)state;
     for (size_t c = 0; c < CASES; c++) {
-        Pair *pair = make_pair(&cases[c]);
-        MetasdPartial whole, parts[PARTS];
-        MetasdRow one, joined;
+        Pair *pair = make_pair(&cases[c], taus[0]);
+        float max;
+        double sum = metasd_exp_sum(pair->n, pair->t, &max);
+        MetasdRow joined;
 
         if (pair->n < PARTS)
             continue;
-        metasd_partial(pair->n, pair->t, &whole);
-        metasd_row_join(&whole, 1, 1, &one);
         for (size_t part = 0; part < PARTS; part++) {
             size_t from = begin(pair->n, part);
 
-            metasd_partial(begin(pair->n, part + 1) - from, pair->t + from, &parts[part]);
+            metasd_tile_sums(begin(pair->n, part + 1) - from, METASD_TILE,
+                             pair->tile_t + from * METASD_TILE, NULL, &parts[part]);
         }
-        metasd_row_join(parts, 1, PARTS, &joined);
-        assert_true(one.max == joined.max && one.max == pair->guide.source.max);
-        check(cases[c].name, "sum", 0, joined.sum, one.sum, one.sum, 1e-6);
-        check(cases[c].name, "guided sum", 0, pair->guide.source.sum, one.sum, one.sum, 1e-6);
+        metasd_row_join(parts, 1, PARTS, LANE, &joined);
+        assert_true((double)max == joined.max && joined.max == pair->guide.source.max);
+        check(cases[c].name, "sum", 0, joined.sum, sum, sum, 1e-6);
+        check(cases[c].name, "guided sum", 0, pair->guide.source.sum, sum, sum, 2e-6);
     }
+}
+
+/* A factor of an entity is as good as that many entities with its score. */
+static void
+factors_count_entities(void **state)
+{
+    static MetasdPartial one, many;
+    static float tile[4 * METASD_TILE];
+    const float once[] = {1, -2, 0.5f}, often[] = {1, -2, -2, 0.5f}, each[] = {1, 2, 1};
+    MetasdRow a, b;
+
+    (void)state;
+    spread(3, once, tile);
+    metasd_tile_sums(3, METASD_TILE, tile, each, &one);
+    spread(4, often, tile);
+    metasd_tile_sums(4, METASD_TILE, tile, NULL, &many);
+    metasd_row_join(&one, 1, 1, LANE, &a);
+    metasd_row_join(&many, 1, 1, LANE, &b);
+    check("factors", "sum", 0, a.sum, b.sum, b.sum, 1e-6);
 }
 
 static void
 divergences_are_right(void **state)
 {
     (void)state;
-    for (size_t c = 0; c < CASES; c++) {
-        Pair *pair = make_pair(&cases[c]);
+    for (size_t c = 0; c < CASES * TAUS; c++) {
+        const char *name = cases[c / TAUS].name;
+        Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
 
         /* A mean of differences: it can be as precise as the largest of them. */
-        check(cases[c].name, "KL(source || student)", 0, pair->guide.source.divergence,
-              pair->kl_source, 1 + pair->kl_source, 1e-5);
-        check(cases[c].name, "KL(student || source)", 0, pair->guide.student.divergence,
-              pair->kl_student, 1 + pair->kl_student, 1e-5);
+        check(name, "KL(source || student)", 0, pair->guide.source.divergence, pair->kl_source,
+              1 + pair->kl_source, 1e-5);
+        check(name, "KL(student || source)", 0, pair->guide.student.divergence, pair->kl_student,
+              1 + pair->kl_student, 1e-5);
         assert_true(pair->guide.source.divergence >= 0 && pair->guide.student.divergence >= 0);
     }
 }
@@ -325,17 +389,18 @@ learner(const Pair *pair, bool student, size_t i, double *terms)
 static void
 students_gradient_is_right(void **state)
 {
-    static float out[MOST];
+    static float out[MOST * METASD_TILE];
 
     (void)state;
-    for (size_t c = 0; c < CASES; c++) {
-        Pair *pair = make_pair(&cases[c]);
+    for (size_t c = 0; c < CASES * TAUS; c++) {
+        Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
 
-        metasd_gradient_student(pair->n, pair->t, pair->s, &pair->guide, out);
+        metasd_tile_gradient_student(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, NULL,
+                                     metasd_heat(pair->tau), &pair->soft, out);
         for (size_t i = 0; i < pair->n; i++) {
             double terms, wanted = learner(pair, true, i, &terms);
 
-            check(cases[c].name, "student", i, (double)out[i], wanted, terms, 2e-5);
+            check(cases[c / TAUS].name, "student", i, lane(out, i), wanted, terms, 2e-5);
         }
     }
 }
@@ -344,16 +409,17 @@ static void
 mutual_gradients_are_right(void **state)
 {
     (void)state;
-    for (size_t c = 0; c < CASES; c++) {
-        Pair *pair = make_pair(&cases[c]);
+    for (size_t c = 0; c < CASES * TAUS; c++) {
+        Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
 
-        metasd_gradient_mutual(pair->n, pair->t, pair->s, &pair->guide);
+        metasd_tile_gradient_mutual(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, NULL,
+                                    metasd_heat(pair->tau), &pair->soft);
         for (size_t i = 0; i < pair->n; i++) {
             double terms, wanted = learner(pair, false, i, &terms);
 
-            check(cases[c].name, "source", i, (double)pair->t[i], wanted, terms, 2e-5);
+            check(cases[c / TAUS].name, "source", i, lane(pair->tile_t, i), wanted, terms, 2e-5);
             wanted = learner(pair, true, i, &terms);
-            check(cases[c].name, "student", i, (double)pair->s[i], wanted, terms, 2e-5);
+            check(cases[c / TAUS].name, "student", i, lane(pair->tile_s, i), wanted, terms, 2e-5);
         }
     }
 }
@@ -361,29 +427,35 @@ mutual_gradients_are_right(void **state)
 static void
 meta_gradient_is_right(void **state)
 {
-    static float zdot[MOST], out[MOST];
+    static float zdot[MOST], out[MOST * METASD_TILE];
 
     (void)state;
     for (size_t i = 0; i < MOST; i++)
         zdot[i] = normal(3, i);
-    for (size_t c = 0; c < CASES; c++) {
-        Pair *pair = make_pair(&cases[c]);
-        double source = 0, student = 0, source_dot, student_dot;
+    for (size_t c = 0; c < CASES * TAUS; c++) {
+        const char *name = cases[c / TAUS].name;
+        Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
+        double source = 0, student = 0, dots[2][METASD_TILE] = {{0}};
+        float means[2][METASD_TILE] = {{0}};
 
         for (size_t i = 0; i < pair->n; i++) {
             source += pair->soft_t.p[i] * (double)zdot[i];
             student += pair->soft_s.p[i] * (double)zdot[i];
         }
-        metasd_meta_dots(pair->n, pair->t, pair->s, zdot, &pair->guide, &source_dot, &student_dot);
-        check(cases[c].name, "source's mean", 0, source_dot, source, 1, 1e-5);
-        check(cases[c].name, "student's mean", 0, student_dot, student, 1, 1e-5);
-        memcpy(out, zdot, sizeof(out));
-        metasd_gradient_meta(pair->n, pair->t, pair->s, out, &pair->guide, source_dot, student_dot);
+        spread(pair->n, zdot, out);
+        metasd_tile_meta_dots(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, out, NULL,
+                              metasd_heat(pair->tau), &pair->soft, dots);
+        check(name, "source's mean", 0, dots[0][LANE], source, 1, 1e-5);
+        check(name, "student's mean", 0, dots[1][LANE], student, 1, 1e-5);
+        for (size_t i = 0; i < 2; i++)
+            means[i][LANE] = (float)dots[i][LANE];
+        metasd_tile_gradient_meta(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, means,
+                                  &pair->soft, out);
         for (size_t i = 0; i < pair->n; i++) {
             double by_source = (double)pair->guide.forward * pair->soft_t.p[i];
             double by_student = (double)pair->guide.reverse * pair->soft_s.p[i];
 
-            check(cases[c].name, "meta", i, (double)out[i],
+            check(name, "meta", i, lane(out, i),
                   by_source * ((double)zdot[i] - source) + by_student * ((double)zdot[i] - student),
                   (by_source + by_student) * (1 + fabs((double)zdot[i])), 2e-5);
         }
@@ -400,20 +472,23 @@ what_is_no_number_shows(void **state)
     (void)state;
     for (size_t b = 0; b < 2; b++)
         for (size_t at = 0; at < 100; at += 33) {
-            float z[100], other[100];
-            MetasdPartial part, back;
+            static float z[100 * METASD_TILE], other[100 * METASD_TILE];
+            float row_z[100], row_other[100];
+            static MetasdPartial part, back;
             MetasdRow row, other_row;
 
             for (size_t i = 0; i < 100; i++)
-                z[i] = other[i] = normal(4, i);
-            z[at] = bad[b];
-            metasd_partial(100, z, &part);
-            metasd_row_join(&part, 1, 1, &row);
-            assert_false(isfinite(row.max + log(row.sum)));
-            metasd_partial_pair(100, z, other, TAU, &part, &back);
-            metasd_row_join_pair(&part, &back, 1, 1, TAU, &row, &other_row);
+                row_z[i] = row_other[i] = normal(4, i);
+            row_z[at] = bad[b];
+            spread(100, row_z, z);
+            spread(100, row_other, other);
+            metasd_tile_sums_pair(100, METASD_TILE, z, other, NULL, metasd_heat(3), &part, &back);
+            metasd_row_join_pair(&part, &back, 1, 1, LANE, 3, &row, &other_row);
             assert_false(isfinite(row.divergence));
             assert_false(isfinite(other_row.divergence));
+            metasd_tile_sums(100, METASD_TILE, z, NULL, &part);
+            metasd_row_join(&part, 1, 1, LANE, &row);
+            assert_false(isfinite(row.max + log(row.sum)));
         }
 }
 
@@ -426,6 +501,7 @@ main(void)
         cmocka_unit_test(exp_has_ends),
         cmocka_unit_test(rows_are_softmax),
         cmocka_unit_test(parts_join),
+        cmocka_unit_test(factors_count_entities),
         cmocka_unit_test(divergences_are_right),
         cmocka_unit_test(students_gradient_is_right),
         cmocka_unit_test(mutual_gradients_are_right),

@@ -134,7 +134,7 @@ rank_all(MetasdTeam *team, void *context)
 {
     World *w = context;
 
-    return metasd_rank_batch(&w->ranker, &w->step, team, w->step.weights, &w->batch,
+    return metasd_rank_batch(&w->ranker, &w->step, team, w->step.weights, false, &w->batch,
                              &w->graph.known, &w->ranks[team->rank]);
 }
 
@@ -184,11 +184,11 @@ ranks_add_up(void **state)
 
     (void)state;
     make(&w, 0);
-    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, &w.batch,
+    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
                                        &w.graph.known, &once),
                      METASD_OK);
     twice = once;
-    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, &w.batch,
+    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
                                        &w.graph.known, &twice),
                      METASD_OK);
     assert_int_equal(twice.n, 2 * once.n);
@@ -234,7 +234,7 @@ scores_that_are_no_numbers_rank_last(void **state)
                 (double)metasd_groups_find(&w.graph.known, w.batch.heads[group],
                                            w.batch.relations[group], &tails);
     }
-    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, &w.batch,
+    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
                                        &w.graph.known, &ranks),
                      METASD_OK);
     assert_true(ranks.rank == last);

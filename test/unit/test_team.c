@@ -30,11 +30,14 @@ slices_cover_all_rows(void **state)
     for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
         MetasdSlices slices = metasd_slices(rows[r]);
 
-        assert_in_range(slices.count, 1, METASD_MAX_SLICES);
-        assert_int_equal(slices.start[0], 0);
-        assert_int_equal(slices.start[slices.count], rows[r]);
+        assert_in_range(slices.parts, 1, METASD_MAX_PARTS);
+        assert_int_equal(slices.count % slices.parts, 0);
+        assert_int_equal(METASD_MAX_PARTS % slices.parts, 0);
+        assert_int_equal(metasd_slice_start(&slices, 0), 0);
+        assert_int_equal(metasd_slice_start(&slices, slices.count), rows[r]);
         for (int s = 0; s < slices.count; s++)
-            assert_true(slices.start[s + 1] > slices.start[s] || rows[r] == 0);
+            assert_in_range(metasd_slice_start(&slices, s + 1) - metasd_slice_start(&slices, s),
+                            rows[r] > 0, METASD_SLICE_ROWS);
     }
 }
 
@@ -45,7 +48,7 @@ members_cover_everything(void **state)
     MetasdSlices slices = metasd_slices(3000);
 
     (void)state;
-    for (int size = 1; size <= 2 * METASD_MAX_SLICES; size++)
+    for (int size = 1; size <= 2 * METASD_MAX_PARTS; size++)
         for (size_t n = 0; n < 30; n++) {
             uint32_t row = 0;
             size_t piece = 0;

@@ -194,7 +194,7 @@ the_team_changes_no_bit(void **state)
     Training *alone = trainings_done(&world, trainings_short_options());
 
     (void)state;
-    assert_int_equal(alone->trainer[0].step.entity_slices.count, 3);
+    assert_int_equal(alone->trainer[0].step.entity_slices.parts, 12);
     for (int members = 1; members <= TRAININGS_MOST_TEAM; members++) {
         Training *training = trainings_make(&world, trainings_short_options());
 

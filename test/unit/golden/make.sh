@@ -11,7 +11,7 @@ python=${PYTHON:-/usr/bin/python3}
 json=$(mktemp)
 trap 'rm -f "$json"' EXIT
 
-# golden NAME OPTIONS...: three steps of the reference, as NAME.txt
+# golden NAME OPTIONS...: three steps of the reference, unless told otherwise, as NAME.txt
 golden() {
     name=$1
     shift
@@ -38,3 +38,4 @@ golden large_scores --seed 14 --scale 2
 golden crowded --seed 17 --entities 3 --relations 1 --rank 5 --batch 20 --quiz 10
 golden one_example --seed 15 --batch 1 --quiz 1
 golden larger --seed 16 --entities 40 --rank 8 --batch 30 --quiz 20
+golden blocks --steps 1 --seed 18 --entities 200 --relations 3 --rank 3 --batch 150 --quiz 70

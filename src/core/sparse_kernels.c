@@ -1,0 +1,52 @@
+#include "sparse_kernels.h"
+
+#include <string.h>
+
+#include "kernels.h"
+
+/* Vectors of 16 bytes are there on any processor worth the name. */
+#define VECTOR 16
+#define HELD 8
+#define NAMED(x) x##_plain
+#include "sparse_body.h"
+
+static const MetasdSparseKernels plain = {"plain", 0.4, scores_plain, queries_plain, weights_plain};
+
+#if METASD_DISPATCH
+
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define VECTOR 32
+#define HELD 8
+#define NAMED(x) x##_v3
+#include "sparse_body.h"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#define VECTOR 64
+#define HELD 4
+#define NAMED(x) x##_v4
+#include "sparse_body.h"
+#pragma GCC pop_options
+
+static const MetasdSparseKernels v3 = {"x86-64-v3", 0.3, scores_v3, queries_v3, weights_v3};
+static const MetasdSparseKernels v4 = {"x86-64-v4", 0.35, scores_v4, queries_v4, weights_v4};
+
+const MetasdSparseKernels *
+metasd_sparse_kernels(void)
+{
+    return __builtin_cpu_supports("x86-64-v4")   ? &v4
+           : __builtin_cpu_supports("x86-64-v3") ? &v3
+                                                 : &plain;
+}
+
+#else
+
+const MetasdSparseKernels *
+metasd_sparse_kernels(void)
+{
+    return &plain;
+}
+
+#endif
