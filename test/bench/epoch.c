@@ -88,10 +88,11 @@ print_epochs(const BenchTraining *training, int units, double rate)
     if (tally->batches < tally->total)
         printf("extrapolated from %zu of %zu batches\n", tally->batches, tally->total);
     printf("result units=%d seconds=%.4g ideal=%.4g batches=%zu of=%zu shared_mb=%.1f own_mb=%.1f "
-           "graph_mb=%.1f peak_mb=%.1f\n",
+           "graph_mb=%.1f peak_mb=%.1f others=%.2f\n",
            units, seconds[n / 2], ideal, tally->batches, tally->total,
            (double)training->shared_bytes / 1e6, (double)training->own_bytes / 1e6,
-           (double)training->graph_bytes / 1e6, (double)memory_peak() / 1e6);
+           (double)training->graph_bytes / 1e6, (double)memory_peak() / 1e6,
+           training->others / (training->ended - training->started));
     free(seconds);
 }
 
@@ -102,8 +103,9 @@ print_training(const BenchTraining *training, double rate)
         print_epochs(training, units, rate);
     if (training->options->phases)
         phases_print(&training->phases);
-    printf("member 0 waited %.3f s in barriers, of %.3f s\n", training->waited,
-           training->ended - training->started);
+    printf("%.3f s in all; member 0 waited %.3f s in barriers; processors: %.2f s for the members, "
+           "%.2f s for other work\n",
+           training->ended - training->started, training->waited, training->own, training->others);
     if (training->best.epoch > 0)
         printf("best: epoch %d, mrr %.4f %.4f; %.1f s\n", training->best.epoch,
                training_mrr(&training->best.source), training_mrr(&training->best.student),

@@ -215,8 +215,13 @@ train_member(MetasdTeam *team, void *context)
 MetasdStatus
 training_run(BenchTraining *training)
 {
+    double own = clock_own(), machine = clock_machine();
     MetasdStatus status = crew_run(training->options->members, train_member, training);
 
+    training->own = clock_own() - own;
+    training->others = clock_machine() - machine - training->own;
+    if (training->others < 0) /* the machine counts in hundredths */
+        training->others = 0;
     if (status != METASD_INTERRUPTED || !training->stopped)
         return status;
     return METASD_OK;

@@ -20,6 +20,7 @@ typedef struct BenchTraining {
     Phases phases;
     bool stopped; /* within an epoch, as seconds=S asked */
     double started, ended, waited;
+    double own, others; /* processor seconds of the members, and of other work meanwhile */
 } BenchTraining;
 
 /* Bytes of a training with such triples, before anything is built; SIZE_MAX if too many. */
