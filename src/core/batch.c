@@ -5,12 +5,6 @@
 /* A piece is at most this part of a batch, so that batches can be filled well. */
 #define PIECES_PER_BATCH 8
 
-static size_t
-piece_size(size_t batch_size)
-{
-    return batch_size < PIECES_PER_BATCH ? 1 : batch_size / PIECES_PER_BATCH;
-}
-
 size_t
 metasd_batch_most(const MetasdGroups *groups, size_t size)
 {
@@ -34,8 +28,10 @@ metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena, const MetasdGrou
 {
     batcher->groups = groups;
     batcher->size = size;
+    batcher->most = size < PIECES_PER_BATCH ? 1 : size / PIECES_PER_BATCH;
     batcher->piece = METASD_TAKE(arena, MetasdPiece, groups->examples);
     batcher->order = METASD_TAKE(arena, uint32_t, groups->examples);
+    batcher->drawn = METASD_TAKE(arena, uint32_t, metasd_batch_most(groups, size));
     metasd_batch_take(&batcher->batch, arena, metasd_batch_most(groups, size));
 }
 
@@ -43,7 +39,7 @@ MetasdStatus
 metasd_batcher_prepare(MetasdBatcher *batcher, MetasdTeam *team)
 {
     const MetasdGroups *groups = batcher->groups;
-    size_t most = piece_size(batcher->size), p = 0;
+    size_t most = batcher->most, p = 0;
 
     for (size_t g = 0; g < groups->count; g++)
         for (size_t first = groups->start[g]; first < groups->start[g + 1]; first += most) {
@@ -84,27 +80,95 @@ metasd_batcher_count(const MetasdBatcher *batcher, MetasdTeam *team, size_t *bat
     return METASD_OK;
 }
 
+/* ---- a batch ---- */
+
+/* Copies the pieces that the next batch has room for to `drawn`; *n = their number. */
+static MetasdStatus
+draw(MetasdBatcher *batcher, MetasdTeam *team, size_t *n)
+{
+    size_t examples = 0;
+
+    for (*n = 0; batcher->next < batcher->pieces; batcher->next++) {
+        uint32_t piece = batcher->order[batcher->next];
+
+        examples += batcher->piece[piece].examples;
+        if (examples > batcher->size)
+            break;
+        batcher->drawn[(*n)++] = piece;
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+    }
+    return METASD_OK;
+}
+
+/* Lets v[at] sink to its place in a heap of n numbers, the largest on top. */
+static void
+sink(uint32_t *v, size_t at, size_t n)
+{
+    uint32_t value = v[at];
+
+    for (size_t child = 2 * at + 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && v[child + 1] > v[child])
+            child++;
+        if (v[child] <= value)
+            break;
+        v[at] = v[child];
+        at = child;
+    }
+    v[at] = value;
+}
+
+/* What a number takes to sink through the heap of a batch. */
+#define SINK_WORK 32
+
+/* Heapsort: in place, and never slower than n log n. */
+static MetasdStatus
+sort(MetasdTeam *team, uint32_t *v, size_t n)
+{
+    for (size_t i = n / 2; i > 0; i--) {
+        sink(v, i - 1, n);
+        METASD_TRY(metasd_team_work(team, SINK_WORK));
+    }
+    for (size_t i = n; i > 1; i--) {
+        uint32_t largest = v[0];
+
+        v[0] = v[i - 1];
+        v[i - 1] = largest;
+        sink(v, 0, i - 1);
+        METASD_TRY(metasd_team_work(team, SINK_WORK));
+    }
+    return METASD_OK;
+}
+
+/* Adds a piece to the batch: to the last query, or as a new one where `joins` is false. */
+static void
+add_piece(MetasdBatch *batch, const MetasdGroups *groups, const MetasdPiece *piece, bool joins)
+{
+    if (!joins) {
+        batch->heads[batch->groups] = groups->heads[piece->group];
+        batch->relations[batch->groups] = groups->relations[piece->group];
+        batch->start[batch->groups++] = batch->n;
+    }
+    for (uint32_t i = 0; i < piece->examples; i++) {
+        batch->group_of[batch->n] = (uint32_t)(batch->groups - 1);
+        batch->tails[batch->n++] = groups->tails[piece->first + i];
+    }
+}
+
 MetasdStatus
 metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team)
 {
     MetasdBatch *batch = &batcher->batch;
-    const MetasdGroups *groups = batcher->groups;
+    const MetasdPiece *last = NULL;
+    size_t pieces;
 
     batch->groups = batch->n = 0;
-    while (batcher->next < batcher->pieces) {
-        const MetasdPiece *piece = &batcher->piece[batcher->order[batcher->next]];
+    METASD_TRY(draw(batcher, team, &pieces));
+    METASD_TRY(sort(team, batcher->drawn, pieces)); /* pieces of one group become neighbours */
+    for (size_t i = 0; i < pieces; i++) {
+        const MetasdPiece *piece = &batcher->piece[batcher->drawn[i]];
 
-        if (batch->n + piece->examples > batcher->size)
-            break;
-        batch->heads[batch->groups] = groups->heads[piece->group];
-        batch->relations[batch->groups] = groups->relations[piece->group];
-        batch->start[batch->groups] = batch->n;
-        for (uint32_t i = 0; i < piece->examples; i++) {
-            batch->group_of[batch->n] = (uint32_t)batch->groups;
-            batch->tails[batch->n++] = groups->tails[piece->first + i];
-        }
-        batch->groups++;
-        batcher->next++;
+        add_piece(batch, batcher->groups, piece, last && last->group == piece->group);
+        last = piece;
         METASD_TRY(metasd_team_work(team, 4 * METASD_FAR_WORK + piece->examples));
     }
     batch->start[batch->groups] = batch->n;

@@ -1,5 +1,6 @@
 /*
- * batch.h - batches of whole (head, relation) groups, in a new random order every epoch.
+ * batch.h - batches of (head, relation) groups, whole if not too large, in a new random order
+ * every epoch.
  */
 #ifndef METASD_BATCH_H
 #define METASD_BATCH_H
@@ -9,7 +10,8 @@
 /*
  * One batch of n examples in `groups` groups. Group g is the query (heads[g],
  * relations[g]) with the tails[start[g]] .. tails[start[g + 1] - 1]; a tail may
- * occur more than once, and so may a query.
+ * occur more than once. A batcher's batches hold a query once, in ascending order
+ * of the graph's groups; batches of other makers may repeat a query.
  */
 typedef struct MetasdBatch {
     size_t groups;
@@ -21,7 +23,7 @@ typedef struct MetasdBatch {
     uint32_t *group_of;  /* n: the group of each example */
 } MetasdBatch;
 
-/* A group, or a part of one that is too large for a batch to take whole. */
+/* A group, or a part of one that is too large to be drawn whole. */
 typedef struct MetasdPiece {
     uint32_t group;
     uint32_t examples;
@@ -31,21 +33,26 @@ typedef struct MetasdPiece {
 typedef struct MetasdBatcher {
     const MetasdGroups *groups;
     size_t size;        /* examples a batch has at most */
+    size_t most;        /* examples a piece has at most */
     size_t pieces;      /* of all groups together */
-    MetasdPiece *piece; /* pieces */
+    MetasdPiece *piece; /* pieces, ascending by `first` */
     uint32_t *order;    /* pieces: the order of this round */
+    uint32_t *drawn;    /* the pieces of the current batch, ascending: as many as it has examples */
     size_t next;        /* position in `order` of the next batch */
     MetasdBatch batch;  /* the current one */
 } MetasdBatcher;
 
 /*
  * Takes the memory of a batcher; `size` >= 1. Of the groups only the number of examples counts:
- * no batch has more of them, whatever its size.
+ * no batch has more of them, whatever its size. Pieces are of at most max(1, size / 8) examples.
  */
 extern void metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena,
                                 const MetasdGroups *groups, size_t size);
 
-/* Cuts the groups into pieces of at most max(1, size / 8) examples. Once, after taking. */
+/*
+ * Cuts the groups into pieces of at most batcher->most examples, which the caller may set before:
+ * with 1 a batch is of examples drawn one by one. Once, after taking.
+ */
 extern MetasdStatus metasd_batcher_prepare(MetasdBatcher *batcher, MetasdTeam *team);
 
 /* Starts a round over all groups in the order of (seed, stream). */
@@ -56,7 +63,10 @@ extern MetasdStatus metasd_batcher_shuffle(MetasdBatcher *batcher, MetasdTeam *t
 extern MetasdStatus metasd_batcher_count(const MetasdBatcher *batcher, MetasdTeam *team,
                                          size_t *batches);
 
-/* Fills batcher->batch with the next pieces of the round; it is empty when the round is over. */
+/*
+ * Fills batcher->batch with the next pieces of the round, those of one group joined to one query;
+ * it is empty when the round is over.
+ */
 extern MetasdStatus metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team);
 
 /* Examples that a batch of at most `size` of them can have. */

@@ -123,6 +123,8 @@ prepare(Training *training)
     MetasdTrainer *trainer = training->trainer;
     MetasdTeam *team = training->team;
 
+    if (training->options->random_triples)
+        trainer->batches.most = trainer->quizzes.most = 1;
     METASD_TRY(metasd_batcher_prepare(&trainer->batches, team));
     METASD_TRY(metasd_batcher_prepare(&trainer->quizzes, team));
     METASD_TRY(metasd_batcher_prepare(&trainer->validation, team));

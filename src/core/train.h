@@ -23,6 +23,7 @@ typedef struct MetasdTrainOptions {
     size_t batch;           /* examples a batch */
     size_t quiz_batch;      /* examples a quiz */
     size_t validation_most; /* examples ranked an epoch at most */
+    bool random_triples;    /* batches and quizzes of random examples, not of whole groups */
     bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */
     MetasdStepOptions step;
 } MetasdTrainOptions;

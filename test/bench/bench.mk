@@ -1,10 +1,30 @@
-# Programs that measure the core: make bench-programs, then build/bench/NAME.
+# Programs that measure the core: make bench-programs, then build/bench/NAME. make bench builds
+# them and runs each for a moment. Sources with a main are programs, the others help them all.
 BENCH_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) $(CORE_CFLAGS) -Isrc/core -I$(BLAS_INCLUDE)
-BENCH_PROGRAMS = $(patsubst test/bench/%.c,build/bench/%,$(wildcard test/bench/*.c))
+BENCH_MAINS := $(shell grep -l '^main\b' test/bench/*.c)
+BENCH_PROGRAMS = $(BENCH_MAINS:test/bench/%.c=build/bench/%)
+BENCH_HELP = $(patsubst test/bench/%.c,build/bench/%.o,\
+	$(filter-out $(BENCH_MAINS),$(wildcard test/bench/*.c)))
+BENCH_CORE = $(patsubst src/core/%.c,build/bench/core/%.o,$(wildcard src/core/*.c))
 
-build/bench/%: test/bench/%.c $(wildcard src/core/*.c src/core/*.h)
+build/bench/core/%.o: src/core/%.c $(wildcard src/core/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(BENCH_CFLAGS) $< $(wildcard src/core/*.c) -o $@ $(BLAS_LIBS) -lm
+	$(CC) $(BENCH_CFLAGS) -c $< -o $@
 
-.PHONY: bench-programs
+build/bench/%.o: test/bench/%.c $(wildcard src/core/*.h test/bench/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_CFLAGS) -c $< -o $@
+
+build/bench/%: build/bench/%.o $(BENCH_HELP) $(BENCH_CORE)
+	$(CC) $(BENCH_CFLAGS) $^ -o $@ $(BLAS_LIBS) -lm
+
+.PHONY: bench bench-programs
 bench-programs: $(BENCH_PROGRAMS)
+
+# Those that need no arguments come last.
+bench: bench-programs
+	build/bench/synthetic 1000 10000 5 | tail -n 2
+	build/bench/epoch synthetic:3000:30000:10 rank=50 epochs=2 validation_fraction=0.02
+	build/bench/epoch synthetic:3000:30000:10 rank=50 epochs=2 members=2 phases=1
+	@for p in $(filter-out build/bench/synthetic build/bench/epoch,$(BENCH_PROGRAMS)); do \
+	  echo "# $$p"; $$p || exit 1; done

@@ -1,238 +1,192 @@
 /*
- * epoch.c - trains a folder of triples (train.tsv, valid.tsv) by the core alone.
+ * epoch.c - trains triples by the core alone and measures its epochs.
  *
  *   build/bench/epoch FOLDER [name=value ...]
  *
- * Prints an epoch a line: seconds, losses, filtered validation MRR of source and pruned model.
- * Names: rank sparsity epochs warmup ramp batch quiz_batch patience seed validation lr student_lr
+ * FOLDER holds train.tsv, valid.tsv and perhaps test.tsv, all of which are filtered out of the
+ * ranking; or it is synthetic:ENTITIES:TRIPLES:RELATIONS[:SEED], a made-up graph. Prints an epoch a
+ * line: seconds, losses, filtered validation MRR of source and pruned model; then how the seconds
+ * of its batches compare with what the library's products alone would take.
+ *
+ * members=N      processes that train together, 1
+ * phases=1       seconds by stage of the step; costs barriers
+ * seconds=S      stop after S seconds of batches within an epoch, and extrapolate by batches
+ * memory=GB      refuse what needs more, or more than is free; exit status 3
+ * random_triples=1  batches of random triples, not of whole groups
+ *
+ * and rank sparsity epochs warmup ramp batch quiz_batch patience seed validation lr student_lr
  * meta_lr reg relation_weight tau kl_forward kl_reverse n3 class_weights quiz mutual quiz_fraction
  * validation_fraction. The last one above 0 draws validation from train.tsv instead.
- * The triples of all files, test.tsv too where there is one, are filtered out of the ranking.
  */
-#define _GNU_SOURCE /* hsearch_r */
-
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <search.h>
-#include <time.h>
 
-#include "train.h"
+#include "memory.h"
+#include "training.h"
+#include "yardstick.h"
 
-typedef struct Reading {
-    MetasdTriple *triples;
-    size_t n, room;
-} Reading;
+/* ---- what was measured ---- */
 
-static uint32_t names[2]; /* entities and relations seen so far */
-static struct hsearch_data tables[2];
-
-static uint32_t
-id_of(int table, const char *label)
-{
-    ENTRY want = {.key = (char *)label}, *found;
-
-    if (hsearch_r(want, FIND, &found, &tables[table]))
-        return (uint32_t)(uintptr_t)found->data;
-    want.key = strdup(label);
-    want.data = (void *)(uintptr_t)names[table];
-    if (!hsearch_r(want, ENTER, &found, &tables[table])) {
-        fprintf(stderr, "too many labels\n");
-        exit(1);
-    }
-    return names[table]++;
-}
-
-/* Adds the triples of a file to those read so far; the file may be missing if it is optional. */
 static void
-read_file(Reading *reading, const char *folder, const char *name, bool optional)
+print_yardstick(const char *when, const Yardstick *y, int members)
 {
-    char path[4096], *line = NULL;
-    size_t room = 0;
-    FILE *file;
+    printf("sgemm %s: %.1f GFLOP/s by %d (scores %.1f, table gradient %.1f, query gradient %.1f; "
+           "%zu queries x %zu entities x %zu)\n",
+           when, y->rate / 1e9, members, y->forms[0] / 1e9, y->forms[1] / 1e9, y->forms[2] / 1e9,
+           y->queries, y->entities, y->width);
+}
 
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    file = fopen(path, "r");
-    if (!file && optional)
-        return;
-    if (!file) {
-        fprintf(stderr, "there is no %s\n", path);
-        exit(1);
-    }
-    while (getline(&line, &room, file) > 0) {
-        char *head = strtok(line, "\t\n"), *relation = strtok(NULL, "\t\n");
-        char *tail = strtok(NULL, "\t\n");
+/* Flop of one product G over an epoch. */
+static double
+product_flop(const BenchTraining *training, const Tally *tally)
+{
+    return 2 * tally_queries(tally) * training->graph.entities *
+           (double)training->trainer.step.width;
+}
 
-        if (!tail)
-            continue;
-        if (reading->n == reading->room) {
-            reading->room = reading->room ? 2 * reading->room : 1024;
-            reading->triples = realloc(reading->triples, reading->room * sizeof(*reading->triples));
+static int
+compare_numbers(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Seconds of the epochs of so many units, ascending; the number of them. */
+static int
+sort_seconds(const BenchTraining *training, int units, double *seconds, const Tally **one)
+{
+    int n = 0;
+
+    for (int i = 0; i < training->epochs; i++)
+        if (training->tallies[i].units == units && training->tallies[i].batches > 0) {
+            *one = &training->tallies[i];
+            seconds[n++] = tally_seconds(*one);
         }
-        reading->triples[reading->n++] =
-            (MetasdTriple){id_of(0, head), id_of(1, relation), id_of(0, tail)};
+    qsort(seconds, (size_t)n, sizeof(*seconds), compare_numbers);
+    return n;
+}
+
+/* A line of the epochs of so many units; a last one for scripts. */
+static void
+print_epochs(const BenchTraining *training, int units, double rate)
+{
+    double *seconds = memory_take((size_t)training->epochs * sizeof(*seconds)), product, ideal;
+    const Tally *tally = NULL;
+    int n = sort_seconds(training, units, seconds, &tally);
+
+    if (n == 0) {
+        free(seconds);
+        return;
     }
-    free(line);
-    fclose(file);
+    product = product_flop(training, tally);
+    ideal = units * product / rate;
+    printf("epochs of %d G: %.4g TFLOP each (G = %.4g: %zu batches, %.0f queries); ideal %.4g s; "
+           "median %.4g s, best %.4g s of %d; median / ideal %.2f\n",
+           units, units * product / 1e12, product / 1e12, tally->total, tally_queries(tally), ideal,
+           seconds[n / 2], seconds[0], n, seconds[n / 2] / ideal);
+    if (tally->batches < tally->total)
+        printf("extrapolated from %zu of %zu batches\n", tally->batches, tally->total);
+    printf("result units=%d seconds=%.4g ideal=%.4g batches=%zu of=%zu shared_mb=%.1f own_mb=%.1f "
+           "graph_mb=%.1f peak_mb=%.1f others=%.2f\n",
+           units, seconds[n / 2], ideal, tally->batches, tally->total,
+           (double)training->shared_bytes / 1e6, (double)training->own_bytes / 1e6,
+           (double)training->graph_bytes / 1e6, (double)memory_peak() / 1e6,
+           training->others / (training->ended - training->started));
+    free(seconds);
 }
 
-static MetasdStatus
-build_graph(MetasdGraph *graph, MetasdTeam *team, const Reading *source, const Reading *validation,
-            const MetasdSplit *split)
+static void
+print_training(const BenchTraining *training, double rate)
 {
-    size_t bytes = metasd_graph_bytes(source->n, validation->n, names[0], names[1]);
-    MetasdArena arena = metasd_arena_over(malloc(bytes), bytes);
-
-    return metasd_graph_build(graph, team, &arena, source->triples, source->n, validation->triples,
-                              validation->n, names[0], names[1], split);
+    for (int units = 3; units <= 9; units += 3)
+        print_epochs(training, units, rate);
+    if (training->options->phases)
+        phases_print(&training->phases);
+    printf("%.3f s in all; member 0 waited %.3f s in barriers; processors: %.2f s for the members, "
+           "%.2f s for other work\n",
+           training->ended - training->started, training->waited, training->own, training->others);
+    if (training->best.epoch > 0)
+        printf("best: epoch %d, mrr %.4f %.4f; %.1f s\n", training->best.epoch,
+               training_mrr(&training->best.source), training_mrr(&training->best.student),
+               training->ended - training->started);
 }
 
-static double
-now(void)
-{
-    struct timespec t;
+/* ---- the program ---- */
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+/* Ends the program where the training needs more memory than it may have. */
+static void
+check_memory(const BenchOptions *options, const TripleSet *set)
+{
+    double needed = (double)training_bytes(options, set) / 1e9;
+    double free_now = (double)memory_free() / 1e9;
+
+    if (needed <= options->memory && needed < free_now - 1)
+        return;
+    printf("skipped: %.1f GB needed, %.1f GB allowed, %.1f GB free\n", needed, options->memory,
+           free_now);
+    exit(3);
 }
 
-static double started;
-
-static double
-mrr(const MetasdRanks *ranks)
+static void
+check(MetasdStatus status)
 {
-    return ranks->n ? ranks->reciprocal / (double)ranks->n : 0;
+    if (status == METASD_OK)
+        return;
+    fprintf(stderr, "%s\n", metasd_status_text(status));
+    exit(1);
 }
 
-static MetasdStatus
-print_epoch(void *context, const MetasdEpoch *e)
+/* Queries that a batch has on average: before it is known, as if groups filled batches evenly. */
+static size_t
+batch_queries(const BenchTraining *training)
 {
-    (void)context;
-    printf("epoch %3d %6.1f s  source %.4f trial %.4f quiz %.4f mutual %.4f %.4f  mrr %.4f %.4f  "
-           "h1 %.3f h10 %.3f sparsity %.3f came %zu went %zu%s\n",
-           e->epoch, now() - started, e->losses.source, e->losses.trial, e->losses.quiz,
-           e->losses.mutual_source, e->losses.mutual_student, mrr(&e->source), mrr(&e->student),
-           (double)e->student.hits[0] / (double)e->student.n,
-           (double)e->student.hits[2] / (double)e->student.n, e->sparsity, e->came, e->went,
-           e->best ? " *" : "");
+    const MetasdGroups *train = &training->graph.part[METASD_TRAIN];
+    const MetasdTrainOptions *options = &training->options->train;
+    double each = options->random_triples ? 1 : (double)train->count / (double)train->examples;
+    double queries = each * (double)metasd_batch_most(train, options->batch);
+
+    return queries < 1 ? 1 : (size_t)queries;
+}
+
+static Yardstick
+measure(const BenchTraining *training, const char *when)
+{
+    int members = training->options->members;
+    Yardstick yardstick = yardstick_measure(
+        members, batch_queries(training), training->graph.entities,
+        training->options->train.rank * training->options->train.family->reals_per_rank);
+
+    print_yardstick(when, &yardstick, members);
     fflush(stdout);
-    return METASD_OK;
-}
-
-static MetasdStatus
-print_repeat(void *context, int epoch, size_t batch, double lr, bool again)
-{
-    (void)context;
-    printf("epoch %d batch %zu: loss not finite, lr %g, %s\n", epoch, batch, lr,
-           again ? "again" : "given up");
-    return METASD_OK;
+    return yardstick;
 }
 
 int
 main(int argc, char **argv)
 {
-    MetasdTrainOptions o = {.seed = 1,
-                            .family = &metasd_complex,
-                            .rank = 200,
-                            .sparsity = 0.9,
-                            .epochs = 20,
-                            .batch = 4500,
-                            .quiz_batch = 1000,
-                            .validation_most = 10000,
-                            .step = {.lr = 0.1f,
-                                     .student_lr = 0.1f,
-                                     .meta_lr = 1e-4f,
-                                     .reg = 0.05f,
-                                     .relation_weight = 4,
-                                     .tau = 3,
-                                     .kl_forward = 3,
-                                     .kl_reverse = 1,
-                                     .quiz = true,
-                                     .mutual = true}};
-    MetasdSplit split = {.quiz_fraction = 0.02};
-    MetasdTrainEvents events = {.epoch = print_epoch, .repeat = print_repeat};
-    MetasdTeam team = metasd_team_of_one();
-    Reading source = {0}, validation = {0}, all = {0}, nothing = {0};
-    MetasdGraph graph, filter;
-    MetasdTrainer trainer;
-    MetasdArena arena, own;
-    MetasdEpoch best;
-    MetasdStatus status;
-    size_t bytes, own_bytes;
+    BenchTraining training;
+    BenchOptions options;
+    Yardstick before, after;
+    TripleSet set;
 
     if (argc < 2) {
         fprintf(stderr, "usage: %s FOLDER [name=value ...]\n", argv[0]);
         return 2;
     }
-    for (int i = 2; i < argc; i++) {
-        char *value = strchr(argv[i], '=');
-        double x = value ? atof(value + 1) : 0;
-
-#define OPTION(name, place)                                                                        \
-    if (value && strlen(name) == (size_t)(value - argv[i]) &&                                      \
-        strncmp(argv[i], name, strlen(name)) == 0) {                                               \
-        place = (__typeof__(place))x;                                                              \
-        continue;                                                                                  \
-    }
-        OPTION("rank", o.rank)
-        OPTION("sparsity", o.sparsity)
-        OPTION("epochs", o.epochs)
-        OPTION("warmup", o.warmup)
-        OPTION("ramp", o.ramp)
-        OPTION("batch", o.batch)
-        OPTION("quiz_batch", o.quiz_batch)
-        OPTION("patience", o.patience)
-        OPTION("seed", o.seed)
-        OPTION("validation", o.validation_most)
-        OPTION("lr", o.step.lr)
-        OPTION("student_lr", o.step.student_lr)
-        OPTION("meta_lr", o.step.meta_lr)
-        OPTION("reg", o.step.reg)
-        OPTION("relation_weight", o.step.relation_weight)
-        OPTION("tau", o.step.tau)
-        OPTION("kl_forward", o.step.kl_forward)
-        OPTION("kl_reverse", o.step.kl_reverse)
-        OPTION("n3", o.step.regularizer)
-        OPTION("class_weights", o.class_weights)
-        OPTION("quiz", o.step.quiz)
-        OPTION("mutual", o.step.mutual)
-        OPTION("quiz_fraction", split.quiz_fraction)
-        OPTION("validation_fraction", split.validation_fraction)
-        fprintf(stderr, "unknown option %s\n", argv[i]);
-        return 2;
-    }
-    split.seed = o.seed;
-    hcreate_r(4000000, &tables[0]);
-    hcreate_r(100000, &tables[1]);
-    read_file(&source, argv[1], "train.tsv", false);
-    if (split.validation_fraction <= 0)
-        read_file(&validation, argv[1], "valid.tsv", false);
-    read_file(&all, argv[1], "train.tsv", false);
-    read_file(&all, argv[1], "valid.tsv", true);
-    read_file(&all, argv[1], "test.tsv", true);
-
-    status = build_graph(&graph, &team, &source, &validation, &split);
-    if (status == METASD_OK)
-        status = build_graph(&filter, &team, &all, &nothing, &split);
-    graph.known = filter.known;
-    if (status == METASD_OK) {
-        arena = own = metasd_arena_measure();
-        metasd_trainer_take(&trainer, &arena, &own, &graph, &o, 1);
-        bytes = arena.used;
-        own_bytes = own.used;
-        printf("%u entities, %u relations, %zu triples, %zu groups; %.0f MB\n", names[0], names[1],
-               graph.triples, graph.part[METASD_TRAIN].count, (double)bytes / 1e6);
-        arena = metasd_arena_over(malloc(bytes), bytes);
-        own = metasd_arena_over(malloc(own_bytes), own_bytes);
-        metasd_trainer_take(&trainer, &arena, &own, &graph, &o, 1);
-        started = now();
-        status = metasd_train(&trainer, &team, &graph, &o, &events, &best);
-    }
-    if (status != METASD_OK) {
-        fprintf(stderr, "%s\n", metasd_status_text(status));
-        return 1;
-    }
-    printf("best: epoch %d, mrr %.4f %.4f; %.1f s\n", best.epoch, mrr(&best.source),
-           mrr(&best.student), now() - started);
+    options = options_parse(argc - 2, argv + 2);
+    set = triples_open(argv[1]);
+    check_memory(&options, &set);
+    check(training_prepare(&training, &options, &set));
+    triples_free(&set);
+    printf("%u entities, %u relations, %zu triples, %zu groups; %.1f MB shared, %.1f MB a member, "
+           "%.1f MB graph\n",
+           training.graph.entities, training.graph.relations, training.graph.triples,
+           training.graph.part[METASD_TRAIN].count, (double)training.shared_bytes / 1e6,
+           (double)training.own_bytes / 1e6, (double)training.graph_bytes / 1e6);
+    before = measure(&training, "before");
+    check(training_run(&training));
+    after = measure(&training, "after");
+    print_training(&training, before.rate > after.rate ? before.rate : after.rate);
     return 0;
 }

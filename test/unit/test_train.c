@@ -279,6 +279,28 @@ small_graphs_train(void **state)
             }
 }
 
+/* Batches and quizzes of random examples cut all groups; the validation is asked by groups still. */
+static void
+examples_can_be_random(void **state)
+{
+    World world = trainings_clubs();
+    MetasdTrainOptions options = trainings_options();
+    Training *training;
+    const MetasdTrainer *trainer;
+
+    (void)state;
+    options.random_triples = true;
+    training = trainings_make(&world, options);
+    trainer = &training->trainer[0];
+    assert_int_equal(trainings_run(training, 2), METASD_OK);
+    assert_int_equal(trainer->batches.pieces, world.graph.part[METASD_TRAIN].examples);
+    assert_int_equal(trainer->quizzes.pieces, world.graph.part[METASD_QUIZ].examples);
+    assert_int_equal(trainer->validation.pieces, world.graph.part[METASD_VALIDATION].count);
+    assert_true(trainings_mrr(&training->best.student) > 0.9);
+    trainings_unmake(training);
+    free(world.memory);
+}
+
 /* Large batches of a small graph take no more memory than its examples fill. */
 static void
 memory_follows_the_graph(void **state)
@@ -356,6 +378,7 @@ main(void)
         cmocka_unit_test(the_team_changes_no_bit),
         cmocka_unit_test(the_seed_decides),
         cmocka_unit_test(small_graphs_train),
+        cmocka_unit_test(examples_can_be_random),
         cmocka_unit_test(memory_follows_the_graph),
         cmocka_unit_test(sizes_that_overflow_are_noticed),
         cmocka_unit_test(options_out_of_range_are_refused),
