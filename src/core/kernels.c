@@ -4,13 +4,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#define INLINE static inline __attribute__((always_inline))
+
 /*
  * exp(x) = 2^k exp(r), |r| <= ln 2 / 2: k by adding and taking off 1.5 x 2^23,
  * which rounds to the nearest integer, r by a two-part ln 2, exp(r) by its Taylor
  * polynomial of degree 7 (remainder below 6e-9). Written without branches so that
  * loops over it become vector code. Not valid under -ffast-math.
  */
-static inline __attribute__((always_inline)) float
+INLINE float
 exp_small(float x)
 {
     const float round = 12582912.0f;
@@ -29,9 +31,10 @@ exp_small(float x)
     e = e * r + 1.0f;
     /* The low bits of `rounded` are k; to convert it would be undefined for what is no number. */
     memcpy(&bits, &rounded, sizeof(bits));
-    bits = (bits + 127) << 23;
+    /* 0 below the end; a mask, since the compiler would make a branch of a choice. */
+    bits = ((bits + 127) << 23) & -(uint32_t)(x >= -87.3f);
     memcpy(&scale, &bits, sizeof(scale));
-    return x < -87.3f ? 0.0f : e * scale;
+    return e * scale;
 }
 
 METASD_VECTORISE void
@@ -42,7 +45,7 @@ metasd_exp(size_t n, float *restrict x)
 }
 
 /* exp(z) of a score, given exp(z / tau) and z, which the compiler leaves out where it can. */
-static inline __attribute__((always_inline)) float
+INLINE float
 heated(float soft, float z, int power)
 {
     return power == 1   ? soft
@@ -51,14 +54,25 @@ heated(float soft, float z, int power)
                         : exp_small(z);
 }
 
+/*
+ * The factor of entity e is factor[e * step], step 1 or 0. (A choice within the loop makes the
+ * compiler split it, and of the half where the factor is 1 it makes branches, not vectors.)
+ */
+INLINE const float *
+factors(const float *each, size_t *step)
+{
+    static const float one = 1.0f;
+
+    *step = each ? 1 : 0;
+    return each ? each : &one;
+}
+
 /* Calls a kernel with the power as a constant, so that each form is compiled on its own. */
 #define BY_POWER(heat, kernel, ...)                                                                \
     ((heat).power == 3   ? kernel(3, __VA_ARGS__)                                                  \
      : (heat).power == 2 ? kernel(2, __VA_ARGS__)                                                  \
      : (heat).power == 1 ? kernel(1, __VA_ARGS__)                                                  \
                          : kernel(0, __VA_ARGS__))
-
-#define INLINE static inline __attribute__((always_inline))
 
 MetasdHeat
 metasd_heat(float tau)
@@ -84,20 +98,26 @@ tile_max(size_t rows, size_t stride, const float *restrict z, float *restrict ma
 }
 
 METASD_VECTORISE static void
-sums(size_t rows, size_t stride, float *restrict z, const float *restrict each,
-     const float *restrict max, float *restrict sum)
+sums(size_t rows, size_t stride, float *restrict z, const float *each, const float *max,
+     float *restrict sum)
 {
+    size_t step;
+    const float *factor = factors(each, &step);
+    float top[METASD_TILE], all[METASD_TILE] = {0}; /* apart from z, as the compiler can see */
+
+    memcpy(top, max, sizeof(top));
     for (size_t e = 0; e < rows; e++) {
-        float by = each ? each[e] : 1.0f;
+        float by = factor[e * step], *at = z + e * stride;
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
-            float x = by * exp_small(z[e * stride + b] - max[b]);
+            float x = by * exp_small(at[b] - top[b]);
 
-            z[e * stride + b] = x;
-            sum[b] += x;
+            at[b] = x;
+            all[b] += x;
         }
     }
+    memcpy(sum, all, sizeof(all));
 }
 
 /* The sums of one block of rows: of t and s in turn, sum, sum_tau and cross. */
@@ -110,8 +130,11 @@ pair_sums_by(int power, size_t rows, size_t stride, const float *restrict t,
              const float *restrict s, const float *restrict each, float per_tau,
              const float *restrict t_max, const float *restrict s_max, Sums *restrict out)
 {
+    size_t step;
+    const float *factor = factors(each, &step);
+
     for (size_t e = 0; e < rows; e++) {
-        float by = each ? each[e] : 1.0f;
+        float by = factor[e * step];
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
@@ -285,8 +308,11 @@ student_by(int power, size_t rows, size_t stride, const float *restrict t, const
            const float *restrict each, float per_tau, const MetasdSoft *restrict soft,
            float *restrict out)
 {
+    size_t step;
+    const float *factor = factors(each, &step);
+
     for (size_t e = 0; e < rows; e++) {
-        float by = each ? each[e] : 1.0f;
+        float by = factor[e * step];
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
@@ -294,7 +320,7 @@ student_by(int power, size_t rows, size_t stride, const float *restrict t, const
             float a = (t[e * stride + b] - soft->max[0][b]) * per_tau, c = above * per_tau;
             float soft_q = exp_small(c), p = by * exp_small(a) * soft->per_sum_tau[0][b];
             float q = by * soft_q * soft->per_sum_tau[1][b];
-            float ratio = q > 0.0f ? q * (c - a - soft->shift[1][b]) : 0.0f;
+            float ratio = q * (q > 0.0f ? c - a - soft->shift[1][b] : 0.0f);
 
             out[e * stride + b] = by * soft->weight[1][b] * heated(soft_q, above, power) +
                                   soft->forward[b] * (q - p) + soft->reverse[b] * ratio;
@@ -313,8 +339,11 @@ INLINE void
 mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restrict s,
           const float *restrict each, float per_tau, const MetasdSoft *restrict soft)
 {
+    size_t step;
+    const float *factor = factors(each, &step);
+
     for (size_t e = 0; e < rows; e++) {
-        float by = each ? each[e] : 1.0f;
+        float by = factor[e * step];
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
@@ -324,8 +353,8 @@ mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restr
             float soft_p = exp_small(a), soft_q = exp_small(c);
             float p = by * soft_p * soft->per_sum_tau[0][b];
             float q = by * soft_q * soft->per_sum_tau[1][b];
-            float ratio_t = p > 0.0f ? p * (a - c - soft->shift[0][b]) : 0.0f;
-            float ratio_s = q > 0.0f ? q * (c - a - soft->shift[1][b]) : 0.0f;
+            float ratio_t = p * (p > 0.0f ? a - c - soft->shift[0][b] : 0.0f);
+            float ratio_s = q * (q > 0.0f ? c - a - soft->shift[1][b] : 0.0f);
 
             t[e * stride + b] = by * soft->weight[0][b] * heated(soft_p, above_t, power) +
                                 soft->forward[b] * (p - q) + soft->reverse[b] * ratio_t;
@@ -347,8 +376,11 @@ meta_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
           const float *restrict zdot, const float *restrict each, float per_tau,
           const MetasdSoft *restrict soft, float *restrict by_p, float *restrict by_q)
 {
+    size_t step;
+    const float *factor = factors(each, &step);
+
     for (size_t e = 0; e < rows; e++) {
-        float by = each ? each[e] : 1.0f;
+        float by = factor[e * step];
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
