@@ -129,7 +129,7 @@ static Contest
 sizes_of(size_t queries, uint32_t entities, size_t width)
 {
     MetasdSlices slices = metasd_slices(entities);
-    Contest contest = {.entities = slices.start[1], .width = width};
+    Contest contest = {.entities = metasd_slice_start(&slices, 1), .width = width};
     size_t block = METASD_SCORE_FLOATS / entities;
     double most;
 
