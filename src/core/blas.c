@@ -1,6 +1,7 @@
 #include "blas.h"
 
 #include <math.h>
+#include <string.h>
 #include <cblas.h>
 
 /* A call of this size takes at most 20 ms at 20 Gflop/s, the rate of an old core. */
@@ -64,6 +65,8 @@ product(MetasdTeam *team, CBLAS_TRANSPOSE a_form, CBLAS_TRANSPOSE b_form, size_t
     bool a_turned = a_form == CblasTrans, b_turned = b_form == CblasTrans;
     Cut most;
 
+    for (size_t row = 0; k == 0 && !add && row < m; row++)
+        memset(c + row * ldc, 0, n * sizeof(*c));
     if (m == 0 || n == 0 || k == 0)
         return METASD_OK;
     most = cut_product(m, n, k);

@@ -228,6 +228,8 @@ metasd_row_join(const MetasdPartial *parts, size_t step, int count, size_t lane,
     for (int i = 0; i < count; i++) {
         const MetasdPartial *part = &parts[(size_t)i * step];
 
+        if (part->max[lane] == -INFINITY) /* a slice without rows */
+            continue;
         row->sum += part->sum[lane] * exp((double)part->max[lane] - row->max);
     }
 }
@@ -246,6 +248,8 @@ join_guided(const MetasdPartial *parts, const MetasdPartial *others, size_t step
         double below = (double)part->max[lane] - row->max, scale = exp(below / tau);
         double apart = below - ((double)others[(size_t)i * step].max[lane] - other_max);
 
+        if (part->max[lane] == -INFINITY)
+            continue;
         row->sum_tau += part->sum_tau[lane] * scale;
         cross += (part->cross[lane] + part->sum_tau[lane] * apart) * scale;
     }

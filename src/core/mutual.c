@@ -7,8 +7,8 @@ mutual_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 {
     MetasdStep *step = lesson->step;
     MetasdScores *scores = &step->scores;
-    MetasdTable tables[2] = {metasd_entities(step, step->weights, false),
-                             metasd_entities(step, step->student, true)};
+    MetasdTable tables[2] = {metasd_entities(lesson, step->weights, false),
+                             metasd_entities(lesson, step->student, true)};
     float *gradients[2] = {step->gradient, step->masked_gradient};
     MetasdTargets targets = metasd_block_targets(lesson, first);
     MetasdTiles tile;

@@ -11,7 +11,7 @@ trial_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 {
     MetasdStep *step = lesson->step;
     MetasdScores *scores = &step->scores;
-    MetasdTable student = metasd_entities(step, step->student, true);
+    MetasdTable student = metasd_entities(lesson, step->student, true);
     MetasdTargets targets = metasd_block_targets(lesson, first);
     MetasdQueries queries = metasd_block_queries(lesson, first, 1);
     int s, end;
@@ -40,7 +40,8 @@ trial_step(const MetasdLesson *lesson)
     float lr = lesson->options->student_lr;
     MetasdWalk walk;
 
-    for (walk = metasd_walk(lesson->team, lesson->own, 2, 4); metasd_walk_next(&walk);)
+    for (walk = metasd_walk(lesson->team, lesson->touched, lesson->ntouched, 4);
+         metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++)
             step->trial[i] =
                 step->mask[i] ? step->student[i] - lr * step->masked_gradient[i] : 0.0f;
@@ -87,7 +88,7 @@ metasd_stage_quiz(const MetasdLesson *quiz, MetasdLosses *losses)
     METASD_TRY(metasd_clear(quiz, step->masked_gradient));
     METASD_TRY(metasd_tail_loss(quiz, step->trial, true, step->masked_gradient, 2, &losses->quiz));
     METASD_TRY(metasd_check_loss(losses->quiz));
-    for (walk = metasd_walk(quiz->team, quiz->own, 2, 2); metasd_walk_next(&walk);)
+    for (walk = metasd_walk(quiz->team, quiz->touched, quiz->ntouched, 2); metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++)
             if (!step->mask[i])
                 step->masked_gradient[i] = 0;
@@ -118,7 +119,7 @@ compose_dot(const MetasdLesson *lesson)
                            relations_v + r, step->query_dot + g * width, scratch);
         METASD_TRY(metasd_team_work(lesson->team, 6 * width));
     }
-    if (step->sparse[0])
+    if (metasd_entities(lesson, step->student, true).pattern)
         METASD_TRY(
             metasd_pass_tile(lesson->team, width, batch->groups, step->query_dot, step->tiles[0]));
     return lesson->team->barrier(lesson->team);
@@ -130,8 +131,8 @@ slice_dots(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int
 {
     MetasdStep *step = lesson->step;
     MetasdScores *scores = &step->scores;
-    MetasdTable student = metasd_entities(step, step->student, true);
-    MetasdTable v = metasd_entities(step, step->masked_gradient, true);
+    MetasdTable student = metasd_entities(lesson, step->student, true);
+    MetasdTable v = metasd_entities(lesson, step->masked_gradient, true);
     MetasdQueries own = metasd_block_queries(lesson, first, 1);
     MetasdQueries dot = {.rows = step->query_dot + first * step->width,
                          .tiles = step->tiles[0] + first * step->width};
@@ -158,7 +159,7 @@ meta_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 {
     MetasdStep *step = lesson->step;
     MetasdScores *scores = &step->scores;
-    MetasdTable source = metasd_entities(step, step->weights, false);
+    MetasdTable source = metasd_entities(lesson, step->weights, false);
     MetasdQueries queries = metasd_block_queries(lesson, first, 0);
     bool kept = pass->rows == lesson->batch->groups; /* blocks 0 and 1 are as stage 1 left them */
     int begin, end;

@@ -148,14 +148,16 @@ metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, cons
 {
     size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->batch);
     size_t base = (size_t)team->rank * ranker->batch;
-    Ranking ranking = {.ranker = ranker,
-                       .step = step,
-                       .team = team,
-                       .entities = metasd_entities(step, table, pruned),
-                       .batch = batch,
-                       .known = known,
-                       .higher = ranker->higher + base,
-                       .same = ranker->same + base};
+    Ranking ranking = {
+        .ranker = ranker,
+        .step = step,
+        .team = team,
+        .entities = {.rows = table,
+                     .pattern = pruned && step->sparse[0] ? &step->patterns[0] : NULL},
+        .batch = batch,
+        .known = known,
+        .higher = ranker->higher + base,
+        .same = ranker->same + base};
 
     memset(ranking.higher, 0, ranker->batch * sizeof(*ranking.higher));
     memset(ranking.same, 0, ranker->batch * sizeof(*ranking.same));

@@ -22,7 +22,7 @@ relation_queries(const MetasdLesson *lesson, const float *table, bool pruned)
 
         step->each[i] = i;
         step->example_relation[i] = batch->relations[group];
-        step->guides[step->batch + i].weight = weight;
+        step->guides[2 * step->batch + i].weight = weight;
         memset(query, 0, width * sizeof(*query));
         step->family->adjoint_relation(width, table + batch->heads[group] * width,
                                        table + batch->tails[i] * width, query);
@@ -86,8 +86,8 @@ metasd_relation_loss(const MetasdLesson *lesson, const float *table, bool pruned
         MetasdQueries queries = {.rows = step->query[0] + at, .tiles = step->tiles[0] + at};
 
         METASD_TRY(metasd_pass_cross_entropy(&pass, 0, &relations, &queries, &targets,
-                                             step->guides + step->batch + first, relation_gradient,
-                                             step->dquery[0] + at, loss));
+                                             step->guides + 2 * step->batch + first,
+                                             relation_gradient, step->dquery[0] + at, loss));
     }
     *loss /= (double)weight;
     return relation_back(lesson, table, gradient);

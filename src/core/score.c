@@ -28,35 +28,40 @@ widen(MetasdArena *arena, size_t *most, size_t a, size_t b)
 }
 
 void
-metasd_scores_take(MetasdScores *scores, MetasdArena *arena, size_t batch, size_t width,
-                   size_t floats, const MetasdSlices *entities, const MetasdSlices *relations,
-                   int members, bool guided, size_t packed, size_t gathered)
+metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNeed *need)
 {
-    const MetasdSlices *tables[2] = {entities, relations};
-    size_t tiles = 0, sums = 0, parts = 0, team = (size_t)members;
+    const MetasdSlices *tables[2] = {need->entities, need->relations};
+    size_t block = 0, ranked = 0, tiles = 0, sums = 0, parts = 0;
+    size_t guided_tiles, guided_sums, team = (size_t)need->members;
 
-    *scores = (MetasdScores){.floats = floats, .packed = packed, .gathered = gathered};
+    *scores =
+        (MetasdScores){.floats = need->floats, .packed = need->packed, .gathered = need->gathered};
     for (int i = 0; i < 2; i++) {
-        size_t stride = metasd_tiled(metasd_scores_rows(scores, tables[i], batch));
+        size_t stride = metasd_tiled(metasd_scores_rows(scores, tables[i], need->batch));
 
-        widen(arena, &scores->block_floats, stride, tables[i]->rows);
+        widen(arena, &block, stride, tables[i]->rows);
         widen(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
-        widen(arena, &parts, stride * (size_t)tables[i]->parts, width);
+        widen(arena, &parts, stride * (size_t)tables[i]->parts, need->width);
         widen(arena, &tiles, stride / METASD_TILE, 1);
     }
-    for (int b = 0; b < 3; b++)
-        scores->block[b] =
-            b == 0 || guided ? METASD_TAKE(arena, float, scores->block_floats) : NULL;
-    for (int i = 0; i < 2; i++)
-        scores->partials[i] = METASD_TAKE(arena, MetasdPartial, i == 0 || guided ? sums : 0);
-    scores->dots = metasd_arena_take(arena, guided ? sums : 0, sizeof(*scores->dots));
-    scores->means = metasd_arena_take(arena, guided ? tiles : 0, sizeof(*scores->means));
-    scores->soft = METASD_TAKE(arena, MetasdSoft, tiles);
+    ranked = block;
+    widen(arena, &ranked, metasd_tiled(metasd_scores_rows(scores, need->ranked, need->batch)),
+          need->ranked->rows);
+    guided_tiles = need->guided ? tiles : 0;
+    guided_sums = need->guided ? sums : 0;
+    scores->block[0] = METASD_TAKE(arena, float, ranked);
+    for (int b = 1; b < 3; b++)
+        scores->block[b] = METASD_TAKE(arena, float, need->guided ? block : 0);
+    scores->partials[0] = METASD_TAKE(arena, MetasdPartial, sums);
+    scores->partials[1] = METASD_TAKE(arena, MetasdPartial, guided_sums);
+    scores->dots = metasd_arena_take(arena, guided_sums, sizeof(*scores->dots));
+    scores->means = metasd_arena_take(arena, guided_tiles, sizeof(*scores->means));
+    scores->soft = METASD_TAKE(arena, MetasdSoft, guided_tiles);
     scores->parts = METASD_TAKE(arena, float, parts);
     for (int i = 0; i < 2; i++)
-        scores->target_scores[i] = METASD_TAKE(arena, float, batch);
-    scores->packs = METASD_TAKE(arena, float, team * 3 * packed);
-    scores->gathers = METASD_TAKE(arena, float, team * 2 * gathered);
+        scores->target_scores[i] = METASD_TAKE(arena, float, need->batch);
+    scores->packs = METASD_TAKE(arena, float, team * 3 * need->packed);
+    scores->gathers = METASD_TAKE(arena, float, team * 2 * need->gathered);
 }
 
 MetasdPass

@@ -64,11 +64,22 @@ typedef struct MetasdTargets {
     float scale;          /* multiplies them */
 } MetasdTargets;
 
-/* Takes memory for blocks of about `floats` scores against tables of the given slices. */
-extern void metasd_scores_take(MetasdScores *scores, MetasdArena *arena, size_t batch, size_t width,
-                               size_t floats, const MetasdSlices *entities,
-                               const MetasdSlices *relations, int members, bool guided,
-                               size_t packed, size_t gathered);
+/* What the memory of scores is sized by. */
+typedef struct MetasdScoresNeed {
+    size_t batch, width;
+    size_t floats; /* a block holds about so many scores */
+    const MetasdSlices
+        *entities; /* that a batch is scored against: all, or a sample of most rows */
+    const MetasdSlices *relations;
+    const MetasdSlices *ranked; /* scored one block at a time, without gradients */
+    int members;
+    bool guided;     /* by a student */
+    size_t packed;   /* kept weights of a slice at most; 0: no products are sparse */
+    size_t gathered; /* floats of a slice of a sample at most; 0: there are no samples */
+} MetasdScoresNeed;
+
+extern void metasd_scores_take(MetasdScores *scores, MetasdArena *arena,
+                               const MetasdScoresNeed *need);
 
 /* Queries that a block takes at once against a table: whole tiles, or the batch. */
 extern size_t metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "adagrad.h"
+#include "random.h"
 #include "regularizer.h"
 
 /* ---- a lesson ---- */
@@ -23,6 +24,14 @@ metasd_lesson(MetasdLesson *lesson, MetasdStep *step, MetasdTeam *team,
                              .guides = step->guides + (quiz ? step->batch : 0),
                              .weights = step->class_weights ? step->target_weights[quiz] : NULL};
     metasd_step_own(step, team, lesson->own);
+    lesson->touched = lesson->own;
+    lesson->ntouched = 2;
+    if (step->sampler) {
+        uint64_t stream = METASD_STREAM_NEGATIVES + ((2 * step->round + quiz) << 8);
+
+        METASD_TRY(metasd_sampler_draw(step->sampler, team, quiz, step->seed, stream, batch));
+        lesson->sample = &step->sampler->sample[quiz];
+    }
     if (step->class_weights) {
         sum = 0;
         for (size_t i = 0; i < batch->n; i++)
@@ -77,7 +86,8 @@ metasd_clear(const MetasdLesson *lesson, float *table)
 {
     MetasdWalk walk;
 
-    for (walk = metasd_walk(lesson->team, lesson->own, 2, 1); metasd_walk_next(&walk);)
+    for (walk = metasd_walk(lesson->team, lesson->touched, lesson->ntouched, 1);
+         metasd_walk_next(&walk);)
         memset(table + walk.first, 0, (walk.end - walk.first) * sizeof(*table));
     return walk.status;
 }
@@ -90,7 +100,8 @@ metasd_descend(const MetasdLesson *lesson, float *sums, const float *gradient,
     MetasdWalk walk;
 
     METASD_TRY(lesson->team->barrier(lesson->team)); /* others may still read these weights */
-    for (walk = metasd_walk(lesson->team, lesson->own, 2, 6); metasd_walk_next(&walk);) {
+    for (walk = metasd_walk(lesson->team, lesson->touched, lesson->ntouched, 6);
+         metasd_walk_next(&walk);) {
         size_t at = walk.first;
 
         metasd_adagrad(walk.end - at, step->weights + at, sums + at, gradient + at,
@@ -101,11 +112,13 @@ metasd_descend(const MetasdLesson *lesson, float *sums, const float *gradient,
     return lesson->team->barrier(lesson->team);
 }
 
+/* A sample is scored whole: its pattern would have to be made anew for each batch. */
 MetasdTable
-metasd_entities(const MetasdStep *step, const float *table, bool pruned)
+metasd_entities(const MetasdLesson *lesson, const float *table, bool pruned)
 {
-    return (MetasdTable){.rows = table,
-                         .pattern = pruned && step->sparse[0] ? &step->patterns[0] : NULL};
+    bool sparse = pruned && lesson->step->sparse[0] && !lesson->sample;
+
+    return (MetasdTable){.rows = table, .pattern = sparse ? &lesson->step->patterns[0] : NULL};
 }
 
 MetasdTable
@@ -133,7 +146,7 @@ metasd_compose(const MetasdLesson *lesson, const float *table, bool pruned, int 
                               step->query[which] + g * width);
         METASD_TRY(metasd_team_work(lesson->team, 3 * width));
     }
-    if (pruned && step->sparse[0])
+    if (metasd_entities(lesson, table, pruned).pattern)
         METASD_TRY(metasd_pass_tile(lesson->team, width, batch->groups, step->query[which],
                                     step->tiles[which]));
     return lesson->team->barrier(lesson->team);
@@ -169,18 +182,23 @@ MetasdPass
 metasd_block(const MetasdLesson *lesson, size_t first)
 {
     MetasdStep *step = lesson->step;
-    size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->batch);
+    const MetasdSample *sample = lesson->sample;
+    const MetasdSlices *slices = sample ? &sample->slices : &step->entity_slices;
+    size_t most = metasd_scores_rows(&step->scores, slices, step->batch);
     size_t left = lesson->batch->groups - first;
+    MetasdPass pass =
+        metasd_pass(lesson->team, &step->scores, slices, step->width, left < most ? left : most);
 
-    return metasd_pass(lesson->team, &step->scores, &step->entity_slices, step->width,
-                       left < most ? left : most);
+    pass.ids = sample ? sample->ids : NULL;
+    pass.each = sample ? sample->each : NULL;
+    return pass;
 }
 
 MetasdTargets
 metasd_block_targets(const MetasdLesson *lesson, size_t first)
 {
     return (MetasdTargets){.start = lesson->batch->start + first,
-                           .ids = lesson->batch->tails,
+                           .ids = lesson->sample ? lesson->sample->targets : lesson->batch->tails,
                            .weights = lesson->weights,
                            .scale = (float)lesson->scale};
 }
@@ -199,7 +217,7 @@ metasd_tail_loss(const MetasdLesson *lesson, const float *table, bool pruned, fl
                  int b, double *loss)
 {
     MetasdStep *step = lesson->step;
-    MetasdTable entities = metasd_entities(step, table, pruned);
+    MetasdTable entities = metasd_entities(lesson, table, pruned);
 
     *loss = 0;
     METASD_TRY(metasd_compose(lesson, table, pruned, 0));
@@ -254,8 +272,8 @@ MetasdStatus
 metasd_guided_scores(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int s)
 {
     const MetasdStep *step = lesson->step;
-    MetasdTable source = metasd_entities(step, step->weights, false);
-    MetasdTable student = metasd_entities(step, step->student, true);
+    MetasdTable source = metasd_entities(lesson, step->weights, false);
+    MetasdTable student = metasd_entities(lesson, step->student, true);
     MetasdQueries queries[2] = {metasd_block_queries(lesson, first, 0),
                                 metasd_block_queries(lesson, first, 1)};
 

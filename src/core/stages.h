@@ -15,10 +15,13 @@ typedef struct MetasdLesson {
     MetasdTeam *team;
     const MetasdStepOptions *options;
     const MetasdBatch *batch;
-    MetasdGuide *guides; /* of its groups */
-    float *weights;      /* class weights of its examples, or NULL */
-    double scale;        /* 1 / their sum, or 1 / n: the tail loss is a mean */
-    MetasdRun own[2];    /* this member's part of the tables */
+    const MetasdSample *sample; /* what it is scored against; NULL: all entities */
+    MetasdGuide *guides;        /* of its groups */
+    float *weights;             /* class weights of its examples, or NULL */
+    double scale;               /* 1 / their sum, or 1 / n: the tail loss is a mean */
+    MetasdRun own[2];           /* this member's part of the tables */
+    const MetasdRun *touched;   /* what of it the step touches */
+    int ntouched;
 } MetasdLesson;
 
 /* ---- the stages, in order (step.h) ---- */
@@ -52,11 +55,11 @@ extern MetasdStatus metasd_check_loss(double loss);
 /* The relations' part of a table. */
 extern const float *metasd_relations_of(const MetasdStep *step, const float *table);
 
-/* A table = 0, this member's part. */
+/* A table = 0, where this member's part is touched. */
 extern MetasdStatus metasd_clear(const MetasdLesson *lesson, float *table);
 
 /* A table's entities, or relations, for products; `pruned`: its weights are 0 where the mask is. */
-extern MetasdTable metasd_entities(const MetasdStep *step, const float *table, bool pruned);
+extern MetasdTable metasd_entities(const MetasdLesson *lesson, const float *table, bool pruned);
 extern MetasdTable metasd_relations(const MetasdStep *step, const float *table, bool pruned);
 
 /*

@@ -49,7 +49,7 @@ take_queries(MetasdStep *step, MetasdArena *arena)
         step->target_weights[i] = METASD_TAKE(arena, float, step->batch);
     }
     step->query_dot = METASD_TAKE(arena, float, step->guided ? queries : 0);
-    step->guides = METASD_TAKE(arena, MetasdGuide, 2 * step->batch);
+    step->guides = METASD_TAKE(arena, MetasdGuide, 3 * step->batch);
     step->row_loss = METASD_TAKE(arena, double, step->batch);
     step->each = METASD_TAKE(arena, size_t, step->batch + 1);
     step->example_relation = METASD_TAKE(arena, uint32_t, step->batch);
@@ -59,10 +59,19 @@ void
 metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score_floats)
 {
     size_t table = table_floats(step, arena), packed;
-    size_t guided = step->guided ? table : 0;
+    size_t guided = step->guided ? table : 0, gathered = 0;
+    MetasdSlices scored;
 
     step->entity_slices = metasd_slices(step->entities);
     step->relation_slices = metasd_slices(step->relation_rows);
+    scored = step->entity_slices;
+    if (step->negatives > 0) {
+        size_t most = metasd_sample_most(step->entities, step->negatives, step->batch);
+
+        scored = metasd_sample_slices(&step->entity_slices, most);
+        if (__builtin_mul_overflow((size_t)METASD_SLICE_ROWS, step->width, &gathered))
+            arena->overflowed = true;
+    }
     step->weights = METASD_TAKE(arena, float, table);
     step->sums = METASD_TAKE(arena, float, table);
     step->gradient = METASD_TAKE(arena, float, table);
@@ -73,9 +82,17 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     step->masked_gradient = METASD_TAKE(arena, float, guided);
     take_patterns(step, arena, &packed);
     take_queries(step, arena);
-    metasd_scores_take(&step->scores, arena, step->batch, step->width, score_floats,
-                       &step->entity_slices, &step->relation_slices, members, step->guided, packed,
-                       0);
+    metasd_scores_take(&step->scores, arena,
+                       &(MetasdScoresNeed){.batch = step->batch,
+                                           .width = step->width,
+                                           .floats = score_floats,
+                                           .ranked = &step->entity_slices,
+                                           .entities = &scored,
+                                           .relations = &step->relation_slices,
+                                           .members = members,
+                                           .guided = step->guided,
+                                           .packed = packed,
+                                           .gathered = gathered});
     step->scratch = METASD_TAKE(arena, float, (size_t)members * 2 * step->width);
 }
 
@@ -157,6 +174,21 @@ metasd_stage_source(const MetasdLesson *lesson, MetasdLosses *losses)
     return metasd_observe(lesson, METASD_SOURCE_DONE);
 }
 
+/* Where entities are sampled, both lessons touch what either does, so that they agree about it. */
+static MetasdStatus
+touch(MetasdLesson *lesson, MetasdLesson *questions, const MetasdBatch *quiz)
+{
+    MetasdSampler *sampler = lesson->step->sampler;
+
+    if (!sampler)
+        return METASD_OK;
+    METASD_TRY(metasd_sampler_touch(sampler, lesson->team, lesson->step->width, lesson->own,
+                                    lesson->batch, quiz));
+    lesson->touched = questions->touched = sampler->touched;
+    lesson->ntouched = questions->ntouched = sampler->ntouched;
+    return METASD_OK;
+}
+
 MetasdStatus
 metasd_step(MetasdStep *step, MetasdTeam *team, const MetasdStepOptions *options,
             const MetasdBatch *batch, const MetasdBatch *quiz, MetasdLosses *losses)
@@ -167,9 +199,13 @@ metasd_step(MetasdStep *step, MetasdTeam *team, const MetasdStepOptions *options
     if (batch->n == 0)
         return METASD_OK;
     METASD_TRY(metasd_lesson(&lesson, step, team, options, batch, false));
-    METASD_TRY(metasd_stage_source(&lesson, losses));
-    if (options->quiz && quiz && quiz->n > 0) {
+    if (!options->quiz || !quiz || quiz->n == 0)
+        quiz = NULL;
+    if (quiz)
         METASD_TRY(metasd_lesson(&questions, step, team, options, quiz, true));
+    METASD_TRY(touch(&lesson, &questions, quiz));
+    METASD_TRY(metasd_stage_source(&lesson, losses));
+    if (quiz) {
         METASD_TRY(metasd_stage_trial(&lesson, losses));
         METASD_TRY(metasd_stage_quiz(&questions, losses));
         METASD_TRY(metasd_stage_meta(&lesson));

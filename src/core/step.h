@@ -15,6 +15,7 @@
 #include "batch.h"
 #include "model.h"
 #include "prune.h"
+#include "sample.h"
 #include "score.h"
 
 typedef enum MetasdRegularizer { METASD_DURA = 0, METASD_N3 } MetasdRegularizer;
@@ -67,8 +68,12 @@ typedef struct MetasdStep {
      */
     double most_density;
 
-    /* set by the caller before metasd_step; NULL or N weights of the targets */
-    const float *class_weights;
+    size_t negatives; /* entities that a batch is scored against, besides its targets; 0: all */
+
+    /* set by the caller before metasd_step */
+    const float *class_weights; /* of the targets: N, or NULL */
+    MetasdSampler *sampler;     /* this member's; NULL where negatives is 0 */
+    uint64_t seed, round;       /* of the sampler: every step has a round of its own */
     void (*observe)(void *context, MetasdStage stage); /* NULL, or called by member 0 */
     void *observer;
 
@@ -90,7 +95,7 @@ typedef struct MetasdStep {
     float *query_dot;           /* batch x width: derivative along masked_gradient */
     float *tiles[2];            /* in whole tiles: of other queries, of query[1] */
     float *dquery[2];           /* batch x width: gradients by the queries */
-    MetasdGuide *guides;        /* 2 x batch: of the batch; of quiz, relations and ranking */
+    MetasdGuide *guides;        /* 3 x batch: of the batch, of the quiz, of the relation loss */
     float *target_weights[2];   /* batch: class weights of the examples of a batch, of a quiz */
     double *row_loss;           /* batch: parts of a loss, summed in order */
     size_t *each;               /* batch + 1: 0, 1, 2 ...: every example is a query of its own */

@@ -53,6 +53,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .batch = most_examples(graph, sizes),
                          .family = options->family,
                          .guided = guided(options),
+                         .negatives = options->negatives < graph->entities ? options->negatives : 0,
                          .most_density = metasd_sparse_kernels()->most_density};
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
         __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
@@ -65,6 +66,9 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
     metasd_batcher_take(&trainer->validation, own, &graph->part[METASD_VALIDATION],
                         sizes[METASD_VALIDATION]);
     trainer->class_weights = METASD_TAKE(own, float, graph->entities);
+    if (step->negatives > 0)
+        metasd_sampler_take(&trainer->sampler, own, &step->entity_slices, step->negatives,
+                            step->batch, options->by_degree ? &graph->part[METASD_TRAIN] : NULL);
     metasd_ranker_take(&trainer->ranker, shared, members, step->batch);
     for (int i = 0; i < 3; i++)
         trainer->saved[i] = METASD_TAKE(shared, float, i < 2 || step->guided ? table : 0);
@@ -131,6 +135,10 @@ prepare(Training *training)
     /* The same validation questions every epoch, in an order that a limit can cut. */
     METASD_TRY(metasd_batcher_shuffle(&trainer->validation, team, training->options->seed,
                                       METASD_STREAM_SPLIT));
+    trainer->step.sampler = trainer->step.negatives > 0 ? &trainer->sampler : NULL;
+    trainer->step.seed = training->options->seed;
+    if (trainer->step.sampler)
+        METASD_TRY(metasd_sampler_prepare(&trainer->sampler, team));
     trainer->step.class_weights = training->options->class_weights ? trainer->class_weights : NULL;
     return trainer->step.class_weights ? count_class_weights(training) : METASD_OK;
 }
@@ -327,6 +335,7 @@ run_batches(Training *training, MetasdEpoch *report, size_t *batch)
         MetasdLosses losses;
 
         METASD_TRY(next_batch(training));
+        trainer->step.round = ((uint64_t)training->epoch << 32) + *batch;
         METASD_TRY(metasd_step(&trainer->step, training->team, &training->step, examples,
                                &trainer->quizzes.batch, &losses));
         add_losses(&report->losses, &losses, (double)examples->n / all);

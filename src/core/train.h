@@ -22,6 +22,8 @@ typedef struct MetasdTrainOptions {
     int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
     size_t batch;           /* examples a batch */
     size_t quiz_batch;      /* examples a quiz */
+    size_t negatives;       /* entities a batch is scored against besides its targets; 0: all */
+    bool by_degree;         /* negatives are drawn by how often they are tails, not evenly */
     size_t validation_most; /* examples ranked an epoch at most */
     bool random_triples;    /* batches and quizzes of random examples, not of whole groups */
     bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */
@@ -62,6 +64,7 @@ typedef struct MetasdTrainer {
     /* this member's own */
     MetasdBatcher batches, quizzes, validation;
     float *class_weights; /* N */
+    MetasdSampler sampler;
 
     /* shared by the team */
     MetasdStep step;

@@ -13,6 +13,7 @@
  * seconds=S      stop after S seconds of batches within an epoch, and extrapolate by batches
  * memory=GB      refuse what needs more, or more than is free; exit status 3
  * random_triples=1  batches of random triples, not of whole groups
+ * negatives=N  score a batch against its targets and N more entities; by_degree=1 draws by degree
  *
  * and rank sparsity epochs warmup ramp batch quiz_batch patience seed validation lr student_lr
  * meta_lr reg relation_weight tau kl_forward kl_reverse n3 class_weights quiz mutual quiz_fraction
