@@ -2,7 +2,7 @@
  * blas.h - the one door to OpenBLAS.
  *
  * Row-major single-precision products, cut so that no call into the library
- * takes longer than about 20 ms and interrupts are served between the parts.
+ * takes longer than about 20 ms on a core of today, and interrupts are served between the parts.
  */
 #ifndef METASD_BLAS_H
 #define METASD_BLAS_H
