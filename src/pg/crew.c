@@ -40,7 +40,7 @@ leave_at_exit(dsm_segment *segment, Datum argument)
     (void)segment;
     (void)ConditionVariableCancelSleep();
     if (!crew->left)
-        metasd_crew_stop(crew, ERRCODE_INTERNAL_ERROR, "a training worker ended unexpectedly");
+        metasd_crew_stop(crew, ERRCODE_ADMIN_SHUTDOWN, "a training worker ended unexpectedly");
 }
 
 MetasdCrew *
@@ -135,18 +135,31 @@ metasd_crew_wake(MetasdCrew *crew)
     ConditionVariableBroadcast(&crew->shared->changed);
 }
 
+typedef struct Doze {
+    pg_atomic_uint32 *word;
+    uint32 value;
+} Doze;
+
+static void
+doze(MetasdJob *job, const void *what)
+{
+    ConditionVariable *changed = &job->crew->shared->changed;
+    const Doze *until = what;
+
+    HOLD_INTERRUPTS(); /* they are the poll's: SIGTERM would end the process here */
+    ConditionVariablePrepareToSleep(changed);
+    if (pg_atomic_read_u32(until->word) == until->value)
+        (void)ConditionVariableTimedSleep(changed, SLEEP_MS, job->crew->wait_event);
+    (void)ConditionVariableCancelSleep();
+    RESUME_INTERRUPTS();
+}
+
 MetasdStatus
 metasd_crew_doze(MetasdJob *job, pg_atomic_uint32 *word, uint32 value)
 {
-    MetasdCrew *crew = job->crew;
+    Doze until = {.word = word, .value = value};
 
-    ConditionVariablePrepareToSleep(&crew->shared->changed);
-    if (pg_atomic_read_u32(word) == value) {
-        HOLD_INTERRUPTS(); /* they are the poll's, which keeps their errors from the core */
-        (void)ConditionVariableTimedSleep(&crew->shared->changed, SLEEP_MS, crew->wait_event);
-        RESUME_INTERRUPTS();
-    }
-    (void)ConditionVariableCancelSleep();
+    METASD_TRY(metasd_job_guard(job, doze, &until));
     pg_memory_barrier(); /* the word, before what it tells of */
     return job->team.poll(&job->team);
 }

@@ -78,7 +78,7 @@ metasd_follow_main(Datum argument)
         proc_exit(0);
     pgstat_report_activity(STATE_RUNNING, "metasd: waiting for the training to begin");
     if (metasd_job_guard(job, follow, NULL) != METASD_OK)
-        metasd_crew_stop(job->crew, job->error->sqlerrcode, job->error->message);
+        metasd_crew_stop(job->crew, job->error->sqlerrcode, metasd_error_text(job->error));
     job->crew->left = true;
     CHECK_FOR_INTERRUPTS(); /* told to terminate: ends as the postmaster expects */
     proc_exit(0);

@@ -153,7 +153,7 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
  * Scores of a batch times the width of an embedding, below which a step is over in a few
  * milliseconds: waiting for each other would take as long as members could save.
  */
-#define TINY_STEP 4e6
+#define TINY_STEP 1e7
 
 int
 metasd_train_members(const MetasdTriples *input, const MetasdParams *params,

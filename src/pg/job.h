@@ -97,6 +97,9 @@ extern void metasd_member_connect(MetasdJob *job);
 /* Raises what made the core return. */
 extern void metasd_check_status(MetasdJob *job, MetasdStatus status);
 
+/* What an error says, in one line. */
+extern char *metasd_error_text(const ErrorData *error);
+
 /* An arena over memory of this worker; *allocated, if not NULL, is what may be pfree'd. */
 extern MetasdArena metasd_private_arena(size_t bytes, void **allocated);
 

@@ -74,6 +74,14 @@ metasd_check_status(MetasdJob *job, MetasdStatus status)
     }
 }
 
+char *
+metasd_error_text(const ErrorData *error)
+{
+    return psprintf("%s%s%s%s%s", error->message, error->detail ? " - " : "",
+                    error->detail ? error->detail : "", error->hint ? " - " : "",
+                    error->hint ? error->hint : "");
+}
+
 MetasdArena
 metasd_private_arena(size_t bytes, void **allocated)
 {

@@ -10,6 +10,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 
 #define FUNCTION "metasd_follow_main"
 
@@ -120,6 +121,7 @@ go_on_alone(MetasdJob *job, size_t bytes)
     ErrorData *error = job->error;
 
     job->error = NULL;
+    LWLockReleaseAll(); /* outside a transaction no abort does it */
     if (job->muster->crew)
         metasd_crew_stop(job->muster->crew, 0, "");
     job->crew = NULL;

@@ -214,9 +214,7 @@ conclude(MetasdJob *job, bool succeeded)
         status = "cancelled";
     else if (job->error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
         status = "interrupted";
-    reason = psprintf("%s%s%s%s%s", job->error->message, job->error->detail ? " - " : "",
-                      job->error->detail ? job->error->detail : "", job->error->hint ? " - " : "",
-                      job->error->hint ? job->error->hint : "");
+    reason = metasd_error_text(job->error);
     metasd_report_end(job, status, reason); /* before a message, which serves interrupts */
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " %s: %s", job->launch.run, status, reason)));
 }
@@ -233,7 +231,7 @@ metasd_train_main(Datum argument)
     metasd_run_lock(job->launch.extension, job->launch.run);
     status = metasd_job_guard(job, run_job, NULL);
     if (status != METASD_OK && job->crew) /* the followers need not wait for what comes now */
-        metasd_crew_stop(job->crew, job->error->sqlerrcode, job->error->message);
+        metasd_crew_stop(job->crew, job->error->sqlerrcode, metasd_error_text(job->error));
     HOLD_CANCEL_INTERRUPTS(); /* too late */
     conclude(job, status == METASD_OK);
     pgstat_report_stat(true);

@@ -176,6 +176,16 @@ for my $case (
 is($node->safe_psql('postgres', "SELECT serving FROM metasd.models WHERE name = 'm'"), $first,
 	'what served goes on serving');
 
+# Who owns the model may end its workers.
+$node->safe_psql('postgres', 'CREATE ROLE trainer LOGIN; GRANT SELECT ON large TO trainer');
+$run = start_training($node, 'o', source => 'large', params => $long, before => 'SET ROLE trainer;');
+$leader = worker_of($node, $run);
+@followers = workers_but($leader);
+is($node->safe_psql('postgres', "SET ROLE trainer; SELECT pg_terminate_backend($followers[0])"), 't',
+	'the owner of a model terminates a follower');
+ok(defined all_gone($leader, @followers), 'all leave');
+is(reason_of($run), "interrupted|$told", 'the run says why');
+
 # A run that is dropped, which the leader finds when it reports.
 $run = start_team();
 $leader = worker_of($node, $run);
@@ -270,28 +280,54 @@ SKIP:
 
 # ---- too few workers ----
 
-# A training that has begun waits for the lock; then the server can start no more processes.
+# Trainings from this view wait for the lock, with their leader started and no follower yet.
 $node->safe_psql('postgres', q{
 	CREATE FUNCTION held() RETURNS bool LANGUAGE sql VOLATILE AS
 	$$SELECT pg_catalog.pg_advisory_xact_lock_shared(7) IS NOT NULL$$;
 	CREATE VIEW waiting AS SELECT f.* FROM (SELECT public.held() OFFSET 0) h, public.large f});
-SKIP:
+
+# A run in which followers are started under a limit, which is made of the leader's process id; undef
+# where limits cannot be set.
+sub train_with_limited_followers
 {
+	my ($resource, $most, $params) = @_;
 	my $session = session($node);
+	my $all = $QUICK =~ s/}/, "batch": 500, "workers": 3, $params}/r;
+
 	$session->query_safe('SELECT pg_advisory_lock(7)');
-	$run = $session->query_safe(
-		"SELECT kg_train('n', 'waiting', params => '" . ($QUICK =~ s/}/, "workers": 3}/r) . "')");
+	my $run = $session->query_safe("SELECT kg_train('n', 'waiting', params => '$all')");
 	$node->poll_query_until('postgres', "SELECT phase = 'reading' FROM metasd.run WHERE id = $run");
-	$leader = worker_of($node, $run);
-	my $before = limit('nproc', 1);
+	my $leader = worker_of($node, $run);
+	my $before = limit($resource, $most->($leader));
 	$session->query_safe('SELECT pg_advisory_unlock(7)');
 	wait_until_gone($leader);
-	limit('nproc', $before) if defined $before;
+	limit($resource, $before) if defined $before;
 	$session->quit;
-	skip 'there is no prlimit here', 3 unless defined $before;
+	return defined $before ? $run : undef;
+}
+
+SKIP:
+{
+	my $run = train_with_limited_followers('nproc', sub { 1 }, '"seed": 2');
+	skip 'there is no prlimit here', 3 unless $run;
 	is(status_of($node, $run), 'succeeded', 'no follower can be started: the training succeeds');
 	is(workers_of($run), 1, 'by one worker');
 	like(new_log(), qr/metasd run $run trains with 1 of 3 workers/, 'and the log says so');
+}
+
+# Followers are as large as their leader, but for the 150 MB of the training.
+SKIP:
+{
+	my $run = train_with_limited_followers('as', sub {
+			my ($kb) = slurp_file("/proc/$_[0]/status") =~ /^VmSize:\s+(\d+) kB/m;
+			return 1024 * $kb + (60 << 20);
+		}, '"rank": 1500');
+	skip 'there is no prlimit here', 2 unless $run;
+	like(reason_of($run), qr/^failed\|could not map shared memory segment .*Cannot allocate memory/,
+		'followers fail: the run fails with their reason');
+	is($node->safe_psql('postgres', q{
+		SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'metasd training'}), '0',
+		'nobody is left');
 }
 
 # The launcher of logical replication takes one of three places.
