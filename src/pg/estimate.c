@@ -28,7 +28,7 @@ stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options)
 static int
 max_workers(void)
 {
-    load_file("$libdir/metasd", false);
+    load_file("metasd", false);
     return atoi(GetConfigOption("metasd.max_workers", false, false));
 }
 
