@@ -85,7 +85,6 @@ static void
 make_crew(MetasdJob *job, const void *what)
 {
     (void)what;
-    job->muster = MemoryContextAllocZero(job->context, sizeof(*job->muster));
     job->muster->segment = dsm_create(sizeof(MetasdCrewShared), 0);
     job->crew = job->muster->crew = metasd_crew_open(job, job->muster->segment, true);
 }
@@ -139,6 +138,7 @@ metasd_muster(MetasdJob *job)
 {
     if (job->wished <= 1)
         return;
+    job->muster = MemoryContextAllocZero(job->context, sizeof(*job->muster));
     if (metasd_job_guard(job, make_crew, NULL) != METASD_OK) {
         go_on_alone(job, sizeof(MetasdCrewShared));
         return;

@@ -12,7 +12,7 @@ use Test::More;
 use MetasdTest;
 
 # Three workers a training, more than this machine may have processors.
-my $node = new_node('team', 'metasd.max_workers' => 3);
+my $node = new_node('team', 'metasd.max_workers' => 3, 'metasd.nice' => 7);
 load_graph($node, 'postgres', 'large', entities => 1000, relations => 10, triples => 10000);
 
 my $long = $LONG =~ s/}/, "workers": 3}/r;
@@ -131,7 +131,7 @@ SKIP:
 		my @stat = split / /, slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr;
 
 		is(scalar @threads, 1, 'a worker has one thread');
-		is($stat[19 - 3], 10, 'and a low priority');
+		is($stat[19 - 3], 7, 'and the priority that metasd.nice says');
 	}
 }
 
@@ -175,6 +175,19 @@ for my $case (
 }
 is($node->safe_psql('postgres', "SELECT serving FROM metasd.models WHERE name = 'm'"), $first,
 	'what served goes on serving');
+
+# A follower that neither trains nor leaves: the others wait for it, but not for ever.
+new_log();
+$run = start_team();
+$leader = worker_of($node, $run);
+@followers = workers_but($leader);
+kill 'STOP', $followers[0];
+is($node->safe_psql('postgres', "SELECT kg_cancel($run)"), 't', 'a team with a stopped follower');
+ok(defined all_gone($leader, $followers[1]), 'its other workers can be cancelled');
+is(reason_of($run), 'cancelled|canceling statement due to user request', 'the run says so');
+like(new_log(), qr/metasd run $run: a training worker does not leave/, 'and so does the log');
+kill 'CONT', $followers[0];
+ok(defined all_gone($followers[0]), 'the follower leaves once it can');
 
 # Who owns the model may end its workers.
 $node->safe_psql('postgres', 'CREATE ROLE trainer LOGIN; GRANT SELECT ON large TO trainer');
