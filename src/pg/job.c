@@ -150,10 +150,11 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
 /* ---- the size of the team ---- */
 
 /*
- * Scores of a batch times the width of an embedding, below which a step is over in a few
- * milliseconds: waiting for each other would take as long as members could save.
+ * Scores of a batch times the width of an embedding, below which a step is over in two or three
+ * milliseconds. A team of two still saves a third of that on a machine with nothing else to do, but
+ * such a training is short anyway; on a busy machine members wait for each other for longer.
  */
-#define TINY_STEP 1e7
+#define TINY_STEP 4e6
 
 int
 metasd_train_members(const MetasdTriples *input, const MetasdParams *params,
