@@ -92,11 +92,11 @@ metasd_triples_sort(MetasdTeam *team, MetasdTriple *triples, size_t *n, MetasdTr
 /* ---- groups ---- */
 
 static void
-take_groups(MetasdGroups *groups, MetasdArena *arena, size_t examples)
+take_groups(MetasdGroups *groups, MetasdArena *arena, size_t count, size_t examples)
 {
-    groups->heads = METASD_TAKE(arena, uint32_t, examples);
-    groups->relations = METASD_TAKE(arena, uint32_t, examples);
-    groups->start = METASD_TAKE(arena, size_t, examples + 1);
+    groups->heads = METASD_TAKE(arena, uint32_t, count);
+    groups->relations = METASD_TAKE(arena, uint32_t, count);
+    groups->start = METASD_TAKE(arena, size_t, count + 1);
     groups->tails = METASD_TAKE(arena, uint32_t, examples);
 }
 
@@ -183,8 +183,8 @@ take_workspace(MetasdGraph *graph, MetasdArena *arena, size_t triples, size_t va
         examples = n;
     }
     for (int part = 0; part < METASD_PARTS; part++)
-        take_groups(&graph->part[part], arena, examples);
-    take_groups(&graph->known, arena, examples);
+        take_groups(&graph->part[part], arena, examples, examples);
+    take_groups(&graph->known, arena, examples, examples);
     w.all = METASD_TAKE(arena, MetasdTriple, n);
     w.parts = METASD_TAKE(arena, uint8_t, n);
     w.examples = METASD_TAKE(arena, MetasdTriple, examples);
@@ -347,4 +347,45 @@ metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena, Met
     }
     return fill_groups(&graph->known, team, w.all, w.parts, all, -1, w.examples, w.scratch,
                        w.counts, entities, relations);
+}
+
+/* ---- copies ---- */
+
+void
+metasd_graph_take(MetasdGraph *graph, MetasdArena *arena)
+{
+    for (int part = 0; part < METASD_PARTS; part++)
+        take_groups(&graph->part[part], arena, graph->part[part].count, graph->part[part].examples);
+    take_groups(&graph->known, arena, graph->known.count, graph->known.examples);
+}
+
+static MetasdStatus
+copy_numbers(MetasdTeam *team, uint32_t *to, const uint32_t *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = from[i];
+        METASD_TRY(metasd_team_work(team, 1));
+    }
+    return METASD_OK;
+}
+
+static MetasdStatus
+copy_groups(MetasdGroups *to, MetasdTeam *team, const MetasdGroups *from)
+{
+    METASD_TRY(copy_numbers(team, to->heads, from->heads, from->count));
+    METASD_TRY(copy_numbers(team, to->relations, from->relations, from->count));
+    METASD_TRY(copy_numbers(team, to->tails, from->tails, from->examples));
+    for (size_t g = 0; g <= from->count; g++) {
+        to->start[g] = from->start[g];
+        METASD_TRY(metasd_team_work(team, 2));
+    }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_graph_copy(MetasdGraph *to, MetasdTeam *team, const MetasdGraph *from)
+{
+    for (int part = 0; part < METASD_PARTS; part++)
+        METASD_TRY(copy_groups(&to->part[part], team, &from->part[part]));
+    return copy_groups(&to->known, team, &from->known);
 }

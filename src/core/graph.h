@@ -74,6 +74,15 @@ extern MetasdStatus metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, Met
                                        size_t validation_n, uint32_t entities, uint32_t relations,
                                        const MetasdSplit *split);
 
+/*
+ * Takes the arrays of a graph whose numbers are set, of just the size they need: building takes
+ * much more. Members who share a graph each call this over the same memory.
+ */
+extern void metasd_graph_take(MetasdGraph *graph, MetasdArena *arena);
+
+/* Copies the arrays of FROM, which has the same numbers. */
+extern MetasdStatus metasd_graph_copy(MetasdGraph *to, MetasdTeam *team, const MetasdGraph *from);
+
 /* The tails known for a query, or 0 of them: *tails points into the groups. */
 extern size_t metasd_groups_find(const MetasdGroups *groups, uint32_t head, uint32_t relation,
                                  const uint32_t **tails);

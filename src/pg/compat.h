@@ -57,6 +57,13 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
 #define METASD_CONNECT_FLAGS 0
 #endif
 
+/* 17: an extension can name what it waits for. */
+#if PG_VERSION_NUM >= 170000
+#define metasd_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define metasd_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
 /* 14: whether there is an interrupt to serve. */
 #ifndef INTERRUPTS_PENDING_CONDITION
 #define INTERRUPTS_PENDING_CONDITION() (InterruptPending)

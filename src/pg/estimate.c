@@ -24,6 +24,14 @@ stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options)
     return rows * (ROW_BYTES + WEIGHT_BYTES * width * (1 - options->sparsity));
 }
 
+/* metasd.max_workers of this session, a setting of the library that starts trainings. */
+static int
+max_workers(void)
+{
+    load_file("metasd", false);
+    return atoi(GetConfigOption("metasd.max_workers", false, false));
+}
+
 /* kg_estimate(source regclass, head, relation, tail text, params jsonb) */
 Datum
 metasd_kg_estimate(PG_FUNCTION_ARGS)
@@ -53,7 +61,8 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     metasd_params_default(&params, metasd_labelset_count(input.entities),
                           metasd_labelset_count(input.relations), input.count);
     metasd_params_options(&params, &options, &split);
-    bytes = metasd_train_bytes(&input, &options, &split);
+    bytes = metasd_train_bytes(&input, &options, &split,
+                               metasd_train_members(&input, &params, &options, max_workers()));
     values[0] = Int64GetDatum((int64)input.count);
     values[1] = Int64GetDatum((int64)metasd_labelset_count(input.entities));
     values[2] = Int64GetDatum((int64)metasd_labelset_count(input.relations));

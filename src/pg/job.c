@@ -114,17 +114,21 @@ largest_graph(const MetasdTriples *input, const MetasdSplit *split)
                          .relations = metasd_labelset_count(input->relations)};
     double drawn = (double)input->count;
 
+    graph.known.examples = 2 * (input->count + input->validation_count);
     graph.part[METASD_TRAIN].examples = 2 * input->count;
     graph.part[METASD_QUIZ].examples = 2 * ((size_t)(drawn * split->quiz_fraction) + 1);
     graph.part[METASD_VALIDATION].examples =
         2 * (input->validation_count > 0 ? input->validation_count
                                          : (size_t)(drawn * split->validation_fraction) + 1);
+    graph.known.count = graph.known.examples;
+    for (int part = 0; part < METASD_PARTS; part++)
+        graph.part[part].count = graph.part[part].examples;
     return graph;
 }
 
 size_t
 metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
-                   const MetasdSplit *split)
+                   const MetasdSplit *split, int members)
 {
     MetasdGraph graph = largest_graph(input, split);
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
@@ -132,10 +136,39 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
     size_t bytes =
         metasd_graph_bytes(input->count, input->validation_count, graph.entities, graph.relations);
 
-    metasd_trainer_take(&trainer, &shared, &own, &graph, options, 1);
+    metasd_trainer_take(&trainer, &shared, &own, &graph, options, members);
+    if (members > 1) /* a team has a copy of the graph: what it was built in goes after that */
+        metasd_graph_take(&graph, &shared);
     if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) ||
+        __builtin_mul_overflow(own.used, members, &own.used) ||
         __builtin_add_overflow(bytes, shared.used, &bytes) ||
         __builtin_add_overflow(bytes, own.used, &bytes))
         return SIZE_MAX;
     return bytes;
+}
+
+/* ---- the size of the team ---- */
+
+/*
+ * Scores of a batch times the width of an embedding, below which a step is over in two or three
+ * milliseconds. A team of two still saves a third of that on a machine with nothing else to do, but
+ * such a training is short anyway; on a busy machine members wait for each other for longer.
+ */
+#define TINY_STEP 4e6
+
+int
+metasd_train_members(const MetasdTriples *input, const MetasdParams *params,
+                     const MetasdTrainOptions *options, int max_workers)
+{
+    uint32 entities = metasd_labelset_count(input->entities);
+    int slices = metasd_slices(entities).count, wished = (int)params->value[METASD_P_WORKERS], each;
+    double examples = (double)Min(options->batch, 2 * input->count);
+    double width = (double)(options->rank * options->family->reals_per_rank);
+
+    if (wished == 0)
+        wished = examples * (double)entities * width < TINY_STEP ? 1 : max_workers;
+    wished = Max(1, Min(Min(wished, max_workers), slices));
+    /* A step takes as long as the member with the most slices: as many members as are of use. */
+    each = (slices + wished - 1) / wished;
+    return (slices + each - 1) / each;
 }

@@ -35,6 +35,9 @@ typedef struct MetasdBeat {
     double loss;       /* of the source, last batch */
 } MetasdBeat;
 
+typedef struct MetasdCrew MetasdCrew;     /* crew.h */
+typedef struct MetasdMuster MetasdMuster; /* muster.c */
+
 typedef struct MetasdJob {
     MetasdLaunch launch;
     char *model;
@@ -44,7 +47,11 @@ typedef struct MetasdJob {
     MetasdTrainOptions options;
     MetasdSplit split;
     MetasdGraph graph;
+    void *graph_memory; /* what it was built in */
     MetasdTrainer trainer;
+    int wished;       /* members the training would like to have */
+    MetasdCrew *crew; /* NULL: this worker trains alone */
+    MetasdMuster *muster;
     MetasdTeam team;
     MetasdEpoch best;
     MetasdBeat beat;
@@ -65,9 +72,36 @@ typedef struct MetasdJob {
 extern void metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
                                 const MetasdSource *validation, Oid user, int train_mem);
 
-/* Bytes of memory for graph and training by `options`; SIZE_MAX if too many to count. */
+/*
+ * How many members may train: as many as the parameters or, where they leave that open, MAX_WORKERS
+ * say, but no more than can be of use.
+ */
+extern int metasd_train_members(const MetasdTriples *input, const MetasdParams *params,
+                                const MetasdTrainOptions *options, int max_workers);
+
+/*
+ * Bytes of memory for graph and training by `options`, all members together; SIZE_MAX if too many
+ * to count.
+ */
 extern size_t metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
-                                 const MetasdSplit *split);
+                                 const MetasdSplit *split, int members);
+
+/* ---- member.c: what leader and followers do alike ---- */
+
+/* Sets a new worker up: signals, priority, a job with what it was launched with, a team of one. */
+extern MetasdJob *metasd_member_start(void);
+
+/* Connects it to the database, as the owner of the model. */
+extern void metasd_member_connect(MetasdJob *job);
+
+/* Raises what made the core return. */
+extern void metasd_check_status(MetasdJob *job, MetasdStatus status);
+
+/* What an error says, in one line. */
+extern char *metasd_error_text(const ErrorData *error);
+
+/* An arena over memory of this worker; *allocated, if not NULL, is what may be pfree'd. */
+extern MetasdArena metasd_private_arena(size_t bytes, void **allocated);
 
 /* ---- report.c: what the catalog learns, in short transactions ---- */
 

@@ -290,12 +290,14 @@ launch_worker(const MetasdModel *model, int64 run)
                            .database = MyDatabaseId,
                            .extension = metasd_extension(),
                            .owner = model->owner,
-                           .train_mem = metasd_train_mem};
+                           .train_mem = metasd_train_mem,
+                           .max_workers = metasd_max_workers,
+                           .nice = metasd_nice};
 
     StaticAssertStmt(sizeof(launch) <= BGW_EXTRALEN, "a launch must fit bgw_extra");
     memset(&worker, 0, sizeof(worker));
     snprintf(worker.bgw_name, BGW_MAXLEN, "metasd run " INT64_FORMAT, run);
-    snprintf(worker.bgw_type, BGW_MAXLEN, "metasd training");
+    snprintf(worker.bgw_type, BGW_MAXLEN, METASD_WORKER_TYPE);
     worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
     worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
     worker.bgw_restart_time = BGW_NEVER_RESTART;

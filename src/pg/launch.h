@@ -7,16 +7,20 @@
 #include "compat.h"
 
 #define METASD_TRAIN_LIBRARY "metasd_train"
+#define METASD_WORKER_TYPE "metasd training" /* in pg_stat_activity */
 #define METASD_TRAIN_FUNCTION "metasd_train_main"
 
-/* In the worker's bgw_extra. */
+/* In bgw_extra of the worker that leads, and of those that follow it. */
 typedef struct MetasdLaunch {
     int64 run;
     TransactionId transaction; /* top-level one that started it: the run counts once it commits */
     Oid database;
     Oid extension; /* another one after DROP EXTENSION, where the numbers of runs begin anew */
     Oid owner;     /* of the model: the role the worker connects as */
-    int train_mem; /* metasd.train_mem of the session, in kB */
+    /* settings of the session */
+    int train_mem; /* kB */
+    int max_workers;
+    int nice;
 } MetasdLaunch;
 
 #endif

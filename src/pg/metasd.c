@@ -6,14 +6,29 @@
  */
 #include "compat.h"
 
+#include <unistd.h>
+
 #include "settings.h"
 
 PG_MODULE_MAGIC;
 
 char *metasd_default_model = NULL;
 int metasd_train_mem = 4 * 1024 * 1024;
+int metasd_max_workers = 1;
+int metasd_nice = 10;
+
+#define MOST_WORKERS 1024 /* as for max_parallel_workers */
 
 extern void _PG_init(void);
+
+/* A training may have all of the processors, but leaves half of the workers to others. */
+static int
+default_max_workers(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return (int)Max(1, Min(Min(cpus, max_worker_processes / 2), MOST_WORKERS));
+}
 
 void
 _PG_init(void)
@@ -25,5 +40,14 @@ _PG_init(void)
                             "Most memory that a training started here may take.",
                             "0 means no limit.", &metasd_train_mem, 4 * 1024 * 1024, 0, INT_MAX,
                             PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+    DefineCustomIntVariable("metasd.max_workers",
+                            "Most background workers that a training started here may have.",
+                            "By default one a processor, and half of max_worker_processes at most.",
+                            &metasd_max_workers, default_max_workers(), 1, MOST_WORKERS,
+                            PGC_USERSET, 0, NULL, NULL, NULL);
+    DefineCustomIntVariable("metasd.nice",
+                            "Scheduling priority of the workers of a training started here.",
+                            "0 is that of the server, 19 the lowest.", &metasd_nice, 10, 0, 19,
+                            PGC_USERSET, 0, NULL, NULL, NULL);
     MarkGUCPrefixReserved("metasd");
 }

@@ -36,6 +36,7 @@ typedef enum MetasdParam {
     METASD_P_TEMPERATURE,
     METASD_P_VALIDATION_FRACTION,
     METASD_P_WARMUP,
+    METASD_P_WORKERS,
     METASD_PARAMS
 } MetasdParam;
 

@@ -111,9 +111,9 @@ write_graph(MetasdJob *job, const void *what)
         6,
         {INT8OID, JSONBOID, INT8OID, INT8OID, INT8OID, JSONBOID},
         NULL};
-    char *metrics =
-        psprintf("{\"skipped_rows\": " UINT64_FORMAT ", \"unknown_rows\": " UINT64_FORMAT "}",
-                 job->input.skipped, job->input.unknown);
+    char *metrics = psprintf("{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT
+                             ", \"unknown_rows\": " UINT64_FORMAT "}",
+                             job->team.size, job->input.skipped, job->input.unknown);
     Datum values[6] = {Int64GetDatum(job->launch.run),
                        JsonbPGetDatum(metasd_params_json(&job->params)),
                        Int64GetDatum((int64)job->graph.entities),

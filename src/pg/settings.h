@@ -10,4 +10,10 @@ extern char *metasd_default_model;
 /* metasd.train_mem, in kB: the most memory a training may take; 0 for no limit. */
 extern int metasd_train_mem;
 
+/* metasd.max_workers: the most background workers a training may have, its leader counted. */
+extern int metasd_max_workers;
+
+/* metasd.nice: what training workers lower their scheduling priority to. */
+extern int metasd_nice;
+
 #endif

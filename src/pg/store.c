@@ -205,11 +205,11 @@ metrics_json(const MetasdJob *job)
     initStringInfo(&json);
     appendStringInfo(
         &json,
-        "{\"skipped_rows\": " UINT64_FORMAT ", \"unknown_rows\": " UINT64_FORMAT
+        "{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT ", \"unknown_rows\": " UINT64_FORMAT
         ", \"epoch\": %d, \"sparsity\": %.6f, "
         "\"threshold\": %.9g, \"seconds\": %.1f, \"dense_bytes\": %zu, \"peak_memory\": %ld",
-        job->input.skipped, job->input.unknown, job->best.epoch, job->best.sparsity, job->best.cut,
-        (double)(GetCurrentTimestamp() - job->started) / 1e6,
+        job->team.size, job->input.skipped, job->input.unknown, job->best.epoch, job->best.sparsity,
+        job->best.cut, (double)(GetCurrentTimestamp() - job->started) / 1e6,
         ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
         usage.ru_maxrss * 1024L);
     append_ranks(&json, "validation", &job->best.student);

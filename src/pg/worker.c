@@ -1,5 +1,5 @@
 /*
- * worker.c - the background worker that trains one run.
+ * worker.c - the background worker that trains one run, alone or as the leader of a crew.
  *
  * It holds the run's lock from its first moment to its last, waits for the
  * transaction that launched it, reads the source in one short transaction, trains
@@ -11,75 +11,18 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
-#include "storage/pmsignal.h"
-#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
+#include "crew.h"
 #include "run.h"
 
 PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void metasd_train_main(Datum argument);
-
-/* ---- the core's view of this process ---- */
-
-static void
-serve_interrupts(MetasdJob *job, const void *what)
-{
-    (void)job;
-    (void)what;
-    CHECK_FOR_INTERRUPTS();
-}
-
-/* Serves interrupts. SIGTERM is kept for the worker's own end, where its reason is recorded. */
-static MetasdStatus
-poll_interrupts(MetasdTeam *team)
-{
-    if (!PostmasterIsAlive())
-        proc_exit(1); /* no server could start while this process goes on */
-    if (!INTERRUPTS_PENDING_CONDITION())
-        return METASD_OK;
-    if (ProcDiePending)
-        return METASD_INTERRUPTED;
-    return metasd_job_guard(team->context, serve_interrupts, NULL);
-}
-
-/* Raises what made the core return. */
-static void
-check_status(MetasdJob *job, MetasdStatus status)
-{
-    switch (status) {
-        case METASD_OK:
-            return;
-        case METASD_INTERRUPTED:
-            if (job->error)
-                ReThrowError(job->error);
-            ereport(ERROR, (errcode(ERRCODE_ADMIN_SHUTDOWN),
-                            errmsg("the training worker was told to terminate")));
-            break;
-        case METASD_NON_FINITE:
-            ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-                            errmsg("a loss is not finite in epoch %d, batch %zu",
-                                   job->trouble.epoch, job->trouble.batch),
-                            errdetail("The epoch was repeated with the learning rate halved %d "
-                                      "times, at last %g.",
-                                      METASD_REPEATS, job->trouble.lr * 2),
-                            errhint("Lower the parameters lr, meta_lr or student_lr, or raise "
-                                    "reg.")));
-            break;
-        case METASD_NO_MEMORY:
-            ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-            break;
-        default:
-            elog(ERROR, "training failed: %s", metasd_status_text(status));
-    }
-}
 
 /* ---- what a run consists of ---- */
 
@@ -125,7 +68,7 @@ read_triples(MetasdJob *job, const void *what)
 static void
 check_memory(const MetasdJob *job)
 {
-    size_t bytes = metasd_train_bytes(&job->input, &job->options, &job->split);
+    size_t bytes = metasd_train_bytes(&job->input, &job->options, &job->split, job->wished);
     size_t most = (size_t)job->launch.train_mem * 1024;
 
     if (most > 0 && bytes > most)
@@ -133,26 +76,28 @@ check_memory(const MetasdJob *job)
                 (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                  errmsg("training needs %zu MB of memory, metasd.train_mem allows %zu MB",
                         bytes >> 20, most >> 20),
-                 errdetail("%u entities and %u relations at rank %zu, batches of %zu triples.",
+                 errdetail("%u entities and %u relations at rank %zu, batches of %zu triples%s.",
                            metasd_labelset_count(job->input.entities),
                            metasd_labelset_count(job->input.relations), job->options.rank,
-                           job->options.batch),
-                 errhint("Raise metasd.train_mem, or lower the parameters rank or batch.")));
+                           job->options.batch,
+                           job->wished > 1 ? psprintf(", %d workers", job->wished) : ""),
+                 job->wished > 1 ? errhint("Raise metasd.train_mem, or lower the parameters rank, "
+                                           "batch or workers.")
+                                 : errhint("Raise metasd.train_mem, or lower the parameters rank "
+                                           "or batch.")));
 }
 
-static MetasdArena
-arena_of(size_t bytes)
+/* What to train, by how many members, in how much memory. */
+static void
+make_plan(MetasdJob *job)
 {
-    void *memory = bytes == SIZE_MAX
-                       ? NULL
-                       : MemoryContextAllocExtended(TopMemoryContext, bytes,
-                                                    MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+    MetasdTriples *input = &job->input;
 
-    if (!memory)
-        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-                        errdetail("Training needs %zu MB more.", bytes >> 20),
-                        errhint("Lower the parameters rank or batch.")));
-    return metasd_arena_over(memory, bytes);
+    metasd_params_default(&job->params, metasd_labelset_count(input->entities),
+                          metasd_labelset_count(input->relations), input->count);
+    metasd_params_options(&job->params, &job->options, &job->split);
+    job->wished = metasd_train_members(input, &job->params, &job->options, job->launch.max_workers);
+    check_memory(job);
 }
 
 static void
@@ -161,32 +106,39 @@ build_graph(MetasdJob *job)
     MetasdTriples *input = &job->input;
     uint32 entities = metasd_labelset_count(input->entities);
     uint32 relations = metasd_labelset_count(input->relations);
-    MetasdArena arena;
+    MetasdArena arena = metasd_private_arena(
+        metasd_graph_bytes(input->count, input->validation_count, entities, relations),
+        &job->graph_memory);
 
-    metasd_params_default(&job->params, entities, relations, input->count);
-    metasd_params_options(&job->params, &job->options, &job->split);
-    check_memory(job);
-    arena =
-        arena_of(metasd_graph_bytes(input->count, input->validation_count, entities, relations));
-    check_status(job, metasd_graph_build(&job->graph, &job->team, &arena, input->triples,
-                                         input->count, input->validation, input->validation_count,
-                                         entities, relations, &job->split));
+    metasd_check_status(job,
+                        metasd_graph_build(&job->graph, &job->team, &arena, input->triples,
+                                           input->count, input->validation, input->validation_count,
+                                           entities, relations, &job->split));
+}
+
+/* The memory of a worker that trains alone. */
+static void
+take_memory(MetasdJob *job)
+{
+    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
+
+    metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
+    shared = metasd_private_arena(metasd_arena_ok(&shared) ? shared.used : SIZE_MAX, NULL);
+    own = metasd_private_arena(metasd_arena_ok(&own) ? own.used : SIZE_MAX, NULL);
+    metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
 }
 
 static void
 train(MetasdJob *job)
 {
-    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
     MetasdTrainEvents events;
 
-    metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
-    shared = arena_of(metasd_arena_ok(&shared) ? shared.used : SIZE_MAX);
-    own = arena_of(metasd_arena_ok(&own) ? own.used : SIZE_MAX);
-    metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
+    if (!job->crew)
+        take_memory(job);
     metasd_report_phase(job, "training");
     events = metasd_report_events(job);
-    check_status(job, metasd_train(&job->trainer, &job->team, &job->graph, &job->options, &events,
-                                   &job->best));
+    metasd_check_status(job, metasd_train(&job->trainer, &job->team, &job->graph, &job->options,
+                                          &events, &job->best));
 }
 
 static void
@@ -211,7 +163,10 @@ run_job(MetasdJob *job, const void *what)
                          job->model)));
     metasd_report_phase(job, "reading");
     metasd_job_transaction(job, read_triples, NULL);
+    make_plan(job);
+    metasd_muster(job);
     build_graph(job);
+    metasd_gather(job);
     metasd_report_graph(job);
     train(job);
     metasd_report_phase(job, "storing");
@@ -259,9 +214,7 @@ conclude(MetasdJob *job, bool succeeded)
         status = "cancelled";
     else if (job->error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
         status = "interrupted";
-    reason = psprintf("%s%s%s%s%s", job->error->message, job->error->detail ? " - " : "",
-                      job->error->detail ? job->error->detail : "", job->error->hint ? " - " : "",
-                      job->error->hint ? job->error->hint : "");
+    reason = metasd_error_text(job->error);
     metasd_report_end(job, status, reason); /* before a message, which serves interrupts */
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " %s: %s", job->launch.run, status, reason)));
 }
@@ -269,29 +222,16 @@ conclude(MetasdJob *job, bool succeeded)
 void
 metasd_train_main(Datum argument)
 {
-    MetasdJob *job;
+    MetasdJob *job = metasd_member_start();
     MetasdStatus status;
 
     (void)argument;
-    pqsignal(SIGTERM, die);
-    pqsignal(SIGINT, StatementCancelHandler);
-    pqsignal(SIGHUP, SignalHandlerForConfigReload);
-    BackgroundWorkerUnblockSignals();
-
-    job = MemoryContextAllocZero(TopMemoryContext, sizeof(*job));
-    job->context = TopMemoryContext;
-    job->team = metasd_team_of_one();
-    job->team.barrier = job->team.poll = poll_interrupts;
-    job->team.context = job;
-    job->started = GetCurrentTimestamp();
-    memcpy(&job->launch, MyBgworkerEntry->bgw_extra, sizeof(job->launch));
-
-    BackgroundWorkerInitializeConnectionByOid(job->launch.database, job->launch.owner,
-                                              METASD_CONNECT_FLAGS);
-    MemoryContextSwitchTo(job->context);
+    metasd_member_connect(job);
     pin_settings();
     metasd_run_lock(job->launch.extension, job->launch.run);
     status = metasd_job_guard(job, run_job, NULL);
+    if (status != METASD_OK && job->crew) /* the followers need not wait for what comes now */
+        metasd_crew_stop(job->crew, job->error->sqlerrcode, metasd_error_text(job->error));
     HOLD_CANCEL_INTERRUPTS(); /* too late */
     conclude(job, status == METASD_OK);
     pgstat_report_stat(true);

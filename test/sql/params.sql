@@ -37,7 +37,7 @@ SELECT r.* FROM jsonb_array_elements('[
     {"rank": 10001}, {"rank": {"a": 1}}, {"reg": -1}, {"regularizer": ""}, {"regularizer": "dura "},
     {"relation_weight": 1e9}, {"seed": -1}, {"seed": 1.5}, {"seed": 1e17}, {"sparsity": 1},
     {"sparsity": -0.1}, {"student_lr": 0}, {"temperature": 0}, {"validation_fraction": 0.6},
-    {"warmup": -1}]') p, refused(p) r;
+    {"warmup": -1}, {"workers": -1}, {"workers": 1025}]') p, refused(p) r;
 
 -- Nothing of what was refused has left a trace.
 SELECT name FROM metasd.models;

@@ -8,7 +8,8 @@ use Test::More;
 
 use MetasdTest;
 
-my $node = new_node('transactions', max_prepared_transactions => 2, max_worker_processes => 4);
+my $node = new_node('transactions', max_prepared_transactions => 2, max_worker_processes => 4,
+	'metasd.max_workers' => 1);
 my $start = "SELECT kg_train('m', 'slow', params => '$LONG')";
 my $session = session($node);
 

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "arena.h"
 #include "tools.h"
@@ -105,6 +106,116 @@ sums_that_overflow_are_refused(void **state)
     assert_false(metasd_arena_ok(&measured));
 }
 
+/* ---- regions ---- */
+
+#define MOST ((size_t)1024)
+
+/* Arrays of bytes: some share a region, the one larger than MOST has its own, one is empty. */
+static const size_t sizes[] = {500, 500, 100, 0, 3000, 0, 1, 1024, 64, 0};
+#define SIZES ((int)(sizeof(sizes) / sizeof(sizes[0])))
+
+static void
+take_sizes(MetasdArena *arena, void *taken[SIZES])
+{
+    for (int i = 0; i < SIZES; i++)
+        taken[i] = METASD_TAKE(arena, char, sizes[i]);
+}
+
+static void
+regions_are_cut_between_arrays(void **state)
+{
+    static const size_t expected[] = {1024, 128, 3008, 64, 1024, 64};
+    MetasdRegions regions;
+    MetasdArena arena = metasd_arena_measure_regions(&regions, MOST);
+    size_t bytes = 0;
+    void *taken[SIZES];
+
+    (void)state;
+    take_sizes(&arena, taken);
+    assert_true(metasd_arena_ok(&arena));
+    assert_null(taken[0]);
+    assert_int_equal(regions.count, 6);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(regions.size[i], expected[i]);
+        bytes += expected[i];
+    }
+    assert_int_equal(metasd_regions_bytes(&regions), bytes);
+}
+
+/* Two members, each with memory of its own: arrays are at the same places, and do not overlap. */
+static void
+members_find_the_same_places(void **state)
+{
+    MetasdRegions regions;
+    MetasdArena arena = metasd_arena_measure_regions(&regions, MOST);
+    void *taken[SIZES], *first[SIZES], *memory[2][METASD_MOST_REGIONS];
+
+    (void)state;
+    take_sizes(&arena, taken);
+    for (int member = 0; member < 2; member++) {
+        for (int r = 0; r < regions.count; r++)
+            regions.memory[r] = memory[member][r] = aligned_alloc(METASD_ALIGN, regions.size[r]);
+        arena = metasd_arena_over_regions(&regions);
+        take_sizes(&arena, member ? taken : first);
+        assert_true(metasd_arena_ok(&arena));
+        assert_null(METASD_TAKE(&arena, char, 1)); /* there is nothing left */
+        assert_false(metasd_arena_ok(&arena));
+    }
+    for (int i = 0; i < SIZES; i++) {
+        int r = 0;
+        size_t at;
+
+        if (sizes[i] == 0)
+            continue;
+        while ((char *)first[i] < (char *)memory[0][r] ||
+               (char *)first[i] >= (char *)memory[0][r] + regions.size[r])
+            r++;
+        at = (size_t)((char *)first[i] - (char *)memory[0][r]);
+        assert_int_equal(at % METASD_ALIGN, 0);
+        assert_true(at + sizes[i] <= regions.size[r]);
+        assert_ptr_equal(taken[i], (char *)memory[1][r] + at);
+        memset(first[i], i + 1, sizes[i]);
+    }
+    for (int i = 0; i < SIZES; i++)
+        for (size_t b = 0; b < sizes[i]; b++)
+            assert_int_equal(((char *)first[i])[b], i + 1);
+    for (int r = 0; r < regions.count; r++) {
+        free(memory[0][r]);
+        free(memory[1][r]);
+    }
+}
+
+/* Nothing is given that was not measured, and nothing makes no region. */
+static void
+regions_have_limits(void **state)
+{
+    static char memory[METASD_ALIGN] __attribute__((aligned(METASD_ALIGN)));
+    MetasdRegions regions;
+    MetasdArena arena = metasd_arena_measure_regions(&regions, MOST);
+
+    (void)state;
+    assert_null(METASD_TAKE(&arena, char, 0));
+    assert_int_equal(regions.count, 0);
+    for (int i = 0; i < METASD_MOST_REGIONS; i++)
+        (void)METASD_TAKE(&arena, char, MOST);
+    assert_true(metasd_arena_ok(&arena));
+    (void)METASD_TAKE(&arena, char, 1);
+    assert_false(metasd_arena_ok(&arena));
+
+    arena = metasd_arena_measure_regions(&regions, MOST);
+    (void)METASD_TAKE(&arena, char, SIZE_MAX - METASD_ALIGN);
+    (void)METASD_TAKE(&arena, char, SIZE_MAX - METASD_ALIGN);
+    assert_int_equal(metasd_regions_bytes(&regions), SIZE_MAX);
+    (void)METASD_TAKE(&arena, double, SIZE_MAX / 4);
+    assert_false(metasd_arena_ok(&arena));
+
+    regions = (MetasdRegions){.count = 1, .size = {METASD_ALIGN}, .memory = {memory}};
+    arena = metasd_arena_over_regions(&regions);
+    assert_null(METASD_TAKE(&arena, char, METASD_ALIGN + 1));
+    assert_false(metasd_arena_ok(&arena));
+    assert_null(METASD_TAKE(&arena, char, 1));
+}
+
 int
 main(void)
 {
@@ -114,6 +225,9 @@ main(void)
         cmocka_unit_test(too_little_is_remembered),
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(sums_that_overflow_are_refused),
+        cmocka_unit_test(regions_are_cut_between_arrays),
+        cmocka_unit_test(members_find_the_same_places),
+        cmocka_unit_test(regions_have_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

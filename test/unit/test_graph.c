@@ -206,6 +206,50 @@ ids_out_of_range_are_refused(void **state)
     assert_true(metasd_graph_bytes(SIZE_MAX / 2, 0, 1, 1) == SIZE_MAX);
 }
 
+static void
+same_groups(const MetasdGroups *a, const MetasdGroups *b)
+{
+    assert_int_equal(a->count, b->count);
+    assert_int_equal(a->examples, b->examples);
+    assert_memory_equal(a->heads, b->heads, a->count * sizeof(uint32_t));
+    assert_memory_equal(a->relations, b->relations, a->count * sizeof(uint32_t));
+    assert_memory_equal(a->start, b->start, (a->count + 1) * sizeof(size_t));
+    assert_memory_equal(a->tails, b->tails, a->examples * sizeof(uint32_t));
+}
+
+/* A copy takes less than building, has all of the graph, and can be ended by a poll. */
+static void
+copies_are_whole_and_small(void **state)
+{
+    MetasdTriple triples[TRIPLES];
+    MetasdSplit split = {.seed = 5, .validation_fraction = 0.1, .quiz_fraction = 0.05};
+    MetasdArena measured = metasd_arena_measure(), arena;
+    MetasdTeam team = metasd_team_of_one();
+    MetasdGraph copy;
+    Built built;
+    void *memory;
+
+    (void)state;
+    random_triples(triples, TRIPLES, 11);
+    built = build(triples, TRIPLES, NULL, 0, &split);
+    copy = built.graph;
+    metasd_graph_take(&copy, &measured);
+    assert_true(measured.used < metasd_graph_bytes(TRIPLES, 0, ENTITIES, RELATIONS) / 2);
+    memory = malloc(measured.used);
+    arena = metasd_arena_over(memory, measured.used);
+    metasd_graph_take(&copy, &arena);
+    assert_true(metasd_arena_ok(&arena));
+    assert_int_equal(metasd_graph_copy(&copy, &team, &built.graph), METASD_OK);
+    for (int part = 0; part < METASD_PARTS; part++)
+        same_groups(&copy.part[part], &built.graph.part[part]);
+    same_groups(&copy.known, &built.graph.known);
+    team.poll = stop;
+    team.worked = METASD_POLL_WORK - 1;
+    assert_int_equal(metasd_graph_copy(&copy, &team, &built.graph), METASD_INTERRUPTED);
+    free(memory);
+    free(built.memory);
+}
+
 int
 main(void)
 {
@@ -216,6 +260,7 @@ main(void)
         cmocka_unit_test(the_smallest_graphs_are_graphs),
         cmocka_unit_test(building_can_be_stopped),
         cmocka_unit_test(ids_out_of_range_are_refused),
+        cmocka_unit_test(copies_are_whole_and_small),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,6 +213,38 @@ the_team_changes_no_bit(void **state)
     free(world.memory);
 }
 
+/* Members whose memory is in many regions train as those with all of it in one. */
+static void
+regions_change_no_bit(void **state)
+{
+    World world = trainings_noise();
+    MetasdTrainOptions options = trainings_short_options();
+    Training *one = trainings_done(&world, options), *many = trainings_make(&world, options);
+    MetasdRegions regions;
+    MetasdArena shared = metasd_arena_measure_regions(&regions, 20000);
+    MetasdArena measured = metasd_arena_measure(), own;
+    int members = TRAININGS_MOST_TEAM;
+
+    (void)state;
+    metasd_trainer_take(&many->trainer[0], &shared, &measured, &world.graph, &options, members);
+    assert_true(metasd_arena_ok(&shared) && regions.count > 5);
+    for (int r = 0; r < regions.count; r++)
+        regions.memory[r] = aligned_alloc(METASD_ALIGN, regions.size[r]);
+    for (int i = 0; i < members; i++) {
+        shared = metasd_arena_over_regions(&regions);
+        own = metasd_arena_over(many->own[i], measured.used);
+        metasd_trainer_take(&many->trainer[i], &shared, &own, &world.graph, &options, members);
+        assert_true(metasd_arena_ok(&shared) && metasd_arena_ok(&own));
+    }
+    assert_int_equal(trainings_run(many, members), METASD_OK);
+    trainings_assert_same(one, many);
+    for (int r = 0; r < regions.count; r++)
+        free(regions.memory[r]);
+    trainings_unmake(one);
+    trainings_unmake(many);
+    free(world.memory);
+}
+
 static void
 the_seed_decides(void **state)
 {
@@ -376,6 +408,7 @@ main(void)
         cmocka_unit_test(without_validation_the_last_is_the_best),
         cmocka_unit_test(the_last_epoch_is_pruned_in_full),
         cmocka_unit_test(the_team_changes_no_bit),
+        cmocka_unit_test(regions_change_no_bit),
         cmocka_unit_test(the_seed_decides),
         cmocka_unit_test(small_graphs_train),
         cmocka_unit_test(examples_can_be_random),

@@ -1,0 +1,139 @@
+/*
+ * member.c - what every training worker is, leader or follower: a process that serves
+ * interrupts while the core computes.
+ */
+#include "job.h"
+
+#include <sys/resource.h>
+
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/pmsignal.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+
+#include "crew.h"
+
+/* ---- the core's view of this process ---- */
+
+static void
+serve_interrupts(MetasdJob *job, const void *what)
+{
+    (void)job;
+    (void)what;
+    CHECK_FOR_INTERRUPTS();
+}
+
+/* Serves interrupts. SIGTERM is kept for the worker's own end, where its reason is recorded. */
+static MetasdStatus
+poll_interrupts(MetasdTeam *team)
+{
+    MetasdJob *job = team->context;
+
+    if (!PostmasterIsAlive())
+        proc_exit(1); /* no server could start while this process goes on */
+    if (job->crew && metasd_crew_is_stopped(job->crew))
+        return METASD_INTERRUPTED;
+    if (!INTERRUPTS_PENDING_CONDITION())
+        return METASD_OK;
+    if (ProcDiePending)
+        return METASD_INTERRUPTED;
+    return metasd_job_guard(job, serve_interrupts, NULL);
+}
+
+void
+metasd_check_status(MetasdJob *job, MetasdStatus status)
+{
+    switch (status) {
+        case METASD_OK:
+            return;
+        case METASD_INTERRUPTED:
+            if (job->crew)
+                metasd_crew_raise(job->crew); /* what came first */
+            if (job->error)
+                ReThrowError(job->error);
+            ereport(ERROR, (errcode(ERRCODE_ADMIN_SHUTDOWN),
+                            errmsg("the training worker was told to terminate")));
+            break;
+        case METASD_NON_FINITE:
+            ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+                            errmsg("a loss is not finite in epoch %d, batch %zu",
+                                   job->trouble.epoch, job->trouble.batch),
+                            errdetail("The epoch was repeated with the learning rate halved %d "
+                                      "times, at last %g.",
+                                      METASD_REPEATS, job->trouble.lr * 2),
+                            errhint("Lower the parameters lr, meta_lr or student_lr, or raise "
+                                    "reg.")));
+            break;
+        case METASD_NO_MEMORY:
+            ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+            break;
+        default:
+            elog(ERROR, "training failed: %s", metasd_status_text(status));
+    }
+}
+
+char *
+metasd_error_text(const ErrorData *error)
+{
+    return psprintf("%s%s%s%s%s", error->message, error->detail ? " - " : "",
+                    error->detail ? error->detail : "", error->hint ? " - " : "",
+                    error->hint ? error->hint : "");
+}
+
+MetasdArena
+metasd_private_arena(size_t bytes, void **allocated)
+{
+    void *memory = bytes == SIZE_MAX
+                       ? NULL
+                       : MemoryContextAllocExtended(TopMemoryContext, bytes,
+                                                    MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+
+    if (allocated)
+        *allocated = memory;
+    if (!memory)
+        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+                        errdetail("Training needs %zu MB more.", bytes >> 20),
+                        errhint("Lower the parameters rank or batch.")));
+    return metasd_arena_over(memory, bytes);
+}
+
+/* ---- the process ---- */
+
+/* Training is never as urgent as what sessions do. */
+static void
+lower_priority(int nice)
+{
+    if (getpriority(PRIO_PROCESS, 0) < nice && setpriority(PRIO_PROCESS, 0, nice) != 0)
+        ereport(LOG, (errmsg("could not set the priority of a training worker to %d: %m", nice)));
+}
+
+MetasdJob *
+metasd_member_start(void)
+{
+    MetasdJob *job;
+
+    pqsignal(SIGTERM, die);
+    pqsignal(SIGINT, StatementCancelHandler);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+
+    job = MemoryContextAllocZero(TopMemoryContext, sizeof(*job));
+    job->context = TopMemoryContext;
+    job->team = metasd_team_of_one();
+    job->team.barrier = job->team.poll = poll_interrupts;
+    job->team.context = job;
+    job->started = GetCurrentTimestamp();
+    memcpy(&job->launch, MyBgworkerEntry->bgw_extra, sizeof(job->launch));
+    lower_priority(job->launch.nice);
+    return job;
+}
+
+void
+metasd_member_connect(MetasdJob *job)
+{
+    BackgroundWorkerInitializeConnectionByOid(job->launch.database, job->launch.owner,
+                                              METASD_CONNECT_FLAGS);
+    MemoryContextSwitchTo(job->context);
+}
