@@ -146,7 +146,7 @@ metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, cons
                   bool pruned, const MetasdBatch *batch, const MetasdGroups *known,
                   MetasdRanks *ranks)
 {
-    size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->batch);
+    size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->queries);
     size_t base = (size_t)team->rank * ranker->batch;
     Ranking ranking = {
         .ranker = ranker,

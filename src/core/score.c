@@ -8,12 +8,12 @@
 /* ---- memory ---- */
 
 size_t
-metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices, size_t batch)
+metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices, size_t most)
 {
     size_t rows = scores->floats / (slices->rows ? slices->rows : 1) / METASD_TILE * METASD_TILE;
 
     rows = rows < METASD_TILE ? METASD_TILE : rows;
-    return rows > batch ? batch : rows;
+    return rows > most ? most : rows;
 }
 
 /* Makes *most at least a x b. */
@@ -31,13 +31,14 @@ void
 metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNeed *need)
 {
     const MetasdSlices *tables[2] = {need->entities, need->relations};
+    size_t most[2] = {need->queries, need->batch};
     size_t block = 0, ranked = 0, tiles = 0, sums = 0, parts = 0;
     size_t guided_tiles, guided_sums, team = (size_t)need->members;
 
     *scores =
         (MetasdScores){.floats = need->floats, .packed = need->packed, .gathered = need->gathered};
     for (int i = 0; i < 2; i++) {
-        size_t stride = metasd_tiled(metasd_scores_rows(scores, tables[i], need->batch));
+        size_t stride = metasd_tiled(metasd_scores_rows(scores, tables[i], most[i]));
 
         widen(arena, &block, stride, tables[i]->rows);
         widen(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
@@ -45,7 +46,7 @@ metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresN
         widen(arena, &tiles, stride / METASD_TILE, 1);
     }
     ranked = block;
-    widen(arena, &ranked, metasd_tiled(metasd_scores_rows(scores, need->ranked, need->batch)),
+    widen(arena, &ranked, metasd_tiled(metasd_scores_rows(scores, need->ranked, need->queries)),
           need->ranked->rows);
     guided_tiles = need->guided ? tiles : 0;
     guided_sums = need->guided ? sums : 0;

@@ -67,7 +67,8 @@ typedef struct MetasdTargets {
 /* What the memory of scores is sized by. */
 typedef struct MetasdScoresNeed {
     size_t batch, width;
-    size_t floats; /* a block holds about so many scores */
+    size_t queries; /* against entities at once, at most */
+    size_t floats;  /* a block holds about so many scores */
     const MetasdSlices
         *entities; /* that a batch is scored against: all, or a sample of most rows */
     const MetasdSlices *relations;
@@ -81,9 +82,9 @@ typedef struct MetasdScoresNeed {
 extern void metasd_scores_take(MetasdScores *scores, MetasdArena *arena,
                                const MetasdScoresNeed *need);
 
-/* Queries that a block takes at once against a table: whole tiles, or the batch. */
+/* Queries that a block takes at once against a table: whole tiles, or `most`. */
 extern size_t metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices,
-                                 size_t batch);
+                                 size_t most);
 
 /* A pass of `rows` queries against a table. */
 extern MetasdPass metasd_pass(MetasdTeam *team, MetasdScores *scores, const MetasdSlices *slices,

@@ -184,7 +184,7 @@ metasd_block(const MetasdLesson *lesson, size_t first)
     MetasdStep *step = lesson->step;
     const MetasdSample *sample = lesson->sample;
     const MetasdSlices *slices = sample ? &sample->slices : &step->entity_slices;
-    size_t most = metasd_scores_rows(&step->scores, slices, step->batch);
+    size_t most = metasd_scores_rows(&step->scores, slices, step->queries);
     size_t left = lesson->batch->groups - first;
     MetasdPass pass =
         metasd_pass(lesson->team, &step->scores, slices, step->width, left < most ? left : most);

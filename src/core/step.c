@@ -84,6 +84,7 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     take_queries(step, arena);
     metasd_scores_take(&step->scores, arena,
                        &(MetasdScoresNeed){.batch = step->batch,
+                                           .queries = step->queries,
                                            .width = step->width,
                                            .floats = score_floats,
                                            .ranked = &step->entity_slices,

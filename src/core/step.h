@@ -60,6 +60,8 @@ typedef struct MetasdStep {
     uint32_t relation_rows; /* P */
     size_t width;           /* floats a row */
     size_t batch;           /* examples a batch has at most, training or quiz */
+    size_t queries; /* groups that blocks of scores have room for; a batch with more takes */
+                    /* several blocks */
     const MetasdFamily *family;
     bool guided; /* quiz or mutual will be used: a student is kept */
     /*

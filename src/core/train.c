@@ -36,6 +36,28 @@ most_examples(const MetasdGraph *graph, const size_t sizes[METASD_PARTS])
     return most;
 }
 
+/*
+ * Groups that a batch of examples has, of all parts: as many as on average and some more. Rare
+ * batches with more cost a block more; room for as many groups as examples would cost memory
+ * always.
+ */
+static size_t
+most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t batch)
+{
+    size_t most = METASD_TILE;
+
+    for (int part = 0; part < METASD_VALIDATION && !options->random_triples; part++) {
+        const MetasdGroups *groups = &graph->part[part];
+        double size = (double)(part == METASD_TRAIN ? options->batch : options->quiz_batch);
+        double mean = size * (double)groups->count / (double)(groups->examples + 1);
+
+        if (1.1 * mean >= (double)batch)
+            return batch;
+        most = 1.1 * mean > (double)most ? (size_t)(1.1 * mean) : most;
+    }
+    return options->random_triples || most > batch ? batch : most;
+}
+
 void
 metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *own,
                     const MetasdGraph *graph, const MetasdTrainOptions *options, int members)
@@ -52,6 +74,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .relation_rows = 2 * graph->relations,
                          .batch = most_examples(graph, sizes),
                          .family = options->family,
+                         .queries = most_queries(graph, options, most_examples(graph, sizes)),
                          .guided = guided(options),
                          .negatives = options->negatives < graph->entities ? options->negatives : 0,
                          .most_density = metasd_sparse_kernels()->most_density};

@@ -161,14 +161,14 @@ metasd_train_members(const MetasdTriples *input, const MetasdParams *params,
                      const MetasdTrainOptions *options, int max_workers)
 {
     uint32 entities = metasd_labelset_count(input->entities);
-    int slices = metasd_slices(entities).count, wished = (int)params->value[METASD_P_WORKERS], each;
+    int parts = metasd_slices(entities).parts, wished = (int)params->value[METASD_P_WORKERS], each;
     double examples = (double)Min(options->batch, 2 * input->count);
     double width = (double)(options->rank * options->family->reals_per_rank);
 
     if (wished == 0)
         wished = examples * (double)entities * width < TINY_STEP ? 1 : max_workers;
-    wished = Max(1, Min(Min(wished, max_workers), slices));
-    /* A step takes as long as the member with the most slices: as many members as are of use. */
-    each = (slices + wished - 1) / wished;
-    return (slices + each - 1) / each;
+    wished = Max(1, Min(Min(wished, max_workers), parts));
+    /* A step takes as long as the member with the most parts: as many members as are of use. */
+    each = (parts + wished - 1) / wished;
+    return (parts + each - 1) / each;
 }

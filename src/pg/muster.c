@@ -14,7 +14,7 @@
 
 #define FUNCTION "metasd_follow_main"
 
-#define MOST_FOLLOWERS (METASD_MAX_SLICES - 1)
+#define MOST_FOLLOWERS (METASD_MAX_PARTS - 1)
 
 /* How long followers have: to come, to leave, and to leave once they are told to terminate. */
 #define COME_MS 10000

@@ -26,6 +26,8 @@ tools_step_take(MetasdStep *step, int members, size_t score_floats)
     size_t bytes;
     void *memory;
 
+    if (step->queries == 0)
+        step->queries = step->batch;
     metasd_step_take(step, &arena, members, score_floats);
     bytes = arena.used;
     memory = tools_alloc(bytes);
