@@ -10,7 +10,7 @@
 #define NAMED(x) x##_plain
 #include "sparse_body.h"
 
-static const MetasdSparseKernels plain = {"plain", 0.4, scores_plain, queries_plain, weights_plain};
+static const MetasdSparseKernels plain = {"plain", 0.5, scores_plain, queries_plain, weights_plain};
 
 #if METASD_DISPATCH
 
@@ -30,8 +30,8 @@ static const MetasdSparseKernels plain = {"plain", 0.4, scores_plain, queries_pl
 #include "sparse_body.h"
 #pragma GCC pop_options
 
-static const MetasdSparseKernels v3 = {"x86-64-v3", 0.3, scores_v3, queries_v3, weights_v3};
-static const MetasdSparseKernels v4 = {"x86-64-v4", 0.35, scores_v4, queries_v4, weights_v4};
+static const MetasdSparseKernels v3 = {"x86-64-v3", 0.35, scores_v3, queries_v3, weights_v3};
+static const MetasdSparseKernels v4 = {"x86-64-v4", 0.4, scores_v4, queries_v4, weights_v4};
 
 const MetasdSparseKernels *
 metasd_sparse_kernels(void)

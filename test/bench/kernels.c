@@ -52,7 +52,8 @@ prepare(Bench *b)
     b->slices = (MetasdSlices){.rows = ROWS, .parts = 1, .count = 1};
     b->table = floats(ROWS * width);
     b->rows = floats(b->queries * width);
-    b->tiles = calloc(b->stride * width, sizeof(float));
+    b->tiles = floats(b->stride * width);
+    memset(b->tiles, 0, b->stride * width * sizeof(float));
     b->scores = floats(ROWS * b->stride);
     b->others = floats(ROWS * b->stride);
     b->dtable = floats(ROWS * width);
