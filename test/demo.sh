@@ -9,12 +9,8 @@ cd "$(dirname "$0")/.."
 demo=${TMPDIR:-/tmp}/metasd-demo-$(id -un)
 client=(env PGHOST="$demo" PGUSER=demo PGDATABASE=demo "$bindir/psql" -X)
 
-server() {
-    as_server "$bindir/pg_ctl" -D "$demo/data" -s -w -l "$demo/log" "$@"
-}
-
 stop() {
-    [ ! -e "$demo/data/postmaster.pid" ] || server -m fast stop || true
+    [ ! -e "$demo/data/postmaster.pid" ] || server "$demo" -m fast stop || true
 }
 
 case ${1:-} in
@@ -26,7 +22,7 @@ clean)
 psql)
     [ -d "$demo/data" ] || { echo "There is no demo server: run make demo first." >&2; exit 1; }
     trap stop EXIT
-    server start
+    server "$demo" start
     "${client[@]}"
     exit 0
     ;;
@@ -34,14 +30,8 @@ esac
 
 stop
 rm -rf "$demo"
-mkdir -p "$demo"
-chmod 755 "$demo"
-prepare "$demo"
 trap stop EXIT
-as_server "$bindir/initdb" -D "$demo/data" -U demo -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-as_server cp "$demo/server.conf" "$demo/data/postgresql.auto.conf"
-echo "unix_socket_directories = '$demo'" | as_server tee -a "$demo/data/postgresql.auto.conf" >/dev/null
-server start
+throwaway "$demo" demo
 env PGHOST="$demo" PGUSER=demo "$bindir/createdb" demo
 "${client[@]}" -v ON_ERROR_STOP=1 -q <test/demo.sql
 cat <<END

@@ -24,3 +24,21 @@ as_server() {
         "$@"
     fi
 }
+
+# server FOLDER ACTION...: pg_ctl on the server of FOLDER.
+server() {
+    local folder=$1
+    shift
+    as_server "$bindir/pg_ctl" -D "$folder/data" -s -w -l "$folder/log" "$@"
+}
+
+# throwaway FOLDER USER: prepares, makes a server whose socket is in FOLDER, and starts it.
+throwaway() {
+    mkdir -p "$1"
+    chmod 755 "$1"
+    prepare "$1" || return 1
+    as_server "$bindir/initdb" -D "$1/data" -U "$2" -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
+    as_server cp "$1/server.conf" "$1/data/postgresql.auto.conf"
+    echo "unix_socket_directories = '$1'" | as_server tee -a "$1/data/postgresql.auto.conf" >/dev/null
+    server "$1" start
+}

@@ -34,19 +34,31 @@ static const MetasdSparseKernels v3 = {"x86-64-v3", 0.35, scores_v3, queries_v3,
 static const MetasdSparseKernels v4 = {"x86-64-v4", 0.4, scores_v4, queries_v4, weights_v4};
 
 const MetasdSparseKernels *
-metasd_sparse_kernels(void)
+metasd_sparse_kernels_at(int i)
 {
-    return __builtin_cpu_supports("x86-64-v4")   ? &v4
-           : __builtin_cpu_supports("x86-64-v3") ? &v3
-                                                 : &plain;
+    const MetasdSparseKernels *found[4] = {NULL};
+    int n = 0;
+
+    if (__builtin_cpu_supports("x86-64-v4"))
+        found[n++] = &v4;
+    if (__builtin_cpu_supports("x86-64-v3"))
+        found[n++] = &v3;
+    found[n] = &plain;
+    return i <= n ? found[i] : NULL;
 }
 
 #else
 
 const MetasdSparseKernels *
-metasd_sparse_kernels(void)
+metasd_sparse_kernels_at(int i)
 {
-    return &plain;
+    return i == 0 ? &plain : NULL;
 }
 
 #endif
+
+const MetasdSparseKernels *
+metasd_sparse_kernels(void)
+{
+    return metasd_sparse_kernels_at(0);
+}

@@ -47,4 +47,7 @@ typedef struct MetasdSparseKernels {
 /* Those for this processor. */
 extern const MetasdSparseKernels *metasd_sparse_kernels(void);
 
+/* All that this processor can run, the best one first; NULL after the last. For tests. */
+extern const MetasdSparseKernels *metasd_sparse_kernels_at(int i);
+
 #endif

@@ -16,17 +16,12 @@ cd "$(dirname "$0")/../.."
 folder=$(cd "$1" && pwd)
 params=${2:-{\}}
 work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-bench.XXXXXX")
-chmod 755 "$work"
 finish() {
-    as_server "$bindir/pg_ctl" -D "$work/data" -s -w -m immediate stop || true
+    server "$work" -m immediate stop || true
     rm -rf "$work"
 }
 trap finish EXIT
-prepare "$work"
-as_server "$bindir/initdb" -D "$work/data" -U bench -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-as_server cp "$work/server.conf" "$work/data/postgresql.auto.conf"
-echo "unix_socket_directories = '$work'" | as_server tee -a "$work/data/postgresql.auto.conf" >/dev/null
-as_server "$bindir/pg_ctl" -D "$work/data" -s -w -l "$work/log" start
+throwaway "$work" bench
 client=(env PGHOST="$work" PGUSER=bench PGDATABASE=postgres "$bindir/psql" -X -q -v ON_ERROR_STOP=1)
 
 "${client[@]}" <<SQL
