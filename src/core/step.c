@@ -133,25 +133,45 @@ metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed, float scale)
     return team->barrier(team);
 }
 
+/* Keeps what is at least `cut` in a run of this member's weights; the student follows. */
+static MetasdStatus
+mask_run(MetasdStep *step, MetasdTeam *team, const MetasdRun *run, float cut)
+{
+    MetasdWalk walk;
+
+    for (walk = metasd_walk(team, run, 1, 3); metasd_walk_next(&walk);)
+        for (size_t i = walk.first; i < walk.end; i++) {
+            step->mask[i] = fabsf(step->weights[i]) >= cut;
+            step->student[i] = step->mask[i] ? step->weights[i] : 0.0f;
+        }
+    return walk.status;
+}
+
 MetasdStatus
 metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t *bins, float *cut)
 {
-    size_t m = ((size_t)step->entities + step->relation_rows) * step->width;
+    size_t entities = (size_t)step->entities * step->width;
+    size_t relations = (size_t)step->relation_rows * step->width;
     MetasdRun own[2];
-    MetasdWalk walk;
+    float cuts[2];
 
     metasd_step_own(step, team, own);
-    METASD_TRY(metasd_prune_cut(team, step->weights, m, own, 2, sparsity, bins, cut));
-    for (walk = metasd_walk(team, own, 2, 3); metasd_walk_next(&walk);)
-        for (size_t i = walk.first; i < walk.end; i++) {
-            step->mask[i] = fabsf(step->weights[i]) >= *cut;
-            step->student[i] = step->mask[i] ? step->weights[i] : 0.0f;
-        }
-    METASD_TRY(walk.status);
+    if (step->apart) {
+        METASD_TRY(
+            metasd_prune_cut(team, step->weights, entities, &own[0], 1, sparsity, bins, &cuts[0]));
+        METASD_TRY(
+            metasd_prune_cut(team, step->weights, relations, &own[1], 1, sparsity, bins, &cuts[1]));
+    } else {
+        METASD_TRY(metasd_prune_cut(team, step->weights, entities + relations, own, 2, sparsity,
+                                    bins, &cuts[0]));
+        cuts[1] = cuts[0];
+    }
+    *cut = cuts[0];
+    for (int i = 0; i < 2; i++)
+        METASD_TRY(mask_run(step, team, &own[i], cuts[i]));
     METASD_TRY(metasd_pattern_build(&step->patterns[0], team, step->mask, &step->sparse[0]));
-    METASD_TRY(metasd_pattern_build(&step->patterns[1], team,
-                                    step->mask + (size_t)step->entities * step->width,
-                                    &step->sparse[1]));
+    METASD_TRY(
+        metasd_pattern_build(&step->patterns[1], team, step->mask + entities, &step->sparse[1]));
     return team->barrier(team);
 }
 
@@ -173,6 +193,25 @@ metasd_stage_source(const MetasdLesson *lesson, MetasdLosses *losses)
     METASD_TRY(metasd_observe(lesson, METASD_SOURCE_GRADIENT));
     METASD_TRY(metasd_descend(lesson, step->sums, step->gradient, NULL, options->lr));
     return metasd_observe(lesson, METASD_SOURCE_DONE);
+}
+
+/* What stage 0 is to the source, to the student: its kept weights change, the others wait. */
+static MetasdStatus
+teach_alone(const MetasdLesson *lesson, MetasdLosses *losses)
+{
+    MetasdStep *step = lesson->step;
+    const MetasdStepOptions *options = lesson->options;
+    double tail, relation, reg;
+
+    METASD_TRY(metasd_clear(lesson, step->masked_gradient));
+    METASD_TRY(metasd_tail_loss(lesson, step->student, true, step->masked_gradient, 0, &tail));
+    METASD_TRY(metasd_relation_loss(lesson, step->student, true, step->masked_gradient, &relation));
+    METASD_TRY(metasd_reg_loss(lesson, step->student, step->masked_gradient, &reg));
+    losses->mutual_student = tail + (double)options->relation_weight * relation + reg;
+    METASD_TRY(metasd_check_loss(losses->mutual_student));
+    METASD_TRY(metasd_observe(lesson, METASD_MUTUAL_GRADIENT));
+    METASD_TRY(metasd_descend(lesson, step->sums, NULL, step->masked_gradient, options->lr));
+    return metasd_observe(lesson, METASD_MUTUAL_DONE);
 }
 
 /* Where entities are sampled, both lessons touch what either does, so that they agree about it. */
@@ -200,11 +239,13 @@ metasd_step(MetasdStep *step, MetasdTeam *team, const MetasdStepOptions *options
     if (batch->n == 0)
         return METASD_OK;
     METASD_TRY(metasd_lesson(&lesson, step, team, options, batch, false));
-    if (!options->quiz || !quiz || quiz->n == 0)
+    if (!options->quiz || options->alone || !quiz || quiz->n == 0)
         quiz = NULL;
     if (quiz)
         METASD_TRY(metasd_lesson(&questions, step, team, options, quiz, true));
     METASD_TRY(touch(&lesson, &questions, quiz));
+    if (options->alone)
+        return teach_alone(&lesson, losses);
     METASD_TRY(metasd_stage_source(&lesson, losses));
     if (quiz) {
         METASD_TRY(metasd_stage_trial(&lesson, losses));

@@ -32,6 +32,7 @@ typedef struct MetasdStepOptions {
     MetasdRegularizer regularizer;
     bool quiz;   /* stages 1 and 2 */
     bool mutual; /* stage 3 */
+    bool alone;  /* instead of all stages: the student learns by itself, at the kept weights */
 } MetasdStepOptions;
 
 typedef struct MetasdLosses {
@@ -39,7 +40,7 @@ typedef struct MetasdLosses {
     double source;                        /* tail + relation_weight x relation + reg */
     double trial;                         /* of the student, stage 1 */
     double quiz;                          /* stage 2 */
-    double mutual_source, mutual_student; /* stage 3 */
+    double mutual_source, mutual_student; /* stage 3; or mutual_student of the student alone */
 } MetasdLosses;
 
 /* What an observer may look at; for tests. */
@@ -69,6 +70,7 @@ typedef struct MetasdStep {
      * of the mask; 0: never. metasd_sparse_kernels()->most_density where it is fastest.
      */
     double most_density;
+    bool apart; /* entities and relations have cuts of their own; else one for both */
 
     size_t negatives; /* entities that a batch is scored against, besides its targets; 0: all */
 
@@ -116,7 +118,10 @@ extern void metasd_step_own(const MetasdStep *step, const MetasdTeam *team, Meta
 extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed,
                                      float scale);
 
-/* Takes a new mask that prunes `sparsity` of all weights; *cut the magnitude kept from. */
+/*
+ * Takes a new mask that prunes `sparsity` of all weights; *cut the magnitude that entities' weights
+ * are kept from.
+ */
 extern MetasdStatus metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity,
                                       uint64_t *bins, float *cut);
 

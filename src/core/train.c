@@ -76,6 +76,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .family = options->family,
                          .queries = most_queries(graph, options, most_examples(graph, sizes)),
                          .guided = guided(options),
+                         .apart = options->apart,
                          .negatives = options->negatives < graph->entities ? options->negatives : 0,
                          .most_density = metasd_sparse_kernels()->most_density};
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
@@ -113,6 +114,7 @@ typedef struct Training {
     MetasdStepOptions step; /* with the learning rates in force, and the stages of this epoch */
     MetasdRun own[2];
     int epoch, repeats;
+    double sparsity, cut;                    /* of the mask in force */
     uint64_t quiz_rounds, saved_quiz_rounds; /* begun, and begun before the epoch */
     size_t saved_quiz;                       /* where in its round the epoch began */
 } Training;
@@ -287,7 +289,7 @@ sparsity_of(const MetasdTrainOptions *options, int epoch)
 {
     int pruned = epoch - options->warmup;
 
-    if (pruned >= options->ramp || epoch == options->epochs)
+    if (pruned >= options->ramp || epoch >= options->epochs - options->finish)
         return options->sparsity;
     /* Cubic (Zhu and Gupta 2017): quickly at first, while much can go without loss. */
     return options->sparsity * (1.0 - pow(1.0 - (double)pruned / options->ramp, 3));
@@ -385,18 +387,54 @@ repeat_epoch(Training *training, size_t batch)
     return again ? restore(training) : METASD_NON_FINITE;
 }
 
+/* Is it one of those in which the student learns alone, which needs a mask taken before? */
+static bool
+finishes(const MetasdTrainOptions *options, int epoch)
+{
+    return guided(options) && epoch > options->epochs - options->finish &&
+           epoch > options->warmup + 1;
+}
+
+/* The part of the learning rate in an epoch. */
+static float
+rate_of(const MetasdTrainOptions *options, int epoch)
+{
+    return finishes(options, epoch)
+               ? (float)(options->epochs - epoch + 1) / (float)(options->finish + 1)
+               : 1.0f;
+}
+
+/* The stages of an epoch, and its mask. */
+static MetasdStatus
+begin_epoch(Training *training, MetasdEpoch *report)
+{
+    const MetasdTrainOptions *options = training->options;
+    bool with_student = guided(options) && is_pruned(options, report->epoch);
+    bool alone = finishes(options, report->epoch);
+
+    if (alone) {
+        report->pruned = true;
+        report->sparsity = training->sparsity;
+        report->cut = training->cut;
+    } else if (with_student) {
+        METASD_TRY(take_mask(training, report, sparsity_of(options, report->epoch)));
+        training->sparsity = report->sparsity;
+        training->cut = report->cut;
+    }
+    training->step.quiz = options->step.quiz && with_student && !alone;
+    training->step.mutual = options->step.mutual && with_student && !alone;
+    training->step.alone = alone;
+    training->step.lr =
+        options->step.lr * rate_of(options, report->epoch) * (float)ldexp(1.0, -training->repeats);
+    return METASD_OK;
+}
+
 /* An epoch, repeated from its start at half the rates while a loss is not finite. */
 static MetasdStatus
 run_epoch(Training *training, MetasdEpoch *report)
 {
-    const MetasdTrainOptions *options = training->options;
-    bool with_student = guided(options) && is_pruned(options, report->epoch);
-
     METASD_TRY(save(training));
-    if (with_student)
-        METASD_TRY(take_mask(training, report, sparsity_of(options, report->epoch)));
-    training->step.quiz = options->step.quiz && with_student;
-    training->step.mutual = options->step.mutual && with_student;
+    METASD_TRY(begin_epoch(training, report));
     for (;;) {
         size_t batch = 0;
         MetasdStatus status;
@@ -454,8 +492,8 @@ static bool
 is_valid(const MetasdTrainOptions *options)
 {
     return options->rank > 0 && options->batch > 0 && options->epochs > 0 && options->warmup >= 0 &&
-           options->ramp >= 0 && options->sparsity >= 0 && options->sparsity <= 1 &&
-           (!options->step.quiz || options->quiz_batch > 0) &&
+           options->ramp >= 0 && options->finish >= 0 && options->sparsity >= 0 &&
+           options->sparsity <= 1 && (!options->step.quiz || options->quiz_batch > 0) &&
            (!guided(options) || options->step.tau > 0);
 }
 

@@ -19,6 +19,9 @@ typedef struct MetasdTrainOptions {
     int warmup;             /* epochs of the source alone, unpruned, before the first mask */
     int ramp;               /* epochs in which the sparsity rises to its full value, */
                             /* which the last epoch has in any case */
+    int finish;             /* last epochs, in which the mask stays and the student learns alone, */
+                            /* at a rate that falls from lr towards 0 */
+    bool apart;             /* entities and relations are pruned apart */
     int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
     size_t batch;           /* examples a batch */
     size_t quiz_batch;      /* examples a quiz */
