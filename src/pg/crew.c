@@ -145,6 +145,7 @@ doze(MetasdJob *job, const void *what)
 {
     ConditionVariable *changed = &job->crew->shared->changed;
     const Doze *until = what;
+    double asleep_since = metasd_fall_asleep();
 
     HOLD_INTERRUPTS(); /* they are the poll's: SIGTERM would end the process here */
     ConditionVariablePrepareToSleep(changed);
@@ -152,6 +153,7 @@ doze(MetasdJob *job, const void *what)
         (void)ConditionVariableTimedSleep(changed, SLEEP_MS, job->crew->wait_event);
     (void)ConditionVariableCancelSleep();
     RESUME_INTERRUPTS();
+    metasd_wake_up(job, asleep_since);
 }
 
 MetasdStatus

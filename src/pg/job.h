@@ -35,6 +35,14 @@ typedef struct MetasdBeat {
     double loss;       /* of the source, last batch */
 } MetasdBeat;
 
+/* How much room this worker has to make for sessions; yield.c. */
+typedef struct MetasdRoom {
+    double looked, computed; /* at the last look, in microseconds: the time, and what it had used */
+    double taken;            /* mean part of its time awake that others took */
+    double asleep;           /* microseconds since then that it did not want to run */
+    uint32 wait_event;
+} MetasdRoom;
+
 typedef struct MetasdCrew MetasdCrew;     /* crew.h */
 typedef struct MetasdMuster MetasdMuster; /* muster.c */
 
@@ -56,6 +64,7 @@ typedef struct MetasdJob {
     MetasdEpoch best;
     MetasdBeat beat;
     TimestampTz started, epoch_started, last_beat;
+    MetasdRoom room;
     struct {
         int epoch;
         size_t batch;
@@ -85,6 +94,15 @@ extern int metasd_train_members(const MetasdTriples *input, const MetasdParams *
  */
 extern size_t metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
                                  const MetasdSplit *split, int members);
+
+/* ---- yield.c ---- */
+
+/* Waits for a moment where sessions need the processor. Called at every poll. */
+extern void metasd_make_room(MetasdJob *job);
+
+/* To be called around a sleep, which is not time that others took: the first returns its begin. */
+extern double metasd_fall_asleep(void);
+extern void metasd_wake_up(MetasdJob *job, double asleep_since);
 
 /* ---- member.c: what leader and followers do alike ---- */
 

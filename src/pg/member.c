@@ -35,6 +35,7 @@ poll_interrupts(MetasdTeam *team)
         proc_exit(1); /* no server could start while this process goes on */
     if (job->crew && metasd_crew_is_stopped(job->crew))
         return METASD_INTERRUPTED;
+    metasd_make_room(job);
     if (!INTERRUPTS_PENDING_CONDITION())
         return METASD_OK;
     if (ProcDiePending)
@@ -136,4 +137,5 @@ metasd_member_connect(MetasdJob *job)
     BackgroundWorkerInitializeConnectionByOid(job->launch.database, job->launch.owner,
                                               METASD_CONNECT_FLAGS);
     MemoryContextSwitchTo(job->context);
+    job->room.wait_event = metasd_wait_event("MetasdRoom");
 }

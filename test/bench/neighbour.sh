@@ -39,7 +39,7 @@ run=$(ask "SELECT kg_train('bench', 'facts', params => '{\"rank\": 200, \"epochs
 until [ "$(ask "SELECT phase = 'training' AND done > 0 FROM metasd.run WHERE id = $run")" = t ]; do
     ask "SELECT pg_sleep(0.2)" >/dev/null
 done
-echo "training by $(ask "SELECT metrics ->> 'workers' FROM metasd.run WHERE id = $run") workers at nice $(ask "SHOW metasd.nice"):"
+echo "training by $(ask "SELECT metrics ->> 'workers' FROM metasd.run WHERE id = $run") workers:"
 measure "beside a training"
 ask "SELECT kg_cancel($run)" >/dev/null
 measure "alone again"
