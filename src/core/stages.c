@@ -104,9 +104,9 @@ metasd_descend(const MetasdLesson *lesson, float *sums, const float *gradient,
          metasd_walk_next(&walk);) {
         size_t at = walk.first;
 
-        metasd_adagrad(walk.end - at, step->weights + at, sums + at, gradient + at,
-                       masked_gradient ? masked_gradient + at : NULL, step->mask + at, lr,
-                       step->student + at);
+        metasd_adagrad(
+            walk.end - at, step->weights + at, sums + at, gradient ? gradient + at : NULL,
+            masked_gradient ? masked_gradient + at : NULL, step->mask + at, lr, step->student + at);
     }
     METASD_TRY(walk.status);
     return lesson->team->barrier(lesson->team);

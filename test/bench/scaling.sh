@@ -11,9 +11,15 @@ cd "$(dirname "$0")/../.."
 [ -x build/bench/epoch ] || { echo "make bench-programs first" >&2; exit 2; }
 seconds=${1:-10}
 
-# The default batch up to 2 million entities x rank, then fewer examples, as each costs more.
+# Beyond 100,000 entities a batch is scored against 10,000 of them, as by default.
+negatives_for() {
+    [ "$1" -gt 100000 ] && echo 10000 || echo 0
+}
+
+# The default batch up to 4 million scores' entities x rank, then fewer examples, as each costs more.
 batch_for() {
-    local batch=$((4500 * 2000000 / ($1 * $2)))
+    local scored=$(($1 > 100000 ? 15000 : $1))
+    local batch=$((4500 * 4000000 / (scored * $2)))
     [ "$batch" -le 4500 ] || batch=4500
     [ "$batch" -ge 128 ] || batch=128
     echo "$batch"
@@ -46,7 +52,7 @@ for entities in ${ENTITIES:-10000 100000 1000000}; do
             batch=$(batch_for "$entities" "$rank")
             { build/bench/epoch "synthetic:$entities:$((10 * entities)):50" rank="$rank" \
                 members="$members" batch="$batch" quiz_batch=$((batch * 2 / 9)) epochs=1 \
-                seconds="$seconds" memory="${MEMORY:-20}" || true; } |
+                negatives="$(negatives_for "$entities")" seconds="$seconds" memory="${MEMORY:-20}" || true; } |
                 row "$entities" "$rank" "$members" "$batch"
         done
     done

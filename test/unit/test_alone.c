@@ -1,0 +1,175 @@
+/* The student that learns alone is a model of its own: what it keeps changes as if it were all. */
+#include "unit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "prune.h"
+#include "tools.h"
+#include "trainings.h"
+
+#define ENTITIES 200
+#define RELATION_ROWS 4
+#define WIDTH ((size_t)6)
+#define EXAMPLES 90
+
+typedef struct Model {
+    MetasdStep step;
+    MetasdTeam team;
+    void *memory;
+} Model;
+
+static Model
+make(bool guided, bool sparse, bool apart)
+{
+    Model m = {.step = {.entities = ENTITIES,
+                        .relation_rows = RELATION_ROWS,
+                        .width = WIDTH,
+                        .batch = EXAMPLES,
+                        .family = &metasd_complex,
+                        .guided = guided,
+                        .apart = apart,
+                        .most_density = sparse ? 1 : 0},
+               .team = metasd_team_of_one()};
+
+    m.memory = tools_step_take(&m.step, 1, METASD_TILE * ENTITIES);
+    assert_int_equal(metasd_step_init(&m.step, &m.team, 4, 0.5f), METASD_OK);
+    return m;
+}
+
+static void
+prune(Model *m, double sparsity)
+{
+    static uint64_t bins[METASD_PRUNE_BINS];
+    float cut;
+
+    assert_int_equal(metasd_step_prune(&m->step, &m->team, sparsity, bins, &cut), METASD_OK);
+}
+
+static MetasdStepOptions
+options_of(bool alone)
+{
+    return (MetasdStepOptions){
+        .lr = 0.1f, .reg = 0.05f, .relation_weight = 0.5f, .tau = 3, .alone = alone};
+}
+
+static double
+take_step(Model *m, const MetasdBatch *batch, bool alone)
+{
+    MetasdStepOptions options = options_of(alone);
+    MetasdLosses losses;
+
+    assert_int_equal(metasd_step(&m->step, &m->team, &options, batch, NULL, &losses), METASD_OK);
+    return alone ? losses.mutual_student : losses.source;
+}
+
+static void
+learns_as_a_model_of_its_own(void **state)
+{
+    MetasdTriple triples[EXAMPLES];
+    MetasdBatch batch;
+    void *memory;
+
+    (void)state;
+    for (uint32_t i = 0; i < EXAMPLES; i++)
+        triples[i] = (MetasdTriple){i * 37 % ENTITIES, i % RELATION_ROWS, i * i % ENTITIES};
+    memory = tools_batch(&batch, triples, EXAMPLES, true);
+    for (int sparse = 0; sparse < 2; sparse++) {
+        Model pruned = make(true, sparse, false), whole = make(false, false, false);
+        size_t n = tools_table_floats(&pruned.step);
+        float *before = tools_alloc(n * sizeof(*before));
+
+        prune(&pruned, 0.6);
+        assert_int_equal(pruned.step.sparse[0], sparse);
+        memcpy(before, pruned.step.weights, n * sizeof(*before));
+        memcpy(whole.step.weights, pruned.step.student, n * sizeof(*before));
+        assert_true(fabs(take_step(&pruned, &batch, true) - take_step(&whole, &batch, false)) <
+                    1e-5);
+        for (size_t i = 0; i < n; i++) {
+            float wanted = pruned.step.mask[i] ? whole.step.weights[i] : before[i];
+
+            if (!(fabsf(pruned.step.weights[i] - wanted) < 1e-4f))
+                fail_msg("weight %zu: %g is not %g", i, (double)pruned.step.weights[i],
+                         (double)wanted);
+            assert_true(pruned.step.student[i] ==
+                        (pruned.step.mask[i] ? pruned.step.weights[i] : 0.0f));
+        }
+        free(before);
+        free(pruned.memory);
+        free(whole.memory);
+    }
+    free(memory);
+}
+
+/* Tables that are pruned apart have the sparsity each, those that are not have it together. */
+static void
+tables_can_be_pruned_apart(void **state)
+{
+    (void)state;
+    for (int apart = 0; apart < 2; apart++) {
+        Model m = make(true, false, apart);
+        size_t entities = ENTITIES * WIDTH, all = tools_table_floats(&m.step), kept[2] = {0};
+
+        for (size_t i = entities; i < all; i++)
+            m.step.weights[i] *= 100; /* of the relations: all would be kept */
+        prune(&m, 0.75);
+        for (size_t i = 0; i < all; i++)
+            kept[i >= entities] += m.step.mask[i];
+        if (apart) {
+            assert_int_equal(kept[0], entities - (size_t)ceil(0.75 * (double)entities));
+            assert_int_equal(kept[1],
+                             all - entities - (size_t)ceil(0.75 * (double)(all - entities)));
+        } else {
+            assert_int_equal(kept[0] + kept[1], all - (size_t)ceil(0.75 * (double)all));
+            assert_int_equal(kept[1], all - entities);
+        }
+        free(m.memory);
+    }
+}
+
+/* In the last epochs mask and rest stay, and the rate falls. */
+static void
+last_epochs_finish_the_student(void **state)
+{
+    World world = trainings_clubs();
+    MetasdTrainOptions options = trainings_options();
+    Training *training;
+    const MetasdStep *step;
+
+    (void)state;
+    options.finish = 3;
+    training = trainings_done(&world, options);
+    step = &training->trainer[0].step;
+    for (int i = 0; i < training->epochs; i++) {
+        const MetasdEpoch *epoch = &training->epoch[i];
+        int left = options.epochs - i;
+
+        if (left > 3) {
+            assert_true(fabs(epoch->lr - 0.1) < 1e-6);
+            continue;
+        }
+        assert_true(fabs(epoch->lr - 0.1 * left / 4) < 1e-6);
+        assert_true(epoch->pruned && fabs(epoch->sparsity - 0.5) < 1e-3);
+        assert_true(epoch->came == 0 && epoch->went == 0);
+        assert_true(epoch->losses.source == 0 && epoch->losses.mutual_student > 0);
+    }
+    for (size_t i = 0; i < trainings_floats(training); i++)
+        if (!step->mask[i])
+            assert_true(step->weights[i] == training->trainer[0].saved[0][i]);
+    assert_true(trainings_mrr(&training->best.student) > 0.9);
+    trainings_unmake(training);
+    free(world.memory);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learns_as_a_model_of_its_own),
+        cmocka_unit_test(tables_can_be_pruned_apart),
+        cmocka_unit_test(last_epochs_finish_the_student),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
