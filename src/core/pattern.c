@@ -14,7 +14,7 @@ metasd_pattern_take(MetasdPattern *pattern, MetasdArena *arena, const MetasdSlic
 
     if (width <= MOST_WIDTH && __builtin_mul_overflow(rows, width, &weights))
         arena->overflowed = true;
-    *pattern = (MetasdPattern){.slices = slices, .width = width};
+    *pattern = (MetasdPattern){.slices = *slices, .width = width};
     pattern->room = (size_t)ceil((double)weights * density);
     if (pattern->room == 0)
         return;
@@ -30,7 +30,7 @@ metasd_pattern_take(MetasdPattern *pattern, MetasdArena *arena, const MetasdSlic
 size_t
 metasd_pattern_most(const MetasdPattern *pattern)
 {
-    size_t rows = pattern->slices->rows / (size_t)pattern->slices->count + 1;
+    size_t rows = pattern->slices.rows / (size_t)pattern->slices.count + 1;
 
     return rows * pattern->width < pattern->room ? rows * pattern->width : pattern->room;
 }
@@ -38,7 +38,7 @@ metasd_pattern_most(const MetasdPattern *pattern)
 static uint32_t *
 row_starts(const MetasdPattern *pattern, int s)
 {
-    return pattern->row_start + metasd_slice_start(pattern->slices, s) + s;
+    return pattern->row_start + metasd_slice_start(&pattern->slices, s) + s;
 }
 
 static uint32_t *
@@ -50,7 +50,7 @@ column_starts(const MetasdPattern *pattern, int s)
 static size_t
 rows_of(const MetasdPattern *pattern, int s)
 {
-    return metasd_slice_start(pattern->slices, s + 1) - metasd_slice_start(pattern->slices, s);
+    return metasd_slice_start(&pattern->slices, s + 1) - metasd_slice_start(&pattern->slices, s);
 }
 
 /* ---- building ---- */
@@ -61,7 +61,7 @@ count_rows(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *mask)
     size_t rows = rows_of(pattern, s), width = pattern->width;
     uint32_t *start = row_starts(pattern, s);
 
-    mask += metasd_slice_start(pattern->slices, s) * width;
+    mask += metasd_slice_start(&pattern->slices, s) * width;
     start[0] = 0;
     for (size_t e = 0; e < rows; e++) {
         uint32_t n = 0;
@@ -86,7 +86,7 @@ fill_slice(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *mask)
     uint16_t *column = pattern->column + pattern->first[s], *row = pattern->row + pattern->first[s];
     uint32_t *from = pattern->from + pattern->first[s];
 
-    mask += metasd_slice_start(pattern->slices, s) * width;
+    mask += metasd_slice_start(&pattern->slices, s) * width;
     memset(next, 0, (width + 1) * sizeof(*next));
     for (size_t e = 0; e < rows; e++) {
         for (size_t j = 0; j < width; j++)
@@ -121,11 +121,11 @@ metasd_pattern_build(MetasdPattern *pattern, MetasdTeam *team, const uint8_t *ma
     *sparse = false;
     if (pattern->room == 0)
         return METASD_OK;
-    metasd_team_slices(team, pattern->slices, &first, &end);
+    metasd_team_slices(team, &pattern->slices, &first, &end);
     for (int s = first; s < end; s++)
         METASD_TRY(count_rows(pattern, team, s, mask));
     METASD_TRY(team->barrier(team));
-    for (int s = 0; s < pattern->slices->count; s++) {
+    for (int s = 0; s < pattern->slices.count; s++) {
         if (s >= first && s < end)
             pattern->first[s] = before;
         before += pattern->kept[s];
@@ -155,7 +155,7 @@ metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s, const
                          .row = pattern->row + pattern->first[s],
                          .by_row = pack->by_row,
                          .by_column = pack->by_column};
-    table += metasd_slice_start(pattern->slices, s) * pattern->width;
+    table += metasd_slice_start(&pattern->slices, s) * pattern->width;
     for (size_t e = 0; e < rows; e++) {
         for (uint32_t k = start[e]; k < start[e + 1]; k++)
             pack->by_row[k] = table[e * pattern->width + column[k]];
@@ -174,7 +174,7 @@ metasd_pattern_unpack(const MetasdPattern *pattern, MetasdTeam *team, int s, con
     const uint32_t *start = row_starts(pattern, s);
     size_t rows = rows_of(pattern, s);
 
-    table += metasd_slice_start(pattern->slices, s) * pattern->width;
+    table += metasd_slice_start(&pattern->slices, s) * pattern->width;
     for (size_t e = 0; e < rows; e++) {
         for (uint32_t k = start[e]; k < start[e + 1]; k++)
             table[e * pattern->width + column[k]] += pack->sum[k];

@@ -12,7 +12,7 @@
 #include "team.h"
 
 typedef struct MetasdPattern {
-    const MetasdSlices *slices;
+    MetasdSlices slices;
     size_t width;
     size_t room;            /* weights that can be kept; 0: the products are dense in any case */
     size_t *kept;           /* slices: weights kept in each */

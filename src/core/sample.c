@@ -35,7 +35,7 @@ metasd_sampler_take(MetasdSampler *sampler, MetasdArena *arena, const MetasdSlic
     size_t rows = entities->rows, most = metasd_sample_most(entities->rows, negatives, n);
     int cuts = metasd_sample_slices(entities, most).count + 1;
 
-    *sampler = (MetasdSampler){.slices = entities, .negatives = negatives, .train = train};
+    *sampler = (MetasdSampler){.slices = *entities, .negatives = negatives, .train = train};
     sampler->degree = METASD_TAKE(arena, uint32_t, train ? rows : 0);
     sampler->mark = METASD_TAKE(arena, uint8_t, rows);
     sampler->row = METASD_TAKE(arena, uint32_t, rows);
@@ -54,10 +54,10 @@ metasd_sampler_prepare(MetasdSampler *sampler, MetasdTeam *team)
 {
     const MetasdGroups *train = sampler->train;
 
-    memset(sampler->mark, 0, sampler->slices->rows);
+    memset(sampler->mark, 0, sampler->slices.rows);
     if (!train)
         return METASD_OK;
-    memset(sampler->degree, 0, sampler->slices->rows * sizeof(*sampler->degree));
+    memset(sampler->degree, 0, sampler->slices.rows * sizeof(*sampler->degree));
     for (size_t i = 0; i < train->examples; i++) {
         sampler->degree[train->tails[i]]++;
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
@@ -74,7 +74,7 @@ mark_rows(MetasdSampler *sampler, MetasdTeam *team, uint64_t seed, uint64_t stre
           const MetasdBatch *batch)
 {
     const MetasdGroups *train = sampler->train;
-    uint64_t among = train ? train->examples : sampler->slices->rows;
+    uint64_t among = train ? train->examples : sampler->slices.rows;
 
     for (size_t i = 0; i < sampler->negatives; i++) {
         uint64_t at = metasd_random_below(seed, stream, i, among);
@@ -94,7 +94,7 @@ static float
 weight_of(const MetasdSampler *sampler, uint32_t e)
 {
     double chance = sampler->train ? (double)sampler->degree[e] / (double)sampler->train->examples
-                                   : 1.0 / (double)sampler->slices->rows;
+                                   : 1.0 / (double)sampler->slices.rows;
 
     return chance < 1 ? (float)(-1 / expm1((double)sampler->negatives * log1p(-chance))) : 1.0f;
 }
@@ -139,7 +139,7 @@ MetasdStatus
 metasd_sampler_draw(MetasdSampler *sampler, MetasdTeam *team, int which, uint64_t seed,
                     uint64_t stream, const MetasdBatch *batch)
 {
-    const MetasdSlices *slices = sampler->slices;
+    const MetasdSlices *slices = &sampler->slices;
     MetasdSample *sample = &sampler->sample[which];
     int each = slices->count / slices->parts;
     uint32_t parts[METASD_MAX_PARTS + 1] = {0};
@@ -185,7 +185,7 @@ metasd_sampler_touch(MetasdSampler *sampler, MetasdTeam *team, size_t width, con
     METASD_TRY(mark_touched(sampler, team, 0, batch));
     if (quiz)
         METASD_TRY(mark_touched(sampler, team, 1, quiz));
-    for (size_t e = 0; e < sampler->slices->rows; e++) {
+    for (size_t e = 0; e < sampler->slices.rows; e++) {
         size_t at = e * width;
 
         METASD_TRY(metasd_team_work(team, 1));

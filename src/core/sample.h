@@ -24,13 +24,13 @@ typedef struct MetasdSample {
 } MetasdSample;
 
 typedef struct MetasdSampler {
-    const MetasdSlices *slices; /* of the entities */
-    size_t negatives;           /* draws for a batch */
-    const MetasdGroups *train;  /* by degree: draws are tails of its examples; NULL: uniform */
-    uint32_t *degree;           /* N, by degree: how many examples have it as tail */
-    uint8_t *mark;              /* N: 0 but while a sample or a list of rows is made */
-    uint32_t *row;              /* N: of a sampled entity, in its sample */
-    MetasdSample sample[2];     /* of the batch, of the quiz */
+    MetasdSlices slices;       /* of the entities */
+    size_t negatives;          /* draws for a batch */
+    const MetasdGroups *train; /* by degree: draws are tails of its examples; NULL: uniform */
+    uint32_t *degree;          /* N, by degree: how many examples have it as tail */
+    uint8_t *mark;             /* N: 0 but while a sample or a list of rows is made */
+    uint32_t *row;             /* N: of a sampled entity, in its sample */
+    MetasdSample sample[2];    /* of the batch, of the quiz */
     MetasdRun *touched; /* runs of weight tables: what of this member's rows a step touches */
     int ntouched;
 } MetasdSampler;
