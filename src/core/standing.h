@@ -17,6 +17,7 @@
 
 typedef struct MetasdStanding {
     float score;     /* of the answer; finite */
+    uint32_t id;     /* the caller's */
     uint32_t higher; /* candidates above it */
     uint32_t same;   /* candidates that tie with it */
 } MetasdStanding;

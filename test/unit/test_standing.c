@@ -23,8 +23,7 @@ check(size_t n, const float *scores, size_t m, uint64_t seed)
     MetasdStanding answers[MOST_ANSWERS];
 
     for (size_t a = 0; a < m; a++) /* some are no score of any candidate */
-        answers[a].score =
-            n > 0 && a % 5 ? scores[(seed * 31 + a * a * 7) % n] : (float)a / 3 - 1;
+        answers[a].score = n > 0 && a % 5 ? scores[(seed * 31 + a * a * 7) % n] : (float)a / 3 - 1;
     for (size_t a = 0; a < m; a++)
         if (answers[a].score == METASD_LEFT_OUT)
             answers[a].score = 0;
