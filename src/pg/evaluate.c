@@ -146,7 +146,15 @@ same_for_caller(const Evaluation *evaluation, const MetasdSource *source)
            !has_foreign_part(source->relation);
 }
 
-/* What the model knows of a relation that it was made of: its WHAT, which may have been dropped. */
+/* A NOTICE that facts of what the model was made of, its WHAT, count as candidates. */
+static void
+not_left_out(const Evaluation *evaluation, const char *what, const char *why)
+{
+    ereport(NOTICE, (errmsg("the %s of model \"%s\" %s", what, evaluation->model->name, why),
+                     errdetail("Its facts are not left out of the ranking.")));
+}
+
+/* Known facts of a relation that the model was made of, which may have been dropped since. */
 static void
 add_known(Evaluation *evaluation, Oid relation, char *const column[3], const char *what)
 {
@@ -155,9 +163,7 @@ add_known(Evaluation *evaluation, Oid relation, char *const column[3], const cha
     if (!OidIsValid(relation))
         return;
     if (get_rel_relkind(relation) == '\0') {
-        ereport(NOTICE, (errmsg("the %s of model \"%s\" does not exist any more", what,
-                                evaluation->model->name),
-                         errdetail("Its facts are not left out of the ranking.")));
+        not_left_out(evaluation, what, "does not exist any more");
         return;
     }
     source = metasd_source_open(relation, column, evaluation->model->owner);
@@ -165,6 +171,23 @@ add_known(Evaluation *evaluation, Oid relation, char *const column[3], const cha
         evaluation->known = lappend(evaluation->known, source);
     else
         read_as_owner(evaluation, source);
+}
+
+/*
+ * Ranks tell whether a fact was left out. So facts of the validation source, whose readers need not be
+ * those of the source, only count for the owner and for who could read them himself.
+ */
+static void
+add_validation(Evaluation *evaluation)
+{
+    const MetasdModel *model = evaluation->model;
+
+    if (OidIsValid(model->validation) && get_rel_relkind(model->validation) != '\0' &&
+        !metasd_model_is_mine(model) &&
+        !metasd_source_is_readable(model->validation, model->column, GetUserId()))
+        not_left_out(evaluation, "validation source", "cannot be read with your rights");
+    else
+        add_known(evaluation, model->validation, model->column, "validation source");
 }
 
 static void
@@ -431,8 +454,7 @@ metasd_kg_evaluate(PG_FUNCTION_ARGS)
     evaluation.image = metasd_cache_image(evaluation.model);
     add_known(&evaluation, evaluation.model->serving_source, evaluation.model->serving_column,
               "source");
-    add_known(&evaluation, evaluation.model->validation, evaluation.model->column,
-              "validation source");
+    add_validation(&evaluation);
     run(&evaluation, (ReturnSetInfo *)fcinfo->resultinfo);
     if (evaluation.facts)
         tuplestore_end(evaluation.facts);

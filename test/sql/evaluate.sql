@@ -244,7 +244,16 @@ SELECT metasd.rank_answers('owned', 'tail', 0, 0, '{0}', NULL);
 RESET ROLE;
 GRANT SELECT (head, relation, tail) ON source TO regress_metasd_reader;
 SET ROLE regress_metasd_reader;
-SELECT bucket, triples, mean_rank FROM kg_evaluate('owned', 'mine', 'side'); -- (p01, eats, mill) is known
+-- (whether a fact is in the validation source is not for everybody to find out: p01 eats mill)
+SELECT bucket, triples, mean_rank FROM kg_evaluate('owned', 'mine', 'side');
+RESET ROLE;
+SELECT bucket, triples, mean_rank FROM kg_evaluate('owned', 'mine', 'side');
+GRANT SELECT (head, relation, tail) ON validation TO regress_metasd_reader;
+SET ROLE regress_metasd_reader;
+SELECT bucket, triples, mean_rank FROM kg_evaluate('owned', 'mine', 'side');
+RESET ROLE;
+REVOKE SELECT (head, relation, tail) ON validation FROM regress_metasd_reader;
+SET ROLE regress_metasd_reader;
 SELECT count(*) FROM kg_rank('p07', 'speaks', 'French', 'owned');
 SELECT * FROM kg_evaluate('owned', 'validation');
 SELECT * FROM kg_evaluate('owned', 'mine', filters => '{validation}');
