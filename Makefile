@@ -13,8 +13,8 @@ DATA = sql/metasd--1.0.sql
 MODULE_big = metasd
 MODULES = metasd_train
 
-ASK_CORE = arena codec index kernels model status team topk
-ASK_PG = metasd compat catalog source params run ask launch wait cache known predict
+ASK_CORE = arena codec index kernels model standing status team topk
+ASK_PG = metasd compat catalog source params run ask launch wait cache known predict answers evaluate
 TRAIN_PG = worker member yield crew muster follower job report store estimate labels compat catalog source params run
 
 OBJS = $(ASK_PG:%=src/pg/%.o) $(ASK_CORE:%=src/core/%.o)

@@ -284,6 +284,18 @@ CREATE FUNCTION kg_score(head anycompatible, relation anyelement, tail anycompat
 RETURNS real
 AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
 
+CREATE FUNCTION kg_rank(
+    head anycompatible, relation text, tail anycompatible, model text DEFAULT NULL,
+    OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 COST 1000;
+
+CREATE FUNCTION kg_rank(
+    head anycompatible, relation anyelement, tail anycompatible, model text DEFAULT NULL,
+    OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 COST 1000;
+
 CREATE FUNCTION kg_similar(
     entity text, k integer DEFAULT 10, model text DEFAULT NULL,
     OUT rank integer, OUT entity text, OUT similarity real
@@ -313,9 +325,60 @@ COMMENT ON FUNCTION kg_score(anycompatible, text, anycompatible, text) IS
 'the score of a triple, higher is more likely; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_score(anycompatible, anyelement, anycompatible, text) IS
 'the score of a triple, higher is more likely; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_rank(anycompatible, text, anycompatible, text) IS
+'the filtered rank of a tail: among all entities of the model but other known tails of (head, relation), by the source as it is now. rank = 1 + entities scored higher + half of those scored the same, pessimistic_rank counts all of these, candidates are the entities ranked, the tail included; no rows, with a notice, if the model does not know one of the three';
+COMMENT ON FUNCTION kg_rank(anycompatible, anyelement, anycompatible, text) IS
+'the filtered rank of a tail: among all entities of the model but other known tails of (head, relation), by the source as it is now. rank = 1 + entities scored higher + half of those scored the same, pessimistic_rank counts all of these, candidates are the entities ranked, the tail included; no rows, with a notice, if the model does not know one of the three';
 COMMENT ON FUNCTION kg_similar(text, integer, text) IS
 'the k entities whose embeddings point the same way, by cosine';
 COMMENT ON FUNCTION kg_similar(anyelement, integer, text) IS
 'the k entities whose embeddings point the same way, by cosine, as identifiers of the caller''s type';
 COMMENT ON FUNCTION kg_embedding(anycompatible, text) IS
 'the pruned embedding of an entity, zeros included; null if the model does not know it';
+
+-- ---- evaluation ----
+
+CREATE TYPE metasd.standing AS (
+    answer bigint,
+    rank double precision,
+    pessimistic_rank bigint,
+    candidates bigint,
+    unseen boolean
+);
+COMMENT ON TYPE metasd.standing IS
+'where one answer of a query stands: number of its entity, ranks, entities ranked, and whether the model does not know the answer or the query';
+
+CREATE FUNCTION metasd.entity_number(model text, label text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_entity_number_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION metasd.entity_number(text, text) IS
+'for kg_evaluate: the number of an entity in the version that serves, 0 or more; a negative number made of the label if the model does not know it';
+
+CREATE FUNCTION metasd.relation_number(model text, label text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_relation_number_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION metasd.relation_number(text, text) IS
+'for kg_evaluate: the number of a relation in the version that serves, 0 or more; a negative number made of the label if the model does not know it';
+
+CREATE FUNCTION metasd.occurrences(model text, relation boolean, number bigint) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_occurrences_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION metasd.occurrences(text, boolean, bigint) IS
+'for kg_evaluate: in how many training triples the relation, or else the entity, of that number is; 0 if the model does not know it';
+
+CREATE FUNCTION metasd.rank_answers(
+    model text, side text, entity bigint, relation bigint, answers bigint[], known bigint[]
+) RETURNS metasd.standing[]
+AS 'MODULE_PATHNAME', 'metasd_rank_answers_sql' LANGUAGE C STABLE PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION metasd.rank_answers(text, text, bigint, bigint, bigint[], bigint[]) IS
+'for kg_evaluate: ranks each answer of (entity, relation, ?) or, for side head, (?, relation, entity) among all entities that are neither answers nor known, all given by number; an error for numbers the model does not have, null for null';
+
+CREATE FUNCTION kg_evaluate(
+    model text, test regclass, by text DEFAULT NULL,
+    head text DEFAULT NULL, relation text DEFAULT NULL, tail text DEFAULT NULL,
+    filters regclass[] DEFAULT '{}',
+    OUT bucket text, OUT triples bigint, OUT unseen bigint,
+    OUT mrr double precision, OUT mrr_pessimistic double precision,
+    OUT hits_1 double precision, OUT hits_3 double precision, OUT hits_10 double precision,
+    OUT mean_rank double precision, OUT amri double precision
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_evaluate' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 10 COST 1000000;
+COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass[]) IS
+'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree) is in the training triples. An error if test has no triple';

@@ -78,9 +78,12 @@ plan_for(const char *sql, Oid *types)
     return plan;
 }
 
-/* SELECT asked FROM source WHERE given = $1 AND given = $2 AND asked = ANY ($3) */
+/*
+ * SELECT asked FROM source WHERE given = $1 AND given = $2 AND asked = ANY ($3), the last condition
+ * only where SOME are asked for.
+ */
 static char *
-lookup_sql(const MetasdSource *source, const int given[2], int asked)
+lookup_sql(const MetasdSource *source, const int given[2], int asked, bool some)
 {
     StringInfoData sql;
 
@@ -88,10 +91,11 @@ lookup_sql(const MetasdSource *source, const int given[2], int asked)
     appendStringInfo(&sql, "SELECT %s::pg_catalog.text FROM %s WHERE ",
                      quote_identifier(source->column[asked]), source->quoted);
     for (int i = 0; i < 2; i++)
-        appendStringInfo(&sql, "%s OPERATOR(pg_catalog.=) $%d AND ",
+        appendStringInfo(&sql, "%s%s OPERATOR(pg_catalog.=) $%d", i ? " AND " : "",
                          quote_identifier(source->column[given[i]]), i + 1);
-    appendStringInfo(&sql, "%s OPERATOR(pg_catalog.=) ANY ($3)",
-                     quote_identifier(source->column[asked]));
+    if (some)
+        appendStringInfo(&sql, " AND %s OPERATOR(pg_catalog.=) ANY ($3)",
+                         quote_identifier(source->column[asked]));
     return sql.data;
 }
 
@@ -198,9 +202,9 @@ labels_array(const MetasdKnown *known, const MetasdLabels *labels, const uint32 
     return PointerGetDatum(construct_array(values, count, type, len, byval, align));
 }
 
-void
-metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n,
-                  bool *known_ids)
+/* Looks up the facts among N ids, or all of the group where ids is NULL. */
+static void
+mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n, bool *known_ids)
 {
     const MetasdSource *source = known->source;
     int asked = known->asked, given[2] = {asked == 0 ? 1 : 0, asked == 2 ? 1 : 2};
@@ -210,22 +214,40 @@ metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *
     MetasdSwitch saved;
     SPIPlanPtr plan;
 
-    if (!known->possible || n == 0)
-        return;
     SPI_connect();
-    values[2] = labels_array(known, labels, ids, n);
+    if (ids)
+        values[2] = labels_array(known, labels, ids, n);
     metasd_switch_to(&saved, known->owner, true);
-    plan = plan_for(lookup_sql(source, given, asked), types);
-    if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
+    plan = plan_for(lookup_sql(source, given, asked, ids != NULL), types);
+    if (SPI_execute_plan(plan, values, ids ? NULL : "  n", true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not look up known facts");
     for (uint64 i = 0; i < SPI_processed; i++) {
         bool isnull;
-        text *label = DatumGetTextPP(metasd_column(i, 1, &isnull));
+        Datum value = metasd_column(i, 1, &isnull);
+        text *label;
         uint32 id;
 
+        if (isnull)
+            continue;
+        label = DatumGetTextPP(value);
         if (metasd_labels_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &id))
             known_ids[id] = true;
     }
     metasd_switch_back(&saved);
     SPI_finish();
+}
+
+void
+metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n,
+                  bool *known_ids)
+{
+    if (known->possible && n > 0)
+        mark(known, labels, ids, n, known_ids);
+}
+
+void
+metasd_known_mark_all(MetasdKnown *known, const MetasdLabels *labels, bool *known_ids)
+{
+    if (known->possible)
+        mark(known, labels, NULL, 0, known_ids);
 }

@@ -34,4 +34,7 @@ extern void metasd_known_start(MetasdKnown *known, const MetasdModel *model, Met
 extern void metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids,
                               size_t n, bool *known_ids);
 
+/* The same for all ids there are, known_ids has one for each label: reads the whole group. */
+extern void metasd_known_mark_all(MetasdKnown *known, const MetasdLabels *labels, bool *known_ids);
+
 #endif

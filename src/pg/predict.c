@@ -22,12 +22,14 @@
 #include "catalog.h"
 #include "known.h"
 #include "labels.h"
+#include "standing.h"
 #include "topk.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_predict);
 PG_FUNCTION_INFO_V1(metasd_kg_predict_heads);
 PG_FUNCTION_INFO_V1(metasd_kg_predict_relations);
 PG_FUNCTION_INFO_V1(metasd_kg_score);
+PG_FUNCTION_INFO_V1(metasd_kg_rank);
 PG_FUNCTION_INFO_V1(metasd_kg_similar);
 PG_FUNCTION_INFO_V1(metasd_kg_embedding);
 
@@ -393,6 +395,67 @@ metasd_kg_score(PG_FUNCTION_ARGS)
     score = metasd_index_score(question.image, id[0], id[1], id[2], scratch);
     pfree(scratch);
     PG_RETURN_FLOAT4(score);
+}
+
+/* Leaves known tails of (head, relation) out of the scores, except one; returns how many are left. */
+static uint32
+leave_out_known(const Question *question, const MetasdLabel *given, uint32 except, float *scores)
+{
+    uint32 n = question->image->plan.entities, left = n;
+    bool *known_ids;
+    MetasdKnown known;
+
+    if (possible_mode(question, KNOWN_EXCLUDE) == KNOWN_INCLUDE)
+        return left;
+    known_ids = palloc_extended(n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+    metasd_known_start(&known, question->model, METASD_ASKED_TAIL, given);
+    metasd_known_mark_all(&known, labels_of(question, false), known_ids);
+    for (uint32 e = 0; e < n; e++)
+        if (known_ids[e] && e != except) {
+            scores[e] = METASD_LEFT_OUT;
+            left--;
+        }
+    pfree(known_ids);
+    return left;
+}
+
+/* kg_rank(head, relation, tail, model): one row, or none where the model does not know one of them */
+Datum
+metasd_kg_rank(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    Question question;
+    MetasdStanding tail;
+    MetasdLabel label[3];
+    uint32 id[3], candidates;
+    float *scores, *scratch;
+    Datum values[3];
+    bool nulls[3] = {false};
+
+    metasd_init_materialized_srf(fcinfo);
+    if (any_null(fcinfo, 0, 3))
+        return (Datum)0;
+    question = open_question(fcinfo, 3);
+    for (int i = 0; i < 3; i++) {
+        label[i] = label_argument(fcinfo, i);
+        if (!find_label(&question, label[i], i == 1, &id[i]))
+            return (Datum)0;
+    }
+    scores =
+        palloc_extended((size_t)question.image->plan.entities * sizeof(*scores), MCXT_ALLOC_HUGE);
+    scratch = palloc(3 * (size_t)question.image->plan.width * sizeof(*scratch));
+    metasd_index_scores_tails(question.image, id[0], id[1], scores, scratch);
+    tail.score = scores[id[2]];
+    candidates = leave_out_known(&question, label, id[2], scores);
+    metasd_standings(question.image->plan.entities, scores, 1, &tail);
+    /* It ties with itself. */
+    values[0] = Float8GetDatum(1 + tail.higher + 0.5 * (tail.same - 1));
+    values[1] = Int64GetDatum((int64)tail.higher + tail.same);
+    values[2] = Int64GetDatum(candidates);
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    pfree(scores);
+    pfree(scratch);
+    return (Datum)0;
 }
 
 /* kg_similar(entity, k, model): the entity itself is no answer */

@@ -18,26 +18,50 @@
 
 static const char *const roles[3] = {"head", "relation", "tail"};
 
-static void
-check_kind(Oid relation, const char *name, Oid user)
+/* How messages speak of a relation: what it is, and the call that names it. */
+typedef struct Wording {
+    const char *noun;
+    const char *missing; /* hint where it does not exist */
+    const char *call;
+} Wording;
+
+static const Wording of_source = {"source", "Name another source: kg_train(model, source).",
+                                  "kg_train"};
+static const Wording of_reader = {"relation", "Name another: kg_evaluate(model, test).",
+                                  "kg_evaluate"};
+
+/* Errors unless triples can be in a relation of that kind; its persistence and owner. */
+static char
+check_kind(Oid relation, const char *name, const Wording *wording, char *persistence, Oid *owner)
 {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-    char kind, persistence;
-    Oid owner;
+    char kind;
 
     if (!HeapTupleIsValid(tuple))
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the source relation does not exist"),
-                 errhint("Name another source: kg_train(model, source).")));
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("the %s does not exist",
+                               wording == &of_source ? "source relation" : "relation of triples"),
+                        errhint("%s", wording->missing)));
     kind = ((Form_pg_class)GETSTRUCT(tuple))->relkind;
-    persistence = ((Form_pg_class)GETSTRUCT(tuple))->relpersistence;
-    owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+    *persistence = ((Form_pg_class)GETSTRUCT(tuple))->relpersistence;
+    *owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
     if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
         kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                        errmsg("\"%s\" cannot be a source of triples", name),
+                        errmsg("\"%s\" cannot be a %s of triples", name, wording->noun),
                         errhint("Use a table, view, materialized view or foreign table.")));
+    return kind;
+}
+
+/* A source is read by a worker, with the rights of USER. */
+static void
+check_source(Oid relation, const char *name, Oid user)
+{
+    char persistence, kind;
+    Oid owner;
+
+    kind = check_kind(relation, name, &of_source, &persistence, &owner);
     if (persistence == RELPERSISTENCE_TEMP)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("temporary relation \"%s\" cannot be a source of triples", name),
@@ -73,26 +97,28 @@ column_names(Oid relation)
 
 /* The type of a column, its domain looked through; errors name what would do. */
 static Oid
-column_type(Oid relation, const char *name, const char *column, const char *role)
+column_type(Oid relation, const char *name, const char *column, const char *role,
+            const Wording *wording)
 {
     AttrNumber number = get_attnum(relation, column);
     Oid type;
 
     if (number <= 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_COLUMN),
-                 errmsg("source \"%s\" has no column \"%s\"", name, column),
-                 errdetail("Its columns are: %s.", column_names(relation)),
-                 errhint("Name the column of the %s: kg_train(..., %s => '...').", role, role)));
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("%s \"%s\" has no column \"%s\"", wording->noun, name, column),
+                        errdetail("Its columns are: %s.", column_names(relation)),
+                        errhint("Name the column of the %s: %s(..., %s => '...').", role,
+                                wording->call, role)));
     type = getBaseType(get_atttype(relation, number));
     if (type != TEXTOID && type != VARCHAROID && type != INT2OID && type != INT4OID &&
         type != INT8OID && type != UUIDOID)
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("column \"%s\" of source \"%s\" is of type %s", column, name,
-                               format_type_be(get_atttype(relation, number))),
+                        errmsg("column \"%s\" of %s \"%s\" is of type %s", column, wording->noun,
+                               name, format_type_be(get_atttype(relation, number))),
                         errdetail("Identifiers are text, character varying, smallint, integer, "
                                   "bigint or uuid."),
-                        errhint("Cast the column in a view, and train from that.")));
+                        errhint("Cast the column in a view, and %s from that.",
+                                wording == &of_source ? "train" : "evaluate")));
     return type;
 }
 
@@ -110,26 +136,53 @@ may_select(Oid relation, char *const column[3], Oid user)
     return true;
 }
 
-MetasdSource *
-metasd_source_open(Oid relation, char *const column[3], Oid user)
+/* What is known of a relation whose kind will do: its columns, their types, its quoted name. */
+static MetasdSource *
+describe(Oid relation, char *const column[3], const Wording *wording)
 {
     MetasdSource *source = palloc0(sizeof(*source));
 
     source->relation = relation;
     source->name = get_rel_name(relation);
-    check_kind(relation, source->name, user);
     for (int i = 0; i < 3; i++) {
         source->column[i] = pstrdup(column[i]);
-        source->type[i] = column_type(relation, source->name, column[i], roles[i]);
+        source->type[i] = column_type(relation, source->name, column[i], roles[i], wording);
     }
+    source->quoted =
+        quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), source->name);
+    return source;
+}
+
+MetasdSource *
+metasd_source_open(Oid relation, char *const column[3], Oid user)
+{
+    MetasdSource *source;
+
+    check_source(relation, get_rel_name(relation), user);
+    source = describe(relation, column, &of_source);
     if (!may_select(relation, column, user))
         ereport(ERROR,
                 (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                  errmsg("permission denied for source \"%s\"", source->name),
                  errhint("Grant SELECT on its columns \"%s\", \"%s\" and \"%s\" to role \"%s\".",
                          column[0], column[1], column[2], metasd_owner_name(user))));
-    source->quoted =
-        quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), source->name);
+    return source;
+}
+
+MetasdSource *
+metasd_source_open_to_query(Oid relation, char *const column[3])
+{
+    MetasdSource *source;
+    char persistence;
+    Oid owner;
+
+    (void)check_kind(relation, get_rel_name(relation), &of_reader, &persistence, &owner);
+    source = describe(relation, column, &of_reader);
+    if (!may_select(relation, column, GetUserId()))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied for relation \"%s\"", source->name),
+                        errhint("It takes SELECT on its columns \"%s\", \"%s\" and \"%s\".",
+                                column[0], column[1], column[2])));
     return source;
 }
 

@@ -22,6 +22,12 @@ typedef struct MetasdSource {
 extern MetasdSource *metasd_source_open(Oid relation, char *const column[3], Oid user);
 
 /*
+ * Looks up a relation of triples that a query of the current user's is to read, and checks that he
+ * may SELECT them; it may be temporary. Errors speak of kg_evaluate.
+ */
+extern MetasdSource *metasd_source_open_to_query(Oid relation, char *const column[3]);
+
+/*
  * May USER see the triples of this source, so that he may ask a model made of them? That takes
  * USAGE of its schema and SELECT on its columns.
  * Only tables (partitioned or not) count, without row security for him: a view runs its

@@ -1,0 +1,462 @@
+/*
+ * evaluate.c - kg_evaluate: how a model ranks triples that it was not trained on.
+ *
+ * One query does all, and PostgreSQL's sorts keep it in bounded memory: test triples and known facts
+ * become numbers, are grouped by what is asked, and metasd.rank_answers ranks the answers of each
+ * group. For each side there is one branch of a UNION ALL, or several that share the groups, so that
+ * a Parallel Append can give them to workers.
+ *
+ * The query runs with the caller's rights, who names the test relation and the filters. The model's
+ * source and its validation are read as the model's owner, as kg_predict does: into a
+ * tuplestore that the query sees as a relation. Where the caller may read a plain table himself the
+ * query reads it: that is the same rows, and workers can do it.
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/queryenvironment.h"
+#include "utils/tuplestore.h"
+
+#include "answers.h"
+#include "ask.h"
+#include "cache.h"
+#include "catalog.h"
+#include "source.h"
+
+PG_FUNCTION_INFO_V1(metasd_kg_evaluate);
+
+#define FACTS "metasd_facts" /* what was read as the owner, under this name in the query */
+#define MOST_SLICES 16
+#define RESULT_COLUMNS 10
+
+/* ---- arguments ---- */
+
+typedef struct Bucket {
+    const char *name;
+    const char *key;   /* of a row of b: what is grouped and ordered by */
+    const char *label; /* of the key x.key */
+} Bucket;
+
+/* Logarithmic: 0 for what does not occur, else the number of digits. */
+#define DIGITS(relation, number)                                                                   \
+    "(CASE WHEN metasd.occurrences($1, " relation ", " number ") = 0 THEN 0 "                      \
+    "ELSE length(metasd.occurrences($1, " relation ", " number ")::text) END)"
+#define RANGE                                                                                      \
+    "CASE WHEN x.key = 0 THEN '0' ELSE '1' || repeat('0', x.key - 1) || '-' || repeat('9', "       \
+    "x.key) END"
+
+static const Bucket buckets[] = {{"all", "1", "'all'"},
+                                 {"side", "b.side", "x.key"},
+                                 {"relation", "b.label", "x.key"},
+                                 {"frequency", DIGITS("true", "b.relation"), RANGE},
+                                 {"degree", DIGITS("false", "(b.a).answer"), RANGE}};
+
+static const Bucket *
+bucket_argument(FunctionCallInfo fcinfo, int n)
+{
+    char *name;
+
+    if (PG_ARGISNULL(n))
+        return &buckets[0];
+    name = text_to_cstring(PG_GETARG_TEXT_PP(n));
+    for (size_t i = 1; i < lengthof(buckets); i++)
+        if (strcmp(name, buckets[i].name) == 0)
+            return &buckets[i];
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid value for by: \"%s\"", name),
+             errhint("It must be \"side\", \"relation\", \"frequency\", \"degree\" or NULL.")));
+}
+
+typedef struct Evaluation {
+    MetasdModel *model;
+    const MetasdIndex *image;
+    const Bucket *by;
+    MetasdSource *test;
+    List *known;            /* MetasdSource that the query reads for known facts */
+    Tuplestorestate *facts; /* those that the owner read, as numbers; or NULL */
+    TupleDesc facts_row;
+    int64 fact_count;
+    uint64 triples; /* in the test relation */
+    int slices;     /* branches a side */
+} Evaluation;
+
+/* ---- known facts ---- */
+
+/* A fact that the owner has read, on its way to the query. */
+static void
+keep_fact(void *context, const MetasdLabels3 *row)
+{
+    Evaluation *evaluation = context;
+    Datum values[3];
+    bool nulls[3] = {false};
+
+    for (int i = 0; i < 3; i++)
+        values[i] = Int64GetDatum(metasd_number_of_label(
+            i == 1 ? &evaluation->image->relation_labels : &evaluation->image->entity_labels,
+            row->data[i], row->len[i]));
+    tuplestore_putvalues(evaluation->facts, evaluation->facts_row, values, nulls);
+    evaluation->fact_count++;
+}
+
+static void
+read_as_owner(Evaluation *evaluation, const MetasdSource *source)
+{
+    if (!evaluation->facts) {
+        evaluation->facts_row = CreateTemplateTupleDesc(3);
+        for (int i = 0; i < 3; i++) {
+            static const char *const names[3] = {"h", "r", "t"};
+
+            TupleDescInitEntry(evaluation->facts_row, (AttrNumber)(i + 1), names[i], INT8OID, -1,
+                               0);
+        }
+        evaluation->facts = tuplestore_begin_heap(false, false, work_mem);
+    }
+    SPI_connect();
+    (void)metasd_source_read(source, evaluation->model->owner, keep_fact, evaluation);
+    SPI_finish();
+}
+
+static bool
+has_foreign_part(Oid relation)
+{
+    ListCell *cell;
+
+    foreach (cell, find_all_inheritors(relation, AccessShareLock, NULL))
+        if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+            return true;
+    return false;
+}
+
+/* Would the caller's own query read the rows that the owner reads, and run nobody's code? */
+static bool
+same_for_caller(const Evaluation *evaluation, const MetasdSource *source)
+{
+    return metasd_source_is_readable(source->relation, source->column, GetUserId()) &&
+           metasd_source_is_readable(source->relation, source->column, evaluation->model->owner) &&
+           !has_foreign_part(source->relation);
+}
+
+/* A NOTICE that facts of what the model was made of, its WHAT, count as candidates. */
+static void
+not_left_out(const Evaluation *evaluation, const char *what, const char *why)
+{
+    ereport(NOTICE, (errmsg("the %s of model \"%s\" %s", what, evaluation->model->name, why),
+                     errdetail("Its facts are not left out of the ranking.")));
+}
+
+/* Known facts of a relation that the model was made of, which may have been dropped since. */
+static void
+add_known(Evaluation *evaluation, Oid relation, char *const column[3], const char *what)
+{
+    MetasdSource *source;
+
+    if (!OidIsValid(relation))
+        return;
+    if (get_rel_relkind(relation) == '\0') {
+        not_left_out(evaluation, what, "does not exist any more");
+        return;
+    }
+    source = metasd_source_open(relation, column, evaluation->model->owner);
+    if (same_for_caller(evaluation, source))
+        evaluation->known = lappend(evaluation->known, source);
+    else
+        read_as_owner(evaluation, source);
+}
+
+/*
+ * Ranks tell whether a fact was left out. So facts of the validation source, whose readers need not be
+ * those of the source, only count for the owner and for who could read them himself.
+ */
+static void
+add_validation(Evaluation *evaluation)
+{
+    const MetasdModel *model = evaluation->model;
+
+    if (OidIsValid(model->validation) && get_rel_relkind(model->validation) != '\0' &&
+        !metasd_model_is_mine(model) &&
+        !metasd_source_is_readable(model->validation, model->column, GetUserId()))
+        not_left_out(evaluation, "validation source", "cannot be read with your rights");
+    else
+        add_known(evaluation, model->validation, model->column, "validation source");
+}
+
+static void
+add_filters(Evaluation *evaluation, ArrayType *filters, char *const column[3])
+{
+    Datum *values;
+    bool *nulls;
+    int n;
+
+    deconstruct_array(filters, REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &values, &nulls, &n);
+    for (int i = 0; i < n; i++) {
+        if (nulls[i])
+            ereport(ERROR,
+                    (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                     errmsg("filters must not contain NULL"),
+                     errhint("Name relations whose facts are known: filters => '{facts}'.")));
+        evaluation->known = lappend(
+            evaluation->known, metasd_source_open_to_query(DatumGetObjectId(values[i]), column));
+    }
+}
+
+/* ---- the query ---- */
+
+/* WHERE all three identifiers are there. */
+static void
+append_whole(StringInfo sql, const MetasdSource *source)
+{
+    for (int i = 0; i < 3; i++) {
+        const char *column = quote_identifier(source->column[i]);
+
+        appendStringInfo(sql, "%s%s IS NOT NULL", i ? " AND " : "", column);
+        if (source->type[i] == TEXTOID || source->type[i] == VARCHAROID)
+            appendStringInfo(sql, " AND %s::text <> ''", column);
+    }
+}
+
+/* Rows of a relation as numbers; ASKED where their answers are to be ranked. */
+static void
+append_triples(StringInfo sql, const Evaluation *evaluation, const MetasdSource *source, bool asked)
+{
+    appendStringInfo(sql,
+                     "SELECT metasd.entity_number($1, %s::text) AS h, "
+                     "metasd.relation_number($1, %s::text) AS r, "
+                     "metasd.entity_number($1, %s::text) AS t, ",
+                     quote_identifier(source->column[0]), quote_identifier(source->column[1]),
+                     quote_identifier(source->column[2]));
+    if (asked && strcmp(evaluation->by->name, "relation") == 0)
+        appendStringInfo(sql, "%s::text COLLATE \"C\" AS label, ",
+                         quote_identifier(source->column[1]));
+    else
+        appendStringInfoString(sql, "NULL::text COLLATE \"C\" AS label, ");
+    appendStringInfo(sql, "%s AS asked FROM %s WHERE ", asked ? "true" : "false", source->quoted);
+    append_whole(sql, source);
+}
+
+/* Standings of the answers of one side; of every slices-th group where there are slices. */
+static void
+append_branch(StringInfo sql, const Evaluation *evaluation, const char *side, int slice)
+{
+    bool head = strcmp(side, "head") == 0;
+    const char *given = head ? "f.t" : "f.h", *answer = head ? "f.h" : "f.t";
+    ListCell *cell;
+
+    appendStringInfo(sql,
+                     "SELECT '%s'::text COLLATE \"C\" AS side, g.relation, g.label, "
+                     "unnest(metasd.rank_answers($1, '%s', g.entity, g.relation, g.answers, "
+                     "g.known)) AS a FROM (SELECT %s AS entity, f.r AS relation, "
+                     "min(f.label) AS label, array_agg(%s) FILTER (WHERE f.asked) AS answers, "
+                     "array_agg(%s) FILTER (WHERE NOT f.asked) AS known FROM (",
+                     side, side, given, answer, answer);
+    append_triples(sql, evaluation, evaluation->test, true);
+    foreach (cell, evaluation->known) {
+        appendStringInfoString(sql, " UNION ALL ");
+        append_triples(sql, evaluation, lfirst(cell), false);
+    }
+    if (evaluation->facts)
+        appendStringInfoString(sql, " UNION ALL SELECT h, r, t, NULL::text COLLATE \"C\", false "
+                                    "FROM " FACTS);
+    appendStringInfoString(sql, ") f");
+    if (evaluation->slices >
+        1) /* as CASE, which the planner takes for half of the rows: "=" for few */
+        appendStringInfo(sql,
+                         " WHERE CASE abs(%s %% %d + 3 * (f.r %% %d)) %% %d WHEN %d THEN true "
+                         "ELSE false END",
+                         given, evaluation->slices, evaluation->slices, evaluation->slices, slice);
+    appendStringInfo(sql, " GROUP BY %s, f.r HAVING bool_or(f.asked)) g", given);
+}
+
+/* All names in it are found in pg_catalog, the search_path it runs with. */
+static char *
+evaluation_sql(const Evaluation *evaluation)
+{
+    StringInfoData sql;
+
+    initStringInfo(&sql);
+    appendStringInfo(&sql,
+                     "SELECT (%s)::text, count(*), count(*) FILTER (WHERE x.unseen), "
+                     "avg(1 / x.rank), avg(1 / x.pessimistic_rank::float8), "
+                     "avg((x.rank <= 1)::int::float8), avg((x.rank <= 3)::int::float8), "
+                     "avg((x.rank <= 10)::int::float8), avg(x.rank), "
+                     "1 - avg(x.rank - 1) / nullif(avg((x.candidates - 1)::float8 / 2), 0) "
+                     "FROM (SELECT %s AS key, (b.a).rank, (b.a).pessimistic_rank, "
+                     "(b.a).candidates, (b.a).unseen FROM (",
+                     evaluation->by->label, evaluation->by->key);
+    for (int i = 0; i < evaluation->slices; i++) {
+        appendStringInfoString(&sql, i ? " UNION ALL " : "");
+        append_branch(&sql, evaluation, "tail", i);
+        appendStringInfoString(&sql, " UNION ALL ");
+        append_branch(&sql, evaluation, "head", i);
+    }
+    appendStringInfoString(&sql, ") b) x GROUP BY x.key ORDER BY x.key");
+    return sql.data;
+}
+
+/* ---- running it ---- */
+
+static void
+set_locally(const char *name, const char *value)
+{
+    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
+}
+
+/* Counts the test triples; a NOTICE tells how many rows are none. */
+static void
+count_triples(Evaluation *evaluation)
+{
+    const MetasdSource *test = evaluation->test;
+    StringInfoData sql;
+    bool isnull;
+    int64 rows;
+
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, "SELECT count(*), count(*) FILTER (WHERE ");
+    append_whole(&sql, test);
+    appendStringInfo(&sql, ") FROM %s", test->quoted);
+    if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not count the triples of \"%s\"", test->name);
+    rows = DatumGetInt64(metasd_column(0, 1, &isnull));
+    evaluation->triples = (uint64)DatumGetInt64(metasd_column(0, 2, &isnull));
+    if (evaluation->triples == 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_NO_DATA_FOUND),
+                 errmsg("relation \"%s\" has no triples to rank", test->name),
+                 errhint("Give a relation of facts that the model was not trained on, without "
+                         "NULL and empty identifiers.")));
+    rows -= (int64)evaluation->triples;
+    if (rows > 0)
+        ereport(NOTICE,
+                (errmsg_plural("%lld row of \"%s\" is left out", "%lld rows of \"%s\" are left out",
+                               (unsigned long)rows, (long long)rows, test->name),
+                 errdetail("A head, relation or tail is NULL or empty.")));
+}
+
+static bool
+any_temporary(const Evaluation *evaluation)
+{
+    ListCell *cell;
+
+    foreach (cell, evaluation->known) {
+        const MetasdSource *source = lfirst(cell);
+
+        if (get_rel_persistence(source->relation) == RELPERSISTENCE_TEMP)
+            return true;
+    }
+    return get_rel_persistence(evaluation->test->relation) == RELPERSISTENCE_TEMP;
+}
+
+/*
+ * How many branches a side: one a process, where workers can read all that is to be read and are
+ * worth starting by the measure of the planner's own settings.
+ */
+static int
+slices_for(const Evaluation *evaluation)
+{
+    double work = 2.0 * (double)evaluation->triples * evaluation->image->plan.entities;
+
+    if (max_parallel_workers_per_gather == 0 || evaluation->facts || any_temporary(evaluation) ||
+        work * cpu_operator_cost <= parallel_setup_cost)
+        return 1;
+    return Min(max_parallel_workers_per_gather + 1, MOST_SLICES);
+}
+
+/*
+ * Sorting keeps within work_mem however many groups there are, as an array for each in a hash table
+ * would not. That slices are worth workers has been found out, by a better estimate than the planner's;
+ * rows must seem dear to pass on, or it would gather the facts in each branch and rank without help.
+ */
+static void
+plan_locally(const Evaluation *evaluation)
+{
+    set_locally("enable_hashagg", "off");
+    set_locally("jit", "off");
+    if (evaluation->slices > 1) {
+        set_locally("parallel_setup_cost", "0");
+        set_locally("parallel_tuple_cost", "10");
+    }
+}
+
+static void
+show_facts(Evaluation *evaluation)
+{
+    EphemeralNamedRelation facts = palloc0(sizeof(*facts));
+
+    facts->md.name = pstrdup(FACTS);
+    facts->md.reliddesc = InvalidOid;
+    facts->md.tupdesc = evaluation->facts_row;
+    facts->md.enrtype = ENR_NAMED_TUPLESTORE;
+    facts->md.enrtuples = (double)evaluation->fact_count;
+    facts->reldata = evaluation->facts;
+    if (SPI_register_relation(facts) != SPI_OK_REL_REGISTER)
+        elog(ERROR, "could not show known facts to a query");
+}
+
+/* Runs the query as the caller, with a search_path that nobody else can write to. */
+static void
+run(Evaluation *evaluation, ReturnSetInfo *result)
+{
+    int nest_level = NewGUCNestLevel();
+    Oid type = TEXTOID;
+    Datum name = CStringGetTextDatum(evaluation->model->name);
+
+    set_locally("search_path", "pg_catalog, pg_temp");
+    SPI_connect();
+    count_triples(evaluation);
+    evaluation->slices = slices_for(evaluation);
+    plan_locally(evaluation);
+    if (evaluation->facts)
+        show_facts(evaluation);
+    if (SPI_execute_with_args(evaluation_sql(evaluation), 1, &type, &name, NULL, true, 0) !=
+        SPI_OK_SELECT)
+        elog(ERROR, "could not rank the triples of \"%s\"", evaluation->test->name);
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        Datum values[RESULT_COLUMNS];
+        bool nulls[RESULT_COLUMNS];
+
+        heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    SPI_finish();
+    AtEOXact_GUC(false, nest_level);
+}
+
+/*
+ * kg_evaluate(model text, test regclass, by text, head, relation, tail text, filters regclass[])
+ */
+Datum
+metasd_kg_evaluate(PG_FUNCTION_ARGS)
+{
+    Evaluation evaluation = {0};
+    char *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)), *column[3];
+
+    metasd_init_materialized_srf(fcinfo);
+    if (PG_ARGISNULL(1))
+        return (Datum)0;
+    evaluation.by = bucket_argument(fcinfo, 2);
+    evaluation.model = metasd_model_to_ask(name);
+    for (int i = 0; i < 3; i++)
+        column[i] = PG_ARGISNULL(3 + i) ? evaluation.model->serving_column[i]
+                                        : text_to_cstring(PG_GETARG_TEXT_PP(3 + i));
+    evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column);
+    if (!PG_ARGISNULL(6))
+        add_filters(&evaluation, PG_GETARG_ARRAYTYPE_P(6), column);
+    evaluation.image = metasd_cache_image(evaluation.model);
+    add_known(&evaluation, evaluation.model->serving_source, evaluation.model->serving_column,
+              "source");
+    add_validation(&evaluation);
+    run(&evaluation, (ReturnSetInfo *)fcinfo->resultinfo);
+    if (evaluation.facts)
+        tuplestore_end(evaluation.facts);
+    return (Datum)0;
+}
