@@ -69,7 +69,8 @@ typedef struct MetasdGuide {
 /* The temperature, as the kernels take it. */
 typedef struct MetasdHeat {
     float per_tau; /* 1 / tau */
-    int power;     /* tau where it is 1, 2 or 3: exp(z) is then a power of exp(z / tau); else 0 */
+    int power;     /* tau where it is 1, 2 or 3: exp(z) is then that power of exp(z / tau), with */
+                   /* as many times its error; else 0 */
 } MetasdHeat;
 
 /* The guides of a tile, as the kernels take them; [0] of the source, [1] of the student. */
