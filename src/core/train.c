@@ -365,7 +365,8 @@ run_batches(Training *training, MetasdEpoch *report, size_t *batch)
                                &trainer->quizzes.batch, &losses));
         add_losses(&report->losses, &losses, (double)examples->n / all);
         if (training->team->rank == 0 && events->batch)
-            METASD_TRY(events->batch(events->context, report->epoch, *batch, total, losses.source));
+            METASD_TRY(events->batch(events->context, report->epoch, *batch, total,
+                                     report->alone ? losses.mutual_student : losses.source));
     }
     *batch = total;
     return check_weights(training);
@@ -413,7 +414,7 @@ begin_epoch(Training *training, MetasdEpoch *report)
     bool alone = finishes(options, report->epoch);
 
     if (alone) {
-        report->pruned = true;
+        report->pruned = report->alone = true;
         report->sparsity = training->sparsity;
         report->cut = training->cut;
     } else if (with_student) {

@@ -45,6 +45,8 @@ typedef struct MetasdTrainOptions {
 typedef struct MetasdEpoch {
     int epoch;                   /* from 1 */
     bool pruned;                 /* the student is: false in the warm-up */
+    bool alone;                  /* the student learns alone: of the losses there is but its own, */
+                                 /* mutual_student */
     MetasdLosses losses;         /* means over the examples */
     MetasdRanks source, student; /* on validation; n = 0 without one */
     double sparsity;             /* of the mask in force */
@@ -58,6 +60,7 @@ typedef struct MetasdTrainEvents {
     void *context;
     /* a status other than METASD_OK ends the training with it */
     MetasdStatus (*epoch)(void *context, const MetasdEpoch *epoch);
+    /* `loss` is the source's, or that of the student that learns alone */
     MetasdStatus (*batch)(void *context, int epoch, size_t done, size_t total, double loss);
     /* a loss was not finite: the epoch starts again at `lr`, or fails where `again` is false */
     MetasdStatus (*repeat)(void *context, int epoch, size_t batch, double lr, bool again);

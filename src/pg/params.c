@@ -18,14 +18,17 @@ typedef struct Parameter {
 static const char *const families[] = {"complex", NULL};
 static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegularizer */
 
+static const char *const cuts[] = {"together", "apart", NULL};
 static const char *const samplings[] = {"uniform", "degree", NULL};
 
 /* In the order of MetasdParam. */
 static const Parameter parameters[METASD_PARAMS] = {
     {"batch", WHOLE, 1, 1000000, NULL},
     {"class_weights", SWITCH, 0, 1, NULL},
+    {"cut", WORD, 0, 0, cuts},
     {"epochs", WHOLE, 1, 100000, NULL},
     {"family", WORD, 0, 0, families},
+    {"finish", WHOLE, 0, 100000, NULL},
     {"kl_forward", REAL, 0, 1000, NULL},
     {"kl_reverse", REAL, 0, 1000, NULL},
     {"lr", REAL, 1e-9, 10, NULL},
@@ -265,6 +268,7 @@ metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, u
 
         value[METASD_P_WARMUP] = floor(value[METASD_P_WARMUP] * shortened);
         value[METASD_P_RAMP] = floor(value[METASD_P_RAMP] * shortened);
+        value[METASD_P_FINISH] = floor(value[METASD_P_FINISH] * shortened);
     }
     for (int i = 0; i < METASD_PARAMS; i++)
         if (!params->given[i])
@@ -311,6 +315,8 @@ metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options, M
                              .epochs = (int)x[METASD_P_EPOCHS],
                              .warmup = (int)x[METASD_P_WARMUP],
                              .ramp = (int)x[METASD_P_RAMP],
+                             .finish = (int)x[METASD_P_FINISH],
+                             .apart = x[METASD_P_CUT] != 0,
                              .patience = (int)x[METASD_P_PATIENCE],
                              .batch = (size_t)x[METASD_P_BATCH],
                              .quiz_batch = (size_t)x[METASD_P_QUIZ_BATCH],

@@ -176,9 +176,11 @@ write_epoch(MetasdJob *job, const void *what)
     };
 
     /* A loss that was not computed is not 0. */
-    if (!guided || !job->options.step.quiz)
+    if (epoch->alone)
+        nulls[3] = nulls[6] = 'n';
+    if (!guided || epoch->alone || !job->options.step.quiz)
         nulls[4] = nulls[5] = 'n';
-    if (!guided || !job->options.step.mutual)
+    if (!guided || (!epoch->alone && !job->options.step.mutual))
         nulls[6] = nulls[7] = 'n';
     if (!epoch->pruned)
         nulls[9] = nulls[11] = nulls[12] = nulls[13] = 'n';

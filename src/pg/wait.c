@@ -113,7 +113,8 @@ show_epochs(int64 run, int epochs, int *shown)
 
         *shown = DatumGetInt32(metasd_column(i, 1, &isnull));
         initStringInfo(&line);
-        appendStringInfo(&line, "epoch %d of %d: loss %.3f", *shown, epochs, float_column(i, 3));
+        appendStringInfo(&line, "epoch %d of %d: loss", *shown, epochs);
+        append_figure(&line, " ", float_column(i, 3), "");
         append_figure(&line, " (pruned ", float_column(i, 4), ")");
         append_figure(&line, ", validation MRR ", float_column(i, 5), "");
         append_figure(&line, " (pruned ", float_column(i, 6), ")");

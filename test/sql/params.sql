@@ -53,6 +53,14 @@ SELECT params ->> 'rank' AS rank, params ->> 'seed' AS seed, params ->> 'sparsit
        params ->> 'regularizer' AS regularizer, params ->> 'class_weights' AS class_weights
 FROM metasd.versions;
 
+-- The pruned model learns alone at the end: there are no losses but its own. Entities are sampled.
+SELECT kg_train('people', params => '{"epochs": 5, "warmup": 1, "ramp": 0, "finish": 2, "cut": "apart", "negatives": 10,
+                                      "negative_sampling": "degree"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT epoch, loss_source > 0 AS source, loss_quiz > 0 AS quiz, loss_mutual_source > 0 AS mutual_source,
+       loss_mutual_student > 0 AS mutual_student, sparsity > 0.8 AS pruned, round(lr::numeric, 3) AS lr
+FROM metasd.learning_curve WHERE run = :run ORDER BY epoch;
+
 -- A whole number may be written with a point or an exponent, and null is as if not given.
 SELECT kg_train('people', params => '{"rank": 8.0, "epochs": 3e0, "batch": 64, "lr": null, "seed": null}') AS run \gset
 SELECT tools.ended(:run);
