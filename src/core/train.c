@@ -396,13 +396,34 @@ finishes(const MetasdTrainOptions *options, int epoch)
            epoch > options->warmup + 1;
 }
 
-/* The part of the learning rate in an epoch. */
+/* The learning rate of an epoch. */
 static float
 rate_of(const MetasdTrainOptions *options, int epoch)
 {
+    float from = options->finish_lr > 0 ? options->finish_lr : options->step.lr;
+
     return finishes(options, epoch)
-               ? (float)(options->epochs - epoch + 1) / (float)(options->finish + 1)
-               : 1.0f;
+               ? from * (float)(options->epochs - epoch + 1) / (float)(options->finish + 1)
+               : options->step.lr;
+}
+
+/*
+ * The sums that Adagrad has of a source's whole life leave the pruned model, which has much to make
+ * up for, hardly a step: it may begin with none.
+ */
+static MetasdStatus
+begin_finish(Training *training)
+{
+    MetasdStep *step = &training->trainer->step;
+    const MetasdTrainOptions *options = training->options;
+    MetasdWalk walk;
+
+    if (options->finish_lr == 0 || !finishes(options, training->epoch) ||
+        finishes(options, training->epoch - 1))
+        return METASD_OK;
+    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
+        memset(step->sums + walk.first, 0, (walk.end - walk.first) * sizeof(float));
+    return walk.status;
 }
 
 /* The stages of an epoch, and its mask. */
@@ -425,8 +446,7 @@ begin_epoch(Training *training, MetasdEpoch *report)
     training->step.quiz = options->step.quiz && with_student && !alone;
     training->step.mutual = options->step.mutual && with_student && !alone;
     training->step.alone = alone;
-    training->step.lr =
-        options->step.lr * rate_of(options, report->epoch) * (float)ldexp(1.0, -training->repeats);
+    training->step.lr = rate_of(options, report->epoch) * (float)ldexp(1.0, -training->repeats);
     return METASD_OK;
 }
 
@@ -434,6 +454,7 @@ begin_epoch(Training *training, MetasdEpoch *report)
 static MetasdStatus
 run_epoch(Training *training, MetasdEpoch *report)
 {
+    METASD_TRY(begin_finish(training));
     METASD_TRY(save(training));
     METASD_TRY(begin_epoch(training, report));
     for (;;) {

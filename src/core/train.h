@@ -13,20 +13,21 @@
 typedef struct MetasdTrainOptions {
     uint64_t seed;
     const MetasdFamily *family;
-    size_t rank;            /* of the factorisation */
-    double sparsity;        /* part of the weights that is pruned, 0 .. 1 */
-    int epochs;             /* at most */
-    int warmup;             /* epochs of the source alone, unpruned, before the first mask */
-    int ramp;               /* epochs in which the sparsity rises to its full value, */
-                            /* which the last epoch has in any case */
-    int finish;             /* last epochs, in which the mask stays and the student learns alone, */
-                            /* at a rate that falls from lr towards 0 */
-    bool apart;             /* entities and relations are pruned apart */
-    int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
-    size_t batch;           /* examples a batch */
-    size_t quiz_batch;      /* examples a quiz */
-    size_t negatives;       /* entities a batch is scored against besides its targets; 0: all */
-    bool by_degree;         /* negatives are drawn by how often they are tails, not evenly */
+    size_t rank;       /* of the factorisation */
+    double sparsity;   /* part of the weights that is pruned, 0 .. 1 */
+    int epochs;        /* at most */
+    int warmup;        /* epochs of the source alone, unpruned, before the first mask */
+    int ramp;          /* epochs in which the sparsity rises to its full value, */
+                       /* which the last epoch has in any case */
+    int finish;        /* last epochs, in which the mask stays and the student learns alone, */
+                       /* at a rate that falls towards 0 */
+    float finish_lr;   /* from this, and with Adagrad's sums begun anew; 0: from lr, with them */
+    bool apart;        /* entities and relations are pruned apart */
+    int patience;      /* epochs without a better pruned MRR before stopping; 0 = never */
+    size_t batch;      /* examples a batch */
+    size_t quiz_batch; /* examples a quiz */
+    size_t negatives;  /* entities a batch is scored against besides its targets; 0: all */
+    bool by_degree;    /* negatives are drawn by how often they are tails, not evenly */
     size_t validation_most; /* examples ranked an epoch at most */
     bool random_triples;    /* batches and quizzes of random examples, not of whole groups */
     bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */

@@ -29,7 +29,7 @@ typedef struct Look {
     bool exists;
     bool started_here; /* by this very transaction, which nobody else can see yet */
     char *model;
-    char *status;
+    const char *status;
     char *error;
     int epochs;             /* at most, 0 while unknown */
     int64 skipped, unknown; /* rows left out, 0 while not known */
@@ -63,6 +63,26 @@ look_at(int64 run)
         TransactionIdIsCurrentTransactionId(DatumGetTransactionId(metasd_column(0, 5, &isnull)));
     look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull)); /* a NULL comes as 0 */
     look.unknown = DatumGetInt64(metasd_column(0, 7, &isnull));
+    return look;
+}
+
+/*
+ * The status counts as of now, not as of the row: where the run has ended in between, its row is
+ * looked at again, for the reason and the last epochs.
+ */
+static Look
+look_twice(int64 run)
+{
+    Look look = look_at(run);
+    const char *status;
+
+    if (!look.exists)
+        return look;
+    status = metasd_run_status(run, look.status);
+    if (strcmp(status, look.status) != 0) {
+        look = look_at(run);
+        look.status = status;
+    }
     return look;
 }
 
@@ -130,7 +150,7 @@ show_epochs(int64 run, int epochs, int *shown)
 static bool
 has_ended(int64 run, const Look *look)
 {
-    const char *status = metasd_run_status(run, look->status);
+    const char *status = look->status;
 
     if (strcmp(status, "succeeded") == 0)
         return true;
@@ -215,7 +235,7 @@ look_once(int64 run, Progress *progress)
     if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");
     (void)metasd_extension_hold(metasd_extension());
-    look = look_at(run);
+    look = look_twice(run);
     check_look(run, &look);
     show_epochs(run, look.epochs, &progress->epochs);
     ended = has_ended(run, &look);
