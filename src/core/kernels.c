@@ -307,6 +307,13 @@ metasd_tile_scale(size_t rows, size_t stride, float *restrict z, const float *re
             z[e * stride + b] *= scale[b];
 }
 
+/* The gradient of both divergences by a learner's score; gap = log(mine / other) - KL(mine || other). */
+INLINE float
+taught(float mine, float other, float gap, float forward, float reverse)
+{
+    return forward * (mine - other) + reverse * (mine * (mine > 0.0f ? gap : 0.0f));
+}
+
 INLINE void
 student_by(int power, size_t rows, size_t stride, const float *restrict t, const float *restrict s,
            const float *restrict each, float per_tau, const MetasdSoft *restrict soft,
@@ -324,10 +331,9 @@ student_by(int power, size_t rows, size_t stride, const float *restrict t, const
             float a = (t[e * stride + b] - soft->max[0][b]) * per_tau, c = above * per_tau;
             float soft_q = exp_small(c), p = by * exp_small(a) * soft->per_sum_tau[0][b];
             float q = by * soft_q * soft->per_sum_tau[1][b];
-            float ratio = q * (q > 0.0f ? c - a - soft->shift[1][b] : 0.0f);
-
-            out[e * stride + b] = by * soft->weight[1][b] * heated(soft_q, above, power) +
-                                  soft->forward[b] * (q - p) + soft->reverse[b] * ratio;
+            out[e * stride + b] =
+                by * soft->weight[1][b] * heated(soft_q, above, power) +
+                taught(q, p, c - a - soft->shift[1][b], soft->forward[b], soft->reverse[b]);
         }
     }
 }
@@ -357,13 +363,12 @@ mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restr
             float soft_p = exp_small(a), soft_q = exp_small(c);
             float p = by * soft_p * soft->per_sum_tau[0][b];
             float q = by * soft_q * soft->per_sum_tau[1][b];
-            float ratio_t = p * (p > 0.0f ? a - c - soft->shift[0][b] : 0.0f);
-            float ratio_s = q * (q > 0.0f ? c - a - soft->shift[1][b] : 0.0f);
-
-            t[e * stride + b] = by * soft->weight[0][b] * heated(soft_p, above_t, power) +
-                                soft->forward[b] * (p - q) + soft->reverse[b] * ratio_t;
-            s[e * stride + b] = by * soft->weight[1][b] * heated(soft_q, above_s, power) +
-                                soft->forward[b] * (q - p) + soft->reverse[b] * ratio_s;
+            t[e * stride + b] =
+                by * soft->weight[0][b] * heated(soft_p, above_t, power) +
+                taught(p, q, a - c - soft->shift[0][b], soft->forward[b], soft->reverse[b]);
+            s[e * stride + b] =
+                by * soft->weight[1][b] * heated(soft_q, above_s, power) +
+                taught(q, p, c - a - soft->shift[1][b], soft->forward[b], soft->reverse[b]);
         }
     }
 }

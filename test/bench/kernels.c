@@ -22,9 +22,9 @@
 
 typedef struct Bench {
     size_t width, queries, stride;
-    float *table, *rows, *tiles; /* ROWS x width; queries x width, and the same in tiles */
-    float *scores, *others;      /* ROWS x stride */
-    float *dtable, *dqueries;    /* products */
+    float *table, *rows, *tiles;      /* ROWS x width; queries x width, and the same in tiles */
+    float *scores, *others, *derived; /* ROWS x stride */
+    float *dtable, *dqueries;         /* products */
     MetasdSlices slices;
     MetasdTeam team;
 } Bench;
@@ -56,6 +56,7 @@ prepare(Bench *b)
     memset(b->tiles, 0, b->stride * width * sizeof(float));
     b->scores = floats(ROWS * b->stride);
     b->others = floats(ROWS * b->stride);
+    b->derived = floats(ROWS * b->stride);
     b->dtable = floats(ROWS * width);
     b->dqueries = floats(b->stride * width);
     for (size_t q = 0; q < b->queries; q++)
@@ -178,7 +179,7 @@ seconds_of(Bench *b, int pass)
         double start = clock_now();
 
         for (size_t i = 0; i < b->stride; i += METASD_TILE) {
-            float *t = b->scores + i, *s = b->others + i;
+            float *t = b->scores + i, *s = b->others + i, *z = b->derived + i;
 
             switch (pass) {
                 case 0:
@@ -192,16 +193,16 @@ seconds_of(Bench *b, int pass)
                                           &partials[1]);
                     break;
                 case 3:
-                    metasd_tile_gradient_student(ROWS, b->stride, t, s, NULL, heat, &soft, t);
+                    metasd_tile_gradient_student(ROWS, b->stride, t, s, NULL, heat, &soft, z);
                     break;
                 case 4:
                     metasd_tile_gradient_mutual(ROWS, b->stride, t, s, NULL, heat, &soft);
                     break;
                 case 5:
-                    metasd_tile_meta_dots(ROWS, b->stride, t, s, t, NULL, heat, &soft, dots);
+                    metasd_tile_meta_dots(ROWS, b->stride, t, s, z, NULL, heat, &soft, dots);
                     break;
                 case 6:
-                    metasd_tile_gradient_meta(ROWS, b->stride, s, s, means, &soft, t);
+                    metasd_tile_gradient_meta(ROWS, b->stride, t, s, means, &soft, z);
                     break;
             }
         }
