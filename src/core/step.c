@@ -1,6 +1,7 @@
 #include "stages.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "random.h"
 
@@ -95,6 +96,8 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
                                            .packed = packed,
                                            .gathered = gathered});
     step->scratch = METASD_TAKE(arena, float, (size_t)members * 2 * step->width);
+    step->column_sums = METASD_TAKE(arena, double, (size_t)step->entity_slices.parts * step->width);
+    step->factors = METASD_TAKE(arena, float, step->width);
 }
 
 void
@@ -133,15 +136,58 @@ metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed, float scale)
     return team->barrier(team);
 }
 
-/* Keeps what is at least `cut` in a run of this member's weights; the student follows. */
+/* The sums of squares of one part's columns. */
 static MetasdStatus
-mask_run(MetasdStep *step, MetasdTeam *team, const MetasdRun *run, float cut)
+sum_columns(MetasdStep *step, MetasdTeam *team, int part)
+{
+    const MetasdSlices *slices = &step->entity_slices;
+    int each = slices->count / slices->parts;
+    double *sums = step->column_sums + (size_t)part * step->width;
+
+    memset(sums, 0, step->width * sizeof(*sums));
+    for (uint32_t e = metasd_slice_start(slices, part * each);
+         e < metasd_slice_start(slices, (part + 1) * each); e++) {
+        const float *row = step->weights + e * step->width;
+
+        for (size_t j = 0; j < step->width; j++)
+            sums[j] += (double)row[j] * (double)row[j];
+        METASD_TRY(metasd_team_work(team, 2 * step->width));
+    }
+    return METASD_OK;
+}
+
+/* factors = the columns' norms to the power `alignment`, summed in the order of the parts. */
+static MetasdStatus
+weigh_columns(MetasdStep *step, MetasdTeam *team)
+{
+    int parts = step->entity_slices.parts;
+    size_t first, end;
+
+    metasd_team_share(team, (size_t)parts, &first, &end);
+    for (size_t part = first; part < end; part++)
+        METASD_TRY(sum_columns(step, team, (int)part));
+    METASD_TRY(team->barrier(team));
+    metasd_team_share(team, step->width, &first, &end);
+    for (size_t j = first; j < end; j++) {
+        double sum = 0;
+
+        for (int part = 0; part < parts; part++)
+            sum += step->column_sums[(size_t)part * step->width + j];
+        step->factors[j] = (float)pow(sum / step->entities, step->alignment / 2);
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+    }
+    return team->barrier(team);
+}
+
+/* Keeps what counts for at least `cut` in a run of this member's weights; the student follows. */
+static MetasdStatus
+mask_run(MetasdStep *step, MetasdTeam *team, const MetasdRun *run, const float *factors, float cut)
 {
     MetasdWalk walk;
 
     for (walk = metasd_walk(team, run, 1, 3); metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++) {
-            step->mask[i] = fabsf(step->weights[i]) >= cut;
+            step->mask[i] = metasd_prune_magnitude(step->weights, factors, step->width, i) >= cut;
             step->student[i] = step->mask[i] ? step->weights[i] : 0.0f;
         }
     return walk.status;
@@ -152,23 +198,27 @@ metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t 
 {
     size_t entities = (size_t)step->entities * step->width;
     size_t relations = (size_t)step->relation_rows * step->width;
+    const float *factors = step->alignment > 0 ? step->factors : NULL;
+    size_t width = step->width;
     MetasdRun own[2];
     float cuts[2];
 
     metasd_step_own(step, team, own);
+    if (factors)
+        METASD_TRY(weigh_columns(step, team));
     if (step->apart) {
-        METASD_TRY(
-            metasd_prune_cut(team, step->weights, entities, &own[0], 1, sparsity, bins, &cuts[0]));
-        METASD_TRY(
-            metasd_prune_cut(team, step->weights, relations, &own[1], 1, sparsity, bins, &cuts[1]));
+        METASD_TRY(metasd_prune_cut(team, step->weights, entities, factors, width, &own[0], 1,
+                                    sparsity, bins, &cuts[0]));
+        METASD_TRY(metasd_prune_cut(team, step->weights, relations, factors, width, &own[1], 1,
+                                    sparsity, bins, &cuts[1]));
     } else {
-        METASD_TRY(metasd_prune_cut(team, step->weights, entities + relations, own, 2, sparsity,
-                                    bins, &cuts[0]));
+        METASD_TRY(metasd_prune_cut(team, step->weights, entities + relations, factors, width, own,
+                                    2, sparsity, bins, &cuts[0]));
         cuts[1] = cuts[0];
     }
     *cut = cuts[0];
     for (int i = 0; i < 2; i++)
-        METASD_TRY(mask_run(step, team, &own[i], cuts[i]));
+        METASD_TRY(mask_run(step, team, &own[i], factors, cuts[i]));
     METASD_TRY(metasd_pattern_build(&step->patterns[0], team, step->mask, &step->sparse[0]));
     METASD_TRY(
         metasd_pattern_build(&step->patterns[1], team, step->mask + entities, &step->sparse[1]));

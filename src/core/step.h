@@ -71,6 +71,11 @@ typedef struct MetasdStep {
      */
     double most_density;
     bool apart; /* entities and relations have cuts of their own; else one for both */
+    /*
+     * Magnitudes count times the norm of their column, over all entities, to this power; 0, as
+     * published: they count alone. The higher, the more rows keep the same columns.
+     */
+    double alignment;
 
     size_t negatives; /* entities that a batch is scored against, besides its targets; 0: all */
 
@@ -105,6 +110,8 @@ typedef struct MetasdStep {
     size_t *each;               /* batch + 1: 0, 1, 2 ...: every example is a query of its own */
     uint32_t *example_relation; /* batch: its target */
     float *scratch;             /* team size x 2 x width */
+    double *column_sums;        /* parts of the entities x width: of squares */
+    float *factors;             /* width: of magnitudes, by column */
 } MetasdStep;
 
 /* Takes all memory of a step for a team of `members`; measures on a measuring arena. */

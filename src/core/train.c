@@ -77,6 +77,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .queries = most_queries(graph, options, most_examples(graph, sizes)),
                          .guided = guided(options),
                          .apart = options->apart,
+                         .alignment = options->alignment,
                          .negatives = options->negatives < graph->entities ? options->negatives : 0,
                          .most_density = metasd_sparse_kernels()->most_density};
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||

@@ -23,6 +23,7 @@ typedef struct MetasdTrainOptions {
                        /* at a rate that falls towards 0 */
     float finish_lr;   /* from this, and with Adagrad's sums begun anew; 0: from lr, with them */
     bool apart;        /* entities and relations are pruned apart */
+    double alignment;  /* how much rows are made to keep the same columns; see MetasdStep */
     int patience;      /* epochs without a better pruned MRR before stopping; 0 = never */
     size_t batch;      /* examples a batch */
     size_t quiz_batch; /* examples a quiz */

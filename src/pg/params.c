@@ -23,6 +23,7 @@ static const char *const samplings[] = {"uniform", "degree", NULL};
 
 /* In the order of MetasdParam. */
 static const Parameter parameters[METASD_PARAMS] = {
+    {"alignment", REAL, 0, 8, NULL},
     {"batch", WHOLE, 1, 1000000, NULL},
     {"class_weights", SWITCH, 0, 1, NULL},
     {"cut", WORD, 0, 0, cuts},
@@ -317,6 +318,7 @@ metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options, M
                              .ramp = (int)x[METASD_P_RAMP],
                              .finish = (int)x[METASD_P_FINISH],
                              .apart = x[METASD_P_CUT] != 0,
+                             .alignment = x[METASD_P_ALIGNMENT],
                              .patience = (int)x[METASD_P_PATIENCE],
                              .batch = (size_t)x[METASD_P_BATCH],
                              .quiz_batch = (size_t)x[METASD_P_QUIZ_BATCH],

@@ -12,6 +12,7 @@
 #include "train.h"
 
 typedef enum MetasdParam {
+    METASD_P_ALIGNMENT,
     METASD_P_BATCH,
     METASD_P_CLASS_WEIGHTS,
     METASD_P_CUT,

@@ -128,6 +128,27 @@ tables_can_be_pruned_apart(void **state)
     }
 }
 
+/* With magnitudes weighted by column, a column of large weights is kept whole, whatever they are. */
+static void
+rows_can_keep_the_same_columns(void **state)
+{
+    Model m = make(true, false, false);
+    size_t kept[2] = {0}, entities = ENTITIES * WIDTH;
+
+    (void)state;
+    for (size_t i = 0; i < entities; i++)
+        m.step.weights[i] = (i % WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
+    for (int aligned = 0; aligned < 2; aligned++) {
+        m.step.alignment = aligned ? 8 : 0;
+        prune(&m, 0.75);
+        for (size_t i = 2; i < entities; i += WIDTH)
+            kept[aligned] += m.step.mask[i];
+    }
+    assert_true(kept[0] < ENTITIES * 6 / 10);
+    assert_in_range(kept[1], ENTITIES * 8 / 10, ENTITIES);
+    free(m.memory);
+}
+
 /* In the last epochs mask and rest stay, and the rate falls. */
 static void
 last_epochs_finish_the_student(void **state)
@@ -168,6 +189,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_as_a_model_of_its_own),
         cmocka_unit_test(tables_can_be_pruned_apart),
+        cmocka_unit_test(rows_can_keep_the_same_columns),
         cmocka_unit_test(last_epochs_finish_the_student),
     };
 
