@@ -2,10 +2,26 @@
 
 #include <math.h>
 
-static float
-modulus2(const float *row, size_t d, size_t j)
+/* How a family lays out the vectors of a triple. */
+typedef struct Layout {
+    size_t rank; /* components of a vector */
+    bool pairs;  /* a component is complex: two reals, `rank` apart */
+    size_t tail; /* where the tail's vector starts in its row */
+} Layout;
+
+static Layout
+layout_of(const MetasdStep *step)
 {
-    return row[j] * row[j] + row[d + j] * row[d + j];
+    size_t rank = step->width / step->family->reals_per_rank;
+
+    return (Layout){
+        .rank = rank, .pairs = step->family->reals == 2, .tail = step->family->tail_at * rank};
+}
+
+static inline float
+modulus2(const float *x, Layout layout, size_t j)
+{
+    return x[j] * x[j] + (layout.pairs ? x[layout.rank + j] * x[layout.rank + j] : 0);
 }
 
 static double
@@ -15,12 +31,13 @@ cubed(double m2)
 }
 
 static double
-triple_loss(MetasdRegularizer kind, size_t d, const float *h, const float *r, const float *t)
+triple_loss(MetasdRegularizer kind, Layout layout, const float *h, const float *r, const float *t)
 {
     double loss = 0;
 
-    for (size_t j = 0; j < d; j++) {
-        double h2 = modulus2(h, d, j), r2 = modulus2(r, d, j), t2 = modulus2(t, d, j);
+    for (size_t j = 0; j < layout.rank; j++) {
+        double h2 = modulus2(h, layout, j), r2 = modulus2(r, layout, j),
+               t2 = modulus2(t, layout, j);
 
         loss +=
             kind == METASD_N3 ? cubed(h2) + cubed(r2) + cubed(t2) : (h2 + t2) * (0.5 + 1.5 * r2);
@@ -33,47 +50,56 @@ metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdSt
                         const MetasdBatch *batch, const float *table, size_t first, size_t end,
                         double *loss)
 {
+    Layout layout = layout_of(step);
     size_t width = step->width;
     const float *relations = table + (size_t)step->entities * width;
 
     for (size_t g = first; g < end; g++) {
         loss[g] = 0;
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
-            loss[g] += triple_loss(kind, width / 2, table + batch->heads[g] * width,
+            loss[g] += triple_loss(kind, layout, table + batch->heads[g] * width,
                                    relations + batch->relations[g] * width,
-                                   table + batch->tails[i] * width);
+                                   table + batch->tails[i] * width + layout.tail);
             METASD_TRY(metasd_team_work(team, 4 * width));
         }
     }
     return METASD_OK;
 }
 
-/* gradient += factor x row x (1 + 3 |other|^2) for DURA, x 3 |row| for N3. */
-static void
-add_entity(MetasdRegularizer kind, size_t d, const float *restrict row, const float *restrict other,
-           float factor, float *restrict gradient)
+/* gradient += by x component j. */
+static inline void
+add_component(const float *restrict x, Layout layout, size_t j, float by, float *restrict gradient)
 {
-    for (size_t j = 0; j < d; j++) {
-        float by = kind == METASD_N3 ? 3.0f * sqrtf(modulus2(row, d, j))
-                                     : 1.0f + 3.0f * modulus2(other, d, j);
+    gradient[j] += by * x[j];
+    if (layout.pairs)
+        gradient[layout.rank + j] += by * x[layout.rank + j];
+}
 
-        gradient[j] += factor * by * row[j];
-        gradient[d + j] += factor * by * row[d + j];
+/* gradient += factor x vector x (1 + 3 |relation|^2) for DURA, x 3 |vector| for N3. */
+static void
+add_entity(MetasdRegularizer kind, Layout layout, const float *restrict vector,
+           const float *restrict relation, float factor, float *restrict gradient)
+{
+    for (size_t j = 0; j < layout.rank; j++) {
+        float by = kind == METASD_N3 ? 3.0f * sqrtf(modulus2(vector, layout, j))
+                                     : 1.0f + 3.0f * modulus2(relation, layout, j);
+
+        add_component(vector, layout, j, factor * by, gradient);
     }
 }
 
 /* gradient += factor x relation x 3 (|h|^2 + |t|^2) for DURA, x 3 |relation| for N3. */
 static void
-add_relation(MetasdRegularizer kind, size_t d, const float *restrict relation,
+add_relation(MetasdRegularizer kind, Layout layout, const float *restrict relation,
              const float *restrict head, const float *restrict tail, float factor,
              float *restrict gradient)
 {
-    for (size_t j = 0; j < d; j++) {
-        float by = kind == METASD_N3 ? 3.0f * sqrtf(modulus2(relation, d, j))
-                                     : 3.0f * (modulus2(head, d, j) + modulus2(tail, d, j));
+    for (size_t j = 0; j < layout.rank; j++) {
+        float by = kind == METASD_N3
+                       ? 3.0f * sqrtf(modulus2(relation, layout, j))
+                       : 3.0f * (modulus2(head, layout, j) + modulus2(tail, layout, j));
 
-        gradient[j] += factor * by * relation[j];
-        gradient[d + j] += factor * by * relation[d + j];
+        add_component(relation, layout, j, factor * by, gradient);
     }
 }
 
@@ -88,7 +114,8 @@ metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const Meta
                             const MetasdBatch *batch, const float *table, float scale,
                             const MetasdRun own[2], float *gradient)
 {
-    size_t width = step->width, d = width / 2;
+    Layout layout = layout_of(step);
+    size_t width = step->width;
 
     for (size_t g = 0; g < batch->groups; g++) {
         size_t h = batch->heads[g] * width;
@@ -96,14 +123,14 @@ metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const Meta
         size_t examples = batch->start[g + 1] - batch->start[g];
 
         if (in(&own[0], h))
-            add_entity(kind, d, table + h, table + r, scale * (float)examples, gradient + h);
+            add_entity(kind, layout, table + h, table + r, scale * (float)examples, gradient + h);
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
-            size_t t = batch->tails[i] * width;
+            size_t t = batch->tails[i] * width + layout.tail;
 
             if (in(&own[0], t))
-                add_entity(kind, d, table + t, table + r, scale, gradient + t);
+                add_entity(kind, layout, table + t, table + r, scale, gradient + t);
             if (in(&own[1], r))
-                add_relation(kind, d, table + r, table + h, table + t, scale, gradient + r);
+                add_relation(kind, layout, table + r, table + h, table + t, scale, gradient + r);
             METASD_TRY(metasd_team_work(team, 8 * width));
         }
     }
