@@ -18,10 +18,16 @@ layout_of(const MetasdStep *step)
         .rank = rank, .pairs = step->family->reals == 2, .tail = step->family->tail_at * rank};
 }
 
-static inline float
-modulus2(const float *x, Layout layout, size_t j)
+/*
+ * The loops below are written once for `pairs` and for real components, and compiled for each: a
+ * test of it in every component would cost as much as the arithmetic.
+ */
+#define FOR_EACH_KIND static inline __attribute__((always_inline))
+
+FOR_EACH_KIND float
+modulus2(const float *x, size_t d, bool pairs, size_t j)
 {
-    return x[j] * x[j] + (layout.pairs ? x[layout.rank + j] * x[layout.rank + j] : 0);
+    return pairs ? x[j] * x[j] + x[d + j] * x[d + j] : x[j] * x[j];
 }
 
 static double
@@ -30,19 +36,27 @@ cubed(double m2)
     return m2 * sqrt(m2);
 }
 
-static double
-triple_loss(MetasdRegularizer kind, Layout layout, const float *h, const float *r, const float *t)
+FOR_EACH_KIND double
+loss_of(MetasdRegularizer kind, size_t d, bool pairs, const float *h, const float *r,
+        const float *t)
 {
     double loss = 0;
 
-    for (size_t j = 0; j < layout.rank; j++) {
-        double h2 = modulus2(h, layout, j), r2 = modulus2(r, layout, j),
-               t2 = modulus2(t, layout, j);
+    for (size_t j = 0; j < d; j++) {
+        double h2 = modulus2(h, d, pairs, j), r2 = modulus2(r, d, pairs, j),
+               t2 = modulus2(t, d, pairs, j);
 
         loss +=
             kind == METASD_N3 ? cubed(h2) + cubed(r2) + cubed(t2) : (h2 + t2) * (0.5 + 1.5 * r2);
     }
     return loss;
+}
+
+static double
+triple_loss(MetasdRegularizer kind, Layout layout, const float *h, const float *r, const float *t)
+{
+    return layout.pairs ? loss_of(kind, layout.rank, true, h, r, t)
+                        : loss_of(kind, layout.rank, false, h, r, t);
 }
 
 MetasdStatus
@@ -66,13 +80,27 @@ metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdSt
     return METASD_OK;
 }
 
-/* gradient += by x component j. */
-static inline void
-add_component(const float *restrict x, Layout layout, size_t j, float by, float *restrict gradient)
+/* gradient += by x component j of x. */
+FOR_EACH_KIND void
+add_component(const float *restrict x, size_t d, bool pairs, size_t j, float by,
+              float *restrict gradient)
 {
     gradient[j] += by * x[j];
-    if (layout.pairs)
-        gradient[layout.rank + j] += by * x[layout.rank + j];
+    if (pairs)
+        gradient[d + j] += by * x[d + j];
+}
+
+FOR_EACH_KIND void
+add_to_entity(MetasdRegularizer kind, size_t d, bool pairs, const float *restrict vector,
+              const float *restrict relation, float factor, float *restrict gradient)
+{
+#pragma omp simd
+    for (size_t j = 0; j < d; j++) {
+        float by = kind == METASD_N3 ? 3.0f * sqrtf(modulus2(vector, d, pairs, j))
+                                     : 1.0f + 3.0f * modulus2(relation, d, pairs, j);
+
+        add_component(vector, d, pairs, j, factor * by, gradient);
+    }
 }
 
 /* gradient += factor x vector x (1 + 3 |relation|^2) for DURA, x 3 |vector| for N3. */
@@ -80,11 +108,24 @@ static void
 add_entity(MetasdRegularizer kind, Layout layout, const float *restrict vector,
            const float *restrict relation, float factor, float *restrict gradient)
 {
-    for (size_t j = 0; j < layout.rank; j++) {
-        float by = kind == METASD_N3 ? 3.0f * sqrtf(modulus2(vector, layout, j))
-                                     : 1.0f + 3.0f * modulus2(relation, layout, j);
+    if (layout.pairs)
+        add_to_entity(kind, layout.rank, true, vector, relation, factor, gradient);
+    else
+        add_to_entity(kind, layout.rank, false, vector, relation, factor, gradient);
+}
 
-        add_component(vector, layout, j, factor * by, gradient);
+FOR_EACH_KIND void
+add_to_relation(MetasdRegularizer kind, size_t d, bool pairs, const float *restrict relation,
+                const float *restrict head, const float *restrict tail, float factor,
+                float *restrict gradient)
+{
+#pragma omp simd
+    for (size_t j = 0; j < d; j++) {
+        float by = kind == METASD_N3
+                       ? 3.0f * sqrtf(modulus2(relation, d, pairs, j))
+                       : 3.0f * (modulus2(head, d, pairs, j) + modulus2(tail, d, pairs, j));
+
+        add_component(relation, d, pairs, j, factor * by, gradient);
     }
 }
 
@@ -94,13 +135,10 @@ add_relation(MetasdRegularizer kind, Layout layout, const float *restrict relati
              const float *restrict head, const float *restrict tail, float factor,
              float *restrict gradient)
 {
-    for (size_t j = 0; j < layout.rank; j++) {
-        float by = kind == METASD_N3
-                       ? 3.0f * sqrtf(modulus2(relation, layout, j))
-                       : 3.0f * (modulus2(head, layout, j) + modulus2(tail, layout, j));
-
-        add_component(relation, layout, j, factor * by, gradient);
-    }
+    if (layout.pairs)
+        add_to_relation(kind, layout.rank, true, relation, head, tail, factor, gradient);
+    else
+        add_to_relation(kind, layout.rank, false, relation, head, tail, factor, gradient);
 }
 
 static bool

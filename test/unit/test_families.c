@@ -324,7 +324,7 @@ gradients_of_a_step_are_derivatives(void **state)
     (void)state;
     for (int f = 0; f < TOOLS_FAMILIES; f++)
         for (int kind = METASD_DURA; kind <= METASD_N3; kind++)
-            for (int sparse = 0; sparse < 2; sparse++)
+            for (int sparse = tools_quick(); sparse < 2; sparse++)
                 try_step(tools_families[f], (MetasdRegularizer)kind, sparse);
 }
 
@@ -375,7 +375,7 @@ every_family_learns(void **state)
     World world = places();
 
     (void)state;
-    for (int f = 0; f < TOOLS_FAMILIES; f++)
+    for (int f = tools_quick(); f < TOOLS_FAMILIES; f++) /* the first is that of other tests */
         check_learns(&world, tools_families[f]);
     free(world.memory);
 }
@@ -387,18 +387,19 @@ vectors_of_its_own_for_tails_tell_directions_apart(void **state)
     World world = trainings_clubs();
 
     (void)state;
-    check_learns(&world, &metasd_cp);
+    if (!tools_quick())
+        check_learns(&world, &metasd_cp);
     free(world.memory);
 }
 
-/* The same bits from any team, as of the family that other tests use. */
+/* The same bits from any team, as of the first family, which other tests use. */
 static void
 teams_train_every_family_alike(void **state)
 {
     World world = trainings_noise();
 
     (void)state;
-    for (int f = 0; f < TOOLS_FAMILIES; f++) {
+    for (int f = 1; f < (tools_quick() ? 2 : TOOLS_FAMILIES); f++) {
         MetasdTrainOptions options = trainings_short_options();
         Training *alone, *together;
 
