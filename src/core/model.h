@@ -3,9 +3,19 @@
  *
  * Every family here scores a triple by a form that is linear in the head, in the
  * relation and in the tail: score(h, r, t) = <compose(h, r), t>. Its three
- * contractions are all that training and serving need. A row has `width` reals;
- * for ComplEx of rank d that is 2 d, the d real parts first (ALGORITHM.md,
- * section 1; Trouillon et al. 2016).
+ * contractions are all that training and serving need. A row has `width` reals,
+ * entities' and relations' alike; by rank d they are
+ *
+ *    complex   2 d: d real parts, then d imaginary parts (Trouillon et al. 2016);
+ *              score = Re sum h r conj(t)
+ *    cp        2 d: an entity as head, then the same as tail (Hitchcock 1927; Lacroix
+ *              et al. 2018); of a relation's row the first d, the others stay 0;
+ *              score = sum h_head r t_tail
+ *    distmult  d (Yang et al. 2015); score = sum h r t, which is that of (t, r, h) too: where
+ *              an entity is head and tail of one relation, directions are not told apart
+ *
+ * What takes part in a triple is a vector of d components at the start of the head's
+ * and the relation's row, and at `tail_at` x d of the tail's.
  */
 #ifndef METASD_MODEL_H
 #define METASD_MODEL_H
@@ -15,6 +25,8 @@
 typedef struct MetasdFamily {
     const char *name;
     size_t reals_per_rank; /* width = rank x this */
+    size_t reals;   /* of a component: 2 of a complex number, the second d behind the first */
+    size_t tail_at; /* where the tail's vector starts in its row, in ranks */
 
     /* query[width] = the vector whose inner product with a tail is the score */
     void (*compose)(size_t width, const float *head, const float *relation, float *query);
@@ -26,7 +38,7 @@ typedef struct MetasdFamily {
     void (*adjoint_relation)(size_t width, const float *head, const float *dquery, float *out);
 } MetasdFamily;
 
-extern const MetasdFamily metasd_complex;
+extern const MetasdFamily metasd_complex, metasd_cp, metasd_distmult;
 
 /* The family of that name, or NULL. */
 extern const MetasdFamily *metasd_family(const char *name);

@@ -2,10 +2,32 @@
 
 #include <math.h>
 
-static float
-modulus2(const float *row, size_t d, size_t j)
+/* How a family lays out the vectors of a triple. */
+typedef struct Layout {
+    size_t rank; /* components of a vector */
+    bool pairs;  /* a component is complex: two reals, `rank` apart */
+    size_t tail; /* where the tail's vector starts in its row */
+} Layout;
+
+static Layout
+layout_of(const MetasdStep *step)
 {
-    return row[j] * row[j] + row[d + j] * row[d + j];
+    size_t rank = step->width / step->family->reals_per_rank;
+
+    return (Layout){
+        .rank = rank, .pairs = step->family->reals == 2, .tail = step->family->tail_at * rank};
+}
+
+/*
+ * The loops below are written once for `pairs` and for real components, and compiled for each: a
+ * test of it in every component would cost as much as the arithmetic.
+ */
+#define FOR_EACH_KIND static inline __attribute__((always_inline))
+
+FOR_EACH_KIND float
+modulus2(const float *x, size_t d, bool pairs, size_t j)
+{
+    return pairs ? x[j] * x[j] + x[d + j] * x[d + j] : x[j] * x[j];
 }
 
 static double
@@ -14,13 +36,15 @@ cubed(double m2)
     return m2 * sqrt(m2);
 }
 
-static double
-triple_loss(MetasdRegularizer kind, size_t d, const float *h, const float *r, const float *t)
+FOR_EACH_KIND double
+loss_of(MetasdRegularizer kind, size_t d, bool pairs, const float *h, const float *r,
+        const float *t)
 {
     double loss = 0;
 
     for (size_t j = 0; j < d; j++) {
-        double h2 = modulus2(h, d, j), r2 = modulus2(r, d, j), t2 = modulus2(t, d, j);
+        double h2 = modulus2(h, d, pairs, j), r2 = modulus2(r, d, pairs, j),
+               t2 = modulus2(t, d, pairs, j);
 
         loss +=
             kind == METASD_N3 ? cubed(h2) + cubed(r2) + cubed(t2) : (h2 + t2) * (0.5 + 1.5 * r2);
@@ -28,53 +52,93 @@ triple_loss(MetasdRegularizer kind, size_t d, const float *h, const float *r, co
     return loss;
 }
 
+static double
+triple_loss(MetasdRegularizer kind, Layout layout, const float *h, const float *r, const float *t)
+{
+    return layout.pairs ? loss_of(kind, layout.rank, true, h, r, t)
+                        : loss_of(kind, layout.rank, false, h, r, t);
+}
+
 MetasdStatus
 metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdStep *step,
                         const MetasdBatch *batch, const float *table, size_t first, size_t end,
                         double *loss)
 {
+    Layout layout = layout_of(step);
     size_t width = step->width;
     const float *relations = table + (size_t)step->entities * width;
 
     for (size_t g = first; g < end; g++) {
         loss[g] = 0;
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
-            loss[g] += triple_loss(kind, width / 2, table + batch->heads[g] * width,
+            loss[g] += triple_loss(kind, layout, table + batch->heads[g] * width,
                                    relations + batch->relations[g] * width,
-                                   table + batch->tails[i] * width);
+                                   table + batch->tails[i] * width + layout.tail);
             METASD_TRY(metasd_team_work(team, 4 * width));
         }
     }
     return METASD_OK;
 }
 
-/* gradient += factor x row x (1 + 3 |other|^2) for DURA, x 3 |row| for N3. */
-static void
-add_entity(MetasdRegularizer kind, size_t d, const float *restrict row, const float *restrict other,
-           float factor, float *restrict gradient)
+/* gradient += by x component j of x. */
+FOR_EACH_KIND void
+add_component(const float *restrict x, size_t d, bool pairs, size_t j, float by,
+              float *restrict gradient)
 {
-    for (size_t j = 0; j < d; j++) {
-        float by = kind == METASD_N3 ? 3.0f * sqrtf(modulus2(row, d, j))
-                                     : 1.0f + 3.0f * modulus2(other, d, j);
+    gradient[j] += by * x[j];
+    if (pairs)
+        gradient[d + j] += by * x[d + j];
+}
 
-        gradient[j] += factor * by * row[j];
-        gradient[d + j] += factor * by * row[d + j];
+FOR_EACH_KIND void
+add_to_entity(MetasdRegularizer kind, size_t d, bool pairs, const float *restrict vector,
+              const float *restrict relation, float factor, float *restrict gradient)
+{
+#pragma omp simd
+    for (size_t j = 0; j < d; j++) {
+        float by = kind == METASD_N3 ? 3.0f * sqrtf(modulus2(vector, d, pairs, j))
+                                     : 1.0f + 3.0f * modulus2(relation, d, pairs, j);
+
+        add_component(vector, d, pairs, j, factor * by, gradient);
+    }
+}
+
+/* gradient += factor x vector x (1 + 3 |relation|^2) for DURA, x 3 |vector| for N3. */
+static void
+add_entity(MetasdRegularizer kind, Layout layout, const float *restrict vector,
+           const float *restrict relation, float factor, float *restrict gradient)
+{
+    if (layout.pairs)
+        add_to_entity(kind, layout.rank, true, vector, relation, factor, gradient);
+    else
+        add_to_entity(kind, layout.rank, false, vector, relation, factor, gradient);
+}
+
+FOR_EACH_KIND void
+add_to_relation(MetasdRegularizer kind, size_t d, bool pairs, const float *restrict relation,
+                const float *restrict head, const float *restrict tail, float factor,
+                float *restrict gradient)
+{
+#pragma omp simd
+    for (size_t j = 0; j < d; j++) {
+        float by = kind == METASD_N3
+                       ? 3.0f * sqrtf(modulus2(relation, d, pairs, j))
+                       : 3.0f * (modulus2(head, d, pairs, j) + modulus2(tail, d, pairs, j));
+
+        add_component(relation, d, pairs, j, factor * by, gradient);
     }
 }
 
 /* gradient += factor x relation x 3 (|h|^2 + |t|^2) for DURA, x 3 |relation| for N3. */
 static void
-add_relation(MetasdRegularizer kind, size_t d, const float *restrict relation,
+add_relation(MetasdRegularizer kind, Layout layout, const float *restrict relation,
              const float *restrict head, const float *restrict tail, float factor,
              float *restrict gradient)
 {
-    for (size_t j = 0; j < d; j++) {
-        float by = kind == METASD_N3 ? 3.0f * sqrtf(modulus2(relation, d, j))
-                                     : 3.0f * (modulus2(head, d, j) + modulus2(tail, d, j));
-
-        gradient[j] += factor * by * relation[j];
-        gradient[d + j] += factor * by * relation[d + j];
-    }
+    if (layout.pairs)
+        add_to_relation(kind, layout.rank, true, relation, head, tail, factor, gradient);
+    else
+        add_to_relation(kind, layout.rank, false, relation, head, tail, factor, gradient);
 }
 
 static bool
@@ -88,7 +152,8 @@ metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const Meta
                             const MetasdBatch *batch, const float *table, float scale,
                             const MetasdRun own[2], float *gradient)
 {
-    size_t width = step->width, d = width / 2;
+    Layout layout = layout_of(step);
+    size_t width = step->width;
 
     for (size_t g = 0; g < batch->groups; g++) {
         size_t h = batch->heads[g] * width;
@@ -96,14 +161,14 @@ metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const Meta
         size_t examples = batch->start[g + 1] - batch->start[g];
 
         if (in(&own[0], h))
-            add_entity(kind, d, table + h, table + r, scale * (float)examples, gradient + h);
+            add_entity(kind, layout, table + h, table + r, scale * (float)examples, gradient + h);
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
-            size_t t = batch->tails[i] * width;
+            size_t t = batch->tails[i] * width + layout.tail;
 
             if (in(&own[0], t))
-                add_entity(kind, d, table + t, table + r, scale, gradient + t);
+                add_entity(kind, layout, table + t, table + r, scale, gradient + t);
             if (in(&own[1], r))
-                add_relation(kind, d, table + r, table + h, table + t, scale, gradient + r);
+                add_relation(kind, layout, table + r, table + h, table + t, scale, gradient + r);
             METASD_TRY(metasd_team_work(team, 8 * width));
         }
     }

@@ -1,9 +1,12 @@
 /*
- * regularizer.h - DURA (Zhang et al. 2020) and N3 (Lacroix et al. 2018) on complex rows.
+ * regularizer.h - DURA (Zhang et al. 2020) and N3 (Lacroix et al. 2018).
  *
- * Per triple, with |x|^2 the squared modulus of a component:
+ * Per triple, over the components of the vectors that take part in it (model.h), with |x| the
+ * modulus of a complex component or the magnitude of a real one:
  *   DURA: sum of 0.5 (|h|^2 + |t|^2) + 1.5 (|h|^2 + |t|^2) |r|^2
  *   N3:   sum of |h|^3 + |r|^3 + |t|^3
+ * Zhang et al. derive DURA for CP, ComplEx and RESCAL: |h r|^2 + |t|^2 + |t conj(r)|^2 + |h|^2, of
+ * which DistMult is the case with one vector an entity; the weights are those of their program.
  */
 #ifndef METASD_REGULARIZER_H
 #define METASD_REGULARIZER_H

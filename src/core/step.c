@@ -112,6 +112,24 @@ metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2
     runs[1] = (MetasdRun){(entities + first) * step->width, (entities + end) * step->width};
 }
 
+/*
+ * What no score depends on in a row of relations, its end in some families, is 0 and stays so: its
+ * gradient is always 0. It is pruned before all else, and never stored.
+ */
+static MetasdStatus
+clear_unused(MetasdStep *step, MetasdTeam *team, const MetasdRun *own)
+{
+    size_t width = step->width;
+    size_t used = width / step->family->reals_per_rank * step->family->reals;
+
+    for (size_t row = own->first; used < width && row < own->end; row += width) {
+        for (size_t i = row + used; i < row + width; i++)
+            step->weights[i] = step->student[i] = 0;
+        METASD_TRY(metasd_team_work(team, width));
+    }
+    return METASD_OK;
+}
+
 /* What a normal number takes: a logarithm, a root and a cosine. */
 #define NORMAL_WORK 32
 
@@ -133,6 +151,7 @@ metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed, float scale)
             step->mask[i] = 1;
         }
     METASD_TRY(walk.status);
+    METASD_TRY(clear_unused(step, team, &own[1]));
     return team->barrier(team);
 }
 

@@ -121,7 +121,10 @@ extern void metasd_step_take(MetasdStep *step, MetasdArena *arena, int members,
 /* This member's rows of a weight table, as runs of floats: entities, then relations. */
 extern void metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2]);
 
-/* Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1. */
+/*
+ * Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1; what a family
+ * leaves unused in a relation's row is 0.
+ */
 extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed,
                                      float scale);
 

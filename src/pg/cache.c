@@ -183,16 +183,16 @@ expected_of(int64 run)
         NULL};
     Datum value = Int64GetDatum(run);
     Expected expected = {0};
-    char *name = NULL;
 
     if (metasd_execute(&look, &value, NULL, true) > 0) {
         bool isnull;
+        char *name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 
-        name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+        /* Where nothing is said it is the family that was there before there were others. */
+        expected.family = name ? metasd_family(name) : &metasd_complex;
         expected.entities = DatumGetInt64(metasd_column(0, 2, &isnull));
         expected.relations = DatumGetInt64(metasd_column(0, 3, &isnull));
     }
-    expected.family = name ? metasd_family(name) : NULL;
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("run " INT64_FORMAT " is of an unknown family", run)));

@@ -17,11 +17,16 @@ PG_FUNCTION_INFO_V1(metasd_kg_estimate);
 static double
 stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options)
 {
-    double rows = (double)metasd_labelset_count(input->entities) +
-                  2.0 * (double)metasd_labelset_count(input->relations);
-    double width = (double)(options->rank * options->family->reals_per_rank);
+    const MetasdFamily *family = options->family;
+    double rank = (double)options->rank;
+    double entities = (double)metasd_labelset_count(input->entities);
+    double relations = 2.0 * (double)metasd_labelset_count(input->relations);
+    double weights = (entities + relations) * rank * (double)family->reals_per_rank;
+    /* What a family leaves unused in the rows of relations is pruned first. */
+    double unused = relations * rank * (double)(family->reals_per_rank - family->reals);
+    double kept = Min(weights * (1 - options->sparsity), weights - unused);
 
-    return rows * (ROW_BYTES + WEIGHT_BYTES * width * (1 - options->sparsity));
+    return (entities + relations) * ROW_BYTES + WEIGHT_BYTES * kept;
 }
 
 /* metasd.max_workers of this session, a setting of the library that starts trainings. */

@@ -15,7 +15,7 @@ typedef struct Parameter {
     const char *const *words; /* allowed ones, ended by NULL */
 } Parameter;
 
-static const char *const families[] = {"complex", NULL};
+static const char *const families[] = {"complex", "cp", "distmult", NULL};
 static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegularizer */
 
 static const char *const cuts[] = {"together", "apart", NULL};

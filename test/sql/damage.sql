@@ -118,7 +118,7 @@ END $$;
 CALL repair();
 SELECT outcome();
 
--- A version whose family or whose row is gone.
+-- A version of a family that there is not, of none, which is complex, and one whose row is gone.
 UPDATE metasd.run SET params = params || '{"family": "unheard of"}';
 SELECT outcome();
 UPDATE metasd.run SET params = params - 'family';

@@ -5,13 +5,11 @@
 
 #include "model.h"
 #include "random.h"
+#include "tools.h"
 
 #define RANK 5
 #define MOST_WIDTH 32
 #define STEP 0.25 /* any: a form linear in each argument has no error but rounding */
-
-static const MetasdFamily *const families[] = {&metasd_complex};
-#define FAMILIES (sizeof(families) / sizeof(families[0]))
 
 static void
 fill(float row[MOST_WIDTH], uint64_t stream)
@@ -59,13 +57,37 @@ assert_close(double ours, double wanted)
 }
 
 static void
+scores_are_the_formulas(void **state)
+{
+    float head[MOST_WIDTH], relation[MOST_WIDTH], tail[MOST_WIDTH];
+    double h[MOST_WIDTH], r[MOST_WIDTH], t[MOST_WIDTH];
+
+    (void)state;
+    fill(head, 1);
+    fill(relation, 2);
+    fill(tail, 3);
+    for (size_t i = 0; i < MOST_WIDTH; i++) {
+        h[i] = head[i];
+        r[i] = relation[i];
+        t[i] = tail[i];
+    }
+    for (size_t f = 0; f < TOOLS_FAMILIES; f++) {
+        const MetasdFamily *family = tools_families[f];
+        size_t width = RANK * family->reals_per_rank;
+
+        assert_close(score(family, width, head, relation, tail),
+                     tools_score(family, width, h, r, t));
+    }
+}
+
+static void
 adjoints_are_derivatives(void **state)
 {
     float head[MOST_WIDTH], relation[MOST_WIDTH], tail[MOST_WIDTH];
 
     (void)state;
-    for (size_t f = 0; f < FAMILIES; f++) {
-        const MetasdFamily *family = families[f];
+    for (size_t f = 0; f < TOOLS_FAMILIES; f++) {
+        const MetasdFamily *family = tools_families[f];
         size_t width = RANK * family->reals_per_rank;
         float by_head[MOST_WIDTH] = {0}, by_relation[MOST_WIDTH] = {0};
 
@@ -92,8 +114,8 @@ jvp_is_the_directional_derivative(void **state)
     float query_dot[MOST_WIDTH], scratch[MOST_WIDTH];
 
     (void)state;
-    for (size_t f = 0; f < FAMILIES; f++) {
-        const MetasdFamily *family = families[f];
+    for (size_t f = 0; f < TOOLS_FAMILIES; f++) {
+        const MetasdFamily *family = tools_families[f];
         size_t width = RANK * family->reals_per_rank;
         float above[MOST_WIDTH], below[MOST_WIDTH], moved[4][MOST_WIDTH];
 
@@ -123,8 +145,8 @@ relation_queries_give_the_same_score(void **state)
     float head[MOST_WIDTH], relation[MOST_WIDTH], tail[MOST_WIDTH];
 
     (void)state;
-    for (size_t f = 0; f < FAMILIES; f++) {
-        const MetasdFamily *family = families[f];
+    for (size_t f = 0; f < TOOLS_FAMILIES; f++) {
+        const MetasdFamily *family = tools_families[f];
         size_t width = RANK * family->reals_per_rank;
         float query[MOST_WIDTH] = {0};
         double sum = 0;
@@ -151,12 +173,26 @@ complex_multiplies(void **state)
     assert_true(query[0] == -5 && query[1] == 10);
 }
 
+/* Of a head and a relation the first half takes part, of a tail the second. */
+static void
+cp_has_vectors_of_its_own_for_tails(void **state)
+{
+    const float head[4] = {2, 3, 5, 7}, relation[4] = {11, 13, 17, 19};
+    float query[4], gradient[4] = {0};
+
+    (void)state;
+    metasd_cp.compose(4, head, relation, query);
+    assert_true(query[0] == 0 && query[1] == 0 && query[2] == 22 && query[3] == 39);
+    metasd_cp.adjoint_relation(4, head, relation, gradient);
+    assert_true(gradient[0] == 34 && gradient[1] == 57 && gradient[2] == 0 && gradient[3] == 0);
+}
+
 static void
 families_are_found_by_name(void **state)
 {
     (void)state;
-    for (size_t f = 0; f < FAMILIES; f++)
-        assert_ptr_equal(metasd_family(families[f]->name), families[f]);
+    for (size_t f = 0; f < TOOLS_FAMILIES; f++)
+        assert_ptr_equal(metasd_family(tools_families[f]->name), tools_families[f]);
     assert_null(metasd_family("transe"));
     assert_null(metasd_family(""));
 }
@@ -165,10 +201,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scores_are_the_formulas),
         cmocka_unit_test(adjoints_are_derivatives),
         cmocka_unit_test(jvp_is_the_directional_derivative),
         cmocka_unit_test(relation_queries_give_the_same_score),
         cmocka_unit_test(complex_multiplies),
+        cmocka_unit_test(cp_has_vectors_of_its_own_for_tails),
         cmocka_unit_test(families_are_found_by_name),
     };
 

@@ -1,5 +1,6 @@
 #include "tools.h"
 
+#include <complex.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -93,6 +94,56 @@ tools_graph(MetasdGraph *graph, MetasdTriple *triples, size_t n, uint32_t entiti
         METASD_OK)
         abort();
     return memory;
+}
+
+/* ---- formulas ---- */
+
+const MetasdFamily *const tools_families[TOOLS_FAMILIES] = {&metasd_complex, &metasd_cp,
+                                                            &metasd_distmult};
+
+/* Component j of d: a complex number, whatever the family. */
+static double complex
+component(const MetasdFamily *family, const double *x, size_t d, size_t j)
+{
+    return family == &metasd_complex ? x[j] + x[d + j] * I : x[j];
+}
+
+/* The vector of a tail in its row. */
+static const double *
+as_tail(const MetasdFamily *family, const double *row, size_t d)
+{
+    return family == &metasd_cp ? row + d : row;
+}
+
+double
+tools_score(const MetasdFamily *family, size_t width, const double *head, const double *relation,
+            const double *tail)
+{
+    size_t d = family == &metasd_distmult ? width : width / 2;
+    double sum = 0;
+
+    for (size_t j = 0; j < d; j++)
+        sum += creal(component(family, head, d, j) * component(family, relation, d, j) *
+                     conj(component(family, as_tail(family, tail, d), d, j)));
+    return sum;
+}
+
+double
+tools_regularizer(MetasdRegularizer kind, const MetasdFamily *family, size_t width,
+                  const double *head, const double *relation, const double *tail)
+{
+    size_t d = family == &metasd_distmult ? width : width / 2;
+    double sum = 0;
+
+    for (size_t j = 0; j < d; j++) {
+        double h = cabs(component(family, head, d, j));
+        double r = cabs(component(family, relation, d, j));
+        double t = cabs(component(family, as_tail(family, tail, d), d, j));
+
+        sum += kind == METASD_N3 ? pow(h, 3) + pow(r, 3) + pow(t, 3)
+                                 : 0.5 * (h * h + t * t) + 1.5 * (h * h + t * t) * r * r;
+    }
+    return sum;
 }
 
 double

@@ -1,4 +1,4 @@
-/* tools.h - what several unit tests need: memory of a step, batches from lists, distances. */
+/* tools.h - what several unit tests need: memory of a step, batches from lists, formulas, distances. */
 #ifndef METASD_UNIT_TOOLS_H
 #define METASD_UNIT_TOOLS_H
 
@@ -26,6 +26,17 @@ extern void *tools_batch(MetasdBatch *batch, const MetasdTriple *triples, size_t
 /* Builds the graph of n triples, which are reordered. To be freed by the caller. */
 extern void *tools_graph(MetasdGraph *graph, MetasdTriple *triples, size_t n, uint32_t entities,
                          uint32_t relations, const MetasdSplit *split);
+
+#define TOOLS_FAMILIES 3
+
+/* Every family. */
+extern const MetasdFamily *const tools_families[TOOLS_FAMILIES];
+
+/* The score of a triple, and its part of a regulariser, as the papers write them. */
+extern double tools_score(const MetasdFamily *family, size_t width, const double *head,
+                          const double *relation, const double *tail);
+extern double tools_regularizer(MetasdRegularizer kind, const MetasdFamily *family, size_t width,
+                                const double *head, const double *relation, const double *tail);
 
 /* |a - b| / |b| in the Euclidean norm; |a - b| where b is 0. Not a number counts as infinite. */
 extern double tools_distance(const double *a, const double *b, size_t n);
