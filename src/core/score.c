@@ -13,7 +13,7 @@ metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices, size_
     size_t rows = scores->floats / (slices->rows ? slices->rows : 1) / METASD_TILE * METASD_TILE;
 
     rows = rows < METASD_TILE ? METASD_TILE : rows;
-    return rows > most ? most : rows;
+    return rows > most ? metasd_tiled(most) : rows;
 }
 
 /* Makes *most at least a x b. */

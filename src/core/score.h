@@ -82,7 +82,7 @@ typedef struct MetasdScoresNeed {
 extern void metasd_scores_take(MetasdScores *scores, MetasdArena *arena,
                                const MetasdScoresNeed *need);
 
-/* Queries that a block takes at once against a table: whole tiles, or `most`. */
+/* Queries that a block takes at once against a table, in whole tiles: `most`, or fewer. */
 extern size_t metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices,
                                  size_t most);
 

@@ -329,7 +329,7 @@ start_run(Run *run)
     const Matrix *entities = get(golden, "E"), *relations = get(golden, "W");
     size_t table, batch = (size_t)number(golden, "batch"), quiz = (size_t)number(golden, "quiz");
     size_t n = entities->rows * entities->columns;
-    size_t rows = run->variant.blocks ? METASD_TILE : metasd_tiled(batch + quiz);
+    size_t rows = metasd_tiled(batch + quiz);
 
     read_options(run);
     run->step = (MetasdStep){.entities = (uint32_t)entities->rows,
@@ -337,6 +337,7 @@ start_run(Run *run)
                              .width = entities->columns,
                              .batch = batch > quiz ? batch : quiz,
                              .family = &metasd_complex,
+                             .queries = run->variant.blocks ? 50 : 0, /* no whole tile */
                              .guided = run->options.quiz || run->options.mutual,
                              .most_density = run->variant.sparse ? 1 : 0,
                              .observe = look,
