@@ -18,7 +18,6 @@
 
 typedef struct MetasdScores {
     size_t floats;                  /* scores a block may hold: table rows x queries */
-    size_t block_floats;            /* what it can hold: for whole tiles, at least one */
     float *block[3];                /* source, student, and what is derived from them */
     MetasdPartial *partials[2];     /* slices x tiles */
     double (*dots)[2][METASD_TILE]; /* slices x tiles */

@@ -13,48 +13,47 @@ typedef int NAMED(order) __attribute__((vector_size(VECTOR)));
 #define AT(p) (*(VEC *)(p))
 #define FROM(p) (*(const VEC *)(p))
 
+/* out = (add ? out : 0) + sum over k of value[k] from[index[k] x stride], a tile of queries each. */
+static inline __attribute__((always_inline)) void
+NAMED(combine)(uint32_t start, uint32_t end, const uint16_t *index, const float *value,
+               const float *from, size_t stride, bool add, float *out)
+{
+    for (size_t b = 0; b < METASD_TILE; b += SPAN) {
+        VEC sum[HELD];
+
+        for (size_t v = 0; v < HELD; v++)
+            sum[v] = add ? FROM(out + b + v * LANES) : (VEC){0};
+        for (uint32_t k = start; k < end; k++) {
+            const float *queries = from + index[k] * stride + b;
+            float weight = value[k];
+
+            for (size_t v = 0; v < HELD; v++)
+                sum[v] += weight * FROM(queries + v * LANES);
+        }
+        for (size_t v = 0; v < HELD; v++)
+            AT(out + b + v * LANES) = sum[v];
+    }
+}
+
 static void
 NAMED(scores)(const MetasdKept *kept, const float *tile, bool add, float *z, size_t stride)
 {
+    const uint32_t *start = kept->row_start;
+
     for (size_t e = 0; e < kept->rows; e++)
-        for (size_t b = 0; b < METASD_TILE; b += SPAN) {
-            float *out = z + e * stride + b;
-            VEC sum[HELD];
-
-            for (size_t v = 0; v < HELD; v++)
-                sum[v] = add ? FROM(out + v * LANES) : (VEC){0};
-            for (uint32_t k = kept->row_start[e]; k < kept->row_start[e + 1]; k++) {
-                const float *q = tile + kept->column[k] * METASD_TILE + b;
-                float weight = kept->by_row[k];
-
-                for (size_t v = 0; v < HELD; v++)
-                    sum[v] += weight * FROM(q + v * LANES);
-            }
-            for (size_t v = 0; v < HELD; v++)
-                AT(out + v * LANES) = sum[v];
-        }
+        NAMED(combine)
+        (start[e], start[e + 1], kept->column, kept->by_row, tile, METASD_TILE, add,
+         z + e * stride);
 }
 
 static void
 NAMED(queries)(const MetasdKept *kept, const float *g, size_t stride, bool add, float *out)
 {
+    const uint32_t *start = kept->column_start;
+
     for (size_t j = 0; j < kept->width; j++)
-        for (size_t b = 0; b < METASD_TILE; b += SPAN) {
-            float *to = out + j * METASD_TILE + b;
-            VEC sum[HELD];
-
-            for (size_t v = 0; v < HELD; v++)
-                sum[v] = add ? FROM(to + v * LANES) : (VEC){0};
-            for (uint32_t k = kept->column_start[j]; k < kept->column_start[j + 1]; k++) {
-                const float *from = g + kept->row[k] * stride + b;
-                float weight = kept->by_column[k];
-
-                for (size_t v = 0; v < HELD; v++)
-                    sum[v] += weight * FROM(from + v * LANES);
-            }
-            for (size_t v = 0; v < HELD; v++)
-                AT(to + v * LANES) = sum[v];
-        }
+        NAMED(combine)
+        (start[j], start[j + 1], kept->row, kept->by_column, g, stride, add, out + j * METASD_TILE);
 }
 
 /* One stage of a sum across lanes: pairs of vectors become vectors of sums of neighbours. */

@@ -24,7 +24,7 @@ struct MetasdTeam {
     int rank; /* of this member, 0 .. size - 1 */
     int size;
     MetasdStatus (*barrier)(MetasdTeam *team); /* returns when all members have called it */
-    MetasdStatus (*poll)(MetasdTeam *team);    /* serves interrupts; called at least every 20 ms */
+    MetasdStatus (*poll)(MetasdTeam *team);    /* serves interrupts; called every 20 ms or so */
     void *context;                             /* for the two functions above */
     size_t worked;                             /* since the last poll; see metasd_team_work */
 };

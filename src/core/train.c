@@ -389,12 +389,19 @@ repeat_epoch(Training *training, size_t batch)
     return again ? restore(training) : METASD_NON_FINITE;
 }
 
-/* Is it one of those in which the student learns alone, which needs a mask taken before? */
+/* Epochs in which the student learns alone: a mask must have been taken in one before. */
+static int
+finish_of(const MetasdTrainOptions *options)
+{
+    int most = options->epochs - options->warmup - 1;
+
+    return !guided(options) || most < 0 ? 0 : options->finish < most ? options->finish : most;
+}
+
 static bool
 finishes(const MetasdTrainOptions *options, int epoch)
 {
-    return guided(options) && epoch > options->epochs - options->finish &&
-           epoch > options->warmup + 1;
+    return epoch > options->epochs - finish_of(options);
 }
 
 /* The learning rate of an epoch. */
@@ -404,7 +411,7 @@ rate_of(const MetasdTrainOptions *options, int epoch)
     float from = options->finish_lr > 0 ? options->finish_lr : options->step.lr;
 
     return finishes(options, epoch)
-               ? from * (float)(options->epochs - epoch + 1) / (float)(options->finish + 1)
+               ? from * (float)(options->epochs - epoch + 1) / (float)(finish_of(options) + 1)
                : options->step.lr;
 }
 

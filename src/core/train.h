@@ -35,7 +35,10 @@ typedef struct MetasdTrainOptions {
     MetasdStepOptions step;
 } MetasdTrainOptions;
 
-/* Scores a block may hold: with three blocks, 768 MB at most. */
+/*
+ * Scores a block may hold: with three blocks, 768 MB at most. Beyond a million entities, all of
+ * them scored, a block is as large as the 64 queries of a tile make it.
+ */
 #define METASD_SCORE_FLOATS ((size_t)64 << 20)
 
 /* Standard deviation of the initial weights (ALGORITHM.md, section 1). */

@@ -191,12 +191,17 @@ static void
 the_team_changes_no_bit(void **state)
 {
     World world = trainings_noise();
-    Training *alone = trainings_done(&world, trainings_short_options());
+    MetasdTrainOptions options = trainings_short_options();
+    Training *alone;
 
     (void)state;
+    options.alignment = 2;
+    options.finish = 1;
+    alone = trainings_done(&world, options);
+    assert_true(alone->epoch[alone->epochs - 1].alone);
     assert_int_equal(alone->trainer[0].step.entity_slices.parts, 12);
     for (int members = 1; members <= TRAININGS_MOST_TEAM; members++) {
-        Training *training = trainings_make(&world, trainings_short_options());
+        Training *training = trainings_make(&world, options);
 
         assert_int_equal(trainings_run(training, members), METASD_OK);
         trainings_assert_same(training, alone);
