@@ -10,6 +10,7 @@
 typedef float NAMED(vec) __attribute__((vector_size(VECTOR), aligned(4), may_alias));
 typedef int NAMED(order) __attribute__((vector_size(VECTOR)));
 #define VEC NAMED(vec)
+#define COMBINE NAMED(combine)
 #define AT(p) (*(VEC *)(p))
 #define FROM(p) (*(const VEC *)(p))
 
@@ -41,9 +42,8 @@ NAMED(scores)(const MetasdKept *kept, const float *tile, bool add, float *z, siz
     const uint32_t *start = kept->row_start;
 
     for (size_t e = 0; e < kept->rows; e++)
-        NAMED(combine)
-        (start[e], start[e + 1], kept->column, kept->by_row, tile, METASD_TILE, add,
-         z + e * stride);
+        COMBINE(start[e], start[e + 1], kept->column, kept->by_row, tile, METASD_TILE, add,
+                z + e * stride);
 }
 
 static void
@@ -52,8 +52,8 @@ NAMED(queries)(const MetasdKept *kept, const float *g, size_t stride, bool add, 
     const uint32_t *start = kept->column_start;
 
     for (size_t j = 0; j < kept->width; j++)
-        NAMED(combine)
-        (start[j], start[j + 1], kept->row, kept->by_column, g, stride, add, out + j * METASD_TILE);
+        COMBINE(start[j], start[j + 1], kept->row, kept->by_column, g, stride, add,
+                out + j * METASD_TILE);
 }
 
 /* One stage of a sum across lanes: pairs of vectors become vectors of sums of neighbours. */
@@ -153,6 +153,7 @@ NAMED(weights)(const MetasdKept *kept, const float *g, size_t stride, const floa
 #undef LANES
 #undef SPAN
 #undef VEC
+#undef COMBINE
 #undef AT
 #undef FROM
 #undef SHUFFLE
