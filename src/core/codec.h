@@ -1,20 +1,33 @@
 /*
  * codec.h - one embedding row as bytes.
  *
- * Pruned weights are zeros and are not stored. Byte 0 of a value is its version,
- * byte 1 its kind; the rest belongs to the kind. Kind "sparse float32" is, all
- * integers little-endian on every host:
+ * Pruned weights are zeros and are not stored. Byte 0 of a row is the version of its format;
+ * version 2 is written, and version 1 (codec_v1.c) is read as well. Version 2, integers
+ * little-endian on every host:
  *
- *    0  version (1)
- *    1  kind (1)
- *    2  u32  width: weights of the row, kept or not
- *    6  u32  kept: weights stored
- *   10  u32  CRC-32C of bytes 0 .. 9 and 14 .. end
- *   14  kept gaps, each an unsigned LEB128: the zeros between two kept weights
- *    .  kept IEEE 754 singles, finite and not zero
+ *    0  version (2)
+ *    1  kind: how weights are stored, 1 + MetasdStorage
+ *    2  u32  CRC-32C of bytes 0, 1 and 6 .. end
+ *    6  width: weights of the row, kept or not; unsigned LEB128
+ *    .  kept: weights stored; unsigned LEB128
+ *    .  scale: nothing where none is kept, or of float32; a byte of float16; 5 bytes of integers
+ *    .  a stream of bits (bits.h): which weights are kept, then their values in ascending order of
+ *       positions; zeros fill the last byte
  *
- * A row has exactly one encoding. The decoders accept that one and nothing else,
- * whatever bytes they are given: everything else is METASD_CORRUPT.
+ * Which are kept: the positions of the kept weights or, where these are more than half, of the
+ * pruned ones. Of each the gap to the one before, a Golomb code whose divisor follows from how
+ * many there are: within 1 % of their entropy where columns are kept at random.
+ *
+ * Values: float32 are 32 bits. float16 are the 16 bits of IEEE 754 halves, times a power of two
+ * such that the largest has a half's largest exponent, so that none overflows. Of integers of B
+ * bits, the magnitude is one of L = 2^(B-1) levels, in the middle of equal steps: (q + 1/2) step,
+ * of which the highest is the row's largest magnitude, and none is 0. That magnitude is stored
+ * as float32, the lowest q in use as a byte, and the others as q above it, with a sign, in
+ * minimal binary. (Values of a row are too few, and too evenly spread, for more than that to pay.)
+ *
+ * A row has exactly one encoding of each kind. The decoders accept that and nothing else,
+ * whatever bytes they are given: everything else is METASD_CORRUPT. A decoded row has the same
+ * encoding, in the same kind, as the row before it was encoded.
  */
 #ifndef METASD_CODEC_H
 #define METASD_CODEC_H
@@ -24,16 +37,32 @@
 
 #include "status.h"
 
-/* Bytes that metasd_encode writes for a row of WIDTH weights. */
-extern size_t metasd_codec_bytes(size_t width, const float *row);
+/* How weights are stored, and how far they may be from what they were. */
+typedef enum MetasdStorage {
+    METASD_FLOAT32, /* exactly */
+    METASD_FLOAT16, /* a part in 2048, or 2^-40 of the row's largest */
+    METASD_INT8,    /* half a step: a 255th of the row's largest */
+    METASD_INT6     /* half a step: a 63rd of it */
+} MetasdStorage;
+
+#define METASD_STORAGES 4
+
+/*
+ * Integers of a row whose largest magnitude is below this are stored as if it were this: halves of
+ * steps could be 0 otherwise.
+ */
+#define METASD_LEAST_SCALE 0x1p-100f
+
+/* Bytes that metasd_encode writes for a row of WIDTH weights; 0 for one it refuses. */
+extern size_t metasd_codec_bytes(MetasdStorage storage, size_t width, const float *row);
 
 /*
  * Writes the row to OUT, which has SIZE bytes, and its length to *used.
  * METASD_NON_FINITE if a weight is; METASD_INVALID if width is 0 or above 2^32 - 1,
  * or if SIZE is below metasd_codec_bytes.
  */
-extern MetasdStatus metasd_encode(size_t width, const float *row, uint8_t *out, size_t size,
-                                  size_t *used);
+extern MetasdStatus metasd_encode(MetasdStorage storage, size_t width, const float *row,
+                                  uint8_t *out, size_t size, size_t *used);
 
 /*
  * Width and number of kept weights, for sizing. Both are bounded by what N bytes
