@@ -40,7 +40,7 @@
 /* How weights are stored, and how far they may be from what they were. */
 typedef enum MetasdStorage {
     METASD_FLOAT32, /* exactly */
-    METASD_FLOAT16, /* a part in 2048, or 2^-40 of the row's largest */
+    METASD_FLOAT16, /* a part in 2048, or 2^-38 of the row's largest where that is more */
     METASD_INT8,    /* half a step: a 255th of the row's largest */
     METASD_INT6     /* half a step: a 63rd of it */
 } MetasdStorage;

@@ -3,54 +3,82 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec.h"
 #include "random.h"
+#include "rows.h"
+#include "tools.h"
 
-#define STREAM 70
+#define STREAM 71
 
-static void
-random_row(float *row, size_t width, double density, uint64_t seed)
+static const MetasdStorage storages[METASD_STORAGES] = {METASD_FLOAT32, METASD_FLOAT16, METASD_INT8,
+                                                        METASD_INT6};
+
+static bool
+accepted(const uint8_t *bytes, size_t n, size_t width)
 {
-    for (size_t j = 0; j < width; j++) {
-        uint64_t kept = metasd_random_below(seed, STREAM, 2 * j, 1000000);
+    const char *wrong;
+    bool ok = rows_accepted(bytes, n, width, &wrong);
 
-        row[j] =
-            (double)kept < density * 1e6 ? (float)metasd_random_normal(seed, STREAM + 1, j) : 0.0f;
-    }
-}
-
-/* A copy in memory of its own, so that a read past its end is seen by the sanitizer. */
-static uint8_t *
-exact_copy(const uint8_t *bytes, size_t n)
-{
-    uint8_t *copy = malloc(n > 0 ? n : 1);
-
-    assert_non_null(copy);
-    if (n > 0)
-        memcpy(copy, bytes, n);
-    return copy;
+    assert_null(wrong);
+    return ok;
 }
 
 static uint8_t *
-encode(size_t width, const float *row, size_t *n)
+encode(MetasdStorage storage, size_t width, const float *row, size_t *n)
 {
-    size_t size = metasd_codec_bytes(width, row);
+    size_t size = metasd_codec_bytes(storage, width, row);
     uint8_t *bytes = malloc(size);
 
-    assert_int_equal(metasd_encode(width, row, bytes, size, n), METASD_OK);
+    assert_int_equal(metasd_encode(storage, width, row, bytes, size, n), METASD_OK);
     assert_int_equal(*n, size);
     return bytes;
 }
 
+/* ---- there and back ---- */
+
+/* How far a weight may be from what it was. */
+static double
+tolerance(MetasdStorage storage, float weight, float high)
+{
+    double largest = fmax((double)high, (double)METASD_LEAST_SCALE), rounding = 0x1p-23 * largest;
+
+    switch (storage) {
+        case METASD_FLOAT32:
+            return 0;
+        case METASD_FLOAT16:
+            return fmax(fabs((double)weight) / 2048, 0x1p-38 * (double)high);
+        case METASD_INT8:
+            return largest / 255 + rounding;
+        case METASD_INT6:
+            return largest / 63 + rounding;
+    }
+    return -1;
+}
+
 static void
-check_round_trip(size_t width, const float *row)
+check_weights(MetasdStorage storage, size_t width, const float *row, const float *decoded)
+{
+    float high = 0;
+
+    for (size_t j = 0; j < width; j++)
+        high = fmaxf(high, fabsf(row[j]));
+    for (size_t j = 0; j < width; j++) {
+        assert_int_equal(row[j] != 0, decoded[j] != 0);
+        if (row[j] == 0)
+            continue;
+        assert_int_equal(row[j] < 0, decoded[j] < 0);
+        assert_true(fabs((double)decoded[j] - (double)row[j]) <= tolerance(storage, row[j], high));
+    }
+}
+
+static void
+check_round_trip(MetasdStorage storage, size_t width, const float *row)
 {
     size_t n, stored, kept, again, next = 0;
-    uint8_t *bytes = encode(width, row, &n);
+    uint8_t *bytes = encode(storage, width, row, &n), *twice;
     float *dense = malloc(width * sizeof(*dense)), *values;
     uint32_t *positions;
 
@@ -60,73 +88,201 @@ check_round_trip(size_t width, const float *row)
     values = malloc((kept + 1) * sizeof(*values));
     memset(dense, 0xff, width * sizeof(*dense));
     assert_int_equal(metasd_decode_dense(bytes, n, width, dense), METASD_OK);
+    check_weights(storage, width, row, dense);
     assert_int_equal(metasd_decode_sparse(bytes, n, width, positions, values, kept, &again),
                      METASD_OK);
     assert_int_equal(again, kept);
-    for (size_t j = 0; j < width; j++) {
-        assert_true(dense[j] == row[j]);
-        if (row[j] == 0)
-            continue;
-        assert_int_equal(positions[next], j);
-        assert_memory_equal(&values[next], &row[j], sizeof(float));
-        next++;
-    }
+    for (size_t j = 0; j < width; j++)
+        if (dense[j] != 0) {
+            assert_int_equal(positions[next], j);
+            assert_memory_equal(&values[next], &dense[j], sizeof(float));
+            next++;
+        }
     assert_int_equal(next, kept);
 
+    twice = encode(storage, width, dense, &again); /* what was rounded stays as it is */
+    assert_int_equal(again, n);
+    assert_memory_equal(twice, bytes, n);
+
     assert_int_equal(metasd_decode_dense(bytes, n, width + 1, dense), METASD_CORRUPT);
-    if (kept > 0) {
+    if (kept > 0)
         assert_int_equal(metasd_decode_sparse(bytes, n, width, positions, values, kept - 1, &again),
                          METASD_INVALID);
-        assert_int_equal(metasd_encode(width, row, bytes, n - 1, &again), METASD_INVALID);
-    }
+    assert_int_equal(metasd_encode(storage, width, row, bytes, n - 1, &again), METASD_INVALID);
     free(bytes);
+    free(twice);
     free(dense);
     free(positions);
     free(values);
 }
 
 static void
-rows_come_back_as_they_were(void **state)
+check_all_kinds(size_t width, const float *row)
+{
+    for (int s = 0; s < METASD_STORAGES; s++)
+        check_round_trip(storages[s], width, row);
+}
+
+static void
+rows_come_back(void **state)
 {
     static const size_t widths[] = {1, 2, 7, 64, 127, 128, 129, 400, 1000, 4000, 20000};
-    static const double densities[] = {0, 0.001, 0.01, 0.1, 0.5, 1};
+    static const double densities[] = {0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.99, 1};
     static float row[20000];
     uint64_t seed = 0;
 
     (void)state;
     for (size_t w = 0; w < sizeof(widths) / sizeof(*widths); w++)
         for (size_t d = 0; d < sizeof(densities) / sizeof(*densities); d++) {
-            random_row(row, widths[w], densities[d], ++seed);
-            check_round_trip(widths[w], row);
+            rows_random(row, widths[w], densities[d], ++seed);
+            check_all_kinds(widths[w], row);
         }
-    memset(row, 0, sizeof(row)); /* gaps of one, two and three bytes, and the extremes */
+}
+
+/* Magnitudes of all sizes there are, side by side or all alike. */
+static void
+extreme_weights_come_back(void **state)
+{
+    static const float extremes[] = {FLT_MAX,
+                                     -FLT_MAX,
+                                     65504,
+                                     65520,
+                                     0x1.ffdp127f,
+                                     0x1.fffp15f,
+                                     -0x1.fffp-15f,
+                                     FLT_MIN,
+                                     -FLT_MIN / 2,
+                                     FLT_TRUE_MIN,
+                                     -3 * FLT_TRUE_MIN,
+                                     0x1.ffcp-127f,
+                                     METASD_LEAST_SCALE,
+                                     METASD_LEAST_SCALE / 255,
+                                     1e-3f,
+                                     1};
+    static float row[20000];
+    size_t n = sizeof(extremes) / sizeof(*extremes);
+
+    (void)state;
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b < n; b++) {
+            float two[40] = {[3] = extremes[a], [4] = extremes[b], [5] = extremes[a] / 3};
+
+            check_all_kinds(4, two);
+            check_all_kinds(40, two);
+        }
+    check_all_kinds(n, extremes);
+    for (int power = -149; power < 128; power++) { /* rows of one magnitude, and of some */
+        for (size_t j = 0; j < 50; j++)
+            row[j] =
+                (float)ldexp(1 + (double)metasd_random_below(5, STREAM, j, 4096) / 4097, power);
+        check_all_kinds(1, row);
+        check_all_kinds(50, row);
+    }
+    memset(row, 0, sizeof(row)); /* long gaps, and the last position */
     row[127] = FLT_MAX;
     row[127 + 129] = -FLT_TRUE_MIN;
     row[19999] = -FLT_MAX;
-    check_round_trip(20000, row);
+    check_all_kinds(20000, row);
+    for (size_t j = 0; j < 20000; j++) /* the same of pruned ones */
+        row[j] = j == 0 || j == 300 || j == 19999 ? 0.0f : -1.0f;
+    check_all_kinds(20000, row);
 }
 
+/* Kept weights side by side, or at equal distances. */
 static void
-the_format_is_what_the_header_says(void **state)
+any_mask_comes_back(void **state)
 {
-    /* width 300, weights 1 at 2 and -2 at 299; the checksum was computed apart from this code */
-    const uint8_t expected[] = {1, 1, 0x2c, 1, 0, 0, 2,    0,    0, 0, 0, 0,   0,
-                                0, 2, 0xa8, 2, 0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0};
-    float row[300] = {0};
-    size_t n;
-    uint8_t *bytes;
+    float row[600];
 
     (void)state;
-    row[2] = 1;
-    row[299] = -2;
-    row[5] = -0.0f;
-    bytes = encode(300, row, &n);
-    assert_int_equal(n, sizeof(expected));
-    assert_memory_equal(bytes, expected, 10);
-    assert_memory_equal(bytes + 14, expected + 14, n - 14);
-    assert_int_equal(bytes[10] | bytes[11] << 8 | bytes[12] << 16 | (uint32_t)bytes[13] << 24,
-                     0xa23cec0e);
-    free(bytes);
+    for (size_t run = 1; run <= 300; run += run < 10 ? 1 : 97)
+        for (size_t pause = 1; pause <= 300; pause += pause < 10 ? 1 : 97) {
+            for (size_t j = 0; j < 600; j++)
+                row[j] = j % (run + pause) < run ? 1.0f + (float)j : 0;
+            check_all_kinds(600, row);
+        }
+}
+
+/* 0.47 bits a weight for which are kept, and the values; whatever is rarer, kept or pruned. */
+static void
+rows_are_near_their_entropy(void **state)
+{
+    static const double densities[] = {0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.98};
+    static const double bits[METASD_STORAGES] = {32, 16, 8, 6}; /* a value, at most */
+    static float row[4000];
+
+    (void)state;
+    for (size_t d = 0; d < sizeof(densities) / sizeof(*densities); d++) {
+        double p = densities[d], entropy = -p * log2(p) - (1 - p) * log2(1 - p);
+
+        for (int s = 0; s < METASD_STORAGES; s++) {
+            double bytes = 0, kept = 0;
+
+            for (uint64_t seed = 1; seed <= 20; seed++) {
+                rows_random(row, 4000, p, seed);
+                bytes += (double)metasd_codec_bytes(storages[s], 4000, row);
+                for (size_t j = 0; j < 4000; j++)
+                    kept += row[j] != 0;
+            }
+            /* a Golomb code's worst is 4 % away, at a half; 16 bytes for what comes before */
+            assert_true(bytes - 20 * 16 <= (bits[s] * kept + 1.04 * entropy * 4000 * 20) / 8);
+        }
+    }
+}
+
+/* ---- the format ---- */
+
+/* Rows of version 2 as they were first written, by a program that has nothing of the codec. */
+static const struct Golden {
+    size_t width;
+    size_t n;
+    uint8_t bytes[48];
+} golden[2][METASD_STORAGES] = {
+    {{300, 34, {0x02, 0x01, 0xbf, 0x2b, 0x10, 0x60, 0xac, 0x02, 0x05, 0x45, 0x91, 0x0f,
+                0x80, 0x0b, 0x00, 0x00, 0xf0, 0x47, 0x33, 0x33, 0xd3, 0x17, 0x00, 0x00,
+                0xe8, 0x67, 0x66, 0x66, 0xf6, 0x07, 0x00, 0x00, 0x00, 0x18}},
+     {300, 25, {0x02, 0x02, 0x94, 0x18, 0xaa, 0x02, 0xac, 0x02, 0x05, 0x80, 0x45, 0x91, 0x0f,
+                0x80, 0x0b, 0x80, 0xae, 0x99, 0x1d, 0x40, 0x4e, 0xb3, 0x0e, 0x00, 0x1f}},
+     {300, 24, {0x02, 0x03, 0x49, 0x29, 0xba, 0xea, 0xac, 0x02, 0x05, 0x00, 0x00, 0x00,
+                0x40, 0x13, 0x45, 0x91, 0x0f, 0x80, 0xeb, 0x27, 0xf0, 0x92, 0xf5, 0x0f}},
+     {300, 23, {0x02, 0x04, 0xb1, 0x25, 0x84, 0x62, 0xac, 0x02, 0x05, 0x00, 0x00, 0x00,
+                0x40, 0x04, 0x45, 0x91, 0x0f, 0x80, 0xeb, 0x09, 0x8b, 0xf5, 0x03}}},
+    {{9, 41, {0x02, 0x01, 0x4b, 0xa4, 0xe4, 0xec, 0x09, 0x08, 0x02, 0x00, 0x00, 0xf0, 0x03, 0x00,
+              0x00, 0xf2, 0x0b, 0x00, 0x00, 0xf4, 0x03, 0x00, 0x00, 0xf6, 0x0b, 0x00, 0x00, 0xf8,
+              0x03, 0x00, 0x00, 0xf9, 0x0b, 0x00, 0x00, 0xfb, 0x0b, 0x00, 0x00, 0xfc, 0x03}},
+     {9, 26, {0x02, 0x02, 0xbe, 0xe9, 0xd5, 0x80, 0x09, 0x08, 0x7f, 0x02, 0x40, 0x07, 0x50,
+              0x0f, 0x60, 0x07, 0x70, 0x0f, 0x80, 0x07, 0x88, 0x0f, 0x98, 0x0f, 0xa0, 0x07}},
+     {9, 21, {0x02, 0x03, 0x8d, 0x11, 0x58, 0xd3, 0x09, 0x08, 0x00, 0x00, 0xc0,
+              0x3f, 0x2a, 0x02, 0xb8, 0xa8, 0x82, 0x55, 0xdf, 0xf4, 0x7f}},
+     {9,
+      19,
+      {0x02, 0x04, 0x6d, 0xe6, 0x0b, 0x3b, 0x09, 0x08, 0x00, 0x00, 0xc0, 0x3f, 0x0a, 0x02, 0x8e,
+       0x8a, 0xd5, 0xcd, 0x7f}}},
+};
+
+static void
+the_format_is_what_it_was(void **state)
+{
+    float rows[2][300] = {
+        {[2] = 1, [5] = -0.3f, [40] = 0.75f, [41] = 1.4f, [100] = -0.0f, [299] = -2},
+        {0.5f, -0.625f, 0.75f, -0.875f, 1, -1.125f, 0, -1.375f, 1.5f},
+    };
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        for (int s = 0; s < METASD_STORAGES; s++) {
+            const struct Golden *row = &golden[i][s];
+            float decoded[300];
+            size_t n;
+            uint8_t *bytes = encode(storages[s], row->width, rows[i], &n);
+
+            assert_int_equal(n, row->n);
+            assert_memory_equal(bytes, row->bytes, n);
+            assert_int_equal(metasd_decode_dense(row->bytes, row->n, row->width, decoded),
+                             METASD_OK);
+            check_weights(storages[s], row->width, rows[i], decoded);
+            free(bytes);
+        }
 }
 
 static void
@@ -137,35 +293,23 @@ what_cannot_be_stored_is_refused(void **state)
     size_t used;
 
     (void)state;
-    assert_int_equal(metasd_encode(3, row, out, sizeof(out), &used), METASD_NON_FINITE);
-    row[1] = -INFINITY;
-    assert_int_equal(metasd_encode(3, row, out, sizeof(out), &used), METASD_NON_FINITE);
-    assert_int_equal(metasd_encode(0, row, out, sizeof(out), &used), METASD_INVALID);
-    row[1] = 0;
-    assert_int_equal(metasd_encode(3, row, out, 13, &used), METASD_INVALID);
+    for (int s = 0; s < METASD_STORAGES; s++) {
+        row[1] = NAN;
+        assert_int_equal(metasd_encode(storages[s], 3, row, out, sizeof(out), &used),
+                         METASD_NON_FINITE);
+        assert_int_equal(metasd_codec_bytes(storages[s], 3, row), 0);
+        row[1] = -INFINITY;
+        assert_int_equal(metasd_encode(storages[s], 3, row, out, sizeof(out), &used),
+                         METASD_NON_FINITE);
+        assert_int_equal(metasd_encode(storages[s], 0, row, out, sizeof(out), &used),
+                         METASD_INVALID);
+        row[1] = 0;
+        for (size_t size = 0; size < metasd_codec_bytes(storages[s], 3, row); size++)
+            assert_int_equal(metasd_encode(storages[s], 3, row, out, size, &used), METASD_INVALID);
+    }
 }
 
-#define MAX_KEPT 4096
-
-/* All three decoders; the header alone may accept what the others refuse. */
-static bool
-accepted(const uint8_t *bytes, size_t n, size_t width)
-{
-    static uint32_t positions[MAX_KEPT];
-    static float values[MAX_KEPT], row[MAX_KEPT];
-    uint8_t *copy = exact_copy(bytes, n);
-    size_t kept, stored;
-    MetasdStatus header = metasd_decode_header(copy, n, &stored, &kept);
-    MetasdStatus sparse = metasd_decode_sparse(copy, n, width, positions, values, MAX_KEPT, &kept);
-    MetasdStatus dense = metasd_decode_dense(copy, n, width, row);
-
-    free(copy);
-    assert_true(width <= MAX_KEPT);
-    assert_true(sparse == METASD_OK || sparse == METASD_CORRUPT);
-    assert_int_equal(sparse, dense);
-    assert_true(header == METASD_OK || sparse != METASD_OK);
-    return sparse == METASD_OK;
-}
+/* ---- what is no row ---- */
 
 static void
 damage_is_seen(void **state)
@@ -174,13 +318,13 @@ damage_is_seen(void **state)
     float row[400];
 
     (void)state;
-    for (size_t w = 0; w < 3; w++)
-        for (int d = 0; d <= 2; d++) {
+    for (size_t w = 0; w < (tools_quick() ? 2 : 3); w++)
+        for (int d = 0; d <= 4 * METASD_STORAGES; d++) {
             size_t n;
             uint8_t *bytes, *longer;
 
-            random_row(row, widths[w], d * 0.3, w + 1);
-            bytes = encode(widths[w], row, &n);
+            rows_random(row, widths[w], d / METASD_STORAGES * 0.3, w + 1);
+            bytes = encode(storages[d % METASD_STORAGES], widths[w], row, &n);
             assert_true(accepted(bytes, n, widths[w]));
             for (size_t cut = 0; cut < n; cut++)
                 assert_false(accepted(bytes, cut, widths[w]));
@@ -199,87 +343,110 @@ damage_is_seen(void **state)
         }
 }
 
-/* CRC-32C bit by bit: another way to the same number than the codec's. */
-static void
-seal(uint8_t *bytes, size_t n)
-{
-    uint32_t crc = 0xffffffff;
-
-    for (size_t i = 0; i < n; i++) {
-        if (i >= 10 && i < 14)
-            continue;
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
-    }
-    for (int i = 0; i < 4; i++)
-        bytes[10 + i] = (uint8_t)(~crc >> (8 * i));
-}
-
-/* A right checksum does not make a row right. */
+/* A right checksum does not make a row right: what is accepted is an encoding, and the only one. */
 static void
 forged_rows_are_refused(void **state)
 {
-    uint8_t good[] = {1, 1, 8, 0, 0, 0, 2,    0,    0, 0, 0,    0,
-                      0, 0, 1, 2, 0, 0, 0x80, 0x3f, 0, 0, 0x80, 0x3f};
-    uint8_t longgap[] = {1, 1, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x81, 0, 0, 0, 0x80, 0x3f};
-    uint8_t bad[sizeof(good)];
     static const struct {
+        int golden, storage;
         int at;
         uint8_t byte;
     } forgeries[] = {
-        {0, 0},     {0, 2}, {1, 0}, {1, 2},    {2, 4},     /* width below the last position */
-        {2, 0},     {6, 1}, {6, 3}, {9, 0x80}, {14, 0x81}, /* a gap that takes the next one in */
-        {15, 0x80},                                        /* a gap that never ends */
-        {15, 6},                                           /* position 8 */
+        {0, 0, 0, 0},     {0, 0, 0, 1},    {0, 0, 0, 3},    /* versions */
+        {0, 0, 1, 0},     {0, 0, 1, 5},                     /* kinds */
+        {0, 0, 8, 6},     {0, 0, 8, 4},    {0, 0, 8, 0x85}, /* numbers of kept ones */
+        {0, 0, 33, 0x38}, {0, 0, 33, 0},                    /* a bit that fills; a weight of 0 */
+        {0, 1, 9, 0},     {0, 1, 9, 0xff},                  /* exponents */
+        {0, 1, 24, 0x1e},                                   /* a largest weight below its own */
+        {0, 2, 12, 0xc0}, {0, 2, 12, 0},                    /* scales: -2, tiny */
+        {0, 2, 13, 128},  {0, 2, 13, 255},                  /* lowest levels */
+        {0, 3, 13, 32},   {0, 3, 22, 0},
     };
+    uint8_t bad[48];
 
     (void)state;
-    seal(good, sizeof(good));
-    assert_true(accepted(good, sizeof(good), 8));
     for (size_t i = 0; i < sizeof(forgeries) / sizeof(*forgeries); i++) {
-        memcpy(bad, good, sizeof(good));
-        bad[forgeries[i].at] = forgeries[i].byte;
-        seal(bad, sizeof(bad));
-        assert_false(accepted(bad, sizeof(bad), bad[2]));
-    }
-    memcpy(bad, good, sizeof(good)); /* infinity, NaN, zero, minus zero */
-    for (int v = 0; v < 4; v++) {
-        static const uint8_t tops[4][2] = {{0x80, 0x7f}, {0xc0, 0xff}, {0, 0}, {0, 0x80}};
+        const struct Golden *good = &golden[forgeries[i].golden][forgeries[i].storage];
 
-        memcpy(bad + 18, tops[v], 2);
-        seal(bad, sizeof(bad));
-        assert_false(accepted(bad, sizeof(bad), 8));
+        memcpy(bad, good->bytes, good->n);
+        bad[forgeries[i].at] = forgeries[i].byte;
+        rows_seal(bad, good->n);
+        assert_false(accepted(bad, good->n, good->width));
     }
-    seal(longgap, sizeof(longgap)); /* two bytes for the gap 1 */
-    assert_false(accepted(longgap, sizeof(longgap), 8));
+    for (int s = 0; s < METASD_STORAGES; s++) /* a byte more, or the width in one more */
+        for (int more = 0; more < 2; more++) {
+            const struct Golden *good = &golden[1][s];
+
+            memcpy(bad, good->bytes, good->n);
+            bad[good->n] = 0;
+            if (more) {
+                memmove(bad + 7, bad + 6, good->n - 6);
+                bad[6] = 0x89;
+                bad[7] = 0;
+            }
+            rows_seal(bad, good->n + 1);
+            assert_false(accepted(bad, good->n + 1, good->width));
+        }
+}
+
+/* Every single bit of rows wrong, two bytes wrong: accepted() looks at what comes of it. */
+static void
+what_is_accepted_has_one_encoding(void **state)
+{
+    float row[100];
+    uint64_t rounds = tools_quick() ? 1 : 12;
+
+    (void)state;
+    for (uint64_t seed = 0; seed < rounds * METASD_STORAGES; seed++) {
+        size_t width = 1 + metasd_random_below(seed, STREAM, 0, 100), n;
+        uint8_t *bytes;
+
+        rows_random(row, width, (double)(seed % 10) / 9, seed);
+        bytes = encode(storages[seed % METASD_STORAGES], width, row, &n);
+        for (size_t bit = 0; bit < 8 * n; bit++) {
+            bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            rows_seal(bytes, n);
+            accepted(bytes, n, width);
+            bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        for (uint64_t i = 0; i < 200; i++) {
+            uint8_t *copy = malloc(n);
+
+            memcpy(copy, bytes, n);
+            for (uint64_t b = 0; b < 2; b++)
+                copy[metasd_random_below(seed, STREAM + 1, 4 * i + b, n)] =
+                    (uint8_t)metasd_random(seed, STREAM + 1, 4 * i + 2 + b);
+            rows_seal(copy, n);
+            accepted(copy, n, width);
+            free(copy);
+        }
+        free(bytes);
+    }
 }
 
 static void
 garbage_is_refused(void **state)
 {
     uint8_t bytes[96];
+    uint64_t rounds = tools_quick() ? 2000 : 100000;
 
     (void)state;
-    for (uint64_t seed = 0; seed < 100000; seed++) {
+    for (uint64_t seed = 0; seed < rounds; seed++) {
         size_t n = metasd_random_below(seed, STREAM, 0, sizeof(bytes) + 1);
         size_t width = 1 + metasd_random_below(seed, STREAM, 1, 64);
 
         for (size_t i = 0; i < n; i++)
             bytes[i] = (uint8_t)metasd_random(seed, STREAM + 1, i);
-        if (seed % 4 > 0 &&
-            n >= 14) { /* most of them: past the first checks, and the checksum too */
-            uint8_t start[10] = {1, 1, (uint8_t)width, 0, 0, 0, bytes[6] % 16};
-
-            memcpy(bytes, start, sizeof(start));
+        if (seed % 4 > 0 && n >= 8) { /* most of them: past the first checks */
+            bytes[0] = 2;
+            bytes[1] = (uint8_t)(1 + bytes[1] % METASD_STORAGES);
+            bytes[6] = (uint8_t)width;
+            bytes[7] = (uint8_t)(bytes[7] % (width + 1));
             if (seed % 4 > 1)
-                for (size_t i = 14; i < n; i++)
-                    bytes[i] &= 0x07;
-            if (seed % 4 > 2)
-                seal(bytes, n);
+                rows_seal(bytes, n);
         }
         if (accepted(bytes, n, width)) /* only what a real row might have been */
-            assert_int_equal(seed % 4, 3);
+            assert_true(seed % 4 > 1);
     }
 }
 
@@ -287,11 +454,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_come_back_as_they_were),
-        cmocka_unit_test(the_format_is_what_the_header_says),
+        cmocka_unit_test(rows_come_back),
+        cmocka_unit_test(extreme_weights_come_back),
+        cmocka_unit_test(any_mask_comes_back),
+        cmocka_unit_test(rows_are_near_their_entropy),
+        cmocka_unit_test(the_format_is_what_it_was),
         cmocka_unit_test(what_cannot_be_stored_is_refused),
         cmocka_unit_test(damage_is_seen),
         cmocka_unit_test(forged_rows_are_refused),
+        cmocka_unit_test(what_is_accepted_has_one_encoding),
         cmocka_unit_test(garbage_is_refused),
     };
 

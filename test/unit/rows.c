@@ -1,0 +1,106 @@
+#include "rows.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "random.h"
+
+#define STREAM 70
+
+void
+rows_random(float *row, size_t width, double density, uint64_t seed)
+{
+    for (size_t j = 0; j < width; j++) {
+        uint64_t kept = metasd_random_below(seed, STREAM, 2 * j, 1000000);
+
+        row[j] =
+            (double)kept < density * 1e6 ? (float)metasd_random_normal(seed, STREAM + 1, j) : 0.0f;
+    }
+}
+
+/* CRC-32C bit by bit: another way to the same number than the codec's. */
+void
+rows_seal(uint8_t *bytes, size_t n)
+{
+    size_t at = n > 0 && bytes[0] == 1 ? 10 : 2;
+    uint32_t crc = 0xffffffff;
+
+    if (n < at + 4)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        if (i >= at && i < at + 4)
+            continue;
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+    }
+    for (size_t i = 0; i < 4; i++)
+        bytes[at + i] = (uint8_t)(~crc >> (8 * i));
+}
+
+/* A decoded row against its arrays: the same weights, each of them one that can be. */
+static const char *
+compare(size_t width, const float *row, const uint32_t *positions, const float *values, size_t kept)
+{
+    size_t next = 0;
+
+    for (size_t j = 0; j < width; j++) {
+        if (row[j] == 0)
+            continue;
+        if (next == kept || positions[next] != j ||
+            memcmp(&values[next], &row[j], sizeof(float)) != 0)
+            return "sparse and dense differ";
+        if (!isfinite(row[j]))
+            return "a weight is not finite";
+        next++;
+    }
+    return next == kept ? NULL : "sparse and dense differ";
+}
+
+/* What is written by version 2 is written the same way again. */
+static const char *
+encode_again(const uint8_t *bytes, size_t n, size_t width, const float *row)
+{
+    static uint8_t again[ROWS_BYTES];
+    size_t used = 0;
+
+    if (bytes[0] != 2)
+        return NULL;
+    if (metasd_encode((MetasdStorage)(bytes[1] - 1), width, row, again, sizeof(again), &used) !=
+        METASD_OK)
+        return "it cannot be encoded";
+    return used == n && memcmp(again, bytes, n) == 0 ? NULL : "it has another encoding";
+}
+
+bool
+rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
+{
+    static uint32_t positions[ROWS_WIDEST];
+    static float values[ROWS_WIDEST], row[ROWS_WIDEST];
+    uint8_t *copy =
+        malloc(n > 0 ? n : 1); /* so that a read past the end is seen by the sanitizer */
+    size_t kept = 0, stored = 0, announced = 0;
+    MetasdStatus header, sparse, dense;
+
+    if (n > 0)
+        memcpy(copy, bytes, n);
+    header = metasd_decode_header(copy, n, &stored, &announced);
+    sparse = metasd_decode_sparse(copy, n, width, positions, values, ROWS_WIDEST, &kept);
+    dense = metasd_decode_dense(copy, n, width, row);
+    *wrong = NULL;
+    if (sparse != dense || (sparse != METASD_OK && sparse != METASD_CORRUPT))
+        *wrong = "the decoders do not agree";
+    else if (header == METASD_OK && announced > 8 * n)
+        *wrong = "more kept weights are announced than there are bits";
+    else if (sparse == METASD_OK) {
+        if (header != METASD_OK || stored != width || announced != kept)
+            *wrong = "the header does not agree";
+        if (!*wrong)
+            *wrong = compare(width, row, positions, values, kept);
+        if (!*wrong)
+            *wrong = encode_again(copy, n, width, row);
+    }
+    free(copy);
+    return sparse == METASD_OK;
+}
