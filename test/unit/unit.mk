@@ -32,10 +32,31 @@ $(UNIT_DIR)/%.o: test/unit/%.c $(wildcard src/core/*.h test/unit/*.h)
 $(UNIT_DIR)/test_%: $(UNIT_DIR)/test_%.o $(UNIT_CORE) $(UNIT_HELP)
 	$(CC) $(UNIT_CFLAGS) $^ -o $@ -Wl,--wrap=cblas_sgemm $(BLAS_LIBS) -lcmocka -lm -lpthread
 
-.PHONY: unit unit-valgrind unit-under-valgrind
+# Fuzzers: programs that try inputs changed at random, some seconds of them where code is sanitized.
+UNIT_FUZZERS = $(patsubst test/fuzz/%.c,$(UNIT_DIR)/fuzz_%,$(wildcard test/fuzz/*.c))
+
+$(UNIT_DIR)/fuzz_%.o: test/fuzz/%.c $(wildcard src/core/*.h test/unit/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -Itest/unit -c $< -o $@
+
+$(UNIT_DIR)/fuzz_%: $(UNIT_DIR)/fuzz_%.o $(UNIT_DIR)/rows.o $(UNIT_CORE)
+	$(CC) $(UNIT_CFLAGS) $^ -o $@ $(BLAS_LIBS) -lm
+
+# The same with libFuzzer, for as long as one likes: make fuzz, then build/fuzz/codec [...].
+build/fuzz/%: test/fuzz/%.c test/unit/rows.c $(wildcard src/core/*.[ch] test/unit/*.h)
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O1 -DMETASD_LIBFUZZER -DMETASD_PLAIN -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all -Isrc/core -Itest/unit $(filter %.c,$<) test/unit/rows.c \
+	  src/core/codec.c src/core/codec_v1.c src/core/codec_v2.c src/core/bits.c src/core/random.c \
+	  src/core/team.c -o $@ -lm
+
+.PHONY: unit unit-valgrind unit-under-valgrind fuzz
 .SECONDARY:
-unit: $(UNIT_TESTS)
-	@for t in $(UNIT_TESTS); do echo "# $$t"; $$t || exit 1; done
+fuzz: $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
+
+UNIT_RUNS = $(UNIT_TESTS) $(if $(filter 1,$(SANITIZE)),$(UNIT_FUZZERS))
+unit: $(UNIT_RUNS)
+	@for t in $(UNIT_RUNS); do echo "# $$t"; $$t || exit 1; done
 
 # valgrind 3.19 does not know AVX-512, and takes a hundred times as long for fused
 # multiply-adds: OpenBLAS and our own kernels take forms without both there.
