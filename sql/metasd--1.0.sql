@@ -126,7 +126,7 @@ COMMENT ON FUNCTION metasd.may_ask(oid, oid, text, text, text) IS
 CREATE VIEW metasd.models WITH (security_barrier) AS
 SELECT m.name, m.owner, m.source, m.head, m.relation, m.tail, m.validation, m.params,
        m.serving, s.finished AS trained, s.entities, s.relations, s.triples,
-       (s.metrics #>> '{validation,mrr}'::text[])::float8 AS mrr, s.bytes,
+       coalesce(s.metrics #>> '{stored,mrr}'::text[], s.metrics #>> '{validation,mrr}'::text[])::float8 AS mrr, s.bytes,
        l.id AS last_run, metasd.run_status(l.id, l.status) AS last_status
 FROM metasd.model m
 LEFT JOIN metasd.run s ON s.id = m.serving

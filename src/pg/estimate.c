@@ -3,30 +3,62 @@
  */
 #include "job.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "codec.h"
+
 PG_FUNCTION_INFO_V1(metasd_kg_estimate);
 
-/* Bytes of a stored row that keeps one weight in 1 / (1 - sparsity): value, position, header. */
-#define ROW_BYTES 14
-#define WEIGHT_BYTES 5
+/* Bits that a value takes, as measured, and bytes of its row's scale. */
+static const struct {
+    double bits, scale;
+} stored_as[METASD_STORAGES] = {
+    [METASD_FLOAT32] = {32, 0},
+    [METASD_FLOAT16] = {16, 1},
+    [METASD_INT8] = {7.7, 5},
+    [METASD_INT6] = {5.7, 5},
+};
+
+/* Version, kind, checksum, and half a byte of bits that fill. */
+#define ROW_BYTES 6.5
+
+/* Bytes of a number of a row's weights. */
+static double
+count_bytes(double n)
+{
+    return n < 128 ? 1 : n < 16384 ? 2 : 3;
+}
+
+/* Bits a weight to tell whether it is kept, where a part p is. */
+static double
+entropy(double p)
+{
+    return p <= 0 || p >= 1 ? 0 : -(p * log2(p) + (1 - p) * log2(1 - p));
+}
 
 static double
-stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options)
+stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options, MetasdStorage storage)
 {
     const MetasdFamily *family = options->family;
     double rank = (double)options->rank;
-    double entities = (double)metasd_labelset_count(input->entities);
+    double width = rank * (double)family->reals_per_rank;
     double relations = 2.0 * (double)metasd_labelset_count(input->relations);
-    double weights = (entities + relations) * rank * (double)family->reals_per_rank;
+    double rows = (double)metasd_labelset_count(input->entities) + relations;
+    double weights = rows * width;
     /* What a family leaves unused in the rows of relations is pruned first. */
     double unused = relations * rank * (double)(family->reals_per_rank - family->reals);
     double kept = Min(weights * (1 - options->sparsity), weights - unused);
+    double row =
+        ROW_BYTES + count_bytes(width) + count_bytes(kept / rows) + stored_as[storage].scale;
 
-    return (entities + relations) * ROW_BYTES + WEIGHT_BYTES * kept;
+    if (rows == 0)
+        return 0;
+    return rows * row + (weights * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
 }
 
 /* metasd.max_workers of this session, a setting of the library that starts trainings. */
@@ -75,7 +107,8 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     values[4] = Int32GetDatum((int32)options.rank);
     values[5] = Int32GetDatum((int32)options.epochs);
     values[6] = Int64GetDatum(bytes > INT64_MAX ? INT64_MAX : (int64)bytes);
-    values[7] = Int64GetDatum((int64)stored_bytes(&input, &options));
+    values[7] = Int64GetDatum(
+        (int64)stored_bytes(&input, &options, (MetasdStorage)params.value[METASD_P_STORAGE]));
     SPI_finish();
     values[8] = JsonbPGetDatum(metasd_params_json(&params));
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));

@@ -6,6 +6,8 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+#include "codec.h"
+
 typedef enum Kind { WHOLE, REAL, SWITCH, WORD } Kind;
 
 typedef struct Parameter {
@@ -20,6 +22,8 @@ static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegu
 
 static const char *const cuts[] = {"together", "apart", NULL};
 static const char *const samplings[] = {"uniform", "degree", NULL};
+static const char *const storages[] = {"float32", "float16", "int8", "int6",
+                                       NULL}; /* MetasdStorage */
 
 /* In the order of MetasdParam. */
 static const Parameter parameters[METASD_PARAMS] = {
@@ -48,6 +52,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"relation_weight", REAL, 0, 1000, NULL},
     {"seed", WHOLE, 0, 9007199254740992.0, NULL},
     {"sparsity", REAL, 0, 0.999, NULL},
+    {"storage", WORD, 0, 0, storages},
     {"student_lr", REAL, 1e-9, 10, NULL},
     {"temperature", REAL, 0.01, 1000, NULL},
     {"validation_fraction", REAL, 0, 0.5, NULL},
@@ -203,6 +208,7 @@ static const double at_any_size[METASD_PARAMS] = {
     [METASD_P_QUIZ_FRACTION] = 0.02,
     [METASD_P_SEED] = 1,
     [METASD_P_SPARSITY] = 0.9,
+    [METASD_P_STORAGE] = METASD_INT8,
     [METASD_P_STUDENT_LR] = 0.1,
     [METASD_P_TEMPERATURE] = 3,
 };

@@ -1,6 +1,9 @@
 /*
  * store.c - the best embeddings as rows, and the promotion of their version.
  *
+ * Stored weights are rounded. What is known of the version is of them as they are read back, so
+ * they are rounded, and rank the validation triples again, before they are stored.
+ *
  * All in one transaction: a crash at any moment leaves the version that served, or
  * the new one, whole.
  */
@@ -69,16 +72,29 @@ flush_chunk(Chunk *chunk, int64 run)
     chunk->bytes = 0;
 }
 
-/* An embedding as bytea, in the chunk's context. */
-static Datum
-encode(Chunk *chunk, size_t width, const float *row, size_t *total)
+static MetasdStorage
+storage_of(const MetasdJob *job)
 {
-    size_t size = metasd_codec_bytes(width, row), used = 0;
-    bytea *value = MemoryContextAlloc(chunk->context, VARHDRSZ + size);
-    MetasdStatus status = metasd_encode(width, row, (uint8_t *)VARDATA(value), size, &used);
+    return (MetasdStorage)job->params.value[METASD_P_STORAGE];
+}
 
+static void
+check_codec(MetasdStatus status)
+{
     if (status != METASD_OK)
         elog(ERROR, "could not encode an embedding: %s", metasd_status_text(status));
+}
+
+/* An embedding as bytea, in the chunk's context. */
+static Datum
+encode(Chunk *chunk, const MetasdJob *job, const float *row, size_t *total)
+{
+    MetasdStorage storage = storage_of(job);
+    size_t width = job->trainer.step.width;
+    size_t size = metasd_codec_bytes(storage, width, row), used = 0;
+    bytea *value = MemoryContextAlloc(chunk->context, VARHDRSZ + size);
+
+    check_codec(metasd_encode(storage, width, row, (uint8_t *)VARDATA(value), size, &used));
     SET_VARSIZE(value, VARHDRSZ + used);
     chunk->bytes += used;
     *total += used;
@@ -140,7 +156,7 @@ store_entities(const MetasdJob *job, const int64 *degree)
         chunk.values[0][i] = Int32GetDatum((int32)e);
         chunk.values[1][i] = label_datum(&chunk, metasd_labelset_get(job->input.entities, e));
         chunk.values[2][i] = Int64GetDatum(degree[e]);
-        chunk.values[3][i] = encode(&chunk, width, job->trainer.best + (size_t)e * width, &total);
+        chunk.values[3][i] = encode(&chunk, job, job->trainer.best + (size_t)e * width, &total);
         next_row(&chunk, job->launch.run);
     }
     flush_chunk(&chunk, job->launch.run);
@@ -170,12 +186,73 @@ store_relations(const MetasdJob *job, const int64 *count)
         chunk.values[0][i] = Int32GetDatum((int32)r);
         chunk.values[1][i] = label_datum(&chunk, metasd_labelset_get(job->input.relations, r));
         chunk.values[2][i] = Int64GetDatum(count[r]);
-        chunk.values[3][i] = encode(&chunk, width, rows + (size_t)r * width, &total);
-        chunk.values[4][i] = encode(&chunk, width, rows + ((size_t)relations + r) * width, &total);
+        chunk.values[3][i] = encode(&chunk, job, rows + (size_t)r * width, &total);
+        chunk.values[4][i] = encode(&chunk, job, rows + ((size_t)relations + r) * width, &total);
         next_row(&chunk, job->launch.run);
     }
     flush_chunk(&chunk, job->launch.run);
     return total;
+}
+
+/* ---- the weights as they are stored ---- */
+
+/* All rows become what their bytes are read as, which have the same bytes again. */
+static MetasdStatus
+round_weights(const MetasdJob *job, MetasdTeam *team)
+{
+    const MetasdStep *step = &job->trainer.step;
+    size_t rows = (size_t)step->entities + step->relation_rows, room = 0, used;
+    uint8_t *bytes = NULL;
+
+    for (size_t i = 0; i < rows; i++) {
+        float *row = job->trainer.best + i * step->width;
+        size_t size = metasd_codec_bytes(storage_of(job), step->width, row);
+
+        if (size > room) {
+            bytes = bytes ? repalloc(bytes, size) : palloc(size);
+            room = size;
+        }
+        check_codec(metasd_encode(storage_of(job), step->width, row, bytes, room, &used));
+        check_codec(metasd_decode_dense(bytes, used, step->width, row));
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + step->width));
+    }
+    pfree(bytes);
+    return METASD_OK;
+}
+
+/* Ranks the validation triples that the training ranked by the weights as they are now. */
+static MetasdStatus
+rank_again(MetasdJob *job, MetasdTeam *team, MetasdRanks *ranks)
+{
+    MetasdTrainer *trainer = &job->trainer;
+    const MetasdBatch *batch = &trainer->validation.batch;
+
+    trainer->validation.next = 0;
+    while (ranks->n < job->best.student.n) {
+        METASD_TRY(metasd_batcher_next(&trainer->validation, team));
+        if (batch->n == 0)
+            break;
+        METASD_TRY(metasd_rank_batch(&trainer->ranker, &trainer->step, team, trainer->best, false,
+                                     batch, &job->graph.known, ranks));
+    }
+    return METASD_OK;
+}
+
+/* Makes the best weights those that will be stored; *ranks = of the validation triples by them. */
+static void
+round_best(MetasdJob *job, MetasdRanks *ranks)
+{
+    MetasdTeam alone = job->team; /* the other members have left */
+
+    *ranks = job->best.student;
+    if (storage_of(job) == METASD_FLOAT32)
+        return;
+    alone.rank = 0;
+    alone.size = 1;
+    alone.barrier = alone.poll;
+    *ranks = (MetasdRanks){0};
+    metasd_check_status(job, round_weights(job, &alone));
+    metasd_check_status(job, rank_again(job, &alone, ranks));
 }
 
 /* ---- the version ---- */
@@ -195,7 +272,7 @@ append_ranks(StringInfo json, const char *name, const MetasdRanks *ranks)
 }
 
 static Datum
-metrics_json(const MetasdJob *job)
+metrics_json(const MetasdJob *job, const MetasdRanks *stored)
 {
     StringInfoData json;
     struct rusage usage;
@@ -214,6 +291,7 @@ metrics_json(const MetasdJob *job)
         usage.ru_maxrss * 1024L);
     append_ranks(&json, "validation", &job->best.student);
     append_ranks(&json, "source", &job->best.source);
+    append_ranks(&json, "stored", stored);
     appendStringInfoChar(&json, '}');
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
@@ -228,7 +306,7 @@ lock_model(const MetasdJob *job)
 }
 
 static void
-promote(MetasdJob *job, size_t bytes)
+promote(MetasdJob *job, const MetasdRanks *stored, size_t bytes)
 {
     static MetasdStatement finish = {
         "UPDATE metasd.run SET status = 'succeeded', finished = pg_catalog.clock_timestamp(), "
@@ -241,7 +319,7 @@ promote(MetasdJob *job, size_t bytes)
         2,
         {TEXTOID, INT8OID},
         NULL};
-    Datum of_run[3] = {Int64GetDatum(job->launch.run), metrics_json(job),
+    Datum of_run[3] = {Int64GetDatum(job->launch.run), metrics_json(job, stored),
                        Int64GetDatum((int64)bytes)};
     Datum of_model[2] = {CStringGetTextDatum(job->model), Int64GetDatum(job->launch.run)};
 
@@ -259,7 +337,6 @@ store(MetasdJob *job, const void *what)
     int64 *count = palloc0(job->graph.relations * sizeof(*count));
     size_t bytes;
 
-    (void)what;
     if (!lock_model(job)) {
         job->gone = true;
         return;
@@ -268,11 +345,14 @@ store(MetasdJob *job, const void *what)
     bytes = store_entities(job, degree);
     bytes += store_relations(job, count);
     ForceSyncCommit();
-    promote(job, bytes);
+    promote(job, what, bytes);
 }
 
 void
 metasd_store(MetasdJob *job)
 {
-    metasd_job_transaction(job, store, NULL);
+    MetasdRanks stored;
+
+    round_best(job, &stored);
+    metasd_job_transaction(job, store, &stored);
 }

@@ -43,7 +43,7 @@ FROM (VALUES ('cp', 1), ('distmult', 2)) f (family, times),
      LATERAL kg_estimate('people', params => jsonb_build_object('rank', 50 * times, 'family', family)) b
 ORDER BY 1;
 -- Unpruned, of cp half a relation's row is left: it is never used.
-SELECT (a.stored_bytes - b.stored_bytes) / 5 / 50 AS "relation rows"
+SELECT a.stored_bytes > b.stored_bytes AS "less is stored"
 FROM kg_estimate('people', params => '{"rank": 50, "sparsity": 0}') a,
      kg_estimate('people', params => '{"rank": 50, "sparsity": 0, "family": "cp"}') b;
 

@@ -36,8 +36,8 @@ SELECT r.* FROM jsonb_array_elements('[
     {"meta_lr": 0}, {"patience": -1}, {"quiz_batch": 0}, {"quiz_fraction": 0.51}, {"ramp": 0.5},
     {"rank": 10001}, {"rank": {"a": 1}}, {"reg": -1}, {"regularizer": ""}, {"regularizer": "dura "},
     {"relation_weight": 1e9}, {"seed": -1}, {"seed": 1.5}, {"seed": 1e17}, {"sparsity": 1},
-    {"sparsity": -0.1}, {"student_lr": 0}, {"temperature": 0}, {"validation_fraction": 0.6},
-    {"warmup": -1}, {"workers": -1}, {"workers": 1025}]') p, refused(p) r;
+    {"sparsity": -0.1}, {"storage": "int4"}, {"storage": 8}, {"student_lr": 0}, {"temperature": 0},
+    {"validation_fraction": 0.6}, {"warmup": -1}, {"workers": -1}, {"workers": 1025}]') p, refused(p) r;
 
 -- Nothing of what was refused has left a trace.
 SELECT name FROM metasd.models;

@@ -1,0 +1,52 @@
+-- How weights are stored: the same training, in each kind, is the same model but for rounding.
+CREATE TABLE people AS SELECT * FROM tools.people();
+CREATE TABLE kinds AS
+SELECT k.*, tools.thorough() || '{"validation_fraction": 0.1}' AS given
+FROM (VALUES (1, 'float32', 0), (2, 'float16', 0.001), (3, 'int8', 0.01), (4, 'int6', 0.05))
+    AS k (nr, storage, tolerance);
+SELECT count(kg_train('as ' || storage, 'people', params => given || jsonb_build_object('storage', storage)))
+FROM kinds;
+SELECT storage, tools.ended(last_run) FROM kinds JOIN metasd.models ON name = 'as ' || storage ORDER BY nr;
+
+-- Bytes are fewer from kind to kind, and about what kg_estimate says.
+SELECT storage, bytes < lag(bytes) OVER (ORDER BY nr) AS less,
+       bytes / e.stored_bytes::float BETWEEN 0.8 AND 1.2 AS "as estimated"
+FROM kinds JOIN metasd.models ON name = 'as ' || storage,
+     LATERAL kg_estimate('people', params => given || jsonb_build_object('storage', storage)) e
+ORDER BY nr;
+
+-- The version says how well it ranks as it was trained and as it is stored; the model, as it is stored.
+SELECT storage, v.metrics #> '{stored,queries}' = v.metrics #> '{validation,queries}' AS "all ranked",
+       abs((v.metrics #>> '{stored,mrr}')::float - (v.metrics #>> '{validation,mrr}')::float) <= 4 * tolerance AS alike,
+       abs(m.mrr - (v.metrics #>> '{stored,mrr}')::float) < 1e-6 AS "its MRR"
+FROM kinds JOIN metasd.models m ON m.name = 'as ' || storage JOIN metasd.versions v ON v.run = m.serving ORDER BY nr;
+
+-- The same weights are kept; each is as near as its kind allows, a row's largest is exact.
+CREATE FUNCTION weights(storage text) RETURNS TABLE (entity text, i bigint, weight real) LANGUAGE sql AS $$
+    SELECT label, i, weight
+    FROM metasd.entity, unnest(kg_embedding(label, 'as ' || storage)) WITH ORDINALITY u (weight, i)
+    WHERE run = (SELECT serving FROM metasd.models WHERE name = 'as ' || storage)
+$$;
+SELECT storage, bool_and(sign(w.weight) = sign(x.weight)) AS kept,
+       bool_and(abs(w.weight - x.weight) <= tolerance * x.largest) AS near,
+       bool_and(w.weight = x.weight) FILTER (WHERE abs(x.weight) = x.largest AND storage LIKE 'int%') AS exact
+FROM kinds, LATERAL weights(storage) w
+JOIN (SELECT *, max(abs(weight)) OVER (PARTITION BY entity) AS largest FROM weights('float32')) x USING (entity, i)
+GROUP BY nr, storage ORDER BY nr;
+
+-- It answers alike.
+SELECT storage, p.tail
+FROM kinds, LATERAL kg_predict('p07', 'speaks', 1, 'as ' || storage, known => 'include') p
+ORDER BY nr;
+
+-- By default it is int8; a model remembers what it was given.
+SELECT kg_train('people', 'people', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT params ->> 'storage' AS storage FROM metasd.versions WHERE run = :run;
+SELECT kg_train('as int6') AS run \gset
+SELECT tools.ended(:run);
+SELECT params ->> 'storage' AS storage FROM metasd.versions WHERE run = :run;
+
+SELECT count(kg_drop(name)) FROM metasd.models;
+DROP FUNCTION weights(text);
+DROP TABLE people, kinds;
