@@ -3,7 +3,7 @@
  *
  *   build/bench/codec [ROWS]
  *
- * Rows (1000) of random weights, pruned together by magnitude; with popular columns the weights of
+ * Rows (200) of random weights, pruned together by magnitude; with popular columns the weights of
  * some are preferred, as parameter alignment does, so that most rows keep those. Where kept columns
  * lie side by side (adjacent), preference falls along the row.
  */
@@ -174,7 +174,7 @@ main(int argc, char **argv)
 {
     static const size_t widths[] = {400, 2000};
     static const double sparsities[] = {0.8, 0.9, 0.95};
-    size_t rows = argc > 1 ? (size_t)atol(argv[1]) : 1000;
+    size_t rows = argc > 1 ? (size_t)atol(argv[1]) : 200;
 
     if (rows == 0) {
         fprintf(stderr, "usage: %s [ROWS]\n", argv[0]);

@@ -51,6 +51,7 @@ SELECT entities, relations, triples,
        pg_size_pretty((metrics ->> 'peak_memory')::bigint) AS worker_peak,
        round((metrics #>> '{source,mrr}')::numeric, 3) AS mrr_source,
        round((metrics #>> '{validation,mrr}')::numeric, 3) AS mrr_pruned,
+       round((metrics #>> '{stored,mrr}')::numeric, 3) AS mrr_stored,
        round((metrics #>> '{validation,hits_10}')::numeric, 3) AS hits_10,
        pg_size_pretty(bytes) AS stored, pg_size_pretty((metrics ->> 'dense_bytes')::bigint) AS dense
 FROM metasd.versions;
