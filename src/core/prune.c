@@ -14,15 +14,15 @@ magnitude_bits(float w)
 
 /* Counts this member's weights: by upper half, or by lower half where the upper is `upper`. */
 static MetasdStatus
-count_bits(MetasdTeam *team, const float *weights, const float *factors, size_t width,
-           const MetasdRun *runs, int nruns, int64_t upper, uint64_t *bins)
+count_bits(MetasdTeam *team, const float *weights, const MetasdRun *runs, int nruns, int64_t upper,
+           uint64_t *bins)
 {
     MetasdWalk walk;
 
     memset(bins, 0, METASD_PRUNE_BINS * sizeof(*bins));
     for (walk = metasd_walk(team, runs, nruns, 1); metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++) {
-            uint32_t bits = magnitude_bits(metasd_prune_magnitude(weights, factors, width, i));
+            uint32_t bits = magnitude_bits(weights[i]);
 
             if (upper < 0)
                 bins[bits >> 16]++;
@@ -49,9 +49,8 @@ find_bin(const uint64_t *bins, int members, uint64_t *index)
 }
 
 MetasdStatus
-metasd_prune_cut(MetasdTeam *team, const float *weights, size_t m, const float *factors,
-                 size_t width, const MetasdRun *runs, int nruns, double sparsity, uint64_t *bins,
-                 float *cut)
+metasd_prune_cut(MetasdTeam *team, const float *weights, size_t m, const MetasdRun *runs, int nruns,
+                 double sparsity, uint64_t *bins, float *cut)
 {
     uint64_t *mine = bins + (size_t)team->rank * METASD_PRUNE_BINS;
     double at = ceil(sparsity * (double)m);
@@ -60,11 +59,11 @@ metasd_prune_cut(MetasdTeam *team, const float *weights, size_t m, const float *
 
     if (m == 0 || !(sparsity >= 0 && sparsity <= 1))
         return METASD_INVALID;
-    METASD_TRY(count_bits(team, weights, factors, width, runs, nruns, -1, mine));
+    METASD_TRY(count_bits(team, weights, runs, nruns, -1, mine));
     METASD_TRY(team->barrier(team));
     upper = find_bin(bins, team->size, &index);
     METASD_TRY(team->barrier(team)); /* all have read the bins before they are counted anew */
-    METASD_TRY(count_bits(team, weights, factors, width, runs, nruns, upper, mine));
+    METASD_TRY(count_bits(team, weights, runs, nruns, upper, mine));
     METASD_TRY(team->barrier(team));
     bits = upper << 16 | find_bin(bins, team->size, &index);
     METASD_TRY(team->barrier(team));

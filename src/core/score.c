@@ -30,27 +30,26 @@ widen(MetasdArena *arena, size_t *most, size_t a, size_t b)
 void
 metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNeed *need)
 {
-    const MetasdSlices *tables[2] = {need->entities, need->relations};
-    size_t most[2] = {need->queries, need->batch};
-    size_t block = 0, ranked = 0, tiles = 0, sums = 0, parts = 0;
+    const MetasdSlices *tables[3] = {need->entities, need->relations, need->ranked};
+    size_t most[3] = {need->queries, need->batch, need->queries};
+    size_t block = 0, first_block = 0, tiles = 0, sums = 0, parts = 0;
     size_t guided_tiles, guided_sums, team = (size_t)need->members;
 
     *scores =
         (MetasdScores){.floats = need->floats, .packed = need->packed, .gathered = need->gathered};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         size_t stride = metasd_tiled(metasd_scores_rows(scores, tables[i], most[i]));
 
-        widen(arena, &block, stride, tables[i]->rows);
+        widen(arena, &first_block, stride, tables[i]->rows);
+        if (i < 2)
+            widen(arena, &block, stride, tables[i]->rows);
         widen(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
         widen(arena, &parts, stride * (size_t)tables[i]->parts, need->width);
         widen(arena, &tiles, stride / METASD_TILE, 1);
     }
-    ranked = block;
-    widen(arena, &ranked, metasd_tiled(metasd_scores_rows(scores, need->ranked, need->queries)),
-          need->ranked->rows);
     guided_tiles = need->guided ? tiles : 0;
     guided_sums = need->guided ? sums : 0;
-    scores->block[0] = METASD_TAKE(arena, float, ranked);
+    scores->block[0] = METASD_TAKE(arena, float, first_block);
     for (int b = 1; b < 3; b++)
         scores->block[b] = METASD_TAKE(arena, float, need->guided ? block : 0);
     scores->partials[0] = METASD_TAKE(arena, MetasdPartial, sums);

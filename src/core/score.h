@@ -71,7 +71,7 @@ typedef struct MetasdScoresNeed {
     const MetasdSlices
         *entities; /* that a batch is scored against: all, or a sample of most rows */
     const MetasdSlices *relations;
-    const MetasdSlices *ranked; /* scored one block at a time, without gradients */
+    const MetasdSlices *ranked; /* scored in one block only: for ranks, and by a student alone */
     int members;
     bool guided;     /* by a student */
     size_t packed;   /* kept weights of a slice at most; 0: no products are sparse */

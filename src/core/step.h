@@ -72,9 +72,14 @@ typedef struct MetasdStep {
     double most_density;
     bool apart; /* entities and relations have cuts of their own; else one for both */
     /*
-     * Magnitudes count times the norm of their column, over all entities, to this power; 0, as
-     * published: they count alone. The higher, the more rows keep the same columns.
+     * The mask keeps the most salient weights: those of the largest |w| x s^(salience / 2) x
+     * c^alignment, where s is the weight's sum in Adagrad and c the norm of its column over all
+     * entities. As published both powers are 0. The sums know how much the loss cares for a weight:
+     * with power 1 this is optimal brain damage (LeCun et al. 1990) by the empirical Fisher
+     * information. A score is a sum over the columns that both its factors keep: the higher
+     * `alignment`, the more rows keep the same ones.
      */
+    double salience;
     double alignment;
 
     size_t negatives; /* entities that a batch is scored against, besides its targets; 0: all */
@@ -111,7 +116,7 @@ typedef struct MetasdStep {
     uint32_t *example_relation; /* batch: its target */
     float *scratch;             /* team size x 2 x width */
     double *column_sums;        /* parts of the entities x width: of squares */
-    float *factors;             /* width: of magnitudes, by column */
+    float *factors;             /* width: of salience, by column */
 } MetasdStep;
 
 /* Takes all memory of a step for a team of `members`; measures on a measuring arena. */
@@ -129,8 +134,8 @@ extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_
                                      float scale);
 
 /*
- * Takes a new mask that prunes `sparsity` of all weights; *cut the magnitude that entities' weights
- * are kept from.
+ * Takes a new mask that prunes `sparsity` of all weights; *cut is the salience that entities' weights
+ * are kept from. `gradient` is overwritten. Defined in mask.c.
  */
 extern MetasdStatus metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity,
                                       uint64_t *bins, float *cut);

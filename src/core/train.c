@@ -6,10 +6,11 @@
 
 #include "random.h"
 
+/* Is there a student before the end? */
 static bool
 guided(const MetasdTrainOptions *options)
 {
-    return options->step.quiz || options->step.mutual;
+    return options->step.quiz || options->step.mutual || options->finish > 0;
 }
 
 /* ---- memory ---- */
@@ -77,6 +78,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .queries = most_queries(graph, options, most_examples(graph, sizes)),
                          .guided = guided(options),
                          .apart = options->apart,
+                         .salience = options->salience,
                          .alignment = options->alignment,
                          .negatives = options->negatives < graph->entities ? options->negatives : 0,
                          .most_density = metasd_sparse_kernels()->most_density};
@@ -161,9 +163,8 @@ prepare(Training *training)
     /* The same validation questions every epoch, in an order that a limit can cut. */
     METASD_TRY(metasd_batcher_shuffle(&trainer->validation, team, training->options->seed,
                                       METASD_STREAM_SPLIT));
-    trainer->step.sampler = trainer->step.negatives > 0 ? &trainer->sampler : NULL;
     trainer->step.seed = training->options->seed;
-    if (trainer->step.sampler)
+    if (trainer->step.negatives > 0)
         METASD_TRY(metasd_sampler_prepare(&trainer->sampler, team));
     trainer->step.class_weights = training->options->class_weights ? trainer->class_weights : NULL;
     return trainer->step.class_weights ? count_class_weights(training) : METASD_OK;
@@ -290,7 +291,7 @@ sparsity_of(const MetasdTrainOptions *options, int epoch)
 {
     int pruned = epoch - options->warmup;
 
-    if (pruned >= options->ramp || epoch >= options->epochs - options->finish)
+    if (pruned >= options->ramp || epoch == options->epochs)
         return options->sparsity;
     /* Cubic (Zhu and Gupta 2017): quickly at first, while much can go without loss. */
     return options->sparsity * (1.0 - pow(1.0 - (double)pruned / options->ramp, 3));
@@ -389,13 +390,13 @@ repeat_epoch(Training *training, size_t batch)
     return again ? restore(training) : METASD_NON_FINITE;
 }
 
-/* Epochs in which the student learns alone: a mask must have been taken in one before. */
+/* Epochs in which the student learns alone: they begin with a mask, so after the warm-up. */
 static int
 finish_of(const MetasdTrainOptions *options)
 {
-    int most = options->epochs - options->warmup - 1;
+    int most = options->epochs - options->warmup;
 
-    return !guided(options) || most < 0 ? 0 : options->finish < most ? options->finish : most;
+    return most < 0 ? 0 : options->finish < most ? options->finish : most;
 }
 
 static bool
@@ -415,23 +416,33 @@ rate_of(const MetasdTrainOptions *options, int epoch)
                : options->step.lr;
 }
 
-/*
- * The sums that Adagrad has of a source's whole life leave the pruned model, which has much to make
- * up for, hardly a step: it may begin with none.
- */
-static MetasdStatus
-begin_finish(Training *training)
-{
-    MetasdStep *step = &training->trainer->step;
-    const MetasdTrainOptions *options = training->options;
-    MetasdWalk walk;
+/* Sparse products with a row take about this part of dense ones, times the part that is kept. */
+#define SPARSE_COST 2.0
 
-    if (options->finish_lr == 0 || !finishes(options, training->epoch) ||
-        finishes(options, training->epoch - 1))
-        return METASD_OK;
-    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
-        memset(step->sums + walk.first, 0, (walk.end - walk.first) * sizeof(float));
-    return walk.status;
+/*
+ * Is a batch of this epoch scored against a sample? The student alone is not where its sparse
+ * products with all entities cost no more than whole ones with the sample.
+ */
+static bool
+samples(const Training *training, bool alone)
+{
+    const MetasdStep *step = &training->trainer->step;
+    double all = SPARSE_COST * (1.0 - training->sparsity) * (double)step->entities;
+
+    if (step->negatives == 0)
+        return false;
+    return !alone || !step->sparse[0] || all > (double)(step->negatives + step->batch);
+}
+
+/* A mask is taken for every epoch, but for those of a finish that come after the ramp. */
+static bool
+takes_mask(const Training *training, int epoch)
+{
+    const MetasdTrainOptions *options = training->options;
+
+    return guided(options) && is_pruned(options, epoch) &&
+           (!finishes(options, epoch) || epoch - options->warmup <= options->ramp ||
+            epoch == options->warmup + 1);
 }
 
 /* The stages of an epoch, and its mask. */
@@ -442,19 +453,20 @@ begin_epoch(Training *training, MetasdEpoch *report)
     bool with_student = guided(options) && is_pruned(options, report->epoch);
     bool alone = finishes(options, report->epoch);
 
-    if (alone) {
-        report->pruned = report->alone = true;
-        report->sparsity = training->sparsity;
-        report->cut = training->cut;
-    } else if (with_student) {
+    if (takes_mask(training, report->epoch)) {
         METASD_TRY(take_mask(training, report, sparsity_of(options, report->epoch)));
         training->sparsity = report->sparsity;
         training->cut = report->cut;
     }
+    report->pruned = with_student;
+    report->alone = alone;
+    report->sparsity = training->sparsity;
+    report->cut = training->cut;
     training->step.quiz = options->step.quiz && with_student && !alone;
     training->step.mutual = options->step.mutual && with_student && !alone;
     training->step.alone = alone;
     training->step.lr = rate_of(options, report->epoch) * (float)ldexp(1.0, -training->repeats);
+    training->trainer->step.sampler = samples(training, alone) ? &training->trainer->sampler : NULL;
     return METASD_OK;
 }
 
@@ -462,7 +474,6 @@ begin_epoch(Training *training, MetasdEpoch *report)
 static MetasdStatus
 run_epoch(Training *training, MetasdEpoch *report)
 {
-    METASD_TRY(begin_finish(training));
     METASD_TRY(save(training));
     METASD_TRY(begin_epoch(training, report));
     for (;;) {

@@ -19,10 +19,11 @@ typedef struct MetasdTrainOptions {
     int warmup;        /* epochs of the source alone, unpruned, before the first mask */
     int ramp;          /* epochs in which the sparsity rises to its full value, */
                        /* which the last epoch has in any case */
-    int finish;        /* last epochs, in which the mask stays and the student learns alone, */
-                       /* at a rate that falls towards 0 */
-    float finish_lr;   /* from this, and with Adagrad's sums begun anew; 0: from lr, with them */
+    int finish;        /* last epochs, in which the student learns alone, at a rate that falls */
+                       /* towards 0; after the ramp its mask stays */
+    float finish_lr;   /* from this rate; 0: from lr */
     bool apart;        /* entities and relations are pruned apart */
+    double salience;   /* how much a weight's sum in Adagrad counts when it is pruned, and */
     double alignment;  /* how much rows are made to keep the same columns; see MetasdStep */
     int patience;      /* epochs without a better pruned MRR before stopping; 0 = never */
     size_t batch;      /* examples a batch */

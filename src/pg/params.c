@@ -34,6 +34,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"epochs", WHOLE, 1, 100000, NULL},
     {"family", WORD, 0, 0, families},
     {"finish", WHOLE, 0, 100000, NULL},
+    {"finish_lr", REAL, 1e-9, 10, NULL},
     {"kl_forward", REAL, 0, 1000, NULL},
     {"kl_reverse", REAL, 0, 1000, NULL},
     {"lr", REAL, 1e-9, 10, NULL},
@@ -50,6 +51,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"reg", REAL, 0, 1000, NULL},
     {"regularizer", WORD, 0, 0, regularizers},
     {"relation_weight", REAL, 0, 1000, NULL},
+    {"salience", REAL, 0, 2, NULL},
     {"seed", WHOLE, 0, 9007199254740992.0, NULL},
     {"sparsity", REAL, 0, 0.999, NULL},
     {"storage", WORD, 0, 0, storages},
@@ -288,6 +290,8 @@ metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, u
     for (int i = 0; i < METASD_PARAMS; i++)
         if (!params->given[i])
             params->value[i] = value[i];
+    if (!params->given[METASD_P_FINISH_LR])
+        params->value[METASD_P_FINISH_LR] = params->value[METASD_P_LR];
 }
 
 /* ---- giving ---- */
@@ -331,7 +335,9 @@ metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options, M
                              .warmup = (int)x[METASD_P_WARMUP],
                              .ramp = (int)x[METASD_P_RAMP],
                              .finish = (int)x[METASD_P_FINISH],
+                             .finish_lr = (float)x[METASD_P_FINISH_LR],
                              .apart = x[METASD_P_CUT] != 0,
+                             .salience = x[METASD_P_SALIENCE],
                              .alignment = x[METASD_P_ALIGNMENT],
                              .patience = (int)x[METASD_P_PATIENCE],
                              .batch = (size_t)x[METASD_P_BATCH],

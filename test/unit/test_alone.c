@@ -102,53 +102,6 @@ learns_as_a_model_of_its_own(void **state)
     free(memory);
 }
 
-/* Tables that are pruned apart have the sparsity each, those that are not have it together. */
-static void
-tables_can_be_pruned_apart(void **state)
-{
-    (void)state;
-    for (int apart = 0; apart < 2; apart++) {
-        Model m = make(true, false, apart);
-        size_t entities = ENTITIES * WIDTH, all = tools_table_floats(&m.step), kept[2] = {0};
-
-        for (size_t i = entities; i < all; i++)
-            m.step.weights[i] *= 100; /* of the relations: all would be kept */
-        prune(&m, 0.75);
-        for (size_t i = 0; i < all; i++)
-            kept[i >= entities] += m.step.mask[i];
-        if (apart) {
-            assert_int_equal(kept[0], entities - (size_t)ceil(0.75 * (double)entities));
-            assert_int_equal(kept[1],
-                             all - entities - (size_t)ceil(0.75 * (double)(all - entities)));
-        } else {
-            assert_int_equal(kept[0] + kept[1], all - (size_t)ceil(0.75 * (double)all));
-            assert_int_equal(kept[1], all - entities);
-        }
-        free(m.memory);
-    }
-}
-
-/* With magnitudes weighted by column, a column of large weights is kept whole, whatever they are. */
-static void
-rows_can_keep_the_same_columns(void **state)
-{
-    Model m = make(true, false, false);
-    size_t kept[2] = {0}, entities = ENTITIES * WIDTH;
-
-    (void)state;
-    for (size_t i = 0; i < entities; i++)
-        m.step.weights[i] = (i % WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
-    for (int aligned = 0; aligned < 2; aligned++) {
-        m.step.alignment = aligned ? 8 : 0;
-        prune(&m, 0.75);
-        for (size_t i = 2; i < entities; i += WIDTH)
-            kept[aligned] += m.step.mask[i];
-    }
-    assert_true(kept[0] < ENTITIES * 6 / 10);
-    assert_in_range(kept[1], ENTITIES * 8 / 10, ENTITIES);
-    free(m.memory);
-}
-
 /* In the last epochs mask and rest stay, and the rate falls. */
 static void
 last_epochs_finish_the_student(void **state)
@@ -183,14 +136,49 @@ last_epochs_finish_the_student(void **state)
     free(world.memory);
 }
 
+/* Without any lessons from the source, too: the sparsity rises while the student learns alone. */
+static void
+a_student_may_learn_alone_from_the_start(void **state)
+{
+    World world = trainings_clubs();
+
+    (void)state;
+    for (int sampled = 0; sampled < 2; sampled++) {
+        MetasdTrainOptions options = trainings_options();
+        Training *training;
+        double before = 0;
+
+        options.step.quiz = options.step.mutual = false;
+        options.warmup = 4;
+        options.ramp = 3;
+        options.finish = options.epochs;
+        options.negatives = sampled ? 20 : 0;
+        training = trainings_done(&world, options);
+        for (int i = 0; i < training->epochs; i++) {
+            const MetasdEpoch *epoch = &training->epoch[i];
+
+            assert_int_equal(epoch->pruned, i >= options.warmup);
+            assert_int_equal(epoch->alone, i >= options.warmup);
+            assert_true(i < options.warmup || i >= options.warmup + options.ramp ||
+                        epoch->sparsity > before);
+            assert_true(i < options.warmup + options.ramp || epoch->came + epoch->went == 0);
+            before = epoch->sparsity;
+        }
+        assert_true(fabs(before - 0.5) < 1e-3);
+        assert_true(training->best.epoch >= options.warmup + options.ramp);
+        assert_true(trainings_mrr(&training->best.student) > 0.8);
+        trainings_unmake(training);
+    }
+    free(world.memory);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_as_a_model_of_its_own),
-        cmocka_unit_test(tables_can_be_pruned_apart),
-        cmocka_unit_test(rows_can_keep_the_same_columns),
         cmocka_unit_test(last_epochs_finish_the_student),
+        cmocka_unit_test(a_student_may_learn_alone_from_the_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

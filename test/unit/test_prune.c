@@ -29,8 +29,7 @@ check_cut(const float *weights, size_t m, double sparsity)
     for (size_t i = 0; i < m; i++)
         sorted[i] = fabsf(weights[i]);
     qsort(sorted, m, sizeof(*sorted), ascending);
-    assert_int_equal(metasd_prune_cut(&team, weights, m, NULL, 0, runs, 2, sparsity, bins, &cut),
-                     METASD_OK);
+    assert_int_equal(metasd_prune_cut(&team, weights, m, runs, 2, sparsity, bins, &cut), METASD_OK);
     assert_true(cut == sorted[at < m ? at : m - 1]);
     free(sorted);
     free(bins);
@@ -62,12 +61,9 @@ refuses_nonsense(void **state)
     float weight = 1, cut;
 
     (void)state;
-    assert_int_equal(metasd_prune_cut(&team, &weight, 1, NULL, 0, &run, 1, 1.5, bins, &cut),
-                     METASD_INVALID);
-    assert_int_equal(metasd_prune_cut(&team, &weight, 1, NULL, 0, &run, 1, NAN, bins, &cut),
-                     METASD_INVALID);
-    assert_int_equal(metasd_prune_cut(&team, &weight, 0, NULL, 0, &run, 1, 0.5, bins, &cut),
-                     METASD_INVALID);
+    assert_int_equal(metasd_prune_cut(&team, &weight, 1, &run, 1, 1.5, bins, &cut), METASD_INVALID);
+    assert_int_equal(metasd_prune_cut(&team, &weight, 1, &run, 1, NAN, bins, &cut), METASD_INVALID);
+    assert_int_equal(metasd_prune_cut(&team, &weight, 0, &run, 1, 0.5, bins, &cut), METASD_INVALID);
 }
 
 int

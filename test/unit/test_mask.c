@@ -1,0 +1,161 @@
+/* What the student keeps: by magnitude, by column, by what the sums of Adagrad say. */
+#include "unit.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "prune.h"
+#include "tools.h"
+
+#define ENTITIES 200
+#define RELATION_ROWS 4
+#define WIDTH ((size_t)6)
+#define EXAMPLES 90
+
+typedef struct Model {
+    MetasdStep step;
+    MetasdTeam team;
+    void *memory;
+} Model;
+
+static Model
+make(bool apart)
+{
+    Model m = {.step = {.entities = ENTITIES,
+                        .relation_rows = RELATION_ROWS,
+                        .width = WIDTH,
+                        .batch = EXAMPLES,
+                        .family = &metasd_complex,
+                        .guided = true,
+                        .apart = apart,
+                        .most_density = 0},
+               .team = metasd_team_of_one()};
+
+    m.memory = tools_step_take(&m.step, 1, METASD_TILE * ENTITIES);
+    assert_int_equal(metasd_step_init(&m.step, &m.team, 4, 0.5f), METASD_OK);
+    return m;
+}
+
+static void
+prune(Model *m, double sparsity)
+{
+    static uint64_t bins[METASD_PRUNE_BINS];
+    float cut;
+
+    assert_int_equal(metasd_step_prune(&m->step, &m->team, sparsity, bins, &cut), METASD_OK);
+}
+
+/* Tables that are pruned apart have the sparsity each, those that are not have it together. */
+static void
+tables_can_be_pruned_apart(void **state)
+{
+    (void)state;
+    for (int apart = 0; apart < 2; apart++) {
+        Model m = make(apart);
+        size_t entities = ENTITIES * WIDTH, all = tools_table_floats(&m.step), kept[2] = {0};
+
+        for (size_t i = entities; i < all; i++)
+            m.step.weights[i] *= 100; /* of the relations: all would be kept */
+        prune(&m, 0.75);
+        for (size_t i = 0; i < all; i++)
+            kept[i >= entities] += m.step.mask[i];
+        if (apart) {
+            assert_int_equal(kept[0], entities - (size_t)ceil(0.75 * (double)entities));
+            assert_int_equal(kept[1],
+                             all - entities - (size_t)ceil(0.75 * (double)(all - entities)));
+        } else {
+            assert_int_equal(kept[0] + kept[1], all - (size_t)ceil(0.75 * (double)all));
+            assert_int_equal(kept[1], all - entities);
+        }
+        free(m.memory);
+    }
+}
+
+/* With magnitudes weighted by column, a column of large weights is kept whole, whatever they are. */
+static void
+rows_can_keep_the_same_columns(void **state)
+{
+    Model m = make(false);
+    size_t kept[2] = {0}, entities = ENTITIES * WIDTH;
+
+    (void)state;
+    for (size_t i = 0; i < entities; i++)
+        m.step.weights[i] = (i % WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
+    for (int aligned = 0; aligned < 2; aligned++) {
+        m.step.alignment = aligned ? 8 : 0;
+        prune(&m, 0.75);
+        for (size_t i = 2; i < entities; i += WIDTH)
+            kept[aligned] += m.step.mask[i];
+    }
+    assert_true(kept[0] < ENTITIES * 6 / 10);
+    assert_in_range(kept[1], ENTITIES * 8 / 10, ENTITIES);
+    free(m.memory);
+}
+
+static float
+salience_of(const Model *m, size_t i, double power)
+{
+    return fabsf(m->step.weights[i]) * (float)pow((double)m->step.sums[i], power / 2);
+}
+
+/* By a power of the sums the kept weights are those of the largest product, for roots and others. */
+static void
+sums_of_adagrad_count(void **state)
+{
+    const double powers[] = {0.5, 1, 1.5};
+    Model m = make(false);
+    size_t all = tools_table_floats(&m.step);
+
+    (void)state;
+    for (size_t i = 0; i < all; i++)
+        m.step.sums[i] = (float)(1 + i * 31 % 97) * 1e-4f;
+    for (size_t p = 0; p < sizeof(powers) / sizeof(*powers); p++) {
+        float least_kept = INFINITY, most_pruned = 0;
+        size_t kept = 0;
+
+        m.step.salience = powers[p];
+        prune(&m, 0.75);
+        for (size_t i = 0; i < all; i++) {
+            float salience = salience_of(&m, i, powers[p]);
+
+            kept += m.step.mask[i];
+            if (m.step.mask[i])
+                least_kept = fminf(least_kept, salience);
+            else
+                most_pruned = fmaxf(most_pruned, salience);
+            assert_true(m.step.student[i] == (m.step.mask[i] ? m.step.weights[i] : 0.0f));
+        }
+        assert_int_equal(kept, all - (size_t)ceil(0.75 * (double)all));
+        assert_true(most_pruned < least_kept * 1.00001f);
+    }
+    free(m.memory);
+}
+
+/* Before any batch all sums are 0, and the magnitudes decide. */
+static void
+without_sums_magnitudes_decide(void **state)
+{
+    Model a = make(false), b = make(false);
+    size_t all = tools_table_floats(&a.step);
+
+    (void)state;
+    b.step.salience = 1;
+    prune(&a, 0.6);
+    prune(&b, 0.6);
+    assert_memory_equal(a.step.mask, b.step.mask, all);
+    free(a.memory);
+    free(b.memory);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_can_be_pruned_apart),
+        cmocka_unit_test(rows_can_keep_the_same_columns),
+        cmocka_unit_test(sums_of_adagrad_count),
+        cmocka_unit_test(without_sums_magnitudes_decide),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
