@@ -219,8 +219,8 @@ metrics_json(const MetasdJob *job)
 }
 
 /* Before anything else is locked: kg_drop, too, takes the model's row first. */
-static bool
-lock_model(const MetasdJob *job)
+bool
+metasd_lock_model(const MetasdJob *job)
 {
     MetasdModel *model = metasd_model_find(job->model, true);
 
@@ -260,7 +260,7 @@ store(MetasdJob *job, const void *what)
     size_t bytes;
 
     (void)what;
-    if (!lock_model(job)) {
+    if (!metasd_lock_model(job)) {
         job->gone = true;
         return;
     }
