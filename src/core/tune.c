@@ -211,17 +211,6 @@ seconds_of_rungs(const MetasdTune *tune, int n, int first, int last)
     return seconds;
 }
 
-/* The least that the rungs from RUNG on take: the present candidate and one other. */
-static double
-reserve(const MetasdTune *tune, int rung)
-{
-    double seconds = 0;
-
-    for (; rung <= tune->last; rung++)
-        seconds += 2 * seconds_of(tune, 0, rung);
-    return seconds;
-}
-
 /* How many candidates can begin at rung FIRST, that the last of them come to the end of LAST. */
 static int
 fitting(const MetasdTune *tune, double seconds, int first, int last)
@@ -255,7 +244,6 @@ begin_rung(MetasdTune *tune, int rung, int n)
     tune->queue[0] = 0;
     tune->queued = n + 1;
     tune->next = known ? 1 : 0;
-    tune->planned = tune->done + trials_of_rungs(tune, n, rung, tune->last);
 }
 
 /*
@@ -299,15 +287,44 @@ has_rivals(const MetasdTune *tune, int rung)
     return false;
 }
 
-/* Is there time for the next of the queue, and for the rungs above? */
+/* Seconds of the rest of this rung, where N begin in it, and of the rungs above. */
+static double
+seconds_to_go(const MetasdTune *tune, int n)
+{
+    double seconds = 0;
+
+    for (int i = tune->next; i <= n; i++)
+        seconds += seconds_of(tune, tune->queue[i], tune->rung);
+    return seconds + seconds_of_rungs(tune, part_of(n), tune->rung + 1, tune->last);
+}
+
+/*
+ * Trainings may take longer than the first one told: then fewer are tried in this rung, and where
+ * there is no time for the highest one, the one below has to decide.
+ */
+static void
+trim(MetasdTune *tune, double left)
+{
+    for (; tune->rung < tune->last; tune->last--) {
+        int least = tune->next - 1;
+
+        if (least < FEW_CANDIDATES)
+            least = tune->queued - 1 < FEW_CANDIDATES ? tune->queued - 1 : FEW_CANDIDATES;
+        for (int n = tune->queued - 1; n >= least; n--)
+            if (seconds_to_go(tune, n) <= left) {
+                tune->queued = n + 1;
+                return;
+            }
+    }
+}
+
+/* Is there time for the next of the queue? */
 static bool
 is_time(const MetasdTune *tune, double left)
 {
-    double seconds = seconds_of(tune, tune->queue[tune->next], tune->rung);
-
     if (!has_rivals(tune, tune->rung))
         return left > 0;
-    return ENOUGH * (seconds + reserve(tune, tune->rung + 1)) <= left;
+    return ENOUGH * seconds_of(tune, tune->queue[tune->next], tune->rung) <= left;
 }
 
 /* The rivals of this rung, the best first. */
@@ -330,24 +347,29 @@ rank_rivals(const MetasdTune *tune, int *order)
     return n;
 }
 
-/* Goes on to the next rung with as many of the best as there is time for; false if for none. */
+/* Goes on to the next rung with those of the best third that there is time for; false if for none. */
 static bool
 climb(MetasdTune *tune, double left)
 {
-    int order[METASD_TUNE_CANDIDATES], rung = tune->rung + 1, n = 0, most;
+    int order[METASD_TUNE_CANDIDATES], rung = tune->rung + 1, most;
 
     most = part_of(rank_rivals(tune, order));
-    left -= seconds_of(tune, 0, rung) + reserve(tune, rung + 1);
-    while (n < most) {
-        left -= seconds_of(tune, order[n], rung);
-        if (left < (n == 0 ? -(1 - ENOUGH) * reserve(tune, rung) : 0))
-            break;
-        n++;
-        tune->queue[n] = order[n - 1];
-    }
-    if (n > 0)
-        begin_rung(tune, rung, n);
-    return n > 0;
+    for (; tune->rung < tune->last; tune->last--)
+        for (int n = most; n > 0; n--) {
+            double seconds = seconds_of_rungs(tune, part_of(n), rung + 1, tune->last);
+
+            if (isnan(tune->mrr[rung][0]))
+                seconds += seconds_of(tune, 0, rung);
+            for (int i = 0; i < n; i++)
+                seconds += seconds_of(tune, order[i], rung);
+            if ((n == 1 ? ENOUGH : 1) * seconds > left)
+                continue;
+            for (int i = 0; i < n; i++)
+                tune->queue[1 + i] = order[i];
+            begin_rung(tune, rung, n);
+            return true;
+        }
+    return false;
 }
 
 bool
@@ -359,9 +381,12 @@ metasd_tune_next(MetasdTune *tune, double left, MetasdTuneTrial *trial)
     }
     if (tune->rung < 0)
         plan(tune, left);
+    trim(tune, left);
     while (tune->next >= tune->queued || !is_time(tune, left))
-        if (tune->rung == tune->last || !climb(tune, left))
+        if (!climb(tune, left))
             return false;
+    tune->planned = tune->done + tune->queued - tune->next +
+                    trials_of_rungs(tune, part_of(tune->queued - 1), tune->rung + 1, tune->last);
     *trial = (MetasdTuneTrial){.candidate = tune->queue[tune->next++],
                                .rung = tune->rung,
                                .epochs = tune->epochs[tune->rung]};

@@ -296,6 +296,31 @@ a_slower_machine(void **state)
     free(tune);
 }
 
+/* They take four times as long as the first one told: what time there is still is used. */
+static void
+a_wrong_measure(void **state)
+{
+    MetasdTune *tune = malloc(sizeof(*tune));
+
+    (void)state;
+    for (double budget = 130; budget < 2000; budget *= 1.2) {
+        MetasdTuneTrial trial;
+        double left = budget;
+
+        metasd_tune_start(tune, &usual);
+        while (left > 0 && metasd_tune_next(tune, left, &trial)) {
+            double seconds = trial.epochs * (tune->done == 0 ? 1.0 : 4.0);
+
+            left -= seconds;
+            if (left >= 0)
+                metasd_tune_report(tune, &trial, 0.5 + 0.001 * trial.candidate, seconds);
+        }
+        assert_true(left < 0.6 * budget);
+        assert_true(metasd_tune_choice(tune).rung >= (budget < 150 ? 0 : budget < 450 ? 1 : 2));
+    }
+    free(tune);
+}
+
 /* ---- what fails, what stops ---- */
 
 static void
@@ -387,6 +412,7 @@ main(void)
                                        cmocka_unit_test(little_time),
                                        cmocka_unit_test(a_slower_machine),
                                        cmocka_unit_test(failures_lose),
+                                       cmocka_unit_test(a_wrong_measure),
                                        cmocka_unit_test(stops_anywhere),
                                        cmocka_unit_test(the_best_so_far)};
 
