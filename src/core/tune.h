@@ -49,7 +49,7 @@ typedef struct MetasdTuneTrial {
 /* What is to be made of the trials so far. */
 typedef struct MetasdTuneChoice {
     int candidate; /* 0: nothing was better */
-    int rung;      /* where it was compared with candidate 0; -1: no other has come to an end */
+    int rung;      /* where it was compared with candidate 0; -1: nowhere, for want of time */
     double mrr, present_mrr;
 } MetasdTuneChoice;
 
@@ -68,6 +68,7 @@ typedef struct MetasdTune {
     int done;
     double seconds,
         work; /* of all trials; work: epochs times what they cost beside candidate 0's */
+    double each[METASD_TUNE_CANDIDATES]; /* seconds an epoch in its last trial; 0: had none */
     double mrr[METASD_TUNE_RUNGS][METASD_TUNE_CANDIDATES]; /* NAN: has not come to an end */
 } MetasdTune;
 
@@ -84,7 +85,10 @@ extern void metasd_tune_report(MetasdTune *tune, const MetasdTuneTrial *trial, d
 /* Was no trial of so many epochs better so far? */
 extern bool metasd_tune_is_best(const MetasdTune *tune, const MetasdTuneTrial *trial);
 
-/* The best of the highest rung in which candidate 0 and another have come to an end. */
+/*
+ * The best of the highest rung in which candidate 0 and another have come to an end, of those whose
+ * trainings have a third of all epochs or more.
+ */
 extern MetasdTuneChoice metasd_tune_choice(const MetasdTune *tune);
 
 #endif

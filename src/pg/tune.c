@@ -344,8 +344,8 @@ static void
 log_choice(const MetasdJob *job, const MetasdTuneChoice *choice)
 {
     if (choice->rung < 0)
-        ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": the budget was over before any other "
-                             "parameters could be compared",
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": no other parameters could be "
+                             "compared within the budget",
                              job->launch.run),
                       errhint("Give kg_tune a larger budget.")));
     else

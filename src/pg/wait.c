@@ -216,10 +216,9 @@ static void
 show_result(const Look *look)
 {
     if (look->decided == 0)
-        ereport(NOTICE,
-                (errmsg("the budget was over before any other parameters could be compared"),
-                 errdetail("Model \"%s\" has the parameters that it had.", look->model),
-                 errhint("Give kg_tune a larger budget.")));
+        ereport(NOTICE, (errmsg("no other parameters could be compared within the budget"),
+                         errdetail("Model \"%s\" has the parameters that it had.", look->model),
+                         errhint("Give kg_tune a larger budget.")));
     else if (!look->better)
         ereport(NOTICE, (errmsg("no other parameters were better"),
                          errdetail("Model \"%s\" has the parameters that it had.", look->model)));
