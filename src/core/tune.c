@@ -116,6 +116,19 @@ place_of(uint64_t seed, int axis, int draw)
     return x - floor(x);
 }
 
+/*
+ * Does the draw change that axis? Every second one changes all of them, the others some: where what
+ * is there is good, those that change all are mostly worse in something.
+ */
+static bool
+changes(const MetasdTuneOptions *options, int axis, int draw)
+{
+    uint64_t which = 1 + metasd_random_below(options->seed, METASD_STREAM_TUNE,
+                                             METASD_AXES + (uint64_t)draw, (1 << METASD_AXES) - 1);
+
+    return !options->fixed[axis] && (draw % 2 == 0 || (which >> axis & 1));
+}
+
 static void
 draw_candidates(MetasdTune *tune)
 {
@@ -131,7 +144,7 @@ draw_candidates(MetasdTune *tune)
         MetasdPoint point = options->present;
 
         for (int axis = 0; axis < METASD_AXES; axis++)
-            if (!options->fixed[axis])
+            if (changes(options, axis, draw))
                 point.x[axis] = value_at(&range[axis], place_of(options->seed, axis, draw));
         if (!is_known(tune, &point))
             tune->candidate[tune->candidates++] = point;
