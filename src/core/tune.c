@@ -457,8 +457,19 @@ metasd_tune_is_best(const MetasdTune *tune, const MetasdTuneTrial *trial)
     return true;
 }
 
+/*
+ * Reciprocal ranks deviate by some .35 from their mean, and those that two models give to one answer
+ * go together: the standard error of the difference is about .2 / sqrt(n). On UMLS the best of 24 was
+ * better by .004 on 1,304 validation answers, and worse by .02 on as many others.
+ */
+double
+metasd_tune_margin(double n)
+{
+    return n > 0 ? 0.2 / sqrt(n) : 0;
+}
+
 MetasdTuneChoice
-metasd_tune_choice(const MetasdTune *tune)
+metasd_tune_choice(const MetasdTune *tune, double margin)
 {
     MetasdTuneChoice choice = {.candidate = 0, .rung = tune->rungs - 1};
 
@@ -470,6 +481,8 @@ metasd_tune_choice(const MetasdTune *tune)
     for (int i = 1; i < tune->candidates; i++)
         if (tune->mrr[choice.rung][i] > tune->mrr[choice.rung][choice.candidate])
             choice.candidate = i;
+    if (!(tune->mrr[choice.rung][choice.candidate] >= tune->mrr[choice.rung][0] + margin))
+        choice.candidate = 0;
     choice.mrr = tune->mrr[choice.rung][choice.candidate];
     choice.present_mrr = tune->mrr[choice.rung][0];
     return choice;

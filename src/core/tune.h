@@ -50,7 +50,7 @@ typedef struct MetasdTuneTrial {
 typedef struct MetasdTuneChoice {
     int candidate; /* 0: nothing was better */
     int rung;      /* where it was compared with candidate 0; -1: nowhere, for want of time */
-    double mrr, present_mrr;
+    double mrr, present_mrr; /* of the candidate, and of candidate 0 */
 } MetasdTuneChoice;
 
 typedef struct MetasdTune {
@@ -87,8 +87,11 @@ extern bool metasd_tune_is_best(const MetasdTune *tune, const MetasdTuneTrial *t
 
 /*
  * The best of the highest rung in which candidate 0 and another have come to an end, of those whose
- * trainings have a third of all epochs or more.
+ * trainings have a third of all epochs or more; candidate 0 unless it is better by MARGIN.
  */
-extern MetasdTuneChoice metasd_tune_choice(const MetasdTune *tune);
+extern MetasdTuneChoice metasd_tune_choice(const MetasdTune *tune, double margin);
+
+/* A difference of two MRRs, both of the same N answers, that chance alone makes seldom. */
+extern double metasd_tune_margin(double n);
 
 #endif

@@ -31,6 +31,7 @@ struct MetasdTuning {
     int number;              /* of it, from 1 */
     int epochs;              /* of it that have ended */
     TimestampTz begun;       /* when it was */
+    double answers;          /* that an MRR is of */
 };
 
 /* How a trial ended. */
@@ -258,6 +259,7 @@ run_trial(MetasdJob *job, MetasdTuning *tuning)
     if (status == METASD_OK) {
         outcome.mrr_source = mrr_of(&job->best.source);
         outcome.mrr_pruned = mrr_of(&job->best.student);
+        tuning->answers = (double)job->best.student.n;
     }
     if (status != METASD_INTERRUPTED) {
         metasd_tune_report(&tuning->search, &tuning->trial, outcome.mrr_pruned, outcome.seconds);
@@ -280,15 +282,16 @@ metrics_json(const MetasdJob *job, const MetasdTuneChoice *choice)
 
     getrusage(RUSAGE_SELF, &usage);
     initStringInfo(&json);
-    appendStringInfo(&json,
-                     "{\"workers\": 1, \"skipped_rows\": " UINT64_FORMAT
-                     ", \"unknown_rows\": " UINT64_FORMAT
-                     ", \"trials\": %d, \"epochs\": %d, \"seconds\": %.1f, \"peak_memory\": %ld, "
-                     "\"better\": %s, \"best\": %s",
-                     job->input.skipped, job->input.unknown, tuning->number,
-                     choice->rung < 0 ? 0 : search->epochs[choice->rung],
-                     (double)(GetCurrentTimestamp() - job->started) / 1e6, usage.ru_maxrss * 1024L,
-                     choice->candidate > 0 ? "true" : "false", best);
+    appendStringInfo(
+        &json,
+        "{\"workers\": 1, \"skipped_rows\": " UINT64_FORMAT ", \"unknown_rows\": " UINT64_FORMAT
+        ", \"trials\": %d, \"epochs\": %d, \"margin\": %.6f, \"seconds\": %.1f, \"peak_memory\": "
+        "%ld, "
+        "\"better\": %s, \"best\": %s",
+        job->input.skipped, job->input.unknown, tuning->number,
+        choice->rung < 0 ? 0 : search->epochs[choice->rung], metasd_tune_margin(tuning->answers),
+        (double)(GetCurrentTimestamp() - job->started) / 1e6, usage.ru_maxrss * 1024L,
+        choice->candidate > 0 ? "true" : "false", best);
     if (choice->rung >= 0 && choice->mrr >= 0)
         appendStringInfo(&json, ", \"validation\": {\"mrr\": %.6f}", choice->mrr);
     if (choice->rung >= 0 && choice->present_mrr >= 0)
@@ -407,7 +410,7 @@ metasd_tune(MetasdJob *job)
     while (metasd_tune_next(&tuning->search, seconds_left(job), &tuning->trial) &&
            run_trial(job, tuning))
         ;
-    choice = metasd_tune_choice(&tuning->search);
+    choice = metasd_tune_choice(&tuning->search, metasd_tune_margin(tuning->answers));
     metasd_job_transaction(job, write_result, &choice);
     log_choice(job, &choice);
 }

@@ -220,7 +220,7 @@ show_result(const Look *look)
                          errdetail("Model \"%s\" has the parameters that it had.", look->model),
                          errhint("Give kg_tune a larger budget.")));
     else if (!look->better)
-        ereport(NOTICE, (errmsg("no other parameters were better"),
+        ereport(NOTICE, (errmsg("no other parameters were clearly better"),
                          errdetail("Model \"%s\" has the parameters that it had.", look->model)));
     else
         ereport(INFO,

@@ -48,8 +48,8 @@ SELECT trial, rung, candidate, epochs, outcome, seconds > 0 AS timed, mrr_source
 FROM metasd.trials WHERE run = 802 ORDER BY trial;
 SELECT params FROM metasd.trials WHERE run = 802 ORDER BY params;
 SELECT count(*) FILTER (WHERE best) > 0 AS "a best one" FROM metasd.trials;
-SELECT t.best = (SELECT params FROM metasd.trials WHERE run = 802
-                 ORDER BY mrr_pruned DESC, candidate > 0, candidate LIMIT 1) AS "the best one",
+SELECT t.best = (SELECT params FROM metasd.trials WHERE run = 802 AND (candidate > 0) = (t.metrics -> 'better')::boolean
+                 ORDER BY mrr_pruned DESC, candidate LIMIT 1) AS "the best one",
        m.params @> t.fixed AS "what was given is remembered",
        CASE WHEN (t.metrics -> 'better')::boolean THEN m.params @> t.best
             ELSE NOT m.params ? 'relation_weight' END AS "so is what was best"

@@ -197,7 +197,7 @@ budgets_are_used_and_kept(void **state)
     (void)state;
     for (double budget = 130; budget < 20000; budget *= 1.3) {
         Story story = search(tune, &usual, &world, budget);
-        MetasdTuneChoice choice = metasd_tune_choice(tune);
+        MetasdTuneChoice choice = metasd_tune_choice(tune, 0);
 
         assert_int_equal(choice.rung, 2); /* whole trainings decide */
         assert_true(choice.mrr >= choice.present_mrr);
@@ -223,10 +223,10 @@ more_time_finds_more(void **state)
 
         options.seed = seed;
         (void)search(tune, &options, &world, 60);
-        little += metasd_tune_choice(tune).mrr / 20;
+        little += metasd_tune_choice(tune, 0).mrr / 20;
         (void)search(tune, &options, &world, 600);
-        much += metasd_tune_choice(tune).mrr / 20;
-        assert_true(metasd_tune_choice(tune).mrr > present);
+        much += metasd_tune_choice(tune, 0).mrr / 20;
+        assert_true(metasd_tune_choice(tune, 0).mrr > present);
     }
     assert_true(little > present && much > little);
     free(tune);
@@ -241,14 +241,14 @@ the_best_wins(void **state)
 
     (void)state;
     (void)search(tune, &usual, &world, 1000);
-    assert_int_equal(metasd_tune_choice(tune).candidate, 0);
+    assert_int_equal(metasd_tune_choice(tune, 0).candidate, 0);
     world.best = (MetasdPoint){{0.2, 900, 0.1, 4}};
     (void)search(tune, &usual, &world, 1000);
     for (int i = 0; i < tune->candidates; i++)
         if (!isnan(tune->mrr[0][i]))
             assert_true(
                 distance(&tune->candidate[i], &world.best) >=
-                distance(&tune->candidate[metasd_tune_choice(tune).candidate], &world.best));
+                distance(&tune->candidate[metasd_tune_choice(tune, 0).candidate], &world.best));
     free(tune);
 }
 
@@ -262,7 +262,7 @@ little_time(void **state)
     (void)state;
     for (double budget = 1; budget < 150; budget++) {
         Story story = search(tune, &usual, &world, budget);
-        MetasdTuneChoice choice = metasd_tune_choice(tune);
+        MetasdTuneChoice choice = metasd_tune_choice(tune, 0);
 
         if (budget < 24)
             assert_int_equal(choice.rung, -1);
@@ -292,8 +292,8 @@ a_slower_machine(void **state)
         if (left >= 0)
             metasd_tune_report(tune, &trial, 0.5, seconds);
     }
-    assert_int_equal(metasd_tune_choice(tune).rung, 2);
-    assert_int_equal(metasd_tune_choice(tune).candidate, 0); /* all alike */
+    assert_int_equal(metasd_tune_choice(tune, 0).rung, 2);
+    assert_int_equal(metasd_tune_choice(tune, 0).candidate, 0); /* all alike */
     free(tune);
 }
 
@@ -317,7 +317,7 @@ a_wrong_measure(void **state)
                 metasd_tune_report(tune, &trial, 0.5 + 0.001 * trial.candidate, seconds);
         }
         assert_true(left < 0.6 * budget);
-        assert_true(metasd_tune_choice(tune).rung >= (budget < 150 ? -1 : budget < 540 ? 1 : 2));
+        assert_true(metasd_tune_choice(tune, 0).rung >= (budget < 150 ? -1 : budget < 540 ? 1 : 2));
     }
     free(tune);
 }
@@ -334,21 +334,21 @@ failures_lose(void **state)
 
     (void)state;
     (void)search(tune, &options, &world, 1000);
-    choice = metasd_tune_choice(tune);
+    choice = metasd_tune_choice(tune, 0);
     assert_true(tune->candidate[choice.candidate].x[METASD_AXIS_LR] <= 0.2);
     assert_true(choice.mrr > choice.present_mrr);
 
     /* What is there fails: whatever does not is better. */
     options.present.x[METASD_AXIS_LR] = 0.25;
     (void)search(tune, &options, &world, 1000);
-    choice = metasd_tune_choice(tune);
+    choice = metasd_tune_choice(tune, 0);
     assert_int_not_equal(choice.candidate, 0);
     assert_true(choice.mrr > 0 && choice.present_mrr < 0);
 
     /* All fail: nothing goes on, and nothing is chosen. */
     options.fixed[METASD_AXIS_LR] = true;
     (void)search(tune, &options, &world, 1000);
-    choice = metasd_tune_choice(tune);
+    choice = metasd_tune_choice(tune, 0);
     assert_int_equal(choice.candidate, 0);
     assert_int_equal(choice.rung, -1);
     free(tune);
@@ -367,7 +367,7 @@ stops_anywhere(void **state)
         MetasdTuneChoice choice;
 
         (void)search(tune, &usual, &world, 400);
-        choice = metasd_tune_choice(tune);
+        choice = metasd_tune_choice(tune, 0);
         if (choice.rung < 0)
             assert_int_equal(choice.candidate, 0);
         else
@@ -377,6 +377,28 @@ stops_anywhere(void **state)
         assert_true(choice.rung >= 1 || isnan(tune->mrr[1][0]) ||
                     world.stop_at < whole.of_rung[0] + 4);
     }
+    free(tune);
+}
+
+/* What is better by less than chance may make of it is left. */
+static void
+a_little_better(void **state)
+{
+    MetasdTune *tune = malloc(sizeof(*tune));
+    World world = {.epoch_seconds = 1, .best = {{0.2, 700, 0.005, 0.5}}};
+    MetasdTuneChoice best;
+    double gain;
+
+    (void)state;
+    (void)search(tune, &usual, &world, 1000);
+    best = metasd_tune_choice(tune, 0);
+    gain = best.mrr - best.present_mrr;
+    assert_true(gain > 0);
+    assert_int_equal(metasd_tune_choice(tune, 0.9 * gain).candidate, best.candidate);
+    assert_int_equal(metasd_tune_choice(tune, 1.1 * gain).candidate, 0);
+    assert_true(metasd_tune_choice(tune, 1.1 * gain).mrr == best.present_mrr);
+    assert_true(metasd_tune_margin(10000) > 0 && metasd_tune_margin(10000) < 0.01);
+    assert_true(metasd_tune_margin(100) > 0.01 && metasd_tune_margin(0) == 0);
     free(tune);
 }
 
@@ -417,6 +439,7 @@ main(void)
                                        cmocka_unit_test(little_time),
                                        cmocka_unit_test(a_slower_machine),
                                        cmocka_unit_test(failures_lose),
+                                       cmocka_unit_test(a_little_better),
                                        cmocka_unit_test(a_wrong_measure),
                                        cmocka_unit_test(stops_anywhere),
                                        cmocka_unit_test(the_best_so_far)};
