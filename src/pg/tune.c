@@ -300,10 +300,7 @@ metrics_json(const MetasdJob *job, const MetasdTuneChoice *choice)
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
-/*
- * What the tuning was given was in force in all of its trials: it is remembered with what was found.
- * Where nothing could be compared, nothing changes.
- */
+/* What the tuning was given was in force in all of its trials: it is remembered with what was found. */
 static void
 remember(MetasdJob *job, const MetasdTuneChoice *choice)
 {
@@ -313,14 +310,10 @@ remember(MetasdJob *job, const MetasdTuneChoice *choice)
         3,
         {TEXTOID, JSONBOID, JSONBOID},
         NULL};
-    const MetasdTune *search = &job->search->search;
-    Jsonb *none = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-    Datum values[3] = {
-        CStringGetTextDatum(job->model), JsonbPGetDatum(job->fixed),
-        JsonbPGetDatum(choice->candidate > 0 ? json_of(search, choice->candidate) : none)};
+    Datum values[3] = {CStringGetTextDatum(job->model), JsonbPGetDatum(job->fixed),
+                       JsonbPGetDatum(json_of(&job->search->search, choice->candidate))};
 
-    if (choice->rung >= 0)
-        metasd_execute(&statement, values, NULL, false);
+    metasd_execute(&statement, values, NULL, false);
 }
 
 static void
@@ -340,7 +333,8 @@ write_result(MetasdJob *job, const void *what)
         return;
     }
     ForceSyncCommit();
-    remember(job, choice);
+    if (choice->candidate > 0)
+        remember(job, choice);
 }
 
 static void
