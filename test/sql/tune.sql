@@ -28,7 +28,9 @@ SELECT tools.ended(801);
 SELECT kg_tune('people', '0');
 SELECT kg_tune('people', '-1 hour');
 SELECT kg_tune('people', NULL);
+\set VERBOSITY terse
 SELECT kg_tune('people', params => '{"learning_rate": 0.1}');
+\set VERBOSITY default
 SELECT kg_tune('people', params => '{"rank": 0}');
 SELECT kg_tune('people', params => '[]');
 SELECT kg_tune('people', params => '{"rank": 8, "lr": 0.1, "reg": 0.1, "relation_weight": 0}');
