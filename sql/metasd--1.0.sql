@@ -28,6 +28,7 @@ COMMENT ON COLUMN metasd.model.serving IS 'run whose embeddings answer; null bef
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
     uuid uuid NOT NULL DEFAULT gen_random_uuid(),
+    kind text NOT NULL DEFAULT 'training' CHECK (kind IN ('training', 'tuning')),
     model text NOT NULL,
     source regclass NOT NULL,
     head text NOT NULL,
@@ -51,10 +52,15 @@ CREATE TABLE metasd.run (
     triples bigint,
     metrics jsonb,
     bytes bigint,
-    error text
+    error text,
+    budget interval CHECK ((budget IS NOT NULL) = (kind = 'tuning')),
+    fixed jsonb CHECK ((fixed IS NOT NULL) = (kind = 'tuning'))
 ) WITH (fillfactor = 50);
 CREATE INDEX run_model ON metasd.run (model);
-COMMENT ON TABLE metasd.run IS 'one row a training; a successful one is a version of its model';
+COMMENT ON TABLE metasd.run IS 'one row a training or tuning; a successful training is a version of its model';
+COMMENT ON COLUMN metasd.run.budget IS 'of a tuning: the time it may take';
+COMMENT ON COLUMN metasd.run.fixed IS 'of a tuning: the parameters it was given, which are not searched';
+COMMENT ON COLUMN metasd.run.done IS 'batches of the epoch under way, or trials of a tuning, of so many in total';
 COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may read that may ask it; the model may have another source since';
 COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
 
@@ -78,6 +84,26 @@ CREATE TABLE metasd.epoch (
     PRIMARY KEY (run, epoch)
 );
 COMMENT ON TABLE metasd.epoch IS 'one row an epoch of a training';
+
+CREATE TABLE metasd.trial (
+    run bigint NOT NULL,
+    trial integer NOT NULL,
+    rung integer NOT NULL,
+    candidate integer NOT NULL,
+    params jsonb NOT NULL,
+    epochs integer NOT NULL,
+    seconds float8 NOT NULL,
+    outcome text NOT NULL CHECK (outcome IN ('finished', 'diverged', 'stopped')),
+    mrr_source float8,
+    mrr_pruned float8,
+    best boolean NOT NULL,
+    PRIMARY KEY (run, trial)
+);
+COMMENT ON TABLE metasd.trial IS 'one row a training that a tuning has tried';
+COMMENT ON COLUMN metasd.trial.rung IS 'trials of one rung have the same number of epochs, those of the next three times as many';
+COMMENT ON COLUMN metasd.trial.candidate IS 'trials of one candidate have the same parameters; 0 has those that the model had before';
+COMMENT ON COLUMN metasd.trial.outcome IS 'diverged: a loss was not finite; stopped: the budget of the tuning was over';
+COMMENT ON COLUMN metasd.trial.best IS 'whether no trial of its rung was better so far';
 
 CREATE TABLE metasd.entity (
     run bigint NOT NULL,
@@ -107,6 +133,7 @@ SELECT pg_catalog.pg_extension_config_dump('metasd.model', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.epoch', '');
+SELECT pg_catalog.pg_extension_config_dump('metasd.trial', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.entity', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.relation', '');
 
@@ -130,12 +157,13 @@ SELECT m.name, m.owner, m.source, m.head, m.relation, m.tail, m.validation, m.pa
        l.id AS last_run, metasd.run_status(l.id, l.status) AS last_status
 FROM metasd.model m
 LEFT JOIN metasd.run s ON s.id = m.serving
-LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r WHERE r.model = m.name
+LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r
+                   WHERE r.model = m.name AND r.kind = 'training'
                    ORDER BY r.id DESC LIMIT 1) l ON true
 WHERE metasd.may_ask(m.owner, coalesce(s.source, m.source), coalesce(s.head, m.head),
                      coalesce(s.relation, m.relation), coalesce(s.tail, m.tail));
 COMMENT ON VIEW metasd.models IS
-'models the current user may ask, the run that serves each, and its last run';
+'models the current user may ask, the run that serves each, and its last training';
 
 CREATE VIEW metasd.versions WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
@@ -144,19 +172,37 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error
 FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
-WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
+WHERE r.kind = 'training' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
 'every training of the models the current user may ask: how it ended, its figures, and its error';
+
+CREATE VIEW metasd.tunings WITH (security_barrier) AS
+SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
+       r.queued, r.started, r.finished, r.budget,
+       extract(epoch FROM coalesce(r.finished, r.heartbeat) - r.started)::float8 AS seconds,
+       (SELECT count(*) FROM metasd.trial t WHERE t.run = r.id) AS trials, r.fixed,
+       r.metrics -> 'best'::text AS best,
+       (r.metrics #>> '{validation,mrr}'::text[])::float8 AS mrr,
+       (r.metrics #>> '{before,mrr}'::text[])::float8 AS mrr_before, r.metrics, r.error
+FROM metasd.run r
+JOIN metasd.model m ON m.name = r.model
+WHERE r.kind = 'tuning' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
+COMMENT ON VIEW metasd.tunings IS
+'every tuning of the models the current user may ask: the parameters that were best, the validation MRR of the pruned model with them and with those from before, and its error';
 
 CREATE VIEW metasd.progress WITH (security_barrier) AS
 SELECT p.model, p.run, p.status, p.phase, p.epoch, p.epochs, p.done, p.total, p.loss,
        p.elapsed, p.remaining, p.pid
 FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, r.phase, r.epoch,
-             (r.params ->> 'epochs'::text)::integer AS epochs, r.done, r.total, r.loss,
+             CASE r.kind WHEN 'training' THEN (r.params ->> 'epochs'::text)::integer END AS epochs,
+             r.done, r.total, r.loss,
              date_trunc('second', clock_timestamp() - coalesce(r.started, r.queued)) AS elapsed,
-             make_interval(secs => round(e.each
-                 * ((r.params ->> 'epochs'::text)::float8 - r.epoch::float8 + 1::float8
-                    - coalesce(r.done::float8 / nullif(r.total, 0)::float8, 0::float8))))
+             CASE r.kind
+                 WHEN 'training' THEN make_interval(secs => round(e.each
+                     * ((r.params ->> 'epochs'::text)::float8 - r.epoch::float8 + 1::float8
+                        - coalesce(r.done::float8 / nullif(r.total, 0)::float8, 0::float8))))
+                 ELSE date_trunc('second', greatest(r.started + r.budget - clock_timestamp(),
+                                                    '0'::interval)) END
                  AS remaining,
              r.pid
       FROM metasd.run r
@@ -168,7 +214,7 @@ FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, 
         AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)) p
 WHERE p.status IN ('queued', 'running');
 COMMENT ON VIEW metasd.progress IS
-'trainings under way: phase, epoch, batches done of total, loss, time elapsed and remaining';
+'trainings and tunings under way: phase, epoch, batches of the epoch (or trials of the tuning) done of total, loss, time elapsed and remaining';
 
 CREATE VIEW metasd.learning_curve WITH (security_barrier) AS
 SELECT r.model, e.run, e.epoch, e.seconds, e.loss_source, e.loss_trial, e.loss_quiz,
@@ -181,7 +227,18 @@ WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.learning_curve IS
 'epoch by epoch: losses, filtered validation MRR of source and pruned model, the pruning mask';
 
-GRANT SELECT ON metasd.models, metasd.versions, metasd.progress, metasd.learning_curve TO PUBLIC;
+CREATE VIEW metasd.trials WITH (security_barrier) AS
+SELECT r.model, t.run, t.trial, t.rung, t.candidate, t.params, t.epochs, t.seconds, t.outcome,
+       t.mrr_source, t.mrr_pruned, t.best
+FROM metasd.trial t
+JOIN metasd.run r ON r.id = t.run
+JOIN metasd.model m ON m.name = r.model
+WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
+COMMENT ON VIEW metasd.trials IS
+'what tunings have tried: the parameters that were searched, epochs, filtered validation MRR of source and pruned model; trials of one rung compare with each other';
+
+GRANT SELECT ON metasd.models, metasd.versions, metasd.tunings, metasd.progress,
+                metasd.learning_curve, metasd.trials TO PUBLIC;
 
 -- ---- training ----
 
@@ -198,20 +255,29 @@ AS 'MODULE_PATHNAME', 'metasd_kg_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_train(text, regclass, text, text, text, regclass, jsonb) IS
 'starts a background training of a model from a relation of triples, and returns the run''s id; what is not given is as the model remembers it, at first columns head, relation and tail';
 
+CREATE FUNCTION kg_tune(
+    model text,
+    budget interval DEFAULT '10 minutes',
+    params jsonb DEFAULT '{}'
+) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_tune' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_tune(text, interval, jsonb) IS
+'starts a background search for better parameters of a model, and returns the run''s id: lr, rank, reg and relation_weight by validation MRR of the pruned model, but for those in params, which are fixed. The model remembers the best for its next training; what serves does not change';
+
 CREATE PROCEDURE kg_wait(run bigint, timeout interval DEFAULT NULL)
 AS 'MODULE_PATHNAME', 'metasd_kg_wait' LANGUAGE C;
 COMMENT ON PROCEDURE kg_wait(bigint, interval) IS
-'shows a training''s epochs as they end, and returns with it; an error if it fails. Cancelling the call leaves the training alone';
+'shows a training''s epochs, or a tuning''s trials, as they end, and returns with it; an error if it fails. Cancelling the call leaves the run alone';
 
 CREATE FUNCTION kg_cancel(run bigint) RETURNS boolean
 AS 'MODULE_PATHNAME', 'metasd_kg_cancel' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_cancel(bigint) IS
-'stops a training; what serves goes on serving. False, with a notice, if it was not running';
+'stops a training or tuning; what serves goes on serving, and parameters stay as they were. False, with a notice, if it was not running';
 
 CREATE FUNCTION kg_drop(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'metasd_kg_drop' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_drop(text) IS
-'drops a model with all its versions; a training of it stops at commit';
+'drops a model with all its versions; a training or tuning of it stops at commit';
 
 CREATE FUNCTION kg_estimate(
     source regclass,

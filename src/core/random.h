@@ -20,7 +20,8 @@ typedef enum MetasdStream {
     METASD_STREAM_SPLIT,
     METASD_STREAM_EPOCH, /* the order of the training groups; epochs are added to it, shifted */
     METASD_STREAM_QUIZ,
-    METASD_STREAM_NEGATIVES /* the entities a batch is scored against; steps are added likewise */
+    METASD_STREAM_NEGATIVES, /* the entities a batch is scored against; steps are added likewise */
+    METASD_STREAM_TUNE       /* where the draws of a search begin */
 } MetasdStream;
 
 /* 64 random bits. */

@@ -1,5 +1,5 @@
 /*
- * job.h - one training in its worker: what it reads, what it trains, what it reports.
+ * job.h - one training, or tuning, in its worker: what it reads, what it trains, what it reports.
  *
  * Only this library, metasd_train, trains. Nothing jumps through the core: what the
  * core calls back runs under metasd_job_guard, which keeps an error and answers
@@ -33,6 +33,9 @@ typedef struct MetasdBeat {
     int epoch;
     int64 done, total; /* batches of the epoch; total 0: not in an epoch */
     double loss;       /* of the source, last batch */
+    /* of a tuning, whose row has trials in the place of batches */
+    int trial, trials; /* the one under way, from 1; and all, 0: not known yet */
+    int epochs;        /* of it */
 } MetasdBeat;
 
 /* How much room this worker has to make for sessions; yield.c. */
@@ -45,12 +48,13 @@ typedef struct MetasdRoom {
 
 typedef struct MetasdCrew MetasdCrew;     /* crew.h */
 typedef struct MetasdMuster MetasdMuster; /* muster.c */
+typedef struct MetasdTuning MetasdTuning; /* tune.c */
 
 typedef struct MetasdJob {
     MetasdLaunch launch;
     char *model;
     MetasdSource *source, *validation; /* validation may be NULL */
-    MetasdParams params;
+    MetasdParams params, remembered;   /* in force; as given, before defaults */
     MetasdTriples input;
     MetasdTrainOptions options;
     MetasdSplit split;
@@ -70,6 +74,12 @@ typedef struct MetasdJob {
         size_t batch;
         double lr;
     } trouble;             /* the last loss that was not finite */
+    bool tuning;           /* else a training */
+    TimestampTz deadline;  /* of a tuning: when its budget is over */
+    Jsonb *fixed;          /* the parameters it was given */
+    MetasdTuning *search;  /* NULL before it begins */
+    TimestampTz stop_at;   /* when a poll ends what the core does; 0: never */
+    bool timed_out;        /* it did */
     ErrorData *error;      /* kept by the guard */
     bool gone;             /* the run's row is not there any more: leave quietly */
     MemoryContext context; /* lives as long as the worker */
@@ -137,6 +147,9 @@ extern MetasdStatus metasd_job_guard(MetasdJob *job, MetasdJobFunction work, con
 /* The run's phase, in its row and in pg_stat_activity. */
 extern void metasd_report_phase(MetasdJob *job, const char *phase);
 
+/* Where it is, likewise, but once a second at most. For callbacks of the core. */
+extern MetasdStatus metasd_report_beat(MetasdJob *job, const MetasdBeat *beat);
+
 /* The graph as read, and the parameters in force. */
 extern void metasd_report_graph(MetasdJob *job);
 
@@ -150,5 +163,13 @@ extern void metasd_report_end(MetasdJob *job, const char *status, const char *er
 
 /* Writes the best embeddings and lets them serve, in one transaction. */
 extern void metasd_store(MetasdJob *job);
+
+/* Locks the model's row, before anything else of its is; false if it is gone. In a transaction. */
+extern bool metasd_lock_model(const MetasdJob *job);
+
+/* ---- tune.c ---- */
+
+/* Searches for better parameters, and lets the model remember them. */
+extern void metasd_tune(MetasdJob *job);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * launch.c - kg_train, kg_cancel, kg_drop.
+ * launch.c - kg_train, kg_tune, kg_cancel, kg_drop.
  *
  * Launching a worker is not transactional, so the worker makes it so: it waits for
  * the transaction that launched it and leaves if the run's row is not there then.
- * kg_train returns once the worker holds the run's lock (catalog.h): from then on
+ * kg_train and kg_tune return once the worker holds the run's lock (catalog.h): from then on
  * whoever looks can tell a living run from a dead one.
  */
 #include "launch.h"
@@ -22,6 +22,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "ask.h"
 #include "catalog.h"
@@ -35,6 +36,7 @@
 #define WAIT_FOR_END_MS 500    /* kg_cancel, for the training it has told to end */
 
 PG_FUNCTION_INFO_V1(metasd_kg_train);
+PG_FUNCTION_INFO_V1(metasd_kg_tune);
 PG_FUNCTION_INFO_V1(metasd_kg_cancel);
 PG_FUNCTION_INFO_V1(metasd_kg_drop);
 
@@ -99,6 +101,27 @@ update_model(const MetasdModel *model)
     SPI_finish();
 }
 
+static Jsonb *
+concatenated(Jsonb *a, Jsonb *b)
+{
+    return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(a), JsonbPGetDatum(b)));
+}
+
+/* The model of that name, locked; an error unless it is the caller's. */
+static MetasdModel *
+my_model(const char *name, const char *hint)
+{
+    MetasdModel *model = metasd_model_find(name, true);
+
+    if (!model)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model \"%s\" does not exist", name), errhint("%s", hint)));
+    if (!metasd_model_is_mine(model))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of model \"%s\"", model->name)));
+    return model;
+}
+
 /* The model as the request wants it: what it does not say stays as it was. */
 static MetasdModel *
 wanted_model(const Request *request)
@@ -107,14 +130,7 @@ wanted_model(const Request *request)
 
     if (OidIsValid(request->source))
         insert_model(request);
-    model = metasd_model_find(request->name, true);
-    if (!model)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("model \"%s\" does not exist", request->name),
-                        errhint("Name the source to train it from: kg_train(model, source).")));
-    if (!metasd_model_is_mine(model))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("must be owner of model \"%s\"", model->name)));
+    model = my_model(request->name, "Name the source to train it from: kg_train(model, source).");
     if (OidIsValid(request->source))
         model->source = request->source;
     for (int i = 0; i < 3; i++)
@@ -123,8 +139,7 @@ wanted_model(const Request *request)
     if (OidIsValid(request->validation))
         model->validation = request->validation;
     if (request->params)
-        model->params = DatumGetJsonbP(DirectFunctionCall2(
-            jsonb_concat, JsonbPGetDatum(model->params), JsonbPGetDatum(request->params)));
+        model->params = concatenated(model->params, request->params);
     return model;
 }
 
@@ -177,7 +192,7 @@ static void
 check_runs(const MetasdModel *model)
 {
     static MetasdStatement unfinished = {
-        "SELECT id, status FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1 "
+        "SELECT id, status, kind FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1 "
         "AND status OPERATOR(pg_catalog.=) ANY ('{queued,running}'::pg_catalog.text[])",
         1,
         {TEXTOID},
@@ -200,12 +215,14 @@ check_runs(const MetasdModel *model)
         Datum id = metasd_column(i, 1, &isnull);
 
         if (metasd_run_is_alive(DatumGetInt64(id)))
-            ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                            errmsg("model \"%s\" is already being trained by run " INT64_FORMAT,
-                                   model->name, DatumGetInt64(id)),
-                            errhint("Wait for it with CALL kg_wait(" INT64_FORMAT
-                                    "), or stop it with kg_cancel(" INT64_FORMAT ").",
-                                    DatumGetInt64(id), DatumGetInt64(id))));
+            ereport(ERROR,
+                    (errcode(ERRCODE_OBJECT_IN_USE),
+                     errmsg("model \"%s\" is already being %s by run " INT64_FORMAT, model->name,
+                            strcmp(metasd_column_text(i, 3), "tuning") == 0 ? "tuned" : "trained",
+                            DatumGetInt64(id)),
+                     errhint("Wait for it with CALL kg_wait(" INT64_FORMAT
+                             "), or stop it with kg_cancel(" INT64_FORMAT ").",
+                             DatumGetInt64(id), DatumGetInt64(id))));
         metasd_execute(&bury, &id, NULL, false);
         SPI_tuptable = rows;
     }
@@ -214,23 +231,31 @@ check_runs(const MetasdModel *model)
 
 /* ---- the worker ---- */
 
+/* BUDGET and FIXED are a tuning's, and NULL for a training. */
 static int64
-insert_run(const MetasdModel *model)
+insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
 {
     static MetasdStatement insert = {
-        "INSERT INTO metasd.run (model, source, head, relation, tail, status, phase, params) "
-        "VALUES ($1, $2, $3, $4, $5, 'queued', 'starting', $6) RETURNING id",
-        6,
-        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID},
+        "INSERT INTO metasd.run (model, source, head, relation, tail, status, phase, params, kind, "
+        "budget, fixed) VALUES ($1, $2, $3, $4, $5, 'queued', 'starting', $6, $7, $8, $9) "
+        "RETURNING id",
+        9,
+        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, INTERVALOID, JSONBOID},
         NULL};
-    Datum values[6] = {CStringGetTextDatum(model->name),      ObjectIdGetDatum(model->source),
-                       CStringGetTextDatum(model->column[0]), CStringGetTextDatum(model->column[1]),
-                       CStringGetTextDatum(model->column[2]), JsonbPGetDatum(model->params)};
+    Datum values[9] = {CStringGetTextDatum(model->name),
+                       ObjectIdGetDatum(model->source),
+                       CStringGetTextDatum(model->column[0]),
+                       CStringGetTextDatum(model->column[1]),
+                       CStringGetTextDatum(model->column[2]),
+                       JsonbPGetDatum(model->params),
+                       CStringGetTextDatum(budget ? "tuning" : "training"),
+                       IntervalPGetDatum(budget),
+                       PointerGetDatum(fixed)};
     bool isnull;
     int64 run;
 
     SPI_connect();
-    metasd_execute(&insert, values, NULL, false);
+    metasd_execute(&insert, values, budget ? NULL : "       nn", false);
     run = DatumGetInt64(metasd_column(0, 1, &isnull));
     SPI_finish();
     return run;
@@ -314,6 +339,17 @@ text_argument(FunctionCallInfo fcinfo, int n)
     return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+static void
+check_call(const char *function, const char *name)
+{
+    check_primary(function);
+    PreventCommandIfReadOnly(function);
+    if (!name)
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        errmsg("a model's name must not be null")));
+    check_name(name);
+}
+
 /* kg_train(model text, source regclass, head, relation, tail text, validation regclass, params jsonb) */
 Datum
 metasd_kg_train(PG_FUNCTION_ARGS)
@@ -328,12 +364,7 @@ metasd_kg_train(PG_FUNCTION_ARGS)
 
     for (int i = 0; i < 3; i++)
         request.column[i] = text_argument(fcinfo, 2 + i);
-    check_primary("kg_train()");
-    PreventCommandIfReadOnly("kg_train()");
-    if (!request.name)
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-                        errmsg("a model's name must not be null")));
-    check_name(request.name);
+    check_call("kg_train()", request.name);
     if (request.params)
         metasd_params_read(&params, request.params);
     (void)metasd_extension_hold(metasd_extension());
@@ -342,7 +373,74 @@ metasd_kg_train(PG_FUNCTION_ARGS)
     check_login(model->owner);
     check_sources(model);
     update_model(model);
-    run = insert_run(model);
+    run = insert_run(model, NULL, NULL);
+    launch_worker(model, run);
+    PG_RETURN_INT64(run);
+}
+
+/* A search must have something to search, and facts to measure it by. */
+static void
+check_search(const MetasdModel *model, const MetasdParams *fixed)
+{
+    MetasdParams params;
+
+    if (fixed->given[METASD_P_LR] && fixed->given[METASD_P_RANK] && fixed->given[METASD_P_REG] &&
+        fixed->given[METASD_P_RELATION_WEIGHT])
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is nothing to tune"),
+                 errdetail("lr, rank, reg and relation_weight are searched, and all are given."),
+                 errhint("Leave out of params what is to be searched.")));
+    metasd_params_read(&params, model->params);
+    if (!OidIsValid(model->validation) && params.given[METASD_P_VALIDATION_FRACTION] &&
+        params.value[METASD_P_VALIDATION_FRACTION] == 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("model \"%s\" cannot be tuned without validation", model->name),
+                        errdetail("Its parameter validation_fraction is 0, and it has no "
+                                  "validation source."),
+                        errhint("Tune it with params => '{\"validation_fraction\": null}'.")));
+}
+
+static Interval *
+budget_argument(FunctionCallInfo fcinfo, int n)
+{
+    Interval zero = {0}, *budget;
+
+    if (PG_ARGISNULL(n))
+        ereport(ERROR,
+                (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("the budget must not be null")));
+    budget = PG_GETARG_INTERVAL_P(n);
+    if (!DatumGetBool(
+            DirectFunctionCall2(interval_gt, IntervalPGetDatum(budget), IntervalPGetDatum(&zero))))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("the budget must be more than no time"),
+                        errhint("Write for instance budget => '10 minutes'.")));
+    return budget;
+}
+
+/* kg_tune(model text, budget interval, params jsonb) */
+Datum
+metasd_kg_tune(PG_FUNCTION_ARGS)
+{
+    char *name = text_argument(fcinfo, 0);
+    Interval *budget;
+    MetasdParams fixed;
+    MetasdModel *model;
+    Jsonb *params;
+    int64 run;
+
+    check_call("kg_tune()", name);
+    budget = budget_argument(fcinfo, 1);
+    params = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
+                             : PG_GETARG_JSONB_P(2);
+    metasd_params_read(&fixed, params);
+    (void)metasd_extension_hold(metasd_extension());
+    model = my_model(name, "Train it first: kg_train(model, source).");
+    model->params = concatenated(model->params, params);
+    check_runs(model);
+    check_search(model, &fixed);
+    check_login(model->owner);
+    check_sources(model);
+    run = insert_run(model, budget, params);
     launch_worker(model, run);
     PG_RETURN_INT64(run);
 }
@@ -426,6 +524,11 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
          {TEXTOID},
          NULL},
         {"DELETE FROM metasd.epoch e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
+         "AND r.model OPERATOR(pg_catalog.=) $1",
+         1,
+         {TEXTOID},
+         NULL},
+        {"DELETE FROM metasd.trial e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
          "AND r.model OPERATOR(pg_catalog.=) $1",
          1,
          {TEXTOID},

@@ -72,9 +72,30 @@ write_beat(MetasdJob *job, const void *what)
                        CStringGetTextDatum(beat->phase), Int32GetDatum(beat->epoch),
                        Int64GetDatum(beat->done),        Int64GetDatum(beat->total),
                        Float8GetDatum(beat->loss)};
+    const char *nulls = beat->total > 0 ? NULL : "   nnnn";
 
-    if (metasd_execute(&statement, values, beat->total > 0 ? NULL : "   nnnn", false) == 0)
+    if (beat->trial > 0) { /* epochs and losses of its trials are not those of one training */
+        values[4] = Int64GetDatum(beat->trial - 1);
+        values[5] = Int64GetDatum(beat->trials);
+        nulls = beat->trials > 0 ? "   n  n" : "   n nn";
+    }
+    if (metasd_execute(&statement, values, nulls, false) == 0)
         job->gone = true;
+}
+
+static int append(char *text, size_t size, int len, const char *format, ...)
+    pg_attribute_printf(4, 5);
+
+/* Appends to a text that may be cut off; returns its length. */
+static int
+append(char *text, size_t size, int len, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    len += vsnprintf(text + len, size - len, format, arguments);
+    va_end(arguments);
+    return Min(len, (int)size - 1);
 }
 
 /* Tells pg_stat_activity and the run's row where the training is. */
@@ -83,13 +104,19 @@ send_beat(MetasdJob *job)
 {
     const MetasdBeat *beat = &job->beat;
     char text[512];
-    int len = snprintf(text, sizeof(text), "metasd: training model \"%.256s\", %s", job->model,
-                       beat->phase);
+    int len = append(text, sizeof(text), 0, "metasd: %s model \"%.256s\"",
+                     job->tuning ? "tuning" : "training", job->model);
 
+    if (beat->trial > 0)
+        len = append(text, sizeof(text), len, ", trial %d", beat->trial);
+    else
+        len = append(text, sizeof(text), len, ", %s", beat->phase);
+    if (beat->trial > 0 && beat->trials > 0)
+        len = append(text, sizeof(text), len, " of %d", beat->trials);
     if (beat->total > 0)
-        snprintf(text + len, sizeof(text) - len,
-                 ", epoch %d of %d, batch " INT64_FORMAT " of " INT64_FORMAT, beat->epoch,
-                 job->options.epochs, beat->done, beat->total);
+        (void)append(text, sizeof(text), len,
+                     ", epoch %d of %d, batch " INT64_FORMAT " of " INT64_FORMAT, beat->epoch,
+                     beat->trial > 0 ? beat->epochs : job->options.epochs, beat->done, beat->total);
     pgstat_report_activity(STATE_RUNNING, text);
     metasd_job_transaction(job, write_beat, beat);
     job->last_beat = GetCurrentTimestamp();
@@ -213,19 +240,25 @@ batch_work(MetasdJob *job, const void *what)
     send_beat(job);
 }
 
-static MetasdStatus
-batch_ended(void *context, int epoch, size_t done, size_t total, double loss)
+MetasdStatus
+metasd_report_beat(MetasdJob *job, const MetasdBeat *beat)
 {
-    MetasdJob *job = context;
-
-    job->beat = (MetasdBeat){.phase = "training",
-                             .epoch = epoch,
-                             .done = (int64)done,
-                             .total = (int64)total,
-                             .loss = loss};
+    job->beat = *beat;
     if (!TimestampDifferenceExceeds(job->last_beat, GetCurrentTimestamp(), BEAT_EVERY_MS))
         return METASD_OK;
     return metasd_job_guard(job, batch_work, NULL);
+}
+
+static MetasdStatus
+batch_ended(void *context, int epoch, size_t done, size_t total, double loss)
+{
+    MetasdBeat beat = {.phase = "training",
+                       .epoch = epoch,
+                       .done = (int64)done,
+                       .total = (int64)total,
+                       .loss = loss};
+
+    return metasd_report_beat(context, &beat);
 }
 
 static MetasdStatus

@@ -297,8 +297,8 @@ metrics_json(const MetasdJob *job, const MetasdRanks *stored)
 }
 
 /* Before anything else is locked: kg_drop, too, takes the model's row first. */
-static bool
-lock_model(const MetasdJob *job)
+bool
+metasd_lock_model(const MetasdJob *job)
 {
     MetasdModel *model = metasd_model_find(job->model, true);
 
@@ -337,7 +337,7 @@ store(MetasdJob *job, const void *what)
     int64 *count = palloc0(job->graph.relations * sizeof(*count));
     size_t bytes;
 
-    if (!lock_model(job)) {
+    if (!metasd_lock_model(job)) {
         job->gone = true;
         return;
     }

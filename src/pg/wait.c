@@ -1,5 +1,6 @@
 /*
- * wait.c - CALL kg_wait(run, timeout): shows epochs as they end, returns with the training.
+ * wait.c - CALL kg_wait(run, timeout): shows epochs, or trials of a tuning, as they end, and returns
+ * with the run.
  *
  * A procedure, so that it can commit: between two looks no snapshot and no lock is
  * held, and every look sees what has been committed since.
@@ -31,9 +32,29 @@ typedef struct Look {
     char *model;
     const char *status;
     char *error;
+    bool tuning;            /* else a training */
     int epochs;             /* at most, 0 while unknown */
+    int trials;             /* of a tuning, 0 while unknown */
+    int decided;            /* of a tuning: epochs of the trainings that were compared at last */
+    char *best;             /* of a tuning: the parameters that were best; NULL before its end */
+    char *mrr, *mrr_before; /* of a tuning: with these, and with those before; or NULL */
+    bool better;            /* these are others */
     int64 skipped, unknown; /* rows left out, 0 while not known */
 } Look;
+
+/* What only a tuning has, from the same row. */
+static void
+look_at_tuning(Look *look)
+{
+    bool isnull;
+
+    look->trials = (int)DatumGetInt64(metasd_column(0, 9, &isnull));
+    look->decided = DatumGetInt32(metasd_column(0, 10, &isnull));
+    look->best = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 11);
+    look->mrr = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 12);
+    look->mrr_before = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 13);
+    look->better = DatumGetBool(metasd_column(0, 14, &isnull));
+}
 
 static Look
 look_at(int64 run)
@@ -41,7 +62,14 @@ look_at(int64 run)
     static MetasdStatement statement = {
         "SELECT model, status, error, (params ->> 'epochs'::pg_catalog.text)::pg_catalog.int4, "
         "xmin, (metrics ->> 'skipped_rows'::pg_catalog.text)::pg_catalog.int8, "
-        "(metrics ->> 'unknown_rows'::pg_catalog.text)::pg_catalog.int8 "
+        "(metrics ->> 'unknown_rows'::pg_catalog.text)::pg_catalog.int8, "
+        "kind OPERATOR(pg_catalog.=) 'tuning', total, "
+        "(metrics ->> 'epochs'::pg_catalog.text)::pg_catalog.int4, "
+        "metrics ->> 'best'::pg_catalog.text, "
+        "pg_catalog.round((metrics #>> '{validation,mrr}'::pg_catalog.text[])::pg_catalog.numeric, "
+        "3), "
+        "pg_catalog.round((metrics #>> '{before,mrr}'::pg_catalog.text[])::pg_catalog.numeric, 3), "
+        "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -63,6 +91,9 @@ look_at(int64 run)
         TransactionIdIsCurrentTransactionId(DatumGetTransactionId(metasd_column(0, 5, &isnull)));
     look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull)); /* a NULL comes as 0 */
     look.unknown = DatumGetInt64(metasd_column(0, 7, &isnull));
+    look.tuning = DatumGetBool(metasd_column(0, 8, &isnull));
+    if (look.tuning)
+        look_at_tuning(&look);
     return look;
 }
 
@@ -146,6 +177,61 @@ show_epochs(int64 run, int epochs, int *shown)
     }
 }
 
+/* An INFO line for each trial after *shown. */
+static void
+show_trials(int64 run, int trials, int *shown)
+{
+    static MetasdStatement statement = {"SELECT trial, seconds, mrr_source, mrr_pruned, best, "
+                                        "epochs, outcome, params::pg_catalog.text "
+                                        "FROM metasd.trial WHERE run OPERATOR(pg_catalog.=) $1 "
+                                        "AND trial OPERATOR(pg_catalog.>) $2 ORDER BY trial",
+                                        2,
+                                        {INT8OID, INT4OID},
+                                        NULL};
+    Datum values[2] = {Int64GetDatum(run), Int32GetDatum(*shown)};
+    uint64 n = metasd_execute(&statement, values, NULL, false);
+
+    for (uint64 i = 0; i < n; i++) {
+        StringInfoData line;
+        bool isnull, best = DatumGetBool(metasd_column(i, 5, &isnull));
+        int epochs = DatumGetInt32(metasd_column(i, 6, &isnull));
+
+        *shown = DatumGetInt32(metasd_column(i, 1, &isnull));
+        initStringInfo(&line);
+        appendStringInfo(&line, "trial %d", *shown);
+        if (trials > 0)
+            appendStringInfo(&line, " of %d", trials);
+        appendStringInfo(&line, " %s after %d epoch%s", metasd_column_text(i, 7), epochs,
+                         epochs == 1 ? "" : "s");
+        append_figure(&line, ": validation MRR ", float_column(i, 3), "");
+        append_figure(&line, " (pruned ", float_column(i, 4), ")");
+        appendStringInfo(&line, ", %.1f s, %s%s", float_column(i, 2), metasd_column_text(i, 8),
+                         best ? ", best so far" : "");
+        ereport(INFO, (errmsg_internal("%s", line.data)));
+    }
+}
+
+/* What a tuning has come to. */
+static void
+show_result(const Look *look)
+{
+    if (look->decided == 0)
+        ereport(NOTICE, (errmsg("no other parameters could be compared within the budget"),
+                         errdetail("Model \"%s\" has the parameters that it had.", look->model),
+                         errhint("Give kg_tune a larger budget.")));
+    else if (!look->better)
+        ereport(NOTICE, (errmsg("no other parameters were clearly better"),
+                         errdetail("Model \"%s\" has the parameters that it had.", look->model)));
+    else
+        ereport(INFO,
+                (errmsg_internal("validation MRR of the pruned model %s, before %s: %s", look->mrr,
+                                 look->mrr_before ? look->mrr_before : "none", look->best)));
+    if (look->decided > 0 && look->decided < look->epochs)
+        ereport(NOTICE,
+                (errmsg("the budget was enough to compare trainings of %d epochs, not of %d",
+                        look->decided, look->epochs)));
+}
+
 /* True if the run has ended well; an error if it has ended otherwise. */
 static bool
 has_ended(int64 run, const Look *look)
@@ -162,8 +248,13 @@ has_ended(int64 run, const Look *look)
                            strcmp(status, "failed") == 0 ? "" : "was ", status),
                     look->error ? errdetail_internal("%s", look->error)
                                 : errdetail("The training worker is gone."),
-                    errhint("What served before goes on serving. SELECT kg_train(%s) starts anew.",
-                            quote_literal_cstr(look->model))));
+                    look->tuning
+                        ? errhint("The model's parameters are as they were. SELECT kg_tune(%s) "
+                                  "starts anew.",
+                                  quote_literal_cstr(look->model))
+                        : errhint("What served before goes on serving. SELECT kg_train(%s) starts "
+                                  "anew.",
+                                  quote_literal_cstr(look->model))));
 }
 
 static void
@@ -179,7 +270,8 @@ check_look(int64 run, const Look *look)
     if (look->started_here)
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                         errmsg("run " INT64_FORMAT " was started by this transaction", run),
-                        errdetail("Training begins when the transaction commits."),
+                        errdetail("%s begins when the transaction commits.",
+                                  look->tuning ? "Tuning" : "Training"),
                         errhint("COMMIT before CALL kg_wait.")));
 }
 
@@ -205,7 +297,7 @@ milliseconds(const Interval *interval)
 
 /* What the caller has been told so far. */
 typedef struct Progress {
-    int epochs;
+    int shown; /* epochs or trials */
     bool rows;
 } Progress;
 
@@ -237,9 +329,14 @@ look_once(int64 run, Progress *progress)
     (void)metasd_extension_hold(metasd_extension());
     look = look_twice(run);
     check_look(run, &look);
-    show_epochs(run, look.epochs, &progress->epochs);
+    if (look.tuning)
+        show_trials(run, look.trials, &progress->shown);
+    else
+        show_epochs(run, look.epochs, &progress->shown);
     ended = has_ended(run, &look);
     note_rows(&look, progress);
+    if (ended && look.tuning)
+        show_result(&look);
     SPI_commit();
     SPI_finish();
     return ended;

@@ -1,5 +1,6 @@
 /*
- * worker.c - the background worker that trains one run, alone or as the leader of a crew.
+ * worker.c - the background worker of one run: it trains, alone or as the leader of a crew, or
+ * tunes.
  *
  * It holds the run's lock from its first moment to its last, waits for the
  * transaction that launched it, reads the source in one short transaction, trains
@@ -24,21 +25,45 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void metasd_train_main(Datum argument);
 
+#define LONGEST 1e11 /* seconds of a budget */
+
 /* ---- what a run consists of ---- */
+
+static Jsonb *
+copy_json(MemoryContext context, Datum value)
+{
+    Jsonb *json = DatumGetJsonbP(value), *copy = MemoryContextAlloc(context, VARSIZE(json));
+
+    memcpy(copy, json, VARSIZE(json));
+    return copy;
+}
 
 static void
 load_run(MetasdJob *job, const void *what)
 {
     static MetasdStatement look = {
-        "SELECT model FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL};
+        "SELECT model, params, fixed, pg_catalog.date_part('epoch', budget) "
+        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
     Datum run = Int64GetDatum(job->launch.run);
     MetasdModel *model = NULL;
     MemoryContext spi;
+    double budget;
+    bool isnull;
 
     (void)what;
     if (metasd_execute(&look, &run, NULL, true) > 0) {
         job->model = MemoryContextStrdup(
             job->context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+        metasd_params_read(&job->remembered, DatumGetJsonbP(metasd_column(0, 2, &isnull)));
+        budget = DatumGetFloat8(metasd_column(0, 4, &isnull));
+        job->tuning = !isnull;
+        if (job->tuning) {
+            job->deadline = GetCurrentTimestamp() + (TimestampTz)(1e6 * Min(budget, LONGEST));
+            job->fixed = copy_json(job->context, metasd_column(0, 3, &isnull));
+        }
         model = metasd_model_find(job->model, false);
     }
     if (!model) {
@@ -46,7 +71,7 @@ load_run(MetasdJob *job, const void *what)
         return;
     }
     spi = MemoryContextSwitchTo(job->context);
-    metasd_params_read(&job->params, model->params);
+    job->params = job->remembered;
     job->source = metasd_source_open(model->source, model->column, model->owner);
     if (OidIsValid(model->validation))
         job->validation = metasd_source_open(model->validation, model->column, model->owner);
@@ -96,7 +121,8 @@ make_plan(MetasdJob *job)
     metasd_params_default(&job->params, metasd_labelset_count(input->entities),
                           metasd_labelset_count(input->relations), input->count);
     metasd_params_options(&job->params, &job->options, &job->split);
-    job->wished = metasd_train_members(input, &job->params, &job->options, job->launch.max_workers);
+    job->wished = metasd_train_members(input, &job->params, &job->options,
+                                       job->tuning ? 1 : job->launch.max_workers);
     check_memory(job);
 }
 
@@ -168,6 +194,10 @@ run_job(MetasdJob *job, const void *what)
     build_graph(job);
     metasd_gather(job);
     metasd_report_graph(job);
+    if (job->tuning) {
+        metasd_tune(job);
+        return;
+    }
     train(job);
     metasd_report_phase(job, "storing");
     metasd_store(job);
