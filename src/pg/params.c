@@ -27,7 +27,7 @@ static const char *const storages[] = {"float32", "float16", "int8", "int6",
 
 /* In the order of MetasdParam. */
 static const Parameter parameters[METASD_PARAMS] = {
-    {"alignment", REAL, 0, 8, NULL},
+    {"alignment", REAL, 0, 100, NULL},
     {"batch", WHOLE, 1, 1000000, NULL},
     {"class_weights", SWITCH, 0, 1, NULL},
     {"cut", WORD, 0, 0, cuts},
