@@ -79,6 +79,33 @@ rename_triples(MetasdTriple *triples, size_t n, const uint32 *entity, const uint
     }
 }
 
+static MetasdStatus
+poll_interrupts(MetasdTeam *team)
+{
+    (void)team;
+    CHECK_FOR_INTERRUPTS(); /* may jump: what is sorted belongs to a context, the core holds none */
+    return METASD_OK;
+}
+
+/* Facts said twice count once, in the sizes that defaults follow from, too. */
+static void
+drop_repeated(MetasdTriples *input)
+{
+    MetasdTeam team = metasd_team_of_one();
+    uint32 entities = metasd_labelset_count(input->entities);
+    uint32 relations = metasd_labelset_count(input->relations);
+    Size most = (Size)input->count * sizeof(MetasdTriple);
+    MetasdTriple *scratch = palloc_extended(most, MCXT_ALLOC_HUGE);
+    size_t *counts = palloc_extended(((Size)Max(entities, relations) + 1) * sizeof(*counts),
+                                     MCXT_ALLOC_HUGE);
+
+    team.poll = poll_interrupts;
+    (void)metasd_triples_sort(&team, input->triples, &input->count, scratch, counts, entities,
+                              relations);
+    pfree(scratch);
+    pfree(counts);
+}
+
 void
 metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
                     const MetasdSource *validation, Oid user, int train_mem)
@@ -102,6 +129,7 @@ metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
     rename_triples(input->validation, input->validation_count, entity, relation);
     pfree(entity);
     pfree(relation);
+    drop_repeated(input);
 }
 
 /* ---- sizing ---- */

@@ -20,6 +20,7 @@ typedef struct Parameter {
 static const char *const families[] = {"complex", "cp", "distmult", NULL};
 static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegularizer */
 
+static const char *const presets[] = {"fast", "balanced", "best", NULL}; /* as MetasdPreset */
 static const char *const cuts[] = {"together", "apart", NULL};
 static const char *const samplings[] = {"uniform", "degree", NULL};
 static const char *const storages[] = {"float32", "float16", "int8", "int6",
@@ -44,6 +45,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"negative_sampling", WORD, 0, 0, samplings},
     {"negatives", WHOLE, 0, 100000000, NULL},
     {"patience", WHOLE, 0, 100000, NULL},
+    {"preset", WORD, 0, 0, presets},
     {"quiz_batch", WHOLE, 1, 1000000, NULL},
     {"quiz_fraction", REAL, 0, 0.5, NULL},
     {"ramp", WHOLE, 0, 100000, NULL},
@@ -192,106 +194,6 @@ metasd_params_read(MetasdParams *params, Jsonb *json)
         params->value[which] = value_of(&parameters[which], &item);
         params->given[which] = true;
     }
-}
-
-/* ---- defaults ---- */
-
-/*
- * Where a graph's size does not matter: the published settings, but for the relation loss, off as
- * it cost time and won nothing on small graphs. What is left out here is 0.
- */
-static const double at_any_size[METASD_PARAMS] = {
-    [METASD_P_KL_FORWARD] = 3,
-    [METASD_P_KL_REVERSE] = 1,
-    [METASD_P_LR] = 0.1,
-    [METASD_P_META] = 1,
-    [METASD_P_META_LR] = 1e-4,
-    [METASD_P_MUTUAL] = 1,
-    [METASD_P_QUIZ_FRACTION] = 0.02,
-    [METASD_P_SEED] = 1,
-    [METASD_P_SPARSITY] = 0.9,
-    [METASD_P_STORAGE] = METASD_INT8,
-    [METASD_P_STUDENT_LR] = 0.1,
-    [METASD_P_TEMPERATURE] = 3,
-};
-
-/* Triples times the rows that each is scored against: what an epoch costs, for one of rank 1. */
-static double
-work_of(uint32 entities, uint32 relations, uint64 triples)
-{
-    return (double)triples * ((double)entities + 2.0 * (double)relations);
-}
-
-/* Up to this work a graph is small, and can afford many epochs. */
-#define SMALL_WORK 2e7
-
-/* What rank times work may come to, between the lowest and the highest rank of a default. */
-#define RANK_WORK 1.5e9
-
-/* Triples an entity from which N3 is better than DURA: UMLS and Kinship have 40 and more. */
-#define DENSE 30
-
-/*
- * Where the rank allows only few kept weights a row, two rows must share columns to have a score:
- * on FB15k-237 at rank 200 a pruned MRR of .176 became .230 after the same short training. At rank
- * 1000 on UMLS it cost .007.
- */
-#define ALIGNMENT 2
-
-/*
- * From so many entities on a batch is scored against some of them: to score all takes time by
- * the square of the graph. (On FB15k-237, 2,000 of 14,541 lose .004 of validation MRR.)
- */
-#define MANY_ENTITIES 100000
-#define NEGATIVES 10000
-
-/*
- * A small graph can afford a rank at which nine of ten weights go almost without loss, and
- * many small steps; as it grows, the rank falls to 200 and the batch grows to that of the
- * published settings. Measured on validation triples: UMLS, Kinship and Nations (N3 against
- * DURA, rank, ramp, relation loss), a map of the world (DURA), FB15k-237 (batch).
- */
-static void
-default_by_size(double *value, uint32 entities, uint32 relations, uint64 triples)
-{
-    double work = work_of(entities, relations, triples);
-    bool small = work <= SMALL_WORK;
-    double batch = floor(Max(64, Min((double)triples / 20, 4500)));
-
-    value[METASD_P_RANK] = floor(Max(200, Min(RANK_WORK / work, 1000)));
-    value[METASD_P_BATCH] = batch;
-    value[METASD_P_QUIZ_BATCH] = Max(1, floor(batch / 5));
-    value[METASD_P_EPOCHS] = small ? 30 : 18;
-    value[METASD_P_WARMUP] = small ? 5 : 12;
-    value[METASD_P_RAMP] = small ? 5 : 3;
-    value[METASD_P_REG] = small ? 0.02 : 0.05;
-    value[METASD_P_REGULARIZER] =
-        (double)triples >= DENSE * (double)entities ? METASD_N3 : METASD_DURA;
-    value[METASD_P_VALIDATION_FRACTION] = small ? 0.1 : 0.02;
-    value[METASD_P_ALIGNMENT] = small ? 0 : ALIGNMENT;
-    value[METASD_P_NEGATIVES] = entities > MANY_ENTITIES ? NEGATIVES : 0;
-}
-
-void
-metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, uint64 triples)
-{
-    double value[METASD_PARAMS];
-
-    memcpy(value, at_any_size, sizeof(value));
-    default_by_size(value, entities, relations, triples);
-    /* In few epochs, too, there must be time to prune. */
-    if (params->given[METASD_P_EPOCHS]) {
-        double shortened = Min(1, params->value[METASD_P_EPOCHS] / value[METASD_P_EPOCHS]);
-
-        value[METASD_P_WARMUP] = floor(value[METASD_P_WARMUP] * shortened);
-        value[METASD_P_RAMP] = floor(value[METASD_P_RAMP] * shortened);
-        value[METASD_P_FINISH] = floor(value[METASD_P_FINISH] * shortened);
-    }
-    for (int i = 0; i < METASD_PARAMS; i++)
-        if (!params->given[i])
-            params->value[i] = value[i];
-    if (!params->given[METASD_P_FINISH_LR])
-        params->value[METASD_P_FINISH_LR] = params->value[METASD_P_LR];
 }
 
 /* ---- giving ---- */

@@ -29,6 +29,7 @@ typedef enum MetasdParam {
     METASD_P_NEGATIVE_SAMPLING,
     METASD_P_NEGATIVES,
     METASD_P_PATIENCE,
+    METASD_P_PRESET,
     METASD_P_QUIZ_BATCH,
     METASD_P_QUIZ_FRACTION,
     METASD_P_RAMP,
@@ -57,7 +58,10 @@ typedef struct MetasdParams {
 /* Reads and checks a jsonb object; an error names the parameter and what it may be. */
 extern void metasd_params_read(MetasdParams *params, Jsonb *json);
 
-/* Sets all that was not given, by the size of the graph. */
+/* How much time a training may take: what the defaults of the others are chosen for. */
+typedef enum MetasdPreset { METASD_FAST = 0, METASD_BALANCED, METASD_BEST } MetasdPreset;
+
+/* Sets all that was not given, by preset and the size of the graph. Defined in presets.c. */
 extern void metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations,
                                   uint64 triples);
 

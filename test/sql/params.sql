@@ -54,7 +54,7 @@ SELECT params ->> 'rank' AS rank, params ->> 'seed' AS seed, params ->> 'sparsit
 FROM metasd.versions;
 
 -- The pruned model learns alone at the end: there are no losses but its own. Entities are sampled.
-SELECT kg_train('people', params => '{"epochs": 5, "warmup": 1, "ramp": 0, "finish": 2, "cut": "apart", "negatives": 10,
+SELECT kg_train('people', params => '{"epochs": 5, "warmup": 1, "ramp": 0, "meta": true, "finish": 2, "cut": "apart", "negatives": 10,
                                       "negative_sampling": "degree"}') AS run \gset
 SELECT tools.ended(:run);
 SELECT epoch, loss_source > 0 AS source, loss_quiz > 0 AS quiz, loss_mutual_source > 0 AS mutual_source,

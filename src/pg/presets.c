@@ -1,0 +1,194 @@
+/*
+ * presets.c - the defaults of training parameters, by preset and the graph's own size.
+ *
+ * A preset says how long a training may take: `balanced` about a quarter of an hour at most for
+ * graphs of up to some hundred thousand triples, on two cores; `fast` about a tenth of that, `best`
+ * ten times as much. Chosen on validation triples of Nations, Kinship, UMLS, WN18RR and FB15k-237;
+ * test/bench/RESULTS.md has what was measured.
+ */
+#include "params.h"
+
+#include <math.h>
+
+#include "codec.h"
+
+/*
+ * Where neither matters: the published settings, but for the relation loss, off as it costs time and
+ * a model of few weights a row the more, and the quiz, off as it costs time and won nothing
+ * measurable anywhere. What is left out here is 0.
+ */
+static const double at_any_size[METASD_PARAMS] = {
+    [METASD_P_KL_FORWARD] = 3,
+    [METASD_P_KL_REVERSE] = 1,
+    [METASD_P_LR] = 0.1,
+    [METASD_P_META_LR] = 1e-4,
+    [METASD_P_PRESET] = METASD_BALANCED,
+    [METASD_P_QUIZ_FRACTION] = 0.02,
+    [METASD_P_SALIENCE] = 0.5,
+    [METASD_P_SEED] = 1,
+    [METASD_P_SPARSITY] = 0.9,
+    [METASD_P_STORAGE] = METASD_INT8,
+    [METASD_P_STUDENT_LR] = 0.1,
+    [METASD_P_TEMPERATURE] = 3,
+};
+
+typedef struct Graph {
+    double entities, relations, triples;
+} Graph;
+
+/* Epochs: of the source alone, of source and student, of the student alone. */
+typedef struct Course {
+    double warmup, mutual, finish;
+    double work; /* flop that all of it may take; the rank is what it allows, within limits */
+} Course;
+
+/*
+ * Small graphs can afford mutual learning, which takes three times the products of a student alone:
+ * on UMLS it was worth .01, on Kinship nothing. Where it is off, the pruned model has the time.
+ */
+static const Course small_courses[] = {
+    [METASD_FAST] = {3, 5, 4, 1e12},
+    [METASD_BALANCED] = {5, 15, 10, 1e15},
+    [METASD_BEST] = {15, 45, 30, 1e16},
+};
+static const Course large_courses[] = {
+    [METASD_FAST] = {3, 0, 6, 4e13},
+    [METASD_BALANCED] = {8, 0, 16, 4e14},
+    [METASD_BEST] = {24, 0, 48, 4e15},
+};
+
+/* Triples times entities up to which a graph is small. */
+#define SMALL 1e8
+
+/* Ranks of a default. Below the least, one in ten weights is too little for a row. */
+#define LEAST_RANK 100
+#define MOST_RANK 1000
+
+/*
+ * From so many entities on the source is scored against a sample, of a tenth of them within limits:
+ * to score all takes time by the square of the graph. On FB15k-237, 2,000 of 14,541 lose .004 of
+ * validation MRR at the same number of steps, and take a quarter of the time.
+ */
+#define MANY_ENTITIES 8000
+#define LEAST_NEGATIVES 2000
+#define MOST_NEGATIVES 10000
+
+/* Triples an entity from which N3 is better than DURA: UMLS and Kinship have 40 and more. */
+#define DENSE 30
+
+/* More triples than this are seen less often: the number of steps counts, not that of epochs. */
+#define MANY_TRIPLES 1e6
+
+/*
+ * Two rows must keep the same columns to have a score, and of a large graph's rows any two may have
+ * to. Small ones lose by it: UMLS .01 at a power of 4.
+ */
+#define ALIGNMENT 16
+
+/*
+ * The finish begins at a higher rate than the source has: Adagrad's sums are those of the source's
+ * whole life, and the pruned model has much to make up for.
+ */
+#define FINISH_RATES 3
+#define MOST_RATE 10 /* of any parameter */
+
+/* Two digits, so that people can read them. */
+static double
+rounded(double x)
+{
+    double unit = pow(10, floor(log10(x)) - 1);
+
+    return floor(x / unit + 0.5) * unit;
+}
+
+static double
+batch_of(const Graph *graph)
+{
+    return floor(Max(Max(64, Min(graph->triples / 20, 1000)), Min(graph->triples / 270, 4500)));
+}
+
+static double
+negatives_of(const Graph *graph)
+{
+    if (graph->entities < MANY_ENTITIES)
+        return 0;
+    return floor(Max(LEAST_NEGATIVES, Min(graph->entities / 10, MOST_NEGATIVES)));
+}
+
+/* Flop of an epoch of the source for one of rank: three products of all triples, both ways. */
+static double
+epoch_work(const Graph *graph, double negatives, double batch)
+{
+    double scored = negatives > 0 ? Min(graph->entities, negatives + batch) : graph->entities;
+
+    return 3 * 2 * 2 * 2 * graph->triples * (scored + 2);
+}
+
+/* The more triples an entity has, the less there is to hold back. */
+static double
+reg_of(const Graph *graph)
+{
+    return rounded(Max(0.02, Min(0.2 * sqrt(graph->entities / graph->triples), 0.15)));
+}
+
+static void
+default_by_size(double *value, const Graph *graph, MetasdPreset preset)
+{
+    bool small = graph->triples * graph->entities <= SMALL;
+    const Course *course = small ? &small_courses[preset] : &large_courses[preset];
+    double batch = batch_of(graph), negatives = negatives_of(graph);
+    double part = Min(1, sqrt(MANY_TRIPLES / graph->triples));
+    double warmup = ceil(course->warmup * part), finish = ceil(course->finish * part);
+    double epochs = warmup + course->mutual + finish;
+    double rank =
+        course->work / ((epochs + 3 * course->mutual) * epoch_work(graph, negatives, batch));
+
+    value[METASD_P_RANK] = rounded(Max(LEAST_RANK, Min(rank, MOST_RANK)));
+    value[METASD_P_BATCH] = batch;
+    value[METASD_P_QUIZ_BATCH] = Max(1, floor(batch / 5));
+    value[METASD_P_EPOCHS] = epochs;
+    value[METASD_P_WARMUP] = warmup;
+    value[METASD_P_RAMP] = floor(course->mutual / 3);
+    value[METASD_P_FINISH] = finish;
+    value[METASD_P_MUTUAL] = course->mutual > 0;
+    value[METASD_P_REG] = reg_of(graph);
+    value[METASD_P_REGULARIZER] =
+        graph->triples >= DENSE * graph->entities ? METASD_N3 : METASD_DURA;
+    value[METASD_P_VALIDATION_FRACTION] = small ? 0.1 : 0.02;
+    value[METASD_P_ALIGNMENT] = small ? 0 : ALIGNMENT;
+    value[METASD_P_NEGATIVES] = negatives;
+}
+
+/*
+ * Somebody who sets `epochs` and nothing else means a shorter or longer course of the same parts.
+ */
+static void
+stretch(double *value, double epochs)
+{
+    double times = epochs / value[METASD_P_EPOCHS];
+
+    value[METASD_P_WARMUP] = floor(value[METASD_P_WARMUP] * times);
+    value[METASD_P_RAMP] = floor(value[METASD_P_RAMP] * times);
+    value[METASD_P_FINISH] = floor(value[METASD_P_FINISH] * times);
+}
+
+void
+metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, uint64 triples)
+{
+    Graph graph = {Max(entities, 1), Max(relations, 1), Max((double)triples, 1)};
+    MetasdPreset preset = METASD_BALANCED;
+    double value[METASD_PARAMS];
+
+    if (params->given[METASD_P_PRESET])
+        preset = (MetasdPreset)params->value[METASD_P_PRESET];
+    memcpy(value, at_any_size, sizeof(value));
+    default_by_size(value, &graph, preset);
+    if (params->given[METASD_P_EPOCHS])
+        stretch(value, params->value[METASD_P_EPOCHS]);
+    for (int i = 0; i < METASD_PARAMS; i++)
+        if (!params->given[i])
+            params->value[i] = value[i];
+    if (!params->given[METASD_P_FINISH_LR])
+        params->value[METASD_P_FINISH_LR] =
+            Min(FINISH_RATES * params->value[METASD_P_LR], MOST_RATE);
+}
