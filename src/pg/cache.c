@@ -5,17 +5,22 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "codec.h"
+#include "image.h"
 
 #define ROWS_PER_FETCH 1000
-#define MOST_IMAGES 4 /* more only where one transaction asks more models */
+#define MOST_IMAGES 4              /* more only where one transaction asks more models */
+#define TOUCH_INTERVAL (60 * 1000) /* ms; a file says to a minute when it was last used */
 
 typedef struct Image {
     pg_uuid_t uuid; /* of the run: ids of runs may come again, after DROP EXTENSION */
     MemoryContext context;
     MetasdIndex index;
+    bool shared;         /* a mapping of a file; else memory of this session's own */
     TimestampTz used_in; /* start of the transaction that used it last */
+    TimestampTz touched; /* when the file was last told so */
     struct Image *next;
 } Image;
 
@@ -203,22 +208,21 @@ static MetasdStatus
 poll_interrupts(MetasdTeam *team)
 {
     (void)team;
-    CHECK_FOR_INTERRUPTS(); /* may jump: the image's memory belongs to a context, the core holds none */
+    CHECK_FOR_INTERRUPTS(); /* may jump: an image's memory belongs to a context, the core holds none */
     return METASD_OK;
 }
 
-/* Builds the image in the current memory context, reading as the extension's owner. */
-static void
-build_image(int64 run, MetasdIndex *index)
+/* Builds the image in memory of the current context, reading as the extension's owner. */
+static void *
+build_image(int64 run, MetasdTeam *team, MetasdIndex *index)
 {
     Build build = {.run = run};
     Expected expected;
-    MetasdTeam team = metasd_team_of_one();
-    MemoryContext context = CurrentMemoryContext;
+    MemoryContext context = CurrentMemoryContext, spi;
     MetasdSwitch saved;
     size_t bytes;
+    void *memory;
 
-    team.poll = poll_interrupts;
     SPI_connect();
     expected = expected_of(run);
     build.plan.family = expected.family;
@@ -240,16 +244,19 @@ build_image(int64 run, MetasdIndex *index)
                         errhint("Train the model again with kg_train.")));
     build.positions = palloc(2 * (size_t)build.plan.width * sizeof(*build.positions));
     build.values = palloc(2 * (size_t)build.plan.width * sizeof(*build.values));
-    if (metasd_index_begin(&build.writer, &build.plan, MemoryContextAllocHuge(context, bytes)) !=
-        METASD_OK)
+    spi = MemoryContextSwitchTo(context);
+    memory = metasd_image_memory(bytes);
+    MemoryContextSwitchTo(spi);
+    if (metasd_index_begin(&build.writer, &build.plan, memory) != METASD_OK)
         elog(ERROR, "could not begin an image");
     for_each_row(&build, &entity_rows, add_row);
     for_each_row(&build, &relation_rows, add_row);
-    if (metasd_index_finish(&build.writer, &team) != METASD_OK)
+    if (metasd_index_finish(&build.writer, team) != METASD_OK)
         elog(ERROR, "could not finish an image");
     metasd_switch_back(&saved);
     SPI_finish();
     *index = build.writer.index;
+    return memory;
 }
 
 /* ---- the images kept ---- */
@@ -291,6 +298,69 @@ make_room(void)
     }
 }
 
+/* The uuids of the images that this session has mapped. */
+static List *
+uuids_mapped(void)
+{
+    List *uuids = NIL;
+
+    for (Image *image = images; image; image = image->next)
+        if (image->shared)
+            uuids = lappend(uuids, &image->uuid);
+    return uuids;
+}
+
+/* Builds an image, for all if it can be shared; it belongs to the current memory context. */
+static void
+build(Image *image, int64 run, MetasdTeam *team)
+{
+    MemoryContext own = AllocSetContextCreate(image->context, "metasd own", ALLOCSET_SMALL_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(own);
+    void *memory = build_image(run, team, &image->index);
+    size_t bytes = metasd_index_bytes(&image->index.plan);
+
+    if (metasd_image_may_share(bytes)) {
+        metasd_image_collect(&image->uuid, bytes, uuids_mapped());
+        MemoryContextSwitchTo(image->context);
+        image->shared = metasd_image_publish(&image->uuid, memory, bytes, &image->index);
+    }
+    MemoryContextSwitchTo(before);
+    if (image->shared)
+        MemoryContextDelete(own);
+}
+
+/* Gets the image that all share, or builds it: one session, while others wait for it. */
+static void
+fill(Image *image, int64 run)
+{
+    MetasdTeam team = metasd_team_of_one();
+
+    team.poll = poll_interrupts;
+    if (!metasd_image_may_share(0)) {
+        build(image, run, &team);
+        return;
+    }
+    image->shared = metasd_image_attach(&image->uuid, false, &team, &image->index);
+    if (image->shared)
+        return;
+    metasd_image_lock(&image->uuid);
+    image->shared = metasd_image_attach(&image->uuid, true, &team, &image->index);
+    if (!image->shared)
+        build(image, run, &team);
+    metasd_image_unlock(&image->uuid);
+}
+
+static void
+note_use(Image *image)
+{
+    image->used_in = GetCurrentTransactionStartTimestamp();
+    if (image->shared &&
+        TimestampDifferenceExceeds(image->touched, image->used_in, TOUCH_INTERVAL)) {
+        image->touched = image->used_in;
+        metasd_image_touch(&image->uuid);
+    }
+}
+
 const MetasdIndex *
 metasd_cache_image(const MetasdModel *model)
 {
@@ -299,7 +369,7 @@ metasd_cache_image(const MetasdModel *model)
 
     for (image = images; image; image = image->next)
         if (same_uuid(&image->uuid, &model->uuid)) {
-            image->used_in = GetCurrentTransactionStartTimestamp();
+            note_use(image);
             return &image->index;
         }
     make_room();
@@ -309,8 +379,8 @@ metasd_cache_image(const MetasdModel *model)
     image = palloc0(sizeof(*image));
     image->uuid = model->uuid;
     image->context = context;
-    image->used_in = GetCurrentTransactionStartTimestamp();
-    build_image(model->serving, &image->index);
+    image->used_in = image->touched = GetCurrentTransactionStartTimestamp();
+    fill(image, model->serving);
     MemoryContextSwitchTo(before);
     MemoryContextSetParent(context, TopMemoryContext);
     image->next = images;
