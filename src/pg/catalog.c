@@ -121,11 +121,13 @@ metasd_column_text(uint64 row, int column)
 
 /* ---- models ---- */
 
+/*
+ * No more than joins the two rows: what casts, conditions and an order need is looked up by a new
+ * session in the system catalogs, which takes as long as its first answer.
+ */
 #define MODEL_COLUMNS                                                                              \
-    "SELECT m.name, m.owner::pg_catalog.oid, m.source::pg_catalog.oid, m.head, m.relation, "       \
-    "m.tail, m.validation::pg_catalog.oid, m.params, m.serving, r.uuid, "                          \
-    "COALESCE(r.source, m.source)::pg_catalog.oid, COALESCE(r.head, m.head), "                     \
-    "COALESCE(r.relation, m.relation), COALESCE(r.tail, m.tail) "                                  \
+    "SELECT m.name, m.owner, m.source, m.head, m.relation, m.tail, m.validation, m.params, "       \
+    "m.serving, r.uuid, r.source, r.head, r.relation, r.tail "                                     \
     "FROM metasd.model m LEFT JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
 
 static Oid
@@ -149,11 +151,8 @@ model_of_row(uint64 row)
     model->name = metasd_column_text(row, 1);
     model->owner = oid_column(row, 2);
     model->source = oid_column(row, 3);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         model->column[i] = metasd_column_text(row, 4 + i);
-        model->serving_column[i] = metasd_column_text(row, 12 + i);
-    }
-    model->serving_source = oid_column(row, 11);
     model->validation = oid_column(row, 7);
     value = metasd_column(row, 8, &isnull);
     if (!isnull) {
@@ -165,10 +164,16 @@ model_of_row(uint64 row)
     value = metasd_column(row, 9, &isnull);
     model->serving = isnull ? 0 : DatumGetInt64(value);
     value = metasd_column(row, 10, &isnull);
-    if (isnull)
+    if (isnull) { /* no run serves, or its row is gone */
         model->serving = 0;
-    else
+        model->serving_source = model->source;
+        memcpy(model->serving_column, model->column, sizeof(model->column));
+    } else {
         model->uuid = *DatumGetUUIDP(value);
+        model->serving_source = oid_column(row, 11);
+        for (int i = 0; i < 3; i++)
+            model->serving_column[i] = metasd_column_text(row, 12 + i);
+    }
     return model;
 }
 
@@ -192,7 +197,7 @@ metasd_model_find(const char *name, bool lock)
 List *
 metasd_models_all(void)
 {
-    static MetasdStatement all = {MODEL_COLUMNS "ORDER BY m.name", 0, {0}, NULL};
+    static MetasdStatement all = {MODEL_COLUMNS, 0, {0}, NULL};
     MemoryContext caller = CurrentMemoryContext;
     List *models = NIL;
     uint64 n;
