@@ -29,18 +29,18 @@ static int image_count;
 
 /* ---- reading rows ---- */
 
-/* Rows of one kind: id, label, and one embedding or two. */
+/* Rows of one kind: id, label, one embedding or two, and who wrote it. */
 typedef struct RowKind {
     const char *sql;
     const char *name;
     int embeddings;
 } RowKind;
 
-static const RowKind entity_rows = {"SELECT id, label, embedding FROM metasd.entity "
+static const RowKind entity_rows = {"SELECT id, label, embedding, xmin FROM metasd.entity "
                                     "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
                                     "entity", 1};
 static const RowKind relation_rows = {
-    "SELECT id, label, embedding, reciprocal FROM metasd.relation "
+    "SELECT id, label, embedding, reciprocal, xmin FROM metasd.relation "
     "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
     "relation", 2};
 
@@ -50,6 +50,7 @@ typedef struct Row {
     size_t label_len;
     const uint8_t *bytes[2];
     size_t size[2];
+    TransactionId xmin;
 } Row;
 
 /* An image under construction. */
@@ -59,6 +60,7 @@ typedef struct Build {
     MetasdIndexWriter writer;
     uint32_t *positions; /* 2 x width */
     float *values;       /* 2 x width */
+    bool uncommitted;    /* a row has been written by this transaction */
 } Build;
 
 static void
@@ -86,6 +88,7 @@ read_row(const RowKind *kind, uint64 i, Row *row)
         row->bytes[e] = (const uint8_t *)VARDATA_ANY(value);
         row->size[e] = VARSIZE_ANY_EXHDR(value);
     }
+    row->xmin = DatumGetTransactionId(metasd_column(i, 3 + kind->embeddings, &isnull));
 }
 
 static void
@@ -144,6 +147,7 @@ count_row(Build *build, const RowKind *kind, const Row *row)
     }
     ++*(entity ? &plan->entities : &plan->relations);
     *(entity ? &plan->entity_label_bytes : &plan->relation_label_bytes) += row->label_len;
+    build->uncommitted |= TransactionIdIsCurrentTransactionId(row->xmin);
 }
 
 static void
@@ -212,9 +216,12 @@ poll_interrupts(MetasdTeam *team)
     return METASD_OK;
 }
 
-/* Builds the image in memory of the current context, reading as the extension's owner. */
+/*
+ * Builds the image in memory of the current context, reading as the extension's owner. Not for
+ * others where rows are of a transaction that may yet roll back.
+ */
 static void *
-build_image(int64 run, MetasdTeam *team, MetasdIndex *index)
+build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *for_others)
 {
     Build build = {.run = run};
     Expected expected;
@@ -256,6 +263,7 @@ build_image(int64 run, MetasdTeam *team, MetasdIndex *index)
     metasd_switch_back(&saved);
     SPI_finish();
     *index = build.writer.index;
+    *for_others = !build.uncommitted;
     return memory;
 }
 
@@ -316,10 +324,11 @@ build(Image *image, int64 run, MetasdTeam *team)
 {
     MemoryContext own = AllocSetContextCreate(image->context, "metasd own", ALLOCSET_SMALL_SIZES);
     MemoryContext before = MemoryContextSwitchTo(own);
-    void *memory = build_image(run, team, &image->index);
+    bool for_others;
+    void *memory = build_image(run, team, &image->index, &for_others);
     size_t bytes = metasd_index_bytes(&image->index.plan);
 
-    if (metasd_image_may_share(bytes)) {
+    if (for_others && metasd_image_may_share(bytes)) {
         metasd_image_collect(&image->uuid, bytes, uuids_mapped());
         MemoryContextSwitchTo(image->context);
         image->shared = metasd_image_publish(&image->uuid, memory, bytes, &image->index);

@@ -120,6 +120,17 @@ my ($rc, $out, $err) = $node->psql('postgres',
 like($err, qr/permission denied to set parameter "metasd.image_cache_size"/,
 	'but has no say in what is kept');
 
+# What a transaction has changed, and may take back, is its own.
+unlink $file;
+isnt($node->safe_psql('postgres', q{
+		BEGIN;
+		UPDATE metasd.entity e SET embedding = o.embedding
+		FROM metasd.entity o WHERE o.run = e.run AND e.id = 1 AND o.id = 2;
+		SELECT tail, score FROM kg_predict('e1', 'r1', 5);
+		ROLLBACK}), '', 'a transaction changes an embedding');
+ok(!-e $file, 'it has an image of its own');
+is(answers($node, 'm'), $before, 'others answer by what is committed');
+
 # ---- damage ----
 
 sub damage
