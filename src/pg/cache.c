@@ -97,7 +97,8 @@ for_each_row(Build *build, const RowKind *kind,
 {
     Oid type = INT8OID;
     Datum run = Int64GetDatum(build->run);
-    SPIPlanPtr plan = SPI_prepare(kind->sql, 1, &type);
+    /* By the index, even where no statistics say yet that its order is that of the table. */
+    SPIPlanPtr plan = SPI_prepare_cursor(kind->sql, 1, &type, CURSOR_OPT_FAST_PLAN);
     Portal portal;
     MemoryContext per_fetch =
         AllocSetContextCreate(CurrentMemoryContext, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
