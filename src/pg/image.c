@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "access/parallel.h"
 #include "access/xact.h"
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
