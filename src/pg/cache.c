@@ -19,6 +19,7 @@ typedef struct Image {
     MemoryContext context;
     MetasdIndex index;
     bool shared;         /* a mapping of a file; else memory of this session's own */
+    bool provisional;    /* of rows that the transaction which built it may have taken back */
     TimestampTz used_in; /* start of the transaction that used it last */
     TimestampTz touched; /* when the file was last told so */
     struct Image *next;
@@ -218,11 +219,11 @@ poll_interrupts(MetasdTeam *team)
 }
 
 /*
- * Builds the image in memory of the current context, reading as the extension's owner. Not for
- * others where rows are of a transaction that may yet roll back.
+ * Builds the image in memory of the current context, reading as the extension's owner.
+ * Provisional, and not for others, where a row is of this transaction, which may yet roll back.
  */
 static void *
-build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *for_others)
+build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *provisional)
 {
     Build build = {.run = run};
     Expected expected;
@@ -264,7 +265,7 @@ build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *for_others)
     metasd_switch_back(&saved);
     SPI_finish();
     *index = build.writer.index;
-    *for_others = !build.uncommitted;
+    *provisional = build.uncommitted;
     return memory;
 }
 
@@ -289,6 +290,16 @@ oldest_image(void)
     return oldest;
 }
 
+static void
+drop(Image **link)
+{
+    Image *image = *link;
+
+    *link = image->next;
+    image_count--;
+    MemoryContextDelete(image->context);
+}
+
 /*
  * Makes room for one more. What this transaction has used stays, however many they
  * are: a view's function may ask a model while another is being asked.
@@ -298,13 +309,8 @@ make_room(void)
 {
     Image **link;
 
-    while (image_count >= MOST_IMAGES && (link = oldest_image()) != NULL) {
-        Image *image = *link;
-
-        *link = image->next;
-        image_count--;
-        MemoryContextDelete(image->context);
-    }
+    while (image_count >= MOST_IMAGES && (link = oldest_image()) != NULL)
+        drop(link);
 }
 
 /* The uuids of the images that this session has mapped. */
@@ -325,11 +331,10 @@ build(Image *image, int64 run, MetasdTeam *team)
 {
     MemoryContext own = AllocSetContextCreate(image->context, "metasd own", ALLOCSET_SMALL_SIZES);
     MemoryContext before = MemoryContextSwitchTo(own);
-    bool for_others;
-    void *memory = build_image(run, team, &image->index, &for_others);
+    void *memory = build_image(run, team, &image->index, &image->provisional);
     size_t bytes = metasd_index_bytes(&image->index.plan);
 
-    if (for_others && metasd_image_may_share(bytes)) {
+    if (!image->provisional && metasd_image_may_share(bytes)) {
         metasd_image_collect(&image->uuid, bytes, uuids_mapped());
         MemoryContextSwitchTo(image->context);
         image->shared = metasd_image_publish(&image->uuid, memory, bytes, &image->index);
@@ -374,14 +379,18 @@ note_use(Image *image)
 const MetasdIndex *
 metasd_cache_image(const MetasdModel *model)
 {
+    TimestampTz now = GetCurrentTransactionStartTimestamp();
     MemoryContext context, before;
-    Image *image;
+    Image **link = &images, *image;
 
-    for (image = images; image; image = image->next)
-        if (same_uuid(&image->uuid, &model->uuid)) {
-            note_use(image);
-            return &image->index;
-        }
+    while (*link && !same_uuid(&(*link)->uuid, &model->uuid))
+        link = &(*link)->next;
+    if (*link && (!(*link)->provisional || (*link)->used_in == now)) {
+        note_use(*link);
+        return &(*link)->index;
+    }
+    if (*link)
+        drop(link);
     make_room();
     /* Until it is whole an image belongs to the transaction: an error frees it. */
     context = AllocSetContextCreate(CurTransactionContext, "metasd image", ALLOCSET_SMALL_SIZES);
@@ -389,7 +398,7 @@ metasd_cache_image(const MetasdModel *model)
     image = palloc0(sizeof(*image));
     image->uuid = model->uuid;
     image->context = context;
-    image->used_in = image->touched = GetCurrentTransactionStartTimestamp();
+    image->used_in = image->touched = now;
     fill(image, model->serving);
     MemoryContextSwitchTo(before);
     MemoryContextSetParent(context, TopMemoryContext);

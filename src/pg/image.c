@@ -220,34 +220,30 @@ metasd_image_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team, Metasd
     Path path = path_of(uuid);
     int fd = OpenTransientFile(path.name, O_RDONLY | PG_BINARY);
     Mapping *mapping = NULL;
-    const char *trouble = "It does not have its size.";
+    const char *damage = NULL;
     struct stat st;
 
     if (fd < 0)
         return false;
-    if (fstat(fd, &st) != 0)
-        trouble = "It cannot be looked at.";
-    else if (st.st_size > (off_t)sizeof(Frame) && (uint64)st.st_size <= SIZE_MAX) {
-        mapping = map((size_t)st.st_size, PROT_READ, MAP_SHARED, fd);
-        trouble =
-            mapping ? check_mapped(mapping, fd, &st, uuid, team, index) : "It cannot be mapped.";
+    if (fstat(fd, &st) == 0 && (uint64)st.st_size <= SIZE_MAX) {
+        if (st.st_size <= (off_t)sizeof(Frame))
+            damage = "It does not have its size.";
+        else if ((mapping = map((size_t)st.st_size, PROT_READ, MAP_SHARED, fd)) != NULL)
+            damage = check_mapped(mapping, fd, &st, uuid, team, index);
     }
-    if (!trouble) {
-        struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
-
-        (void)futimens(fd, times);
-    } else {
-        if (mapping)
-            unmap(mapping);
-        if (locked) {
-            ereport(LOG, (errcode(ERRCODE_DATA_CORRUPTED),
-                          errmsg("file \"%s\" is damaged and will be built again", path.name),
-                          errdetail_internal("%s", trouble)));
-            (void)unlink(path.name); /* if the next cannot be written none need read this again */
-        }
+    if (damage && mapping)
+        unmap(mapping);
+    if (damage && locked) {
+        ereport(LOG, (errcode(ERRCODE_DATA_CORRUPTED),
+                      errmsg("file \"%s\" is damaged and will be built again", path.name),
+                      errdetail_internal("%s", damage)));
+        (void)unlink(path.name); /* if the next cannot be written nobody need read this again */
     }
     CloseTransientFile(fd);
-    return !trouble;
+    if (damage || !mapping)
+        return false;
+    metasd_image_touch(uuid);
+    return true;
 }
 
 void

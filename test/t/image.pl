@@ -120,16 +120,19 @@ my ($rc, $out, $err) = $node->psql('postgres',
 like($err, qr/permission denied to set parameter "metasd.image_cache_size"/,
 	'but has no say in what is kept');
 
-# What a transaction has changed, and may take back, is its own.
+# What a transaction has changed, and may take back, is its own, and its session's no longer than that.
 unlink $file;
-isnt($node->safe_psql('postgres', q{
+my $ask = "SELECT string_agg(tail || score, ' ') FROM kg_predict('e1', 'r1', 5);";
+my ($changed, $unchanged) = split /\n/, $node->safe_psql('postgres', qq{
 		BEGIN;
 		UPDATE metasd.entity e SET embedding = o.embedding
 		FROM metasd.entity o WHERE o.run = e.run AND e.id = 1 AND o.id = 2;
-		SELECT tail, score FROM kg_predict('e1', 'r1', 5);
-		ROLLBACK}), '', 'a transaction changes an embedding');
-ok(!-e $file, 'it has an image of its own');
-is(answers($node, 'm'), $before, 'others answer by what is committed');
+		$ask
+		ROLLBACK;
+		$ask});
+isnt($changed, $unchanged, 'a transaction that changes an embedding answers by it');
+is($node->safe_psql('postgres', $ask), $unchanged, 'until it rolls back');
+is(answers($node, 'm'), $before, 'others by what is committed');
 
 # ---- damage ----
 
