@@ -107,7 +107,7 @@ take(MetasdArena *arena, uint64_t count, size_t width)
 static MetasdSparse
 take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
 {
-    MetasdSparse sparse;
+    MetasdSparse sparse = {.kept = kept};
 
     sparse.start = take(arena, rows + 1, sizeof(*sparse.start));
     sparse.ids = take(arena, kept, sizeof(*sparse.ids));
@@ -118,7 +118,7 @@ take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
 static MetasdLabels
 take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 {
-    MetasdLabels labels = {.count = count, .slot_mask = slot_count(count) - 1};
+    MetasdLabels labels = {.count = count, .size = bytes, .slot_mask = slot_count(count) - 1};
 
     labels.start = take(arena, (uint64_t)count + 1, sizeof(*labels.start));
     labels.slots = take(arena, labels.slot_mask + 1, sizeof(*labels.slots));
@@ -166,23 +166,30 @@ metasd_index_bytes(const MetasdIndexPlan *plan)
 const char *
 metasd_labels_get(const MetasdLabels *labels, uint32_t id, size_t *len)
 {
-    *len = (size_t)(labels->start[id + 1] - labels->start[id]);
-    return labels->bytes + labels->start[id];
+    uint64_t start = labels->start[id], end = labels->start[id + 1];
+
+    if (start > end || end > labels->size) /* damage: the empty label */
+        start = end = 0;
+    *len = (size_t)(end - start);
+    return labels->bytes + start;
 }
 
-/* The slot of that label, or the empty one where it belongs; at least one slot is always empty. */
+/*
+ * The slot of that label, or the empty one where it belongs: at least one slot is always empty,
+ * and a number that is none is taken for one. NULL in a damaged image without any.
+ */
 static MetasdSlot *
 find_slot(const MetasdLabels *labels, const char *label, size_t len, uint32_t *tag)
 {
     uint64_t hash = hash_label(label, len);
 
     *tag = (uint32_t)(hash >> 32);
-    for (uint64_t at = hash & labels->slot_mask;; at = (at + 1) & labels->slot_mask) {
-        MetasdSlot *slot = &labels->slots[at];
+    for (uint64_t i = 0; i <= labels->slot_mask; i++) {
+        MetasdSlot *slot = &labels->slots[(hash + i) & labels->slot_mask];
         const char *other;
         size_t other_len;
 
-        if (slot->number == 0)
+        if (slot->number == 0 || slot->number > labels->count)
             return slot;
         if (slot->tag != *tag)
             continue;
@@ -190,6 +197,7 @@ find_slot(const MetasdLabels *labels, const char *label, size_t len, uint32_t *t
         if (other_len == len && (len == 0 || memcmp(other, label, len) == 0))
             return slot;
     }
+    return NULL;
 }
 
 static MetasdStatus
@@ -199,7 +207,7 @@ add_label(MetasdLabels *labels, uint64_t capacity, uint32_t id, const char *labe
     uint32_t tag;
     MetasdSlot *slot = find_slot(labels, label, len, &tag);
 
-    if (slot->number != 0 || len > capacity - start)
+    if (!slot || slot->number != 0 || len > capacity - start)
         return METASD_INVALID;
     if (len > 0)
         memcpy(labels->bytes + start, label, len);
@@ -214,7 +222,7 @@ metasd_labels_find(const MetasdLabels *labels, const char *label, size_t len, ui
     uint32_t tag;
     const MetasdSlot *slot = find_slot(labels, label, len, &tag);
 
-    if (slot->number == 0)
+    if (!slot || slot->number == 0 || slot->number > labels->count)
         return false;
     *id = slot->number - 1;
     return true;
@@ -470,24 +478,43 @@ metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdInde
     return check_labels(&index->relation_labels, plan->relation_label_bytes, team);
 }
 
-/* ---- asking ---- */
+/*
+ * ---- asking ----
+ *
+ * An image is read in full once, and for days after that it may be mapped from a file: where
+ * a bit of it goes bad, an answer is wrong. But no number read from it is used as a place
+ * without a look at its bound, which costs nothing beside the way to memory.
+ */
+
+static uint64_t
+row_end(const MetasdSparse *sparse, uint64_t number)
+{
+    uint64_t end = sparse->start[number + 1];
+
+    return end < sparse->kept ? end : sparse->kept;
+}
 
 static void
 densify(const MetasdSparse *sparse, uint64_t number, uint32_t width, float *row)
 {
+    uint64_t end = row_end(sparse, number);
+
     memset(row, 0, width * sizeof(*row));
-    for (uint64_t i = sparse->start[number]; i < sparse->start[number + 1]; i++)
-        row[sparse->ids[i]] = sparse->values[i];
+    for (uint64_t i = sparse->start[number]; i < end; i++)
+        if (sparse->ids[i] < width)
+            row[sparse->ids[i]] = sparse->values[i];
 }
 
 /* <row, dense>, in ascending order of positions, as the postings add it up. */
 static float
-sparse_dot(const MetasdSparse *sparse, uint64_t number, const float *dense)
+sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const float *dense)
 {
+    uint64_t end = row_end(sparse, number);
     float sum = 0;
 
-    for (uint64_t i = sparse->start[number]; i < sparse->start[number + 1]; i++)
-        sum += dense[sparse->ids[i]] * sparse->values[i];
+    for (uint64_t i = sparse->start[number]; i < end; i++)
+        if (sparse->ids[i] < width)
+            sum += dense[sparse->ids[i]] * sparse->values[i];
     return sum;
 }
 
@@ -505,15 +532,19 @@ static void
 walk_postings(const MetasdIndex *index, const float *query, float *restrict scores)
 {
     const MetasdSparse *lists = &index->dimension;
+    uint32_t entities = index->plan.entities;
 
-    memset(scores, 0, index->plan.entities * sizeof(*scores));
+    memset(scores, 0, entities * sizeof(*scores));
     for (uint32_t j = 0; j < index->plan.width; j++) {
         float weight = query[j];
+        uint64_t end;
 
         if (weight == 0)
             continue;
-        for (uint64_t i = lists->start[j]; i < lists->start[j + 1]; i++)
-            scores[lists->ids[i]] += weight * lists->values[i];
+        end = row_end(lists, j);
+        for (uint64_t i = lists->start[j]; i < end; i++)
+            if (lists->ids[i] < entities)
+                scores[lists->ids[i]] += weight * lists->values[i];
     }
 }
 
@@ -541,7 +572,8 @@ float
 metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation, uint32_t tail,
                    float *scratch)
 {
-    return sparse_dot(&index->entity, tail, compose(index, head, relation, scratch));
+    return sparse_dot(&index->entity, tail, index->plan.width,
+                      compose(index, head, relation, scratch));
 }
 
 void
@@ -556,7 +588,7 @@ metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t 
     memset(query, 0, width * sizeof(*query));
     index->plan.family->adjoint_relation(width, scratch, scratch + width, query);
     for (uint32_t r = 0; r < index->plan.relations; r++)
-        scores[r] = sparse_dot(&index->relation, relation_row(index, r), query);
+        scores[r] = sparse_dot(&index->relation, relation_row(index, r), index->plan.width, query);
 }
 
 void

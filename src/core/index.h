@@ -14,7 +14,8 @@
  *
  * Queries take no memory: scores have N floats (or R), scratch 3 width floats.
  * Ids passed to them must be in range. No score is NaN or infinite, since no weight
- * above METASD_INDEX_MAX_WEIGHT is let in.
+ * above METASD_INDEX_MAX_WEIGHT is let in. In an image that is damaged after it was opened
+ * answers are wrong, perhaps NaN, but ids stay in range and nothing outside it is read.
  */
 #ifndef METASD_INDEX_H
 #define METASD_INDEX_H
@@ -46,6 +47,7 @@ typedef struct MetasdIndexPlan {
 
 /* Rows of kept weights: row i is start[i] .. start[i + 1] - 1 of ids and values, ids ascending. */
 typedef struct MetasdSparse {
+    uint64_t kept; /* of all rows */
     uint64_t *start;
     uint32_t *ids; /* positions of a row; entities of a dimension */
     float *values;
@@ -59,6 +61,7 @@ typedef struct MetasdSlot {
 /* Labels: id i is start[i] .. start[i + 1] - 1 of bytes; open addressing, at least half empty. */
 typedef struct MetasdLabels {
     uint32_t count;
+    uint64_t size; /* of bytes */
     uint64_t *start;
     char *bytes;
     MetasdSlot *slots;
@@ -124,7 +127,7 @@ extern MetasdStatus metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *t
 extern MetasdStatus metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team,
                                       MetasdIndex *index);
 
-/* The same from the header alone: for an image opened in full before and not written to since. */
+/* The same from the header alone: for an image as metasd_index_finish left it, or opened before. */
 extern MetasdStatus metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index);
 
 /* ---- asking ---- */

@@ -20,7 +20,7 @@ metasd_model_may_ask(const MetasdModel *model)
            metasd_source_is_readable(model->serving_source, model->serving_column, GetUserId());
 }
 
-/* All models that the current user may ask, by name. */
+/* All models that the current user may ask. */
 static List *
 models_to_ask(void)
 {
@@ -33,6 +33,12 @@ models_to_ask(void)
     return models;
 }
 
+static int
+by_name(const ListCell *a, const ListCell *b)
+{
+    return strcmp(((const MetasdModel *)lfirst(a))->name, ((const MetasdModel *)lfirst(b))->name);
+}
+
 /* "a", "b" and 3 more */
 static char *
 names_of(List *models)
@@ -42,6 +48,7 @@ names_of(List *models)
     int n = 0;
 
     initStringInfo(&names);
+    list_sort(models, by_name);
     foreach (cell, models) {
         const MetasdModel *model = lfirst(cell);
 

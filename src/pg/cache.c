@@ -5,17 +5,23 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "codec.h"
+#include "image.h"
 
 #define ROWS_PER_FETCH 1000
-#define MOST_IMAGES 4 /* more only where one transaction asks more models */
+#define MOST_IMAGES 4              /* more only where one transaction asks more models */
+#define TOUCH_INTERVAL (60 * 1000) /* ms; a file says to a minute when it was last used */
 
 typedef struct Image {
     pg_uuid_t uuid; /* of the run: ids of runs may come again, after DROP EXTENSION */
     MemoryContext context;
     MetasdIndex index;
+    bool shared;         /* a mapping of a file; else memory of this session's own */
+    bool provisional;    /* of rows that the transaction which built it may have taken back */
     TimestampTz used_in; /* start of the transaction that used it last */
+    TimestampTz touched; /* when the file was last told so */
     struct Image *next;
 } Image;
 
@@ -24,18 +30,18 @@ static int image_count;
 
 /* ---- reading rows ---- */
 
-/* Rows of one kind: id, label, and one embedding or two. */
+/* Rows of one kind: id, label, one embedding or two, and who wrote it. */
 typedef struct RowKind {
     const char *sql;
     const char *name;
     int embeddings;
 } RowKind;
 
-static const RowKind entity_rows = {"SELECT id, label, embedding FROM metasd.entity "
+static const RowKind entity_rows = {"SELECT id, label, embedding, xmin FROM metasd.entity "
                                     "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
                                     "entity", 1};
 static const RowKind relation_rows = {
-    "SELECT id, label, embedding, reciprocal FROM metasd.relation "
+    "SELECT id, label, embedding, reciprocal, xmin FROM metasd.relation "
     "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
     "relation", 2};
 
@@ -45,6 +51,7 @@ typedef struct Row {
     size_t label_len;
     const uint8_t *bytes[2];
     size_t size[2];
+    TransactionId xmin;
 } Row;
 
 /* An image under construction. */
@@ -54,6 +61,7 @@ typedef struct Build {
     MetasdIndexWriter writer;
     uint32_t *positions; /* 2 x width */
     float *values;       /* 2 x width */
+    bool uncommitted;    /* a row has been written by this transaction */
 } Build;
 
 static void
@@ -81,6 +89,7 @@ read_row(const RowKind *kind, uint64 i, Row *row)
         row->bytes[e] = (const uint8_t *)VARDATA_ANY(value);
         row->size[e] = VARSIZE_ANY_EXHDR(value);
     }
+    row->xmin = DatumGetTransactionId(metasd_column(i, 3 + kind->embeddings, &isnull));
 }
 
 static void
@@ -89,7 +98,8 @@ for_each_row(Build *build, const RowKind *kind,
 {
     Oid type = INT8OID;
     Datum run = Int64GetDatum(build->run);
-    SPIPlanPtr plan = SPI_prepare(kind->sql, 1, &type);
+    /* By the index, even where no statistics say yet that its order is that of the table. */
+    SPIPlanPtr plan = SPI_prepare_cursor(kind->sql, 1, &type, CURSOR_OPT_FAST_PLAN);
     Portal portal;
     MemoryContext per_fetch =
         AllocSetContextCreate(CurrentMemoryContext, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
@@ -139,6 +149,7 @@ count_row(Build *build, const RowKind *kind, const Row *row)
     }
     ++*(entity ? &plan->entities : &plan->relations);
     *(entity ? &plan->entity_label_bytes : &plan->relation_label_bytes) += row->label_len;
+    build->uncommitted |= TransactionIdIsCurrentTransactionId(row->xmin);
 }
 
 static void
@@ -203,22 +214,24 @@ static MetasdStatus
 poll_interrupts(MetasdTeam *team)
 {
     (void)team;
-    CHECK_FOR_INTERRUPTS(); /* may jump: the image's memory belongs to a context, the core holds none */
+    CHECK_FOR_INTERRUPTS(); /* may jump: an image's memory belongs to a context, the core holds none */
     return METASD_OK;
 }
 
-/* Builds the image in the current memory context, reading as the extension's owner. */
-static void
-build_image(int64 run, MetasdIndex *index)
+/*
+ * Builds the image in memory of the current context, reading as the extension's owner.
+ * Provisional, and not for others, where a row is of this transaction, which may yet roll back.
+ */
+static void *
+build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *provisional)
 {
     Build build = {.run = run};
     Expected expected;
-    MetasdTeam team = metasd_team_of_one();
-    MemoryContext context = CurrentMemoryContext;
+    MemoryContext context = CurrentMemoryContext, spi;
     MetasdSwitch saved;
     size_t bytes;
+    void *memory;
 
-    team.poll = poll_interrupts;
     SPI_connect();
     expected = expected_of(run);
     build.plan.family = expected.family;
@@ -240,16 +253,20 @@ build_image(int64 run, MetasdIndex *index)
                         errhint("Train the model again with kg_train.")));
     build.positions = palloc(2 * (size_t)build.plan.width * sizeof(*build.positions));
     build.values = palloc(2 * (size_t)build.plan.width * sizeof(*build.values));
-    if (metasd_index_begin(&build.writer, &build.plan, MemoryContextAllocHuge(context, bytes)) !=
-        METASD_OK)
+    spi = MemoryContextSwitchTo(context);
+    memory = metasd_image_memory(bytes);
+    MemoryContextSwitchTo(spi);
+    if (metasd_index_begin(&build.writer, &build.plan, memory) != METASD_OK)
         elog(ERROR, "could not begin an image");
     for_each_row(&build, &entity_rows, add_row);
     for_each_row(&build, &relation_rows, add_row);
-    if (metasd_index_finish(&build.writer, &team) != METASD_OK)
+    if (metasd_index_finish(&build.writer, team) != METASD_OK)
         elog(ERROR, "could not finish an image");
     metasd_switch_back(&saved);
     SPI_finish();
     *index = build.writer.index;
+    *provisional = build.uncommitted;
+    return memory;
 }
 
 /* ---- the images kept ---- */
@@ -273,6 +290,16 @@ oldest_image(void)
     return oldest;
 }
 
+static void
+drop(Image **link)
+{
+    Image *image = *link;
+
+    *link = image->next;
+    image_count--;
+    MemoryContextDelete(image->context);
+}
+
 /*
  * Makes room for one more. What this transaction has used stays, however many they
  * are: a view's function may ask a model while another is being asked.
@@ -282,26 +309,88 @@ make_room(void)
 {
     Image **link;
 
-    while (image_count >= MOST_IMAGES && (link = oldest_image()) != NULL) {
-        Image *image = *link;
+    while (image_count >= MOST_IMAGES && (link = oldest_image()) != NULL)
+        drop(link);
+}
 
-        *link = image->next;
-        image_count--;
-        MemoryContextDelete(image->context);
+/* The uuids of the images that this session has mapped. */
+static List *
+uuids_mapped(void)
+{
+    List *uuids = NIL;
+
+    for (Image *image = images; image; image = image->next)
+        if (image->shared)
+            uuids = lappend(uuids, &image->uuid);
+    return uuids;
+}
+
+/* Builds an image, for all if it can be shared; it belongs to the current memory context. */
+static void
+build(Image *image, int64 run, MetasdTeam *team)
+{
+    MemoryContext own = AllocSetContextCreate(image->context, "metasd own", ALLOCSET_SMALL_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(own);
+    void *memory = build_image(run, team, &image->index, &image->provisional);
+    size_t bytes = metasd_index_bytes(&image->index.plan);
+
+    if (!image->provisional && metasd_image_may_share(bytes)) {
+        metasd_image_collect(&image->uuid, bytes, uuids_mapped());
+        MemoryContextSwitchTo(image->context);
+        image->shared = metasd_image_publish(&image->uuid, memory, bytes, &image->index);
+    }
+    MemoryContextSwitchTo(before);
+    if (image->shared)
+        MemoryContextDelete(own);
+}
+
+/* Gets the image that all share, or builds it: one session, while others wait for it. */
+static void
+fill(Image *image, int64 run)
+{
+    MetasdTeam team = metasd_team_of_one();
+
+    team.poll = poll_interrupts;
+    if (!metasd_image_may_share(0)) {
+        build(image, run, &team);
+        return;
+    }
+    image->shared = metasd_image_attach(&image->uuid, false, &team, &image->index);
+    if (image->shared)
+        return;
+    metasd_image_lock(&image->uuid);
+    image->shared = metasd_image_attach(&image->uuid, true, &team, &image->index);
+    if (!image->shared)
+        build(image, run, &team);
+    metasd_image_unlock(&image->uuid);
+}
+
+static void
+note_use(Image *image)
+{
+    image->used_in = GetCurrentTransactionStartTimestamp();
+    if (image->shared &&
+        TimestampDifferenceExceeds(image->touched, image->used_in, TOUCH_INTERVAL)) {
+        image->touched = image->used_in;
+        metasd_image_touch(&image->uuid);
     }
 }
 
 const MetasdIndex *
 metasd_cache_image(const MetasdModel *model)
 {
+    TimestampTz now = GetCurrentTransactionStartTimestamp();
     MemoryContext context, before;
-    Image *image;
+    Image **link = &images, *image;
 
-    for (image = images; image; image = image->next)
-        if (same_uuid(&image->uuid, &model->uuid)) {
-            image->used_in = GetCurrentTransactionStartTimestamp();
-            return &image->index;
-        }
+    while (*link && !same_uuid(&(*link)->uuid, &model->uuid))
+        link = &(*link)->next;
+    if (*link && (!(*link)->provisional || (*link)->used_in == now)) {
+        note_use(*link);
+        return &(*link)->index;
+    }
+    if (*link)
+        drop(link);
     make_room();
     /* Until it is whole an image belongs to the transaction: an error frees it. */
     context = AllocSetContextCreate(CurTransactionContext, "metasd image", ALLOCSET_SMALL_SIZES);
@@ -309,8 +398,8 @@ metasd_cache_image(const MetasdModel *model)
     image = palloc0(sizeof(*image));
     image->uuid = model->uuid;
     image->context = context;
-    image->used_in = GetCurrentTransactionStartTimestamp();
-    build_image(model->serving, &image->index);
+    image->used_in = image->touched = now;
+    fill(image, model->serving);
     MemoryContextSwitchTo(before);
     MemoryContextSetParent(context, TopMemoryContext);
     image->next = images;

@@ -1,5 +1,5 @@
 /*
- * cache.h - the serving images that this backend has built.
+ * cache.h - the serving images that this backend uses.
  */
 #ifndef METASD_CACHE_H
 #define METASD_CACHE_H
@@ -10,8 +10,9 @@
 #include "index.h"
 
 /*
- * The image of the version that serves the model: built from its rows, as the active
- * snapshot sees them, when first asked for. Valid until the transaction ends.
+ * The image of the version that serves the model, by the active snapshot: the one that all
+ * sessions share (image.h), built from the version's rows if it is not there; or one
+ * of this session's own where it cannot be shared. Valid until the transaction ends.
  * ERRCODE_DATA_CORRUPTED if a stored row is damaged.
  */
 extern const MetasdIndex *metasd_cache_image(const MetasdModel *model);

@@ -1,13 +1,22 @@
 #include "catalog.h"
 
+#include "access/genam.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #define EXTENSION "metasd"
@@ -121,91 +130,212 @@ metasd_column_text(uint64 row, int column)
 
 /* ---- models ---- */
 
-#define MODEL_COLUMNS                                                                              \
-    "SELECT m.name, m.owner::pg_catalog.oid, m.source::pg_catalog.oid, m.head, m.relation, "       \
-    "m.tail, m.validation::pg_catalog.oid, m.params, m.serving, r.uuid, "                          \
-    "COALESCE(r.source, m.source)::pg_catalog.oid, COALESCE(r.head, m.head), "                     \
-    "COALESCE(r.relation, m.relation), COALESCE(r.tail, m.tail) "                                  \
-    "FROM metasd.model m LEFT JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
+/*
+ * Models are looked up by scans of the tables, not by statements: what the parser and the planner
+ * look up in the system catalogs takes a new session a third of the time to its first answer.
+ * Attributes are found by name, whatever order a later version of the extension leaves them in.
+ */
 
-static Oid
-oid_column(uint64 row, int column)
+/* A tuple, and what it is one of. */
+typedef struct Row {
+    HeapTuple tuple;
+    TupleDesc desc;
+} Row;
+
+static Datum
+attribute(const Row *row, const char *name, bool *isnull)
+{
+    int number = SPI_fnumber(row->desc, name);
+
+    if (number <= 0)
+        elog(ERROR, "there is no column \"%s\"", name);
+    return heap_getattr(row->tuple, number, row->desc, isnull);
+}
+
+static char *
+text_attribute(const Row *row, const char *name)
 {
     bool isnull;
-    Datum value = metasd_column(row, column, &isnull);
+    Datum value = attribute(row, name, &isnull);
+
+    return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static Oid
+oid_attribute(const Row *row, const char *name)
+{
+    bool isnull;
+    Datum value = attribute(row, name, &isnull);
 
     return isnull ? InvalidOid : DatumGetObjectId(value);
 }
 
-/* A model from a row of MODEL_COLUMNS, in the context that was current before SPI_connect. */
-static MetasdModel *
-model_of_row(uint64 row)
+/* The columns named head, relation and tail of a row. */
+static void
+columns_attribute(const Row *row, char *column[3])
 {
-    MetasdModel *model = SPI_palloc(sizeof(*model));
+    static const char *const names[3] = {"head", "relation", "tail"};
+
+    for (int i = 0; i < 3; i++)
+        column[i] = text_attribute(row, names[i]);
+}
+
+/* A scan of a table of ours, under the active snapshot. */
+typedef struct TableScan {
+    Relation table;
+    SysScanDesc scan;
+    Row row;
+} TableScan;
+
+/* Of the rows whose COLUMN, the table's primary key, is VALUE by EQUAL; NULL: of all. */
+static void
+scan_begin(TableScan *scan, const char *table, const char *column, RegProcedure equal, Datum value)
+{
+    char *schema = pstrdup(SCHEMA), *name = pstrdup(table), *index = psprintf("%s_pkey", table);
+    Oid primary = InvalidOid;
+    TupleDesc desc;
+    ScanKeyData key;
+
+    scan->table = table_openrv(makeRangeVar(schema, name, -1), AccessShareLock);
+    scan->row.desc = desc = RelationGetDescr(scan->table);
+    if (column) {
+        int number = SPI_fnumber(desc, column);
+
+        if (number <= 0)
+            elog(ERROR, "there is no column \"%s\"", column);
+        ScanKeyInit(&key, (AttrNumber)number, BTEqualStrategyNumber, equal, value);
+        key.sk_collation = TupleDescAttr(desc, number - 1)->attcollation;
+        primary = get_relname_relid(index, RelationGetNamespace(scan->table));
+    }
+    scan->scan = systable_beginscan(scan->table, primary, OidIsValid(primary), GetActiveSnapshot(),
+                                    column ? 1 : 0, &key);
+    pfree(schema);
+    pfree(name);
+    pfree(index);
+}
+
+static bool
+scan_next(TableScan *scan)
+{
+    scan->row.tuple = systable_getnext(scan->scan);
+    return HeapTupleIsValid(scan->row.tuple);
+}
+
+/* The lock stays until the transaction ends, as that of a statement would. */
+static void
+scan_end(TableScan *scan)
+{
+    systable_endscan(scan->scan);
+    table_close(scan->table, NoLock);
+}
+
+/* The run that serves a model, as the active snapshot has it; none if it is not there. */
+static void
+find_serving(MetasdModel *model)
+{
+    TableScan scan;
+
+    if (model->serving != 0) {
+        bool found, isnull;
+
+        scan_begin(&scan, "run", "id", F_INT8EQ, Int64GetDatum(model->serving));
+        found = scan_next(&scan);
+        if (found) {
+            model->uuid = *DatumGetUUIDP(attribute(&scan.row, "uuid", &isnull));
+            model->serving_source = oid_attribute(&scan.row, "source");
+            columns_attribute(&scan.row, model->serving_column);
+        }
+        scan_end(&scan);
+        if (found)
+            return;
+    }
+    model->serving = 0;
+    model->serving_source = model->source;
+    memcpy(model->serving_column, model->column, sizeof(model->column));
+}
+
+static MetasdModel *
+model_of_row(const Row *row)
+{
+    MetasdModel *model = palloc0(sizeof(*model));
     bool isnull;
     Datum value;
 
-    memset(model, 0, sizeof(*model));
-    model->name = metasd_column_text(row, 1);
-    model->owner = oid_column(row, 2);
-    model->source = oid_column(row, 3);
-    for (int i = 0; i < 3; i++) {
-        model->column[i] = metasd_column_text(row, 4 + i);
-        model->serving_column[i] = metasd_column_text(row, 12 + i);
-    }
-    model->serving_source = oid_column(row, 11);
-    model->validation = oid_column(row, 7);
-    value = metasd_column(row, 8, &isnull);
-    if (!isnull) {
-        Jsonb *params = DatumGetJsonbP(value);
-
-        model->params = SPI_palloc(VARSIZE(params));
-        memcpy(model->params, params, VARSIZE(params));
-    }
-    value = metasd_column(row, 9, &isnull);
+    model->name = text_attribute(row, "name");
+    model->owner = oid_attribute(row, "owner");
+    model->source = oid_attribute(row, "source");
+    columns_attribute(row, model->column);
+    model->validation = oid_attribute(row, "validation");
+    value = attribute(row, "params", &isnull);
+    if (!isnull)
+        model->params = DatumGetJsonbPCopy(value);
+    value = attribute(row, "serving", &isnull);
     model->serving = isnull ? 0 : DatumGetInt64(value);
-    value = metasd_column(row, 10, &isnull);
-    if (isnull)
-        model->serving = 0;
-    else
-        model->uuid = *DatumGetUUIDP(value);
+    find_serving(model);
+    return model;
+}
+
+/* The model of that name, or all where there is none. */
+static List *
+find_models(const char *name)
+{
+    Datum value = name ? CStringGetTextDatum(name) : (Datum)0;
+    List *models = NIL;
+    MetasdSwitch saved;
+    TableScan scan;
+
+    metasd_switch_to(&saved, metasd_extension_owner(), false);
+    scan_begin(&scan, "model", name ? "name" : NULL, F_TEXTEQ, value);
+    while (scan_next(&scan))
+        models = lappend(models, model_of_row(&scan.row));
+    scan_end(&scan);
+    metasd_switch_back(&saved);
+    return models;
+}
+
+/* Its newest row, which a snapshot from before the lock would not show, and the run as of now. */
+static MetasdModel *
+find_and_lock(const char *name)
+{
+    static MetasdStatement take = {
+        "SELECT m.* FROM metasd.model m WHERE m.name OPERATOR(pg_catalog.=) $1 FOR UPDATE",
+        1,
+        {TEXTOID},
+        NULL};
+    MemoryContext caller = CurrentMemoryContext;
+    Datum value = CStringGetTextDatum(name);
+    MetasdModel *model = NULL;
+
+    SPI_connect();
+    if (metasd_execute(&take, &value, NULL, false) > 0) {
+        Row row = {.tuple = SPI_tuptable->vals[0], .desc = SPI_tuptable->tupdesc};
+        MemoryContext spi = MemoryContextSwitchTo(caller);
+        MetasdSwitch saved;
+
+        metasd_switch_to(&saved, metasd_extension_owner(), false);
+        PushActiveSnapshot(GetLatestSnapshot());
+        model = model_of_row(&row);
+        PopActiveSnapshot();
+        metasd_switch_back(&saved);
+        MemoryContextSwitchTo(spi);
+    }
+    SPI_finish();
     return model;
 }
 
 MetasdModel *
 metasd_model_find(const char *name, bool lock)
 {
-    static MetasdStatement look = {
-        MODEL_COLUMNS "WHERE m.name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}, NULL};
-    static MetasdStatement take = {
-        MODEL_COLUMNS "WHERE m.name OPERATOR(pg_catalog.=) $1 FOR UPDATE OF m", 1, {TEXTOID}, NULL};
-    Datum value = CStringGetTextDatum(name);
-    MetasdModel *model = NULL;
+    List *models;
 
-    SPI_connect();
-    if (metasd_execute(lock ? &take : &look, &value, NULL, !lock) > 0)
-        model = model_of_row(0);
-    SPI_finish();
-    return model;
+    if (lock)
+        return find_and_lock(name);
+    models = find_models(name);
+    return models == NIL ? NULL : linitial(models);
 }
 
 List *
 metasd_models_all(void)
 {
-    static MetasdStatement all = {MODEL_COLUMNS "ORDER BY m.name", 0, {0}, NULL};
-    MemoryContext caller = CurrentMemoryContext;
-    List *models = NIL;
-    uint64 n;
-
-    SPI_connect();
-    n = metasd_execute(&all, NULL, NULL, true);
-    for (uint64 i = 0; i < n; i++) {
-        MetasdModel *model = model_of_row(i);
-        MemoryContext spi = MemoryContextSwitchTo(caller);
-
-        models = lappend(models, model);
-        MemoryContextSwitchTo(spi);
-    }
-    SPI_finish();
-    return models;
+    return find_models(NULL);
 }

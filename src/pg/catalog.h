@@ -93,7 +93,7 @@ typedef struct MetasdModel {
 /* The model of that name, or NULL. LOCK: its row stays locked until the transaction ends. */
 extern MetasdModel *metasd_model_find(const char *name, bool lock);
 
-/* All models, by name. */
+/* All models, in no order. */
 extern List *metasd_models_all(void);
 
 #endif

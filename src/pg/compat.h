@@ -64,6 +64,11 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
 #define metasd_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
+/* 17: what temporary files are called is said elsewhere. */
+#if PG_VERSION_NUM >= 170000
+#include "common/file_utils.h"
+#endif
+
 /* 14: whether there is an interrupt to serve. */
 #ifndef INTERRUPTS_PENDING_CONDITION
 #define INTERRUPTS_PENDING_CONDITION() (InterruptPending)

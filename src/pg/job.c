@@ -96,8 +96,8 @@ drop_repeated(MetasdTriples *input)
     uint32 relations = metasd_labelset_count(input->relations);
     Size most = (Size)input->count * sizeof(MetasdTriple);
     MetasdTriple *scratch = palloc_extended(most, MCXT_ALLOC_HUGE);
-    size_t *counts = palloc_extended(((Size)Max(entities, relations) + 1) * sizeof(*counts),
-                                     MCXT_ALLOC_HUGE);
+    size_t *counts =
+        palloc_extended(((Size)Max(entities, relations) + 1) * sizeof(*counts), MCXT_ALLOC_HUGE);
 
     team.poll = poll_interrupts;
     (void)metasd_triples_sort(&team, input->triples, &input->count, scratch, counts, entities,

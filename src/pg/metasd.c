@@ -16,6 +16,7 @@ char *metasd_default_model = NULL;
 int metasd_train_mem = 4 * 1024 * 1024;
 int metasd_max_workers = 1;
 int metasd_nice = 10;
+int metasd_image_cache_size = 1024 * 1024;
 
 #define MOST_WORKERS 1024 /* as for max_parallel_workers */
 
@@ -49,5 +50,12 @@ _PG_init(void)
                             "Scheduling priority of the workers of a training started here.",
                             "0 is that of the server, 19 the lowest.", &metasd_nice, 10, 0, 19,
                             PGC_USERSET, 0, NULL, NULL, NULL);
+    /* Not for everybody: it removes what other sessions share. */
+    DefineCustomIntVariable("metasd.image_cache_size",
+                            "Most disk space for the images of models that sessions of a database "
+                            "share.",
+                            "0 means that each session has images of its own, in its memory.",
+                            &metasd_image_cache_size, 1024 * 1024, 0, INT_MAX, PGC_SUSET,
+                            GUC_UNIT_KB, NULL, NULL, NULL);
     MarkGUCPrefixReserved("metasd");
 }

@@ -16,4 +16,7 @@ extern int metasd_max_workers;
 /* metasd.nice: what training workers lower their scheduling priority to. */
 extern int metasd_nice;
 
+/* metasd.image_cache_size, in kB: the most disk space of a database's shared images; 0: none. */
+extern int metasd_image_cache_size;
+
 #endif

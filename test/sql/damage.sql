@@ -5,11 +5,14 @@ SELECT tools.ended(:run);
 CREATE TABLE entities AS SELECT * FROM metasd.entity;
 CREATE TABLE relations AS SELECT * FROM metasd.relation;
 
--- A session that has asked before goes on with what it has in memory; a new one sees the damage.
+-- Sessions go on with the image that is there; where one is built the damage is seen.
 SELECT count(*) FROM kg_predict('p07', 'speaks', 3);
 UPDATE metasd.entity SET embedding = '\x00';
 SELECT count(*) FROM kg_predict('p07', 'speaks', 3);
 \c -
+SELECT count(*) FROM kg_predict('p07', 'speaks', 3);
+\c -
+SET metasd.image_cache_size = 0;
 DO $$
 DECLARE
     hint text;

@@ -506,6 +506,44 @@ forged_images_do_no_harm(void **state)
     free_world(&w);
 }
 
+/* Damage to an image that was opened before: answers may be wrong, but ids are in range. */
+static void
+damage_after_opening_does_no_harm(void **state)
+{
+    World w = make_world(30, 3, 8, 0.4);
+    MetasdIndex index;
+    char *copy = malloc(w.bytes);
+    size_t first = 128 / 4, end = (size_t)(w.index.entity_labels.bytes - (char *)w.image) / 4;
+
+    (void)state;
+    memcpy(copy, w.image, w.bytes);
+    for (size_t i = first; i < end + 1000; i++) {
+        size_t words = i < end ? 1 : 20;
+
+        for (size_t k = 0; k < words; k++) {
+            size_t at =
+                i < end ? i : first + metasd_random_below(3, STREAM, 20 * i + k, end - first);
+            uint32_t word = (uint32_t)metasd_random(4, STREAM, 20 * i + k), old;
+
+            memcpy(&old, copy + 4 * at, 4);
+            word = i % 3 == 0 ? old + 1 : i % 3 == 1 ? old ^ (1u << word % 32) : word;
+            memcpy(copy + 4 * at, &word, 4);
+        }
+        assert_int_equal(metasd_index_attach(copy, w.bytes, &index), METASD_OK);
+        ask_everything(&index);
+        memcpy(copy, w.image, w.bytes);
+    }
+    /* no slot is empty, no label the one looked for: the search ends */
+    memset(w.index.entity_labels.slots, 1,
+           (w.index.entity_labels.slot_mask + 1) * sizeof(MetasdSlot));
+    ask_everything(&w.index);
+    for (uint64_t i = 0; i <= w.index.entity_labels.slot_mask; i++)
+        w.index.entity_labels.slots[i].number = 1;
+    ask_everything(&w.index);
+    free(copy);
+    free_world(&w);
+}
+
 /* ---- candidates in order ---- */
 
 /* n ids, each strictly after the one before: so all of them, once. */
@@ -582,6 +620,7 @@ main(void)
         cmocka_unit_test(an_empty_image_answers),
         cmocka_unit_test(damaged_images_are_refused),
         cmocka_unit_test(forged_images_do_no_harm),
+        cmocka_unit_test(damage_after_opening_does_no_harm),
         cmocka_unit_test(candidates_come_in_order_and_all),
         cmocka_unit_test(log_sum_exp_is_safe),
     };
