@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# sql.sh FOLDER [PARAMS] - trains a folder of triples through SQL, on a throwaway server.
+# accuracy.sh FOLDER [PARAMS] - trains a folder of triples through SQL, on a throwaway server.
 #
 # FOLDER has train.tsv, valid.tsv and perhaps test.tsv (head, relation, tail); PARAMS is a JSON
 # object for kg_train. Prints seconds an epoch, the worker's peak memory, bytes stored, the time of
@@ -39,6 +39,7 @@ ANALYZE;
 SQL
 "${client[@]}" -v params="$params" <<'SQL'
 SET metasd.train_mem = 0;
+SET metasd.nice = 0;
 SELECT kg_train('bench', 'facts', validation => 'valid', params => :'params'::jsonb) AS run \gset
 CALL kg_wait(:run);
 SELECT params FROM metasd.versions;
