@@ -98,9 +98,9 @@ append(char *text, size_t size, int len, const char *format, ...)
     return Min(len, (int)size - 1);
 }
 
-/* Tells pg_stat_activity and the run's row where the training is. */
+/* Tells pg_stat_activity where the training is. */
 static void
-send_beat(MetasdJob *job)
+show_activity(const MetasdJob *job)
 {
     const MetasdBeat *beat = &job->beat;
     char text[512];
@@ -118,7 +118,14 @@ send_beat(MetasdJob *job)
                      ", epoch %d of %d, batch " INT64_FORMAT " of " INT64_FORMAT, beat->epoch,
                      beat->trial > 0 ? beat->epochs : job->options.epochs, beat->done, beat->total);
     pgstat_report_activity(STATE_RUNNING, text);
-    metasd_job_transaction(job, write_beat, beat);
+}
+
+/* Tells pg_stat_activity and the run's row where the training is. */
+static void
+send_beat(MetasdJob *job)
+{
+    show_activity(job);
+    metasd_job_transaction(job, write_beat, &job->beat);
     job->last_beat = GetCurrentTimestamp();
 }
 
@@ -217,8 +224,20 @@ write_epoch(MetasdJob *job, const void *what)
 }
 
 static void
+reload_settings(void)
+{
+    if (ConfigReloadPending) {
+        ConfigReloadPending = false;
+        ProcessConfigFile(PGC_SIGHUP);
+    }
+}
+
+/* An epoch is a beat: where one takes less time than from beat to beat, there are no others. */
+static void
 epoch_work(MetasdJob *job, const void *what)
 {
+    reload_settings();
+    show_activity(job);
     metasd_job_transaction(job, write_epoch, what);
     job->last_beat = job->epoch_started = GetCurrentTimestamp();
 }
@@ -233,10 +252,7 @@ static void
 batch_work(MetasdJob *job, const void *what)
 {
     (void)what;
-    if (ConfigReloadPending) {
-        ConfigReloadPending = false;
-        ProcessConfigFile(PGC_SIGHUP);
-    }
+    reload_settings();
     send_beat(job);
 }
 
