@@ -123,11 +123,20 @@ CREATE TABLE metasd.relation (
     count bigint NOT NULL,
     embedding bytea NOT NULL,
     reciprocal bytea NOT NULL,
+    held_out bigint NOT NULL DEFAULT 0,
+    mrr float8,
+    tail_slope real,
+    tail_offset real,
+    head_slope real,
+    head_offset real,
     PRIMARY KEY (run, id)
 );
 ALTER TABLE metasd.relation ALTER COLUMN embedding SET STORAGE EXTERNAL;
 ALTER TABLE metasd.relation ALTER COLUMN reciprocal SET STORAGE EXTERNAL;
 COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted with their run';
+COMMENT ON COLUMN metasd.relation.held_out IS 'how many of its triples were for validation';
+COMMENT ON COLUMN metasd.relation.mrr IS 'filtered validation MRR of the embeddings as stored, both directions';
+COMMENT ON COLUMN metasd.relation.tail_slope IS 'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: as the whole model, whose slope and offset are in the metrics of the run';
 
 SELECT pg_catalog.pg_extension_config_dump('metasd.model', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run', '');
@@ -175,6 +184,18 @@ JOIN metasd.model m ON m.name = r.model
 WHERE r.kind = 'training' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
 'every training of the models the current user may ask: how it ended, its figures, and its error';
+
+CREATE VIEW metasd.relations WITH (security_barrier) AS
+SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples, l.held_out, l.mrr,
+       CASE WHEN l.tail_slope IS NOT NULL THEN 'relation'::text
+            WHEN r.metrics #> '{calibration,slope}'::text[] IS NOT NULL THEN 'model'::text
+            END AS calibration
+FROM metasd.model m
+JOIN metasd.run r ON r.id = m.serving
+JOIN metasd.relation l ON l.run = r.id
+WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
+COMMENT ON VIEW metasd.relations IS
+'the relations of the models the current user may ask: triples, those held out for validation, filtered validation MRR by them, and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out)';
 
 CREATE VIEW metasd.tunings WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
@@ -237,7 +258,7 @@ WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.trials IS
 'what tunings have tried: the parameters that were searched, epochs, filtered validation MRR of source and pruned model; trials of one rung compare with each other';
 
-GRANT SELECT ON metasd.models, metasd.versions, metasd.tunings, metasd.progress,
+GRANT SELECT ON metasd.models, metasd.versions, metasd.relations, metasd.tunings, metasd.progress,
                 metasd.learning_curve, metasd.trials TO PUBLIC;
 
 -- ---- training ----
@@ -409,10 +430,12 @@ CREATE TYPE metasd.standing AS (
     rank double precision,
     pessimistic_rank bigint,
     candidates bigint,
-    unseen boolean
+    unseen boolean,
+    probability real,
+    holds boolean
 );
 COMMENT ON TYPE metasd.standing IS
-'where one answer of a query stands: number of its entity, ranks, entities ranked, and whether the model does not know the answer or the query';
+'where one answer of a query stands: number of its entity, ranks, entities ranked, and whether the model does not know the answer or the query; or, instead of these, how probable the model''s first answer is, and whether it is one of the answers';
 
 CREATE FUNCTION metasd.entity_number(model text, label text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_entity_number_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
@@ -434,7 +457,7 @@ CREATE FUNCTION metasd.rank_answers(
 ) RETURNS metasd.standing[]
 AS 'MODULE_PATHNAME', 'metasd_rank_answers_sql' LANGUAGE C STABLE PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION metasd.rank_answers(text, text, bigint, bigint, bigint[], bigint[]) IS
-'for kg_evaluate: ranks each answer of (entity, relation, ?) or, for side head, (?, relation, entity) among all entities that are neither answers nor known, all given by number; an error for numbers the model does not have, null for null';
+'for kg_evaluate: ranks each answer of (entity, relation, ?) or, for side head, (?, relation, entity) among all entities that are neither answers nor known, all given by number; and adds the first of these entities with its probability, which has no rank; an error for numbers the model does not have, null for null';
 
 CREATE FUNCTION kg_evaluate(
     model text, test regclass, by text DEFAULT NULL,
@@ -443,8 +466,9 @@ CREATE FUNCTION kg_evaluate(
     OUT bucket text, OUT triples bigint, OUT unseen bigint,
     OUT mrr double precision, OUT mrr_pessimistic double precision,
     OUT hits_1 double precision, OUT hits_3 double precision, OUT hits_10 double precision,
-    OUT mean_rank double precision, OUT amri double precision
+    OUT mean_rank double precision, OUT amri double precision,
+    OUT brier double precision, OUT ece double precision
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_evaluate' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 10 COST 1000000;
 COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass[]) IS
-'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree) is in the training triples. An error if test has no triple';
+'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). Of the first answer to each question that the test triples ask, its probability against whether it is a test triple: Brier score (mean square of the difference, 0 best) and expected calibration error (over ten equal ranges of probability, mean difference between probability and the part that holds; 0 best). by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree) is in the training triples. An error if test has no triple';

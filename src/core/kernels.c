@@ -473,3 +473,24 @@ metasd_exp_sum(size_t n, const float *z, float *max)
         sum += (double)row_sum(block_rows(n, i), z + i, *max);
     return sum;
 }
+
+METASD_VECTORISE static float
+row_sum_capped(size_t n, const float *restrict z, float top)
+{
+    float sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++)
+        sum += exp_small(z[i] < top ? z[i] - top : 0.0f);
+    return sum;
+}
+
+double
+metasd_exp_sum_capped(size_t n, const float *z, float top)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i += SUM_ROWS)
+        sum += (double)row_sum_capped(block_rows(n, i), z + i, top);
+    return sum;
+}

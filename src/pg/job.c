@@ -3,6 +3,8 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "holdout.h"
+
 /* ---- reading ---- */
 
 typedef struct Reader {
@@ -159,18 +161,21 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
                    const MetasdSplit *split, int members)
 {
     MetasdGraph graph = largest_graph(input, split);
-    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
+    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure(), once = own;
     MetasdTrainer trainer;
+    MetasdHoldout holdout;
     size_t bytes =
         metasd_graph_bytes(input->count, input->validation_count, graph.entities, graph.relations);
 
     metasd_trainer_take(&trainer, &shared, &own, &graph, options, members);
     if (members > 1) /* a team has a copy of the graph: what it was built in goes after that */
         metasd_graph_take(&graph, &shared);
-    if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) ||
+    metasd_holdout_take(&holdout, &once, &graph);
+    if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) || !metasd_arena_ok(&once) ||
         __builtin_mul_overflow(own.used, members, &own.used) ||
         __builtin_add_overflow(bytes, shared.used, &bytes) ||
-        __builtin_add_overflow(bytes, own.used, &bytes))
+        __builtin_add_overflow(bytes, own.used, &bytes) ||
+        __builtin_add_overflow(bytes, once.used, &bytes))
         return SIZE_MAX;
     return bytes;
 }

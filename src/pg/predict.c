@@ -19,6 +19,7 @@
 
 #include "ask.h"
 #include "cache.h"
+#include "calibrate.h"
 #include "catalog.h"
 #include "known.h"
 #include "labels.h"
@@ -228,11 +229,12 @@ typedef struct Prediction {
     float *scores;        /* n */
     uint32 k;
     KnownMode mode;
+    MetasdSigmoid sigmoid; /* makes probabilities of the scores, */
+    MetasdField field;     /* with the candidates that compete */
 } Prediction;
 
 static void
-put_answer(const Prediction *prediction, uint32 rank, uint32 id, float score, double lse,
-           bool known)
+put_answer(const Prediction *prediction, uint32 rank, uint32 id, float score, bool known)
 {
     FunctionCallInfo fcinfo = prediction->question->fcinfo;
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
@@ -248,7 +250,10 @@ put_answer(const Prediction *prediction, uint32 rank, uint32 id, float score, do
     values[0] = Int32GetDatum((int32)rank);
     values[1] = answer_datum(fcinfo, type, label);
     values[2] = Float4GetDatum(score);
-    values[3] = Float4GetDatum((float)exp((double)score - lse));
+    nulls[3] = known; /* no prediction */
+    if (!known)
+        values[3] = Float4GetDatum((float)metasd_probability(
+            prediction->sigmoid, metasd_field_odds(&prediction->field, score)));
     values[4] = BoolGetDatum(known);
     nulls[4] = prediction->mode == KNOWN_INCLUDE;
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -260,14 +265,13 @@ put_answer(const Prediction *prediction, uint32 rank, uint32 id, float score, do
  * questions are answered by the first few.
  */
 static void
-answer(const Prediction *prediction)
+answer(Prediction *prediction)
 {
     const Question *question = prediction->question;
     const MetasdLabels *labels = labels_of(question, prediction->asked == METASD_ASKED_RELATION);
     bool look = prediction->mode != KNOWN_INCLUDE;
     uint32 n = prediction->n, rank = 0;
     uint64 probe = Max(FIRST_PROBE, 2 * (uint64)prediction->k);
-    double lse = metasd_log_sum_exp(n, prediction->scores);
     uint32 *scratch = palloc_extended((size_t)n * sizeof(*scratch), MCXT_ALLOC_HUGE);
     uint32 *ids = palloc_extended((size_t)n * sizeof(*ids), MCXT_ALLOC_HUGE);
     bool *known_ids = palloc_extended(n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -276,6 +280,7 @@ answer(const Prediction *prediction)
 
     if (look)
         metasd_known_start(&known, question->model, prediction->asked, prediction->given);
+    metasd_field_start(&prediction->field, n, prediction->scores);
     metasd_topk_start(&topk, n, prediction->scores, scratch);
     while (rank < prediction->k) {
         uint32 taken = 0;
@@ -287,9 +292,11 @@ answer(const Prediction *prediction)
             break;
         if (look)
             metasd_known_mark(&known, labels, ids, taken, known_ids);
+        for (uint32 i = 0; i < taken; i++)
+            metasd_field_show(&prediction->field, prediction->scores[ids[i]], known_ids[ids[i]]);
         for (uint32 i = 0; i < taken && rank < prediction->k; i++)
             if (prediction->mode != KNOWN_EXCLUDE || !known_ids[ids[i]])
-                put_answer(prediction, ++rank, ids[i], prediction->scores[ids[i]], lse,
+                put_answer(prediction, ++rank, ids[i], prediction->scores[ids[i]],
                            known_ids[ids[i]]);
         probe *= PROBE_GROWTH;
         CHECK_FOR_INTERRUPTS();
@@ -324,7 +331,7 @@ static Datum
 predict(FunctionCallInfo fcinfo, MetasdAsked asked)
 {
     bool relation_given[2] = {asked == METASD_ASKED_HEAD, asked == METASD_ASKED_TAIL};
-    Prediction prediction = {.asked = asked};
+    Prediction prediction = {.asked = asked, .sigmoid = metasd_uncalibrated};
     Question question;
     uint32 id[2], relations;
     float *scratch;
@@ -353,6 +360,9 @@ predict(FunctionCallInfo fcinfo, MetasdAsked asked)
                                   scratch);
     else
         metasd_index_scores_relations(question.image, id[0], id[1], prediction.scores, scratch);
+    if (asked != METASD_ASKED_RELATION)
+        prediction.sigmoid = metasd_index_sigmoid(
+            question.image, asked == METASD_ASKED_TAIL ? id[1] : relations + id[0]);
     answer(&prediction);
     pfree(prediction.scores);
     pfree(scratch);
