@@ -433,15 +433,17 @@ samples(const Training *training, bool alone)
     return !alone || !step->sparse[0] || all > (double)(step->negatives + step->batch);
 }
 
-/* A mask is taken for every epoch, but for those of a finish that come after the ramp. */
+/*
+ * A mask is taken for every epoch. After the ramp it stays where that is asked for, and in a finish.
+ */
 static bool
 takes_mask(const Training *training, int epoch)
 {
     const MetasdTrainOptions *options = training->options;
+    bool stays = options->fixed_mask || finishes(options, epoch);
 
     return guided(options) && is_pruned(options, epoch) &&
-           (!finishes(options, epoch) || epoch - options->warmup <= options->ramp ||
-            epoch == options->warmup + 1);
+           (!stays || epoch - options->warmup <= options->ramp || epoch == options->warmup + 1);
 }
 
 /* The stages of an epoch, and its mask. */

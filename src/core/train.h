@@ -22,6 +22,7 @@ typedef struct MetasdTrainOptions {
     int finish;        /* last epochs, in which the student learns alone, at a rate that falls */
                        /* towards 0; after the ramp its mask stays */
     float finish_lr;   /* from this rate; 0: from lr */
+    bool fixed_mask;   /* the first mask of the full sparsity stays, rather than one an epoch */
     bool apart;        /* entities and relations are pruned apart */
     double salience;   /* how much a weight's sum in Adagrad counts when it is pruned, and */
     double alignment;  /* how much rows are made to keep the same columns; see MetasdStep */
