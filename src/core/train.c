@@ -466,6 +466,9 @@ begin_epoch(Training *training, MetasdEpoch *report)
     training->step.quiz = options->step.quiz && with_student && !alone;
     training->step.mutual = options->step.mutual && with_student && !alone;
     training->step.alone = alone;
+    training->step.relation_weight =
+        alone ? fminf(options->step.relation_weight, options->finish_relation_weight)
+              : options->step.relation_weight;
     training->step.lr = rate_of(options, report->epoch) * (float)ldexp(1.0, -training->repeats);
     training->trainer->step.sampler = samples(training, alone) ? &training->trainer->sampler : NULL;
     return METASD_OK;
