@@ -433,15 +433,17 @@ samples(const Training *training, bool alone)
     return !alone || !step->sparse[0] || all > (double)(step->negatives + step->batch);
 }
 
-/* A mask is taken for every epoch, but for those of a finish that come after the ramp. */
+/*
+ * A mask is taken for every epoch. After the ramp it stays where that is asked for, and in a finish.
+ */
 static bool
 takes_mask(const Training *training, int epoch)
 {
     const MetasdTrainOptions *options = training->options;
+    bool stays = options->fixed_mask || finishes(options, epoch);
 
     return guided(options) && is_pruned(options, epoch) &&
-           (!finishes(options, epoch) || epoch - options->warmup <= options->ramp ||
-            epoch == options->warmup + 1);
+           (!stays || epoch - options->warmup <= options->ramp || epoch == options->warmup + 1);
 }
 
 /* The stages of an epoch, and its mask. */
@@ -464,6 +466,9 @@ begin_epoch(Training *training, MetasdEpoch *report)
     training->step.quiz = options->step.quiz && with_student && !alone;
     training->step.mutual = options->step.mutual && with_student && !alone;
     training->step.alone = alone;
+    training->step.relation_weight =
+        alone ? fminf(options->step.relation_weight, options->finish_relation_weight)
+              : options->step.relation_weight;
     training->step.lr = rate_of(options, report->epoch) * (float)ldexp(1.0, -training->repeats);
     training->trainer->step.sampler = samples(training, alone) ? &training->trainer->sampler : NULL;
     return METASD_OK;

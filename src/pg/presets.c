@@ -18,6 +18,7 @@
  * measurable anywhere. What is left out here is 0.
  */
 static const double at_any_size[METASD_PARAMS] = {
+    [METASD_P_FINISH_RELATION_WEIGHT] = 0.5,
     [METASD_P_KL_FORWARD] = 3,
     [METASD_P_KL_REVERSE] = 1,
     [METASD_P_LR] = 0.1,
