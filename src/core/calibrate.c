@@ -25,7 +25,7 @@ metasd_field_show(MetasdField *field, float score, bool known)
         field->found = true;
         field->first = score;
         /* Each of those above, all known, is exactly 1 in the sum: nothing cancels. */
-        field->sum = metasd_exp_sum_capped(field->n, field->scores, score) - (double)field->above;
+        field->sum = metasd_exp_sum(field->n, field->scores, score) - (double)field->above;
     } else if (known && place < METASD_FIELD_KNOWN)
         field->sum -= exp((double)score - (double)field->first);
 }
