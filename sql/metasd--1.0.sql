@@ -136,7 +136,9 @@ ALTER TABLE metasd.relation ALTER COLUMN reciprocal SET STORAGE EXTERNAL;
 COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted with their run';
 COMMENT ON COLUMN metasd.relation.held_out IS 'how many of its triples were for validation';
 COMMENT ON COLUMN metasd.relation.mrr IS 'filtered validation MRR of the embeddings as stored, both directions';
-COMMENT ON COLUMN metasd.relation.tail_slope IS 'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: as the whole model, whose slope and offset are in the metrics of the run';
+COMMENT ON COLUMN metasd.relation.tail_slope IS
+'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: as the whole model, whose slope and offset are in the metrics of the run';
+COMMENT ON COLUMN metasd.relation.head_slope IS 'the same of a head';
 
 SELECT pg_catalog.pg_extension_config_dump('metasd.model', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run', '');
@@ -399,15 +401,15 @@ CREATE FUNCTION kg_embedding(entity anycompatible, model text DEFAULT NULL) RETU
 AS 'MODULE_PATHNAME', 'metasd_kg_embedding' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
 
 COMMENT ON FUNCTION kg_predict(text, anycompatible, integer, text, text) IS
-'the k most likely tails of (head, relation), best first; known facts of the source are excluded, marked or included';
+'the k most likely tails of (head, relation), best first; known facts of the source are excluded, marked or included. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
 COMMENT ON FUNCTION kg_predict(anyelement, anycompatible, integer, text, text) IS
 'the k most likely tails of (head, relation), best first, as identifiers of the head''s type';
 COMMENT ON FUNCTION kg_predict_heads(anycompatible, text, integer, text, text) IS
-'the k most likely heads of (relation, tail), best first; known facts of the source are excluded, marked or included';
+'the k most likely heads of (relation, tail), best first; known facts of the source are excluded, marked or included. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
 COMMENT ON FUNCTION kg_predict_heads(anycompatible, anyelement, integer, text, text) IS
 'the k most likely heads of (relation, tail), best first, as identifiers of the tail''s type';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, anycompatible, integer, text, text) IS
-'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included';
+'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores; null for a fact marked as known';
 COMMENT ON FUNCTION kg_score(anycompatible, text, anycompatible, text) IS
 'the score of a triple, higher is more likely; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_score(anycompatible, anyelement, anycompatible, text) IS
@@ -471,4 +473,4 @@ CREATE FUNCTION kg_evaluate(
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_evaluate' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 10 COST 1000000;
 COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass[]) IS
-'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). Of the first answer to each question that the test triples ask, its probability against whether it is a test triple: Brier score (mean square of the difference, 0 best) and expected calibration error (over ten equal ranges of probability, mean difference between probability and the part that holds; 0 best). by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree) is in the training triples. An error if test has no triple';
+'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). Of the first answer to each question that the test triples ask, its probability against whether it is a test triple: Brier score (mean square of the difference, 0 best) and expected calibration error (in each of ten equal ranges of probability, how far the mean probability is from the part that holds; the mean of that over all such answers; 0 best); both null where the model knows none of the questions. by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree; of a first answer, itself) is in the training triples. An error if test has no triple';
