@@ -197,7 +197,7 @@ JOIN metasd.run r ON r.id = m.serving
 JOIN metasd.relation l ON l.run = r.id
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.relations IS
-'the relations of the models the current user may ask: triples, those held out for validation, filtered validation MRR by them, and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out)';
+'the relations of the models the current user may ask: triples, how many of them were held out for validation, filtered validation MRR by these, and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out)';
 
 CREATE VIEW metasd.tunings WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,

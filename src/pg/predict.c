@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(metasd_kg_embedding);
 #define MOST_IDENTIFIERS 3
 
 /* Candidates looked up as known facts at once: at first, and how that grows. */
-#define FIRST_PROBE 32
+#define FIRST_PROBE METASD_FIELD_KNOWN
 #define PROBE_GROWTH 4
 
 /* ---- identifiers ---- */

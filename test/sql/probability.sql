@@ -52,7 +52,8 @@ FROM kg_predict('p01', 'works_at', 1000, known => 'mark') a JOIN kg_predict('p01
 SELECT round(sum(probability)::numeric, 4) AS sum FROM kg_predict_relations('p01', 'Arles', known => 'include');
 
 -- With nothing held out so are those of entities.
-SELECT kg_train('people', validation => NULL) AS run \gset
+SELECT kg_drop('people');
+SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
 SELECT tools.ended(:run);
 SELECT relation, triples, held_out, mrr, calibration FROM metasd.relations ORDER BY relation;
 SELECT metrics -> 'calibration' AS calibration FROM metasd.versions WHERE serving;
