@@ -31,7 +31,7 @@ UNION ALL
 SELECT q.relation, 'head', q.tail, q.known, p.rank, p.score, p.probability
 FROM (SELECT DISTINCT tail, relation, known FROM people, unnest('{exclude,include}'::text[]) known) q,
      kg_predict_heads(q.relation, q.tail, 1000, 'people', q.known) p;
-SELECT a.known, count(*), max(abs(a.probability - 1 / (1 + exp(-(s.slope * a.odds + s."offset"))))) < 1e-5 AS "as defined"
+SELECT a.known, count(*) > 1000 AS many, max(abs(a.probability - 1 / (1 + exp(-(s.slope * a.odds + s."offset"))))) < 1e-5 AS "as defined"
 FROM (SELECT *, -ln(sum(exp(score)) OVER (PARTITION BY relation, side, given, known) * exp(-score) - 1) AS odds FROM answers) a
 JOIN sigmoids s USING (relation, side) WHERE abs(a.odds) < 10 GROUP BY 1 ORDER BY 1;
 
