@@ -159,13 +159,46 @@ extern MetasdTrainEvents metasd_report_events(MetasdJob *job);
 /* How the run ended; raises no error, whatever has become of the catalog. */
 extern void metasd_report_end(MetasdJob *job, const char *status, const char *error);
 
+/* ---- compare.c ---- */
+
+/* How the version to be stored compares with the one that serves. */
+typedef struct MetasdComparison {
+    int64 serving;  /* that one; 0: there is none */
+    bool promoted;  /* the new one may serve */
+    char *note;     /* why not, or why there was no comparison; or NULL */
+    size_t queries; /* answers that both ranked */
+    double mrr_before, mrr;
+    double overlap; /* of the best answers of both, or NaN */
+} MetasdComparison;
+
+/* Compares trainer->best, as it will be read back, with the version that serves. */
+extern void metasd_compare(MetasdJob *job, MetasdComparison *result);
+
 /* ---- store.c ---- */
 
-/* Writes the best embeddings and lets them serve, in one transaction. */
+/* What is known of a version when it is stored. */
+typedef struct MetasdStored {
+    MetasdRanks ranks; /* of the validation triples, by the weights as stored */
+    MetasdComparison comparison;
+    size_t bytes;
+    bool outdated; /* another version serves by now than the one compared with */
+} MetasdStored;
+
+/*
+ * Writes the best embeddings in one transaction, and lets them serve unless those that do are better.
+ */
 extern void metasd_store(MetasdJob *job);
 
 /* Locks the model's row, before anything else of its is; false if it is gone. In a transaction. */
 extern bool metasd_lock_model(const MetasdJob *job);
+
+/* ---- promote.c ---- */
+
+/*
+ * Ends the run of a version whose rows are written: its figures, promotion, and older versions pruned.
+ * With the model's row locked.
+ */
+extern void metasd_finish_version(MetasdJob *job, const MetasdStored *stored);
 
 /* ---- tune.c ---- */
 

@@ -18,11 +18,13 @@
  * measurable anywhere. What is left out here is 0.
  */
 static const double at_any_size[METASD_PARAMS] = {
+    [METASD_P_KEEP_VERSIONS] = 3,
     [METASD_P_KL_FORWARD] = 3,
     [METASD_P_KL_REVERSE] = 1,
     [METASD_P_LR] = 0.1,
     [METASD_P_META_LR] = 1e-4,
     [METASD_P_PRESET] = METASD_BALANCED,
+    [METASD_P_PROMOTE_TOLERANCE] = 0.005,
     [METASD_P_QUIZ_FRACTION] = 0.02,
     [METASD_P_SALIENCE] = 0.5,
     [METASD_P_SEED] = 1,

@@ -1,5 +1,5 @@
 /*
- * store.c - the best embeddings as rows, and the promotion of their version.
+ * store.c - the best embeddings as rows.
  *
  * Stored weights are rounded. What is known of the version is of them as they are read back, so
  * they are rounded, and rank the validation triples again, before they are stored.
@@ -8,8 +8,6 @@
  * the new one, whole.
  */
 #include "job.h"
-
-#include <sys/resource.h>
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -257,45 +255,6 @@ round_best(MetasdJob *job, MetasdRanks *ranks)
 
 /* ---- the version ---- */
 
-static void
-append_ranks(StringInfo json, const char *name, const MetasdRanks *ranks)
-{
-    double n = (double)ranks->n;
-
-    if (ranks->n == 0)
-        return;
-    appendStringInfo(json,
-                     ", \"%s\": {\"queries\": %zu, \"mrr\": %.6f, \"hits_1\": %.6f, \"hits_3\": "
-                     "%.6f, \"hits_10\": %.6f, \"mean_rank\": %.2f}",
-                     name, ranks->n, ranks->reciprocal / n, (double)ranks->hits[0] / n,
-                     (double)ranks->hits[1] / n, (double)ranks->hits[2] / n, ranks->rank / n);
-}
-
-static Datum
-metrics_json(const MetasdJob *job, const MetasdRanks *stored)
-{
-    StringInfoData json;
-    struct rusage usage;
-    const MetasdStep *step = &job->trainer.step;
-
-    getrusage(RUSAGE_SELF, &usage);
-    initStringInfo(&json);
-    appendStringInfo(
-        &json,
-        "{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT ", \"unknown_rows\": " UINT64_FORMAT
-        ", \"epoch\": %d, \"sparsity\": %.6f, "
-        "\"threshold\": %.9g, \"seconds\": %.1f, \"dense_bytes\": %zu, \"peak_memory\": %ld",
-        job->team.size, job->input.skipped, job->input.unknown, job->best.epoch, job->best.sparsity,
-        job->best.cut, (double)(GetCurrentTimestamp() - job->started) / 1e6,
-        ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
-        usage.ru_maxrss * 1024L);
-    append_ranks(&json, "validation", &job->best.student);
-    append_ranks(&json, "source", &job->best.source);
-    append_ranks(&json, "stored", stored);
-    appendStringInfoChar(&json, '}');
-    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
-}
-
 /* Before anything else is locked: kg_drop, too, takes the model's row first. */
 bool
 metasd_lock_model(const MetasdJob *job)
@@ -305,54 +264,47 @@ metasd_lock_model(const MetasdJob *job)
     return model != NULL;
 }
 
-static void
-promote(MetasdJob *job, const MetasdRanks *stored, size_t bytes)
-{
-    static MetasdStatement finish = {
-        "UPDATE metasd.run SET status = 'succeeded', finished = pg_catalog.clock_timestamp(), "
-        "phase = NULL, pid = NULL, metrics = $2, bytes = $3 WHERE id OPERATOR(pg_catalog.=) $1",
-        3,
-        {INT8OID, JSONBOID, INT8OID},
-        NULL};
-    static MetasdStatement serve = {
-        "UPDATE metasd.model SET serving = $2 WHERE name OPERATOR(pg_catalog.=) $1",
-        2,
-        {TEXTOID, INT8OID},
-        NULL};
-    Datum of_run[3] = {Int64GetDatum(job->launch.run), metrics_json(job, stored),
-                       Int64GetDatum((int64)bytes)};
-    Datum of_model[2] = {CStringGetTextDatum(job->model), Int64GetDatum(job->launch.run)};
-
-    if (metasd_execute(&finish, of_run, NULL, false) == 0)
-        job->gone = true;
-    else
-        metasd_execute(&serve, of_model, NULL, false);
-}
-
+/* Stores nothing where another version serves than the one that this one was compared with. */
 static void
 store(MetasdJob *job, const void *what)
 {
-    int64 *degree =
-        palloc_extended(job->graph.entities * sizeof(*degree), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-    int64 *count = palloc0(job->graph.relations * sizeof(*count));
-    size_t bytes;
+    MetasdStored *stored = *(MetasdStored *const *)what;
+    MetasdModel *model = metasd_model_find(job->model, true);
+    int64 *degree, *count;
 
-    if (!metasd_lock_model(job)) {
+    if (!model) {
         job->gone = true;
         return;
     }
+    stored->outdated = model->serving != stored->comparison.serving;
+    if (stored->outdated)
+        return;
+    degree =
+        palloc_extended(job->graph.entities * sizeof(*degree), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+    count = palloc0(job->graph.relations * sizeof(*count));
     count_triples(&job->graph, degree, count);
-    bytes = store_entities(job, degree);
-    bytes += store_relations(job, count);
+    stored->bytes = store_entities(job, degree);
+    stored->bytes += store_relations(job, count);
     ForceSyncCommit();
-    promote(job, what, bytes);
+    metasd_finish_version(job, stored);
 }
 
+/* The model's row is not locked while versions are compared: that may take minutes. */
 void
 metasd_store(MetasdJob *job)
 {
-    MetasdRanks stored;
+    MetasdStored result = {0}, *stored = &result;
 
-    round_best(job, &stored);
-    metasd_job_transaction(job, store, &stored);
+    round_best(job, &result.ranks);
+    do {
+        metasd_report_phase(job, "comparing");
+        metasd_compare(job, &result.comparison);
+        metasd_report_phase(job, "storing");
+        metasd_job_transaction(job, store, &stored);
+    } while (result.outdated);
+    if (result.comparison.note)
+        ereport(LOG,
+                (errmsg("metasd run " INT64_FORMAT " of model \"%s\" was %s: %s", job->launch.run,
+                        job->model, result.comparison.promoted ? "promoted" : "not promoted",
+                        result.comparison.note)));
 }
