@@ -116,6 +116,12 @@ open_serving(MetasdJob *job, const void *what)
     c->old.index = *metasd_cache_image(model);
 }
 
+static void
+open_in_transaction(MetasdJob *job, const void *what)
+{
+    metasd_job_transaction(job, open_serving, what);
+}
+
 /*
  * False where there is nothing to compare with. A version that cannot be read is one that should be
  * replaced, whatever it was worth.
@@ -125,7 +131,7 @@ find_old(Comparing *c)
 {
     MetasdJob *job = c->job;
 
-    if (metasd_job_guard(job, open_serving, &c) == METASD_OK)
+    if (metasd_job_guard(job, open_in_transaction, &c) == METASD_OK)
         return c->result->serving != 0;
     if (job->error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
         ReThrowError(job->error);
@@ -267,13 +273,6 @@ take_scratch(Comparing *c)
     c->tails = take(c->graph->part[METASD_VALIDATION].examples, sizeof(*c->tails));
 }
 
-/* An image has a relation's two rows together. */
-static uint32
-image_row(uint32 relation, bool reciprocal)
-{
-    return 2 * relation + reciprocal;
-}
-
 /* Scores by both; false if the old version does not know the query. */
 static bool
 score(Comparing *c, uint32 head, uint32 relation)
@@ -284,14 +283,14 @@ score(Comparing *c, uint32 head, uint32 relation)
     uint32 old_head = c->old_entity[head], old_relation = c->old_relation[forward];
     bool known = old_head != NOT_KNOWN && old_relation != NOT_KNOWN;
 
-    metasd_index_scores_tails(&c->new.index, head, image_row(forward, reciprocal), c->new.z,
-                              c->scratch);
+    metasd_index_scores_tails(&c->new.index, head, relation, c->new.z, c->scratch);
     for (uint32 e = 0; e < entities; e++)
         c->old.z[e] = known ? WORST : 0;
     if (!known)
         return false;
-    metasd_index_scores_tails(&c->old.index, old_head, image_row(old_relation, reciprocal),
-                              c->old_scores, c->scratch);
+    if (reciprocal)
+        old_relation += c->old.index.plan.relations;
+    metasd_index_scores_tails(&c->old.index, old_head, old_relation, c->old_scores, c->scratch);
     for (uint32 e = 0; e < c->old.index.plan.entities; e++)
         if (c->new_entity[e] != NOT_KNOWN)
             c->old.z[c->new_entity[e]] = c->old_scores[e];
