@@ -435,17 +435,17 @@ decide(const Comparing *c)
 }
 
 void
-metasd_compare(MetasdJob *job, MetasdComparison *result)
+metasd_compare(MetasdJob *job)
 {
     Comparing c = {.job = job,
-                   .result = result,
+                   .result = &job->comparison,
                    .team = job->team,
                    .graph = &job->graph,
                    .old_split = job->split};
     MemoryContext context =
         AllocSetContextCreate(job->context, "metasd comparison", ALLOCSET_DEFAULT_SIZES);
 
-    *result = (MetasdComparison){.promoted = true, .overlap = NAN};
+    job->comparison = (MetasdComparison){.promoted = true, .overlap = NAN};
     if (!find_old(&c))
         return;
     c.team.rank = 0; /* the other members have left */
@@ -459,4 +459,24 @@ metasd_compare(MetasdJob *job, MetasdComparison *result)
     MemoryContextSwitchTo(job->context);
     decide(&c);
     MemoryContextDelete(context);
+}
+
+void
+metasd_append_comparison(StringInfo json, const MetasdJob *job)
+{
+    const MetasdComparison *comparison = &job->comparison;
+
+    appendStringInfo(json, ", \"promoted\": %s", comparison->promoted ? "true" : "false");
+    if (!job->validation) /* the next one wants to know */
+        appendStringInfo(json, ", \"held_out\": %.9g", job->split.validation_fraction);
+    if (comparison->queries == 0 && isnan(comparison->overlap))
+        return;
+    appendStringInfo(json, ", \"drift\": {\"version\": " INT64_FORMAT ", \"queries\": %zu",
+                     comparison->serving, comparison->queries);
+    if (comparison->queries > 0)
+        appendStringInfo(json, ", \"mrr_before\": %.6f, \"mrr\": %.6f", comparison->mrr_before,
+                         comparison->mrr);
+    if (!isnan(comparison->overlap))
+        appendStringInfo(json, ", \"top10_overlap\": %.6f", comparison->overlap);
+    appendStringInfoChar(json, '}');
 }

@@ -10,6 +10,7 @@
 
 #include "compat.h"
 
+#include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
 #include "labels.h"
@@ -46,6 +47,17 @@ typedef struct MetasdRoom {
     uint32 wait_event;
 } MetasdRoom;
 
+/* How the version to be stored compares with the one that serves. */
+typedef struct MetasdComparison {
+    int64 serving;  /* that one; 0: there is none */
+    bool promoted;  /* the new one may serve */
+    char *note;     /* why not, or why there was no comparison; or NULL */
+    size_t queries; /* answers that both ranked */
+    double mrr_before, mrr;
+    double overlap; /* of the best answers of both, or NaN */
+    bool outdated;  /* another version serves by now than that one */
+} MetasdComparison;
+
 typedef struct MetasdCrew MetasdCrew;     /* crew.h */
 typedef struct MetasdMuster MetasdMuster; /* muster.c */
 typedef struct MetasdTuning MetasdTuning; /* tune.c */
@@ -66,6 +78,7 @@ typedef struct MetasdJob {
     MetasdMuster *muster;
     MetasdTeam team;
     MetasdEpoch best;
+    MetasdComparison comparison;
     MetasdBeat beat;
     TimestampTz started, epoch_started, last_beat;
     MetasdRoom room;
@@ -161,28 +174,16 @@ extern void metasd_report_end(MetasdJob *job, const char *status, const char *er
 
 /* ---- compare.c ---- */
 
-/* How the version to be stored compares with the one that serves. */
-typedef struct MetasdComparison {
-    int64 serving;  /* that one; 0: there is none */
-    bool promoted;  /* the new one may serve */
-    char *note;     /* why not, or why there was no comparison; or NULL */
-    size_t queries; /* answers that both ranked */
-    double mrr_before, mrr;
-    double overlap; /* of the best answers of both, or NaN */
-} MetasdComparison;
+/*
+ * Compares trainer->best, as it will be read back, with the version that serves; the result is
+ * job->comparison.
+ */
+extern void metasd_compare(MetasdJob *job);
 
-/* Compares trainer->best, as it will be read back, with the version that serves. */
-extern void metasd_compare(MetasdJob *job, MetasdComparison *result);
+/* Appends members to a JSON object: what was held out, whether the version may serve, the drift. */
+extern void metasd_append_comparison(StringInfo json, const MetasdJob *job);
 
 /* ---- store.c ---- */
-
-/* What is known of a version when it is stored. */
-typedef struct MetasdStored {
-    MetasdRanks ranks; /* of the validation triples, by the weights as stored */
-    MetasdComparison comparison;
-    size_t bytes;
-    bool outdated; /* another version serves by now than the one compared with */
-} MetasdStored;
 
 /*
  * Writes the best embeddings in one transaction, and lets them serve unless those that do are better.
@@ -192,13 +193,13 @@ extern void metasd_store(MetasdJob *job);
 /* Locks the model's row, before anything else of its is; false if it is gone. In a transaction. */
 extern bool metasd_lock_model(const MetasdJob *job);
 
-/* ---- promote.c ---- */
+/* ---- prune_versions.c ---- */
 
 /*
- * Ends the run of a version whose rows are written: its figures, promotion, and older versions pruned.
- * With the model's row locked.
+ * Deletes the embeddings of all but `keep_versions` versions of the model: part of the transaction
+ * that stores one.
  */
-extern void metasd_finish_version(MetasdJob *job, const MetasdStored *stored);
+extern void metasd_prune_versions(const MetasdJob *job);
 
 /* ---- tune.c ---- */
 

@@ -1,5 +1,5 @@
 /*
- * store.c - the best embeddings as rows.
+ * store.c - the best embeddings as rows, and the promotion of their version.
  *
  * Stored weights are rounded. What is known of the version is of them as they are read back, so
  * they are rounded, and rank the validation triples again, before they are stored.
@@ -8,6 +8,8 @@
  * the new one, whole.
  */
 #include "job.h"
+
+#include <sys/resource.h>
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -255,6 +257,46 @@ round_best(MetasdJob *job, MetasdRanks *ranks)
 
 /* ---- the version ---- */
 
+static void
+append_ranks(StringInfo json, const char *name, const MetasdRanks *ranks)
+{
+    double n = (double)ranks->n;
+
+    if (ranks->n == 0)
+        return;
+    appendStringInfo(json,
+                     ", \"%s\": {\"queries\": %zu, \"mrr\": %.6f, \"hits_1\": %.6f, \"hits_3\": "
+                     "%.6f, \"hits_10\": %.6f, \"mean_rank\": %.2f}",
+                     name, ranks->n, ranks->reciprocal / n, (double)ranks->hits[0] / n,
+                     (double)ranks->hits[1] / n, (double)ranks->hits[2] / n, ranks->rank / n);
+}
+
+static Datum
+metrics_json(const MetasdJob *job, const MetasdRanks *stored)
+{
+    StringInfoData json;
+    struct rusage usage;
+    const MetasdStep *step = &job->trainer.step;
+
+    getrusage(RUSAGE_SELF, &usage);
+    initStringInfo(&json);
+    appendStringInfo(
+        &json,
+        "{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT ", \"unknown_rows\": " UINT64_FORMAT
+        ", \"epoch\": %d, \"sparsity\": %.6f, "
+        "\"threshold\": %.9g, \"seconds\": %.1f, \"dense_bytes\": %zu, \"peak_memory\": %ld",
+        job->team.size, job->input.skipped, job->input.unknown, job->best.epoch, job->best.sparsity,
+        job->best.cut, (double)(GetCurrentTimestamp() - job->started) / 1e6,
+        ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
+        usage.ru_maxrss * 1024L);
+    metasd_append_comparison(&json, job);
+    append_ranks(&json, "validation", &job->best.student);
+    append_ranks(&json, "source", &job->best.source);
+    append_ranks(&json, "stored", stored);
+    appendStringInfoChar(&json, '}');
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
 /* Before anything else is locked: kg_drop, too, takes the model's row first. */
 bool
 metasd_lock_model(const MetasdJob *job)
@@ -264,47 +306,75 @@ metasd_lock_model(const MetasdJob *job)
     return model != NULL;
 }
 
-/* Stores nothing where another version serves than the one that this one was compared with. */
 static void
-store(MetasdJob *job, const void *what)
+promote(MetasdJob *job, const MetasdRanks *stored, size_t bytes)
 {
-    MetasdStored *stored = *(MetasdStored *const *)what;
-    MetasdModel *model = metasd_model_find(job->model, true);
-    int64 *degree, *count;
+    static MetasdStatement finish = {
+        "UPDATE metasd.run SET status = 'succeeded', finished = pg_catalog.clock_timestamp(), "
+        "phase = NULL, pid = NULL, metrics = $2, bytes = $3, note = $4, kept = true "
+        "WHERE id OPERATOR(pg_catalog.=) $1",
+        4,
+        {INT8OID, JSONBOID, INT8OID, TEXTOID},
+        NULL};
+    const char *note = job->comparison.note;
+    Datum of_run[4] = {Int64GetDatum(job->launch.run), metrics_json(job, stored),
+                       Int64GetDatum((int64)bytes), note ? CStringGetTextDatum(note) : (Datum)0};
 
-    if (!model) {
+    if (metasd_execute(&finish, of_run, note ? NULL : "   n", false) == 0) {
         job->gone = true;
         return;
     }
-    stored->outdated = model->serving != stored->comparison.serving;
-    if (stored->outdated)
-        return;
-    degree =
+    if (job->comparison.promoted)
+        metasd_model_serve(job->model, job->launch.run);
+    metasd_prune_versions(job);
+}
+
+/* Another version may serve by now than the one compared with. Locks the model's row. */
+static bool
+is_outdated(MetasdJob *job)
+{
+    MetasdModel *model = metasd_model_find(job->model, true);
+
+    if (!model)
+        job->gone = true;
+    else
+        job->comparison.outdated = model->serving != job->comparison.serving;
+    return job->gone || job->comparison.outdated;
+}
+
+static void
+store(MetasdJob *job, const void *what)
+{
+    int64 *degree =
         palloc_extended(job->graph.entities * sizeof(*degree), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-    count = palloc0(job->graph.relations * sizeof(*count));
+    int64 *count = palloc0(job->graph.relations * sizeof(*count));
+    size_t bytes;
+
+    if (is_outdated(job))
+        return;
     count_triples(&job->graph, degree, count);
-    stored->bytes = store_entities(job, degree);
-    stored->bytes += store_relations(job, count);
+    bytes = store_entities(job, degree);
+    bytes += store_relations(job, count);
     ForceSyncCommit();
-    metasd_finish_version(job, stored);
+    promote(job, what, bytes);
 }
 
 /* The model's row is not locked while versions are compared: that may take minutes. */
 void
 metasd_store(MetasdJob *job)
 {
-    MetasdStored result = {0}, *stored = &result;
+    MetasdRanks stored;
 
-    round_best(job, &result.ranks);
+    round_best(job, &stored);
     do {
         metasd_report_phase(job, "comparing");
-        metasd_compare(job, &result.comparison);
+        metasd_compare(job);
         metasd_report_phase(job, "storing");
         metasd_job_transaction(job, store, &stored);
-    } while (result.outdated);
-    if (result.comparison.note)
+    } while (job->comparison.outdated);
+    if (job->comparison.note)
         ereport(LOG,
                 (errmsg("metasd run " INT64_FORMAT " of model \"%s\" was %s: %s", job->launch.run,
-                        job->model, result.comparison.promoted ? "promoted" : "not promoted",
-                        result.comparison.note)));
+                        job->model, job->comparison.promoted ? "promoted" : "not promoted",
+                        job->comparison.note)));
 }
