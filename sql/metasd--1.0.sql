@@ -19,11 +19,13 @@ CREATE TABLE metasd.model (
     tail text NOT NULL,
     validation regclass,
     params jsonb NOT NULL DEFAULT '{}',
-    serving bigint
+    serving bigint,
+    history bigint[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE metasd.model IS 'one row a model: where its triples come from and which run answers for it';
 COMMENT ON COLUMN metasd.model.params IS 'parameters as the owner gave them; the rest are defaults';
 COMMENT ON COLUMN metasd.model.serving IS 'run whose embeddings answer; null before the first success';
+COMMENT ON COLUMN metasd.model.history IS 'runs that served before it, the latest last: where kg_rollback goes';
 
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
@@ -53,6 +55,8 @@ CREATE TABLE metasd.run (
     metrics jsonb,
     bytes bigint,
     error text,
+    kept boolean NOT NULL DEFAULT false,
+    note text,
     budget interval CHECK ((budget IS NOT NULL) = (kind = 'tuning')),
     fixed jsonb CHECK ((fixed IS NOT NULL) = (kind = 'tuning'))
 ) WITH (fillfactor = 50);
@@ -62,6 +66,8 @@ COMMENT ON COLUMN metasd.run.budget IS 'of a tuning: the time it may take';
 COMMENT ON COLUMN metasd.run.fixed IS 'of a tuning: the parameters it was given, which are not searched';
 COMMENT ON COLUMN metasd.run.done IS 'batches of the epoch under way, or trials of a tuning, of so many in total';
 COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may read that may ask it; the model may have another source since';
+COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: those of a version, until they are pruned';
+COMMENT ON COLUMN metasd.run.note IS 'of a version: why it was not promoted when its training ended, or was promoted without a comparison';
 COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
 
 CREATE TABLE metasd.epoch (
@@ -114,7 +120,7 @@ CREATE TABLE metasd.entity (
     PRIMARY KEY (run, id)
 );
 ALTER TABLE metasd.entity ALTER COLUMN embedding SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run';
+COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run, or before as parameter keep_versions has it';
 
 CREATE TABLE metasd.relation (
     run bigint NOT NULL,
@@ -133,7 +139,7 @@ CREATE TABLE metasd.relation (
 );
 ALTER TABLE metasd.relation ALTER COLUMN embedding SET STORAGE EXTERNAL;
 ALTER TABLE metasd.relation ALTER COLUMN reciprocal SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted with their run';
+COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted like those of entities';
 COMMENT ON COLUMN metasd.relation.held_out IS 'how many of its triples were for validation';
 COMMENT ON COLUMN metasd.relation.mrr IS 'filtered validation MRR of the embeddings as stored, both directions';
 COMMENT ON COLUMN metasd.relation.tail_slope IS
@@ -180,12 +186,13 @@ CREATE VIEW metasd.versions WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        coalesce(r.id = m.serving, false) AS serving, r.queued, r.started, r.finished,
        extract(epoch FROM coalesce(r.finished, r.heartbeat) - r.started)::float8 AS seconds,
-       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error
+       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error,
+       r.kept, r.note
 FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
 WHERE r.kind = 'training' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
-'every training of the models the current user may ask: how it ended, its figures, and its error';
+'every training of the models the current user may ask: how it ended, its figures, its error, whether its embeddings are kept, and why it was not promoted';
 
 CREATE VIEW metasd.relations WITH (security_barrier) AS
 SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples, l.held_out, l.mrr,
@@ -301,6 +308,31 @@ CREATE FUNCTION kg_drop(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'metasd_kg_drop' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_drop(text) IS
 'drops a model with all its versions; a training or tuning of it stops at commit';
+
+CREATE FUNCTION kg_promote(model text, version bigint) RETURNS void
+AS 'MODULE_PATHNAME', 'metasd_kg_promote' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_promote(text, bigint) IS
+'lets a version of a model serve, at commit: any successful training whose embeddings are kept, by the number of its run. For the model''s owner';
+
+CREATE FUNCTION kg_rollback(model text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_rollback' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_rollback(text) IS
+'lets the version serve again, at commit, that served before the present one, and returns it; called again, the one before that. Versions whose embeddings are not kept are passed over. For the model''s owner';
+
+CREATE FUNCTION kg_schedule(model text, schedule text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_schedule' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_schedule(text, text) IS
+'trains a model again and again through the extension pg_cron, as the caller, who must own the model, by a schedule in its syntax (minute, hour, day of the month, month, day of the week); returns the number of the job in cron.job. Replaces the model''s schedule, if it has one';
+
+CREATE FUNCTION kg_unschedule(model text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'metasd_kg_unschedule' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_unschedule(text) IS
+'ends what kg_schedule began; a training under way goes on. False, with a notice, if the model had no schedule';
+
+CREATE FUNCTION metasd.train_scheduled(model text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_train_scheduled' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION metasd.train_scheduled(text) IS
+'what a job of kg_schedule calls: kg_train(model), but null, with a line in the server log, while a training or tuning of the model goes on';
 
 CREATE FUNCTION kg_estimate(
     source regclass,
