@@ -3,12 +3,14 @@
  *
  * Questions come from two arrays, or one by one from a cursor on a relation, read as the caller; the
  * answers go to the result's tuplestore, which spills to disk beyond work_mem. So memory does
- * not grow with the number of questions, and the model is looked up once.
+ * not grow with the number of questions, and the model is looked up once. Questions that come again are
+ * answered from memory, as long as that fits work_mem: in one statement their answers are the same.
  */
 #include "compat.h"
 
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -18,11 +20,21 @@
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many);
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many_of);
 
+/* A question that has been answered, by numbers, and its answers. */
+typedef struct Answered {
+    uint32 id[2];
+    uint32 count;
+    MetasdAnswer *answers;
+} Answered;
+
 typedef struct Batch {
     MetasdQuestion question;
     MetasdPrediction prediction;
     MemoryContext each; /* of one question */
     int64 count;        /* questions so far */
+    MetasdAnswers kept; /* of this question */
+    MemoryContext memory;
+    HTAB *answered; /* of questions so far, up to work_mem */
 } Batch;
 
 /* A question: what is given as labels, NULL where it is NULL, and as values of the result. */
@@ -48,6 +60,24 @@ asks_heads(FunctionCallInfo fcinfo, int n)
                  "(heads of a relation and a tail).")));
 }
 
+/* The same question often comes again: triples that differ in the answer alone ask it. */
+static void
+start_memory(Batch *batch)
+{
+    HASHCTL control = {.keysize = sizeof(uint32[2]), .entrysize = sizeof(Answered)};
+    const MetasdPrediction *prediction = &batch->prediction;
+    size_t most = (size_t)work_mem * 1024 / 4 / sizeof(MetasdAnswer);
+
+    batch->memory =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd answers", ALLOCSET_DEFAULT_SIZES);
+    control.hcxt = batch->memory;
+    batch->answered =
+        hash_create("metasd answers", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    batch->kept.room = (uint32)Min(Min(prediction->k, prediction->n), most);
+    batch->kept.list = palloc(Max(batch->kept.room, 1) * sizeof(*batch->kept.list));
+    batch->prediction.kept = &batch->kept;
+}
+
 /*
  * Starts on arguments FIRST and on: k, model, known, side, candidates, candidate_ids,
  * min_probability. False where one of them is NULL that must not be.
@@ -70,7 +100,25 @@ start(Batch *batch, FunctionCallInfo fcinfo, int first)
     batch->each =
         AllocSetContextCreate(CurrentMemoryContext, "metasd question", ALLOCSET_DEFAULT_SIZES);
     batch->count = 0;
+    start_memory(batch);
     return true;
+}
+
+/* Keeps the answers to a question, if there is room for them. */
+static void
+keep(Batch *batch, const uint32 id[2])
+{
+    const MetasdAnswers *kept = &batch->kept;
+    size_t bytes = kept->count * sizeof(*kept->list);
+    Answered *entry;
+
+    if (!kept->whole ||
+        MemoryContextMemAllocated(batch->memory, true) + bytes > (size_t)work_mem * 1024)
+        return;
+    entry = hash_search(batch->answered, id, HASH_ENTER, NULL);
+    entry->count = kept->count;
+    entry->answers = MemoryContextAlloc(batch->memory, Max(bytes, 1));
+    memcpy(entry->answers, kept->list, bytes);
 }
 
 static void
@@ -79,6 +127,7 @@ ask(Batch *batch, const BatchQuery *query)
     MetasdPrediction *prediction = &batch->prediction;
     int entity = prediction->asked == METASD_ASKED_HEAD; /* its place among what is given */
     Datum values[3] = {Int64GetDatum(++batch->count), query->entity_value, query->relation_value};
+    const Answered *before;
     uint32 id[2];
 
     CHECK_FOR_INTERRUPTS();
@@ -89,14 +138,24 @@ ask(Batch *batch, const BatchQuery *query)
     prediction->given[entity] = query->entity;
     prediction->given[1 - entity] = query->relation;
     prediction->given_values = values;
+    before = hash_search(batch->answered, id, HASH_FIND, NULL);
+    if (before) {
+        metasd_prediction_repeat(prediction, before->answers, before->count);
+        return;
+    }
+    batch->kept.count = 0;
+    batch->kept.whole = true;
     metasd_prediction_answer(prediction, id);
+    keep(batch, id);
 }
 
 static void
 end(Batch *batch)
 {
     metasd_prediction_end(&batch->prediction);
+    pfree(batch->kept.list);
     MemoryContextDelete(batch->each);
+    MemoryContextDelete(batch->memory);
 }
 
 /* ---- questions in arrays ---- */

@@ -73,38 +73,53 @@ probability_of(float score, double lse)
 }
 
 static void
-put_answer(const MetasdPrediction *prediction, uint32 rank, uint32 id, float score, double lse,
-           bool known)
+put_answer(const MetasdPrediction *prediction, uint32 rank, const MetasdAnswer *answer)
 {
     FunctionCallInfo fcinfo = prediction->question->fcinfo;
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
     int first = prediction->given_columns;
     Oid type = TupleDescAttr(result->setDesc, first + 1)->atttypid;
     Datum row[METASD_MOST_GIVEN + 5], *values = row + first;
-    bool nulls[METASD_MOST_GIVEN + 5] = {false};
+    bool missing[METASD_MOST_GIVEN + 5] = {false}, *nulls = missing + first;
     MetasdLabel label;
     size_t len;
 
     label.data = metasd_labels_get(
         metasd_question_labels(prediction->question, prediction->asked == METASD_ASKED_RELATION),
-        id, &len);
+        answer->id, &len);
     label.len = (uint32)len;
     for (int i = 0; i < first; i++)
         row[i] = prediction->given_values[i];
     values[0] = Int32GetDatum((int32)rank);
     values[1] = metasd_answer_datum(fcinfo, type, label);
-    values[2] = Float4GetDatum(score);
-    values[3] = Float4GetDatum(probability_of(score, lse));
-    values[4] = BoolGetDatum(known);
-    nulls[first + 4] = prediction->mode == METASD_KNOWN_INCLUDE;
-    tuplestore_putvalues(result->setResult, result->setDesc, row, nulls);
+    values[2] = Float4GetDatum(answer->score);
+    values[3] = Float4GetDatum(answer->probability);
+    values[4] = BoolGetDatum(answer->known);
+    nulls[4] = prediction->mode == METASD_KNOWN_INCLUDE;
+    tuplestore_putvalues(result->setResult, result->setDesc, row, missing);
+}
+
+static void
+keep_answer(MetasdAnswers *kept, const MetasdAnswer *answer)
+{
+    if (kept->count < kept->room)
+        kept->list[kept->count++] = *answer;
+    else
+        kept->whole = false;
+}
+
+void
+metasd_prediction_repeat(const MetasdPrediction *prediction, const MetasdAnswer *answers, uint32 n)
+{
+    for (uint32 i = 0; i < n; i++)
+        put_answer(prediction, i + 1, &answers[i]);
 }
 
 /*
- * Writes the k best candidates that are not known facts (or all, by mode). Facts are
- * looked up for a few candidates at a time: a group may have thousands, and most
- * questions are answered by the first few. Probabilities fall with the scores, so the first that is
- * too low ends it.
+ * Writes the k best candidates that are not known facts (or all, by mode). Facts are looked up for a
+ * few candidates at first: a group may have thousands, and most questions are answered by these. Where
+ * they do not suffice most of them are known, and the whole group is read, once. Probabilities fall
+ * with the scores, so the first that is too low ends it.
  */
 static void
 answer(const MetasdPrediction *prediction)
@@ -113,7 +128,7 @@ answer(const MetasdPrediction *prediction)
     const MetasdLabels *labels =
         metasd_question_labels(question, prediction->asked == METASD_ASKED_RELATION);
     bool look = prediction->mode != METASD_KNOWN_INCLUDE, over = false;
-    uint32 n = prediction->n, rank = 0;
+    uint32 n = prediction->n, rank = 0, looks = 0;
     uint64 probe = Max(FIRST_PROBE, 2 * (uint64)prediction->k);
     double lse = metasd_log_sum_exp(n, prediction->scores);
     uint32 *scratch = palloc_extended((size_t)n * sizeof(*scratch), MCXT_ALLOC_HUGE);
@@ -134,14 +149,24 @@ answer(const MetasdPrediction *prediction)
             taken++;
         if (taken == 0)
             break;
-        if (look)
+        if (look && looks == 0)
             metasd_known_mark(&known, labels, ids, taken, known_ids);
-        for (uint32 i = 0; i < taken && rank < prediction->k && !over; i++)
-            if (probability_of(prediction->scores[ids[i]], lse) < prediction->least)
-                over = true;
-            else if (prediction->mode != METASD_KNOWN_EXCLUDE || !known_ids[ids[i]])
-                put_answer(prediction, ++rank, ids[i], prediction->scores[ids[i]], lse,
-                           known_ids[ids[i]]);
+        else if (look && looks == 1)
+            metasd_known_mark_all(&known, labels, known_ids);
+        looks++;
+        for (uint32 i = 0; i < taken && rank < prediction->k && !over; i++) {
+            MetasdAnswer one = {.id = ids[i],
+                                .score = prediction->scores[ids[i]],
+                                .probability = probability_of(prediction->scores[ids[i]], lse),
+                                .known = known_ids[ids[i]]};
+
+            over = one.probability < prediction->least;
+            if (over || (one.known && prediction->mode == METASD_KNOWN_EXCLUDE))
+                continue;
+            put_answer(prediction, ++rank, &one);
+            if (prediction->kept)
+                keep_answer(prediction->kept, &one);
+        }
         probe *= PROBE_GROWTH;
         CHECK_FOR_INTERRUPTS();
     }

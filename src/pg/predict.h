@@ -20,6 +20,19 @@ typedef enum MetasdKnownMode {
 /* Columns of the result before rank, answer, score, probability and known. */
 #define METASD_MOST_GIVEN 3
 
+typedef struct MetasdAnswer {
+    uint32 id;
+    float score, probability;
+    bool known;
+} MetasdAnswer;
+
+/* The answers to one question, kept for another that is the same. */
+typedef struct MetasdAnswers {
+    MetasdAnswer *list; /* room */
+    uint32 count, room;
+    bool whole; /* there was room for all */
+} MetasdAnswers;
+
 /* What a prediction is made of. */
 typedef struct MetasdPrediction {
     const MetasdQuestion *question;
@@ -31,8 +44,9 @@ typedef struct MetasdPrediction {
     MetasdLabel given[2]; /* the other two places, in order */
     int given_columns;    /* that say which question it is, */
     const Datum *given_values;
-    uint32 n;      /* candidates, left out or not */
-    float *scores; /* n */
+    MetasdAnswers *kept; /* where answers are kept as they are written, or NULL */
+    uint32 n;            /* candidates, left out or not */
+    float *scores;       /* n */
     float *scratch;
 } MetasdPrediction;
 
@@ -45,6 +59,10 @@ extern void metasd_prediction_start(MetasdPrediction *prediction);
 
 /* Writes the answers to a question: the numbers of what is given, whose labels are in it. */
 extern void metasd_prediction_answer(MetasdPrediction *prediction, const uint32 id[2]);
+
+/* Writes the answers to the same question again, now given with other values. */
+extern void metasd_prediction_repeat(const MetasdPrediction *prediction,
+                                     const MetasdAnswer *answers, uint32 n);
 
 extern void metasd_prediction_end(MetasdPrediction *prediction);
 
