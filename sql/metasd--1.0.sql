@@ -395,13 +395,15 @@ CREATE FUNCTION kg_rank(
     head anycompatible, relation text, tail anycompatible, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 COST 1000;
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation anyelement, tail anycompatible, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 COST 1000;
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_similar(
     entity text, k integer DEFAULT 10, model text DEFAULT NULL,

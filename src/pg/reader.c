@@ -60,7 +60,7 @@ metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column
         if (column && get_attnum(relation, column[i]) <= 0)
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("relation \"%s\" has no column \"%s\"", name, column[i]),
-                            errhint("Name the columns of %s so in a view.", use)));
+                            errhint("A view of %s can give a column that name.", use)));
         appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "",
                          quote_identifier(column ? column[i] : first_column(relation, name, use)));
     }

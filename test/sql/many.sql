@@ -59,12 +59,24 @@ SELECT bool_and(probability >= 0.02) AS probable, count(*) > 0 AS some FROM kg_p
 -- More questions than are fetched at once, and more answers than fit in work_mem.
 CREATE VIEW many_questions AS SELECT head, relation FROM questions, generate_series(1, 30);
 SET work_mem = '64kB';
-SELECT count(*), count(DISTINCT query) AS questions, max(query) FROM kg_predict_many('many_questions', 5);
+SELECT count(*), count(DISTINCT query) AS questions, max(query) FROM kg_predict_many('many_questions', 1000);
 RESET work_mem;
 
+-- A group of known facts that is larger than what is looked up at first.
+BEGIN;
+INSERT INTO people SELECT head, 'speaks', 'French' FROM (SELECT head FROM people UNION SELECT tail FROM people) e
+                   WHERE (head, 'speaks', 'French') NOT IN (TABLE people);
+SELECT count(*) FROM kg_predict_heads('speaks', 'French', 1);
+SELECT count(*) FROM kg_predict_many(ARRAY['French', 'French'], ARRAY['speaks'], 1, side => 'head');
+SELECT query, count(*), bool_and(known) AS known
+FROM kg_predict_many(ARRAY['French', 'French'], ARRAY['speaks'], 1000, side => 'head', known => 'mark') GROUP BY query ORDER BY query;
+DELETE FROM people WHERE (head, tail) IN (('mill', 'French'), ('Breton', 'French'));
+SELECT head FROM kg_predict_heads('speaks', 'French') ORDER BY head;
+ROLLBACK;
+
 -- It is interrupted.
-SET statement_timeout = '200ms';
-SELECT count(*) FROM kg_predict_many(array_fill('p07'::text, ARRAY[1000000]), ARRAY['speaks'], 1);
+SET statement_timeout = '100ms';
+SELECT count(*) FROM kg_predict_many(array_fill('p07'::text, ARRAY[5000000]), ARRAY['speaks'], 1);
 RESET statement_timeout;
 
 -- Questions are read as the caller.
