@@ -66,7 +66,7 @@ start_memory(Batch *batch)
 {
     HASHCTL control = {.keysize = sizeof(uint32[2]), .entrysize = sizeof(Answered)};
     const MetasdPrediction *prediction = &batch->prediction;
-    size_t most = (size_t)work_mem * 1024 / 4 / sizeof(MetasdAnswer);
+    size_t most = Min((size_t)work_mem * 1024 / 4, MaxAllocSize) / sizeof(MetasdAnswer);
 
     batch->memory =
         AllocSetContextCreate(CurrentMemoryContext, "metasd answers", ALLOCSET_DEFAULT_SIZES);
