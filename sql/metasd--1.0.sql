@@ -19,11 +19,13 @@ CREATE TABLE metasd.model (
     tail text NOT NULL,
     validation regclass,
     params jsonb NOT NULL DEFAULT '{}',
-    serving bigint
+    serving bigint,
+    history bigint[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE metasd.model IS 'one row a model: where its triples come from and which run answers for it';
 COMMENT ON COLUMN metasd.model.params IS 'parameters as the owner gave them; the rest are defaults';
 COMMENT ON COLUMN metasd.model.serving IS 'run whose embeddings answer; null before the first success';
+COMMENT ON COLUMN metasd.model.history IS 'runs that served before it, the latest last: where kg_rollback goes';
 
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
@@ -53,6 +55,8 @@ CREATE TABLE metasd.run (
     metrics jsonb,
     bytes bigint,
     error text,
+    kept boolean NOT NULL DEFAULT false,
+    note text,
     budget interval CHECK ((budget IS NOT NULL) = (kind = 'tuning')),
     fixed jsonb CHECK ((fixed IS NOT NULL) = (kind = 'tuning'))
 ) WITH (fillfactor = 50);
@@ -62,6 +66,8 @@ COMMENT ON COLUMN metasd.run.budget IS 'of a tuning: the time it may take';
 COMMENT ON COLUMN metasd.run.fixed IS 'of a tuning: the parameters it was given, which are not searched';
 COMMENT ON COLUMN metasd.run.done IS 'batches of the epoch under way, or trials of a tuning, of so many in total';
 COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may read that may ask it; the model may have another source since';
+COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: those of a version, until they are pruned';
+COMMENT ON COLUMN metasd.run.note IS 'of a version: why it was not promoted when its training ended, or was promoted without a comparison';
 COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
 
 CREATE TABLE metasd.epoch (
@@ -114,7 +120,7 @@ CREATE TABLE metasd.entity (
     PRIMARY KEY (run, id)
 );
 ALTER TABLE metasd.entity ALTER COLUMN embedding SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run';
+COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run, or before as parameter keep_versions has it';
 
 CREATE TABLE metasd.relation (
     run bigint NOT NULL,
@@ -123,11 +129,22 @@ CREATE TABLE metasd.relation (
     count bigint NOT NULL,
     embedding bytea NOT NULL,
     reciprocal bytea NOT NULL,
+    held_out bigint NOT NULL DEFAULT 0,
+    mrr float8,
+    tail_slope real,
+    tail_offset real,
+    head_slope real,
+    head_offset real,
     PRIMARY KEY (run, id)
 );
 ALTER TABLE metasd.relation ALTER COLUMN embedding SET STORAGE EXTERNAL;
 ALTER TABLE metasd.relation ALTER COLUMN reciprocal SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted with their run';
+COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted like those of entities';
+COMMENT ON COLUMN metasd.relation.held_out IS 'how many of its triples were for validation';
+COMMENT ON COLUMN metasd.relation.mrr IS 'filtered validation MRR of the embeddings as stored, both directions';
+COMMENT ON COLUMN metasd.relation.tail_slope IS
+'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: as the whole model, whose slope and offset are in the metrics of the run';
+COMMENT ON COLUMN metasd.relation.head_slope IS 'the same of a head';
 
 SELECT pg_catalog.pg_extension_config_dump('metasd.model', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run', '');
@@ -169,12 +186,25 @@ CREATE VIEW metasd.versions WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        coalesce(r.id = m.serving, false) AS serving, r.queued, r.started, r.finished,
        extract(epoch FROM coalesce(r.finished, r.heartbeat) - r.started)::float8 AS seconds,
-       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error
+       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error,
+       r.kept, r.note
 FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
 WHERE r.kind = 'training' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
-'every training of the models the current user may ask: how it ended, its figures, and its error';
+'every training of the models the current user may ask: how it ended, its figures, its error, whether its embeddings are kept, and why it was not promoted';
+
+CREATE VIEW metasd.relations WITH (security_barrier) AS
+SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples, l.held_out, l.mrr,
+       CASE WHEN l.tail_slope IS NOT NULL THEN 'relation'::text
+            WHEN r.metrics #> '{calibration,slope}'::text[] IS NOT NULL THEN 'model'::text
+            END AS calibration
+FROM metasd.model m
+JOIN metasd.run r ON r.id = m.serving
+JOIN metasd.relation l ON l.run = r.id
+WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
+COMMENT ON VIEW metasd.relations IS
+'the relations of the models the current user may ask: triples, how many of them were held out for validation, filtered validation MRR by these, and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out)';
 
 CREATE VIEW metasd.tunings WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
@@ -237,7 +267,7 @@ WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.trials IS
 'what tunings have tried: the parameters that were searched, epochs, filtered validation MRR of source and pruned model; trials of one rung compare with each other';
 
-GRANT SELECT ON metasd.models, metasd.versions, metasd.tunings, metasd.progress,
+GRANT SELECT ON metasd.models, metasd.versions, metasd.relations, metasd.tunings, metasd.progress,
                 metasd.learning_curve, metasd.trials TO PUBLIC;
 
 -- ---- training ----
@@ -278,6 +308,31 @@ CREATE FUNCTION kg_drop(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'metasd_kg_drop' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_drop(text) IS
 'drops a model with all its versions; a training or tuning of it stops at commit';
+
+CREATE FUNCTION kg_promote(model text, version bigint) RETURNS void
+AS 'MODULE_PATHNAME', 'metasd_kg_promote' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_promote(text, bigint) IS
+'lets a version of a model serve, at commit: any successful training whose embeddings are kept, by the number of its run. For the model''s owner';
+
+CREATE FUNCTION kg_rollback(model text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_rollback' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_rollback(text) IS
+'lets the version serve again, at commit, that served before the present one, and returns it; called again, the one before that. Versions whose embeddings are not kept are passed over. For the model''s owner';
+
+CREATE FUNCTION kg_schedule(model text, schedule text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_schedule' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_schedule(text, text) IS
+'trains a model again and again through the extension pg_cron, as the caller, who must own the model, by a schedule in its syntax (minute, hour, day of the month, month, day of the week); returns the number of the job in cron.job. Replaces the model''s schedule, if it has one';
+
+CREATE FUNCTION kg_unschedule(model text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'metasd_kg_unschedule' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_unschedule(text) IS
+'ends what kg_schedule began; a training under way goes on. False, with a notice, if the model had no schedule';
+
+CREATE FUNCTION metasd.train_scheduled(model text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_train_scheduled' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION metasd.train_scheduled(text) IS
+'what a job of kg_schedule calls: kg_train(model), but null, with a line in the server log, while a training or tuning of the model goes on';
 
 CREATE FUNCTION kg_estimate(
     source regclass,
@@ -423,11 +478,11 @@ CREATE FUNCTION kg_embedding(entity anycompatible, model text DEFAULT NULL) RETU
 AS 'MODULE_PATHNAME', 'metasd_kg_embedding' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
 COMMENT ON FUNCTION kg_predict(text, anycompatible, integer, text, text, regclass, "any", real) IS
-'the k most likely tails of (head, relation), best first; known facts of the source are excluded, marked or included. Among all entities, or those in the first column of candidates, read as the caller, or in the array candidate_ids; rank and probability are among those. Answers of a probability below min_probability are left out';
+'the k most likely tails of (head, relation), best first; known facts of the source are excluded, marked or included. Among all entities, or those in the first column of candidates, read as the caller, or in the array candidate_ids; rank and probability are among those. Answers of a probability below min_probability are left out. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
 COMMENT ON FUNCTION kg_predict(anyelement, anycompatible, integer, text, text, regclass, "any", real) IS
 'the k most likely tails of (head, relation), best first, as identifiers of the head''s type; all else as asked with text';
 COMMENT ON FUNCTION kg_predict_heads(anycompatible, text, integer, text, text, regclass, "any", real) IS
-'the k most likely heads of (relation, tail), best first; known facts of the source are excluded, marked or included. Among all entities, or those in the first column of candidates, read as the caller, or in the array candidate_ids; rank and probability are among those. Answers of a probability below min_probability are left out';
+'the k most likely heads of (relation, tail), best first; known facts of the source are excluded, marked or included. Among all entities, or those in the first column of candidates, read as the caller, or in the array candidate_ids; rank and probability are among those. Answers of a probability below min_probability are left out. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
 COMMENT ON FUNCTION kg_predict_heads(anycompatible, anyelement, integer, text, text, regclass, "any", real) IS
 'the k most likely heads of (relation, tail), best first, as identifiers of the tail''s type; all else as asked with text';
 COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text, text, text, regclass, "any", real) IS
@@ -435,7 +490,7 @@ COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text,
 COMMENT ON FUNCTION kg_predict_many(regclass, integer, text, text, text, regclass, "any", real) IS
 'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail; identifiers are returned as text, query counts the rows in the order in which they are read';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, anycompatible, integer, text, text) IS
-'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included';
+'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores; null for a fact marked as known';
 COMMENT ON FUNCTION kg_score(anycompatible, text, anycompatible, text) IS
 'the score of a triple, higher is more likely; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_score(anycompatible, anyelement, anycompatible, text) IS
@@ -458,10 +513,12 @@ CREATE TYPE metasd.standing AS (
     rank double precision,
     pessimistic_rank bigint,
     candidates bigint,
-    unseen boolean
+    unseen boolean,
+    probability real,
+    holds boolean
 );
 COMMENT ON TYPE metasd.standing IS
-'where one answer of a query stands: number of its entity, ranks, entities ranked, and whether the model does not know the answer or the query';
+'where one answer of a query stands: number of its entity, ranks, entities ranked, and whether the model does not know the answer or the query; or, instead of these, how probable the model''s first answer is, and whether it is one of the answers';
 
 CREATE FUNCTION metasd.entity_number(model text, label text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_entity_number_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
@@ -483,7 +540,7 @@ CREATE FUNCTION metasd.rank_answers(
 ) RETURNS metasd.standing[]
 AS 'MODULE_PATHNAME', 'metasd_rank_answers_sql' LANGUAGE C STABLE PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION metasd.rank_answers(text, text, bigint, bigint, bigint[], bigint[]) IS
-'for kg_evaluate: ranks each answer of (entity, relation, ?) or, for side head, (?, relation, entity) among all entities that are neither answers nor known, all given by number; an error for numbers the model does not have, null for null';
+'for kg_evaluate: ranks each answer of (entity, relation, ?) or, for side head, (?, relation, entity) among all entities that are neither answers nor known, all given by number; and adds the first of these entities with its probability, which has no rank; an error for numbers the model does not have, null for null';
 
 CREATE FUNCTION kg_evaluate(
     model text, test regclass, by text DEFAULT NULL,
@@ -492,8 +549,9 @@ CREATE FUNCTION kg_evaluate(
     OUT bucket text, OUT triples bigint, OUT unseen bigint,
     OUT mrr double precision, OUT mrr_pessimistic double precision,
     OUT hits_1 double precision, OUT hits_3 double precision, OUT hits_10 double precision,
-    OUT mean_rank double precision, OUT amri double precision
+    OUT mean_rank double precision, OUT amri double precision,
+    OUT brier double precision, OUT ece double precision
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_evaluate' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 10 COST 1000000;
 COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass[]) IS
-'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree) is in the training triples. An error if test has no triple';
+'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). Of the first answer to each question that the test triples ask, its probability against whether it is a test triple: Brier score (mean square of the difference, 0 best) and expected calibration error (in each of ten equal ranges of probability, how far the mean probability is from the part that holds; the mean of that over all such answers; 0 best); both null where the model knows none of the questions. by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree; of a first answer, itself) is in the training triples. An error if test has no triple';

@@ -6,7 +6,7 @@
 #include "arena.h"
 
 #define MAGIC "metasdIX"
-#define VERSION 1
+#define VERSION 2
 #define BYTE_ORDER_MARK 0x01020304u
 
 /* The image starts with this; every other place follows from its counts. */
@@ -145,6 +145,7 @@ lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index
     index->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
     index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
     index->dimension = take_sparse(&arena, plan->width, plan->entity_kept);
+    index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations, sizeof(*index->sigmoids));
     index->norms = take(&arena, plan->entities, sizeof(*index->norms));
     index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
@@ -242,6 +243,8 @@ metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, void 
     (void)lay_out(plan, memory, bytes, index, &bytes);
     /* Slots and first starts must be zero, and so must padding: equal rows give equal bytes. */
     memset(memory, 0, bytes);
+    for (uint64_t row = 0; row < 2 * (uint64_t)plan->relations; row++)
+        index->sigmoids[row] = metasd_uncalibrated;
     return METASD_OK;
 }
 
@@ -304,6 +307,26 @@ metasd_index_add_relation(MetasdIndexWriter *writer, uint32_t id, const char *la
     METASD_TRY(add_row(&index->relation, plan->relation_kept, row + 1, plan->width, &reciprocal));
     METASD_TRY(add_label(&index->relation_labels, plan->relation_label_bytes, id, label, len));
     writer->relations++;
+    return METASD_OK;
+}
+
+/* Relation row 0 .. P - 1 in the image's order: a relation and its reciprocal are neighbours. */
+static uint64_t
+relation_row(const MetasdIndex *index, uint32_t relation)
+{
+    uint32_t r = index->plan.relations;
+
+    return relation < r ? 2 * (uint64_t)relation : 2 * (uint64_t)(relation - r) + 1;
+}
+
+MetasdStatus
+metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation, MetasdSigmoid sigmoid)
+{
+    MetasdIndex *index = &writer->index;
+
+    if (relation >= 2 * index->plan.relations || !metasd_sigmoid_ok(sigmoid))
+        return METASD_INVALID;
+    index->sigmoids[relation_row(index, relation)] = sigmoid;
     return METASD_OK;
 }
 
@@ -474,6 +497,9 @@ metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdInde
                             plan->width, team));
     METASD_TRY(
         check_sparse(&index->dimension, plan->width, plan->entity_kept, plan->entities, team));
+    for (uint64_t row = 0; row < 2 * (uint64_t)plan->relations; row++)
+        if (!metasd_sigmoid_ok(index->sigmoids[row]))
+            return METASD_CORRUPT;
     METASD_TRY(check_labels(&index->entity_labels, plan->entity_label_bytes, team));
     return check_labels(&index->relation_labels, plan->relation_label_bytes, team);
 }
@@ -518,15 +544,6 @@ sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const fl
     return sum;
 }
 
-/* Relation row 0 .. P - 1 in the image's order: a relation and its reciprocal are neighbours. */
-static uint64_t
-relation_row(const MetasdIndex *index, uint32_t relation)
-{
-    uint32_t r = index->plan.relations;
-
-    return relation < r ? 2 * (uint64_t)relation : 2 * (uint64_t)(relation - r) + 1;
-}
-
 /* scores[N] = <query, every entity>, by the postings of the query's non-zero components. */
 static void
 walk_postings(const MetasdIndex *index, const float *query, float *restrict scores)
@@ -566,6 +583,12 @@ metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t rela
                           float *scratch)
 {
     walk_postings(index, compose(index, head, relation, scratch), scores);
+}
+
+MetasdSigmoid
+metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation)
+{
+    return index->sigmoids[relation_row(index, relation)];
 }
 
 float

@@ -10,6 +10,7 @@
  *    r + R reciprocal), as positions and values;
  *    for every dimension the entities that keep a weight there ("postings"), so that
  *    a query (h, r) walks the lists of its few non-zero components and no others;
+ *    the sigmoid of each relation row, that makes probabilities of its scores;
  *    Euclidean norms of the entities; all labels, each kind with a hash table.
  *
  * Queries take no memory: scores have N floats (or R), scratch 3 width floats.
@@ -24,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "calibrate.h"
 #include "model.h"
 #include "team.h"
 
@@ -71,10 +73,11 @@ typedef struct MetasdLabels {
 /* A process's view of an image; the image must outlive it, and is never written through it. */
 typedef struct MetasdIndex {
     MetasdIndexPlan plan;
-    MetasdSparse entity;    /* N rows of positions */
-    MetasdSparse relation;  /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
-    MetasdSparse dimension; /* width rows of entities */
-    float *norms;           /* N */
+    MetasdSparse entity;     /* N rows of positions */
+    MetasdSparse relation;   /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
+    MetasdSparse dimension;  /* width rows of entities */
+    MetasdSigmoid *sigmoids; /* P, in the order of the relation rows here */
+    float *norms;            /* N */
     MetasdLabels entity_labels, relation_labels;
 } MetasdIndex;
 
@@ -110,6 +113,13 @@ extern MetasdStatus metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t 
 extern MetasdStatus metasd_index_add_relation(MetasdIndexWriter *writer, uint32_t id,
                                               const char *label, size_t len,
                                               MetasdSparseRow forward, MetasdSparseRow reciprocal);
+
+/*
+ * Sets the sigmoid of a relation row, 0 .. P - 1 (relation r + R is r's reciprocal); that is
+ * metasd_uncalibrated until then. METASD_INVALID where metasd_sigmoid_ok says no.
+ */
+extern MetasdStatus metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation,
+                                             MetasdSigmoid sigmoid);
 
 /*
  * Completes the image once all that was planned has been added, no less
@@ -164,6 +174,9 @@ metasd_index_relation_label(const MetasdIndex *index, uint32_t id, size_t *len)
 /* scores[N] = the score of (head, relation, t) for every t; relation is a row, 0 .. P - 1. */
 extern void metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation,
                                       float *scores, float *scratch);
+
+/* The sigmoid of a relation row, 0 .. P - 1. */
+extern MetasdSigmoid metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation);
 
 /* The score of one triple: that of metasd_index_scores_tails, up to rounding. */
 extern float metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation,

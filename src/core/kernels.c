@@ -442,34 +442,22 @@ metasd_tile_gradient_meta(size_t rows, size_t stride, const float *restrict p,
 /* ---- scores of one query ---- */
 
 METASD_VECTORISE static float
-row_max(size_t n, const float *restrict z)
-{
-    float max = -INFINITY;
-
-#pragma omp simd reduction(max : max)
-    for (size_t i = 0; i < n; i++)
-        max = z[i] > max ? z[i] : max;
-    return max;
-}
-
-METASD_VECTORISE static float
-row_sum(size_t n, const float *restrict z, float max)
+row_sum(size_t n, const float *restrict z, float top)
 {
     float sum = 0;
 
 #pragma omp simd reduction(+ : sum)
     for (size_t i = 0; i < n; i++)
-        sum += exp_small(z[i] - max);
+        sum += exp_small(z[i] < top ? z[i] - top : 0.0f);
     return sum;
 }
 
 double
-metasd_exp_sum(size_t n, const float *z, float *max)
+metasd_exp_sum(size_t n, const float *z, float top)
 {
     double sum = 0;
 
-    *max = row_max(n, z);
     for (size_t i = 0; i < n; i += SUM_ROWS)
-        sum += (double)row_sum(block_rows(n, i), z + i, *max);
+        sum += (double)row_sum(block_rows(n, i), z + i, top);
     return sum;
 }

@@ -134,8 +134,11 @@ extern void metasd_tile_gradient_meta(size_t rows, size_t stride, const float *p
                                       const float means[2][METASD_TILE], const MetasdSoft *soft,
                                       float *zdot);
 
-/* Sum of exp(z - max) over n > 0 scores of one query, which lie one after another. */
-extern double metasd_exp_sum(size_t n, const float *z, float *max);
+/*
+ * Sum of exp(min(z - top, 0)) over n scores of one query, which lie one after another; -infinity among
+ * them counts nothing.
+ */
+extern double metasd_exp_sum(size_t n, const float *z, float top);
 
 /* x[i] = exp(x[i]) for x <= 88, relative error below 2e-7; 0 below -87.3. For tests. */
 extern void metasd_exp(size_t n, float *x);

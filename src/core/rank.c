@@ -127,12 +127,10 @@ count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
     return pass->team->barrier(pass->team);
 }
 
-/* The batch's tail itself is among the known answers: it is neither higher nor the same. */
-static void
-add_rank(MetasdRanks *ranks, uint32_t higher, uint32_t same)
+void
+metasd_ranks_add(MetasdRanks *ranks, double rank)
 {
     static const double most[3] = {1, 3, 10};
-    double rank = 1.0 + higher + 0.5 * same;
 
     ranks->n++;
     ranks->reciprocal += 1.0 / rank;
@@ -176,7 +174,8 @@ metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, cons
             higher += ranker->higher[(size_t)member * ranker->batch + x];
             same += ranker->same[(size_t)member * ranker->batch + x];
         }
-        add_rank(ranks, higher, same);
+        /* The tail itself is among the known answers: it is neither higher nor the same. */
+        metasd_ranks_add(ranks, 1.0 + higher + 0.5 * same);
         METASD_TRY(metasd_team_work(team, (size_t)team->size));
     }
     return team->barrier(team);

@@ -17,6 +17,9 @@ typedef struct MetasdRanks {
     size_t hits[3];    /* ranks at most 1, 3, 10 */
 } MetasdRanks;
 
+/* Adds one rank. */
+extern void metasd_ranks_add(MetasdRanks *ranks, double rank);
+
 /* Scratch of the ranking of one batch: each member's counts within its own slices. */
 typedef struct MetasdRanker {
     size_t batch;     /* in whole tiles */

@@ -138,15 +138,3 @@ metasd_topk_next(MetasdTopk *topk, uint32_t *id, float *score)
     *score = topk->scores[*id];
     return true;
 }
-
-double
-metasd_log_sum_exp(size_t n, const float *scores)
-{
-    float max;
-    double sum;
-
-    if (n == 0)
-        return -INFINITY;
-    sum = metasd_exp_sum(n, scores, &max);
-    return (double)max + log(sum);
-}

@@ -29,10 +29,4 @@ extern void metasd_topk_start(MetasdTopk *topk, uint32_t n, const float *scores,
 /* The next candidate; false after the last, so N in all. */
 extern bool metasd_topk_next(MetasdTopk *topk, uint32_t *id, float *score);
 
-/*
- * log(sum(exp(scores))), safe for finite scores of any size: the probability of
- * a candidate is exp(score - this). -infinity if n is 0.
- */
-extern double metasd_log_sum_exp(size_t n, const float *scores);
-
 #endif

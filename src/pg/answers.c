@@ -21,8 +21,10 @@
 #include "answers.h"
 #include "ask.h"
 #include "cache.h"
+#include "calibrate.h"
 #include "catalog.h"
 #include "standing.h"
+#include "topk.h"
 
 PG_FUNCTION_INFO_V1(metasd_entity_number_sql);
 PG_FUNCTION_INFO_V1(metasd_relation_number_sql);
@@ -54,6 +56,7 @@ typedef struct AskedSite {
     int64 *counts[2]; /* of entities and relations; NULL until asked for */
     float *scores;    /* a number an entity; NULL until needed */
     float *scratch;
+    uint32 *ids;   /* scratch of their order, a number an entity */
     TupleDesc row; /* of metasd.standing */
     Oid row_type;
 } AskedSite;
@@ -185,9 +188,16 @@ metasd_occurrences_sql(PG_FUNCTION_ARGS)
 typedef struct Ranking {
     AskedSite *site;
     uint32 entities;
-    uint32 left;  /* candidates besides the answers and what is known */
-    bool guessed; /* the model does not know the entity or the relation */
+    uint32 left;           /* candidates besides the answers and what is known */
+    bool guessed;          /* the model does not know the entity or the relation */
+    MetasdSigmoid sigmoid; /* of the question's relation row, where it knows them */
 } Ranking;
+
+/* Sorted numbers, each once. */
+typedef struct Numbers {
+    int64 *number;
+    size_t n;
+} Numbers;
 
 static int
 by_number(const void *a, const void *b)
@@ -205,18 +215,18 @@ by_score(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The numbers in argument N, an array of bigint: sorted, each once; *count of them. */
-static int64 *
-numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities, size_t *count)
+/* The numbers in argument N, an array of bigint; none for NULL. */
+static Numbers
+numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities)
 {
     Datum *values;
     bool *nulls;
     int length;
     int64 *numbers;
+    size_t count = 0;
 
-    *count = 0;
     if (PG_ARGISNULL(n))
-        return NULL;
+        return (Numbers){NULL, 0};
     deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
                       TYPALIGN_DOUBLE, &values, &nulls, &length);
     numbers = palloc_extended(((size_t)length + 1) * sizeof(*numbers), MCXT_ALLOC_HUGE);
@@ -230,8 +240,8 @@ numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities, size_t *count)
     qsort(numbers, (size_t)length, sizeof(*numbers), by_number);
     for (int i = 0; i < length; i++)
         if (i == 0 || numbers[i] != numbers[i - 1])
-            numbers[(*count)++] = numbers[i];
-    return numbers;
+            numbers[count++] = numbers[i];
+    return (Numbers){numbers, count};
 }
 
 /* Scores of all entities for the query of the arguments; all the same where the model has to guess. */
@@ -259,38 +269,80 @@ score_query(FunctionCallInfo fcinfo)
         site->scratch = MemoryContextAlloc(site->context, 3 * (size_t)plan->width * sizeof(float));
         site->scores =
             MemoryContextAllocHuge(site->context, (size_t)plan->entities * sizeof(float));
+        site->ids = MemoryContextAllocHuge(site->context, (size_t)plan->entities * sizeof(uint32));
     }
     ranking.guessed = entity < 0 || relation < 0;
     if (ranking.guessed)
         memset(site->scores, 0, (size_t)plan->entities * sizeof(float));
-    else
-        metasd_index_scores_tails(site->image, (uint32)entity,
-                                  (uint32)relation + (head ? plan->relations : 0), site->scores,
-                                  site->scratch);
+    else {
+        uint32 row = (uint32)relation + (head ? plan->relations : 0);
+
+        ranking.sigmoid = metasd_index_sigmoid(site->image, row);
+        metasd_index_scores_tails(site->image, (uint32)entity, row, site->scores, site->scratch);
+    }
     return ranking;
 }
 
 static void
-leave_out(Ranking *ranking, const int64 *numbers, size_t n)
+leave_out(Ranking *ranking, Numbers numbers)
 {
     float *scores = ranking->site->scores;
 
-    for (size_t i = 0; i < n; i++)
-        if (numbers[i] >= 0 && scores[numbers[i]] != METASD_LEFT_OUT) {
-            scores[numbers[i]] = METASD_LEFT_OUT;
+    for (size_t i = 0; i < numbers.n; i++)
+        if (numbers.number[i] >= 0 && scores[numbers.number[i]] != METASD_LEFT_OUT) {
+            scores[numbers.number[i]] = METASD_LEFT_OUT;
             ranking->left--;
         }
+}
+
+static bool
+is_among(Numbers numbers, int64 number)
+{
+    return bsearch(&number, numbers.number, numbers.n, sizeof(number), by_number) != NULL;
 }
 
 /* One element of the result, a row of metasd.standing. */
 static Datum
 standing_row(const Ranking *ranking, int64 answer, double rank, int64 pessimistic, bool unseen)
 {
-    Datum values[5] = {Int64GetDatum(answer), Float8GetDatum(rank), Int64GetDatum(pessimistic),
+    Datum values[7] = {Int64GetDatum(answer), Float8GetDatum(rank), Int64GetDatum(pessimistic),
                        Int64GetDatum((int64)ranking->left + 1), BoolGetDatum(unseen)};
-    bool nulls[5] = {false};
+    bool nulls[7] = {[5] = true, [6] = true};
 
     return HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
+}
+
+/*
+ * The same of what kg_predict answers first, how likely that is to hold, and whether it does; false
+ * where it has no answer. The scores are still all there.
+ */
+static bool
+first_row(const Ranking *ranking, Numbers answers, Numbers known, Datum *row)
+{
+    const AskedSite *site = ranking->site;
+    Datum values[7];
+    bool nulls[7] = {[1] = true, [2] = true, [3] = true, [4] = true};
+    uint32 id, first = 0;
+    MetasdField field;
+    MetasdTopk topk;
+    float score;
+
+    metasd_field_start(&field, ranking->entities, site->scores);
+    metasd_topk_start(&topk, ranking->entities, site->scores, site->ids);
+    while ((!field.found || field.seen < METASD_FIELD_KNOWN) &&
+           metasd_topk_next(&topk, &id, &score)) {
+        if (!field.found)
+            first = id;
+        metasd_field_show(&field, score, is_among(known, id) && !is_among(answers, id));
+    }
+    if (!field.found)
+        return false;
+    values[0] = Int64GetDatum(first);
+    values[5] = Float4GetDatum(
+        (float)metasd_probability(ranking->sigmoid, metasd_field_odds(&field, field.first)));
+    values[6] = BoolGetDatum(is_among(answers, first));
+    *row = HeapTupleGetDatum(heap_form_tuple(site->row, values, nulls));
+    return true;
 }
 
 static void
@@ -308,14 +360,15 @@ prepare_rows(AskedSite *site, Oid function)
 
 /*
  * metasd.rank_answers(model text, side text, entity bigint, relation bigint, answers bigint[],
- * known bigint[]) returns metasd.standing[]: an element an answer. The other answers are known, too.
+ * known bigint[]) returns metasd.standing[]: an element an answer, to which the other answers are
+ * known, too, and one for what would be answered first, which has a probability and no rank.
  */
 Datum
 metasd_rank_answers_sql(PG_FUNCTION_ARGS)
 {
     Ranking ranking;
-    int64 *answers, *known;
-    size_t answer_count, known_count, unknown = 0, m;
+    Numbers answers, known;
+    size_t unknown = 0, m, n;
     MetasdStanding *standings;
     Datum *rows;
 
@@ -325,29 +378,31 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
     CHECK_FOR_INTERRUPTS();
     ranking = score_query(fcinfo);
     prepare_rows(ranking.site, fcinfo->flinfo->fn_oid);
-    answers = numbers_argument(fcinfo, 4, ranking.entities, &answer_count);
-    known = numbers_argument(fcinfo, 5, ranking.entities, &known_count);
-    while (unknown < answer_count && answers[unknown] < 0)
+    answers = numbers_argument(fcinfo, 4, ranking.entities);
+    known = numbers_argument(fcinfo, 5, ranking.entities);
+    n = answers.n;
+    while (unknown < n && answers.number[unknown] < 0)
         unknown++;
-    m = answer_count - unknown;
+    m = n - unknown;
+    rows = palloc_extended((n + 1) * sizeof(*rows), MCXT_ALLOC_HUGE);
+    n += !ranking.guessed && n > 0 && first_row(&ranking, answers, known, &rows[n]);
     standings = palloc_extended((m + 1) * sizeof(*standings), MCXT_ALLOC_HUGE);
     for (size_t i = 0; i < m; i++) {
-        standings[i].id = (uint32)answers[unknown + i];
+        standings[i].id = (uint32)answers.number[unknown + i];
         standings[i].score = ranking.site->scores[standings[i].id];
     }
-    leave_out(&ranking, known, known_count);
-    leave_out(&ranking, answers, answer_count);
+    leave_out(&ranking, known);
+    leave_out(&ranking, answers);
     qsort(standings, m, sizeof(*standings), by_score);
     metasd_standings(ranking.entities, ranking.site->scores, m, standings);
-    rows = palloc_extended((answer_count + 1) * sizeof(*rows), MCXT_ALLOC_HUGE);
     /* What the model does not know comes after all that it knows. */
     for (size_t i = 0; i < unknown; i++)
-        rows[i] = standing_row(&ranking, answers[i], (double)ranking.left + 1,
+        rows[i] = standing_row(&ranking, answers.number[i], (double)ranking.left + 1,
                                (int64)ranking.left + 1, true);
     for (size_t i = 0; i < m; i++)
         rows[unknown + i] = standing_row(
             &ranking, standings[i].id, 1 + standings[i].higher + 0.5 * standings[i].same,
             1 + (int64)standings[i].higher + standings[i].same, ranking.guessed);
-    PG_RETURN_ARRAYTYPE_P(construct_array(rows, (int)answer_count, ranking.site->row_type, -1,
-                                          false, TYPALIGN_DOUBLE));
+    PG_RETURN_ARRAYTYPE_P(
+        construct_array(rows, (int)n, ranking.site->row_type, -1, false, TYPALIGN_DOUBLE));
 }

@@ -30,7 +30,7 @@ static int image_count;
 
 /* ---- reading rows ---- */
 
-/* Rows of one kind: id, label, one embedding or two, and who wrote it. */
+/* Rows of one kind: id, label, one embedding or two, who wrote it; slopes and offsets. */
 typedef struct RowKind {
     const char *sql;
     const char *name;
@@ -41,8 +41,8 @@ static const RowKind entity_rows = {"SELECT id, label, embedding, xmin FROM meta
                                     "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
                                     "entity", 1};
 static const RowKind relation_rows = {
-    "SELECT id, label, embedding, reciprocal, xmin FROM metasd.relation "
-    "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
+    "SELECT id, label, embedding, reciprocal, xmin, tail_slope, tail_offset, head_slope, "
+    "head_offset FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
     "relation", 2};
 
 typedef struct Row {
@@ -52,6 +52,8 @@ typedef struct Row {
     const uint8_t *bytes[2];
     size_t size[2];
     TransactionId xmin;
+    bool calibrated; /* a relation with sigmoids of its own, */
+    MetasdSigmoid sigmoid[2];
 } Row;
 
 /* An image under construction. */
@@ -59,9 +61,10 @@ typedef struct Build {
     int64 run;
     MetasdIndexPlan plan;
     MetasdIndexWriter writer;
-    uint32_t *positions; /* 2 x width */
-    float *values;       /* 2 x width */
-    bool uncommitted;    /* a row has been written by this transaction */
+    uint32_t *positions;   /* 2 x width */
+    float *values;         /* 2 x width */
+    MetasdSigmoid sigmoid; /* of relations without one of their own */
+    bool uncommitted;      /* a row has been written by this transaction */
 } Build;
 
 static void
@@ -90,6 +93,13 @@ read_row(const RowKind *kind, uint64 i, Row *row)
         row->size[e] = VARSIZE_ANY_EXHDR(value);
     }
     row->xmin = DatumGetTransactionId(metasd_column(i, 3 + kind->embeddings, &isnull));
+    row->calibrated = kind == &relation_rows;
+    for (int side = 0; side < 2 && row->calibrated; side++) {
+        row->sigmoid[side].slope = DatumGetFloat4(metasd_column(i, 6 + 2 * side, &isnull));
+        row->calibrated = !isnull;
+        row->sigmoid[side].offset = DatumGetFloat4(metasd_column(i, 7 + 2 * side, &isnull));
+        row->calibrated &= !isnull;
+    }
 }
 
 static void
@@ -173,6 +183,10 @@ add_row(Build *build, const RowKind *kind, const Row *row)
                                            row->label_len, sparse[0])
                  : metasd_index_add_relation(&build->writer, (uint32_t)row->id, row->label,
                                              row->label_len, sparse[0], sparse[1]);
+    for (uint32 side = 0; side < 2 && kind == &relation_rows && status == METASD_OK; side++)
+        status =
+            metasd_index_set_sigmoid(&build->writer, (uint32)row->id + side * build->plan.relations,
+                                     row->calibrated ? row->sigmoid[side] : build->sigmoid);
     if (status != METASD_OK)
         damaged(build, kind, row->id);
 }
@@ -181,14 +195,17 @@ add_row(Build *build, const RowKind *kind, const Row *row)
 typedef struct Expected {
     const MetasdFamily *family;
     int64 entities, relations;
+    MetasdSigmoid sigmoid;
 } Expected;
 
 static Expected
 expected_of(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT params ->> 'family'::pg_catalog.text, entities, relations FROM metasd.run "
-        "WHERE id OPERATOR(pg_catalog.=) $1",
+        "SELECT params ->> 'family'::pg_catalog.text, entities, relations, "
+        "(metrics #>> '{calibration,slope}'::pg_catalog.text[])::pg_catalog.float4, "
+        "(metrics #>> '{calibration,offset}'::pg_catalog.text[])::pg_catalog.float4 "
+        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
         NULL};
@@ -203,6 +220,10 @@ expected_of(int64 run)
         expected.family = name ? metasd_family(name) : &metasd_complex;
         expected.entities = DatumGetInt64(metasd_column(0, 2, &isnull));
         expected.relations = DatumGetInt64(metasd_column(0, 3, &isnull));
+        expected.sigmoid.slope = DatumGetFloat4(metasd_column(0, 4, &isnull));
+        expected.sigmoid.offset = DatumGetFloat4(metasd_column(0, 5, &isnull));
+        if (isnull)
+            expected.sigmoid = metasd_uncalibrated;
     }
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -235,6 +256,7 @@ build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *provisional)
     SPI_connect();
     expected = expected_of(run);
     build.plan.family = expected.family;
+    build.sigmoid = expected.sigmoid;
     metasd_switch_to(&saved, metasd_extension_owner(), false);
     for_each_row(&build, &entity_rows, count_row);
     for_each_row(&build, &relation_rows, count_row);

@@ -37,7 +37,8 @@ PG_FUNCTION_INFO_V1(metasd_kg_evaluate);
 
 #define FACTS "metasd_facts" /* what was read as the owner, under this name in the query */
 #define MOST_SLICES 16
-#define RESULT_COLUMNS 10
+#define RESULT_COLUMNS 12
+#define BINS 10 /* of probabilities, all as wide */
 
 /* ---- arguments ---- */
 
@@ -276,6 +277,20 @@ append_branch(StringInfo sql, const Evaluation *evaluation, const char *side, in
     appendStringInfo(sql, " GROUP BY %s, f.r HAVING bool_or(f.asked)) g", given);
 }
 
+/*
+ * The expected calibration error: how far, in the mean, the probabilities of a bin are from the part of
+ * it that holds. A bin adds |its sum of differences| / all.
+ */
+static void
+append_calibration_error(StringInfo sql)
+{
+    appendStringInfoString(sql, "(");
+    for (int bin = 0; bin < BINS; bin++)
+        appendStringInfo(sql, "%scoalesce(abs(sum(x.surplus) FILTER (WHERE x.bin = %d)), 0)",
+                         bin ? " + " : "", bin);
+    appendStringInfoString(sql, ") / nullif(count(x.surplus), 0)");
+}
+
 /* All names in it are found in pg_catalog, the search_path it runs with. */
 static char *
 evaluation_sql(const Evaluation *evaluation)
@@ -284,21 +299,27 @@ evaluation_sql(const Evaluation *evaluation)
 
     initStringInfo(&sql);
     appendStringInfo(&sql,
-                     "SELECT (%s)::text, count(*), count(*) FILTER (WHERE x.unseen), "
+                     "SELECT (%s)::text, count(x.rank), count(*) FILTER (WHERE x.unseen), "
                      "avg(1 / x.rank), avg(1 / x.pessimistic_rank::float8), "
                      "avg((x.rank <= 1)::int::float8), avg((x.rank <= 3)::int::float8), "
                      "avg((x.rank <= 10)::int::float8), avg(x.rank), "
-                     "1 - avg(x.rank - 1) / nullif(avg((x.candidates - 1)::float8 / 2), 0) "
-                     "FROM (SELECT %s AS key, (b.a).rank, (b.a).pessimistic_rank, "
-                     "(b.a).candidates, (b.a).unseen FROM (",
-                     evaluation->by->label, evaluation->by->key);
+                     "1 - avg(x.rank - 1) / nullif(avg((x.candidates - 1)::float8 / 2), 0), "
+                     "avg(x.surplus * x.surplus), ",
+                     evaluation->by->label);
+    append_calibration_error(&sql);
+    appendStringInfo(&sql,
+                     " FROM (SELECT %s AS key, (b.a).rank, (b.a).pessimistic_rank, "
+                     "(b.a).candidates, (b.a).unseen, "
+                     "(b.a).probability::float8 - (b.a).holds::int AS surplus, "
+                     "least(floor((b.a).probability * %d), %d) AS bin FROM (",
+                     evaluation->by->key, BINS, BINS - 1);
     for (int i = 0; i < evaluation->slices; i++) {
         appendStringInfoString(&sql, i ? " UNION ALL " : "");
         append_branch(&sql, evaluation, "tail", i);
         appendStringInfoString(&sql, " UNION ALL ");
         append_branch(&sql, evaluation, "head", i);
     }
-    appendStringInfoString(&sql, ") b) x GROUP BY x.key ORDER BY x.key");
+    appendStringInfoString(&sql, ") b) x GROUP BY x.key HAVING count(x.rank) > 0 ORDER BY x.key");
     return sql.data;
 }
 

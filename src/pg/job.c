@@ -1,7 +1,11 @@
 #include "job.h"
 
+#include <math.h>
+
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+
+#include "holdout.h"
 
 /* ---- reading ---- */
 
@@ -134,20 +138,23 @@ metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
 
 /* ---- sizing ---- */
 
-/* The graph as it will be at most: enough for the trainer to be measured. */
+/*
+ * The graph as it will be at most: enough for the trainer to be measured. How many triples validate
+ * is a matter of chance, six deviations more of none that is ever seen.
+ */
 static MetasdGraph
 largest_graph(const MetasdTriples *input, const MetasdSplit *split)
 {
     MetasdGraph graph = {.entities = metasd_labelset_count(input->entities),
                          .relations = metasd_labelset_count(input->relations)};
-    double drawn = (double)input->count;
+    double drawn = (double)input->count, validation = drawn * split->validation_fraction;
 
     graph.known.examples = 2 * (input->count + input->validation_count);
     graph.part[METASD_TRAIN].examples = 2 * input->count;
     graph.part[METASD_QUIZ].examples = 2 * ((size_t)(drawn * split->quiz_fraction) + 1);
     graph.part[METASD_VALIDATION].examples =
         2 * (input->validation_count > 0 ? input->validation_count
-                                         : (size_t)(drawn * split->validation_fraction) + 1);
+                                         : (size_t)(validation + 6 * sqrt(validation)) + 1);
     graph.known.count = graph.known.examples;
     for (int part = 0; part < METASD_PARTS; part++)
         graph.part[part].count = graph.part[part].examples;
@@ -159,18 +166,21 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
                    const MetasdSplit *split, int members)
 {
     MetasdGraph graph = largest_graph(input, split);
-    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
+    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure(), once = own;
     MetasdTrainer trainer;
+    MetasdHoldout holdout;
     size_t bytes =
         metasd_graph_bytes(input->count, input->validation_count, graph.entities, graph.relations);
 
     metasd_trainer_take(&trainer, &shared, &own, &graph, options, members);
     if (members > 1) /* a team has a copy of the graph: what it was built in goes after that */
         metasd_graph_take(&graph, &shared);
-    if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) ||
+    metasd_holdout_take(&holdout, &once, &graph);
+    if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) || !metasd_arena_ok(&once) ||
         __builtin_mul_overflow(own.used, members, &own.used) ||
         __builtin_add_overflow(bytes, shared.used, &bytes) ||
-        __builtin_add_overflow(bytes, own.used, &bytes))
+        __builtin_add_overflow(bytes, own.used, &bytes) ||
+        __builtin_add_overflow(bytes, once.used, &bytes))
         return SIZE_MAX;
     return bytes;
 }

@@ -10,6 +10,7 @@
 
 #include "compat.h"
 
+#include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
 #include "labels.h"
@@ -46,6 +47,17 @@ typedef struct MetasdRoom {
     uint32 wait_event;
 } MetasdRoom;
 
+/* How the version to be stored compares with the one that serves. */
+typedef struct MetasdComparison {
+    int64 serving;  /* that one; 0: there is none */
+    bool promoted;  /* the new one may serve */
+    char *note;     /* why not, or why there was no comparison; or NULL */
+    size_t queries; /* answers that both ranked */
+    double mrr_before, mrr;
+    double overlap; /* of the best answers of both, or NaN */
+    bool outdated;  /* another version serves by now than that one */
+} MetasdComparison;
+
 typedef struct MetasdCrew MetasdCrew;     /* crew.h */
 typedef struct MetasdMuster MetasdMuster; /* muster.c */
 typedef struct MetasdTuning MetasdTuning; /* tune.c */
@@ -66,6 +78,7 @@ typedef struct MetasdJob {
     MetasdMuster *muster;
     MetasdTeam team;
     MetasdEpoch best;
+    MetasdComparison comparison;
     MetasdBeat beat;
     TimestampTz started, epoch_started, last_beat;
     MetasdRoom room;
@@ -159,13 +172,34 @@ extern MetasdTrainEvents metasd_report_events(MetasdJob *job);
 /* How the run ended; raises no error, whatever has become of the catalog. */
 extern void metasd_report_end(MetasdJob *job, const char *status, const char *error);
 
+/* ---- compare.c ---- */
+
+/*
+ * Compares trainer->best, as it will be read back, with the version that serves; the result is
+ * job->comparison.
+ */
+extern void metasd_compare(MetasdJob *job);
+
+/* Appends members to a JSON object: what was held out, whether the version may serve, the drift. */
+extern void metasd_append_comparison(StringInfo json, const MetasdJob *job);
+
 /* ---- store.c ---- */
 
-/* Writes the best embeddings and lets them serve, in one transaction. */
+/*
+ * Writes the best embeddings in one transaction, and lets them serve unless those that do are better.
+ */
 extern void metasd_store(MetasdJob *job);
 
 /* Locks the model's row, before anything else of its is; false if it is gone. In a transaction. */
 extern bool metasd_lock_model(const MetasdJob *job);
+
+/* ---- prune_versions.c ---- */
+
+/*
+ * Deletes the embeddings of all but `keep_versions` versions of the model: part of the transaction
+ * that stores one.
+ */
+extern void metasd_prune_versions(const MetasdJob *job);
 
 /* ---- tune.c ---- */
 

@@ -23,4 +23,9 @@ typedef struct MetasdLaunch {
     int nice;
 } MetasdLaunch;
 
+struct MetasdModel;
+
+/* Raises an error where a training of that model could not start, for its owner's rights or its source. */
+extern void metasd_launch_check(const struct MetasdModel *model);
+
 #endif

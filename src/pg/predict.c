@@ -15,6 +15,7 @@
 #include "utils/tuplestore.h"
 
 #include "cache.h"
+#include "calibrate.h"
 #include "catalog.h"
 #include "known.h"
 #include "labels.h"
@@ -67,9 +68,10 @@ metasd_least_argument(FunctionCallInfo fcinfo, int n)
 }
 
 static float
-probability_of(float score, double lse)
+probability_of(const MetasdPrediction *prediction, float score)
 {
-    return (float)exp((double)score - lse);
+    return (float)metasd_probability(prediction->sigmoid,
+                                     metasd_field_odds(&prediction->field, score));
 }
 
 static void
@@ -94,6 +96,7 @@ put_answer(const MetasdPrediction *prediction, uint32 rank, const MetasdAnswer *
     values[1] = metasd_answer_datum(fcinfo, type, label);
     values[2] = Float4GetDatum(answer->score);
     values[3] = Float4GetDatum(answer->probability);
+    nulls[3] = answer->known; /* no prediction */
     values[4] = BoolGetDatum(answer->known);
     nulls[4] = prediction->mode == METASD_KNOWN_INCLUDE;
     tuplestore_putvalues(result->setResult, result->setDesc, row, missing);
@@ -122,7 +125,7 @@ metasd_prediction_repeat(const MetasdPrediction *prediction, const MetasdAnswer 
  * with the scores, so the first that is too low ends it.
  */
 static void
-answer(const MetasdPrediction *prediction)
+answer(MetasdPrediction *prediction)
 {
     const MetasdQuestion *question = prediction->question;
     const MetasdLabels *labels =
@@ -130,7 +133,6 @@ answer(const MetasdPrediction *prediction)
     bool look = prediction->mode != METASD_KNOWN_INCLUDE, over = false;
     uint32 n = prediction->n, rank = 0, looks = 0;
     uint64 probe = Max(FIRST_PROBE, 2 * (uint64)prediction->k);
-    double lse = metasd_log_sum_exp(n, prediction->scores);
     uint32 *scratch = palloc_extended((size_t)n * sizeof(*scratch), MCXT_ALLOC_HUGE);
     uint32 *ids = palloc_extended((size_t)n * sizeof(*ids), MCXT_ALLOC_HUGE);
     bool *known_ids = palloc_extended(n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -139,6 +141,7 @@ answer(const MetasdPrediction *prediction)
 
     if (look)
         metasd_known_start(&known, question->model, prediction->asked, prediction->given);
+    metasd_field_start(&prediction->field, n, prediction->scores);
     metasd_topk_start(&topk, n, prediction->scores, scratch);
     while (rank < prediction->k && !over) {
         uint32 taken = 0;
@@ -154,13 +157,15 @@ answer(const MetasdPrediction *prediction)
         else if (look && looks == 1)
             metasd_known_mark_all(&known, labels, known_ids);
         looks++;
+        for (uint32 i = 0; i < taken; i++)
+            metasd_field_show(&prediction->field, prediction->scores[ids[i]], known_ids[ids[i]]);
         for (uint32 i = 0; i < taken && rank < prediction->k && !over; i++) {
-            MetasdAnswer one = {.id = ids[i],
-                                .score = prediction->scores[ids[i]],
-                                .probability = probability_of(prediction->scores[ids[i]], lse),
-                                .known = known_ids[ids[i]]};
+            MetasdAnswer one = {
+                .id = ids[i], .score = prediction->scores[ids[i]], .known = known_ids[ids[i]]};
 
-            over = one.probability < prediction->least;
+            if (!one.known)
+                one.probability = probability_of(prediction, one.score);
+            over = !one.known && one.probability < prediction->least;
             if (over || (one.known && prediction->mode == METASD_KNOWN_EXCLUDE))
                 continue;
             put_answer(prediction, ++rank, &one);
@@ -200,6 +205,11 @@ metasd_prediction_answer(MetasdPrediction *prediction, const uint32 id[2])
         metasd_index_scores_tails(image, id[1], image->plan.relations + id[0], scores, scratch);
     else
         metasd_index_scores_relations(image, id[0], id[1], scores, scratch);
+    prediction->sigmoid = metasd_uncalibrated;
+    if (prediction->asked == METASD_ASKED_TAIL)
+        prediction->sigmoid = metasd_index_sigmoid(image, id[1]);
+    else if (prediction->asked == METASD_ASKED_HEAD)
+        prediction->sigmoid = metasd_index_sigmoid(image, image->plan.relations + id[0]);
     metasd_candidates_choose(&prediction->candidates, prediction->n, scores);
     answer(prediction);
 }

@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "calibrate.h"
 #include "candidates.h"
 #include "known.h"
 #include "question.h"
@@ -48,6 +49,8 @@ typedef struct MetasdPrediction {
     uint32 n;            /* candidates, left out or not */
     float *scores;       /* n */
     float *scratch;
+    MetasdSigmoid sigmoid; /* makes probabilities of the scores, */
+    MetasdField field;     /* with the candidates that compete */
 } MetasdPrediction;
 
 /* Arguments: what known says; a probability, 0 for NULL. */

@@ -2,7 +2,8 @@
  * store.c - the best embeddings as rows, and the promotion of their version.
  *
  * Stored weights are rounded. What is known of the version is of them as they are read back, so
- * they are rounded, and rank the validation triples again, before they are stored.
+ * they are rounded, and asked about the validation triples, before they are stored: that gives
+ * ranks, those of each relation, and what makes probabilities of scores.
  *
  * All in one transaction: a crash at any moment leaves the version that served, or
  * the new one, whole.
@@ -21,12 +22,13 @@
 
 #include "catalog.h"
 #include "codec.h"
+#include "holdout.h"
 
 /* Rows go in by arrays of up to so many rows, or so many bytes of embeddings. */
 #define CHUNK_ROWS 1000
 #define CHUNK_BYTES ((size_t)8 << 20)
 
-#define MOST_COLUMNS 5
+#define MOST_COLUMNS 11
 
 /* A table being filled: arrays of its columns, but for the run, which is the same in all. */
 typedef struct Chunk {
@@ -34,6 +36,7 @@ typedef struct Chunk {
     int columns;
     const Oid *types;
     Datum *values[MOST_COLUMNS];
+    bool *nulls[MOST_COLUMNS];
     int rows;
     size_t bytes;
     MemoryContext context;
@@ -43,8 +46,10 @@ static void
 start_chunk(Chunk *chunk, MetasdStatement *insert, int columns, const Oid *types)
 {
     *chunk = (Chunk){.insert = insert, .columns = columns, .types = types};
-    for (int i = 0; i < columns; i++)
+    for (int i = 0; i < columns; i++) {
         chunk->values[i] = palloc(CHUNK_ROWS * sizeof(Datum));
+        chunk->nulls[i] = palloc0(CHUNK_ROWS * sizeof(bool));
+    }
     chunk->context =
         AllocSetContextCreate(CurrentMemoryContext, "metasd rows", ALLOCSET_DEFAULT_SIZES);
 }
@@ -61,8 +66,9 @@ flush_chunk(Chunk *chunk, int64 run)
         char align;
 
         get_typlenbyvalalign(chunk->types[i], &len, &byval, &align);
-        arguments[1 + i] = PointerGetDatum(
-            construct_array(chunk->values[i], chunk->rows, chunk->types[i], len, byval, align));
+        arguments[1 + i] =
+            PointerGetDatum(construct_md_array(chunk->values[i], chunk->nulls[i], 1, &chunk->rows,
+                                               &(int){1}, chunk->types[i], len, byval, align));
     }
     MemoryContextSwitchTo(before);
     if (chunk->rows > 0)
@@ -163,23 +169,63 @@ store_entities(const MetasdJob *job, const int64 *degree)
     return total;
 }
 
+/* How many validation triples each relation has. */
+static int64 *
+count_held_out(const MetasdGraph *graph)
+{
+    const MetasdGroups *groups = &graph->part[METASD_VALIDATION];
+    int64 *held_out = palloc0(graph->relations * sizeof(*held_out));
+
+    for (size_t g = 0; g < groups->count; g++)
+        if (groups->relations[g] < graph->relations)
+            held_out[groups->relations[g]] += (int64)(groups->start[g + 1] - groups->start[g]);
+    return held_out;
+}
+
+/* Its MRR, and sigmoids of its own; NULL where there are none. From column 6 of the chunk. */
+static void
+put_trust(Chunk *chunk, const MetasdHoldout *holdout, uint32 r, uint32 relations)
+{
+    const MetasdCalibration *calibration = &holdout->calibration;
+    const MetasdSigmoid *sigmoid[2] = {&calibration->each[r], &calibration->each[relations + r]};
+    bool own = metasd_is_own(calibration, r) || metasd_is_own(calibration, relations + r);
+    int i = chunk->rows;
+
+    chunk->nulls[6][i] = holdout->ranked[r] == 0;
+    chunk->values[6][i] =
+        Float8GetDatum(holdout->reciprocal[r] / (double)Max(holdout->ranked[r], 1));
+    for (int side = 0; side < 2; side++) {
+        chunk->values[7 + 2 * side][i] = Float4GetDatum(sigmoid[side]->slope);
+        chunk->values[8 + 2 * side][i] = Float4GetDatum(sigmoid[side]->offset);
+    }
+    for (int column = 7; column < 11; column++)
+        chunk->nulls[column][i] = !own;
+}
+
 static size_t
-store_relations(const MetasdJob *job, const int64 *count)
+store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *holdout)
 {
     static MetasdStatement insert = {
-        "INSERT INTO metasd.relation (run, id, label, count, embedding, reciprocal) "
+        "INSERT INTO metasd.relation (run, id, label, count, embedding, reciprocal, held_out, mrr, "
+        "tail_slope, tail_offset, head_slope, head_offset) "
         "SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), "
-        "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) u",
-        6,
-        {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, BYTEAARRAYOID},
+        "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
+        "pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), "
+        "pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12)) u",
+        12,
+        {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, BYTEAARRAYOID,
+         INT8ARRAYOID, FLOAT8ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
+         FLOAT4ARRAYOID},
         NULL};
-    static const Oid types[] = {INT4OID, TEXTOID, INT8OID, BYTEAOID, BYTEAOID};
+    static const Oid types[] = {INT4OID,   TEXTOID,   INT8OID,   BYTEAOID,  BYTEAOID, INT8OID,
+                                FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT4OID, FLOAT4OID};
     size_t width = job->trainer.step.width, total = 0;
     uint32 relations = job->graph.relations;
     const float *rows = job->trainer.best + (size_t)job->graph.entities * width;
+    int64 *held_out = count_held_out(&job->graph);
     Chunk chunk;
 
-    start_chunk(&chunk, &insert, 5, types);
+    start_chunk(&chunk, &insert, MOST_COLUMNS, types);
     for (uint32 r = 0; r < relations; r++) {
         int i = chunk.rows;
 
@@ -188,6 +234,8 @@ store_relations(const MetasdJob *job, const int64 *count)
         chunk.values[2][i] = Int64GetDatum(count[r]);
         chunk.values[3][i] = encode(&chunk, job, rows + (size_t)r * width, &total);
         chunk.values[4][i] = encode(&chunk, job, rows + ((size_t)relations + r) * width, &total);
+        chunk.values[5][i] = Int64GetDatum(held_out[r]);
+        put_trust(&chunk, holdout, r, relations);
         next_row(&chunk, job->launch.run);
     }
     flush_chunk(&chunk, job->launch.run);
@@ -220,39 +268,41 @@ round_weights(const MetasdJob *job, MetasdTeam *team)
     return METASD_OK;
 }
 
-/* Ranks the validation triples that the training ranked by the weights as they are now. */
-static MetasdStatus
-rank_again(MetasdJob *job, MetasdTeam *team, MetasdRanks *ranks)
-{
-    MetasdTrainer *trainer = &job->trainer;
-    const MetasdBatch *batch = &trainer->validation.batch;
+/* What is known of the weights that will be stored. */
+typedef struct Findings {
+    MetasdRanks ranks; /* of the validation triples that the training ranked */
+    MetasdHoldout holdout;
+} Findings;
 
-    trainer->validation.next = 0;
-    while (ranks->n < job->best.student.n) {
-        METASD_TRY(metasd_batcher_next(&trainer->validation, team));
-        if (batch->n == 0)
-            break;
-        METASD_TRY(metasd_rank_batch(&trainer->ranker, &trainer->step, team, trainer->best, false,
-                                     batch, &job->graph.known, ranks));
-    }
-    return METASD_OK;
+static void
+take_holdout(MetasdHoldout *holdout, const MetasdGraph *graph)
+{
+    MetasdArena arena = metasd_arena_measure();
+
+    metasd_holdout_take(holdout, &arena, graph);
+    arena = metasd_private_arena(metasd_arena_ok(&arena) ? arena.used : SIZE_MAX, NULL);
+    metasd_holdout_take(holdout, &arena, graph);
 }
 
-/* Makes the best weights those that will be stored; *ranks = of the validation triples by them. */
+/* Makes the best weights those that will be stored, and asks them about the validation triples. */
 static void
-round_best(MetasdJob *job, MetasdRanks *ranks)
+round_best(MetasdJob *job, Findings *findings)
 {
+    MetasdTrainer *trainer = &job->trainer;
     MetasdTeam alone = job->team; /* the other members have left */
 
-    *ranks = job->best.student;
-    if (storage_of(job) == METASD_FLOAT32)
-        return;
     alone.rank = 0;
     alone.size = 1;
     alone.barrier = alone.poll;
-    *ranks = (MetasdRanks){0};
-    metasd_check_status(job, round_weights(job, &alone));
-    metasd_check_status(job, rank_again(job, &alone, ranks));
+    take_holdout(&findings->holdout, &job->graph);
+    findings->ranks = (MetasdRanks){0};
+    if (storage_of(job) != METASD_FLOAT32)
+        metasd_check_status(job, round_weights(job, &alone));
+    metasd_check_status(job, metasd_holdout(&findings->holdout, &trainer->step, &alone,
+                                            trainer->best, &trainer->validation, &job->graph,
+                                            job->best.student.n, &findings->ranks));
+    if (storage_of(job) == METASD_FLOAT32) /* as they were ranked before */
+        findings->ranks = job->best.student;
 }
 
 /* ---- the version ---- */
@@ -271,8 +321,24 @@ append_ranks(StringInfo json, const char *name, const MetasdRanks *ranks)
                      (double)ranks->hits[1] / n, (double)ranks->hits[2] / n, ranks->rank / n);
 }
 
+static void
+append_calibration(StringInfo json, const MetasdCalibration *calibration)
+{
+    uint64 questions = 0;
+
+    if (calibration->count == 0)
+        return;
+    for (uint32 row = 0; row < calibration->rows; row++)
+        questions += calibration->questions[row];
+    appendStringInfo(json,
+                     ", \"calibration\": {\"questions\": " UINT64_FORMAT
+                     ", \"answers\": %zu, \"slope\": %.9g, \"offset\": %.9g}",
+                     questions, calibration->count, (double)calibration->whole.slope,
+                     (double)calibration->whole.offset);
+}
+
 static Datum
-metrics_json(const MetasdJob *job, const MetasdRanks *stored)
+metrics_json(const MetasdJob *job, const Findings *findings)
 {
     StringInfoData json;
     struct rusage usage;
@@ -289,9 +355,11 @@ metrics_json(const MetasdJob *job, const MetasdRanks *stored)
         job->best.cut, (double)(GetCurrentTimestamp() - job->started) / 1e6,
         ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
         usage.ru_maxrss * 1024L);
+    metasd_append_comparison(&json, job);
     append_ranks(&json, "validation", &job->best.student);
     append_ranks(&json, "source", &job->best.source);
-    append_ranks(&json, "stored", stored);
+    append_ranks(&json, "stored", &findings->ranks);
+    append_calibration(&json, &findings->holdout.calibration);
     appendStringInfoChar(&json, '}');
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
@@ -306,53 +374,75 @@ metasd_lock_model(const MetasdJob *job)
 }
 
 static void
-promote(MetasdJob *job, const MetasdRanks *stored, size_t bytes)
+promote(MetasdJob *job, const Findings *findings, size_t bytes)
 {
     static MetasdStatement finish = {
         "UPDATE metasd.run SET status = 'succeeded', finished = pg_catalog.clock_timestamp(), "
-        "phase = NULL, pid = NULL, metrics = $2, bytes = $3 WHERE id OPERATOR(pg_catalog.=) $1",
-        3,
-        {INT8OID, JSONBOID, INT8OID},
+        "phase = NULL, pid = NULL, metrics = $2, bytes = $3, note = $4, kept = true "
+        "WHERE id OPERATOR(pg_catalog.=) $1",
+        4,
+        {INT8OID, JSONBOID, INT8OID, TEXTOID},
         NULL};
-    static MetasdStatement serve = {
-        "UPDATE metasd.model SET serving = $2 WHERE name OPERATOR(pg_catalog.=) $1",
-        2,
-        {TEXTOID, INT8OID},
-        NULL};
-    Datum of_run[3] = {Int64GetDatum(job->launch.run), metrics_json(job, stored),
-                       Int64GetDatum((int64)bytes)};
-    Datum of_model[2] = {CStringGetTextDatum(job->model), Int64GetDatum(job->launch.run)};
+    const char *note = job->comparison.note;
+    Datum of_run[4] = {Int64GetDatum(job->launch.run), metrics_json(job, findings),
+                       Int64GetDatum((int64)bytes), note ? CStringGetTextDatum(note) : (Datum)0};
 
-    if (metasd_execute(&finish, of_run, NULL, false) == 0)
+    if (metasd_execute(&finish, of_run, note ? NULL : "   n", false) == 0) {
+        job->gone = true;
+        return;
+    }
+    if (job->comparison.promoted)
+        metasd_model_serve(job->model, job->launch.run);
+    metasd_prune_versions(job);
+}
+
+/* Another version may serve by now than the one compared with. Locks the model's row. */
+static bool
+is_outdated(MetasdJob *job)
+{
+    MetasdModel *model = metasd_model_find(job->model, true);
+
+    if (!model)
         job->gone = true;
     else
-        metasd_execute(&serve, of_model, NULL, false);
+        job->comparison.outdated = model->serving != job->comparison.serving;
+    return job->gone || job->comparison.outdated;
 }
 
 static void
 store(MetasdJob *job, const void *what)
 {
+    const Findings *findings = what;
     int64 *degree =
         palloc_extended(job->graph.entities * sizeof(*degree), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     int64 *count = palloc0(job->graph.relations * sizeof(*count));
     size_t bytes;
 
-    if (!metasd_lock_model(job)) {
-        job->gone = true;
+    if (is_outdated(job))
         return;
-    }
     count_triples(&job->graph, degree, count);
     bytes = store_entities(job, degree);
-    bytes += store_relations(job, count);
+    bytes += store_relations(job, count, &findings->holdout);
     ForceSyncCommit();
-    promote(job, what, bytes);
+    promote(job, findings, bytes);
 }
 
+/* The model's row is not locked while versions are compared: that may take minutes. */
 void
 metasd_store(MetasdJob *job)
 {
-    MetasdRanks stored;
+    Findings findings;
 
-    round_best(job, &stored);
-    metasd_job_transaction(job, store, &stored);
+    round_best(job, &findings);
+    do {
+        metasd_report_phase(job, "comparing");
+        metasd_compare(job);
+        metasd_report_phase(job, "storing");
+        metasd_job_transaction(job, store, &findings);
+    } while (job->comparison.outdated);
+    if (job->comparison.note)
+        ereport(LOG,
+                (errmsg("metasd run " INT64_FORMAT " of model \"%s\" was %s: %s", job->launch.run,
+                        job->model, job->comparison.promoted ? "promoted" : "not promoted",
+                        job->comparison.note)));
 }

@@ -66,6 +66,17 @@ SELECT with_bytes(embedding) FROM wider WHERE id = 3;
 CALL repair();
 SELECT outcome();
 
+-- A sigmoid that is none, or half of one.
+UPDATE metasd.relation SET (tail_slope, tail_offset, head_slope, head_offset) = (1, 0, 1, 0);
+SELECT outcome();
+UPDATE metasd.relation SET head_slope = -1 WHERE id = 1;
+SELECT outcome();
+UPDATE metasd.relation SET head_slope = 'NaN' WHERE id = 1;
+SELECT outcome();
+UPDATE metasd.relation SET head_slope = NULL WHERE id = 1;
+SELECT outcome();
+CALL repair();
+
 -- Rows that are missing, or numbered wrong.
 DELETE FROM metasd.entity WHERE id = 3;
 SELECT outcome();

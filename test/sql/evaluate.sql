@@ -54,7 +54,8 @@ SELECT triples, mean_rank < 1.5 AS "learnt by heart" FROM kg_evaluate('people', 
 -- candidates tie. There are 39 entities.
 CREATE TABLE strange (head text, relation text, tail text);
 INSERT INTO strange VALUES ('p01', 'speaks', 'Latin');
-SELECT * FROM kg_evaluate('people', 'strange', 'side');
+SELECT bucket, triples, unseen, mrr, mrr_pessimistic, hits_1, hits_3, hits_10, mean_rank, amri, brier BETWEEN 0 AND 1 AS brier, ece BETWEEN 0 AND 1 AS ece
+FROM kg_evaluate('people', 'strange', 'side');
 TRUNCATE strange;
 INSERT INTO strange VALUES ('p99', 'speaks', 'p98');
 SELECT bucket, triples, unseen, mean_rank, amri FROM kg_evaluate('people', 'strange');
@@ -131,6 +132,8 @@ SELECT metasd.occurrences('people', false, metasd.entity_number('people', 'Arles
        metasd.occurrences('people', false, -5) AS unknown, metasd.occurrences('people', true, 39) AS unknown;
 SELECT answer, rank, pessimistic_rank, candidates, unseen
 FROM unnest(metasd.rank_answers('people', 'tail', -1, 1, '{5,4,5,-7}', '{4,5,6,-8}'));
+SELECT count(rank) AS ranked, count(probability) AS "first", bool_and((rank IS NULL) = (probability BETWEEN 0 AND 1 AND holds IS NOT NULL)) AS apart
+FROM unnest(metasd.rank_answers('people', 'tail', 1, 1, '{5,4}', '{4,5,6}'));
 SELECT metasd.rank_answers('people', 'tail', 0, 0, '{}', NULL) AS empty, metasd.rank_answers('people', 'tail', 0, 0, NULL, '{}') AS "null";
 SELECT metasd.rank_answers('people', 'side', 0, 0, '{0}', NULL);
 SELECT metasd.rank_answers('people', 'tail', 39, 0, '{0}', NULL);
@@ -188,6 +191,26 @@ SELECT bool_and(p.rank BETWEEN 2 * k.rank - k.pessimistic_rank AND k.pessimistic
 FROM generate_series(0, 22) i, kg_predict('e' || i, 'r1', 1000, 'graph') p, kg_rank('e' || i, 'r1', p.tail, 'graph') k;
 -- The validation MRR that the training reports.
 SELECT abs(e.mrr - m.mrr) < 1e-5 AS "as trained" FROM kg_evaluate('graph', 'held_out') e, metasd.models m WHERE m.name = 'graph';
+
+-- Of the answers that kg_predict would give first, if the known facts were these: how probable, and what holds.
+CREATE TEMP TABLE firsts AS
+SELECT side, relation, asked::int AS holds, 1 / (1 + exp(-(slope * -ln(all_scores * exp(-score) - 1) + "offset"))) AS probability
+FROM (SELECT *, sum(exp(score)) OVER (PARTITION BY side, given, relation) AS all_scores,
+             row_number() OVER (PARTITION BY side, given, relation ORDER BY score DESC, answer COLLATE "C") AS place
+      FROM scores WHERE asked OR NOT known) c,
+     LATERAL (SELECT coalesce(CASE side WHEN 'tail' THEN tail_slope ELSE head_slope END, (metrics #>> '{calibration,slope}')::float8) AS slope,
+                     coalesce(CASE side WHEN 'tail' THEN tail_offset ELSE head_offset END, (metrics #>> '{calibration,offset}')::float8) AS "offset"
+              FROM metasd.relation l JOIN metasd.run r ON r.id = l.run
+              WHERE l.run = :run AND l.label = c.relation) s
+WHERE place = 1;
+CREATE TEMP VIEW calibrated AS
+SELECT bucket, sum(squares) / sum(n) AS brier, sum(abs(surplus)) / sum(n) AS ece
+FROM (SELECT coalesce(side, relation, 'all') AS bucket, least(floor(probability * 10), 9) AS bin, count(*) AS n,
+             sum((probability - holds) ^ 2) AS squares, sum(probability - holds) AS surplus
+      FROM firsts GROUP BY GROUPING SETS ((least(floor(probability * 10), 9)), (side, least(floor(probability * 10), 9)), (relation, least(floor(probability * 10), 9)))) b
+GROUP BY bucket;
+SELECT bucket, abs(e.brier - c.brier) < 1e-5 AS brier, abs(e.ece - c.ece) < 1e-5 AS ece
+FROM evaluated e FULL JOIN calibrated c USING (bucket) ORDER BY bucket;
 
 -- Identifiers that are numbers.
 CREATE TABLE numbers AS SELECT substr(head, 2)::int AS s, substr(relation, 2)::smallint AS p, substr(tail, 2)::bigint AS o FROM graph;

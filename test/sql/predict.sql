@@ -18,7 +18,8 @@ SELECT rank, tail, known FROM kg_predict('p17', 'lives_in', 1);
 SELECT rank, head, known FROM kg_predict_heads('works_at', 'mill', 1);
 SELECT rank, relation, known FROM kg_predict_relations('p27', 'mill', 1);
 
--- Answers come best first, with descending scores and probabilities that sum up to one.
+-- Answers come best first, with descending scores and probabilities; these sum up to one, since nothing was
+-- held out to calibrate them.
 SELECT count(*), min(rank), max(rank), count(DISTINCT tail) AS tails,
        bool_and(falling) AS falling, round(sum(probability)::numeric, 4) AS sum
 FROM (SELECT *, score <= lag(score) OVER w AND probability <= lag(probability) OVER w AS falling

@@ -64,7 +64,8 @@ SET metasd.model = 'owned';
 SELECT tail FROM kg_predict('p07', 'speaks', 1);
 RESET metasd.model;
 SELECT (SELECT count(*) FROM metasd.models) AS models, (SELECT count(*) FROM metasd.versions) AS versions,
-       (SELECT count(*) FROM metasd.learning_curve) AS epochs, (SELECT count(*) FROM metasd.progress) AS progress;
+       (SELECT count(*) FROM metasd.learning_curve) AS epochs, (SELECT count(*) FROM metasd.progress) AS progress,
+       (SELECT count(*) FROM metasd.relations) AS relations;
 SELECT kg_predict('p07', 'speaks', 1, 'nothing'); -- the models that are named in the hint are those one may ask
 SET ROLE regress_metasd_owner;
 GRANT SELECT (head, relation, tail) ON people TO regress_metasd_reader;

@@ -1,0 +1,213 @@
+#include "holdout.h"
+
+#include "stages.h"
+#include "standing.h"
+#include "topk.h"
+
+void
+metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGraph *graph)
+{
+    size_t questions = graph->part[METASD_VALIDATION].count;
+
+    if (questions > METASD_HOLDOUT_QUESTIONS)
+        questions = METASD_HOLDOUT_QUESTIONS;
+    holdout->scores = METASD_TAKE(arena, float, graph->entities);
+    holdout->ids = METASD_TAKE(arena, uint32_t, graph->entities);
+    holdout->ranked = METASD_TAKE(arena, size_t, graph->relations);
+    holdout->reciprocal = METASD_TAKE(arena, double, graph->relations);
+    for (uint32_t r = 0; holdout->ranked && r < graph->relations; r++) {
+        holdout->ranked[r] = 0;
+        holdout->reciprocal[r] = 0;
+    }
+    metasd_calibration_take(&holdout->calibration, arena, 2 * graph->relations,
+                            questions * METASD_HOLDOUT_ANSWERS);
+}
+
+/* One pass over the facts held out, and where it is. */
+typedef struct Asking {
+    MetasdHoldout *holdout;
+    MetasdStep *step;
+    MetasdTeam *team;
+    const float *table;
+    const MetasdBatch *batch;
+    const MetasdGraph *graph;
+    MetasdRanks *ranks;
+} Asking;
+
+/* A sorted run of entities. */
+typedef struct Ids {
+    const uint32_t *ids;
+    size_t n;
+} Ids;
+
+static Ids
+tails_of(const MetasdGroups *groups, uint32_t head, uint32_t relation)
+{
+    Ids found;
+
+    found.n = metasd_groups_find(groups, head, relation, &found.ids);
+    return found;
+}
+
+static bool
+holds(Ids ids, uint32_t id)
+{
+    size_t low = 0, high = ids.n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (ids.ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < ids.n && ids.ids[low] == id;
+}
+
+/* The best answers to a question, as examples. */
+static void
+add_examples(Asking *asking, uint32_t row, Ids known, Ids missing)
+{
+    MetasdHoldout *holdout = asking->holdout;
+    MetasdCalibration *calibration = &holdout->calibration;
+    uint32_t n = asking->step->entities, answers[METASD_HOLDOUT_ANSWERS], id;
+    size_t got = 0;
+    MetasdField field;
+    MetasdTopk topk;
+    float score;
+
+    if (calibration->count + METASD_HOLDOUT_ANSWERS > calibration->most)
+        return;
+    metasd_field_start(&field, n, holdout->scores);
+    metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
+    while ((got < METASD_HOLDOUT_ANSWERS || field.seen < METASD_FIELD_KNOWN) &&
+           metasd_topk_next(&topk, &id, &score)) {
+        bool is_known = holds(known, id) && !holds(missing, id);
+
+        metasd_field_show(&field, score, is_known);
+        if (!is_known && got < METASD_HOLDOUT_ANSWERS)
+            answers[got++] = id;
+    }
+    for (size_t i = 0; i < got; i++)
+        calibration->examples[calibration->count++] =
+            (MetasdExample){.odds = (float)metasd_field_odds(&field, holdout->scores[answers[i]]),
+                            .row = row,
+                            .holds = holds(missing, answers[i])};
+    calibration->questions[row]++;
+}
+
+/* The rank of a tail of a question among what is not known, itself left out. */
+static double
+rank_of(const Asking *asking, uint32_t tail, Ids known)
+{
+    const float *scores = asking->holdout->scores;
+    MetasdStanding standing = {.score = scores[tail]};
+
+    metasd_standings(asking->step->entities, scores, 1, &standing);
+    for (size_t k = 0; k < known.n; k++) {
+        standing.higher -= scores[known.ids[k]] > standing.score;
+        standing.same -= scores[known.ids[k]] == standing.score;
+    }
+    return 1.0 + standing.higher + 0.5 * standing.same;
+}
+
+/* All that is learnt from one question of the batch, by its scores. */
+static MetasdStatus
+ask(Asking *asking, size_t group)
+{
+    MetasdHoldout *holdout = asking->holdout;
+    const MetasdBatch *batch = asking->batch;
+    uint32_t head = batch->heads[group], row = batch->relations[group];
+    uint32_t relation = row % asking->graph->relations;
+    Ids known = tails_of(&asking->graph->known, head, row);
+    Ids missing = tails_of(&asking->graph->part[METASD_VALIDATION], head, row);
+
+    /* Batches share the tails of a large group: the one with its first asks the question. */
+    if (batch->tails[batch->start[group]] == missing.ids[0])
+        add_examples(asking, row, known, missing);
+    METASD_TRY(metasd_team_work(asking->team, 8 * (size_t)asking->step->entities));
+    for (size_t x = batch->start[group]; x < batch->start[group + 1]; x++) {
+        double rank = rank_of(asking, batch->tails[x], known);
+
+        metasd_ranks_add(asking->ranks, rank);
+        holdout->ranked[relation]++;
+        holdout->reciprocal[relation] += 1 / rank;
+        METASD_TRY(metasd_team_work(asking->team, asking->step->entities + known.n));
+    }
+    return METASD_OK;
+}
+
+/* query[0] = the queries of the batch's groups. */
+static MetasdStatus
+compose(const Asking *asking)
+{
+    MetasdStep *step = asking->step;
+    const MetasdBatch *batch = asking->batch;
+    const float *relations = metasd_relations_of(step, asking->table);
+
+    for (size_t g = 0; g < batch->groups; g++) {
+        step->family->compose(step->width, asking->table + batch->heads[g] * step->width,
+                              relations + batch->relations[g] * step->width,
+                              step->query[0] + g * step->width);
+        METASD_TRY(metasd_team_work(asking->team, 3 * step->width));
+    }
+    return METASD_OK;
+}
+
+/* The scores of question i of a block, from where they lie a stride apart. */
+static void
+gather(const MetasdPass *pass, size_t i, uint32_t n, float *scores)
+{
+    const float *block = pass->scores->block[0] + i;
+
+    for (uint32_t e = 0; e < n; e++)
+        scores[e] = block[e * pass->stride];
+}
+
+static MetasdStatus
+ask_batch(Asking *asking)
+{
+    MetasdStep *step = asking->step;
+    size_t groups = asking->batch->groups;
+    size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->queries);
+    MetasdTable entities = {.rows = asking->table};
+
+    METASD_TRY(compose(asking));
+    for (size_t first = 0; first < groups; first += most) {
+        size_t left = groups - first;
+        MetasdPass pass = metasd_pass(asking->team, &step->scores, &step->entity_slices,
+                                      step->width, left < most ? left : most);
+        MetasdQueries queries = {.rows = step->query[0] + first * step->width};
+
+        for (int s = 0; s < step->entity_slices.count; s++)
+            METASD_TRY(metasd_slice_scores(&pass, s, 0, &entities, &queries, false));
+        for (size_t i = 0; i < pass.rows; i++) {
+            gather(&pass, i, step->entities, asking->holdout->scores);
+            METASD_TRY(ask(asking, first + i));
+        }
+    }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team, const float *table,
+               MetasdBatcher *batches, const MetasdGraph *graph, size_t most, MetasdRanks *ranks)
+{
+    Asking asking = {.holdout = holdout,
+                     .step = step,
+                     .team = team,
+                     .table = table,
+                     .batch = &batches->batch,
+                     .graph = graph,
+                     .ranks = ranks};
+
+    batches->next = 0;
+    while (ranks->n < most) {
+        METASD_TRY(metasd_batcher_next(batches, team));
+        if (asking.batch->n == 0)
+            break;
+        METASD_TRY(ask_batch(&asking));
+    }
+    return metasd_calibrate(&holdout->calibration, team);
+}

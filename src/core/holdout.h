@@ -1,0 +1,39 @@
+/*
+ * holdout.h - what a table says of the facts that were held out: where they rank, in all and by
+ * relation, and how likely the best answers to questions about them are to hold.
+ */
+#ifndef METASD_HOLDOUT_H
+#define METASD_HOLDOUT_H
+
+#include "calibrate.h"
+#include "rank.h"
+
+/* Answers to each question that the calibration learns from: as many as are shown by default. */
+#define METASD_HOLDOUT_ANSWERS 10
+
+/* Questions that it learns from, at most. */
+#define METASD_HOLDOUT_QUESTIONS 20000
+
+typedef struct MetasdHoldout {
+    float *scores;      /* N: of one question */
+    uint32_t *ids;      /* N: scratch of their order */
+    size_t *ranked;     /* R: true tails ranked, of both directions */
+    double *reciprocal; /* R: sums of 1 / rank */
+    MetasdCalibration calibration;
+} MetasdHoldout;
+
+/* Takes the memory; of the graph only its numbers count. */
+extern void metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena,
+                                const MetasdGraph *graph);
+
+/*
+ * Ranks tails of the graph's validation triples, at least `most` or all, by the weights of `table`
+ * (of step's shape), as metasd_rank_batch does: adds to *ranks. Then calibrates, by all that is known
+ * but the validation triples. Uses the step's query and score memory. `batches` is over the
+ * validation groups. A team of one.
+ */
+extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team,
+                                   const float *table, MetasdBatcher *batches,
+                                   const MetasdGraph *graph, size_t most, MetasdRanks *ranks);
+
+#endif

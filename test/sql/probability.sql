@@ -1,0 +1,65 @@
+-- Probabilities: calibrated by facts held out, by relation where there are enough of them.
+CREATE TABLE people AS SELECT * FROM tools.people();
+CREATE TABLE held_out AS SELECT * FROM people WHERE relation = 'speaks' AND head <= 'p12' OR (head, relation) = ('p13', 'lives_in');
+DELETE FROM people p USING held_out h WHERE (p.head, p.relation, p.tail) = (h.head, h.relation, h.tail);
+SELECT kg_train('people', 'people', validation => 'held_out', params => tools.thorough()) AS run \gset
+SELECT tools.ended(:run);
+
+-- Which relations to trust: MRR by the facts held out, and whose calibration makes their probabilities.
+SELECT model, run = :run AS serving, relation, triples, held_out, mrr BETWEEN 0 AND 1 AS mrr, calibration
+FROM metasd.relations ORDER BY relation;
+SELECT abs(sum(r.mrr * r.held_out) / sum(r.held_out) - (v.metrics #>> '{stored,mrr}')::float8) < 1e-6 AS "in all as stored"
+FROM metasd.relations r JOIN metasd.versions v USING (run) GROUP BY v.metrics;
+-- 11 people and 3 languages are asked for, a person and a town: 10 answers each.
+SELECT metrics #> '{calibration,questions}' AS questions, metrics #> '{calibration,answers}' AS answers,
+       (metrics #>> '{calibration,slope}')::float8 > 0 AS slope, metrics #> '{calibration,offset}' IS NOT NULL AS "offset"
+FROM metasd.versions;
+
+-- The sigmoid of a relation and direction, or the model's, by its definition: of the log odds among all that
+-- compete. Known facts do not, unless they are included.
+CREATE TABLE sigmoids AS
+SELECT label AS relation, side, coalesce(slope, (metrics #>> '{calibration,slope}')::float8) AS slope,
+       coalesce("offset", (metrics #>> '{calibration,offset}')::float8) AS "offset"
+FROM metasd.relation l JOIN metasd.run r ON r.id = l.run,
+     LATERAL (VALUES ('tail', l.tail_slope, l.tail_offset), ('head', l.head_slope, l.head_offset)) s (side, slope, "offset");
+SELECT count(*), count(DISTINCT (slope, "offset")) AS different FROM sigmoids;
+CREATE VIEW answers AS
+SELECT q.relation, 'tail' AS side, q.head AS given, q.known, p.rank, p.score::float8, p.probability
+FROM (SELECT DISTINCT head, relation, known FROM people, unnest('{exclude,include}'::text[]) known) q,
+     kg_predict(q.head, q.relation, 1000, 'people', q.known) p
+UNION ALL
+SELECT q.relation, 'head', q.tail, q.known, p.rank, p.score, p.probability
+FROM (SELECT DISTINCT tail, relation, known FROM people, unnest('{exclude,include}'::text[]) known) q,
+     kg_predict_heads(q.relation, q.tail, 1000, 'people', q.known) p;
+SELECT a.known, count(*) > 1000 AS many, max(abs(a.probability - 1 / (1 + exp(-(s.slope * a.odds + s."offset"))))) < 1e-5 AS "as defined"
+FROM (SELECT *, -ln(sum(exp(score)) OVER (PARTITION BY relation, side, given, known) * exp(-score) - 1) AS odds FROM answers) a
+JOIN sigmoids s USING (relation, side) WHERE abs(a.odds) < 10 GROUP BY 1 ORDER BY 1;
+
+-- They are in the order of the scores.
+SELECT count(*) > 0 AS asked, bool_and(probability BETWEEN 0 AND 1 AND falling IS NOT FALSE) AS "in order"
+FROM (SELECT *, probability <= lag(probability) OVER (PARTITION BY relation, side, given, known ORDER BY rank) AS falling
+      FROM answers) a;
+
+-- A fact that is marked is no prediction and has none; how many answers are asked for changes nothing.
+SELECT count(*) FILTER (WHERE known) AS known, bool_and(known = (probability IS NULL)) AS "no prediction"
+FROM kg_predict('p01', 'works_at', 1000, known => 'mark');
+SELECT count(*), bool_and(a.probability = b.probability) AS "the same"
+FROM kg_predict('p01', 'works_at', 3) a JOIN kg_predict('p01', 'works_at', 1000) b USING (tail);
+SELECT bool_and(a.probability = b.probability) AS "the same"
+FROM kg_predict('p01', 'works_at', 1000, known => 'mark') a JOIN kg_predict('p01', 'works_at', 1000) b USING (tail);
+
+-- Those of relations are a softmax: relations are not calibrated.
+SELECT round(sum(probability)::numeric, 4) AS sum FROM kg_predict_relations('p01', 'Arles', known => 'include');
+
+-- With nothing held out so are those of entities.
+SELECT kg_drop('people');
+SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
+SELECT tools.ended(:run);
+SELECT relation, triples, held_out, mrr, calibration FROM metasd.relations ORDER BY relation;
+SELECT metrics -> 'calibration' AS calibration FROM metasd.versions WHERE serving;
+SELECT DISTINCT round(sum(probability)::numeric, 4) AS sum FROM answers GROUP BY relation, side, given, known;
+
+DROP VIEW answers;
+SELECT kg_drop('people');
+SELECT count(*) FROM metasd.relations;
+DROP TABLE people, held_out, sigmoids;

@@ -1,0 +1,324 @@
+/*
+ * What is learnt from facts held out is what asking each question plainly says: ranks, in all and by
+ * relation, and which of the best answers hold; whatever the batches.
+ *
+ * Weights are small whole numbers, so that scores are exact and tie often.
+ */
+#include "unit.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "holdout.h"
+#include "random.h"
+#include "tools.h"
+
+#define ENTITIES 800 /* three slices */
+#define RELATIONS 2
+#define ROWS (2 * RELATIONS)
+#define WIDTH 4
+#define TRIPLES 400
+
+typedef struct World {
+    MetasdGraph graph;
+    MetasdBatcher batches;
+    MetasdStep step;
+    MetasdHoldout holdout;
+    MetasdTeam team;
+    void *memory[4];
+} World;
+
+static void *
+take_batcher(MetasdBatcher *batches, const MetasdGroups *groups, size_t size)
+{
+    MetasdArena arena = metasd_arena_measure();
+    size_t bytes;
+    void *memory;
+
+    metasd_batcher_take(batches, &arena, groups, size);
+    bytes = arena.used;
+    memory = tools_alloc(bytes);
+    arena = metasd_arena_over(memory, bytes);
+    metasd_batcher_take(batches, &arena, groups, size);
+    return memory;
+}
+
+static void *
+take_holdout(MetasdHoldout *holdout, const MetasdGraph *graph)
+{
+    MetasdArena arena = metasd_arena_measure();
+    size_t bytes;
+    void *memory;
+
+    metasd_holdout_take(holdout, &arena, graph);
+    bytes = arena.used;
+    memory = tools_alloc(bytes);
+    arena = metasd_arena_over(memory, bytes);
+    metasd_holdout_take(holdout, &arena, graph);
+    assert_true(metasd_arena_ok(&arena));
+    return memory;
+}
+
+/* Few heads with many tails each: groups that batches of `size` cut in pieces. */
+static void
+make(World *w, double validation_fraction, size_t size, size_t block_rows)
+{
+    static MetasdTriple triples[TRIPLES];
+    MetasdSplit split = {.seed = 1, .validation_fraction = validation_fraction};
+
+    for (size_t i = 0; i < TRIPLES; i++)
+        triples[i] =
+            (MetasdTriple){.head = (uint32_t)metasd_random_below(1, 70, 3 * i, 9),
+                           .relation = (uint32_t)metasd_random_below(1, 70, 3 * i + 1, RELATIONS),
+                           .tail = (uint32_t)metasd_random_below(1, 70, 3 * i + 2, ENTITIES)};
+    w->team = metasd_team_of_one();
+    w->memory[0] = tools_graph(&w->graph, triples, TRIPLES, ENTITIES, RELATIONS, &split);
+    w->memory[1] = take_batcher(&w->batches, &w->graph.part[METASD_VALIDATION], size);
+    if (size < 3)
+        w->batches.most = 1;
+    assert_int_equal(metasd_batcher_prepare(&w->batches, &w->team), METASD_OK);
+    assert_int_equal(metasd_batcher_shuffle(&w->batches, &w->team, 3, 1), METASD_OK);
+    w->step = (MetasdStep){.entities = ENTITIES,
+                           .relation_rows = ROWS,
+                           .width = WIDTH,
+                           .batch = size,
+                           .queries = block_rows,
+                           .family = &metasd_complex};
+    w->memory[2] = tools_step_take(&w->step, 1, metasd_tiled(size) * ENTITIES);
+    w->memory[3] = take_holdout(&w->holdout, &w->graph);
+    for (size_t i = 0; i < tools_table_floats(&w->step); i++)
+        w->step.weights[i] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
+}
+
+static void
+unmake(World *w)
+{
+    for (int i = 0; i < 4; i++)
+        free(w->memory[i]);
+}
+
+static MetasdStatus
+hold_out(World *w, size_t most, MetasdRanks *ranks)
+{
+    return metasd_holdout(&w->holdout, &w->step, &w->team, w->step.weights, &w->batches, &w->graph,
+                          most, ranks);
+}
+
+/* ---- the plain way ---- */
+
+typedef struct Found {
+    MetasdRanks ranks;
+    size_t ranked[RELATIONS];
+    double reciprocal[RELATIONS];
+    size_t questions[ROWS], answers[ROWS], holding[ROWS];
+    double odds[ROWS]; /* their sum */
+} Found;
+
+static bool
+is_among(const MetasdGroups *groups, uint32_t head, uint32_t row, uint32_t tail)
+{
+    const uint32_t *tails;
+    size_t n = metasd_groups_find(groups, head, row, &tails);
+
+    for (size_t i = 0; i < n; i++)
+        if (tails[i] == tail)
+            return true;
+    return false;
+}
+
+static void
+score_all(const World *w, uint32_t head, uint32_t row, float *scores)
+{
+    const float *e = w->step.weights, *r = e + ((size_t)ENTITIES + row) * WIDTH;
+    float query[WIDTH];
+
+    metasd_complex.compose(WIDTH, e + (size_t)head * WIDTH, r, query);
+    for (uint32_t tail = 0; tail < ENTITIES; tail++) {
+        scores[tail] = 0;
+        for (size_t j = 0; j < WIDTH; j++)
+            scores[tail] += query[j] * e[(size_t)tail * WIDTH + j];
+    }
+}
+
+static void
+plain_ranks(const World *w, Found *found, uint32_t head, uint32_t row, const float *scores)
+{
+    for (uint32_t tail = 0; tail < ENTITIES; tail++) {
+        double rank = 1;
+
+        if (!is_among(&w->graph.part[METASD_VALIDATION], head, row, tail))
+            continue;
+        for (uint32_t e = 0; e < ENTITIES; e++)
+            if (!is_among(&w->graph.known, head, row, e))
+                rank += scores[e] > scores[tail] ? 1 : scores[e] == scores[tail] ? 0.5 : 0;
+        metasd_ranks_add(&found->ranks, rank);
+        found->ranked[row % RELATIONS]++;
+        found->reciprocal[row % RELATIONS] += 1 / rank;
+    }
+}
+
+/* Log odds of the candidate at a place against who competes; by their order, best first. */
+static double
+plain_odds(const float *scores, const uint32_t *order, const bool *known, size_t at)
+{
+    double mine = (double)scores[order[at]], sum = 0;
+    bool found = false;
+
+    for (size_t i = 0; i < ENTITIES; i++) {
+        bool competes = !known[order[i]] || (found && i >= METASD_FIELD_KNOWN);
+
+        found |= !known[order[i]];
+        if (competes && i != at)
+            sum += exp((double)scores[order[i]] - mine);
+    }
+    return fmin(fmax(-log(sum), -METASD_MOST_ODDS), METASD_MOST_ODDS);
+}
+
+/* The best answers to a question: how many hold, and the sum of their odds. */
+static void
+plain_answers(const World *w, Found *found, uint32_t head, uint32_t row, const float *scores)
+{
+    const MetasdGroups *missing = &w->graph.part[METASD_VALIDATION];
+    uint32_t order[ENTITIES];
+    bool known[ENTITIES];
+    size_t got = 0;
+
+    for (uint32_t e = 0; e < ENTITIES; e++) {
+        uint32_t place = e;
+
+        known[e] = is_among(&w->graph.known, head, row, e) && !is_among(missing, head, row, e);
+        for (; place > 0 && scores[order[place - 1]] < scores[e]; place--)
+            order[place] = order[place - 1];
+        order[place] = e;
+    }
+    for (size_t at = 0; got < METASD_HOLDOUT_ANSWERS; at++) {
+        if (known[order[at]])
+            continue;
+        found->odds[row] += plain_odds(scores, order, known, at);
+        found->holding[row] += is_among(missing, head, row, order[at]);
+        got++;
+    }
+    found->answers[row] += got;
+    found->questions[row]++;
+}
+
+static void
+plain(const World *w, Found *found)
+{
+    const MetasdGroups *missing = &w->graph.part[METASD_VALIDATION];
+    float scores[ENTITIES];
+
+    *found = (Found){0};
+    for (size_t g = 0; g < missing->count; g++) {
+        uint32_t head = missing->heads[g], row = missing->relations[g];
+
+        score_all(w, head, row, scores);
+        plain_ranks(w, found, head, row, scores);
+        plain_answers(w, found, head, row, scores);
+    }
+}
+
+/* ---- ours ---- */
+
+static void
+check(const World *w, const MetasdRanks *ranks, const Found *wanted)
+{
+    const MetasdCalibration *calibration = &w->holdout.calibration;
+    Found ours = {0};
+
+    assert_int_equal(ranks->n, wanted->ranks.n);
+    assert_true(ranks->rank == wanted->ranks.rank);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ranks->hits[i], wanted->ranks.hits[i]);
+    for (uint32_t r = 0; r < RELATIONS; r++) {
+        assert_int_equal(w->holdout.ranked[r], wanted->ranked[r]);
+        assert_true(fabs(w->holdout.reciprocal[r] - wanted->reciprocal[r]) < 1e-9);
+    }
+    for (size_t i = 0; i < calibration->count; i++) {
+        const MetasdExample *example = &calibration->examples[i];
+
+        ours.answers[example->row]++;
+        ours.holding[example->row] += example->holds;
+        ours.odds[example->row] += (double)example->odds;
+    }
+    for (uint32_t row = 0; row < ROWS; row++) {
+        assert_int_equal(calibration->questions[row], wanted->questions[row]);
+        assert_int_equal(ours.answers[row], wanted->answers[row]);
+        assert_int_equal(ours.holding[row], wanted->holding[row]);
+        assert_true(fabs(ours.odds[row] - wanted->odds[row]) < 1e-4 * (double)ours.answers[row]);
+        assert_true(metasd_sigmoid_ok(calibration->each[row]));
+    }
+}
+
+static void
+findings_are_those_of_asking_plainly(void **state)
+{
+    static const size_t sizes[] = {2, 16, 512}, block_rows[] = {0, 1, 70};
+    static World w;
+    static Found wanted;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        MetasdRanks ranks = {0};
+        size_t held_out = 0, holding = 0;
+
+        make(&w, 0.3, sizes[i], block_rows[i]);
+        if (i == 0)
+            plain(&w, &wanted);
+        for (uint32_t row = 0; row < ROWS; row++)
+            holding += wanted.holding[row];
+        for (uint32_t r = 0; r < RELATIONS; r++)
+            held_out += wanted.ranked[r];
+        assert_int_equal(held_out, 2 * w.graph.part_triples[METASD_VALIDATION]);
+        assert_true(holding > 0); /* or nothing is tested */
+        assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
+        check(&w, &ranks, &wanted);
+        unmake(&w);
+    }
+}
+
+/* A limit ends the ranking behind the batch that reaches it; what was ranked before counts. */
+static void
+a_limit_is_kept_to(void **state)
+{
+    static World w;
+    MetasdRanks ranks = {0};
+
+    (void)state;
+    make(&w, 0.3, 16, 0);
+    assert_int_equal(hold_out(&w, 40, &ranks), METASD_OK);
+    assert_in_range(ranks.n, 40, 40 + 15);
+    assert_int_equal(w.holdout.ranked[0] + w.holdout.ranked[1], ranks.n);
+    assert_true(w.holdout.calibration.count > 0);
+    unmake(&w);
+}
+
+static void
+nothing_held_out_calibrates_nothing(void **state)
+{
+    static World w;
+    MetasdRanks ranks = {0};
+
+    (void)state;
+    make(&w, 0, 16, 0);
+    assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
+    assert_int_equal(ranks.n, 0);
+    assert_int_equal(w.holdout.calibration.count, 0);
+    for (uint32_t row = 0; row < ROWS; row++) {
+        assert_true(w.holdout.calibration.each[row].slope == 1.0f);
+        assert_true(w.holdout.calibration.each[row].offset == 0.0f);
+    }
+    unmake(&w);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(findings_are_those_of_asking_plainly),
+        cmocka_unit_test(a_limit_is_kept_to),
+        cmocka_unit_test(nothing_held_out_calibrates_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
