@@ -356,37 +356,77 @@ COMMENT ON FUNCTION kg_estimate(regclass, text, text, text, jsonb) IS
 
 -- ---- asking ----
 
+CREATE FUNCTION metasd.predict_support(internal) RETURNS internal
+AS 'MODULE_PATHNAME', 'metasd_predict_support_sql' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION metasd.predict_support(internal) IS
+'for the planner: rows and cost of a question';
+
+CREATE FUNCTION metasd.predict_many_support(internal) RETURNS internal
+AS 'MODULE_PATHNAME', 'metasd_predict_many_support_sql' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION metasd.predict_many_support(internal) IS
+'for the planner: rows and cost of a batch of questions';
+
 CREATE FUNCTION kg_predict(
     head text, relation anycompatible, k integer DEFAULT 10, model text DEFAULT NULL,
-    known text DEFAULT 'exclude',
+    known text DEFAULT 'exclude', candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
+    min_probability real DEFAULT NULL,
     OUT rank integer, OUT tail text, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict(
     head anyelement, relation anycompatible, k integer DEFAULT 10, model text DEFAULT NULL,
-    known text DEFAULT 'exclude',
+    known text DEFAULT 'exclude', candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
+    min_probability real DEFAULT NULL,
     OUT rank integer, OUT tail anyelement, OUT score real, OUT probability real,
     OUT known boolean
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict_heads(
     relation anycompatible, tail text, k integer DEFAULT 10, model text DEFAULT NULL,
-    known text DEFAULT 'exclude',
+    known text DEFAULT 'exclude', candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
+    min_probability real DEFAULT NULL,
     OUT rank integer, OUT head text, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_heads'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict_heads(
     relation anycompatible, tail anyelement, k integer DEFAULT 10, model text DEFAULT NULL,
-    known text DEFAULT 'exclude',
+    known text DEFAULT 'exclude', candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
+    min_probability real DEFAULT NULL,
     OUT rank integer, OUT head anyelement, OUT score real, OUT probability real,
     OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_heads'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10 COST 1000 SUPPORT metasd.predict_support;
+
+CREATE FUNCTION kg_predict_many(
+    entities anyarray, relations anycompatiblearray, k integer DEFAULT 10,
+    model text DEFAULT NULL, known text DEFAULT 'exclude', side text DEFAULT 'tail',
+    candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
+    min_probability real DEFAULT NULL,
+    OUT query bigint, OUT entity anyelement, OUT relation anycompatible, OUT rank integer,
+    OUT answer anyelement, OUT score real, OUT probability real, OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
+
+CREATE FUNCTION kg_predict_many(
+    queries regclass, k integer DEFAULT 10,
+    model text DEFAULT NULL, known text DEFAULT 'exclude', side text DEFAULT 'tail',
+    candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
+    min_probability real DEFAULT NULL,
+    OUT query bigint, OUT entity text, OUT relation text, OUT rank integer,
+    OUT answer text, OUT score real, OUT probability real, OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
 
 CREATE FUNCTION kg_predict_relations(
     head anycompatible, tail anycompatible, k integer DEFAULT 10, model text DEFAULT NULL,
@@ -395,51 +435,60 @@ CREATE FUNCTION kg_predict_relations(
     OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_relations'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_score(head anycompatible, relation text, tail anycompatible, model text DEFAULT NULL)
 RETURNS real
-AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
 CREATE FUNCTION kg_score(head anycompatible, relation anyelement, tail anycompatible, model text DEFAULT NULL)
 RETURNS real
-AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation text, tail anycompatible, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 COST 1000;
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation anyelement, tail anycompatible, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 COST 1000;
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_similar(
     entity text, k integer DEFAULT 10, model text DEFAULT NULL,
     OUT rank integer, OUT entity text, OUT similarity real
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C STABLE PARALLEL SAFE
+ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_similar(
     entity anyelement, k integer DEFAULT 10, model text DEFAULT NULL,
     OUT rank integer, OUT entity anyelement, OUT similarity real
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10 COST 1000;
+AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C STABLE PARALLEL SAFE
+ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_embedding(entity anycompatible, model text DEFAULT NULL) RETURNS real[]
-AS 'MODULE_PATHNAME', 'metasd_kg_embedding' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_embedding' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
-COMMENT ON FUNCTION kg_predict(text, anycompatible, integer, text, text) IS
-'the k most likely tails of (head, relation), best first; known facts of the source are excluded, marked or included. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
-COMMENT ON FUNCTION kg_predict(anyelement, anycompatible, integer, text, text) IS
-'the k most likely tails of (head, relation), best first, as identifiers of the head''s type';
-COMMENT ON FUNCTION kg_predict_heads(anycompatible, text, integer, text, text) IS
-'the k most likely heads of (relation, tail), best first; known facts of the source are excluded, marked or included. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
-COMMENT ON FUNCTION kg_predict_heads(anycompatible, anyelement, integer, text, text) IS
-'the k most likely heads of (relation, tail), best first, as identifiers of the tail''s type';
+COMMENT ON FUNCTION kg_predict(text, anycompatible, integer, text, text, regclass, "any", real) IS
+'the k most likely tails of (head, relation), best first; known facts of the source are excluded, marked or included. Among all entities, or those in the first column of candidates, read as the caller, or in the array candidate_ids; rank and probability are among those. Answers of a probability below min_probability are left out. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
+COMMENT ON FUNCTION kg_predict(anyelement, anycompatible, integer, text, text, regclass, "any", real) IS
+'the k most likely tails of (head, relation), best first, as identifiers of the head''s type; all else as asked with text';
+COMMENT ON FUNCTION kg_predict_heads(anycompatible, text, integer, text, text, regclass, "any", real) IS
+'the k most likely heads of (relation, tail), best first; known facts of the source are excluded, marked or included. Among all entities, or those in the first column of candidates, read as the caller, or in the array candidate_ids; rank and probability are among those. Answers of a probability below min_probability are left out. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
+COMMENT ON FUNCTION kg_predict_heads(anycompatible, anyelement, integer, text, text, regclass, "any", real) IS
+'the k most likely heads of (relation, tail), best first, as identifiers of the tail''s type; all else as asked with text';
+COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text, text, text, regclass, "any", real) IS
+'kg_predict of many questions: query is the place of an entity in the array, relations has as many elements, or one for all. With side head the entities are tails, and the answers the heads, as in kg_predict_heads. Memory does not grow with the number of questions';
+COMMENT ON FUNCTION kg_predict_many(regclass, integer, text, text, text, regclass, "any", real) IS
+'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail; identifiers are returned as text, query counts the rows in the order in which they are read';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, anycompatible, integer, text, text) IS
 'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores; null for a fact marked as known';
 COMMENT ON FUNCTION kg_score(anycompatible, text, anycompatible, text) IS

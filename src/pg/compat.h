@@ -48,6 +48,13 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
     object_aclcheck(NamespaceRelationId, (schema), (role), (mode))
 #endif
 
+#if PG_VERSION_NUM < 160000
+#define metasd_owns_relation(relation, role) pg_class_ownercheck((relation), (role))
+#else
+#define metasd_owns_relation(relation, role)                                                       \
+    object_ownercheck(RelationRelationId, (relation), (role))
+#endif
+
 /* 17: a worker may connect as a role that has no LOGIN. */
 #if PG_VERSION_NUM >= 170000
 #define METASD_WORKER_NEEDS_LOGIN false

@@ -12,7 +12,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "advice.h"
+
 #define MOST_PLANS 16
+#define ROWS_PER_FETCH 1000
 
 /* ---- plans, kept for the session ---- */
 
@@ -172,6 +175,7 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
 
     *known =
         (MetasdKnown){.owner = model->owner, .source = source, .asked = asked, .possible = true};
+    metasd_advise_index(source, asked);
     for (int place = 0, i = 0; place < 3; place++)
         if (place != (int)asked) {
             if (!value_of_label(source->type[place], given[i], &known->given[i]))
@@ -202,6 +206,39 @@ labels_array(const MetasdKnown *known, const MetasdLabels *labels, const uint32 
     return PointerGetDatum(construct_array(values, count, type, len, byval, align));
 }
 
+/* Marks what SPI has found. */
+static void
+mark_found(const MetasdLabels *labels, bool *known_ids)
+{
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        bool isnull;
+        Datum value = metasd_column(i, 1, &isnull);
+        text *label;
+        uint32 id;
+
+        if (isnull)
+            continue;
+        label = DatumGetTextPP(value);
+        if (metasd_labels_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &id))
+            known_ids[id] = true;
+    }
+}
+
+/* Reads the rows of a whole group, a few at a time: there may be millions. */
+static void
+mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabels *labels, bool *known_ids)
+{
+    Portal portal = SPI_cursor_open(NULL, plan, values, "  n", true);
+
+    do {
+        CHECK_FOR_INTERRUPTS();
+        SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
+        mark_found(labels, known_ids);
+        SPI_freetuptable(SPI_tuptable);
+    } while (SPI_processed > 0);
+    SPI_cursor_close(portal);
+}
+
 /* Looks up the facts among N ids, or all of the group where ids is NULL. */
 static void
 mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n, bool *known_ids)
@@ -219,20 +256,12 @@ mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n
         values[2] = labels_array(known, labels, ids, n);
     metasd_switch_to(&saved, known->owner, true);
     plan = plan_for(lookup_sql(source, given, asked, ids != NULL), types);
-    if (SPI_execute_plan(plan, values, ids ? NULL : "  n", true, 0) != SPI_OK_SELECT)
+    if (!ids)
+        mark_group(plan, values, labels, known_ids);
+    else if (SPI_execute_plan(plan, values, NULL, true, 0) == SPI_OK_SELECT)
+        mark_found(labels, known_ids);
+    else
         elog(ERROR, "could not look up known facts");
-    for (uint64 i = 0; i < SPI_processed; i++) {
-        bool isnull;
-        Datum value = metasd_column(i, 1, &isnull);
-        text *label;
-        uint32 id;
-
-        if (isnull)
-            continue;
-        label = DatumGetTextPP(value);
-        if (metasd_labels_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &id))
-            known_ids[id] = true;
-    }
     metasd_switch_back(&saved);
     SPI_finish();
 }

@@ -1,0 +1,29 @@
+/*
+ * candidates.h - which entities compete to be the answer, where not all do.
+ */
+#ifndef METASD_CANDIDATES_H
+#define METASD_CANDIDATES_H
+
+#include "compat.h"
+
+#include "question.h"
+
+/* Entities of the image, ascending, each once. */
+typedef struct MetasdCandidates {
+    bool given; /* if not, all compete */
+    uint32 count;
+    const uint32 *ids;
+} MetasdCandidates;
+
+/*
+ * Candidates by arguments N, a relation whose first column holds their identifiers, and N + 1,
+ * an array of them; not given where both are NULL. What the model does not know is left out. The relation
+ * is read once a call site: a statement sees it as it was when the statement began.
+ */
+extern MetasdCandidates metasd_candidates_argument(const MetasdQuestion *question, int n);
+
+/* Leaves all others out of scores[entities]: METASD_LEFT_OUT. */
+extern void metasd_candidates_choose(const MetasdCandidates *candidates, uint32 entities,
+                                     float *scores);
+
+#endif

@@ -1,0 +1,269 @@
+/*
+ * many.c - kg_predict_many: the answers to a batch of questions.
+ *
+ * Questions come from two arrays, or one by one from a cursor on a relation, read as the caller; the
+ * answers go to the result's tuplestore, which spills to disk beyond work_mem. So memory does
+ * not grow with the number of questions, and the model is looked up once. Questions that come again are
+ * answered from memory, as long as that fits work_mem: in one statement their answers are the same.
+ */
+#include "compat.h"
+
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "predict.h"
+#include "reader.h"
+
+PG_FUNCTION_INFO_V1(metasd_kg_predict_many);
+PG_FUNCTION_INFO_V1(metasd_kg_predict_many_of);
+
+/* A question that has been answered, by numbers, and its answers. */
+typedef struct Answered {
+    uint32 id[2];
+    uint32 count;
+    MetasdAnswer *answers;
+} Answered;
+
+typedef struct Batch {
+    MetasdQuestion question;
+    MetasdPrediction prediction;
+    MemoryContext each; /* of one question */
+    int64 count;        /* questions so far */
+    MetasdAnswers kept; /* of this question */
+    MemoryContext memory;
+    HTAB *answered; /* of questions so far, up to work_mem */
+} Batch;
+
+/* A question: what is given as labels, NULL where it is NULL, and as values of the result. */
+typedef struct BatchQuery {
+    MetasdLabel entity, relation;
+    Datum entity_value, relation_value;
+} BatchQuery;
+
+/* Argument N: are heads asked for, so that the entities given are tails? */
+static bool
+asks_heads(FunctionCallInfo fcinfo, int n)
+{
+    char *side = text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+    if (strcmp(side, "tail") == 0)
+        return false;
+    if (strcmp(side, "head") == 0)
+        return true;
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid value for side: \"%s\"", side),
+         errhint("It must be \"tail\" (the default: tails of a head and a relation) or \"head\" "
+                 "(heads of a relation and a tail).")));
+}
+
+/* The same question often comes again: triples that differ in the answer alone ask it. */
+static void
+start_memory(Batch *batch)
+{
+    HASHCTL control = {.keysize = sizeof(uint32[2]), .entrysize = sizeof(Answered)};
+    const MetasdPrediction *prediction = &batch->prediction;
+    size_t most = Min((size_t)work_mem * 1024 / 4, MaxAllocSize) / sizeof(MetasdAnswer);
+
+    batch->memory =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd answers", ALLOCSET_DEFAULT_SIZES);
+    control.hcxt = batch->memory;
+    batch->answered =
+        hash_create("metasd answers", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    batch->kept.room = (uint32)Min(Min(prediction->k, prediction->n), most);
+    batch->kept.list = palloc(Max(batch->kept.room, 1) * sizeof(*batch->kept.list));
+    batch->prediction.kept = &batch->kept;
+}
+
+/*
+ * Starts on arguments FIRST and on: k, model, known, side, candidates, candidate_ids,
+ * min_probability. False where one of them is NULL that must not be.
+ */
+static bool
+start(Batch *batch, FunctionCallInfo fcinfo, int first)
+{
+    MetasdPrediction *prediction = &batch->prediction;
+
+    if (PG_ARGISNULL(first) || PG_ARGISNULL(first + 2) || PG_ARGISNULL(first + 3))
+        return false;
+    *prediction = (MetasdPrediction){.question = &batch->question, .given_columns = 3};
+    prediction->k = metasd_limit_argument(fcinfo, first);
+    prediction->mode = metasd_known_argument(fcinfo, first + 2);
+    prediction->asked = asks_heads(fcinfo, first + 3) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
+    prediction->least = metasd_least_argument(fcinfo, first + 6);
+    batch->question = metasd_question_open(fcinfo, first + 1);
+    prediction->candidates = metasd_candidates_argument(&batch->question, first + 4);
+    metasd_prediction_start(prediction);
+    batch->each =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd question", ALLOCSET_DEFAULT_SIZES);
+    batch->count = 0;
+    start_memory(batch);
+    return true;
+}
+
+/* Keeps the answers to a question, if there is room for them. */
+static void
+keep(Batch *batch, const uint32 id[2])
+{
+    const MetasdAnswers *kept = &batch->kept;
+    size_t bytes = kept->count * sizeof(*kept->list);
+    Answered *entry;
+
+    if (!kept->whole ||
+        MemoryContextMemAllocated(batch->memory, true) + bytes > (size_t)work_mem * 1024)
+        return;
+    entry = hash_search(batch->answered, id, HASH_ENTER, NULL);
+    entry->count = kept->count;
+    entry->answers = MemoryContextAlloc(batch->memory, Max(bytes, 1));
+    memcpy(entry->answers, kept->list, bytes);
+}
+
+static void
+ask(Batch *batch, const BatchQuery *query)
+{
+    MetasdPrediction *prediction = &batch->prediction;
+    int entity = prediction->asked == METASD_ASKED_HEAD; /* its place among what is given */
+    Datum values[3] = {Int64GetDatum(++batch->count), query->entity_value, query->relation_value};
+    const Answered *before;
+    uint32 id[2];
+
+    CHECK_FOR_INTERRUPTS();
+    if (!query->entity.data || !query->relation.data ||
+        !metasd_question_find(&batch->question, query->entity, false, &id[entity]) ||
+        !metasd_question_find(&batch->question, query->relation, true, &id[1 - entity]))
+        return;
+    prediction->given[entity] = query->entity;
+    prediction->given[1 - entity] = query->relation;
+    prediction->given_values = values;
+    before = hash_search(batch->answered, id, HASH_FIND, NULL);
+    if (before) {
+        metasd_prediction_repeat(prediction, before->answers, before->count);
+        return;
+    }
+    batch->kept.count = 0;
+    batch->kept.whole = true;
+    metasd_prediction_answer(prediction, id);
+    keep(batch, id);
+}
+
+static void
+end(Batch *batch)
+{
+    metasd_prediction_end(&batch->prediction);
+    pfree(batch->kept.list);
+    MemoryContextDelete(batch->each);
+    MemoryContextDelete(batch->memory);
+}
+
+/* ---- questions in arrays ---- */
+
+typedef struct Elements {
+    MetasdIdentifier *identifier;
+    Datum *values;
+    bool *nulls;
+    int n;
+} Elements;
+
+static Elements
+elements_argument(FunctionCallInfo fcinfo, int n)
+{
+    ArrayType *array = PG_GETARG_ARRAYTYPE_P(n);
+    Oid type = ARR_ELEMTYPE(array);
+    Elements elements = {.identifier = metasd_identifier(fcinfo, n, type)};
+    int16 len;
+    bool byval;
+    char align;
+
+    get_typlenbyvalalign(type, &len, &byval, &align);
+    deconstruct_array(array, type, len, byval, align, &elements.values, &elements.nulls,
+                      &elements.n);
+    return elements;
+}
+
+static MetasdLabel
+element_label(const Elements *elements, int i)
+{
+    MetasdLabel label = {NULL, 0};
+
+    return elements->nulls[i] ? label
+                              : metasd_identifier_label(elements->identifier, elements->values[i]);
+}
+
+/* kg_predict_many(entities, relations, k, model, known, side, candidates, candidate_ids, min_probability) */
+Datum
+metasd_kg_predict_many(PG_FUNCTION_ARGS)
+{
+    Elements entities, relations;
+    MemoryContext before;
+    Batch batch;
+
+    metasd_init_materialized_srf(fcinfo);
+    if (metasd_any_null(fcinfo, 0, 2))
+        return (Datum)0;
+    entities = elements_argument(fcinfo, 0);
+    relations = elements_argument(fcinfo, 1);
+    if (relations.n != entities.n && relations.n != 1)
+        ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+                        errmsg("there are %d entities, but %d relations", entities.n, relations.n),
+                        errhint("Give a relation for each entity, or one for all.")));
+    if (!start(&batch, fcinfo, 2))
+        return (Datum)0;
+    before = MemoryContextSwitchTo(batch.each);
+    for (int i = 0; i < entities.n; i++) {
+        int r = relations.n == 1 ? 0 : i;
+        BatchQuery query = {.entity = element_label(&entities, i),
+                            .relation = element_label(&relations, r),
+                            .entity_value = entities.values[i],
+                            .relation_value = relations.values[r]};
+
+        ask(&batch, &query);
+        MemoryContextReset(batch.each);
+    }
+    MemoryContextSwitchTo(before);
+    end(&batch);
+    return (Datum)0;
+}
+
+/* ---- questions in a relation ---- */
+
+static Datum
+text_of(MetasdLabel label)
+{
+    return PointerGetDatum(label.data ? cstring_to_text_with_len(label.data, (int)label.len)
+                                      : NULL);
+}
+
+/* kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability) */
+Datum
+metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
+{
+    const char *column[2] = {"head", "relation"};
+    MetasdLabel label[2];
+    MetasdReader reader;
+    MemoryContext before;
+    Batch batch;
+
+    metasd_init_materialized_srf(fcinfo);
+    if (PG_ARGISNULL(0) || !start(&batch, fcinfo, 1))
+        return (Datum)0;
+    if (batch.prediction.asked == METASD_ASKED_HEAD)
+        column[0] = "tail";
+    metasd_reader_open(&reader, PG_GETARG_OID(0), column, 2, "queries");
+    before = MemoryContextSwitchTo(batch.each);
+    while (metasd_reader_next(&reader, label)) {
+        BatchQuery query = {.entity = label[0],
+                            .relation = label[1],
+                            .entity_value = text_of(label[0]),
+                            .relation_value = text_of(label[1])};
+
+        ask(&batch, &query);
+        MemoryContextReset(batch.each);
+    }
+    MemoryContextSwitchTo(before);
+    metasd_reader_close(&reader);
+    end(&batch);
+    return (Datum)0;
+}

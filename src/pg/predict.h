@@ -1,0 +1,72 @@
+/*
+ * predict.h - the answers to one question after the other, into the result of a function.
+ */
+#ifndef METASD_PREDICT_H
+#define METASD_PREDICT_H
+
+#include "compat.h"
+
+#include "calibrate.h"
+#include "candidates.h"
+#include "known.h"
+#include "question.h"
+
+/* What becomes of answers that are facts of the source. */
+typedef enum MetasdKnownMode {
+    METASD_KNOWN_EXCLUDE,
+    METASD_KNOWN_MARK,
+    METASD_KNOWN_INCLUDE
+} MetasdKnownMode;
+
+/* Columns of the result before rank, answer, score, probability and known. */
+#define METASD_MOST_GIVEN 3
+
+typedef struct MetasdAnswer {
+    uint32 id;
+    float score, probability;
+    bool known;
+} MetasdAnswer;
+
+/* The answers to one question, kept for another that is the same. */
+typedef struct MetasdAnswers {
+    MetasdAnswer *list; /* room */
+    uint32 count, room;
+    bool whole; /* there was room for all */
+} MetasdAnswers;
+
+/* What a prediction is made of. */
+typedef struct MetasdPrediction {
+    const MetasdQuestion *question;
+    MetasdAsked asked;
+    MetasdKnownMode mode;
+    MetasdCandidates candidates; /* of entities: not for relations that are asked for */
+    uint32 k;
+    float least;          /* probability of an answer */
+    MetasdLabel given[2]; /* the other two places, in order */
+    int given_columns;    /* that say which question it is, */
+    const Datum *given_values;
+    MetasdAnswers *kept; /* where answers are kept as they are written, or NULL */
+    uint32 n;            /* candidates, left out or not */
+    float *scores;       /* n */
+    float *scratch;
+    MetasdSigmoid sigmoid; /* makes probabilities of the scores, */
+    MetasdField field;     /* with the candidates that compete */
+} MetasdPrediction;
+
+/* Arguments: what known says; a probability, 0 for NULL. */
+extern MetasdKnownMode metasd_known_argument(FunctionCallInfo fcinfo, int n);
+extern float metasd_least_argument(FunctionCallInfo fcinfo, int n);
+
+/* Takes memory once all is set but what is given. */
+extern void metasd_prediction_start(MetasdPrediction *prediction);
+
+/* Writes the answers to a question: the numbers of what is given, whose labels are in it. */
+extern void metasd_prediction_answer(MetasdPrediction *prediction, const uint32 id[2]);
+
+/* Writes the answers to the same question again, now given with other values. */
+extern void metasd_prediction_repeat(const MetasdPrediction *prediction,
+                                     const MetasdAnswer *answers, uint32 n);
+
+extern void metasd_prediction_end(MetasdPrediction *prediction);
+
+#endif

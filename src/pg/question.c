@@ -1,0 +1,182 @@
+#include "question.h"
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "ask.h"
+
+/* ---- identifiers ---- */
+
+MetasdCallSite *
+metasd_call_site(FunctionCallInfo fcinfo)
+{
+    if (!fcinfo->flinfo->fn_extra)
+        fcinfo->flinfo->fn_extra =
+            MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(MetasdCallSite));
+    return fcinfo->flinfo->fn_extra;
+}
+
+MetasdIdentifier *
+metasd_identifier(FunctionCallInfo fcinfo, int n, Oid type)
+{
+    MetasdIdentifier *identifier = &metasd_call_site(fcinfo)->given[n];
+    Oid output;
+    bool varlena;
+
+    type = getBaseType(type);
+    if (identifier->type == type)
+        return identifier;
+    getTypeOutputInfo(type, &output, &varlena);
+    fmgr_info_cxt(output, &identifier->output, fcinfo->flinfo->fn_mcxt);
+    identifier->type = type;
+    return identifier;
+}
+
+MetasdLabel
+metasd_identifier_label(MetasdIdentifier *identifier, Datum value)
+{
+    Oid type = identifier->type;
+    char *text;
+
+    if (type == TEXTOID || type == VARCHAROID || type == BPCHAROID) {
+        struct varlena *varlena = PG_DETOAST_DATUM_PACKED(value);
+        char *data = VARDATA_ANY(varlena);
+        int len = (int)VARSIZE_ANY_EXHDR(varlena);
+
+        if (type == BPCHAROID) /* its padding means nothing */
+            len = bpchartruelen(data, len);
+        return (MetasdLabel){.data = data, .len = (uint32)len};
+    }
+    text = OutputFunctionCall(&identifier->output, value);
+    return (MetasdLabel){.data = text, .len = (uint32)strlen(text)};
+}
+
+MetasdLabel
+metasd_label_argument(FunctionCallInfo fcinfo, int n)
+{
+    MetasdIdentifier *identifier = &metasd_call_site(fcinfo)->given[n];
+
+    if (!OidIsValid(identifier->type)) {
+        Oid type = get_fn_expr_argtype(fcinfo->flinfo, n);
+
+        if (!OidIsValid(type))
+            elog(ERROR, "could not determine the type of argument %d", n + 1);
+        identifier = metasd_identifier(fcinfo, n, type);
+    }
+    return metasd_identifier_label(identifier, PG_GETARG_DATUM(n));
+}
+
+/* An answer on its way to the caller's type. */
+typedef struct Answer {
+    Oid type;
+    MetasdLabel label;
+} Answer;
+
+static void
+answer_context(void *argument)
+{
+    const Answer *answer = argument;
+
+    errcontext("answer \"%.*s\" as %s, the type of the identifier in the question; asked with "
+               "text, the answers are text",
+               pg_mbcliplen(answer->label.data, (int)answer->label.len, 200), answer->label.data,
+               format_type_be(answer->type));
+}
+
+Datum
+metasd_answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
+{
+    MetasdCallSite *site = metasd_call_site(fcinfo);
+    Answer answer = {.type = type, .label = label};
+    ErrorContextCallback callback = {
+        .previous = error_context_stack, .callback = answer_context, .arg = &answer};
+    Datum value;
+
+    if (type == TEXTOID || type == VARCHAROID)
+        return PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
+    if (site->answer_type != type) {
+        Oid input;
+
+        getTypeInputInfo(type, &input, &site->answer_parameter);
+        fmgr_info_cxt(input, &site->input, fcinfo->flinfo->fn_mcxt);
+        site->answer_type = type;
+    }
+    error_context_stack = &callback;
+    value = InputFunctionCall(&site->input, pnstrdup(label.data, label.len), site->answer_parameter,
+                              -1);
+    error_context_stack = callback.previous;
+    return value;
+}
+
+/* ---- questions ---- */
+
+MetasdQuestion
+metasd_question_open(FunctionCallInfo fcinfo, int model_argument)
+{
+    MetasdQuestion question = {.fcinfo = fcinfo};
+    char *name =
+        PG_ARGISNULL(model_argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(model_argument));
+
+    question.model = metasd_model_to_ask(name);
+    question.image = metasd_cache_image(question.model);
+    return question;
+}
+
+bool
+metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation, uint32 *id)
+{
+    MetasdCallSite *site = metasd_call_site(question->fcinfo);
+
+    if (metasd_labels_find(metasd_question_labels(question, relation), label.data, label.len, id))
+        return true;
+    if (!site->noticed) {
+        site->noticed = true;
+        ereport(NOTICE, (errmsg("%s \"%.*s\" is not known to model \"%s\"",
+                                relation ? "relation" : "entity",
+                                pg_mbcliplen(label.data, (int)label.len, 200), label.data,
+                                question->model->name),
+                         errhint("It learns what its source holds when it is trained again.")));
+    }
+    return false;
+}
+
+bool
+metasd_question_has_source(const MetasdQuestion *question)
+{
+    MetasdCallSite *site = metasd_call_site(question->fcinfo);
+
+    if (get_rel_relkind(question->model->serving_source) != '\0')
+        return true;
+    if (!site->noticed) {
+        site->noticed = true;
+        ereport(NOTICE, (errmsg("the source of model \"%s\" does not exist any more",
+                                question->model->name),
+                         errdetail("Known facts cannot be told from predictions.")));
+    }
+    return false;
+}
+
+/* ---- arguments ---- */
+
+bool
+metasd_any_null(FunctionCallInfo fcinfo, int first, int end)
+{
+    for (int i = first; i < end; i++)
+        if (PG_ARGISNULL(i))
+            return true;
+    return false;
+}
+
+uint32
+metasd_limit_argument(FunctionCallInfo fcinfo, int n)
+{
+    int32 k = PG_GETARG_INT32(n);
+
+    if (k < 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("k must not be negative"),
+                        errhint("k is the number of answers wanted.")));
+    return (uint32)k;
+}

@@ -1,0 +1,41 @@
+/*
+ * reader.h - reads columns of a relation that the caller of a function has named.
+ *
+ * The query runs as the caller, with no right more than he has: the executor checks his
+ * privileges, row security applies to him, and functions of a view run as in any query of his.
+ */
+#ifndef METASD_READER_H
+#define METASD_READER_H
+
+#include "compat.h"
+
+#include "executor/spi.h"
+
+#include "labels.h"
+
+#define METASD_MOST_READ 2
+
+typedef struct MetasdReader {
+    int columns;
+    Portal portal;
+    SPITupleTable *rows;  /* fetched together, */
+    uint64 count, at;     /* how many, and the next of them to give */
+    MemoryContext values; /* of those that are compressed or out of line */
+} MetasdReader;
+
+/*
+ * Opens a cursor on N columns of RELATION, or on the first there is where COLUMN is NULL. Connects to
+ * SPI, and stays in its memory context until metasd_reader_close. USE says what for in errors: "candidates".
+ */
+extern void metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column, int n,
+                               const char *use);
+
+/*
+ * The next row as labels, valid until the next call; false after the last. What is NULL has no
+ * data. Serves interrupts.
+ */
+extern bool metasd_reader_next(MetasdReader *reader, MetasdLabel *labels);
+
+extern void metasd_reader_close(MetasdReader *reader);
+
+#endif

@@ -1,0 +1,110 @@
+-- kg_predict_many: the questions of a batch, from arrays or from a relation.
+ALTER SEQUENCE metasd.run_id_seq RESTART WITH 701;
+CREATE TABLE people AS SELECT * FROM tools.people();
+SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
+SELECT tools.ended(:run);
+
+-- Arrays: answers as kg_predict and kg_predict_heads give them, numbered by question.
+SELECT query, entity, relation, rank, answer, known
+FROM kg_predict_many(ARRAY['p07', 'p17', 'p27'], ARRAY['speaks', 'lives_in', 'works_at'], 1);
+SELECT query, entity, relation, rank, answer FROM kg_predict_many(ARRAY['mill', 'French'], ARRAY['works_at', 'speaks'], 1, side => 'head');
+SELECT query, entity, relation, rank, answer FROM kg_predict_many(ARRAY['p07', 'p17', 'p27'], ARRAY['speaks'], 1, known => 'include');
+CREATE TABLE questions AS SELECT DISTINCT head, relation FROM people UNION ALL VALUES ('p07', 'speaks');
+SELECT count(*), count(DISTINCT query) AS questions,
+       count(*) FILTER (WHERE (p.rank, p.tail, p.score, p.probability, p.known) IS DISTINCT FROM
+                              (m.rank, m.answer, m.score, m.probability, m.known)) AS different
+FROM kg_predict_many('questions', 5, known => 'mark') m
+     FULL JOIN (questions q CROSS JOIN kg_predict(q.head, q.relation, 5, known => 'mark') p)
+     ON (m.entity, m.relation, m.rank) = (q.head, q.relation, p.rank);
+SELECT count(*), count(DISTINCT query) AS questions,
+       count(*) FILTER (WHERE (p.head, p.score, p.probability, p.known) IS DISTINCT FROM
+                              (m.answer, m.score, m.probability, m.known)) AS different
+FROM kg_predict_many('people', 3, side => 'head') m
+     FULL JOIN ((SELECT DISTINCT relation, tail FROM people) q CROSS JOIN kg_predict_heads(q.relation, q.tail, 3) p)
+     ON (m.entity, m.relation, m.rank) = (q.tail, q.relation, p.rank);
+
+-- NULL, and what the model does not know: no rows, one NOTICE a statement.
+SELECT query, entity, answer
+FROM kg_predict_many(ARRAY['p99', NULL, 'p07', 'p98', 'p17'], ARRAY['speaks', 'speaks', 'speaks', 'speaks', 'eats'], 1);
+SELECT count(*) FROM kg_predict_many(ARRAY['p07'], ARRAY[NULL]);
+SELECT count(*) FROM kg_predict_many(NULL::text[], ARRAY['speaks']);
+SELECT count(*) FROM kg_predict_many(ARRAY['p07'], NULL::text[]);
+SELECT count(*) FROM kg_predict_many(ARRAY[]::text[], ARRAY['speaks']);
+SELECT count(*) FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], NULL);
+SELECT count(*) FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], known => NULL);
+SELECT count(*) FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], side => NULL);
+SELECT count(*) FROM kg_predict_many(NULL::regclass);
+CREATE VIEW unknown AS SELECT NULL::text AS head, 'speaks' AS relation UNION ALL VALUES ('p07', NULL), ('p07', 'speaks');
+SELECT query, entity, answer FROM kg_predict_many('unknown', 1);
+
+-- Errors.
+SELECT * FROM kg_predict_many(ARRAY['p07', 'p17'], ARRAY['speaks', 'speaks', 'speaks']);
+SELECT * FROM kg_predict_many(ARRAY['p07', 'p17'], ARRAY[]::text[]);
+SELECT * FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], -1);
+SELECT * FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], side => 'relation');
+SELECT * FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], known => 'no');
+SELECT * FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], min_probability => 2);
+SELECT * FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], model => 'nothing');
+SELECT * FROM kg_predict_many('questions', side => 'head');
+SELECT * FROM kg_predict_many('metasd.run_id_seq');
+SELECT * FROM kg_predict_many('{p07}', '{speaks}');
+
+-- Candidates and a least probability, as for one question.
+SELECT query, rank, answer
+FROM kg_predict_many(ARRAY['p07', 'p01'], ARRAY['speaks'], known => 'include', candidate_ids => '{Flemish,French}') ORDER BY query, rank;
+CREATE VIEW languages AS SELECT DISTINCT tail FROM people WHERE relation = 'speaks';
+SELECT count(*), bool_and(answer IN (TABLE languages)) AS languages FROM kg_predict_many('questions', candidates => 'languages');
+SELECT bool_and(probability >= 0.02) AS probable, count(*) > 0 AS some FROM kg_predict_many('questions', 1000, min_probability => 0.02);
+
+-- More questions than are fetched at once, and more answers than fit in work_mem.
+CREATE VIEW many_questions AS SELECT head, relation FROM questions, generate_series(1, 30);
+SET work_mem = '64kB';
+SELECT count(*), count(DISTINCT query) AS questions, max(query) FROM kg_predict_many('many_questions', 1000);
+RESET work_mem;
+
+-- A group of known facts that is larger than what is looked up at first.
+BEGIN;
+INSERT INTO people SELECT head, 'speaks', 'French' FROM (SELECT head FROM people UNION SELECT tail FROM people) e
+                   WHERE (head, 'speaks', 'French') NOT IN (TABLE people);
+SELECT count(*) FROM kg_predict_heads('speaks', 'French', 1);
+SELECT count(*) FROM kg_predict_many(ARRAY['French', 'French'], ARRAY['speaks'], 1, side => 'head');
+SELECT query, count(*), bool_and(known) AS known
+FROM kg_predict_many(ARRAY['French', 'French'], ARRAY['speaks'], 1000, side => 'head', known => 'mark') GROUP BY query ORDER BY query;
+DELETE FROM people WHERE (head, tail) IN (('mill', 'French'), ('Breton', 'French'));
+SELECT head FROM kg_predict_heads('speaks', 'French') ORDER BY head;
+ROLLBACK;
+
+-- It is interrupted.
+SET statement_timeout = '100ms';
+SELECT count(*) FROM kg_predict_many(array_fill('p07'::text, ARRAY[5000000]), ARRAY['speaks'], 1);
+RESET statement_timeout;
+
+-- Questions are read as the caller.
+CREATE ROLE regress_metasd_asker;
+GRANT SELECT ON people TO regress_metasd_asker;
+SET ROLE regress_metasd_asker;
+SELECT * FROM kg_predict_many('questions', 1);
+SELECT query, answer FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], 1);
+RESET ROLE;
+DROP OWNED BY regress_metasd_asker;
+DROP ROLE regress_metasd_asker;
+
+-- Identifiers come back in the caller's type.
+CREATE TABLE numbers AS
+SELECT substr(head, 2)::int AS head, CASE relation WHEN 'works_at' THEN 1 WHEN 'lives_in' THEN 2 ELSE 3 END AS relation,
+       CASE tail WHEN 'Flemish' THEN 1200 WHEN 'French' THEN 1201 WHEN 'Breton' THEN 1202 ELSE 1000 + ascii(tail) END AS tail
+FROM people;
+SELECT kg_train('numbers', 'numbers', params => tools.thorough()) AS run \gset
+SELECT tools.ended(:run);
+SET metasd.model = 'numbers';
+SELECT entity, pg_typeof(entity), relation, pg_typeof(relation), answer, pg_typeof(answer)
+FROM kg_predict_many(ARRAY[7], ARRAY[3], 1);
+SELECT pg_typeof(entity), pg_typeof(relation), pg_typeof(answer) FROM kg_predict_many('{7}'::smallint[], '{3}', 1);
+SELECT pg_typeof(entity), pg_typeof(relation), pg_typeof(answer) FROM kg_predict_many('{7}'::varchar[], '{3}'::bigint[], 1);
+SELECT pg_typeof(entity), pg_typeof(relation), answer FROM kg_predict_many('{1201}'::bigint[], '{3}'::text[], 1, side => 'head');
+SELECT entity, pg_typeof(entity), relation, answer FROM kg_predict_many('numbers', 1, known => 'include') WHERE query = 1;
+RESET metasd.model;
+
+SELECT count(kg_drop(name)) FROM metasd.models;
+DROP TABLE people, questions, numbers CASCADE;
+DROP VIEW unknown;
