@@ -55,6 +55,12 @@ static const MetasdPostingKernels plain = {"plain", add_plain};
 
 static const uint64_t places[256] = {PLACES64(0), PLACES64(64), PLACES64(128), PLACES64(192)};
 
+/*
+ * Bytes by which weights are asked for in advance. Lists are shorter than what makes a processor see
+ * where each of several is going, which it forgets at every page.
+ */
+#define AHEAD 2048
+
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define NAMED(x) x##_v3

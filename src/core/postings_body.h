@@ -18,6 +18,8 @@ NAMED(add)(size_t words, MetasdPosting *lists, size_t count, float *scores)
             uint64_t bits = *list->bits++;
             __m256 weight = _mm256_set1_ps(list->weight);
 
+            for (size_t line = 0; line < METASD_WORD * sizeof(float); line += 64)
+                __builtin_prefetch((const char *)list->at + AHEAD + line);
             for (int k = 0; k < 8; k++) {
                 const uint64_t *bytes = &places[bits >> 8 * k & 0xff];
                 __m256i place = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)bytes));
