@@ -5,7 +5,7 @@
 #include "kernels.h"
 
 /* A screenful of answers and the facts known among them; each pass takes GROWTH times more. */
-#define FIRST_CHUNK 64
+#define FIRST_CHUNK 32
 #define GROWTH 4
 
 /* Scores looked at together: few branches where nearly all are too low to matter. */

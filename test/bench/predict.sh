@@ -25,8 +25,10 @@ SQL
 count=$("${psql[@]}" -c 'SELECT count(*) FROM asked')
 
 # total: kB of memory of the server's processes
-total() { pgrep -P "$(head -n 1 "$work/data/postmaster.pid")" | while read -r pid; do
-    awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup" 2>/dev/null || true; done | awk '{ n += $1 } END { print n + 0 }'; }
+total() {
+    pgrep -P "$(head -n 1 "$work/data/postmaster.pid")" | sed 's|.*|/proc/&/smaps_rollup|' |
+        xargs awk '/^Pss:/ { n += $2 } END { print n + 0 }'
+}
 
 # ask CLIENTS: by pgbench; its report in $work/report
 ask() {
@@ -54,6 +56,7 @@ SQL
         printf "one client: median %.3f ms, 99 %% within %.3f ms, %d questions\n",
             a[int((NR + 1) / 2)] / 1000, a[int(NR * 0.99)] / 1000, NR }'
     {
+        echo "SET client_min_messages = warning;"
         echo "PREPARE q AS SELECT p.* FROM asked a, kg_predict(a.head, a.relation, 10, 'm$rank') p WHERE a.id = \$1;"
         for i in $(seq 1 3000); do
             # the first ones warm up; then the session says what processor time it has had, twice
@@ -61,15 +64,21 @@ SQL
                 echo "SELECT 'ns ' || split_part(pg_read_file('/proc/' || pg_backend_pid() || '/schedstat'), ' ', 1);"
             echo "EXECUTE q($((i * 7919 % count + 1)));"
         done
-    } | "${psql[@]}" | awk '/^ns / { if (first) printf "processor: %.3f ms a question\n", ($2 - first) / 1999 / 1e6; first = $2 }'
+    } | "${psql[@]}" | awk '/^ns / {
+        if (first)
+            printf "processor: %.3f ms a question\n", ($2 - first) / 1999 / 1e6
+        first = $2
+    }'
     build/bench/latency "$(ls "$work"/data/base/pgsql_tmp/pgsql_tmp_metasd_*)"
     ask 64 &
     pid=$!
-    sleep $((seconds / 4 + 1))
-    before=$(total)
-    sleep $((seconds / 2))
-    after=$(total)
+    # processes and their memory, every now and then; what counts is between all being there and the first going
+    while kill -0 "$pid" 2>/dev/null; do
+        echo "$(pgrep -c -P "$(head -n 1 "$work/data/postmaster.pid")") $(total)"
+        sleep 0.5
+    done >"$work/memory"
     wait "$pid"
     awk '/^tps/ || /failed/ || /ERROR|WARNING/' "$work/report"
-    echo "64 clients: memory from $before to $after kB"
+    awk '$1 > most { most = $1; first = $2 } $1 == most { last = $2 } END {
+        print "64 clients: memory from", first, "to", last, "kB" }' "$work/memory"
 done
