@@ -27,7 +27,7 @@ count=$("${psql[@]}" -c 'SELECT count(*) FROM asked')
 # total: kB of memory of the server's processes
 total() {
     pgrep -P "$(head -n 1 "$work/data/postmaster.pid")" | sed 's|.*|/proc/&/smaps_rollup|' |
-        xargs awk '/^Pss:/ { n += $2 } END { print n + 0 }'
+        xargs cat 2>/dev/null | awk '/^Pss:/ { n += $2 } END { print n + 0 }'
 }
 
 # ask CLIENTS: by pgbench; its report in $work/report
