@@ -13,7 +13,7 @@ DATA = sql/metasd--1.0.sql
 MODULE_big = metasd
 MODULES = metasd_train
 
-ASK_CORE = arena bits calibrate codec codec_v1 codec_v2 index kernels model standing status team topk
+ASK_CORE = arena bits calibrate codec codec_v1 codec_v2 index index_ask index_labels kernels model postings standing status team topk
 ASK_PG = metasd compat catalog source params presets run ask launch versions schedule wait cache image known question reader candidates predict many support advice answers evaluate
 TRAIN_PG = worker tune member yield crew muster follower job report compare prune_versions store estimate cache image labels compat catalog source params presets run
 
@@ -51,6 +51,8 @@ include $(PGXS)
 endif
 
 $(CORE_OBJS): CFLAGS += $(CORE_CFLAGS)
+# Scores of an image are the same on all processors, whether they have fused multiply-adds or not.
+src/core/postings.o: CFLAGS += -ffp-contract=off
 src/core/blas.o: CPPFLAGS += -I$(BLAS_INCLUDE)
 $(OBJS) $(TRAIN_OBJS): $(wildcard src/core/*.h src/pg/*.h)
 

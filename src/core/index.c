@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "arena.h"
+#include "index_parts.h"
+#include "postings.h"
 
 #define MAGIC "metasdIX"
-#define VERSION 2
+#define VERSION 4
 #define BYTE_ORDER_MARK 0x01020304u
 
 /* The image starts with this; every other place follows from its counts. */
@@ -24,30 +26,7 @@ typedef struct Header {
 
 _Static_assert(sizeof(Header) == 2 * METASD_ALIGN, "no padding, inside or behind");
 
-/* ---- hashes ---- */
-
-static uint64_t
-mix(uint64_t hash, uint64_t word)
-{
-    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ hash >> 32;
-}
-
-/* Any bytes, eight at a time; the length goes in so that trailing zeros count. */
-static uint64_t
-hash_label(const char *label, size_t len)
-{
-    uint64_t hash = mix(UINT64_C(0x243f6a8885a308d3), len), word;
-
-    for (; len >= sizeof(word); len -= sizeof(word), label += sizeof(word)) {
-        memcpy(&word, label, sizeof(word));
-        hash = mix(hash, word);
-    }
-    word = 0;
-    if (len > 0)
-        memcpy(&word, label, len);
-    return mix(mix(hash, word), 0);
-}
+/* ---- checksums ---- */
 
 /*
  * Over a multiple of 32 bytes. Every step is a bijection of its lane, so damage
@@ -62,10 +41,11 @@ checksum(const void *memory, size_t bytes, MetasdTeam *team, uint64_t *sum)
     for (size_t i = 0; i < bytes; i += sizeof(word)) {
         memcpy(word, at + i, sizeof(word));
         for (int lane = 0; lane < 4; lane++)
-            lanes[lane] = mix(lanes[lane], word[lane]);
+            lanes[lane] = metasd_mix(lanes[lane], word[lane]);
         METASD_TRY(metasd_team_work(team, 4));
     }
-    *sum = mix(mix(mix(mix(bytes, lanes[0]), lanes[1]), lanes[2]), lanes[3]);
+    *sum = metasd_mix(metasd_mix(metasd_mix(metasd_mix(bytes, lanes[0]), lanes[1]), lanes[2]),
+                      lanes[3]);
     return METASD_OK;
 }
 
@@ -115,6 +95,17 @@ take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
     return sparse;
 }
 
+static MetasdDimensions
+take_dimensions(MetasdArena *arena, const MetasdIndexPlan *plan)
+{
+    MetasdDimensions dimensions = {.words = metasd_words(plan->entities)};
+
+    dimensions.start = take(arena, (uint64_t)plan->width + 1, sizeof(*dimensions.start));
+    dimensions.bits = take(arena, plan->width * dimensions.words, sizeof(*dimensions.bits));
+    dimensions.values = take(arena, plan->entity_kept + METASD_WORD, sizeof(*dimensions.values));
+    return dimensions;
+}
+
 static MetasdLabels
 take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 {
@@ -144,7 +135,7 @@ lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index
     (void)take(&arena, 1, sizeof(Header));
     index->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
     index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
-    index->dimension = take_sparse(&arena, plan->width, plan->entity_kept);
+    index->dimension = take_dimensions(&arena, plan);
     index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations, sizeof(*index->sigmoids));
     index->norms = take(&arena, plan->entities, sizeof(*index->norms));
     index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
@@ -160,73 +151,6 @@ metasd_index_bytes(const MetasdIndexPlan *plan)
     size_t bytes;
 
     return lay_out(plan, NULL, SIZE_MAX, &index, &bytes) ? bytes : SIZE_MAX;
-}
-
-/* ---- labels ---- */
-
-const char *
-metasd_labels_get(const MetasdLabels *labels, uint32_t id, size_t *len)
-{
-    uint64_t start = labels->start[id], end = labels->start[id + 1];
-
-    if (start > end || end > labels->size) /* damage: the empty label */
-        start = end = 0;
-    *len = (size_t)(end - start);
-    return labels->bytes + start;
-}
-
-/*
- * The slot of that label, or the empty one where it belongs: at least one slot is always empty,
- * and a number that is none is taken for one. NULL in a damaged image without any.
- */
-static MetasdSlot *
-find_slot(const MetasdLabels *labels, const char *label, size_t len, uint32_t *tag)
-{
-    uint64_t hash = hash_label(label, len);
-
-    *tag = (uint32_t)(hash >> 32);
-    for (uint64_t i = 0; i <= labels->slot_mask; i++) {
-        MetasdSlot *slot = &labels->slots[(hash + i) & labels->slot_mask];
-        const char *other;
-        size_t other_len;
-
-        if (slot->number == 0 || slot->number > labels->count)
-            return slot;
-        if (slot->tag != *tag)
-            continue;
-        other = metasd_labels_get(labels, slot->number - 1, &other_len);
-        if (other_len == len && (len == 0 || memcmp(other, label, len) == 0))
-            return slot;
-    }
-    return NULL;
-}
-
-static MetasdStatus
-add_label(MetasdLabels *labels, uint64_t capacity, uint32_t id, const char *label, size_t len)
-{
-    uint64_t start = labels->start[id];
-    uint32_t tag;
-    MetasdSlot *slot = find_slot(labels, label, len, &tag);
-
-    if (!slot || slot->number != 0 || len > capacity - start)
-        return METASD_INVALID;
-    if (len > 0)
-        memcpy(labels->bytes + start, label, len);
-    labels->start[id + 1] = start + len;
-    *slot = (MetasdSlot){.tag = tag, .number = id + 1};
-    return METASD_OK;
-}
-
-bool
-metasd_labels_find(const MetasdLabels *labels, const char *label, size_t len, uint32_t *id)
-{
-    uint32_t tag;
-    const MetasdSlot *slot = find_slot(labels, label, len, &tag);
-
-    if (!slot || slot->number == 0 || slot->number > labels->count)
-        return false;
-    *id = slot->number - 1;
-    return true;
 }
 
 /* ---- building ---- */
@@ -285,7 +209,7 @@ metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t id, const char *labe
     if (id != writer->entities || id >= plan->entities)
         return METASD_INVALID;
     METASD_TRY(add_row(&index->entity, plan->entity_kept, id, plan->width, &row));
-    METASD_TRY(add_label(&index->entity_labels, plan->entity_label_bytes, id, label, len));
+    METASD_TRY(metasd_labels_add(&index->entity_labels, plan->entity_label_bytes, id, label, len));
     for (size_t i = 0; i < row.kept; i++)
         square += (double)row.values[i] * (double)row.values[i];
     index->norms[id] = (float)sqrt(square);
@@ -305,18 +229,10 @@ metasd_index_add_relation(MetasdIndexWriter *writer, uint32_t id, const char *la
         return METASD_INVALID;
     METASD_TRY(add_row(&index->relation, plan->relation_kept, row, plan->width, &forward));
     METASD_TRY(add_row(&index->relation, plan->relation_kept, row + 1, plan->width, &reciprocal));
-    METASD_TRY(add_label(&index->relation_labels, plan->relation_label_bytes, id, label, len));
+    METASD_TRY(
+        metasd_labels_add(&index->relation_labels, plan->relation_label_bytes, id, label, len));
     writer->relations++;
     return METASD_OK;
-}
-
-/* Relation row 0 .. P - 1 in the image's order: a relation and its reciprocal are neighbours. */
-static uint64_t
-relation_row(const MetasdIndex *index, uint32_t relation)
-{
-    uint32_t r = index->plan.relations;
-
-    return relation < r ? 2 * (uint64_t)relation : 2 * (uint64_t)(relation - r) + 1;
 }
 
 MetasdStatus
@@ -326,7 +242,7 @@ metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation, MetasdSig
 
     if (relation >= 2 * index->plan.relations || !metasd_sigmoid_ok(sigmoid))
         return METASD_INVALID;
-    index->sigmoids[relation_row(index, relation)] = sigmoid;
+    index->sigmoids[metasd_relation_row(index, relation)] = sigmoid;
     return METASD_OK;
 }
 
@@ -335,7 +251,7 @@ static MetasdStatus
 fill_dimensions(MetasdIndex *index, MetasdTeam *team)
 {
     const MetasdSparse *rows = &index->entity;
-    MetasdSparse *lists = &index->dimension;
+    MetasdDimensions *lists = &index->dimension;
     uint32_t width = index->plan.width;
     uint64_t kept = index->plan.entity_kept;
 
@@ -352,10 +268,10 @@ fill_dimensions(MetasdIndex *index, MetasdTeam *team)
     }
     for (uint32_t e = 0; e < index->plan.entities; e++) {
         for (uint64_t i = rows->start[e]; i < rows->start[e + 1]; i++) {
-            uint64_t to = lists->start[rows->ids[i] + 1]++;
+            uint32_t j = rows->ids[i];
 
-            lists->ids[to] = e;
-            lists->values[to] = rows->values[i];
+            lists->bits[j * lists->words + e / METASD_WORD] |= UINT64_C(1) << e % METASD_WORD;
+            lists->values[lists->start[j + 1]++] = rows->values[i];
         }
         METASD_TRY(metasd_team_work(team, 1 + rows->start[e + 1] - rows->start[e]));
     }
@@ -428,25 +344,30 @@ check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t 
 }
 
 static MetasdStatus
-check_labels(const MetasdLabels *labels, uint64_t bytes, MetasdTeam *team)
+check_dimensions(const MetasdDimensions *lists, const MetasdIndexPlan *plan, MetasdTeam *team)
 {
-    uint64_t filled = 0;
+    uint64_t words = lists->words;
+    uint64_t beyond =
+        plan->entities % METASD_WORD ? ~UINT64_C(0) << plan->entities % METASD_WORD : 0;
 
-    if (labels->start[0] != 0 || labels->start[labels->count] != bytes)
+    if (lists->start[0] != 0 || lists->start[plan->width] != plan->entity_kept)
         return METASD_CORRUPT;
-    for (uint32_t i = 0; i < labels->count; i++) {
-        if (labels->start[i] > labels->start[i + 1])
+    for (uint64_t j = 0; j < plan->width; j++) {
+        uint64_t set = 0;
+
+        for (uint64_t w = 0; w < words; w++)
+            set += (uint64_t)__builtin_popcountll(lists->bits[j * words + w]);
+        if (lists->start[j] > lists->start[j + 1] || set != lists->start[j + 1] - lists->start[j] ||
+            (words > 0 && (lists->bits[j * words + words - 1] & beyond) != 0))
+            return METASD_CORRUPT;
+        METASD_TRY(metasd_team_work(team, 1 + words));
+    }
+    for (uint64_t i = 0; i < plan->entity_kept; i++) {
+        if (!weight_ok(lists->values[i]))
             return METASD_CORRUPT;
         METASD_TRY(metasd_team_work(team, 1));
     }
-    for (uint64_t i = 0; i <= labels->slot_mask; i++) {
-        if (labels->slots[i].number > labels->count)
-            return METASD_CORRUPT;
-        filled += labels->slots[i].number != 0;
-        METASD_TRY(metasd_team_work(team, 1));
-    }
-    /* As many as labels: so at least one is empty, and every search ends. */
-    return filled == labels->count ? METASD_OK : METASD_CORRUPT;
+    return METASD_OK;
 }
 
 MetasdStatus
@@ -495,145 +416,10 @@ metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdInde
     METASD_TRY(check_sparse(&index->entity, plan->entities, plan->entity_kept, plan->width, team));
     METASD_TRY(check_sparse(&index->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
                             plan->width, team));
-    METASD_TRY(
-        check_sparse(&index->dimension, plan->width, plan->entity_kept, plan->entities, team));
+    METASD_TRY(check_dimensions(&index->dimension, plan, team));
     for (uint64_t row = 0; row < 2 * (uint64_t)plan->relations; row++)
         if (!metasd_sigmoid_ok(index->sigmoids[row]))
             return METASD_CORRUPT;
-    METASD_TRY(check_labels(&index->entity_labels, plan->entity_label_bytes, team));
-    return check_labels(&index->relation_labels, plan->relation_label_bytes, team);
-}
-
-/*
- * ---- asking ----
- *
- * An image is read in full once, and for days after that it may be mapped from a file: where
- * a bit of it goes bad, an answer is wrong. But no number read from it is used as a place
- * without a look at its bound, which costs nothing beside the way to memory.
- */
-
-static uint64_t
-row_end(const MetasdSparse *sparse, uint64_t number)
-{
-    uint64_t end = sparse->start[number + 1];
-
-    return end < sparse->kept ? end : sparse->kept;
-}
-
-static void
-densify(const MetasdSparse *sparse, uint64_t number, uint32_t width, float *row)
-{
-    uint64_t end = row_end(sparse, number);
-
-    memset(row, 0, width * sizeof(*row));
-    for (uint64_t i = sparse->start[number]; i < end; i++)
-        if (sparse->ids[i] < width)
-            row[sparse->ids[i]] = sparse->values[i];
-}
-
-/* <row, dense>, in ascending order of positions, as the postings add it up. */
-static float
-sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const float *dense)
-{
-    uint64_t end = row_end(sparse, number);
-    float sum = 0;
-
-    for (uint64_t i = sparse->start[number]; i < end; i++)
-        if (sparse->ids[i] < width)
-            sum += dense[sparse->ids[i]] * sparse->values[i];
-    return sum;
-}
-
-/* scores[N] = <query, every entity>, by the postings of the query's non-zero components. */
-static void
-walk_postings(const MetasdIndex *index, const float *query, float *restrict scores)
-{
-    const MetasdSparse *lists = &index->dimension;
-    uint32_t entities = index->plan.entities;
-
-    memset(scores, 0, entities * sizeof(*scores));
-    for (uint32_t j = 0; j < index->plan.width; j++) {
-        float weight = query[j];
-        uint64_t end;
-
-        if (weight == 0)
-            continue;
-        end = row_end(lists, j);
-        for (uint64_t i = lists->start[j]; i < end; i++)
-            if (lists->ids[i] < entities)
-                scores[lists->ids[i]] += weight * lists->values[i];
-    }
-}
-
-/* The query of (head, relation), in the scratch of 3 width floats. */
-static const float *
-compose(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scratch)
-{
-    size_t width = index->plan.width;
-    float *query = scratch + 2 * width;
-
-    densify(&index->entity, head, index->plan.width, scratch);
-    densify(&index->relation, relation_row(index, relation), index->plan.width, scratch + width);
-    index->plan.family->compose(width, scratch, scratch + width, query);
-    return query;
-}
-
-void
-metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scores,
-                          float *scratch)
-{
-    walk_postings(index, compose(index, head, relation, scratch), scores);
-}
-
-MetasdSigmoid
-metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation)
-{
-    return index->sigmoids[relation_row(index, relation)];
-}
-
-float
-metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation, uint32_t tail,
-                   float *scratch)
-{
-    return sparse_dot(&index->entity, tail, index->plan.width,
-                      compose(index, head, relation, scratch));
-}
-
-void
-metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t tail, float *scores,
-                              float *scratch)
-{
-    size_t width = index->plan.width;
-    float *query = scratch + 2 * width;
-
-    densify(&index->entity, head, index->plan.width, scratch);
-    densify(&index->entity, tail, index->plan.width, scratch + width);
-    memset(query, 0, width * sizeof(*query));
-    index->plan.family->adjoint_relation(width, scratch, scratch + width, query);
-    for (uint32_t r = 0; r < index->plan.relations; r++)
-        scores[r] = sparse_dot(&index->relation, relation_row(index, r), index->plan.width, query);
-}
-
-void
-metasd_index_scores_similar(const MetasdIndex *index, uint32_t entity, float *scores,
-                            float *scratch)
-{
-    float norm = index->norms[entity];
-
-    /* Made a unit vector first: products of tiny or huge weights stay in range. */
-    densify(&index->entity, entity, index->plan.width, scratch);
-    for (uint32_t j = 0; norm > 0 && j < index->plan.width; j++)
-        scratch[j] /= norm;
-    walk_postings(index, scratch, scores);
-    for (uint32_t e = 0; e < index->plan.entities; e++) {
-        float cosine = index->norms[e] > 0 ? scores[e] / index->norms[e] : 0;
-
-        scores[e] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine; /* rounding may pass the ends */
-    }
-}
-
-void
-metasd_index_embedding(const MetasdIndex *index, uint32_t entity, float *row)
-{
-    densify(&index->entity, entity, index->plan.width, row);
+    METASD_TRY(metasd_labels_check(&index->entity_labels, plan->entity_label_bytes, team));
+    return metasd_labels_check(&index->relation_labels, plan->relation_label_bytes, team);
 }

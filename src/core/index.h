@@ -8,13 +8,14 @@
  *
  *    the kept weights of every entity, and of the P = 2 R relation rows (r forward,
  *    r + R reciprocal), as positions and values;
- *    for every dimension the entities that keep a weight there ("postings"), so that
- *    a query (h, r) walks the lists of its few non-zero components and no others;
+ *    for every dimension the entities that keep a weight there ("postings", postings.h), so
+ *    that a query (h, r) walks the lists of its few non-zero components and no others;
  *    the sigmoid of each relation row, that makes probabilities of its scores;
  *    Euclidean norms of the entities; all labels, each kind with a hash table.
  *
  * Queries take no memory: scores have N floats (or R), scratch 3 width floats.
- * Ids passed to them must be in range. No score is NaN or infinite, since no weight
+ * Ids passed to them must be in range. The same image gives the same bits
+ * whatever the processor. No score is NaN or infinite, since no weight
  * above METASD_INDEX_MAX_WEIGHT is let in. In an image that is damaged after it was opened
  * answers are wrong, perhaps NaN, but ids stay in range and nothing outside it is read.
  */
@@ -51,9 +52,20 @@ typedef struct MetasdIndexPlan {
 typedef struct MetasdSparse {
     uint64_t kept; /* of all rows */
     uint64_t *start;
-    uint32_t *ids; /* positions of a row; entities of a dimension */
+    uint32_t *ids; /* positions */
     float *values;
 } MetasdSparse;
+
+/*
+ * The same weights by dimensions: dimension j has those from start[j] to start[j + 1] - 1 of values,
+ * and in `words` words of bits from j x words on a bit for each entity that keeps one, ascending.
+ */
+typedef struct MetasdDimensions {
+    uint64_t words;  /* N / 64, rounded up */
+    uint64_t *start; /* width + 1 */
+    uint64_t *bits;  /* width x words */
+    float *values;   /* entity_kept; METASD_WORD more are there to be read */
+} MetasdDimensions;
 
 typedef struct MetasdSlot {
     uint32_t tag;    /* bits of the label's hash: few labels are compared in vain */
@@ -73,9 +85,9 @@ typedef struct MetasdLabels {
 /* A process's view of an image; the image must outlive it, and is never written through it. */
 typedef struct MetasdIndex {
     MetasdIndexPlan plan;
-    MetasdSparse entity;     /* N rows of positions */
-    MetasdSparse relation;   /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
-    MetasdSparse dimension;  /* width rows of entities */
+    MetasdSparse entity;   /* N rows of positions */
+    MetasdSparse relation; /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
+    MetasdDimensions dimension;
     MetasdSigmoid *sigmoids; /* P, in the order of the relation rows here */
     float *norms;            /* N */
     MetasdLabels entity_labels, relation_labels;

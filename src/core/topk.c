@@ -5,7 +5,7 @@
 #include "kernels.h"
 
 /* A screenful of answers and the facts known among them; each pass takes GROWTH times more. */
-#define FIRST_CHUNK 64
+#define FIRST_CHUNK 32
 #define GROWTH 4
 
 /* Scores looked at together: few branches where nearly all are too low to matter. */
@@ -59,15 +59,30 @@ sort_heap(const float *scores, uint32_t *ids, uint32_t n)
     }
 }
 
-/* True if a score of the block is in (above, up_to]. */
+/* The highest of a block's scores below an end; -infinity if there is none. */
+METASD_VECTORISE static float
+block_max(const float *scores, float below)
+{
+    float max = -INFINITY;
+
+#pragma omp simd reduction(max : max)
+    for (int i = 0; i < BLOCK; i++) {
+        float score = scores[i] < below ? scores[i] : -INFINITY;
+
+        max = score > max ? score : max;
+    }
+    return max;
+}
+
+/* True if a score of the block is in [least, up_to]. */
 METASD_VECTORISE static bool
-block_matters(const float *scores, float above, float up_to)
+block_matters(const float *scores, float least, float up_to)
 {
     int any = 0;
 
 #pragma omp simd reduction(| : any)
     for (int i = 0; i < BLOCK; i++)
-        any |= (scores[i] > above) & (scores[i] <= up_to);
+        any |= (scores[i] >= least) & (scores[i] <= up_to);
     return any != 0;
 }
 
@@ -80,6 +95,34 @@ not_given(const MetasdTopk *topk, uint32_t id)
 }
 
 /*
+ * What no score of the next chunk is below, from as many blocks as it has scores, each of which
+ * has one at least that high; the rest is then hardly looked at. -infinity where that is not worth it.
+ */
+static float
+least_of_chunk(const MetasdTopk *topk)
+{
+    float best[FIRST_CHUNK]; /* a heap, the lowest at the root, of the highest of the blocks */
+    uint32_t ids[FIRST_CHUNK], n = topk->chunk;
+
+    if (n > FIRST_CHUNK || topk->n / BLOCK <= n)
+        return -INFINITY;
+    for (uint32_t i = 0; i < n; i++) {
+        best[i] = block_max(topk->scores + (size_t)i * BLOCK, topk->last_score);
+        ids[i] = i;
+    }
+    make_heap(best, ids, n);
+    for (uint32_t i = n; i < topk->n / BLOCK; i++) {
+        float max = block_max(topk->scores + (size_t)i * BLOCK, topk->last_score);
+
+        if (max > best[ids[0]]) {
+            best[ids[0]] = max;
+            sift_down(best, ids, n, 0);
+        }
+    }
+    return best[ids[0]];
+}
+
+/*
  * Selects the next chunk. Ids come ascending, so a tie with the worst held never
  * displaces it: once the heap is full only a strictly higher score can enter.
  */
@@ -87,25 +130,29 @@ static void
 select_chunk(MetasdTopk *topk)
 {
     const float *scores = topk->scores;
-    uint32_t *ids = topk->ids, id = 0, held = 0;
+    uint32_t *ids = topk->ids, held = 0;
+    float least = least_of_chunk(topk);
 
-    for (; id < topk->n && held < topk->chunk; id++)
-        if (not_given(topk, id))
-            ids[held++] = id;
-    make_heap(scores, ids, held);
-    while (id < topk->n && held > 0) {
-        uint32_t end = topk->n - id < BLOCK ? topk->n : id + BLOCK;
-
-        if (end - id == BLOCK && !block_matters(scores + id, scores[ids[0]], topk->last_score)) {
-            id = end;
+    for (uint32_t id = 0, end; id < topk->n && topk->chunk > 0; id = end) {
+        end = topk->n - id < BLOCK ? topk->n : id + BLOCK;
+        if (end - id == BLOCK && !block_matters(scores + id, least, topk->last_score))
             continue;
-        }
-        for (; id < end; id++)
-            if (scores[id] > scores[ids[0]] && not_given(topk, id)) {
-                ids[0] = id;
+        for (uint32_t i = id; i < end; i++)
+            if (!(scores[i] >= least) || !not_given(topk, i))
+                continue;
+            else if (held < topk->chunk) {
+                ids[held++] = i;
+                if (held == topk->chunk)
+                    make_heap(scores, ids, held);
+            } else if (scores[i] > scores[ids[0]]) {
+                ids[0] = i;
                 sift_down(scores, ids, held, 0);
             }
+        if (held == topk->chunk)
+            least = scores[ids[0]];
     }
+    if (held < topk->chunk)
+        make_heap(scores, ids, held);
     sort_heap(scores, ids, held);
     topk->held = held;
     topk->at = 0;

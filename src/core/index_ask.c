@@ -1,0 +1,173 @@
+#include <string.h>
+
+#include "index_parts.h"
+#include "postings.h"
+
+/*
+ * ---- asking ----
+ *
+ * An image is read in full once, and for days after that it may be mapped from a file: where
+ * a bit of it goes bad, an answer is wrong. But no number read from it is used as a place
+ * without a look at its bound, which costs nothing beside the way to memory.
+ */
+
+static uint64_t
+row_end(const MetasdSparse *sparse, uint64_t number)
+{
+    uint64_t end = sparse->start[number + 1];
+
+    return end < sparse->kept ? end : sparse->kept;
+}
+
+static void
+densify(const MetasdSparse *sparse, uint64_t number, uint32_t width, float *row)
+{
+    uint64_t end = row_end(sparse, number);
+
+    memset(row, 0, width * sizeof(*row));
+    for (uint64_t i = sparse->start[number]; i < end; i++)
+        if (sparse->ids[i] < width)
+            row[sparse->ids[i]] = sparse->values[i];
+}
+
+/* <row, dense>, in ascending order of positions, as the postings add it up. */
+static float
+sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const float *dense)
+{
+    uint64_t end = row_end(sparse, number);
+    float sum = 0;
+
+    for (uint64_t i = sparse->start[number]; i < end; i++)
+        if (sparse->ids[i] < width)
+            sum += dense[sparse->ids[i]] * sparse->values[i];
+    return sum;
+}
+
+/*
+ * Lists are walked GROUP at a time, whose sums are in registers (more of them come from memory more
+ * slowly), and over BLOCK words of scores, which stay in a cache while all lists at hand have their turn.
+ */
+#define LISTS 64
+#define GROUP 4
+#define BLOCK ((size_t)256)
+
+/* Adds the lists to the scores of all entities. */
+static void
+add_lists(const MetasdIndex *index, MetasdPosting *lists, size_t count, float *scores)
+{
+    const MetasdPostingKernels *kernels = metasd_posting_kernels();
+    size_t whole = index->plan.entities / METASD_WORD, rest = index->plan.entities % METASD_WORD;
+    float last[METASD_WORD] = {0};
+
+    for (size_t w = 0; w < whole; w += BLOCK)
+        for (size_t i = 0; i < count; i += GROUP)
+            kernels->add(whole - w < BLOCK ? whole - w : BLOCK, lists + i,
+                         count - i < GROUP ? count - i : GROUP, scores + w * METASD_WORD);
+    if (rest == 0)
+        return;
+    memcpy(last, scores + whole * METASD_WORD, rest * sizeof(*last));
+    kernels->add(1, lists, count, last);
+    memcpy(scores + whole * METASD_WORD, last, rest * sizeof(*last));
+}
+
+/* scores[N] = <query, every entity>, by the postings of the query's non-zero components. */
+static void
+walk_postings(const MetasdIndex *index, const float *query, float *scores)
+{
+    const MetasdDimensions *dimensions = &index->dimension;
+    uint64_t kept = index->plan.entity_kept;
+    MetasdPosting lists[LISTS];
+    size_t count = 0;
+
+    memset(scores, 0, index->plan.entities * sizeof(*scores));
+    for (uint32_t j = 0; j < index->plan.width; j++) {
+        uint64_t start = dimensions->start[j];
+
+        if (query[j] == 0)
+            continue;
+        lists[count++] = (MetasdPosting){.bits = dimensions->bits + j * dimensions->words,
+                                         .at = dimensions->values + (start < kept ? start : kept),
+                                         .end = dimensions->values + kept,
+                                         .weight = query[j]};
+        if (count == LISTS) {
+            add_lists(index, lists, count, scores);
+            count = 0;
+        }
+    }
+    add_lists(index, lists, count, scores);
+}
+
+/* The query of (head, relation), in the scratch of 3 width floats. */
+static const float *
+compose(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scratch)
+{
+    size_t width = index->plan.width;
+    float *query = scratch + 2 * width;
+
+    densify(&index->entity, head, index->plan.width, scratch);
+    densify(&index->relation, metasd_relation_row(index, relation), index->plan.width,
+            scratch + width);
+    index->plan.family->compose(width, scratch, scratch + width, query);
+    return query;
+}
+
+void
+metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scores,
+                          float *scratch)
+{
+    walk_postings(index, compose(index, head, relation, scratch), scores);
+}
+
+MetasdSigmoid
+metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation)
+{
+    return index->sigmoids[metasd_relation_row(index, relation)];
+}
+
+float
+metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation, uint32_t tail,
+                   float *scratch)
+{
+    return sparse_dot(&index->entity, tail, index->plan.width,
+                      compose(index, head, relation, scratch));
+}
+
+void
+metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t tail, float *scores,
+                              float *scratch)
+{
+    size_t width = index->plan.width;
+    float *query = scratch + 2 * width;
+
+    densify(&index->entity, head, index->plan.width, scratch);
+    densify(&index->entity, tail, index->plan.width, scratch + width);
+    memset(query, 0, width * sizeof(*query));
+    index->plan.family->adjoint_relation(width, scratch, scratch + width, query);
+    for (uint32_t r = 0; r < index->plan.relations; r++)
+        scores[r] =
+            sparse_dot(&index->relation, metasd_relation_row(index, r), index->plan.width, query);
+}
+
+void
+metasd_index_scores_similar(const MetasdIndex *index, uint32_t entity, float *scores,
+                            float *scratch)
+{
+    float norm = index->norms[entity];
+
+    /* Made a unit vector first: products of tiny or huge weights stay in range. */
+    densify(&index->entity, entity, index->plan.width, scratch);
+    for (uint32_t j = 0; norm > 0 && j < index->plan.width; j++)
+        scratch[j] /= norm;
+    walk_postings(index, scratch, scores);
+    for (uint32_t e = 0; e < index->plan.entities; e++) {
+        float cosine = index->norms[e] > 0 ? scores[e] / index->norms[e] : 0;
+
+        scores[e] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine; /* rounding may pass the ends */
+    }
+}
+
+void
+metasd_index_embedding(const MetasdIndex *index, uint32_t entity, float *row)
+{
+    densify(&index->entity, entity, index->plan.width, row);
+}

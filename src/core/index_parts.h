@@ -1,0 +1,34 @@
+/* index_parts.h - what the sources of the index share, and nobody else needs. */
+#ifndef METASD_INDEX_PARTS_H
+#define METASD_INDEX_PARTS_H
+
+#include "index.h"
+
+static inline uint64_t
+metasd_mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
+}
+
+/* Relation row 0 .. P - 1 in the image's order: a relation and its reciprocal are neighbours. */
+static inline uint64_t
+metasd_relation_row(const MetasdIndex *index, uint32_t relation)
+{
+    uint32_t r = index->plan.relations;
+
+    return relation < r ? 2 * (uint64_t)relation : 2 * (uint64_t)(relation - r) + 1;
+}
+
+/*
+ * Adds label ID, of which there are CAPACITY bytes in all; METASD_INVALID where it is there already,
+ * or too long.
+ */
+extern MetasdStatus metasd_labels_add(MetasdLabels *labels, uint64_t capacity, uint32_t id,
+                                      const char *label, size_t len);
+
+/* METASD_CORRUPT unless a search in labels of so many bytes ends and stays inside. Polls the team. */
+extern MetasdStatus metasd_labels_check(const MetasdLabels *labels, uint64_t bytes,
+                                        MetasdTeam *team);
+
+#endif

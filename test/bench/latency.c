@@ -1,0 +1,341 @@
+/*
+ * latency.c - a question answered by the image of a model, and by a scan of its dense rows.
+ *
+ *   build/bench/latency [ENTITIES RANK]...
+ *   build/bench/latency IMAGE...
+ *
+ * The best ten tails of (head, relation) at random: by the lists of the kept weights, and by
+ * the inner products of the same query with all rows as dense float32, four rows at a time with the
+ * widest vectors there are, both with the same choice of the ten. Prints processor time: medians, and of the
+ * lists what 99 of 100 questions take; the two take turns, so that whatever else runs disturbs both.
+ *
+ * A made-up model (ComplEx, 237 relations, 90 % pruned) keeps its columns as unevenly as parameter alignment
+ * makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without arguments: a
+ * small one.
+ */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "index.h"
+#include "kernels.h"
+#include "postings.h"
+#include "random.h"
+#include "topk.h"
+
+#define STREAM 95
+#define RELATIONS 237
+#define BEST 10
+#define QUESTIONS 400
+#define FRAME 64 /* bytes before the image in a file */
+
+/* Seconds of processor time. */
+static double
+spent(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *
+need(size_t bytes)
+{
+    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+
+    if (!memory) {
+        fprintf(stderr, "latency: out of memory\n");
+        exit(1);
+    }
+    return memory;
+}
+
+/* ---- models ---- */
+
+/* A row that keeps column j with probability part[j]; returns how many. */
+static size_t
+make_row(uint64_t number, const double *part, uint32_t width, uint32_t *positions, float *values)
+{
+    size_t kept = 0;
+
+    for (uint32_t j = 0; j < width; j++) {
+        uint64_t at = number * width + j;
+
+        if (part[j] > 1e-4 &&
+            (double)(metasd_random(1, STREAM, at) >> 11) < part[j] * 9007199254740992.0) {
+            positions[kept] = j;
+            values[kept++] = (float)metasd_random_normal(2, STREAM, at) + 1e-3f;
+        }
+    }
+    return kept;
+}
+
+/* What part of the rows keeps each column: MEAN on average, from nearly none to all. */
+static double *
+uneven_columns(uint32_t width, double mean)
+{
+    double *part = need(width * sizeof(*part)), scale = 1e-6, sum = 0;
+
+    for (; sum < mean * width; scale *= 1.05) {
+        sum = 0;
+        for (uint32_t j = 0; j < width; j++) {
+            part[j] = scale * exp(5 * metasd_random_normal(3, STREAM, j));
+            part[j] = part[j] < 1 ? part[j] : 0.99;
+            sum += part[j];
+        }
+    }
+    return part;
+}
+
+/* Rows as they are added: those of the entities, then two of each relation. */
+static void
+fill(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, const double *part,
+     const double *relation_part)
+{
+    uint32_t *positions = need(2 * plan->width * sizeof(*positions)), w = plan->width;
+    float *values = need(2 * plan->width * sizeof(*values));
+    uint64_t n = plan->entities;
+    char label[16];
+
+    for (uint32_t e = 0; e < plan->entities; e++) {
+        size_t kept = make_row(e, part, w, positions, values);
+
+        (void)metasd_index_add_entity(writer, e, label, (size_t)sprintf(label, "%07u", e),
+                                      (MetasdSparseRow){positions, values, kept});
+    }
+    for (uint32_t r = 0; r < plan->relations; r++) {
+        size_t kept = make_row(n + 2 * r, relation_part, w, positions, values);
+        size_t more = make_row(n + 2 * r + 1, relation_part, w, positions + w, values + w);
+
+        (void)metasd_index_add_relation(writer, r, label, (size_t)sprintf(label, "%07u", r),
+                                        (MetasdSparseRow){positions, values, kept},
+                                        (MetasdSparseRow){positions + w, values + w, more});
+    }
+    free(positions);
+    free(values);
+}
+
+/* An image of a made-up model; *seconds to complete it once its rows are there. */
+static MetasdIndex
+make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
+{
+    uint32_t width = 2 * rank;
+    MetasdIndexPlan plan = {.family = &metasd_complex,
+                            .entities = entities,
+                            .relations = RELATIONS,
+                            .width = width,
+                            .entity_label_bytes = 7 * (uint64_t)entities,
+                            .relation_label_bytes = 7 * (uint64_t)RELATIONS};
+    double *part = uneven_columns(width, 0.1), *relation_part = uneven_columns(width, 0.14);
+    uint32_t *positions = need(width * sizeof(*positions));
+    float *values = need(width * sizeof(*values));
+    MetasdTeam team = metasd_team_of_one();
+    MetasdIndexWriter writer;
+    void *memory;
+
+    for (uint64_t i = 0; i < entities + 2 * (uint64_t)RELATIONS; i++)
+        *(i < entities ? &plan.entity_kept : &plan.relation_kept) +=
+            make_row(i, i < entities ? part : relation_part, width, positions, values);
+    *bytes = metasd_index_bytes(&plan);
+    memory = need(*bytes);
+    (void)metasd_index_begin(&writer, &plan, memory);
+    fill(&writer, &plan, part, relation_part);
+    *seconds = spent();
+    if (metasd_index_finish(&writer, &team) != METASD_OK) {
+        fprintf(stderr, "latency: could not build an image\n");
+        exit(1);
+    }
+    *seconds = spent() - *seconds;
+    free(part);
+    free(relation_part);
+    free(positions);
+    free(values);
+    return writer.index;
+}
+
+static MetasdIndex
+read_image(const char *path, size_t *bytes)
+{
+    FILE *file = fopen(path, "rb");
+    MetasdTeam team = metasd_team_of_one();
+    MetasdIndex index;
+    char *memory;
+    long size;
+
+    if (!file || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) <= FRAME ||
+        fseek(file, FRAME, SEEK_SET) != 0) {
+        perror(path);
+        exit(1);
+    }
+    *bytes = (size_t)size - FRAME;
+    memory = need(*bytes);
+    if (fread(memory, 1, *bytes, file) != *bytes ||
+        metasd_index_open(memory, *bytes, &team, &index) != METASD_OK) {
+        fprintf(stderr, "latency: \"%s\" is not an image of this version\n", path);
+        exit(1);
+    }
+    fclose(file);
+    return index;
+}
+
+/* ---- the dense scan ---- */
+
+/* scores[n] = <query, every row>; width is even. */
+METASD_VECTORISE static void
+scan(size_t n, size_t width, const float *restrict rows, const float *restrict query,
+     float *restrict scores)
+{
+    size_t e = 0;
+
+    for (; e + 4 <= n; e += 4) {
+        const float *a = rows + e * width, *b = a + width, *c = b + width, *d = c + width;
+        float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+        for (size_t j = 0; j < width; j++) {
+            s0 += a[j] * query[j];
+            s1 += b[j] * query[j];
+            s2 += c[j] * query[j];
+            s3 += d[j] * query[j];
+        }
+        memcpy(scores + e, (float[]){s0, s1, s2, s3}, 4 * sizeof(float));
+    }
+    for (; e < n; e++) {
+        float sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+        for (size_t j = 0; j < width; j++)
+            sum += rows[e * width + j] * query[j];
+        scores[e] = sum;
+    }
+}
+
+static void
+best_ten(uint32_t n, const float *scores, uint32_t *ids, uint32_t *best)
+{
+    MetasdTopk topk;
+    float score;
+
+    metasd_topk_start(&topk, n, scores, ids);
+    for (int i = 0; i < BEST; i++)
+        if (!metasd_topk_next(&topk, &best[i], &score))
+            best[i] = UINT32_MAX;
+}
+
+/* ---- measuring ---- */
+
+static int
+by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* What is asked and answered; n floats each. */
+typedef struct Desk {
+    const MetasdIndex *index;
+    float *rows; /* dense */
+    float *scratch, *scores, *dense_scores;
+    uint32_t *ids;
+    double lists[QUESTIONS], choice[QUESTIONS], dense[QUESTIONS]; /* seconds */
+} Desk;
+
+/* Asks question I both ways; true if the answers are the same, but for what rounding makes equal. */
+static bool
+ask(Desk *desk, int i)
+{
+    const MetasdIndexPlan *plan = &desk->index->plan;
+    uint32_t n = plan->entities, w = plan->width, best[BEST], dense_best[BEST];
+    uint32_t head = (uint32_t)metasd_random_below(4, STREAM, (uint64_t)i, n);
+    uint32_t relation = (uint32_t)metasd_random_below(5, STREAM, (uint64_t)i, plan->relations);
+    double start = spent(), scored;
+    bool same = true;
+
+    metasd_index_scores_tails(desk->index, head, relation, desk->scores, desk->scratch);
+    scored = spent();
+    best_ten(n, desk->scores, desk->ids, best);
+    desk->choice[i] = spent() - scored;
+    desk->lists[i] = spent() - start;
+    /* the query is what is left in the scratch */
+    start = spent();
+    scan(n, w, desk->rows, desk->scratch + 2 * w, desk->dense_scores);
+    best_ten(n, desk->dense_scores, desk->ids, dense_best);
+    desk->dense[i] = spent() - start;
+    for (int k = 0; k < BEST && best[k] < n; k++)
+        same = same && fabsf(desk->scores[best[k]] - desk->dense_scores[dense_best[k]]) <=
+                           1e-4f * (1 + fabsf(desk->scores[best[k]]));
+    return same;
+}
+
+static void
+measure(const MetasdIndex *index, size_t bytes, double seconds)
+{
+    const MetasdIndexPlan *plan = &index->plan;
+    size_t n = plan->entities, w = plan->width;
+    Desk *desk = need(sizeof(*desk));
+    int questions = n * w > 20000000 ? QUESTIONS / 4 : QUESTIONS, half, differ = 0;
+
+    *desk = (Desk){.index = index,
+                   .rows = need(n * w * sizeof(float)),
+                   .scratch = need(3 * w * sizeof(float)),
+                   .scores = need(n * sizeof(float)),
+                   .dense_scores = need(n * sizeof(float)),
+                   .ids = need(n * sizeof(uint32_t))};
+    for (size_t e = 0; e < n; e++)
+        metasd_index_embedding(index, (uint32_t)e, desk->rows + e * w);
+    for (int i = 0; i < questions; i++)
+        differ += !ask(desk, i);
+    half = questions / 2;
+    qsort(desk->lists, (size_t)questions, sizeof(double), by_size);
+    qsort(desk->choice, (size_t)questions, sizeof(double), by_size);
+    qsort(desk->dense, (size_t)questions, sizeof(double), by_size);
+    printf("| %zu | %zu | %.1f | %.1f | %.1f | %.0f | %.0f | %.0f | %.0f | %.1f |\n", n, w / 2,
+           (double)bytes * 1e-6, (double)(n * w) * 4e-6, seconds * 1e3, desk->lists[half] * 1e6,
+           desk->lists[questions * 99 / 100] * 1e6, desk->choice[half] * 1e6,
+           desk->dense[half] * 1e6, desk->dense[half] / desk->lists[half]);
+    fflush(stdout);
+    if (differ > 0) {
+        fprintf(stderr, "latency: %d of %d answers differ\n", differ, questions);
+        exit(1);
+    }
+    free(desk->rows);
+    free(desk->scratch);
+    free(desk->scores);
+    free(desk->dense_scores);
+    free(desk->ids);
+    free(desk);
+}
+
+int
+main(int argc, char **argv)
+{
+    static char *small[] = {"", "2000", "50"};
+    size_t bytes;
+
+    if (argc < 2) {
+        argc = 3;
+        argv = small;
+    }
+    printf("postings by %s\n\n", metasd_posting_kernels()->name);
+    printf("| entities | rank | image, MB | dense rows, MB | completed in, ms | lists, us | 99 %% "
+           "within | of "
+           "which choice | dense, us | ratio |\n|---|---|---|---|---|---|---|---|---|---|\n");
+    for (int i = 1; i < argc; i++) {
+        MetasdIndex index;
+        double seconds = NAN;
+
+        if (i + 1 < argc && isdigit((unsigned char)argv[i][0])) {
+            index =
+                make_model((uint32_t)atoi(argv[i]), (uint32_t)atoi(argv[i + 1]), &bytes, &seconds);
+            i++;
+        } else
+            index = read_image(argv[i], &bytes);
+        measure(&index, bytes, seconds);
+    }
+    return 0;
+}
