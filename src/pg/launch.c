@@ -307,7 +307,7 @@ register_worker(BackgroundWorker *worker)
 }
 
 static void
-launch_worker(const MetasdModel *model, int64 run)
+launch_worker(const MetasdModel *model, int64 run, bool resume)
 {
     BackgroundWorker worker;
     MetasdLaunch launch = {.run = run,
@@ -317,7 +317,8 @@ launch_worker(const MetasdModel *model, int64 run)
                            .owner = model->owner,
                            .train_mem = metasd_train_mem,
                            .max_workers = metasd_max_workers,
-                           .nice = metasd_nice};
+                           .nice = metasd_nice,
+                           .resume = resume};
 
     StaticAssertStmt(sizeof(launch) <= BGW_EXTRALEN, "a launch must fit bgw_extra");
     memset(&worker, 0, sizeof(worker));
@@ -374,7 +375,7 @@ metasd_kg_train(PG_FUNCTION_ARGS)
     check_sources(model);
     update_model(model);
     run = insert_run(model, NULL, NULL);
-    launch_worker(model, run);
+    launch_worker(model, run, false);
     PG_RETURN_INT64(run);
 }
 
@@ -441,7 +442,7 @@ metasd_kg_tune(PG_FUNCTION_ARGS)
     check_login(model->owner);
     check_sources(model);
     run = insert_run(model, budget, params);
-    launch_worker(model, run);
+    launch_worker(model, run, false);
     PG_RETURN_INT64(run);
 }
 
@@ -473,6 +474,35 @@ my_model_of_run(int64 run, char **status)
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                         errmsg("must be owner of model \"%s\"", model->name)));
     return model;
+}
+
+MetasdModel *
+metasd_launch_model(const char *function, int64 run)
+{
+    MetasdModel *model;
+    char *status;
+
+    check_primary(function);
+    PreventCommandIfReadOnly(function);
+    (void)metasd_extension_hold(metasd_extension());
+    model = metasd_model_find(my_model_of_run(run, &status)->name, true);
+    if (!model)
+        metasd_run_unknown(run);
+    return model;
+}
+
+void
+metasd_launch_check(const MetasdModel *model)
+{
+    check_runs(model);
+}
+
+void
+metasd_launch_again(const MetasdModel *model, int64 run)
+{
+    check_login(model->owner);
+    check_sources(model);
+    launch_worker(model, run, true);
 }
 
 /*
@@ -530,6 +560,11 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
          NULL},
         {"DELETE FROM metasd.trial e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
          "AND r.model OPERATOR(pg_catalog.=) $1",
+         1,
+         {TEXTOID},
+         NULL},
+        {"DELETE FROM metasd.checkpoint e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) "
+         "r.id AND r.model OPERATOR(pg_catalog.=) $1",
          1,
          {TEXTOID},
          NULL},

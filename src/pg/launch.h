@@ -4,7 +4,7 @@
 #ifndef METASD_LAUNCH_H
 #define METASD_LAUNCH_H
 
-#include "compat.h"
+#include "catalog.h"
 
 #define METASD_TRAIN_LIBRARY "metasd_train"
 #define METASD_WORKER_TYPE "metasd training" /* in pg_stat_activity */
@@ -21,6 +21,21 @@ typedef struct MetasdLaunch {
     int train_mem; /* kB */
     int max_workers;
     int nice;
+    bool resume; /* the run's row was there before: it goes on from its checkpoint */
 } MetasdLaunch;
+
+/* ---- launch.c, for resume.c ---- */
+
+/*
+ * The model of a run, locked, for a function that is to start the run again. Errors: on a standby, in a
+ * transaction that may not write, for a run that is not there or not the caller's.
+ */
+extern MetasdModel *metasd_launch_model(const char *function, int64 run);
+
+/* Errors where a run of the model is alive; one that is dead gets the status it deserves. */
+extern void metasd_launch_check(const MetasdModel *model);
+
+/* Starts the run's worker, after the checks that kg_train makes. */
+extern void metasd_launch_again(const MetasdModel *model, int64 run);
 
 #endif

@@ -344,6 +344,7 @@ store(MetasdJob *job, const void *what)
     count_triples(&job->graph, degree, count);
     bytes = store_entities(job, degree);
     bytes += store_relations(job, count);
+    metasd_keep_forget(job);
     ForceSyncCommit();
     promote(job, what, bytes);
 }
