@@ -53,9 +53,10 @@ metasd_course_rate(const MetasdTrainOptions *options, int epoch)
 bool
 metasd_course_takes_mask(const MetasdTrainOptions *options, int epoch)
 {
+    bool stays = options->fixed_mask || metasd_course_finishes(options, epoch);
+
     return metasd_course_guided(options) && metasd_course_prunes(options, epoch) &&
-           (!metasd_course_finishes(options, epoch) || epoch - options->warmup <= options->ramp ||
-            epoch == options->warmup + 1);
+           (!stays || epoch - options->warmup <= options->ramp || epoch == options->warmup + 1);
 }
 
 bool

@@ -260,6 +260,9 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
     training->step.quiz = options->step.quiz && with_student && !alone;
     training->step.mutual = options->step.mutual && with_student && !alone;
     training->step.alone = alone;
+    training->step.relation_weight =
+        alone ? fminf(options->step.relation_weight, options->finish_relation_weight)
+              : options->step.relation_weight;
     training->step.lr = metasd_course_rate(options, report->epoch) * part;
     training->step.meta_lr = options->step.meta_lr * part;
     training->step.student_lr = options->step.student_lr * part;

@@ -13,15 +13,17 @@
 typedef struct MetasdTrainOptions {
     uint64_t seed;
     const MetasdFamily *family;
-    size_t rank;       /* of the factorisation */
-    double sparsity;   /* part of the weights that is pruned, 0 .. 1 */
-    int epochs;        /* at most */
-    int warmup;        /* epochs of the source alone, unpruned, before the first mask */
-    int ramp;          /* epochs in which the sparsity rises to its full value, */
-                       /* which the last epoch has in any case */
-    int finish;        /* last epochs, in which the student learns alone, at a rate that falls */
-                       /* towards 0; after the ramp its mask stays */
-    float finish_lr;   /* from this rate; 0: from lr */
+    size_t rank;     /* of the factorisation */
+    double sparsity; /* part of the weights that is pruned, 0 .. 1 */
+    int epochs;      /* at most */
+    int warmup;      /* epochs of the source alone, unpruned, before the first mask */
+    int ramp;        /* epochs in which the sparsity rises to its full value, */
+                     /* which the last epoch has in any case */
+    int finish;      /* last epochs, in which the student learns alone, at a rate that falls */
+                     /* towards 0; after the ramp its mask stays */
+    float finish_lr; /* from this rate; 0: from lr */
+    float finish_relation_weight; /* with at most this weight of the relation loss */
+    bool fixed_mask;   /* the first mask of the full sparsity stays, rather than one an epoch */
     bool apart;        /* entities and relations are pruned apart */
     double salience;   /* how much a weight's sum in Adagrad counts when it is pruned, and */
     double alignment;  /* how much rows are made to keep the same columns; see MetasdStep */

@@ -19,6 +19,7 @@
  */
 static const double at_any_size[METASD_PARAMS] = {
     [METASD_P_CHECKPOINT_EVERY] = 10,
+    [METASD_P_FINISH_RELATION_WEIGHT] = 0.5,
     [METASD_P_KL_FORWARD] = 3,
     [METASD_P_KL_REVERSE] = 1,
     [METASD_P_LR] = 0.1,

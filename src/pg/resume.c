@@ -78,10 +78,10 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
                         errmsg("run " INT64_FORMAT " is a tuning, which cannot be resumed", run),
                         errhint("SELECT kg_tune(%s) starts anew.", name)));
     if (stopped.succeeded)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("run " INT64_FORMAT " has succeeded: there is nothing to resume",
-                               run),
-                        errhint("SELECT kg_train(%s) trains a new version.", name)));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("run " INT64_FORMAT " has succeeded: there is nothing to resume", run),
+                 errhint("SELECT kg_train(%s) trains a new version.", name)));
     metasd_launch_check(model);
     if (!stopped.has_checkpoint)
         ereport(ERROR,

@@ -1,43 +1,17 @@
 #!/usr/bin/env bash
-# accuracy.sh FOLDER [PARAMS] - trains a folder of triples through SQL, on a throwaway server.
+# accuracy.sh FOLDER [PARAMS [COLUMNS]] - trains a folder of triples through SQL, on a throwaway server.
 #
-# FOLDER has train.tsv, valid.tsv and perhaps test.tsv (head, relation, tail); PARAMS is a JSON
-# object for kg_train. Prints seconds an epoch, the worker's peak memory, bytes stored, the time of
-# predictions, and the pruned model's MRR: on validation triples as the training saw it, which filters
-# what source and validation hold, and by kg_evaluate on validation and test triples, filtered by all
-# three, as published figures are.
+# test/bench/bench.sh tells of FOLDER and COLUMNS; PARAMS is a JSON object for kg_train. Prints seconds
+# an epoch, the worker's peak memory, bytes stored, the time of predictions, and the pruned model's
+# MRR: on validation triples as the training saw it, which filters what source and validation hold,
+# and by kg_evaluate on validation and test triples, filtered by all three, as published figures are.
 set -eu
-cd "$(dirname "$0")/../.."
-. test/server.sh
-[ $# -ge 1 ] && [ -r "$1/train.tsv" ] && [ -r "$1/valid.tsv" ] || {
-    echo "usage: $0 FOLDER [PARAMS]; FOLDER holds train.tsv and valid.tsv" >&2
-    exit 2
-}
-folder=$(cd "$1" && pwd)
+. "$(dirname "$0")/bench.sh"
+folder=$(folder_of "${1:-}")
 params=${2:-{\}}
-work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-bench.XXXXXX")
-finish() {
-    server "$work" -m immediate stop || true
-    rm -rf "$work"
-}
-trap finish EXIT
-throwaway "$work" bench
-client=(env PGHOST="$work" PGUSER=bench PGDATABASE=postgres "$bindir/psql" -X -q -v ON_ERROR_STOP=1)
-
-"${client[@]}" <<SQL
-CREATE EXTENSION metasd;
-CREATE TABLE facts (head text, relation text, tail text);
-CREATE TABLE valid (head text, relation text, tail text);
-CREATE TABLE test (head text, relation text, tail text);
-SET client_min_messages = warning;
-\copy facts FROM '$folder/train.tsv'
-\copy valid FROM '$folder/valid.tsv'
-$([ ! -r "$folder/test.tsv" ] || echo "\\copy test FROM '$folder/test.tsv'")
-CREATE INDEX ON facts (head, relation);
-CREATE INDEX ON facts (tail, relation);
-ANALYZE;
-SQL
-"${client[@]}" -v params="$params" <<'SQL'
+start_server
+load_triples "$folder" "${3:-}"
+"${psql[@]}" -v params="$params" <<'SQL'
 SET metasd.train_mem = 0;
 SET metasd.nice = 0;
 SELECT kg_train('bench', 'facts', validation => 'valid', params => :'params'::jsonb) AS run \gset

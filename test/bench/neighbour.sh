@@ -5,33 +5,25 @@
 # workers as there are processors, and alone again. Prints transactions a second and the 99th
 # percentile of their latency.
 set -eu
-cd "$(dirname "$0")/../.."
-. test/server.sh
+. "$(dirname "$0")/bench.sh"
 seconds=${1:-20}
-work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-bench.XXXXXX")
-finish() {
-    server "$work" -m immediate stop || true
-    rm -rf "$work"
-}
-trap finish EXIT
-throwaway "$work" bench
-as_bench=(env PGHOST="$work" PGUSER=bench PGDATABASE=postgres)
+start_server
 ask() {
-    "${as_bench[@]}" "$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1 -c "$1"
+    "${psql[@]}" -A -t -c "$1"
 }
 
 # measure NAME: a line of figures.
 measure() {
     rm -f "$work"/latency.*
-    rate=$(cd "$work" && "${as_bench[@]}" "$bindir/pgbench" -n -S -M prepared -c 2 -j 2 -T "$seconds" \
+    rate=$(cd "$work" && "$bindir/pgbench" -n -S -M prepared -c 2 -j 2 -T "$seconds" \
         -l --log-prefix=latency 2>&1 | awk '/^tps/ { print $3 }')
     p99=$(cat "$work"/latency.* | awk '{ print $3 }' | sort -n |
         awk '{ a[NR] = $1 } END { printf "%.0f", a[int(NR * 0.99)] }')
     printf '%-22s %9.0f tps, 99 %% within %s us\n' "$1" "$rate" "$p99"
 }
 
-"${as_bench[@]}" "$bindir/pgbench" -i -q -s 20 2>/dev/null
-ask "CREATE EXTENSION metasd; SELECT setseed(0.5);
+"$bindir/pgbench" -i -q -s 20 2>/dev/null
+ask "SELECT setseed(0.5);
      CREATE TABLE facts AS SELECT 'e' || (8000 * random() ^ 2)::int AS head, 'r' || (random() * 20)::int AS relation,
                                   'e' || (8000 * random() ^ 2)::int AS tail FROM generate_series(1, 150000); ANALYZE;" >/dev/null
 measure alone

@@ -16,6 +16,7 @@ defaults(void)
                                     .epochs = 20,
                                     .batch = 4500,
                                     .quiz_batch = 1000,
+                                    .finish_relation_weight = 0.5f,
                                     .validation_most = 10000,
                                     .step = {.lr = 0.1f,
                                              .student_lr = 0.1f,
@@ -59,6 +60,8 @@ set_option(BenchOptions *options, const char *name, size_t length, double value)
     OPTION("alignment", o->alignment)
     OPTION("finish", o->finish)
     OPTION("finish_lr", o->finish_lr)
+    OPTION("finish_relation_weight", o->finish_relation_weight)
+    OPTION("fixed_mask", o->fixed_mask)
     OPTION("apart", o->apart)
     OPTION("negatives", o->negatives)
     OPTION("by_degree", o->by_degree)

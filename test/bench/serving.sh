@@ -7,25 +7,16 @@
 # there is no image, so that it is built, and where there is one; what memory of its own a session
 # has before and after; and 16 sessions that ask at once where there is no image.
 set -eu
-cd "$(dirname "$0")/../.."
-. test/server.sh
+. "$(dirname "$0")/bench.sh"
 size=("${1:-14541}" "${2:-272115}" "${3:-237}")
 params=${4:-'{"rank": 1000, "sparsity": 0.9, "epochs": 1, "warmup": 0, "ramp": 0, "negatives": 200,
     "quiz_fraction": 0, "meta": false, "mutual": false, "validation_fraction": 0, "patience": 0}'}
-work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-bench.XXXXXX")
-finish() {
-    server "$work" -m immediate stop || true
-    rm -rf "$work"
-}
-trap finish EXIT
+start_server
+psql+=(-A -t)
 make -s build/bench/synthetic
-throwaway "$work" bench
-export PGHOST=$work PGUSER=bench PGDATABASE=postgres
-psql=("$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1)
 
 build/bench/synthetic "${size[@]}" >"$work/train.tsv"
 "${psql[@]}" -v params="$params" <<SQL
-CREATE EXTENSION metasd;
 CREATE TABLE facts (head text, relation text, tail text);
 \copy facts FROM '$work/train.tsv'
 CREATE INDEX ON facts (head, relation);

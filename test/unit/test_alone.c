@@ -5,47 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "prune.h"
+#include "pupil.h"
 #include "tools.h"
 #include "trainings.h"
-
-#define ENTITIES 200
-#define RELATION_ROWS 4
-#define WIDTH ((size_t)6)
-#define EXAMPLES 90
-
-typedef struct Model {
-    MetasdStep step;
-    MetasdTeam team;
-    void *memory;
-} Model;
-
-static Model
-make(bool guided, bool sparse, bool apart)
-{
-    Model m = {.step = {.entities = ENTITIES,
-                        .relation_rows = RELATION_ROWS,
-                        .width = WIDTH,
-                        .batch = EXAMPLES,
-                        .family = &metasd_complex,
-                        .guided = guided,
-                        .apart = apart,
-                        .most_density = sparse ? 1 : 0},
-               .team = metasd_team_of_one()};
-
-    m.memory = tools_step_take(&m.step, 1, METASD_TILE * ENTITIES);
-    assert_int_equal(metasd_step_init(&m.step, &m.team, 4, 0.5f), METASD_OK);
-    return m;
-}
-
-static void
-prune(Model *m, double sparsity)
-{
-    static uint64_t bins[METASD_PRUNE_BINS];
-    float cut;
-
-    assert_int_equal(metasd_step_prune(&m->step, &m->team, sparsity, bins, &cut), METASD_OK);
-}
 
 static MetasdStepOptions
 options_of(bool alone)
@@ -55,7 +17,7 @@ options_of(bool alone)
 }
 
 static double
-take_step(Model *m, const MetasdBatch *batch, bool alone)
+take_step(Pupil *m, const MetasdBatch *batch, bool alone)
 {
     MetasdStepOptions options = options_of(alone);
     MetasdLosses losses;
@@ -67,20 +29,21 @@ take_step(Model *m, const MetasdBatch *batch, bool alone)
 static void
 learns_as_a_model_of_its_own(void **state)
 {
-    MetasdTriple triples[EXAMPLES];
+    MetasdTriple triples[PUPIL_EXAMPLES];
     MetasdBatch batch;
     void *memory;
 
     (void)state;
-    for (uint32_t i = 0; i < EXAMPLES; i++)
-        triples[i] = (MetasdTriple){i * 37 % ENTITIES, i % RELATION_ROWS, i * i % ENTITIES};
-    memory = tools_batch(&batch, triples, EXAMPLES, true);
+    for (uint32_t i = 0; i < PUPIL_EXAMPLES; i++)
+        triples[i] = (MetasdTriple){i * 37 % PUPIL_ENTITIES, i % PUPIL_RELATION_ROWS,
+                                    i * i % PUPIL_ENTITIES};
+    memory = tools_batch(&batch, triples, PUPIL_EXAMPLES, true);
     for (int sparse = 0; sparse < 2; sparse++) {
-        Model pruned = make(true, sparse, false), whole = make(false, false, false);
+        Pupil pruned = pupil_make(true, sparse, false), whole = pupil_make(false, false, false);
         size_t n = tools_table_floats(&pruned.step);
         float *before = tools_alloc(n * sizeof(*before));
 
-        prune(&pruned, 0.6);
+        pupil_prune(&pruned, 0.6);
         assert_int_equal(pruned.step.sparse[0], sparse);
         memcpy(before, pruned.step.weights, n * sizeof(*before));
         memcpy(whole.step.weights, pruned.step.student, n * sizeof(*before));

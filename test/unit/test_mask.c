@@ -4,46 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "prune.h"
+#include "pupil.h"
 #include "tools.h"
-
-#define ENTITIES 200
-#define RELATION_ROWS 4
-#define WIDTH ((size_t)6)
-#define EXAMPLES 90
-
-typedef struct Model {
-    MetasdStep step;
-    MetasdTeam team;
-    void *memory;
-} Model;
-
-static Model
-make(bool apart)
-{
-    Model m = {.step = {.entities = ENTITIES,
-                        .relation_rows = RELATION_ROWS,
-                        .width = WIDTH,
-                        .batch = EXAMPLES,
-                        .family = &metasd_complex,
-                        .guided = true,
-                        .apart = apart,
-                        .most_density = 0},
-               .team = metasd_team_of_one()};
-
-    m.memory = tools_step_take(&m.step, 1, METASD_TILE * ENTITIES);
-    assert_int_equal(metasd_step_init(&m.step, &m.team, 4, 0.5f), METASD_OK);
-    return m;
-}
-
-static void
-prune(Model *m, double sparsity)
-{
-    static uint64_t bins[METASD_PRUNE_BINS];
-    float cut;
-
-    assert_int_equal(metasd_step_prune(&m->step, &m->team, sparsity, bins, &cut), METASD_OK);
-}
 
 /* Tables that are pruned apart have the sparsity each, those that are not have it together. */
 static void
@@ -51,12 +13,13 @@ tables_can_be_pruned_apart(void **state)
 {
     (void)state;
     for (int apart = 0; apart < 2; apart++) {
-        Model m = make(apart);
-        size_t entities = ENTITIES * WIDTH, all = tools_table_floats(&m.step), kept[2] = {0};
+        Pupil m = pupil_make(true, false, apart);
+        size_t entities = PUPIL_ENTITIES * PUPIL_WIDTH, all = tools_table_floats(&m.step),
+               kept[2] = {0};
 
         for (size_t i = entities; i < all; i++)
             m.step.weights[i] *= 100; /* of the relations: all would be kept */
-        prune(&m, 0.75);
+        pupil_prune(&m, 0.75);
         for (size_t i = 0; i < all; i++)
             kept[i >= entities] += m.step.mask[i];
         if (apart) {
@@ -75,25 +38,25 @@ tables_can_be_pruned_apart(void **state)
 static void
 rows_can_keep_the_same_columns(void **state)
 {
-    Model m = make(false);
-    size_t kept[2] = {0}, entities = ENTITIES * WIDTH;
+    Pupil m = pupil_make(true, false, false);
+    size_t kept[2] = {0}, entities = PUPIL_ENTITIES * PUPIL_WIDTH;
 
     (void)state;
     for (size_t i = 0; i < entities; i++)
-        m.step.weights[i] = (i % WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
+        m.step.weights[i] = (i % PUPIL_WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
     for (int aligned = 0; aligned < 2; aligned++) {
         m.step.alignment = aligned ? 8 : 0;
-        prune(&m, 0.75);
-        for (size_t i = 2; i < entities; i += WIDTH)
+        pupil_prune(&m, 0.75);
+        for (size_t i = 2; i < entities; i += PUPIL_WIDTH)
             kept[aligned] += m.step.mask[i];
     }
-    assert_true(kept[0] < ENTITIES * 6 / 10);
-    assert_in_range(kept[1], ENTITIES * 8 / 10, ENTITIES);
+    assert_true(kept[0] < PUPIL_ENTITIES * 6 / 10);
+    assert_in_range(kept[1], PUPIL_ENTITIES * 8 / 10, PUPIL_ENTITIES);
     free(m.memory);
 }
 
 static float
-salience_of(const Model *m, size_t i, double power)
+salience_of(const Pupil *m, size_t i, double power)
 {
     return fabsf(m->step.weights[i]) * (float)pow((double)m->step.sums[i], power / 2);
 }
@@ -103,7 +66,7 @@ static void
 sums_of_adagrad_count(void **state)
 {
     const double powers[] = {0.5, 1, 1.5};
-    Model m = make(false);
+    Pupil m = pupil_make(true, false, false);
     size_t all = tools_table_floats(&m.step);
 
     (void)state;
@@ -114,7 +77,7 @@ sums_of_adagrad_count(void **state)
         size_t kept = 0;
 
         m.step.salience = powers[p];
-        prune(&m, 0.75);
+        pupil_prune(&m, 0.75);
         for (size_t i = 0; i < all; i++) {
             float salience = salience_of(&m, i, powers[p]);
 
@@ -135,13 +98,13 @@ sums_of_adagrad_count(void **state)
 static void
 without_sums_magnitudes_decide(void **state)
 {
-    Model a = make(false), b = make(false);
+    Pupil a = pupil_make(true, false, false), b = pupil_make(true, false, false);
     size_t all = tools_table_floats(&a.step);
 
     (void)state;
     b.step.salience = 1;
-    prune(&a, 0.6);
-    prune(&b, 0.6);
+    pupil_prune(&a, 0.6);
+    pupil_prune(&b, 0.6);
     assert_memory_equal(a.step.mask, b.step.mask, all);
     free(a.memory);
     free(b.memory);

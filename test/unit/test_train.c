@@ -73,6 +73,28 @@ sparsity_rises_as_told(void **state)
     free(world.memory);
 }
 
+/* Weights come back into a mask that is taken anew for every epoch, but not into one that stays. */
+static void
+a_mask_may_stay(void **state)
+{
+    World world = trainings_clubs();
+
+    (void)state;
+    for (int fixed = 0; fixed < 2; fixed++) {
+        MetasdTrainOptions options = trainings_options();
+        Training *training;
+        size_t changes = 0;
+
+        options.fixed_mask = fixed;
+        training = trainings_done(&world, options);
+        for (int i = options.warmup + options.ramp; i < training->epochs; i++)
+            changes += training->epoch[i].came + training->epoch[i].went;
+        assert_int_equal(changes > 0, !fixed);
+        trainings_unmake(training);
+    }
+    free(world.memory);
+}
+
 /* Where nobody teaches a student it is the source, pruned after every epoch. */
 static void
 a_source_alone_is_pruned_afterwards(void **state)
@@ -407,6 +429,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pruned_model_learns_what_follows),
         cmocka_unit_test(sparsity_rises_as_told),
+        cmocka_unit_test(a_mask_may_stay),
         cmocka_unit_test(a_source_alone_is_pruned_afterwards),
         cmocka_unit_test(the_best_epoch_is_kept),
         cmocka_unit_test(patience_stops),
