@@ -14,8 +14,8 @@ MODULE_big = metasd
 MODULES = metasd_train
 
 ASK_CORE = arena bits codec codec_v1 codec_v2 index kernels model standing status team topk
-ASK_PG = metasd compat catalog source params presets run ask launch resume wait cache image known predict answers evaluate
-TRAIN_PG = worker checkpoint tune member yield crew muster follower job report store estimate labels compat catalog source params presets run
+ASK_PG = metasd compat catalog source params presets run ask launch resume versions schedule wait cache image known predict answers evaluate
+TRAIN_PG = worker checkpoint tune member yield crew muster follower job report compare prune_versions store estimate cache image labels compat catalog source params presets run
 
 OBJS = $(ASK_PG:%=src/pg/%.o) $(ASK_CORE:%=src/core/%.o)
 CORE_OBJS = $(patsubst %.c,%.o,$(wildcard src/core/*.c))

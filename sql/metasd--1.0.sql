@@ -19,11 +19,13 @@ CREATE TABLE metasd.model (
     tail text NOT NULL,
     validation regclass,
     params jsonb NOT NULL DEFAULT '{}',
-    serving bigint
+    serving bigint,
+    history bigint[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE metasd.model IS 'one row a model: where its triples come from and which run answers for it';
 COMMENT ON COLUMN metasd.model.params IS 'parameters as the owner gave them; the rest are defaults';
 COMMENT ON COLUMN metasd.model.serving IS 'run whose embeddings answer; null before the first success';
+COMMENT ON COLUMN metasd.model.history IS 'runs that served before it, the latest last: where kg_rollback goes';
 
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
@@ -53,6 +55,8 @@ CREATE TABLE metasd.run (
     metrics jsonb,
     bytes bigint,
     error text,
+    kept boolean NOT NULL DEFAULT false,
+    note text,
     budget interval CHECK ((budget IS NOT NULL) = (kind = 'tuning')),
     fixed jsonb CHECK ((fixed IS NOT NULL) = (kind = 'tuning')),
     resumed timestamptz,
@@ -68,6 +72,8 @@ COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may re
 COMMENT ON COLUMN metasd.run.resumed IS 'when kg_resume started it again, last';
 COMMENT ON COLUMN metasd.run.checkpoint IS 'part of metasd.checkpoint that is whole, 0 or 1; the other one is being written, or not there';
 COMMENT ON COLUMN metasd.run.checkpoint_epoch IS 'the epoch after which that checkpoint was taken';
+COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: those of a version, until they are pruned';
+COMMENT ON COLUMN metasd.run.note IS 'of a version: why it was not promoted when its training ended, or was promoted without a comparison';
 COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
 
 CREATE TABLE metasd.epoch (
@@ -120,7 +126,7 @@ CREATE TABLE metasd.entity (
     PRIMARY KEY (run, id)
 );
 ALTER TABLE metasd.entity ALTER COLUMN embedding SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run';
+COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run, or before as parameter keep_versions has it';
 
 CREATE TABLE metasd.relation (
     run bigint NOT NULL,
@@ -133,7 +139,7 @@ CREATE TABLE metasd.relation (
 );
 ALTER TABLE metasd.relation ALTER COLUMN embedding SET STORAGE EXTERNAL;
 ALTER TABLE metasd.relation ALTER COLUMN reciprocal SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted with their run';
+COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted like those of entities';
 
 CREATE TABLE metasd.checkpoint (
     run bigint NOT NULL,
@@ -187,7 +193,8 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        coalesce(r.id = m.serving, false) AS serving, r.queued, r.started, r.finished,
        extract(epoch FROM coalesce(r.finished, r.heartbeat)
                           - coalesce(r.resumed, r.started))::float8 AS seconds,
-       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error, r.resumed,
+       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error,
+       r.kept, r.note, r.resumed,
        CASE WHEN EXISTS (SELECT FROM metasd.checkpoint c
                          WHERE c.run = r.id AND c.part = r.checkpoint)
            THEN r.checkpoint_epoch END AS checkpoint_epoch
@@ -195,7 +202,7 @@ FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
 WHERE r.kind = 'training' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
-'every training of the models the current user may ask: how it ended, its figures, its error, and the epoch from which kg_resume would go on; seconds are those since it was started or resumed';
+'every training of the models the current user may ask: how it ended, its figures, its error, whether its embeddings are kept, why it was not promoted, and the epoch from which kg_resume would go on; seconds are those since it was started or resumed';
 
 CREATE VIEW metasd.tunings WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
@@ -304,6 +311,31 @@ CREATE FUNCTION kg_drop(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'metasd_kg_drop' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_drop(text) IS
 'drops a model with all its versions; a training or tuning of it stops at commit';
+
+CREATE FUNCTION kg_promote(model text, version bigint) RETURNS void
+AS 'MODULE_PATHNAME', 'metasd_kg_promote' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_promote(text, bigint) IS
+'lets a version of a model serve, at commit: any successful training whose embeddings are kept, by the number of its run. For the model''s owner';
+
+CREATE FUNCTION kg_rollback(model text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_rollback' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_rollback(text) IS
+'lets the version serve again, at commit, that served before the present one, and returns it; called again, the one before that. Versions whose embeddings are not kept are passed over. For the model''s owner';
+
+CREATE FUNCTION kg_schedule(model text, schedule text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_schedule' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_schedule(text, text) IS
+'trains a model again and again through the extension pg_cron, as the caller, who must own the model, by a schedule in its syntax (minute, hour, day of the month, month, day of the week); returns the number of the job in cron.job. Replaces the model''s schedule, if it has one';
+
+CREATE FUNCTION kg_unschedule(model text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'metasd_kg_unschedule' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_unschedule(text) IS
+'ends what kg_schedule began; a training under way goes on. False, with a notice, if the model had no schedule';
+
+CREATE FUNCTION metasd.train_scheduled(model text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_train_scheduled' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION metasd.train_scheduled(text) IS
+'what a job of kg_schedule calls: kg_train(model), but null, with a line in the server log, while a training or tuning of the model goes on';
 
 CREATE FUNCTION kg_estimate(
     source regclass,

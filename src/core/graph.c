@@ -206,24 +206,51 @@ metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities, uint32_
     return metasd_arena_ok(&arena) ? arena.used : SIZE_MAX;
 }
 
+/* Moves a training triple to `part`, unless it is the last of an entity or relation. */
+static bool
+move(Workspace *w, size_t i, MetasdPart part)
+{
+    const MetasdTriple *x = &w->all[i];
+
+    if (w->parts[i] != METASD_TRAIN || w->entity_degree[x->head] < 2 ||
+        w->entity_degree[x->tail] < 2 || w->relation_count[x->relation] < 2)
+        return false;
+    w->entity_degree[x->head]--;
+    if (x->tail != x->head)
+        w->entity_degree[x->tail]--;
+    w->relation_count[x->relation]--;
+    w->parts[i] = (uint8_t)part;
+    return true;
+}
+
 /* Moves up to `wanted` training triples to `part`, in the random order; resumes at *next. */
 static MetasdStatus
 draw(Workspace *w, MetasdTeam *team, size_t n, size_t *next, size_t wanted, MetasdPart part)
 {
     for (size_t drawn = 0; *next < n && drawn < wanted; (*next)++) {
-        size_t i = w->order[*next];
-        const MetasdTriple *x = &w->all[i];
-
         METASD_TRY(metasd_team_work(team, 5 * METASD_FAR_WORK));
-        if (w->parts[i] != METASD_TRAIN || w->entity_degree[x->head] < 2 ||
-            w->entity_degree[x->tail] < 2 || w->relation_count[x->relation] < 2)
-            continue;
-        w->entity_degree[x->head]--;
-        if (x->tail != x->head)
-            w->entity_degree[x->tail]--;
-        w->relation_count[x->relation]--;
-        w->parts[i] = (uint8_t)part;
-        drawn++;
+        drawn += move(w, w->order[*next], part);
+    }
+    return METASD_OK;
+}
+
+bool
+metasd_split_draws(const MetasdSplit *split, const MetasdTriple *triple)
+{
+    uint64_t key =
+        metasd_random(split->entity_keys[triple->head], split->relation_keys[triple->relation],
+                      split->entity_keys[triple->tail]);
+
+    return (double)(key >> 11) * 0x1p-53 < split->validation_fraction;
+}
+
+static MetasdStatus
+draw_by_keys(Workspace *w, MetasdTeam *team, size_t n, const MetasdSplit *split)
+{
+    for (size_t i = 0; i < n; i++) {
+        METASD_TRY(metasd_team_work(team, 5 * METASD_FAR_WORK));
+        if (metasd_split_draws(split, &w->all[i]))
+            (void)move(w, i, METASD_VALIDATION);
     }
     return METASD_OK;
 }
@@ -262,7 +289,9 @@ split_triples(Workspace *w, MetasdTeam *team, size_t n, size_t source_n, bool va
     size_t quiz = (size_t)(split->quiz_fraction * (double)source_n + 0.5), next = 0;
 
     METASD_TRY(metasd_random_order(team, split->seed, METASD_STREAM_SPLIT, w->order, n));
-    if (!validation_given)
+    if (!validation_given && split->entity_keys)
+        METASD_TRY(draw_by_keys(w, team, n, split));
+    else if (!validation_given)
         METASD_TRY(draw(w, team, n, &next, validation, METASD_VALIDATION));
     return draw(w, team, n, &next, quiz, METASD_QUIZ);
 }

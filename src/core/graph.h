@@ -9,6 +9,7 @@
 #ifndef METASD_GRAPH_H
 #define METASD_GRAPH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,13 @@ typedef struct MetasdSplit {
     double
         validation_fraction; /* of the distinct triples, 0 .. 0.5; ignored if validation is given */
     double quiz_fraction;    /* likewise */
+    /*
+     * Hashes of the labels of entities and relations, by id, or NULL. With them whether a triple is
+     * drawn for validation depends on what it says, and not on the seed or on the other triples: what
+     * an earlier version was not trained on is held out from a later one, too, however the source has
+     * changed. The part drawn is then near the fraction, but not it exactly.
+     */
+    const uint64_t *entity_keys, *relation_keys;
 } MetasdSplit;
 
 /*
@@ -57,6 +65,12 @@ typedef struct MetasdSplit {
 extern MetasdStatus metasd_triples_sort(MetasdTeam *team, MetasdTriple *triples, size_t *n,
                                         MetasdTriple *scratch, size_t *counts, uint32_t entities,
                                         uint32_t relations);
+
+/*
+ * Whether `split`, which has keys, draws that triple for validation: but for the last training triple
+ * of an entity or relation.
+ */
+extern bool metasd_split_draws(const MetasdSplit *split, const MetasdTriple *triple);
 
 /* Bytes that metasd_graph_build takes from its arena for N triples; SIZE_MAX if too many. */
 extern size_t metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities,

@@ -72,7 +72,6 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
         __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
         shared->overflowed = true;
     trainer->progress = (MetasdProgress){0};
-    trainer->warm = false;
     if (shared->overflowed)
         return;
     metasd_step_take(step, shared, members, METASD_SCORE_FLOATS);
@@ -238,27 +237,6 @@ go_on(MetasdTraining *training)
     return training->team->barrier(training->team);
 }
 
-/* Weights to begin with: random ones, and what was known before is added to them. */
-static MetasdStatus
-begin(MetasdTraining *training)
-{
-    MetasdTrainer *trainer = training->trainer;
-    MetasdStep *step = &trainer->step;
-    MetasdWalk walk;
-
-    METASD_TRY(
-        metasd_step_init(step, training->team, training->options->seed, METASD_INITIAL_SCALE));
-    if (!trainer->warm)
-        return METASD_OK;
-    for (walk = metasd_walk(training->team, training->own, 2, 3); metasd_walk_next(&walk);)
-        for (size_t i = walk.first; i < walk.end; i++) {
-            step->weights[i] += trainer->best[i];
-            step->student[i] = step->weights[i];
-        }
-    METASD_TRY(walk.status);
-    return training->team->barrier(training->team);
-}
-
 /* One epoch and what is learnt from it; progress->best becomes its report if it is the best. */
 static MetasdStatus
 train_epoch(MetasdTraining *training, MetasdEpoch *report)
@@ -303,7 +281,9 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
         return METASD_INVALID;
     metasd_step_own(&trainer->step, team, training.own);
     METASD_TRY(prepare(&training));
-    METASD_TRY(progress->epoch > 0 ? go_on(&training) : begin(&training));
+    METASD_TRY(progress->epoch > 0
+                   ? go_on(&training)
+                   : metasd_step_init(&trainer->step, team, options->seed, METASD_INITIAL_SCALE));
     while (!metasd_course_over(options, progress)) {
         MetasdEpoch report = {.epoch = progress->epoch + 1};
 

@@ -95,7 +95,6 @@ typedef struct MetasdTrainer {
     float *class_weights; /* N */
     MetasdSampler sampler;
     MetasdProgress progress; /* the same in all members */
-    bool warm;               /* before the first epoch: `best` holds weights to begin with */
 
     /* shared by the team */
     MetasdStep step;
@@ -120,8 +119,7 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, Met
 
 /*
  * Trains from where trainer->progress is: from random weights, or, where epochs are over, from
- * the tables as a checkpoint had them (checkpoint.h). With trainer->warm it begins with the sum of
- * random weights and those in trainer->best. All members have the same progress.
+ * the tables as a checkpoint had them (checkpoint.h). All members have the same progress.
  *
  * trainer->best then holds the pruned weights of *best. Options out of range:
  * METASD_INVALID. A loss or weight that is not finite makes the epoch start again from where

@@ -1,6 +1,8 @@
 #include "ask.h"
 
+#include "access/xlog.h"
 #include "lib/stringinfo.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
@@ -115,6 +117,38 @@ metasd_model_to_ask(const char *name)
                         errmsg("model \"%s\" has not been trained yet", model->name),
                         errhint("Look at metasd.versions for its runs.")));
     return model;
+}
+
+MetasdModel *
+metasd_model_to_change(const char *name, const char *hint)
+{
+    MetasdModel *model = metasd_model_find(name, true);
+
+    if (!model && !hint)
+        metasd_model_unknown(name);
+    if (!model)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model \"%s\" does not exist", name), errhint("%s", hint)));
+    if (!metasd_model_is_mine(model))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of model \"%s\"", model->name)));
+    return model;
+}
+
+void
+metasd_check_primary(const char *function)
+{
+    if (RecoveryInProgress())
+        ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+                        errmsg("cannot execute %s on a standby server", function),
+                        errhint("Models are trained on the primary, and replicated from there.")));
+}
+
+void
+metasd_check_writable(const char *function)
+{
+    metasd_check_primary(function);
+    PreventCommandIfReadOnly(function);
 }
 
 PG_FUNCTION_INFO_V1(metasd_may_ask_sql);

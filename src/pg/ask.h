@@ -20,6 +20,16 @@ extern bool metasd_model_may_ask(const MetasdModel *model);
  */
 extern MetasdModel *metasd_model_to_ask(const char *name);
 
+/*
+ * The model of that name, locked, for its owner to change; errors where it is not there, with HINT or
+ * else the names of those that are, or where it is not the current user's.
+ */
+extern MetasdModel *metasd_model_to_change(const char *name, const char *hint);
+
+/* Refuses what needs a primary, on a standby; and what writes, in a transaction that must not. */
+extern void metasd_check_primary(const char *function);
+extern void metasd_check_writable(const char *function);
+
 /* Raises the error for a model that is not there, naming those there are. */
 extern _Noreturn void metasd_model_unknown(const char *name);
 

@@ -12,7 +12,8 @@
 /*
  * The image of the version that serves the model, by the active snapshot: the one that all
  * sessions share (image.h), built from the version's rows if it is not there; or one
- * of this session's own where it cannot be shared. Valid until the transaction ends.
+ * of this session's own where it cannot be shared. Valid until the transaction ends,
+ * and from then until the next call.
  * ERRCODE_DATA_CORRUPTED if a stored row is damaged.
  */
 extern const MetasdIndex *metasd_cache_image(const MetasdModel *model);

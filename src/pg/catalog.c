@@ -339,3 +339,18 @@ metasd_models_all(void)
 {
     return find_models(NULL);
 }
+
+void
+metasd_model_serve(const char *name, int64 run)
+{
+    static MetasdStatement serve = {
+        "UPDATE metasd.model SET serving = $2, history = CASE WHEN serving IS NULL THEN history "
+        "ELSE pg_catalog.array_append(pg_catalog.array_remove(pg_catalog.array_remove(history, $2),"
+        " serving), serving) END WHERE name OPERATOR(pg_catalog.=) $1",
+        2,
+        {TEXTOID, INT8OID},
+        NULL};
+    Datum values[2] = {CStringGetTextDatum(name), Int64GetDatum(run)};
+
+    metasd_execute(&serve, values, NULL, false);
+}

@@ -93,6 +93,12 @@ typedef struct MetasdModel {
 /* The model of that name, or NULL. LOCK: its row stays locked until the transaction ends. */
 extern MetasdModel *metasd_model_find(const char *name, bool lock);
 
+/*
+ * Lets a version of the model serve from the end of the transaction on; the one that served becomes
+ * where kg_rollback goes. With the model's row locked, and SPI connected.
+ */
+extern void metasd_model_serve(const char *name, int64 run);
+
 /* All models, in no order. */
 extern List *metasd_models_all(void);
 

@@ -44,9 +44,8 @@ typedef struct MetasdCrewShared {
     int members pg_attribute_aligned(PG_CACHE_LINE_SIZE);
     MetasdParams params;
     MetasdProgress progress; /* where the training begins */
-    bool warm;
-    MetasdGraph graph;     /* its numbers: where the arrays are each member finds for itself */
-    MetasdRegions regions; /* their sizes */
+    MetasdGraph graph;       /* its numbers: where the arrays are each member finds for itself */
+    MetasdRegions regions;   /* their sizes */
     dsm_handle segment[METASD_MOST_REGIONS];
 } MetasdCrewShared;
 

@@ -10,6 +10,7 @@
 
 #include "compat.h"
 
+#include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
 #include "labels.h"
@@ -54,6 +55,17 @@ typedef struct MetasdKeep {
     double seconds;   /* that one takes */
 } MetasdKeep;
 
+/* How the version to be stored compares with the one that serves. */
+typedef struct MetasdComparison {
+    int64 serving;  /* that one; 0: there is none */
+    bool promoted;  /* the new one may serve */
+    char *note;     /* why not, or why there was no comparison; or NULL */
+    size_t queries; /* answers that both ranked */
+    double mrr_before, mrr;
+    double overlap; /* of the best answers of both, or NaN */
+    bool outdated;  /* another version serves by now than that one */
+} MetasdComparison;
+
 typedef struct MetasdCrew MetasdCrew;     /* crew.h */
 typedef struct MetasdMuster MetasdMuster; /* muster.c */
 typedef struct MetasdTuning MetasdTuning; /* tune.c */
@@ -75,6 +87,7 @@ typedef struct MetasdJob {
     MetasdTeam team;
     MetasdEpoch best;
     MetasdKeep keep;
+    MetasdComparison comparison;
     MetasdBeat beat;
     TimestampTz started, epoch_started, last_beat;
     MetasdRoom room;
@@ -173,11 +186,7 @@ extern void metasd_report_end(MetasdJob *job, const char *status, const char *er
 /* Makes the graph, whose labels count too, known to checkpoints: those of another are refused. */
 extern void metasd_keep_graph(MetasdJob *job);
 
-/*
- * Fills the trainer, whose memory has been taken, with what the training begins with, unless that
- * is random numbers: with the run's checkpoint where it is resumed, or the rows of the version
- * that serves.
- */
+/* Fills the trainer, whose memory has been taken, with the run's checkpoint where it is resumed. */
 extern void metasd_keep_load(MetasdJob *job);
 
 /* At the end of an epoch: writes a checkpoint where it is time for one. For callbacks of the core. */
@@ -186,13 +195,34 @@ extern MetasdStatus metasd_keep_epoch(MetasdJob *job);
 /* Removes all checkpoints of the model's runs. In a transaction. */
 extern void metasd_keep_forget(const MetasdJob *job);
 
+/* ---- compare.c ---- */
+
+/*
+ * Compares trainer->best, as it will be read back, with the version that serves; the result is
+ * job->comparison.
+ */
+extern void metasd_compare(MetasdJob *job);
+
+/* Appends members to a JSON object: what was held out, whether the version may serve, the drift. */
+extern void metasd_append_comparison(StringInfo json, const MetasdJob *job);
+
 /* ---- store.c ---- */
 
-/* Writes the best embeddings and lets them serve, in one transaction. */
+/*
+ * Writes the best embeddings in one transaction, and lets them serve unless those that do are better.
+ */
 extern void metasd_store(MetasdJob *job);
 
 /* Locks the model's row, before anything else of its is; false if it is gone. In a transaction. */
 extern bool metasd_lock_model(const MetasdJob *job);
+
+/* ---- prune_versions.c ---- */
+
+/*
+ * Deletes the embeddings of all but `keep_versions` versions of the model: part of the transaction
+ * that stores one.
+ */
+extern void metasd_prune_versions(const MetasdJob *job);
 
 /* ---- tune.c ---- */
 

@@ -1,5 +1,5 @@
 /*
- * launch.c - kg_train, kg_tune, kg_cancel, kg_drop.
+ * launch.c - kg_train, also as a scheduled job, kg_tune, kg_cancel, kg_drop.
  *
  * Launching a worker is not transactional, so the worker makes it so: it waits for
  * the transaction that launched it and leaves if the run's row is not there then.
@@ -11,14 +11,12 @@
 #include <signal.h>
 
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
@@ -28,6 +26,7 @@
 #include "catalog.h"
 #include "params.h"
 #include "run.h"
+#include "schedule.h"
 #include "settings.h"
 #include "source.h"
 
@@ -36,6 +35,7 @@
 #define WAIT_FOR_END_MS 500    /* kg_cancel, for the training it has told to end */
 
 PG_FUNCTION_INFO_V1(metasd_kg_train);
+PG_FUNCTION_INFO_V1(metasd_train_scheduled);
 PG_FUNCTION_INFO_V1(metasd_kg_tune);
 PG_FUNCTION_INFO_V1(metasd_kg_cancel);
 PG_FUNCTION_INFO_V1(metasd_kg_drop);
@@ -107,21 +107,6 @@ concatenated(Jsonb *a, Jsonb *b)
     return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(a), JsonbPGetDatum(b)));
 }
 
-/* The model of that name, locked; an error unless it is the caller's. */
-static MetasdModel *
-my_model(const char *name, const char *hint)
-{
-    MetasdModel *model = metasd_model_find(name, true);
-
-    if (!model)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("model \"%s\" does not exist", name), errhint("%s", hint)));
-    if (!metasd_model_is_mine(model))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("must be owner of model \"%s\"", model->name)));
-    return model;
-}
-
 /* The model as the request wants it: what it does not say stays as it was. */
 static MetasdModel *
 wanted_model(const Request *request)
@@ -130,7 +115,8 @@ wanted_model(const Request *request)
 
     if (OidIsValid(request->source))
         insert_model(request);
-    model = my_model(request->name, "Name the source to train it from: kg_train(model, source).");
+    model = metasd_model_to_change(request->name,
+                                   "Name the source to train it from: kg_train(model, source).");
     if (OidIsValid(request->source))
         model->source = request->source;
     for (int i = 0; i < 3; i++)
@@ -144,15 +130,6 @@ wanted_model(const Request *request)
 }
 
 /* ---- checks that need no reading ---- */
-
-static void
-check_primary(const char *function)
-{
-    if (RecoveryInProgress())
-        ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-                        errmsg("cannot execute %s on a standby server", function),
-                        errhint("Models are trained on the primary, and replicated from there.")));
-}
 
 static void
 check_login(Oid role)
@@ -187,12 +164,22 @@ check_sources(const MetasdModel *model)
                                 model->column[0], model->column[1], model->column[2])));
 }
 
-/* No other run of the model may be alive; a dead one gets the status it deserves. */
-static void
-check_runs(const MetasdModel *model)
+void
+metasd_launch_check(const MetasdModel *model)
+{
+    check_login(model->owner);
+    check_sources(model);
+}
+
+/*
+ * The run of the model that is alive, or 0; *kind says what it is. Dead ones get the status they
+ * deserve.
+ */
+static int64
+run_alive(const MetasdModel *model, char **kind)
 {
     static MetasdStatement unfinished = {
-        "SELECT id, status, kind FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1 "
+        "SELECT id, kind FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1 "
         "AND status OPERATOR(pg_catalog.=) ANY ('{queued,running}'::pg_catalog.text[])",
         1,
         {TEXTOID},
@@ -205,28 +192,40 @@ check_runs(const MetasdModel *model)
         {INT8OID},
         NULL};
     Datum name = CStringGetTextDatum(model->name);
+    int64 alive = 0;
     uint64 n;
 
     SPI_connect();
     n = metasd_execute(&unfinished, &name, NULL, false);
-    for (uint64 i = 0; i < n; i++) {
+    for (uint64 i = 0; i < n && alive == 0; i++) {
         SPITupleTable *rows = SPI_tuptable;
         bool isnull;
         Datum id = metasd_column(i, 1, &isnull);
 
-        if (metasd_run_is_alive(DatumGetInt64(id)))
-            ereport(ERROR,
-                    (errcode(ERRCODE_OBJECT_IN_USE),
-                     errmsg("model \"%s\" is already being %s by run " INT64_FORMAT, model->name,
-                            strcmp(metasd_column_text(i, 3), "tuning") == 0 ? "tuned" : "trained",
-                            DatumGetInt64(id)),
-                     errhint("Wait for it with CALL kg_wait(" INT64_FORMAT
-                             "), or stop it with kg_cancel(" INT64_FORMAT ").",
-                             DatumGetInt64(id), DatumGetInt64(id))));
-        metasd_execute(&bury, &id, NULL, false);
+        if (metasd_run_is_alive(DatumGetInt64(id))) {
+            alive = DatumGetInt64(id);
+            *kind = metasd_column_text(i, 2);
+        } else
+            metasd_execute(&bury, &id, NULL, false);
         SPI_tuptable = rows;
     }
     SPI_finish();
+    return alive;
+}
+
+void
+metasd_launch_alone(const MetasdModel *model)
+{
+    char *kind;
+    int64 run = run_alive(model, &kind);
+
+    if (run != 0)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                        errmsg("model \"%s\" is already being %s by run " INT64_FORMAT, model->name,
+                               strcmp(kind, "tuning") == 0 ? "tuned" : "trained", run),
+                        errhint("Wait for it with CALL kg_wait(" INT64_FORMAT
+                                "), or stop it with kg_cancel(" INT64_FORMAT ").",
+                                run, run)));
 }
 
 /* ---- the worker ---- */
@@ -343,12 +342,24 @@ text_argument(FunctionCallInfo fcinfo, int n)
 static void
 check_call(const char *function, const char *name)
 {
-    check_primary(function);
-    PreventCommandIfReadOnly(function);
+    metasd_check_writable(function);
     if (!name)
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                         errmsg("a model's name must not be null")));
     check_name(name);
+}
+
+/* Trains a model that is locked, and of which no run is alive. */
+static int64
+start_training(const MetasdModel *model)
+{
+    int64 run;
+
+    metasd_launch_check(model);
+    update_model(model);
+    run = insert_run(model, NULL, NULL);
+    launch_worker(model, run, false);
+    return run;
 }
 
 /* kg_train(model text, source regclass, head, relation, tail text, validation regclass, params jsonb) */
@@ -361,7 +372,6 @@ metasd_kg_train(PG_FUNCTION_ARGS)
                        .params = PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6)};
     MetasdParams params;
     MetasdModel *model;
-    int64 run;
 
     for (int i = 0; i < 3; i++)
         request.column[i] = text_argument(fcinfo, 2 + i);
@@ -370,13 +380,33 @@ metasd_kg_train(PG_FUNCTION_ARGS)
         metasd_params_read(&params, request.params);
     (void)metasd_extension_hold(metasd_extension());
     model = wanted_model(&request);
-    check_runs(model);
-    check_login(model->owner);
-    check_sources(model);
-    update_model(model);
-    run = insert_run(model, NULL, NULL);
-    launch_worker(model, run, false);
-    PG_RETURN_INT64(run);
+    metasd_launch_alone(model);
+    PG_RETURN_INT64(start_training(model));
+}
+
+/*
+ * metasd.train_scheduled(model text): kg_train as a job of pg_cron calls it. Where a run goes on
+ * already the next time will do: that is no failure of the job.
+ */
+Datum
+metasd_train_scheduled(PG_FUNCTION_ARGS)
+{
+    char *name = text_argument(fcinfo, 0), *kind;
+    MetasdModel *model;
+    int64 run;
+
+    check_call("metasd.train_scheduled()", name);
+    (void)metasd_extension_hold(metasd_extension());
+    model = metasd_model_to_change(name, NULL);
+    run = run_alive(model, &kind);
+    if (run != 0) {
+        ereport(LOG,
+                (errmsg("scheduled training of metasd model \"%s\" is skipped: %s run " INT64_FORMAT
+                        " is still going on",
+                        model->name, kind, run)));
+        PG_RETURN_NULL();
+    }
+    PG_RETURN_INT64(start_training(model));
 }
 
 /* A search must have something to search, and facts to measure it by. */
@@ -435,12 +465,11 @@ metasd_kg_tune(PG_FUNCTION_ARGS)
                              : PG_GETARG_JSONB_P(2);
     metasd_params_read(&fixed, params);
     (void)metasd_extension_hold(metasd_extension());
-    model = my_model(name, "Train it first: kg_train(model, source).");
+    model = metasd_model_to_change(name, "Train it first: kg_train(model, source).");
     model->params = concatenated(model->params, params);
-    check_runs(model);
+    metasd_launch_alone(model);
     check_search(model, &fixed);
-    check_login(model->owner);
-    check_sources(model);
+    metasd_launch_check(model);
     run = insert_run(model, budget, params);
     launch_worker(model, run, false);
     PG_RETURN_INT64(run);
@@ -479,29 +508,16 @@ my_model_of_run(int64 run, char **status)
 MetasdModel *
 metasd_launch_model(const char *function, int64 run)
 {
-    MetasdModel *model;
     char *status;
 
-    check_primary(function);
-    PreventCommandIfReadOnly(function);
+    metasd_check_writable(function);
     (void)metasd_extension_hold(metasd_extension());
-    model = metasd_model_find(my_model_of_run(run, &status)->name, true);
-    if (!model)
-        metasd_run_unknown(run);
-    return model;
-}
-
-void
-metasd_launch_check(const MetasdModel *model)
-{
-    check_runs(model);
+    return metasd_model_to_change(my_model_of_run(run, &status)->name, NULL);
 }
 
 void
 metasd_launch_again(const MetasdModel *model, int64 run)
 {
-    check_login(model->owner);
-    check_sources(model);
     launch_worker(model, run, true);
 }
 
@@ -527,7 +543,7 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
     char *status;
     int pid;
 
-    check_primary("kg_cancel()");
+    metasd_check_primary("kg_cancel()");
     (void)my_model_of_run(run, &status);
     pid = metasd_run_pid(run);
     if (pid == 0 || !BackendPidGetProc(pid)) {
@@ -582,17 +598,11 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
         {"DELETE FROM metasd.model WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}, NULL}};
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     Datum value = CStringGetTextDatum(name);
-    MetasdModel *model;
 
-    check_primary("kg_drop()");
-    PreventCommandIfReadOnly("kg_drop()");
+    metasd_check_writable("kg_drop()");
     (void)metasd_extension_hold(metasd_extension());
-    model = metasd_model_find(name, true);
-    if (!model)
-        metasd_model_unknown(name);
-    if (!metasd_model_is_mine(model))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("must be owner of model \"%s\"", model->name)));
+    (void)metasd_model_to_change(name, NULL);
+    metasd_schedule_drop(name);
     SPI_connect();
     for (int i = 0; i < (int)lengthof(statements); i++)
         metasd_execute(&statements[i], &value, NULL, false);

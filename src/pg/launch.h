@@ -24,18 +24,23 @@ typedef struct MetasdLaunch {
     bool resume; /* the run's row was there before: it goes on from its checkpoint */
 } MetasdLaunch;
 
-/* ---- launch.c, for resume.c ---- */
+/* ---- launch.c ---- */
+
+struct MetasdModel;
+
+/* Raises an error where a training of that model could not start, for its owner's rights or its source. */
+extern void metasd_launch_check(const struct MetasdModel *model);
 
 /*
  * The model of a run, locked, for a function that is to start the run again. Errors: on a standby, in a
  * transaction that may not write, for a run that is not there or not the caller's.
  */
-extern MetasdModel *metasd_launch_model(const char *function, int64 run);
+extern struct MetasdModel *metasd_launch_model(const char *function, int64 run);
 
 /* Errors where a run of the model is alive; one that is dead gets the status it deserves. */
-extern void metasd_launch_check(const MetasdModel *model);
+extern void metasd_launch_alone(const struct MetasdModel *model);
 
-/* Starts the run's worker, after the checks that kg_train makes. */
-extern void metasd_launch_again(const MetasdModel *model, int64 run);
+/* Starts the worker of a run that goes on from its checkpoint. */
+extern void metasd_launch_again(const struct MetasdModel *model, int64 run);
 
 #endif

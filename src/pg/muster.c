@@ -224,7 +224,6 @@ begin(MetasdJob *job, MetasdRegions *regions)
     metasd_keep_load(job);
     shared->params = job->params;
     shared->progress = job->trainer.progress;
-    shared->warm = job->trainer.warm;
     shared->graph = job->graph;
     shared->regions = *regions;
     pg_write_barrier();

@@ -39,6 +39,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"finish_lr", REAL, 1e-9, 10, NULL},
     {"finish_relation_weight", REAL, 0, 1000, NULL},
     {"fixed_mask", SWITCH, 0, 1, NULL},
+    {"keep_versions", WHOLE, 1, 1000000, NULL},
     {"kl_forward", REAL, 0, 1000, NULL},
     {"kl_reverse", REAL, 0, 1000, NULL},
     {"lr", REAL, 1e-9, 10, NULL},
@@ -49,6 +50,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"negatives", WHOLE, 0, 100000000, NULL},
     {"patience", WHOLE, 0, 100000, NULL},
     {"preset", WORD, 0, 0, presets},
+    {"promote_tolerance", REAL, 0, 1, NULL},
     {"quiz_batch", WHOLE, 1, 1000000, NULL},
     {"quiz_fraction", REAL, 0, 0.5, NULL},
     {"ramp", WHOLE, 0, 100000, NULL},
@@ -63,7 +65,6 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"student_lr", REAL, 1e-9, 10, NULL},
     {"temperature", REAL, 0.01, 1000, NULL},
     {"validation_fraction", REAL, 0, 0.5, NULL},
-    {"warm_start", SWITCH, 0, 1, NULL},
     {"warmup", WHOLE, 0, 100000, NULL},
     {"workers", WHOLE, 0, 1024, NULL},
 };

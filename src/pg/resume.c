@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "catalog.h"
 #include "run.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_resume);
@@ -82,7 +83,7 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("run " INT64_FORMAT " has succeeded: there is nothing to resume", run),
                  errhint("SELECT kg_train(%s) trains a new version.", name)));
-    metasd_launch_check(model);
+    metasd_launch_alone(model);
     if (!stopped.has_checkpoint)
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -94,6 +95,7 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
     model->source = stopped.source; /* the model may have others since */
     for (int i = 0; i < 3; i++)
         model->column[i] = stopped.column[i];
+    metasd_launch_check(model);
     queue(run);
     metasd_launch_again(model, run);
     PG_RETURN_INT64(run);

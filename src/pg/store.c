@@ -289,6 +289,7 @@ metrics_json(const MetasdJob *job, const MetasdRanks *stored)
         job->best.cut, (double)(GetCurrentTimestamp() - job->started) / 1e6,
         ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
         usage.ru_maxrss * 1024L);
+    metasd_append_comparison(&json, job);
     append_ranks(&json, "validation", &job->best.student);
     append_ranks(&json, "source", &job->best.source);
     append_ranks(&json, "stored", stored);
@@ -310,23 +311,35 @@ promote(MetasdJob *job, const MetasdRanks *stored, size_t bytes)
 {
     static MetasdStatement finish = {
         "UPDATE metasd.run SET status = 'succeeded', finished = pg_catalog.clock_timestamp(), "
-        "phase = NULL, pid = NULL, metrics = $2, bytes = $3 WHERE id OPERATOR(pg_catalog.=) $1",
-        3,
-        {INT8OID, JSONBOID, INT8OID},
+        "phase = NULL, pid = NULL, metrics = $2, bytes = $3, note = $4, kept = true "
+        "WHERE id OPERATOR(pg_catalog.=) $1",
+        4,
+        {INT8OID, JSONBOID, INT8OID, TEXTOID},
         NULL};
-    static MetasdStatement serve = {
-        "UPDATE metasd.model SET serving = $2 WHERE name OPERATOR(pg_catalog.=) $1",
-        2,
-        {TEXTOID, INT8OID},
-        NULL};
-    Datum of_run[3] = {Int64GetDatum(job->launch.run), metrics_json(job, stored),
-                       Int64GetDatum((int64)bytes)};
-    Datum of_model[2] = {CStringGetTextDatum(job->model), Int64GetDatum(job->launch.run)};
+    const char *note = job->comparison.note;
+    Datum of_run[4] = {Int64GetDatum(job->launch.run), metrics_json(job, stored),
+                       Int64GetDatum((int64)bytes), note ? CStringGetTextDatum(note) : (Datum)0};
 
-    if (metasd_execute(&finish, of_run, NULL, false) == 0)
+    if (metasd_execute(&finish, of_run, note ? NULL : "   n", false) == 0) {
+        job->gone = true;
+        return;
+    }
+    if (job->comparison.promoted)
+        metasd_model_serve(job->model, job->launch.run);
+    metasd_prune_versions(job);
+}
+
+/* Another version may serve by now than the one compared with. Locks the model's row. */
+static bool
+is_outdated(MetasdJob *job)
+{
+    MetasdModel *model = metasd_model_find(job->model, true);
+
+    if (!model)
         job->gone = true;
     else
-        metasd_execute(&serve, of_model, NULL, false);
+        job->comparison.outdated = model->serving != job->comparison.serving;
+    return job->gone || job->comparison.outdated;
 }
 
 static void
@@ -337,10 +350,8 @@ store(MetasdJob *job, const void *what)
     int64 *count = palloc0(job->graph.relations * sizeof(*count));
     size_t bytes;
 
-    if (!metasd_lock_model(job)) {
-        job->gone = true;
+    if (is_outdated(job))
         return;
-    }
     count_triples(&job->graph, degree, count);
     bytes = store_entities(job, degree);
     bytes += store_relations(job, count);
@@ -349,11 +360,22 @@ store(MetasdJob *job, const void *what)
     promote(job, what, bytes);
 }
 
+/* The model's row is not locked while versions are compared: that may take minutes. */
 void
 metasd_store(MetasdJob *job)
 {
     MetasdRanks stored;
 
     round_best(job, &stored);
-    metasd_job_transaction(job, store, &stored);
+    do {
+        metasd_report_phase(job, "comparing");
+        metasd_compare(job);
+        metasd_report_phase(job, "storing");
+        metasd_job_transaction(job, store, &stored);
+    } while (job->comparison.outdated);
+    if (job->comparison.note)
+        ereport(LOG,
+                (errmsg("metasd run " INT64_FORMAT " of model \"%s\" was %s: %s", job->launch.run,
+                        job->model, job->comparison.promoted ? "promoted" : "not promoted",
+                        job->comparison.note)));
 }

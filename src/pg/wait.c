@@ -40,6 +40,8 @@ typedef struct Look {
     char *mrr, *mrr_before; /* of a tuning: with these, and with those before; or NULL */
     bool better;            /* these are others */
     int64 skipped, unknown; /* rows left out, 0 while not known */
+    char *note;             /* of a version: why it was not promoted, or not compared; or NULL */
+    bool promoted;          /* at its end */
 } Look;
 
 /* What only a tuning has, from the same row. */
@@ -69,7 +71,8 @@ look_at(int64 run)
         "pg_catalog.round((metrics #>> '{validation,mrr}'::pg_catalog.text[])::pg_catalog.numeric, "
         "3), "
         "pg_catalog.round((metrics #>> '{before,mrr}'::pg_catalog.text[])::pg_catalog.numeric, 3), "
-        "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool "
+        "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool, note, "
+        "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -92,6 +95,8 @@ look_at(int64 run)
     look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull)); /* a NULL comes as 0 */
     look.unknown = DatumGetInt64(metasd_column(0, 7, &isnull));
     look.tuning = DatumGetBool(metasd_column(0, 8, &isnull));
+    look.note = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 15);
+    look.promoted = DatumGetBool(metasd_column(0, 16, &isnull)); /* a NULL comes as false */
     if (look.tuning)
         look_at_tuning(&look);
     return look;
@@ -232,6 +237,25 @@ show_result(const Look *look)
                         look->decided, look->epochs)));
 }
 
+/* What has become of a version, where it is not what one expects. */
+static void
+show_promotion(int64 run, const Look *look)
+{
+    if (look->note && look->promoted)
+        ereport(NOTICE, (errmsg("version " INT64_FORMAT " of model \"%s\" was promoted without a "
+                                "comparison",
+                                run, look->model),
+                         errdetail_internal("It was %s.", look->note)));
+    else if (look->note)
+        ereport(
+            NOTICE,
+            (errmsg("version " INT64_FORMAT " of model \"%s\" was not promoted", run, look->model),
+             errdetail_internal("%c%s.", pg_toupper((unsigned char)look->note[0]), look->note + 1),
+             errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve all the "
+                     "same.",
+                     quote_literal_cstr(look->model), run)));
+}
+
 /* True if the run has ended well; an error if it has ended otherwise. */
 static bool
 has_ended(int64 run, const Look *look)
@@ -337,6 +361,8 @@ look_once(int64 run, Progress *progress)
     note_rows(&look, progress);
     if (ended && look.tuning)
         show_result(&look);
+    else if (ended)
+        show_promotion(run, &look);
     SPI_commit();
     SPI_finish();
     return ended;

@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -138,6 +139,21 @@ make_plan(MetasdJob *job)
     check_memory(job);
 }
 
+/* A hash of every label, by number, in the current memory context. */
+static uint64 *
+keys_of(const MetasdLabelSet *labels)
+{
+    uint32 n = metasd_labelset_count(labels);
+    uint64 *keys = palloc_extended((Size)Max(n, 1) * sizeof(*keys), MCXT_ALLOC_HUGE);
+
+    for (uint32 i = 0; i < n; i++) {
+        MetasdLabel label = metasd_labelset_get(labels, i);
+
+        keys[i] = hash_bytes_extended((const unsigned char *)label.data, (int)label.len, 0);
+    }
+    return keys;
+}
+
 static void
 build_graph(MetasdJob *job)
 {
@@ -148,6 +164,8 @@ build_graph(MetasdJob *job)
         metasd_graph_bytes(input->count, input->validation_count, entities, relations),
         &job->graph_memory);
 
+    job->split.entity_keys = keys_of(input->entities);
+    job->split.relation_keys = keys_of(input->relations);
     metasd_check_status(job,
                         metasd_graph_build(&job->graph, &job->team, &arena, input->triples,
                                            input->count, input->validation, input->validation_count,

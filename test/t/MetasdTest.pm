@@ -20,12 +20,14 @@ our @EXPORT = qw(
 # The deadline of all that is waited for.
 $PostgreSQL::Test::Utils::timeout_default = 60 unless $ENV{PG_TEST_TIMEOUT_DEFAULT};
 
-# Parameters of a training that does not end by itself and of one that takes a second, of table
+# Parameters, with which every version is promoted, of a training that does not end by itself and of one that takes a second, of table
 # slow, and of one that is soon over, of table facts.
 our $LONG = '{"rank": 64, "epochs": 100000, "warmup": 0, "patience": 0}';
-our $MEDIUM = '{"rank": 64, "epochs": 4, "warmup": 0, "patience": 0}';
+our $MEDIUM =
+  '{"rank": 64, "epochs": 4, "warmup": 0, "patience": 0, "promote_tolerance": 1}';
 our $QUICK =
-  '{"rank": 64, "epochs": 8, "warmup": 4, "ramp": 2, "batch": 50, "sparsity": 0.5}';
+  '{"rank": 64, "epochs": 8, "warmup": 4, "ramp": 2, "batch": 50, "sparsity": 0.5,'
+  . ' "promote_tolerance": 1}';
 
 # A server, started, with the extension and two graphs in database postgres: facts is small, an
 # epoch of slow takes a tenth of a second.

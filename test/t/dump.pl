@@ -12,7 +12,7 @@ use MetasdTest;
 my $node = new_node('dump');
 my $dump = PostgreSQL::Test::Utils::tempdir();
 my $figures = q{
-	SELECT model, run, status, serving, entities, relations, triples, params, metrics, bytes
+	SELECT model, run, status, serving, entities, relations, triples, params, metrics, bytes, kept, note
 	FROM metasd.versions WHERE status = 'succeeded' ORDER BY run};
 my $curve = 'SELECT count(*), sum(loss_source) FROM metasd.learning_curve WHERE model IN (\'m\', \'v\', \'lost\')';
 
@@ -56,6 +56,9 @@ for my $database ('plain', 'custom')
 	}
 	is($node->safe_psql($database, $figures), $node->safe_psql('postgres', $figures),
 		"$database: so are the figures of all versions");
+	my $history = "SELECT serving, history FROM metasd.model WHERE name = 'm'";
+	is($node->safe_psql($database, $history), $node->safe_psql('postgres', $history),
+		"$database: and where kg_rollback goes");
 	is($node->safe_psql($database, $curve), $node->safe_psql('postgres', $curve),
 		"$database: and the learning curves");
 	is($node->safe_psql($database, "SELECT count(*) FROM kg_predict('e1', 'r1', 5, model => 'lost', known => 'include')"),

@@ -44,7 +44,8 @@ catch_up();
 is(answers($standby, 'm'), $before, 'and is again when it is deleted');
 
 # What writes refuses, and says where to go.
-for my $call ("kg_train('m', 'facts')", "kg_train('new', 'facts')", "kg_drop('m')", "kg_cancel($run)")
+for my $call ("kg_train('m', 'facts')", "kg_train('new', 'facts')", "kg_drop('m')", "kg_cancel($run)",
+	"kg_promote('m', $run)", "kg_rollback('m')", "kg_schedule('m', '0 3 * * *')", "kg_unschedule('m')")
 {
 	my ($function) = $call =~ /^(\w+)/;
 	psql_fails($standby, "SELECT $call",
@@ -82,6 +83,13 @@ is($session->query_safe('SELECT serving FROM metasd.models'), $new, 'it serves t
 is( $session->query_safe("SELECT score FROM kg_predict('e1', 'r1', 1)"),
 	$primary->safe_psql('postgres', "SELECT score FROM kg_predict('e1', 'r1', 1)"),
 	'also in a session that asked before');
+is($primary->safe_psql('postgres', "SELECT kg_rollback('m')"), $run, 'the primary goes back');
+catch_up();
+is(answers($standby, 'm'), $before, 'the standby follows');
+$primary->safe_psql('postgres', "SELECT kg_promote('m', $new)");
+catch_up();
+is($session->query_safe('SELECT serving FROM metasd.models'), $new, 'and forth again');
+is(answers($standby, 'm'), $after, 'with the same answers');
 $session->quit;
 
 # The primary dies in mid-training; the standby takes its place.

@@ -104,6 +104,48 @@ splits_leave_every_entity_in_training(void **state)
     free(built.memory);
 }
 
+/* Whatever else a source has, in whatever order, and whatever the seed: what is held out stays so. */
+static void
+keys_decide_what_is_held_out(void **state)
+{
+    static MetasdTriple few[TRIPLES], more[TRIPLES];
+    static uint64_t entity_keys[ENTITIES], moved_keys[ENTITIES], relation_keys[RELATIONS];
+    MetasdSplit split = {.seed = 3,
+                         .validation_fraction = 0.1,
+                         .entity_keys = entity_keys,
+                         .relation_keys = relation_keys};
+    Built first, second;
+    size_t n = TRIPLES / 2, held_out;
+
+    (void)state;
+    for (uint32_t e = 0; e < ENTITIES; e++)
+        entity_keys[e] = moved_keys[ENTITIES - 1 - e] = metasd_random(1, 91, e);
+    for (uint32_t r = 0; r < RELATIONS; r++)
+        relation_keys[r] = metasd_random(2, 91, r);
+    random_triples(more, TRIPLES, 2);
+    memcpy(few, more, n * sizeof(*few));
+    for (size_t i = 0; i < TRIPLES; i++) {
+        more[i].head = ENTITIES - 1 - more[i].head;
+        more[i].tail = ENTITIES - 1 - more[i].tail;
+    }
+    first = build(few, n, NULL, 0, &split);
+    split.seed = 4;
+    split.entity_keys = moved_keys;
+    second = build(more, TRIPLES, NULL, 0, &split);
+    held_out = first.graph.part_triples[METASD_VALIDATION];
+    assert_in_range(held_out, first.graph.triples / 20, first.graph.triples / 5);
+    assert_true(second.graph.part_triples[METASD_VALIDATION] > held_out);
+    for (size_t i = 0; i < n; i++) {
+        MetasdTriple x = few[i];
+
+        assert_int_equal(present(&first.graph.part[METASD_VALIDATION], x.head, x.relation, x.tail),
+                         present(&second.graph.part[METASD_VALIDATION], ENTITIES - 1 - x.head,
+                                 x.relation, ENTITIES - 1 - x.tail));
+    }
+    free(first.memory);
+    free(second.memory);
+}
+
 static void
 given_validation_is_used_whole(void **state)
 {
@@ -256,6 +298,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_hold_each_example_once),
         cmocka_unit_test(splits_leave_every_entity_in_training),
+        cmocka_unit_test(keys_decide_what_is_held_out),
         cmocka_unit_test(given_validation_is_used_whole),
         cmocka_unit_test(the_smallest_graphs_are_graphs),
         cmocka_unit_test(building_can_be_stopped),

@@ -1,0 +1,482 @@
+/*
+ * compare.c - the version about to be stored beside the one that serves: both rank the same facts.
+ *
+ * Their embeddings differ in shape and in numbers, so both are asked by their serving images, entities
+ * and relations matched by label. Ranks are among the entities of the new version, its known facts left
+ * out. What the old version does not know counts as in kg_evaluate: an answer comes after all that
+ * it knows, and for a query all candidates tie. A version that has learnt more so is the better one.
+ *
+ * Neither may have been trained on a fact that counts. Facts drawn from the source are drawn by what
+ * they say (graph.h), so the old version's parameters tell whether it, too, held one out.
+ *
+ * The worker reads the old version in one short transaction and compares outside any. Who promotes
+ * another version meanwhile makes it compare again (store.c).
+ */
+#include "job.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "cache.h"
+#include "catalog.h"
+#include "settings.h"
+#include "standing.h"
+#include "topk.h"
+
+/* The image of the old version is this worker's alone, like those of sessions that share none. */
+int metasd_image_cache_size = 0;
+
+/* How much is compared at most: answers, and scores of both versions each. */
+#define MOST_ANSWERS 20000
+#define MOST_SCORES 5e9
+
+#define TOP 10
+#define MOST_TOPS 200 /* queries whose best answers are compared */
+
+#define NOT_KNOWN UINT32_MAX
+#define WORST (-FLT_MAX) /* the score of an entity that the old version does not know */
+
+/* One of the two. */
+typedef struct Version {
+    MetasdIndex index;
+    double reciprocal; /* sum of 1 / rank */
+    float *z;          /* N: scores by the new version's numbers */
+} Version;
+
+typedef struct Comparing {
+    MetasdJob *job;
+    MetasdComparison *result;
+    MetasdTeam team; /* of this worker alone */
+    const MetasdGraph *graph;
+    MetasdSplit old_split; /* what the old version held out */
+    Version old, new;
+    uint32 *old_entity;   /* N: its number in the old version */
+    uint32 *new_entity;   /* of the old version's entities: in the new one */
+    uint32 *old_relation; /* R */
+    float *scratch;       /* 3 x the larger width */
+    float *old_scores;    /* by the old version's numbers */
+    uint32 *order;        /* N */
+    MetasdStanding *answers;
+    uint32 *tails;  /* those that count */
+    size_t queries; /* answers ranked so far */
+    size_t tops;    /* queries whose best answers were compared, and */
+    double overlap; /* the sum of their overlaps */
+} Comparing;
+
+static void *
+take(size_t n, size_t size)
+{
+    return palloc_extended(mul_size(Max(n, 1), size), MCXT_ALLOC_HUGE);
+}
+
+/* ---- the old version ---- */
+
+/* The part of its source that the serving run drew for validation; 0 where it drew none. */
+static double
+part_held_out(int64 run)
+{
+    static MetasdStatement look = {
+        "SELECT (metrics ->> 'held_out'::pg_catalog.text)::pg_catalog.float8 FROM metasd.run "
+        "WHERE id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum value = Int64GetDatum(run);
+    double part = 0;
+
+    if (metasd_execute(&look, &value, NULL, true) > 0) {
+        bool isnull;
+        Datum column = metasd_column(0, 1, &isnull);
+
+        part = isnull ? 0 : DatumGetFloat8(column);
+    }
+    return part;
+}
+
+/* Finds the version that serves, and its image; a copy of it, as that says where things are. */
+static void
+open_serving(MetasdJob *job, const void *what)
+{
+    Comparing *c = *(Comparing *const *)what;
+    MetasdModel *model = metasd_model_find(job->model, false);
+
+    if (!model) {
+        job->gone = true;
+        return;
+    }
+    c->result->serving = model->serving;
+    if (model->serving == 0)
+        return;
+    c->old_split.validation_fraction = part_held_out(model->serving);
+    c->old.index = *metasd_cache_image(model);
+}
+
+static void
+open_in_transaction(MetasdJob *job, const void *what)
+{
+    metasd_job_transaction(job, open_serving, what);
+}
+
+/*
+ * False where there is nothing to compare with. A version that cannot be read is one that should be
+ * replaced, whatever it was worth.
+ */
+static bool
+find_old(Comparing *c)
+{
+    MetasdJob *job = c->job;
+
+    if (metasd_job_guard(job, open_in_transaction, &c) == METASD_OK)
+        return c->result->serving != 0;
+    if (job->error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
+        ReThrowError(job->error);
+    c->result->note = psprintf("not compared with version " INT64_FORMAT ": %s", c->result->serving,
+                               job->error->message);
+    job->error = NULL;
+    return false;
+}
+
+/* ---- the new version ---- */
+
+/* What is kept of a row of the trainer's best weights; returns its number. */
+static size_t
+kept_of(const float *row, size_t width, uint32 *positions, float *values)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < width; i++)
+        if (row[i] != 0) {
+            positions[kept] = (uint32)i;
+            values[kept++] = row[i];
+        }
+    return kept;
+}
+
+static MetasdStatus
+plan_image(const Comparing *c, MetasdIndexPlan *plan)
+{
+    const MetasdJob *job = c->job;
+    const MetasdStep *step = &job->trainer.step;
+    size_t width = step->width, rows = (size_t)step->entities + step->relation_rows;
+    MetasdTeam team = c->team;
+
+    *plan = (MetasdIndexPlan){.family = step->family,
+                              .entities = job->graph.entities,
+                              .relations = job->graph.relations,
+                              .width = (uint32)width};
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = job->trainer.best + i * width;
+        uint64_t *kept = i < plan->entities ? &plan->entity_kept : &plan->relation_kept;
+
+        for (size_t k = 0; k < width; k++)
+            *kept += row[k] != 0;
+        METASD_TRY(metasd_team_work(&team, METASD_FAR_WORK + width));
+    }
+    for (uint32 e = 0; e < plan->entities; e++)
+        plan->entity_label_bytes += metasd_labelset_get(job->input.entities, e).len;
+    for (uint32 r = 0; r < plan->relations; r++)
+        plan->relation_label_bytes += metasd_labelset_get(job->input.relations, r).len;
+    return METASD_OK;
+}
+
+/* The image that the version will have. */
+static MetasdStatus
+build_new(Comparing *c)
+{
+    const MetasdJob *job = c->job;
+    size_t width = job->trainer.step.width, bytes;
+    const float *relations = job->trainer.best + job->graph.entities * width;
+    uint32 *positions = take(2 * width, sizeof(*positions));
+    float *values = take(2 * width, sizeof(*values));
+    MetasdIndexWriter writer;
+    MetasdIndexPlan plan;
+
+    METASD_TRY(plan_image(c, &plan));
+    bytes = metasd_index_bytes(&plan);
+    if (bytes == SIZE_MAX)
+        return METASD_INVALID;
+    METASD_TRY(metasd_index_begin(&writer, &plan, take(bytes, 1)));
+    for (uint32 i = 0; i < plan.entities + plan.relations; i++) {
+        bool entity = i < plan.entities;
+        uint32 id = entity ? i : i - plan.entities;
+        MetasdLabel label =
+            metasd_labelset_get(entity ? job->input.entities : job->input.relations, id);
+        const float *row = entity ? job->trainer.best + id * width : relations + id * width;
+        MetasdSparseRow first = {positions, values, kept_of(row, width, positions, values)}, second;
+
+        if (entity)
+            METASD_TRY(metasd_index_add_entity(&writer, id, label.data, label.len, first));
+        else {
+            row += plan.relations * width;
+            second = (MetasdSparseRow){positions + width, values + width,
+                                       kept_of(row, width, positions + width, values + width)};
+            METASD_TRY(
+                metasd_index_add_relation(&writer, id, label.data, label.len, first, second));
+        }
+        METASD_TRY(metasd_team_work(&c->team, METASD_FAR_WORK + width));
+    }
+    METASD_TRY(metasd_index_finish(&writer, &c->team));
+    c->new.index = writer.index;
+    return METASD_OK;
+}
+
+/* ---- the same thing in both ---- */
+
+/* For each label of a set its number among those of an image. */
+static uint32 *
+numbers_in(const MetasdLabels *labels, const MetasdLabelSet *set)
+{
+    uint32 n = metasd_labelset_count(set), *number = take(n, sizeof(*number));
+
+    for (uint32 i = 0; i < n; i++) {
+        MetasdLabel label = metasd_labelset_get(set, i);
+
+        if (!metasd_labels_find(labels, label.data, label.len, &number[i]))
+            number[i] = NOT_KNOWN;
+        CHECK_FOR_INTERRUPTS();
+    }
+    return number;
+}
+
+static void
+match(Comparing *c)
+{
+    uint32 olds = c->old.index.plan.entities;
+
+    c->old_entity = numbers_in(&c->old.index.entity_labels, c->job->input.entities);
+    c->old_relation = numbers_in(&c->old.index.relation_labels, c->job->input.relations);
+    c->new_entity = take(olds, sizeof(*c->new_entity));
+    for (uint32 e = 0; e < olds; e++)
+        c->new_entity[e] = NOT_KNOWN;
+    for (uint32 e = 0; e < c->graph->entities; e++)
+        if (c->old_entity[e] != NOT_KNOWN)
+            c->new_entity[c->old_entity[e]] = e;
+}
+
+static void
+take_scratch(Comparing *c)
+{
+    uint32 width = Max(c->old.index.plan.width, c->new.index.plan.width);
+    uint32 entities = c->graph->entities;
+
+    c->scratch = take(3 * (size_t)width, sizeof(*c->scratch));
+    c->old_scores = take(c->old.index.plan.entities, sizeof(*c->old_scores));
+    c->old.z = take(entities, sizeof(*c->old.z));
+    c->new.z = take(entities, sizeof(*c->new.z));
+    c->order = take(entities, sizeof(*c->order));
+    c->answers = take(c->graph->part[METASD_VALIDATION].examples, sizeof(*c->answers));
+    c->tails = take(c->graph->part[METASD_VALIDATION].examples, sizeof(*c->tails));
+}
+
+/* Scores by both; false if the old version does not know the query. */
+static bool
+score(Comparing *c, uint32 head, uint32 relation)
+{
+    uint32 relations = c->graph->relations, entities = c->graph->entities;
+    bool reciprocal = relation >= relations;
+    uint32 forward = reciprocal ? relation - relations : relation;
+    uint32 old_head = c->old_entity[head], old_relation = c->old_relation[forward];
+    bool known = old_head != NOT_KNOWN && old_relation != NOT_KNOWN;
+
+    metasd_index_scores_tails(&c->new.index, head, relation, c->new.z, c->scratch);
+    for (uint32 e = 0; e < entities; e++)
+        c->old.z[e] = known ? WORST : 0;
+    if (!known)
+        return false;
+    if (reciprocal)
+        old_relation += c->old.index.plan.relations;
+    metasd_index_scores_tails(&c->old.index, old_head, old_relation, c->old_scores, c->scratch);
+    for (uint32 e = 0; e < c->old.index.plan.entities; e++)
+        if (c->new_entity[e] != NOT_KNOWN)
+            c->old.z[c->new_entity[e]] = c->old_scores[e];
+    return true;
+}
+
+/* ---- ranks ---- */
+
+/* Of a group of validation facts those that the old version held out, too: their tails; how many. */
+static size_t
+facts_that_count(Comparing *c, size_t g)
+{
+    const MetasdGroups *groups = &c->graph->part[METASD_VALIDATION];
+    uint32 head = groups->heads[g], relation = groups->relations[g];
+    uint32 relations = c->graph->relations;
+    size_t n = 0;
+
+    for (size_t i = groups->start[g]; i < groups->start[g + 1]; i++) {
+        uint32 tail = groups->tails[i];
+        MetasdTriple fact = {head, relation, tail};
+
+        if (relation >= relations)
+            fact = (MetasdTriple){tail, relation - relations, head};
+        if (c->job->validation || metasd_split_draws(&c->old_split, &fact))
+            c->tails[n++] = tail;
+    }
+    return n;
+}
+
+static int
+by_score(const void *a, const void *b)
+{
+    float x = ((const MetasdStanding *)a)->score, y = ((const MetasdStanding *)b)->score;
+
+    return (x > y) - (x < y);
+}
+
+/* Leaves what is known out of a version's scores, and ranks N answers among the others. */
+static void
+rank_answers(Comparing *c, Version *version, size_t n, size_t known, const uint32 *known_tails)
+{
+    for (size_t i = 0; i < n; i++)
+        c->answers[i] = (MetasdStanding){.score = version->z[c->tails[i]]};
+    for (size_t k = 0; k < known; k++)
+        version->z[known_tails[k]] = METASD_LEFT_OUT;
+    qsort(c->answers, n, sizeof(*c->answers), by_score);
+    metasd_standings(c->graph->entities, version->z, n, c->answers);
+    for (size_t i = 0; i < n; i++)
+        version->reciprocal += 1 / (1.0 + c->answers[i].higher + 0.5 * c->answers[i].same);
+}
+
+/* The best candidates, at most TOP; those that the version knows. */
+static int
+best_of(Comparing *c, const Version *version, uint32 best[TOP])
+{
+    MetasdTopk topk;
+    float z;
+    int n = 0;
+
+    metasd_topk_start(&topk, c->graph->entities, version->z, c->order);
+    while (n < TOP && metasd_topk_next(&topk, &best[n], &z) && z > WORST)
+        n++;
+    return n;
+}
+
+/* How many of the best answers are the same: of those of both together, the part that both have. */
+static void
+compare_tops(Comparing *c)
+{
+    uint32 old[TOP + 1], new[TOP + 1];
+    int olds = best_of(c, &c->old, old), news = best_of(c, &c->new, new), same = 0;
+
+    for (int i = 0; i < olds; i++)
+        for (int j = 0; j < news; j++)
+            same += old[i] == new[j];
+    if (olds + news == 0)
+        return;
+    c->overlap += (double)same / (olds + news - same);
+    c->tops++;
+}
+
+static MetasdStatus
+compare_group(Comparing *c, size_t g)
+{
+    const MetasdGroups *groups = &c->graph->part[METASD_VALIDATION];
+    MetasdBeat beat = {.phase = "comparing"};
+    size_t n = facts_that_count(c, g), known;
+    const uint32 *known_tails;
+    bool old_knows;
+
+    if (n > 0 || c->tops < MOST_TOPS) {
+        old_knows = score(c, groups->heads[g], groups->relations[g]);
+        known = metasd_groups_find(&c->graph->known, groups->heads[g], groups->relations[g],
+                                   &known_tails);
+        rank_answers(c, &c->old, n, known, known_tails);
+        rank_answers(c, &c->new, n, known, known_tails);
+        c->queries += n;
+        if (old_knows && c->tops < MOST_TOPS)
+            compare_tops(c);
+    }
+    METASD_TRY(metasd_report_beat(c->job, &beat));
+    return metasd_team_work(&c->team, 8 * (size_t)c->graph->entities);
+}
+
+/* All groups, or where there are too many as many as there is time for, evenly chosen. */
+static MetasdStatus
+compare_groups(Comparing *c)
+{
+    const MetasdGroups *groups = &c->graph->part[METASD_VALIDATION];
+    double scores = (double)groups->count * c->graph->entities;
+    double times = Max((double)groups->examples / MOST_ANSWERS, scores / MOST_SCORES);
+    size_t step = (size_t)ceil(Max(times, 1));
+
+    for (size_t g = 0; g < groups->count; g += step)
+        METASD_TRY(compare_group(c, g));
+    return METASD_OK;
+}
+
+/* ---- the verdict ---- */
+
+static void
+decide(const Comparing *c)
+{
+    MetasdComparison *result = c->result;
+    double tolerance = c->job->params.value[METASD_P_PROMOTE_TOLERANCE];
+
+    result->queries = c->queries;
+    result->overlap = c->tops > 0 ? c->overlap / (double)c->tops : NAN;
+    if (c->queries == 0) {
+        result->note =
+            psprintf("not compared with version " INT64_FORMAT ": no fact was held out from both",
+                     result->serving);
+        return;
+    }
+    result->mrr = c->new.reciprocal / (double)c->queries;
+    result->mrr_before = c->old.reciprocal / (double)c->queries;
+    result->promoted = !(result->mrr < result->mrr_before - tolerance);
+    if (!result->promoted)
+        result->note = psprintf("its MRR of held-out facts is %.3f, that of version " INT64_FORMAT
+                                ", which served, %.3f: less by more than promote_tolerance, %g",
+                                result->mrr, result->serving, result->mrr_before, tolerance);
+}
+
+void
+metasd_compare(MetasdJob *job)
+{
+    Comparing c = {.job = job,
+                   .result = &job->comparison,
+                   .team = job->team,
+                   .graph = &job->graph,
+                   .old_split = job->split};
+    MemoryContext context =
+        AllocSetContextCreate(job->context, "metasd comparison", ALLOCSET_DEFAULT_SIZES);
+
+    job->comparison = (MetasdComparison){.promoted = true, .overlap = NAN};
+    if (!find_old(&c))
+        return;
+    c.team.rank = 0; /* the other members have left */
+    c.team.size = 1;
+    c.team.barrier = c.team.poll;
+    MemoryContextSwitchTo(context);
+    metasd_check_status(job, build_new(&c));
+    match(&c);
+    take_scratch(&c);
+    metasd_check_status(job, compare_groups(&c));
+    MemoryContextSwitchTo(job->context);
+    decide(&c);
+    MemoryContextDelete(context);
+}
+
+void
+metasd_append_comparison(StringInfo json, const MetasdJob *job)
+{
+    const MetasdComparison *comparison = &job->comparison;
+
+    appendStringInfo(json, ", \"promoted\": %s", comparison->promoted ? "true" : "false");
+    if (!job->validation) /* the next one wants to know */
+        appendStringInfo(json, ", \"held_out\": %.9g", job->split.validation_fraction);
+    if (comparison->queries == 0 && isnan(comparison->overlap))
+        return;
+    appendStringInfo(json, ", \"drift\": {\"version\": " INT64_FORMAT ", \"queries\": %zu",
+                     comparison->serving, comparison->queries);
+    if (comparison->queries > 0)
+        appendStringInfo(json, ", \"mrr_before\": %.6f, \"mrr\": %.6f", comparison->mrr_before,
+                         comparison->mrr);
+    if (!isnan(comparison->overlap))
+        appendStringInfo(json, ", \"top10_overlap\": %.6f", comparison->overlap);
+    appendStringInfoChar(json, '}');
+}

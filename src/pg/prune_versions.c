@@ -1,0 +1,51 @@
+/*
+ * prune_versions.c - the embeddings of old versions go.
+ *
+ * Their rows are deleted like any others: a transaction that still sees them serve goes on reading
+ * them, also to build an image.
+ */
+#include "job.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+#include "catalog.h"
+
+/*
+ * Of all versions but the one that serves the newest stay, so that there are `keep_versions` in all.
+ * Rows of metasd.run stay, too, with their figures.
+ */
+void
+metasd_prune_versions(const MetasdJob *job)
+{
+    static MetasdStatement mark = {
+        "UPDATE metasd.run SET kept = false WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
+        "SELECT r.id FROM metasd.run r JOIN metasd.model m ON m.name OPERATOR(pg_catalog.=) r.model"
+        " WHERE m.name OPERATOR(pg_catalog.=) $1 AND r.kept"
+        " AND r.id OPERATOR(pg_catalog.<>) m.serving"
+        " ORDER BY r.id DESC OFFSET $2)) RETURNING id",
+        2,
+        {TEXTOID, INT8OID},
+        NULL};
+    static MetasdStatement statements[] = {
+        {"DELETE FROM metasd.entity WHERE run OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL},
+        {"DELETE FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL},
+        {"UPDATE metasd.model SET history = pg_catalog.array_remove(history, $1) "
+         "WHERE $1 OPERATOR(pg_catalog.=) ANY (history)",
+         1,
+         {INT8OID},
+         NULL}};
+    double keep = job->params.value[METASD_P_KEEP_VERSIONS];
+    Datum values[2] = {CStringGetTextDatum(job->model), Int64GetDatum((int64)keep - 1)};
+    uint64 n = metasd_execute(&mark, values, NULL, false);
+    SPITupleTable *rows = SPI_tuptable;
+
+    for (uint64 i = 0; i < n; i++) {
+        bool isnull;
+        Datum run = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
+
+        for (int s = 0; s < (int)lengthof(statements); s++)
+            metasd_execute(&statements[s], &run, NULL, false);
+    }
+}
