@@ -225,14 +225,17 @@ feed_chunk(const MetasdJob *job, MetasdCheckpoint *checkpoint, int32 chunk)
         NULL};
     Datum values[3] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)job->keep.part),
                        Int32GetDatum(chunk)};
+    Datum stored;
     bytea *data;
     bool isnull;
 
     if (metasd_execute(&statement, values, NULL, true) == 0)
         return false;
-    data = DatumGetByteaPP(metasd_column(0, 1, &isnull));
+    stored = metasd_column(0, 1, &isnull);
+    data = DatumGetByteaPP(stored);
     check_fed(job, metasd_checkpoint_feed(checkpoint, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data)));
-    pfree(data);
+    if (PointerGetDatum(data) != stored) /* which a short one is, in the row itself */
+        pfree(data);
     SPI_freetuptable(SPI_tuptable);
     return true;
 }
