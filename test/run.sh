@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, unit,
-# unit-sanitize, unit-valgrind, regress, isolation, tap. The last line is "N passed, M failed".
+# run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, cppcheck,
+# unit, unit-sanitize, unit-valgrind, regress, isolation, tap. The last line is "N passed, M failed".
 wanted=" $* "
 cd "$(dirname "$0")/.." || exit 1
 . test/server.sh
@@ -68,6 +68,10 @@ names() {
 
 step clang-format '^ok' '^[^o]' bash -c \
     'find src test -name "*.[ch]" -print0 | xargs -0 clang-format --dry-run -Werror && echo ok'
+# It takes the second index of a comparison for one that is checked too late.
+step cppcheck '^ok' '(error|warning|performance|portability|style): ' bash -c \
+    'cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+     --suppress=arrayIndexThenCheck --suppress=missingIncludeSystem -Isrc/core -Isrc/pg src && echo ok'
 unit unit make -s unit
 unit unit-sanitize make -s unit SANITIZE=1
 unit unit-valgrind make -s unit-valgrind

@@ -42,6 +42,7 @@ typedef struct Look {
     int64 skipped, unknown; /* rows left out, 0 while not known */
     char *note;             /* of a version: why it was not promoted, or not compared; or NULL */
     bool promoted;          /* at its end */
+    bool kept;              /* it has embeddings, or may have them yet */
 } Look;
 
 /* What only a tuning has, from the same row. */
@@ -72,7 +73,7 @@ look_at(int64 run)
         "3), "
         "pg_catalog.round((metrics #>> '{before,mrr}'::pg_catalog.text[])::pg_catalog.numeric, 3), "
         "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool, note, "
-        "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool "
+        "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool, kept "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -97,6 +98,7 @@ look_at(int64 run)
     look.tuning = DatumGetBool(metasd_column(0, 8, &isnull));
     look.note = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 15);
     look.promoted = DatumGetBool(metasd_column(0, 16, &isnull)); /* a NULL comes as false */
+    look.kept = DatumGetBool(metasd_column(0, 17, &isnull));
     if (look.tuning)
         look_at_tuning(&look);
     return look;
@@ -251,9 +253,11 @@ show_promotion(int64 run, const Look *look)
             NOTICE,
             (errmsg("version " INT64_FORMAT " of model \"%s\" was not promoted", run, look->model),
              errdetail_internal("%c%s.", pg_toupper((unsigned char)look->note[0]), look->note + 1),
-             errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve all the "
-                     "same.",
-                     quote_literal_cstr(look->model), run)));
+             look->kept ? errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve all the "
+                                  "same.",
+                                  quote_literal_cstr(look->model), run)
+                        : errhint("Its embeddings are not kept: with parameter keep_versions 1 "
+                                  "only the version that serves is.")));
 }
 
 /* True if the run has ended well; an error if it has ended otherwise. */

@@ -191,6 +191,10 @@ $run = $node->safe_psql('postgres', "SELECT kg_train('m', params => '{\"epochs\"
 like($err, qr/NOTICE:  version $run of model "m" was not promoted\nDETAIL:  Its MRR of held-out facts is [\d.]+, that of version \d+, which served, [\d.]+: less by more than promote_tolerance, 0\.\nHINT:  SELECT kg_promote\('m', $run\) lets it serve/,
 	'kg_wait says that a version was not promoted');
 like(slurp_file($node->logfile), qr/LOG:  metasd run $run of model "m" was not promoted: its MRR/, 'so does the log');
+$run = $node->safe_psql('postgres', "SELECT kg_train('m', params => '{\"keep_versions\": 1}')");
+($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($run)");
+like($err, qr/was not promoted\nDETAIL:  .*\nHINT:  Its embeddings are not kept: with parameter keep_versions 1 only the version that serves is\./,
+	'what is not kept cannot be promoted');
 my $next = $node->safe_psql('postgres', "SELECT kg_train('m', params => '{\"validation_fraction\": 0}')");
 ($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($next)");
 like($err, qr/NOTICE:  version $next of model "m" was promoted without a comparison\nDETAIL:  It was not compared with version \d+: no fact was held out from both\./,
