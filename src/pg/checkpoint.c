@@ -80,12 +80,13 @@ clear_part(MetasdJob *job, const void *what)
     delete_part(job, writing->part);
 }
 
+/* Locks the run's row: kg_drop, which locks it first, must see the chunk or keep it from being there. */
 static void
 write_chunk(MetasdJob *job, const void *what)
 {
     static MetasdStatement statement = {
         "INSERT INTO metasd.checkpoint (run, part, chunk, data) SELECT $1, $2, $3, $4 "
-        "WHERE EXISTS (SELECT FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1)",
+        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1 FOR KEY SHARE",
         4,
         {INT8OID, INT2OID, INT4OID, BYTEAOID},
         NULL};

@@ -185,6 +185,33 @@ for my $moment (1 .. 5)
 note join ', ', map { "$_ $ended{$_}" } sort keys %ended;
 is($node->safe_psql('postgres', "SELECT count(*) FROM metasd.checkpoint c LEFT JOIN metasd.run r ON r.id = c.run "
 	  . "WHERE r.id IS NULL OR r.status = 'succeeded'"), '0', 'no checkpoints are left behind');
-is(stray_rows($node), '0', 'nor other rows');
+
+# A model dropped while a chunk is being written: the drop waits for it, and takes it along.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION wait_always() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE (SELECT closed FROM public.gate) LOOP
+			PERFORM pg_sleep(0.01);
+		END LOOP;
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER wait_always BEFORE INSERT ON metasd.checkpoint
+	FOR EACH ROW EXECUTE FUNCTION wait_always();
+	UPDATE gate SET closed = true});
+$run = $node->safe_psql('postgres', "SELECT kg_train('m', params => '$params')");
+$node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity a "
+	  . "JOIN metasd.run r ON r.pid = a.pid WHERE r.id = $run");
+$pid = worker_of($node, $run);
+my $dropping = session($node);
+my $dropping_pid = $dropping->query_safe('SELECT pg_backend_pid()');
+$dropping->query_until(qr/dropping/, "\\echo dropping\nSELECT kg_drop('m');\n");
+ok($node->poll_query_until('postgres',
+		"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $dropping_pid"),
+	'kg_drop waits for a chunk being written');
+$node->safe_psql('postgres', 'UPDATE gate SET closed = false');
+$dropping->query('');
+$dropping->quit;
+ok(defined wait_until_gone($pid), 'the worker leaves');
+is(stray_rows($node), '0', 'no rows are left behind');
 $node->stop;
 done_testing();
