@@ -58,7 +58,10 @@ CREATE TABLE metasd.run (
     kept boolean NOT NULL DEFAULT false,
     note text,
     budget interval CHECK ((budget IS NOT NULL) = (kind = 'tuning')),
-    fixed jsonb CHECK ((fixed IS NOT NULL) = (kind = 'tuning'))
+    fixed jsonb CHECK ((fixed IS NOT NULL) = (kind = 'tuning')),
+    resumed timestamptz,
+    checkpoint smallint,
+    checkpoint_epoch integer
 ) WITH (fillfactor = 50);
 CREATE INDEX run_model ON metasd.run (model);
 COMMENT ON TABLE metasd.run IS 'one row a training or tuning; a successful training is a version of its model';
@@ -66,6 +69,9 @@ COMMENT ON COLUMN metasd.run.budget IS 'of a tuning: the time it may take';
 COMMENT ON COLUMN metasd.run.fixed IS 'of a tuning: the parameters it was given, which are not searched';
 COMMENT ON COLUMN metasd.run.done IS 'batches of the epoch under way, or trials of a tuning, of so many in total';
 COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may read that may ask it; the model may have another source since';
+COMMENT ON COLUMN metasd.run.resumed IS 'when kg_resume started it again, last';
+COMMENT ON COLUMN metasd.run.checkpoint IS 'part of metasd.checkpoint that is whole, 0 or 1; the other one is being written, or not there';
+COMMENT ON COLUMN metasd.run.checkpoint_epoch IS 'the epoch after which that checkpoint was taken';
 COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: those of a version, until they are pruned';
 COMMENT ON COLUMN metasd.run.note IS 'of a version: why it was not promoted when its training ended, or was promoted without a comparison';
 COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
@@ -146,6 +152,17 @@ COMMENT ON COLUMN metasd.relation.tail_slope IS
 'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: as the whole model, whose slope and offset are in the metrics of the run';
 COMMENT ON COLUMN metasd.relation.head_slope IS 'the same of a head';
 
+CREATE TABLE metasd.checkpoint (
+    run bigint NOT NULL,
+    part smallint NOT NULL,
+    chunk integer NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (run, part, chunk)
+);
+ALTER TABLE metasd.checkpoint ALTER COLUMN data SET STORAGE EXTERNAL;
+COMMENT ON TABLE metasd.checkpoint IS 'trainings under way, or ended too early, as kg_resume needs them; dumps leave its rows out';
+COMMENT ON COLUMN metasd.checkpoint.part IS 'a new checkpoint is written beside the one before, which goes once the run''s row names the new one';
+
 SELECT pg_catalog.pg_extension_config_dump('metasd.model', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run_id_seq', '');
@@ -185,14 +202,18 @@ COMMENT ON VIEW metasd.models IS
 CREATE VIEW metasd.versions WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        coalesce(r.id = m.serving, false) AS serving, r.queued, r.started, r.finished,
-       extract(epoch FROM coalesce(r.finished, r.heartbeat) - r.started)::float8 AS seconds,
+       extract(epoch FROM coalesce(r.finished, r.heartbeat)
+                          - coalesce(r.resumed, r.started))::float8 AS seconds,
        r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error,
-       r.kept, r.note
+       r.kept, r.note, r.resumed,
+       CASE WHEN EXISTS (SELECT FROM metasd.checkpoint c
+                         WHERE c.run = r.id AND c.part = r.checkpoint)
+           THEN r.checkpoint_epoch END AS checkpoint_epoch
 FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
 WHERE r.kind = 'training' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
-'every training of the models the current user may ask: how it ended, its figures, its error, whether its embeddings are kept, and why it was not promoted';
+'every training of the models the current user may ask: how it ended, its figures, its error, whether its embeddings are kept, why it was not promoted, and the epoch from which kg_resume would go on; seconds are those since it was started or resumed';
 
 CREATE VIEW metasd.relations WITH (security_barrier) AS
 SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples, l.held_out, l.mrr,
@@ -226,7 +247,7 @@ SELECT p.model, p.run, p.status, p.phase, p.epoch, p.epochs, p.done, p.total, p.
 FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, r.phase, r.epoch,
              CASE r.kind WHEN 'training' THEN (r.params ->> 'epochs'::text)::integer END AS epochs,
              r.done, r.total, r.loss,
-             date_trunc('second', clock_timestamp() - coalesce(r.started, r.queued)) AS elapsed,
+             date_trunc('second', clock_timestamp() - coalesce(r.resumed, r.started, r.queued)) AS elapsed,
              CASE r.kind
                  WHEN 'training' THEN make_interval(secs => round(e.each
                      * ((r.params ->> 'epochs'::text)::float8 - r.epoch::float8 + 1::float8
@@ -304,6 +325,11 @@ AS 'MODULE_PATHNAME', 'metasd_kg_cancel' LANGUAGE C STRICT VOLATILE PARALLEL UNS
 COMMENT ON FUNCTION kg_cancel(bigint) IS
 'stops a training or tuning; what serves goes on serving, and parameters stay as they were. False, with a notice, if it was not running';
 
+CREATE FUNCTION kg_resume(run bigint) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_resume' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_resume(bigint) IS
+'lets a training that failed, was cancelled or was interrupted go on from its last checkpoint, and returns its run: the result is that of a training that never stopped. An error if it is running, has succeeded, has no checkpoint, or is a tuning; the run fails if the source has changed';
+
 CREATE FUNCTION kg_drop(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'metasd_kg_drop' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_drop(text) IS
@@ -348,11 +374,12 @@ CREATE FUNCTION kg_estimate(
     OUT epochs integer,
     OUT train_bytes bigint,
     OUT stored_bytes bigint,
+    OUT checkpoint_bytes bigint,
     OUT params_used jsonb
 ) RETURNS record
 AS '$libdir/metasd_train', 'metasd_kg_estimate' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_estimate(regclass, text, text, text, jsonb) IS
-'reads a source and tells what training it would take: its size, the parameters it would use, bytes of memory, bytes stored';
+'reads a source and tells what training it would take: its size, the parameters it would use, bytes of memory, bytes stored, bytes of a checkpoint at most';
 
 -- ---- asking ----
 

@@ -16,7 +16,7 @@ metasd_adagrad(size_t n, float *restrict weights, float *restrict sums,
 
             sums[i] += g * g;
             weights[i] -= lr * g / (sqrtf(sums[i]) + METASD_ADAGRAD_EPSILON);
-            student[i] = keep * weights[i];
+            student[i] = keep * weights[i] + 0.0f; /* of a pruned weight +0, whatever its sign */
         }
         return;
     }
@@ -28,5 +28,5 @@ metasd_adagrad(size_t n, float *restrict weights, float *restrict sums,
     }
     if (mask)
         for (size_t i = 0; i < n; i++)
-            student[i] = (float)mask[i] * weights[i];
+            student[i] = (float)mask[i] * weights[i] + 0.0f;
 }

@@ -64,9 +64,24 @@ typedef struct MetasdEpoch {
     bool best; /* the best so far */
 } MetasdEpoch;
 
+/* Where a training is between two epochs. With the tables, all that it takes to go on from there. */
+typedef struct MetasdProgress {
+    int epoch;            /* over; 0: the training begins */
+    int repeats;          /* of epochs, so far: each has halved the rates */
+    bool masked;          /* a mask has been taken before an epoch, with: */
+    double sparsity, cut; /* as the last one has them */
+    MetasdRanks source;   /* as last ranked */
+    uint64_t quiz_rounds; /* rounds of quizzes begun */
+    size_t quiz_next;     /* place in the last one */
+    MetasdEpoch best;     /* epoch 0: none yet */
+} MetasdProgress;
+
 typedef struct MetasdTrainEvents {
     void *context;
-    /* a status other than METASD_OK ends the training with it */
+    /*
+     * A status other than METASD_OK ends the training with it. Until `epoch` returns, no member
+     * changes what checkpoints hold: all wait for member 0 before they do.
+     */
     MetasdStatus (*epoch)(void *context, const MetasdEpoch *epoch);
     /* `loss` is the source's, or that of the student that learns alone */
     MetasdStatus (*batch)(void *context, int epoch, size_t done, size_t total, double loss);
@@ -79,6 +94,7 @@ typedef struct MetasdTrainer {
     MetasdBatcher batches, quizzes, validation;
     float *class_weights; /* N */
     MetasdSampler sampler;
+    MetasdProgress progress; /* the same in all members */
 
     /* shared by the team */
     MetasdStep step;
@@ -102,7 +118,10 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, Met
                                 int members);
 
 /*
- * Trains; trainer->best then holds the pruned weights of *best. Options out of range:
+ * Trains from where trainer->progress is: from random weights, or, where epochs are over, from
+ * the tables as a checkpoint had them (checkpoint.h). All members have the same progress.
+ *
+ * trainer->best then holds the pruned weights of *best. Options out of range:
  * METASD_INVALID. A loss or weight that is not finite makes the epoch start again from where
  * it began, at half the rates; METASD_NON_FINITE once that was done METASD_REPEATS times.
  */

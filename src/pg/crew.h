@@ -43,8 +43,9 @@ typedef struct MetasdCrewShared {
     /* What the followers train by. */
     int members pg_attribute_aligned(PG_CACHE_LINE_SIZE);
     MetasdParams params;
-    MetasdGraph graph;     /* its numbers: where the arrays are each member finds for itself */
-    MetasdRegions regions; /* their sizes */
+    MetasdProgress progress; /* where the training begins */
+    MetasdGraph graph;       /* its numbers: where the arrays are each member finds for itself */
+    MetasdRegions regions;   /* their sizes */
     dsm_handle segment[METASD_MOST_REGIONS];
 } MetasdCrewShared;
 

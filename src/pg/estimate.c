@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "checkpoint.h"
 #include "codec.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_estimate);
@@ -61,6 +62,19 @@ stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options, Meta
     return rows * row + (weights * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
 }
 
+/* Bytes of a checkpoint; of the graph only the size counts. */
+static size_t
+checkpoint_bytes(const MetasdTriples *input, const MetasdTrainOptions *options)
+{
+    MetasdGraph graph = {.entities = metasd_labelset_count(input->entities),
+                         .relations = metasd_labelset_count(input->relations)};
+    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
+    MetasdTrainer trainer;
+
+    metasd_trainer_take(&trainer, &shared, &own, &graph, options, 1);
+    return metasd_arena_ok(&shared) ? metasd_checkpoint_most(&trainer, options) : 0;
+}
+
 /* metasd.max_workers of this session, a setting of the library that starts trainings. */
 static int
 max_workers(void)
@@ -80,8 +94,8 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     MetasdSource *source;
     char *column[3];
     TupleDesc desc;
-    Datum values[9];
-    bool nulls[9] = {false};
+    Datum values[10];
+    bool nulls[10] = {false};
     size_t bytes;
 
     for (int i = 0; i < 5; i++)
@@ -110,6 +124,7 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     values[7] = Int64GetDatum(
         (int64)stored_bytes(&input, &options, (MetasdStorage)params.value[METASD_P_STORAGE]));
     SPI_finish();
-    values[8] = JsonbPGetDatum(metasd_params_json(&params));
+    values[8] = Int64GetDatum((int64)checkpoint_bytes(&input, &options));
+    values[9] = JsonbPGetDatum(metasd_params_json(&params));
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

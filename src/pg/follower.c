@@ -58,6 +58,7 @@ follow(MetasdJob *job, const void *what)
     job->graph = shared->graph;
     attach_memory(job, &regions);
     metasd_crew_take(job, &regions);
+    job->trainer.progress = shared->progress;
     status = metasd_train(&job->trainer, &job->team, &job->graph, &job->options, &none, &job->best);
     if (status != METASD_NON_FINITE) /* which all members find, and the leader explains */
         metasd_check_status(job, status);

@@ -47,6 +47,14 @@ typedef struct MetasdRoom {
     uint32 wait_event;
 } MetasdRoom;
 
+/* The checkpoints of this run; checkpoint.c. */
+typedef struct MetasdKeep {
+    uint64 graph;     /* hash of the graph and its labels */
+    int part;         /* 0 or 1: the checkpoint that is whole; -1: there is none */
+    TimestampTz last; /* when one was written, or the training began */
+    double seconds;   /* that one takes */
+} MetasdKeep;
+
 /* How the version to be stored compares with the one that serves. */
 typedef struct MetasdComparison {
     int64 serving;  /* that one; 0: there is none */
@@ -78,6 +86,7 @@ typedef struct MetasdJob {
     MetasdMuster *muster;
     MetasdTeam team;
     MetasdEpoch best;
+    MetasdKeep keep;
     MetasdComparison comparison;
     MetasdBeat beat;
     TimestampTz started, epoch_started, last_beat;
@@ -171,6 +180,20 @@ extern MetasdTrainEvents metasd_report_events(MetasdJob *job);
 
 /* How the run ended; raises no error, whatever has become of the catalog. */
 extern void metasd_report_end(MetasdJob *job, const char *status, const char *error);
+
+/* ---- checkpoint.c ---- */
+
+/* Makes the graph, whose labels count too, known to checkpoints: those of another are refused. */
+extern void metasd_keep_graph(MetasdJob *job);
+
+/* Fills the trainer, whose memory has been taken, with the run's checkpoint where it is resumed. */
+extern void metasd_keep_load(MetasdJob *job);
+
+/* At the end of an epoch: writes a checkpoint where it is time for one. For callbacks of the core. */
+extern MetasdStatus metasd_keep_epoch(MetasdJob *job);
+
+/* Removes all checkpoints of the model's runs. In a transaction. */
+extern void metasd_keep_forget(const MetasdJob *job);
 
 /* ---- compare.c ---- */
 

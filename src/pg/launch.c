@@ -213,9 +213,8 @@ run_alive(const MetasdModel *model, char **kind)
     return alive;
 }
 
-/* No other run of the model may be alive. */
-static void
-check_runs(const MetasdModel *model)
+void
+metasd_launch_alone(const MetasdModel *model)
 {
     char *kind;
     int64 run = run_alive(model, &kind);
@@ -307,7 +306,7 @@ register_worker(BackgroundWorker *worker)
 }
 
 static void
-launch_worker(const MetasdModel *model, int64 run)
+launch_worker(const MetasdModel *model, int64 run, bool resume)
 {
     BackgroundWorker worker;
     MetasdLaunch launch = {.run = run,
@@ -317,7 +316,8 @@ launch_worker(const MetasdModel *model, int64 run)
                            .owner = model->owner,
                            .train_mem = metasd_train_mem,
                            .max_workers = metasd_max_workers,
-                           .nice = metasd_nice};
+                           .nice = metasd_nice,
+                           .resume = resume};
 
     StaticAssertStmt(sizeof(launch) <= BGW_EXTRALEN, "a launch must fit bgw_extra");
     memset(&worker, 0, sizeof(worker));
@@ -358,7 +358,7 @@ start_training(const MetasdModel *model)
     metasd_launch_check(model);
     update_model(model);
     run = insert_run(model, NULL, NULL);
-    launch_worker(model, run);
+    launch_worker(model, run, false);
     return run;
 }
 
@@ -380,7 +380,7 @@ metasd_kg_train(PG_FUNCTION_ARGS)
         metasd_params_read(&params, request.params);
     (void)metasd_extension_hold(metasd_extension());
     model = wanted_model(&request);
-    check_runs(model);
+    metasd_launch_alone(model);
     PG_RETURN_INT64(start_training(model));
 }
 
@@ -467,11 +467,11 @@ metasd_kg_tune(PG_FUNCTION_ARGS)
     (void)metasd_extension_hold(metasd_extension());
     model = metasd_model_to_change(name, "Train it first: kg_train(model, source).");
     model->params = concatenated(model->params, params);
-    check_runs(model);
+    metasd_launch_alone(model);
     check_search(model, &fixed);
     metasd_launch_check(model);
     run = insert_run(model, budget, params);
-    launch_worker(model, run);
+    launch_worker(model, run, false);
     PG_RETURN_INT64(run);
 }
 
@@ -503,6 +503,22 @@ my_model_of_run(int64 run, char **status)
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                         errmsg("must be owner of model \"%s\"", model->name)));
     return model;
+}
+
+MetasdModel *
+metasd_launch_model(const char *function, int64 run)
+{
+    char *status;
+
+    metasd_check_writable(function);
+    (void)metasd_extension_hold(metasd_extension());
+    return metasd_model_to_change(my_model_of_run(run, &status)->name, NULL);
+}
+
+void
+metasd_launch_again(const MetasdModel *model, int64 run)
+{
+    launch_worker(model, run, true);
 }
 
 /*
@@ -560,6 +576,11 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
          NULL},
         {"DELETE FROM metasd.trial e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
          "AND r.model OPERATOR(pg_catalog.=) $1",
+         1,
+         {TEXTOID},
+         NULL},
+        {"DELETE FROM metasd.checkpoint e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) "
+         "r.id AND r.model OPERATOR(pg_catalog.=) $1",
          1,
          {TEXTOID},
          NULL},

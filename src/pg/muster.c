@@ -221,7 +221,9 @@ begin(MetasdJob *job, MetasdRegions *regions)
     metasd_check_status(job, metasd_graph_copy(&job->graph, &job->team, &built));
     pfree(job->graph_memory);
     job->graph_memory = NULL;
+    metasd_keep_load(job);
     shared->params = job->params;
+    shared->progress = job->trainer.progress;
     shared->graph = job->graph;
     shared->regions = *regions;
     pg_write_barrier();

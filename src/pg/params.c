@@ -30,6 +30,7 @@ static const char *const storages[] = {"float32", "float16", "int8", "int6",
 static const Parameter parameters[METASD_PARAMS] = {
     {"alignment", REAL, 0, 100, NULL},
     {"batch", WHOLE, 1, 1000000, NULL},
+    {"checkpoint_every", REAL, -1, 1000000, NULL},
     {"class_weights", SWITCH, 0, 1, NULL},
     {"cut", WORD, 0, 0, cuts},
     {"epochs", WHOLE, 1, 100000, NULL},
@@ -202,6 +203,18 @@ metasd_params_read(MetasdParams *params, Jsonb *json)
 
 /* ---- giving ---- */
 
+/* Of a number that is not whole; others are given in full. */
+#define DIGITS 9
+
+/* So that a run goes on with exactly the parameters that its row says it has. */
+void
+metasd_params_settle(MetasdParams *params)
+{
+    for (int i = 0; i < METASD_PARAMS; i++)
+        if (parameters[i].kind == REAL)
+            params->value[i] = strtod(psprintf("%.*g", DIGITS, params->value[i]), NULL);
+}
+
 Jsonb *
 metasd_params_json(const MetasdParams *params)
 {
@@ -218,7 +231,7 @@ metasd_params_json(const MetasdParams *params)
         else if (parameter->kind == WORD)
             appendStringInfo(&json, "\"%s\"", parameter->words[(int)x]);
         else
-            appendStringInfo(&json, "%.*g", parameter->kind == WHOLE ? 17 : 9, x);
+            appendStringInfo(&json, "%.*g", parameter->kind == WHOLE ? 17 : DIGITS, x);
     }
     appendStringInfoChar(&json, '}');
     return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));

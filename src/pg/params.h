@@ -14,6 +14,7 @@
 typedef enum MetasdParam {
     METASD_P_ALIGNMENT,
     METASD_P_BATCH,
+    METASD_P_CHECKPOINT_EVERY,
     METASD_P_CLASS_WEIGHTS,
     METASD_P_CUT,
     METASD_P_EPOCHS,
@@ -68,6 +69,9 @@ typedef enum MetasdPreset { METASD_FAST = 0, METASD_BALANCED, METASD_BEST } Meta
 /* Sets all that was not given, by preset and the size of the graph. Defined in presets.c. */
 extern void metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations,
                                   uint64 triples);
+
+/* Makes every value what its text in a jsonb object is read as. */
+extern void metasd_params_settle(MetasdParams *params);
 
 /* All of them as a jsonb object. */
 extern Jsonb *metasd_params_json(const MetasdParams *params);

@@ -17,6 +17,7 @@
  * nothing measurable anywhere. What is left out here is 0.
  */
 static const double at_any_size[METASD_PARAMS] = {
+    [METASD_P_CHECKPOINT_EVERY] = 10,
     [METASD_P_FINISH_RELATION_WEIGHT] = 0.5,
     [METASD_P_KEEP_VERSIONS] = 3,
     [METASD_P_KL_FORWARD] = 3,
@@ -209,4 +210,5 @@ metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, u
     if (!params->given[METASD_P_FINISH_LR])
         params->value[METASD_P_FINISH_LR] =
             Min(FINISH_RATES * params->value[METASD_P_LR], MOST_RATE);
+    metasd_params_settle(params);
 }

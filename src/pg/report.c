@@ -245,7 +245,8 @@ epoch_work(MetasdJob *job, const void *what)
 static MetasdStatus
 epoch_ended(void *context, const MetasdEpoch *epoch)
 {
-    return metasd_job_guard(context, epoch_work, epoch);
+    METASD_TRY(metasd_job_guard(context, epoch_work, epoch));
+    return metasd_keep_epoch(context);
 }
 
 static void

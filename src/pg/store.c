@@ -423,6 +423,7 @@ store(MetasdJob *job, const void *what)
     count_triples(&job->graph, degree, count);
     bytes = store_entities(job, degree);
     bytes += store_relations(job, count, &findings->holdout);
+    metasd_keep_forget(job);
     ForceSyncCommit();
     promote(job, findings, bytes);
 }

@@ -43,6 +43,7 @@ typedef struct Look {
     char *note;             /* of a version: why it was not promoted, or not compared; or NULL */
     bool promoted;          /* at its end */
     bool kept;              /* it has embeddings, or may have them yet */
+    bool resumable;         /* it has a checkpoint */
 } Look;
 
 /* What only a tuning has, from the same row. */
@@ -73,7 +74,9 @@ look_at(int64 run)
         "3), "
         "pg_catalog.round((metrics #>> '{before,mrr}'::pg_catalog.text[])::pg_catalog.numeric, 3), "
         "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool, note, "
-        "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool, kept "
+        "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool, kept, "
+        "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) run.id "
+        "AND c.part OPERATOR(pg_catalog.=) run.checkpoint) "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -99,6 +102,7 @@ look_at(int64 run)
     look.note = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 15);
     look.promoted = DatumGetBool(metasd_column(0, 16, &isnull)); /* a NULL comes as false */
     look.kept = DatumGetBool(metasd_column(0, 17, &isnull));
+    look.resumable = DatumGetBool(metasd_column(0, 18, &isnull));
     if (look.tuning)
         look_at_tuning(&look);
     return look;
@@ -260,6 +264,22 @@ show_promotion(int64 run, const Look *look)
                                   "only the version that serves is.")));
 }
 
+/* What to do about a run that has not succeeded: an errhint. */
+static int
+advise(int64 run, const Look *look)
+{
+    char *name = quote_literal_cstr(look->model);
+
+    if (look->tuning)
+        return errhint("The model's parameters are as they were. SELECT kg_tune(%s) starts anew.",
+                       name);
+    if (look->resumable)
+        return errhint("What served before goes on serving. SELECT kg_resume(" INT64_FORMAT
+                       ") goes on from the last checkpoint, SELECT kg_train(%s) starts anew.",
+                       run, name);
+    return errhint("What served before goes on serving. SELECT kg_train(%s) starts anew.", name);
+}
+
 /* True if the run has ended well; an error if it has ended otherwise. */
 static bool
 has_ended(int64 run, const Look *look)
@@ -276,13 +296,7 @@ has_ended(int64 run, const Look *look)
                            strcmp(status, "failed") == 0 ? "" : "was ", status),
                     look->error ? errdetail_internal("%s", look->error)
                                 : errdetail("The training worker is gone."),
-                    look->tuning
-                        ? errhint("The model's parameters are as they were. SELECT kg_tune(%s) "
-                                  "starts anew.",
-                                  quote_literal_cstr(look->model))
-                        : errhint("What served before goes on serving. SELECT kg_train(%s) starts "
-                                  "anew.",
-                                  quote_literal_cstr(look->model))));
+                    advise(run, look)));
 }
 
 static void

@@ -43,22 +43,34 @@ static void
 load_run(MetasdJob *job, const void *what)
 {
     static MetasdStatement look = {
-        "SELECT model, params, fixed, pg_catalog.date_part('epoch', budget) "
-        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
-        1,
-        {INT8OID},
+        "SELECT model, params, fixed, pg_catalog.date_part('epoch', budget), "
+        "source::pg_catalog.oid, head, relation, tail, checkpoint FROM metasd.run "
+        "WHERE id OPERATOR(pg_catalog.=) $1 "
+        "AND (NOT $2 OR status OPERATOR(pg_catalog.=) 'queued')",
+        2,
+        {INT8OID, BOOLOID},
         NULL};
-    Datum run = Int64GetDatum(job->launch.run);
+    /* The row of a run to be resumed was there before the transaction that starts it, and may have */
+    /* been rolled back to what it was. */
+    Datum run[2] = {Int64GetDatum(job->launch.run), BoolGetDatum(job->launch.resume)};
     MetasdModel *model = NULL;
+    char *column[3];
+    Oid source = InvalidOid;
     MemoryContext spi;
     double budget;
     bool isnull;
 
     (void)what;
-    if (metasd_execute(&look, &run, NULL, true) > 0) {
+    if (metasd_execute(&look, run, NULL, true) > 0) {
         job->model = MemoryContextStrdup(
             job->context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
         metasd_params_read(&job->remembered, DatumGetJsonbP(metasd_column(0, 2, &isnull)));
+        source = DatumGetObjectId(metasd_column(0, 5, &isnull));
+        for (int i = 0; i < 3; i++)
+            column[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 6 + i);
+        job->keep.part = DatumGetInt16(metasd_column(0, 9, &isnull));
+        if (isnull)
+            job->keep.part = -1;
         budget = DatumGetFloat8(metasd_column(0, 4, &isnull));
         job->tuning = !isnull;
         if (job->tuning) {
@@ -73,9 +85,9 @@ load_run(MetasdJob *job, const void *what)
     }
     spi = MemoryContextSwitchTo(job->context);
     job->params = job->remembered;
-    job->source = metasd_source_open(model->source, model->column, model->owner);
+    job->source = metasd_source_open(source, column, model->owner);
     if (OidIsValid(model->validation))
-        job->validation = metasd_source_open(model->validation, model->column, model->owner);
+        job->validation = metasd_source_open(model->validation, column, model->owner);
     MemoryContextSwitchTo(spi);
 }
 
@@ -177,8 +189,10 @@ train(MetasdJob *job)
 {
     MetasdTrainEvents events;
 
-    if (!job->crew)
+    if (!job->crew) {
         take_memory(job);
+        metasd_keep_load(job);
+    }
     metasd_report_phase(job, "training");
     events = metasd_report_events(job);
     metasd_check_status(job, metasd_train(&job->trainer, &job->team, &job->graph, &job->options,
@@ -210,6 +224,8 @@ run_job(MetasdJob *job, const void *what)
     make_plan(job);
     metasd_muster(job);
     build_graph(job);
+    if (!job->tuning)
+        metasd_keep_graph(job);
     metasd_gather(job);
     metasd_report_graph(job);
     if (job->tuning) {

@@ -46,6 +46,7 @@ INSERT INTO actions (action, statement) VALUES
     ('kg_estimate', 'SELECT kg_estimate(''regress_metasd.open'')'),
     ('kg_tune', 'SELECT kg_tune(''model'')'),
     ('kg_cancel', 'SELECT kg_cancel(%s)'),
+    ('kg_resume', 'SELECT kg_resume(%s)'),
     ('kg_promote', 'SELECT kg_promote(''model'', %s)'),
     ('kg_rollback', 'SELECT kg_rollback(''model'')'),
     ('kg_unschedule', 'SELECT kg_unschedule(''model'')'),

@@ -17,6 +17,13 @@ my $count = 0;
 for my $block (@blocks)
 {
 	my ($stdout, $stderr);
+
+	# What a reader's pace does: a run to be cancelled has a checkpoint, one to be resumed has ended.
+	$node->poll_query_until('postgres',
+		"SELECT coalesce(bool_and(checkpoint_epoch > 0), true) FROM metasd.versions WHERE run = $1")
+	  if $block =~ /^SELECT kg_cancel\((\d+)\)/;
+	$node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM metasd.progress')
+	  if $block =~ /^SELECT kg_resume/;
 	my $rc = $node->psql('postgres', $block, stdout => \$stdout, stderr => \$stderr, timeout => 900);
 
 	is($rc, 0, 'block ' . ++$count . ' runs: ' . (split /\n/, $block)[0])

@@ -44,7 +44,7 @@ catch_up();
 is(answers($standby, 'm'), $before, 'and is again when it is deleted');
 
 # What writes refuses, and says where to go.
-for my $call ("kg_train('m', 'facts')", "kg_train('new', 'facts')", "kg_drop('m')", "kg_cancel($run)",
+for my $call ("kg_train('m', 'facts')", "kg_train('new', 'facts')", "kg_drop('m')", "kg_cancel($run)", "kg_resume($run)",
 	"kg_promote('m', $run)", "kg_rollback('m')", "kg_schedule('m', '0 3 * * *')", "kg_unschedule('m')")
 {
 	my ($function) = $call =~ /^(\w+)/;

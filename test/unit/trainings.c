@@ -100,6 +100,26 @@ trainings_floats(const Training *training)
     return tools_table_floats(&training->trainer[0].step);
 }
 
+/* Keeps a checkpoint, in pieces of odd sizes. */
+static void
+save(Training *training)
+{
+    MetasdTeam team = metasd_team_of_one();
+    MetasdCheckpoint checkpoint;
+    size_t room = metasd_checkpoint_most(&training->trainer[0], &training->options), n;
+
+    assert_int_equal(metasd_checkpoint_save(&checkpoint, &team, &training->trainer[0],
+                                            &training->options, TRAININGS_GRAPH),
+                     METASD_OK);
+    assert_true(checkpoint.bytes <= room);
+    training->saved = tools_alloc(room);
+    training->saved_bytes = 0;
+    while ((n = metasd_checkpoint_next(&checkpoint, training->saved + training->saved_bytes,
+                                       1001)) > 0)
+        training->saved_bytes += n;
+    assert_int_equal(training->saved_bytes, checkpoint.bytes);
+}
+
 static MetasdStatus
 hear_epoch(void *context, const MetasdEpoch *epoch)
 {
@@ -110,6 +130,8 @@ hear_epoch(void *context, const MetasdEpoch *epoch)
     if (epoch->best)
         memcpy(training->model, training->trainer[0].step.student,
                trainings_floats(training) * sizeof(float));
+    if (epoch->epoch == training->save_epoch)
+        save(training);
     return training->epochs == training->stop_after_epochs ? METASD_INTERRUPTED : METASD_OK;
 }
 
@@ -192,6 +214,7 @@ trainings_unmake(Training *training)
 {
     for (int i = 0; i < TRAININGS_MOST_TEAM; i++)
         free(training->own[i]);
+    free(training->saved);
     free(training->model);
     free(training->memory);
     free(training);

@@ -2,10 +2,12 @@
 #ifndef METASD_UNIT_TRAININGS_H
 #define METASD_UNIT_TRAININGS_H
 
+#include "checkpoint.h"
 #include "train.h"
 
 #define TRAININGS_MOST_EPOCHS 64
 #define TRAININGS_MOST_TEAM 3
+#define TRAININGS_GRAPH 7777 /* what checkpoints take for the hash of the graph */
 
 typedef struct World {
     MetasdGraph graph;
@@ -61,6 +63,10 @@ typedef struct Training {
     /* a callback answers METASD_INTERRUPTED */
     size_t stop_after_batches;
     int stop_after_epochs;
+
+    int save_epoch; /* a checkpoint is saved behind it; 0: never */
+    char *saved;
+    size_t saved_bytes;
 } Training;
 
 /* A training with its memory, for a team of up to TRAININGS_MOST_TEAM. */

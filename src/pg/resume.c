@@ -1,0 +1,102 @@
+/*
+ * resume.c - kg_resume: a training that has ended too early goes on from its checkpoint, under the
+ * number it had.
+ */
+#include "launch.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "catalog.h"
+#include "run.h"
+
+PG_FUNCTION_INFO_V1(metasd_kg_resume);
+
+/* What the run's row says. */
+typedef struct Stopped {
+    bool tuning, succeeded, has_checkpoint;
+    Oid source;
+    char *column[3];
+} Stopped;
+
+static Stopped
+look_at(int64 run)
+{
+    static MetasdStatement look = {
+        "SELECT r.kind OPERATOR(pg_catalog.=) 'tuning', r.status OPERATOR(pg_catalog.=) "
+        "'succeeded', EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) "
+        "r.id AND c.part OPERATOR(pg_catalog.=) r.checkpoint), r.source::pg_catalog.oid, r.head, "
+        "r.relation, r.tail FROM metasd.run r WHERE r.id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum value = Int64GetDatum(run);
+    Stopped stopped = {0};
+    bool isnull;
+
+    SPI_connect();
+    if (metasd_execute(&look, &value, NULL, false) == 0)
+        metasd_run_unknown(run);
+    stopped.tuning = DatumGetBool(metasd_column(0, 1, &isnull));
+    stopped.succeeded = DatumGetBool(metasd_column(0, 2, &isnull));
+    stopped.has_checkpoint = DatumGetBool(metasd_column(0, 3, &isnull));
+    stopped.source = DatumGetObjectId(metasd_column(0, 4, &isnull));
+    for (int i = 0; i < 3; i++)
+        stopped.column[i] = metasd_column_text(0, 5 + i);
+    SPI_finish();
+    return stopped;
+}
+
+/* The run waits for its worker again. */
+static void
+queue(int64 run)
+{
+    static MetasdStatement update = {
+        "UPDATE metasd.run SET status = 'queued', phase = 'starting', finished = NULL, "
+        "error = NULL, pid = NULL, epoch = NULL, done = NULL, total = NULL, loss = NULL, "
+        "resumed = pg_catalog.clock_timestamp() WHERE id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum value = Int64GetDatum(run);
+
+    SPI_connect();
+    metasd_execute(&update, &value, NULL, false);
+    SPI_finish();
+}
+
+/* kg_resume(run bigint) returns bigint: the run */
+Datum
+metasd_kg_resume(PG_FUNCTION_ARGS)
+{
+    int64 run = PG_GETARG_INT64(0);
+    MetasdModel *model = metasd_launch_model("kg_resume()", run);
+    Stopped stopped = look_at(run);
+    char *name = quote_literal_cstr(model->name);
+
+    if (stopped.tuning)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("run " INT64_FORMAT " is a tuning, which cannot be resumed", run),
+                        errhint("SELECT kg_tune(%s) starts anew.", name)));
+    if (stopped.succeeded)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("run " INT64_FORMAT " has succeeded: there is nothing to resume", run),
+                 errhint("SELECT kg_train(%s) trains a new version.", name)));
+    metasd_launch_alone(model);
+    if (!stopped.has_checkpoint)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("run " INT64_FORMAT " has no checkpoint to resume from", run),
+                 errdetail("A training writes one at the end of an epoch, but not before the "
+                           "minutes of its parameter checkpoint_every are over; dumps leave them "
+                           "out, and a later training that succeeds removes them."),
+                 errhint("SELECT kg_train(%s) starts anew.", name)));
+    model->source = stopped.source; /* the model may have others since */
+    for (int i = 0; i < 3; i++)
+        model->column[i] = stopped.column[i];
+    metasd_launch_check(model);
+    queue(run);
+    metasd_launch_again(model, run);
+    PG_RETURN_INT64(run);
+}
