@@ -14,7 +14,7 @@ use Test::More;
 
 our @EXPORT = qw(
   $LONG $MEDIUM $QUICK new_node load_graph train start_training worker_of session
-  wait_until_gone wait_for_status status_of answers psql_fails stray_rows
+  wait_until_gone wait_for_status status_of answers psql_fails stray_rows orphaned_segments stray_images
 );
 
 # The deadline of all that is waited for.
@@ -181,6 +181,39 @@ sub stray_rows
 			 + (SELECT count(*) FROM metasd.epoch WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.trial WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.run WHERE model NOT IN (SELECT name FROM metasd.model))});
+}
+
+# Segments of dynamic shared memory of which no process has a mapping, made since that time. One
+# that is being made or unmade is not counted: all that there are are looked for again.
+sub orphaned_segments
+{
+	my ($since) = @_;
+	my @orphans;
+
+	for (1 .. 50)
+	{
+		my %mapped;
+		my @files = grep { ((stat $_)[10] // 0) >= int($since) } glob '/dev/shm/PostgreSQL.*';
+
+		for my $file (glob '/proc/[0-9]*/maps')
+		{
+			my $maps = eval { slurp_file($file) } or next;
+			$mapped{$1} = 1 while $maps =~ m{(/dev/shm/PostgreSQL\.\d+)$}mg;
+		}
+		@orphans = grep { !$mapped{$_} && -e $_ } @files;
+		last unless @orphans;
+		usleep(100_000);
+	}
+	return @orphans;
+}
+
+# Images of no run, and those that are half written.
+sub stray_images
+{
+	my ($node) = @_;
+	my %known = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', 'SELECT uuid FROM metasd.run');
+
+	return grep { !$known{ s/.*_//r } } glob($node->data_dir . '/base/pgsql_tmp/pgsql_tmp_metasd_*');
 }
 
 1;
