@@ -32,7 +32,8 @@ cmp_ok($node->safe_psql('postgres', "SELECT pg_relation_size('metasd.entity')"),
 
 SKIP:
 {
-	my $run = $node->safe_psql('postgres', "SELECT kg_train('m', 'slow', params => '@{[$MEDIUM =~ s|"epochs": 4|"epochs": 15|r]}')");
+	my $params = $MEDIUM =~ s/"epochs": 4/"epochs": 15/r;
+	my $run = $node->safe_psql('postgres', "SELECT kg_train('m', 'slow', params => '$params')");
 	ok($node->poll_query_until('postgres', "SELECT phase = 'training' FROM metasd.run WHERE id = $run"),
 		'a training is under way');
 	my $pid = worker_of($node, $run);
