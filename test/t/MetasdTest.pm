@@ -15,6 +15,7 @@ use Test::More;
 our @EXPORT = qw(
   $LONG $MEDIUM $QUICK new_node load_graph train start_training worker_of session
   wait_until_gone wait_for_status status_of answers psql_fails stray_rows orphaned_segments stray_images
+  has_parameter has_argument
 );
 
 # The deadline of all that is waited for.
@@ -181,6 +182,22 @@ sub stray_rows
 			 + (SELECT count(*) FROM metasd.epoch WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.trial WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.run WHERE model NOT IN (SELECT name FROM metasd.model))});
+}
+
+# Whether trainings have a parameter of that name, and a function has such an argument.
+sub has_parameter
+{
+	my ($node, $name) = @_;
+
+	return $node->safe_psql('postgres', "SELECT params_used ? '$name' FROM kg_estimate('facts')") eq 't';
+}
+
+sub has_argument
+{
+	my ($node, $function, $name) = @_;
+
+	return $node->safe_psql('postgres', "SELECT count(*) > 0 FROM pg_catalog.pg_proc
+		WHERE proname = '$function' AND '$name' = ANY (proargnames)") eq 't';
 }
 
 # Segments of dynamic shared memory of which no process has a mapping, made since that time. One

@@ -29,25 +29,16 @@ my $resumable = $node->safe_psql('postgres',
 	"SELECT count(*) > 0 FROM pg_catalog.pg_proc WHERE proname = 'kg_resume'") eq 't';
 
 # Every seed trains from random weights; where runs can be resumed each epoch has a checkpoint.
+my $more = (has_parameter($node, 'checkpoint_every') ? '"checkpoint_every": 0, ' : '')
+  . (has_parameter($node, 'warm_start') ? '"warm_start": false, ' : '');
+
 sub start_run
 {
 	my ($seed) = @_;
-	my $params = qq{"rank": 64, "epochs": 6, "warmup": 1, "ramp": 2, "patience": 0, "batch": 500, "workers": 3,
-		"promote_tolerance": 1, "seed": $seed};
+	my $params = qq{{$more "rank": 64, "epochs": 6, "warmup": 1, "ramp": 2, "patience": 0, "batch": 500,
+		"workers": 3, "promote_tolerance": 1, "seed": $seed}};
 
-	$params .= ', "checkpoint_every": 0' if has_parameter('checkpoint_every');
-	$params .= ', "warm_start": false' if has_parameter('warm_start');
-	return $node->safe_psql('postgres', "SELECT kg_train('m', 'slow', params => '{$params}')");
-}
-
-my %parameters;
-
-sub has_parameter
-{
-	my ($name) = @_;
-
-	return $parameters{$name} //= $node->safe_psql('postgres',
-		"SELECT params_used ? '$name' FROM kg_estimate('slow')") eq 't';
+	return $node->safe_psql('postgres', "SELECT kg_train('m', 'slow', params => '$params')");
 }
 
 # What a run has stored.
@@ -73,7 +64,7 @@ sub workers
 		ORDER BY a.pid <> coalesce((SELECT pid FROM metasd.run WHERE id = $run), 0)});
 }
 
-# Processes that have not ended, and the parent of each.
+# All processes, and the parent of each.
 sub processes
 {
 	my %found;
@@ -81,24 +72,17 @@ sub processes
 	for my $file (glob '/proc/[0-9]*/stat')
 	{
 		my $stat = eval { slurp_file($file) } or next;
-		my ($pid, $state, $parent) = $stat =~ /^(\d+) .*\) (\S) (\d+) /s or next;
-		$found{$pid} = $parent if $state ne 'Z';
+		$found{$1} = $2 if $stat =~ /^(\d+) .*\) \S (\d+) /s;
 	}
 	return \%found;
 }
 
+# Waits until none of them is there; a postmaster that its parent has not seen off keeps others from starting.
 sub wait_for_all
 {
 	my @pids = @_;
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 
-	while (time < $deadline)
-	{
-		my $alive = processes();
-		return 1 unless grep { exists $alive->{$_} } @pids;
-		usleep(10_000);
-	}
-	return 0;
+	return !grep { !defined wait_until_gone($_) } @pids;
 }
 
 # ---- what undisturbed runs make ----
@@ -156,10 +140,16 @@ sub strike
 	}
 	if ($victim eq 'postmaster')
 	{
+		my $postmaster = $node->{_pid};
 		my $parent_of = processes();
-		my @children = grep { $parent_of->{$_} == $node->{_pid} } keys %$parent_of;
+		my @children = grep { $parent_of->{$_} == $postmaster && $_ != $asking } keys %$parent_of;
+		my $killed = time;
 		$node->kill9;
-		wait_for_all(@children) or die 'processes outlive their postmaster';
+		wait_for_all($postmaster, @children) or die 'processes outlive their postmaster';
+		note sprintf('all had left after %.1f s', time - $killed);
+		# PostgreSQL's sessions notice it when they wait for something, and this one never does.
+		kill('KILL', $asking);
+		wait_for_all($asking) or die 'a process outlives SIGKILL';
 		$node->start;
 		return $victim;
 	}
