@@ -14,7 +14,7 @@ use Test::More;
 
 our @EXPORT = qw(
   $LONG $MEDIUM $QUICK new_node load_graph train start_training worker_of session
-  wait_until_gone wait_for_status status_of answers psql_fails stray_rows orphaned_segments stray_images
+  wait_until_gone wait_for_status status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images
   has_parameter has_argument
 );
 
@@ -200,24 +200,48 @@ sub has_argument
 		WHERE proname = '$function' AND '$name' = ANY (proargnames)") eq 't';
 }
 
-# Segments of dynamic shared memory of which no process has a mapping, made since that time. One
-# that is being made or unmade is not counted: all that there are are looked for again.
+# The postmaster's children.
+sub children_of
+{
+	my ($node) = @_;
+	my @children;
+
+	for my $file (glob '/proc/[0-9]*/stat')
+	{
+		my $stat = eval { slurp_file($file) } or next;
+		push @children, $1 if $stat =~ /^(\d+) .*\) \S (\d+) /s && $2 == $node->{_pid};
+	}
+	return @children;
+}
+
+# The files of dynamic shared memory that the server's processes have mapped, and all that they had
+# when this was called before.
+my %segments_seen;
+
+sub note_segments
+{
+	my ($node) = @_;
+	my %mapped;
+
+	for my $pid ($node->{_pid}, children_of($node))
+	{
+		my $maps = eval { slurp_file("/proc/$pid/maps") } or next;
+		$mapped{$1} = 1 while $maps =~ m{(/dev/shm/PostgreSQL\.\d+)$}mg;
+	}
+	%segments_seen = (%segments_seen, %mapped);
+	return \%mapped;
+}
+
+# Those of them that are still there, though no process has a mapping.
 sub orphaned_segments
 {
-	my ($since) = @_;
+	my ($node) = @_;
 	my @orphans;
 
 	for (1 .. 50)
 	{
-		my %mapped;
-		my @files = grep { ((stat $_)[10] // 0) >= int($since) } glob '/dev/shm/PostgreSQL.*';
-
-		for my $file (glob '/proc/[0-9]*/maps')
-		{
-			my $maps = eval { slurp_file($file) } or next;
-			$mapped{$1} = 1 while $maps =~ m{(/dev/shm/PostgreSQL\.\d+)$}mg;
-		}
-		@orphans = grep { !$mapped{$_} && -e $_ } @files;
+		my $mapped = note_segments($node);
+		@orphans = grep { !$mapped->{$_} && -e $_ } keys %segments_seen;
 		last unless @orphans;
 		usleep(100_000);
 	}

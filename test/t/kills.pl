@@ -18,7 +18,6 @@ use MetasdTest;
 my $trials = $ENV{METASD_TRIALS} || 10;
 my $random = $ENV{METASD_SEED} || 1 + int(rand(1e9));
 my @victims = qw(leader follower asking postmaster immediate);
-my $began = time;
 
 diag("METASD_SEED=$random METASD_TRIALS=$trials") if $ENV{METASD_TRIALS};
 note("METASD_SEED=$random METASD_TRIALS=$trials");
@@ -62,19 +61,6 @@ sub workers
 		SELECT a.pid FROM pg_stat_activity a
 		WHERE a.backend_type = 'metasd training'
 		ORDER BY a.pid <> coalesce((SELECT pid FROM metasd.run WHERE id = $run), 0)});
-}
-
-# All processes, and the parent of each.
-sub processes
-{
-	my %found;
-
-	for my $file (glob '/proc/[0-9]*/stat')
-	{
-		my $stat = eval { slurp_file($file) } or next;
-		$found{$1} = $2 if $stat =~ /^(\d+) .*\) \S (\d+) /s;
-	}
-	return \%found;
 }
 
 # Waits until none of them is there; a postmaster that its parent has not seen off keeps others from starting.
@@ -132,6 +118,8 @@ $node->safe_psql('postgres', q{
 sub strike
 {
 	my ($victim, $run, $asking) = @_;
+
+	note_segments($node);
 	if ($victim eq 'immediate')
 	{
 		$node->stop('immediate');
@@ -141,8 +129,7 @@ sub strike
 	if ($victim eq 'postmaster')
 	{
 		my $postmaster = $node->{_pid};
-		my $parent_of = processes();
-		my @children = grep { $parent_of->{$_} == $postmaster && $_ != $asking } keys %$parent_of;
+		my @children = grep { $_ != $asking } children_of($node);
 		my $killed = time;
 		$node->kill9;
 		wait_for_all($postmaster, @children) or die 'processes outlive their postmaster';
@@ -234,7 +221,7 @@ sub trial
 	ok($node->poll_query_until('postgres',
 			"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'"),
 		"$name: no worker is left");
-	is(join(' ', orphaned_segments($began)), '', "$name: no shared memory is left");
+	is(join(' ', orphaned_segments($node)), '', "$name: no shared memory is left");
 	is(join(' ', stray_images($node)), '', "$name: no image is left");
 	return;
 }

@@ -7,7 +7,8 @@
 use strict;
 use warnings;
 
-use POSIX qw(_exit);
+use List::Util qw(first);
+use POSIX qw(_exit WNOHANG);
 use Time::HiRes qw(time usleep);
 
 use PostgreSQL::Test::Cluster;
@@ -20,7 +21,6 @@ my $seconds = $ENV{METASD_SECONDS} || 15;
 my $random = $ENV{METASD_SEED} || 1 + int(rand(1e9));
 my $sessions = 4;
 my $seeds = 3;
-my $began = time;
 
 diag("METASD_SEED=$random METASD_SECONDS=$seconds") if $ENV{METASD_SECONDS};
 note("METASD_SEED=$random METASD_SECONDS=$seconds");
@@ -339,9 +339,10 @@ my %who = (
 	trainer(9) => 'the training');
 while (%who)
 {
-	my $pid = waitpid(-1, 0);
-	last if $pid < 0;
-	my $name = delete $who{$pid} or next;
+	note_segments($node);
+	usleep(200_000);
+	my $pid = first { waitpid($_, WNOHANG) == $_ } keys %who or next;
+	my $name = delete $who{$pid};
 	is($?, 0, "$name ends");
 }
 
@@ -374,7 +375,7 @@ $node->safe_psql('postgres', 'SELECT kg_cancel(run) FROM metasd.progress');
 ok($node->poll_query_until('postgres',
 		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'"),
 	'no worker is left');
-is(join(' ', orphaned_segments($began)), '', 'no segment of shared memory is left');
+is(join(' ', orphaned_segments($node)), '', 'no segment of shared memory is left');
 # A build removes what there is too much of, but for what its session has mapped, here nothing.
 my $uuid = $node->safe_psql('postgres',
 	"SELECT r.uuid FROM metasd.model m JOIN metasd.run r ON r.id = m.serving WHERE m.name = 'm'");
