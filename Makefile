@@ -2,6 +2,7 @@
 #
 #   make demo     set up, build, train a small world map on a throwaway server, show answers
 #   make test     set up, build, run every test
+#   make soak     200 kills, and an hour of random SQL; METASD_TRIALS, METASD_SECONDS, METASD_SEED
 #   make          build against the PostgreSQL of PG_CONFIG
 #   make install  ... and install there; make installcheck then runs the SQL tests
 
@@ -62,10 +63,14 @@ metasd_train.so: $(TRAIN_OBJS)
 include test/unit/unit.mk
 include test/bench/bench.mk
 
-.PHONY: test demo demo-psql demo-clean
+.PHONY: test soak demo demo-psql demo-clean
 
 test:
 	@test/setup.sh test && test/run.sh
+
+soak:
+	@test/setup.sh test && METASD_TRIALS=$${METASD_TRIALS:-200} \
+		METASD_SECONDS=$${METASD_SECONDS:-3600} METASD_TAP="kills soak" test/run.sh tap
 
 demo:
 	@test/setup.sh && test/demo.sh

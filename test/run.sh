@@ -52,13 +52,15 @@ regress() {
         --temp-config="$work/server.conf" --dbname="$name" "$@"
 }
 
-# TAP tests: real servers that are stopped, killed and started again.
+# TAP tests: real servers that are stopped, killed and started again. METASD_TAP names some of them.
 tap() {
+    local files=("$work"/test/t/*.pl)
+    [ -z "$METASD_TAP" ] || files=($(printf "$work/test/t/%s.pl " $METASD_TAP))
     step tap '^ok [0-9]' '^not ok [0-9]' \
         as_server env --chdir="$work" PATH="$bindir:$PATH" PGPORT=65432 \
         PG_REGRESS="$pgxs_test/regress/pg_regress" TEMP_CONFIG="$work/server.conf" \
         TESTDIR="$work" TESTDATADIR="$work/tap/data" TESTLOGDIR="$work/tap/log" \
-        prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "$work"/test/t/*.pl
+        prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "${files[@]}"
 }
 
 names() {

@@ -14,7 +14,8 @@ use Test::More;
 
 our @EXPORT = qw(
   $LONG $MEDIUM $QUICK new_node load_graph train start_training worker_of session
-  wait_until_gone wait_for_status status_of answers psql_fails stray_rows
+  wait_until_gone wait_for_status status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images
+  has_parameter has_argument
 );
 
 # The deadline of all that is waited for.
@@ -182,6 +183,79 @@ sub stray_rows
 			 + (SELECT count(*) FROM metasd.trial WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.checkpoint WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.run WHERE model NOT IN (SELECT name FROM metasd.model))});
+}
+
+# Whether trainings have a parameter of that name, and a function has such an argument.
+sub has_parameter
+{
+	my ($node, $name) = @_;
+
+	return $node->safe_psql('postgres', "SELECT params_used ? '$name' FROM kg_estimate('facts')") eq 't';
+}
+
+sub has_argument
+{
+	my ($node, $function, $name) = @_;
+
+	return $node->safe_psql('postgres', "SELECT count(*) > 0 FROM pg_catalog.pg_proc
+		WHERE proname = '$function' AND '$name' = ANY (proargnames)") eq 't';
+}
+
+# The postmaster's children.
+sub children_of
+{
+	my ($node) = @_;
+	my @children;
+
+	for my $file (glob '/proc/[0-9]*/stat')
+	{
+		my $stat = eval { slurp_file($file) } or next;
+		push @children, $1 if $stat =~ /^(\d+) .*\) \S (\d+) /s && $2 == $node->{_pid};
+	}
+	return @children;
+}
+
+# The files of dynamic shared memory that the server's processes have mapped, and all that they had
+# when this was called before.
+my %segments_seen;
+
+sub note_segments
+{
+	my ($node) = @_;
+	my %mapped;
+
+	for my $pid ($node->{_pid}, children_of($node))
+	{
+		my $maps = eval { slurp_file("/proc/$pid/maps") } or next;
+		$mapped{$1} = 1 while $maps =~ m{(/dev/shm/PostgreSQL\.\d+)$}mg;
+	}
+	%segments_seen = (%segments_seen, %mapped);
+	return \%mapped;
+}
+
+# Those of them that are still there, though no process has a mapping.
+sub orphaned_segments
+{
+	my ($node) = @_;
+	my @orphans;
+
+	for (1 .. 50)
+	{
+		my $mapped = note_segments($node);
+		@orphans = grep { !$mapped->{$_} && -e $_ } keys %segments_seen;
+		last unless @orphans;
+		usleep(100_000);
+	}
+	return @orphans;
+}
+
+# Images of no run, and those that are half written.
+sub stray_images
+{
+	my ($node) = @_;
+	my %known = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', 'SELECT uuid FROM metasd.run');
+
+	return grep { !$known{ s/.*_//r } } glob($node->data_dir . '/base/pgsql_tmp/pgsql_tmp_metasd_*');
 }
 
 1;
