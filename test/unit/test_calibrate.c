@@ -257,8 +257,8 @@ sigmoids_are_found_again(void **state)
     for (uint32_t row = 0; row < 2; row++) {
         assert_true(metasd_is_own(&fit.calibration, row));
         plain_fit(&fit, row, &slope, &offset);
-        check_near(fit.calibration.each[row], slope, offset,
-                   0.05); /* drawn to the whole a little */
+        /* drawn to the whole a little, by fewer answers more */
+        check_near(fit.calibration.each[row], slope, offset, tools_quick() ? 0.15 : 0.05);
         check_near(fit.calibration.each[row], (double)drawn[row].slope, (double)drawn[row].offset,
                    tools_quick() ? 0.4 : 0.2);
     }
