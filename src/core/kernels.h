@@ -33,6 +33,12 @@
 #define METASD_VECTORISE
 #endif
 
+/* Instruction sets that kernels are written for by hand, the best one first. */
+typedef enum MetasdSet { METASD_SET_V4, METASD_SET_V3, METASD_SET_PLAIN, METASD_SETS } MetasdSet;
+
+/* The i-th of those that this processor can run; METASD_SETS behind the last. */
+extern MetasdSet metasd_instruction_set(int i);
+
 #define METASD_TILE ((size_t)64) /* queries a tile */
 
 /* Queries in whole tiles. */

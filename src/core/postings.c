@@ -81,29 +81,21 @@ static const uint64_t places[256] = {PLACES64(0), PLACES64(64), PLACES64(128), P
 static const MetasdPostingKernels v3 = {"x86-64-v3", add_v3};
 static const MetasdPostingKernels v4 = {"x86-64-v4", add_v4};
 
-const MetasdPostingKernels *
-metasd_posting_kernels_at(int i)
-{
-    const MetasdPostingKernels *found[4] = {NULL};
-    int n = 0;
-
-    if (__builtin_cpu_supports("x86-64-v4"))
-        found[n++] = &v4;
-    if (__builtin_cpu_supports("x86-64-v3"))
-        found[n++] = &v3;
-    found[n] = &plain;
-    return i <= n ? found[i] : NULL;
-}
-
-#else
-
-const MetasdPostingKernels *
-metasd_posting_kernels_at(int i)
-{
-    return i == 0 ? &plain : NULL;
-}
-
 #endif
+
+const MetasdPostingKernels *
+metasd_posting_kernels_at(int i)
+{
+    static const MetasdPostingKernels *const kernels[METASD_SETS + 1] = {
+#if METASD_DISPATCH
+        [METASD_SET_V4] = &v4,
+        [METASD_SET_V3] = &v3,
+#endif
+        [METASD_SET_PLAIN] = &plain
+    };
+
+    return kernels[metasd_instruction_set(i)];
+}
 
 const MetasdPostingKernels *
 metasd_posting_kernels(void)

@@ -33,29 +33,21 @@ static const MetasdSparseKernels plain = {"plain", 0.5, scores_plain, queries_pl
 static const MetasdSparseKernels v3 = {"x86-64-v3", 0.35, scores_v3, queries_v3, weights_v3};
 static const MetasdSparseKernels v4 = {"x86-64-v4", 0.4, scores_v4, queries_v4, weights_v4};
 
-const MetasdSparseKernels *
-metasd_sparse_kernels_at(int i)
-{
-    const MetasdSparseKernels *found[4] = {NULL};
-    int n = 0;
-
-    if (__builtin_cpu_supports("x86-64-v4"))
-        found[n++] = &v4;
-    if (__builtin_cpu_supports("x86-64-v3"))
-        found[n++] = &v3;
-    found[n] = &plain;
-    return i <= n ? found[i] : NULL;
-}
-
-#else
-
-const MetasdSparseKernels *
-metasd_sparse_kernels_at(int i)
-{
-    return i == 0 ? &plain : NULL;
-}
-
 #endif
+
+const MetasdSparseKernels *
+metasd_sparse_kernels_at(int i)
+{
+    static const MetasdSparseKernels *const kernels[METASD_SETS + 1] = {
+#if METASD_DISPATCH
+        [METASD_SET_V4] = &v4,
+        [METASD_SET_V3] = &v3,
+#endif
+        [METASD_SET_PLAIN] = &plain
+    };
+
+    return kernels[metasd_instruction_set(i)];
+}
 
 const MetasdSparseKernels *
 metasd_sparse_kernels(void)
