@@ -61,9 +61,10 @@ metasd_least_argument(FunctionCallInfo fcinfo, int n)
     float least = PG_ARGISNULL(n) ? 0 : PG_GETARG_FLOAT4(n);
 
     if (!(least >= 0 && least <= 1))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("min_probability must be between 0 and 1"),
-                        errhint("Answers that are less probable are left out.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                 errmsg("min_probability must be between 0 and 1"),
+                 errhint("Give a probability, such as 0.5: less probable answers are left out.")));
     return least;
 }
 
