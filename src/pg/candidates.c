@@ -8,7 +8,6 @@
 #include "utils/memutils.h"
 
 #include "reader.h"
-#include "standing.h"
 
 /* The place of candidates' identifiers in the call site: no other argument has it. */
 #define PLACE 3
@@ -162,19 +161,13 @@ metasd_candidates_argument(const MetasdQuestion *question, int n)
     return (MetasdCandidates){.given = false};
 }
 
-void
-metasd_candidates_choose(const MetasdCandidates *candidates, uint32 entities, float *scores)
+float *
+metasd_candidates_scores(const MetasdCandidates *candidates, const float *scores)
 {
-    float *chosen;
+    float *theirs =
+        palloc_extended(Max((size_t)candidates->count, 1) * sizeof(*theirs), MCXT_ALLOC_HUGE);
 
-    if (!candidates->given)
-        return;
-    chosen = palloc_extended(Max((size_t)candidates->count, 1) * sizeof(*chosen), MCXT_ALLOC_HUGE);
     for (uint32 i = 0; i < candidates->count; i++)
-        chosen[i] = scores[candidates->ids[i]];
-    for (uint32 e = 0; e < entities; e++)
-        scores[e] = METASD_LEFT_OUT;
-    for (uint32 i = 0; i < candidates->count; i++)
-        scores[candidates->ids[i]] = chosen[i];
-    pfree(chosen);
+        theirs[i] = scores[candidates->ids[i]];
+    return theirs;
 }

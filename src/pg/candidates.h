@@ -22,8 +22,7 @@ typedef struct MetasdCandidates {
  */
 extern MetasdCandidates metasd_candidates_argument(const MetasdQuestion *question, int n);
 
-/* Leaves all others out of scores[entities]: METASD_LEFT_OUT. */
-extern void metasd_candidates_choose(const MetasdCandidates *candidates, uint32 entities,
-                                     float *scores);
+/* The scores of the candidates, in their order, out of those of all entities. */
+extern float *metasd_candidates_scores(const MetasdCandidates *candidates, const float *scores);
 
 #endif

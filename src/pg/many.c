@@ -14,7 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "predict.h"
+#include "prediction.h"
 #include "reader.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many);

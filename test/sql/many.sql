@@ -55,6 +55,9 @@ FROM kg_predict_many(ARRAY['p07', 'p01'], ARRAY['speaks'], known => 'include', c
 CREATE VIEW languages AS SELECT DISTINCT tail FROM people WHERE relation = 'speaks';
 SELECT count(*), bool_and(answer IN (TABLE languages)) AS languages FROM kg_predict_many('questions', candidates => 'languages');
 SELECT bool_and(probability >= 0.02) AS probable, count(*) > 0 AS some FROM kg_predict_many('questions', 1000, min_probability => 0.02);
+SELECT side, count(*), bool_and(a.probability = c.probability) AS "as without candidates"
+FROM unnest('{tail,head}'::text[]) side, LATERAL kg_predict_many('people', 1000, side => side, candidate_ids => '{French,Arles,p07,p17}') c
+     JOIN LATERAL kg_predict_many('people', 1000, side => side) a USING (query, answer) GROUP BY 1 ORDER BY 1;
 
 -- More questions than are fetched at once, and more answers than fit in work_mem.
 CREATE VIEW many_questions AS SELECT head, relation FROM questions, generate_series(1, 30);

@@ -47,6 +47,11 @@ SELECT count(*), bool_and(a.probability = b.probability) AS "the same"
 FROM kg_predict('p01', 'works_at', 3) a JOIN kg_predict('p01', 'works_at', 1000) b USING (tail);
 SELECT bool_and(a.probability = b.probability) AS "the same"
 FROM kg_predict('p01', 'works_at', 1000, known => 'mark') a JOIN kg_predict('p01', 'works_at', 1000) b USING (tail);
+-- Nor does who else is a candidate: odds are against all entities.
+SELECT count(*), bool_and(c.probability = a.probability) AS "the same"
+FROM (SELECT DISTINCT relation, tail FROM people) q,
+     LATERAL kg_predict_heads(q.relation, q.tail, 1000, candidate_ids => '{p07,p08,p11,p17,p27}') c
+     JOIN LATERAL kg_predict_heads(q.relation, q.tail, 1000) a USING (head);
 
 -- Those of relations are a softmax: relations are not calibrated.
 SELECT round(sum(probability)::numeric, 4) AS sum FROM kg_predict_relations('p01', 'Arles', known => 'include');

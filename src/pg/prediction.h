@@ -1,8 +1,8 @@
 /*
- * predict.h - the answers to one question after the other, into the result of a function.
+ * prediction.h - the answers to one question after the other, into the result of a function.
  */
-#ifndef METASD_PREDICT_H
-#define METASD_PREDICT_H
+#ifndef METASD_PREDICTION_H
+#define METASD_PREDICTION_H
 
 #include "compat.h"
 
@@ -46,11 +46,11 @@ typedef struct MetasdPrediction {
     int given_columns;    /* that say which question it is, */
     const Datum *given_values;
     MetasdAnswers *kept; /* where answers are kept as they are written, or NULL */
-    uint32 n;            /* candidates, left out or not */
+    uint32 n;            /* entities, or relations, that there are */
     float *scores;       /* n */
     float *scratch;
     MetasdSigmoid sigmoid; /* makes probabilities of the scores, */
-    MetasdField field;     /* with the candidates that compete */
+    MetasdField field;     /* with the odds against all n */
 } MetasdPrediction;
 
 /* Arguments: what known says; a probability, 0 for NULL. */
