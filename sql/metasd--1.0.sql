@@ -455,8 +455,9 @@ CREATE FUNCTION kg_predict_many(
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C STABLE PARALLEL RESTRICTED
 ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
 
+-- Head, relation and tail may each have a type of its own, and literals and parameters without one are text.
 CREATE FUNCTION kg_predict_relations(
-    head anycompatible, tail anycompatible, k integer DEFAULT 10, model text DEFAULT NULL,
+    head anycompatible, tail text, k integer DEFAULT 10, model text DEFAULT NULL,
     known text DEFAULT 'exclude',
     OUT rank integer, OUT relation text, OUT score real, OUT probability real,
     OUT known boolean
@@ -465,23 +466,55 @@ AS 'MODULE_PATHNAME', 'metasd_kg_predict_relations'
 LANGUAGE C STABLE PARALLEL RESTRICTED
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
-CREATE FUNCTION kg_score(head anycompatible, relation text, tail anycompatible, model text DEFAULT NULL)
+CREATE FUNCTION kg_predict_relations(
+    head anycompatible, tail anyelement, k integer DEFAULT 10, model text DEFAULT NULL,
+    known text DEFAULT 'exclude',
+    OUT rank integer, OUT relation text, OUT score real, OUT probability real,
+    OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_relations'
+LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10 COST 1000 SUPPORT metasd.predict_support;
+
+CREATE FUNCTION kg_score(head anycompatible, relation text, tail text, model text DEFAULT NULL)
 RETURNS real
 AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
-CREATE FUNCTION kg_score(head anycompatible, relation anyelement, tail anycompatible, model text DEFAULT NULL)
+CREATE FUNCTION kg_score(head anycompatible, relation text, tail anyelement, model text DEFAULT NULL)
+RETURNS real
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+
+CREATE FUNCTION kg_score(head anycompatible, relation "any", tail text, model text DEFAULT NULL)
+RETURNS real
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+
+CREATE FUNCTION kg_score(head anycompatible, relation "any", tail anyelement, model text DEFAULT NULL)
 RETURNS real
 AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
 CREATE FUNCTION kg_rank(
-    head anycompatible, relation text, tail anycompatible, model text DEFAULT NULL,
+    head anycompatible, relation text, tail text, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_rank(
-    head anycompatible, relation anyelement, tail anycompatible, model text DEFAULT NULL,
+    head anycompatible, relation text, tail anyelement, model text DEFAULT NULL,
+    OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 1 COST 1000 SUPPORT metasd.predict_support;
+
+CREATE FUNCTION kg_rank(
+    head anycompatible, relation "any", tail text, model text DEFAULT NULL,
+    OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 1 COST 1000 SUPPORT metasd.predict_support;
+
+CREATE FUNCTION kg_rank(
+    head anycompatible, relation "any", tail anyelement, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
@@ -516,15 +549,25 @@ COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text,
 'kg_predict of many questions: query is the place of an entity in the array, relations has as many elements, or one for all. With side head the entities are tails, and the answers the heads, as in kg_predict_heads. Memory does not grow with the number of questions';
 COMMENT ON FUNCTION kg_predict_many(regclass, integer, text, text, text, regclass, "any", real) IS
 'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail; identifiers are returned as text, query counts the rows in the order in which they are read';
-COMMENT ON FUNCTION kg_predict_relations(anycompatible, anycompatible, integer, text, text) IS
+COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, text) IS
 'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores; null for a fact marked as known';
-COMMENT ON FUNCTION kg_score(anycompatible, text, anycompatible, text) IS
+COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, text, text) IS
+'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores; null for a fact marked as known';
+COMMENT ON FUNCTION kg_score(anycompatible, text, text, text) IS
 'the score of a triple, higher is more likely; null if the model does not know one of the three';
-COMMENT ON FUNCTION kg_score(anycompatible, anyelement, anycompatible, text) IS
+COMMENT ON FUNCTION kg_score(anycompatible, text, anyelement, text) IS
 'the score of a triple, higher is more likely; null if the model does not know one of the three';
-COMMENT ON FUNCTION kg_rank(anycompatible, text, anycompatible, text) IS
+COMMENT ON FUNCTION kg_score(anycompatible, "any", text, text) IS
+'the score of a triple, higher is more likely; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_score(anycompatible, "any", anyelement, text) IS
+'the score of a triple, higher is more likely; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_rank(anycompatible, text, text, text) IS
 'the filtered rank of a tail: among all entities of the model but other known tails of (head, relation), by the source as it is now. rank = 1 + entities scored higher + half of those scored the same, pessimistic_rank counts all of these, candidates are the entities ranked, the tail included; no rows, with a notice, if the model does not know one of the three';
-COMMENT ON FUNCTION kg_rank(anycompatible, anyelement, anycompatible, text) IS
+COMMENT ON FUNCTION kg_rank(anycompatible, text, anyelement, text) IS
+'the filtered rank of a tail: among all entities of the model but other known tails of (head, relation), by the source as it is now. rank = 1 + entities scored higher + half of those scored the same, pessimistic_rank counts all of these, candidates are the entities ranked, the tail included; no rows, with a notice, if the model does not know one of the three';
+COMMENT ON FUNCTION kg_rank(anycompatible, "any", text, text) IS
+'the filtered rank of a tail: among all entities of the model but other known tails of (head, relation), by the source as it is now. rank = 1 + entities scored higher + half of those scored the same, pessimistic_rank counts all of these, candidates are the entities ranked, the tail included; no rows, with a notice, if the model does not know one of the three';
+COMMENT ON FUNCTION kg_rank(anycompatible, "any", anyelement, text) IS
 'the filtered rank of a tail: among all entities of the model but other known tails of (head, relation), by the source as it is now. rank = 1 + entities scored higher + half of those scored the same, pessimistic_rank counts all of these, candidates are the entities ranked, the tail included; no rows, with a notice, if the model does not know one of the three';
 COMMENT ON FUNCTION kg_similar(text, integer, text) IS
 'the k entities whose embeddings point the same way, by cosine';

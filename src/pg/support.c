@@ -67,7 +67,7 @@ answers_wanted(Oid function, List *arguments)
     return k;
 }
 
-/* The argument declared "any" is candidate_ids. */
+/* The argument declared "any" is candidate_ids, where the function has a k. */
 static double
 candidates(Oid function, List *arguments)
 {

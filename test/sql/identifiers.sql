@@ -100,6 +100,12 @@ SELECT tail, known
 FROM kg_predict('00000000-0000-0000-0000-000000000001'::uuid, 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3', 1, known => 'mark');
 SELECT head, pg_typeof(head)
 FROM kg_predict_heads('aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3'::uuid, 'ffffffff-ffff-ffff-ffff-ffffffff1201'::uuid, 1);
+SELECT kg_score('00000000-0000-0000-0000-000000000007'::uuid, 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3'::uuid,
+                'ffffffff-ffff-ffff-ffff-ffffffff1201'::uuid) IS NOT NULL AS a,
+       kg_score('00000000-0000-0000-0000-000000000007'::uuid, 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3',
+                'ffffffff-ffff-ffff-ffff-ffffffff1201') IS NOT NULL AS b,
+       kg_score('00000000-0000-0000-0000-000000000007', 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaa3'::uuid,
+                'ffffffff-ffff-ffff-ffff-ffffffff1201'::text) IS NOT NULL AS c;
 
 -- Domains stand for their type.
 SET metasd.model = 'of_domains';
@@ -125,9 +131,39 @@ SELECT kg_score(7::smallint, '3', 1201::bigint) IS NOT NULL AS a, kg_score(7, 3,
 SELECT DISTINCT pg_typeof(p.tail), p.known FROM of_mixture q, kg_predict(q.head, q.relation, 1, known => 'mark') p;
 SELECT count(kg_score(m.head, m.relation, m.tail)) FROM of_mixture m;
 
--- Where the types share no common one, PostgreSQL asks for a cast.
-SELECT * FROM kg_predict_relations(7, '1201'::text, 1);
-SELECT relation FROM kg_predict_relations(7::text, '1201'::text, 1);
+-- Types that share no common one.
+SELECT relation FROM kg_predict_relations(7, '1201'::text, 1);
+SELECT relation FROM kg_predict_relations('7'::varchar, 1201::smallint, 1);
+SELECT relation FROM kg_predict_relations('7', 1201, 1);
+SELECT relation FROM kg_predict_relations('7', '1201', 1);
+SELECT relation FROM kg_predict_relations(tail => '1201', head => 7, k => 1);
+SELECT kg_score(7, '3', '1201'::text) IS NOT NULL AS a, kg_score('7'::text, '3', 1201) IS NOT NULL AS b,
+       kg_score(7::smallint, '3'::varchar, '1201'::varchar) IS NOT NULL AS c, kg_score(7::bigint, 3::smallint, '1201'::varchar) IS NOT NULL AS d,
+       kg_score('7'::text, 3, 1201::bigint) IS NOT NULL AS e, kg_score('7', 3, 1201) IS NOT NULL AS f,
+       kg_score('7'::name, '3'::name, '1201'::char(9)) IS NOT NULL AS g, kg_score(7, 3, '1201'::char(9)) IS NOT NULL AS h,
+       kg_score(NULL, '3', 1201) IS NULL AS i, kg_score(7, NULL, '1201') IS NULL AS j, kg_score(7, 3, NULL) IS NULL AS k;
+SELECT count(*) FROM kg_rank(7, '3', '1201');
+SELECT count(*) FROM kg_rank(7, '3', '1201'::text);
+SELECT count(*) FROM kg_rank('7', 3, 1201::smallint);
+SELECT count(*) FROM kg_rank('7'::varchar, 3, '1201');
+SELECT count(*) FROM kg_rank(7, NULL, '1201');
+
+-- Parameters without a type are text, whatever is beside them.
+PREPARE scored AS SELECT kg_score($1, $2, $3) IS NOT NULL AS a, kg_score(7, $2, $3) IS NOT NULL AS b, kg_score($1, 3, $3) IS NOT NULL AS c,
+                         kg_score($1, $2, 1201) IS NOT NULL AS d, kg_score(7, $2, 1201) IS NOT NULL AS e, kg_score(7, 3, $3) IS NOT NULL AS f;
+SELECT parameter_types FROM pg_prepared_statements WHERE name = 'scored';
+EXECUTE scored('7', '3', '1201');
+PREPARE ranked AS SELECT r.candidates > 0 AS ranked, s.candidates > 0 AS too FROM kg_rank(7, $1, $2) r, kg_rank($3, 3, $2) s;
+EXECUTE ranked('3', '1201', '7');
+PREPARE related AS SELECT a.relation AS a, b.relation AS b, c.relation AS c
+FROM kg_predict_relations($1, $2, 1) a, kg_predict_relations(7, $2, 1) b, kg_predict_relations($1, 1201, 1) c;
+EXECUTE related('7', '1201');
+PREPARE of_types(smallint, varchar, bigint) AS SELECT kg_score($1, $2, $3) IS NOT NULL AS scored;
+EXECUTE of_types(7, '3', 1201);
+DEALLOCATE scored;
+DEALLOCATE ranked;
+DEALLOCATE related;
+DEALLOCATE of_types;
 
 -- The same number is the same entity in whatever type it comes; 7.0 is another label.
 SELECT kg_score(7, '3', 1201) = kg_score(7::smallint, '3', 1201::bigint) AS same, kg_score('07', '3', '1201') AS "07",
@@ -143,6 +179,10 @@ SELECT tail, pg_typeof(tail) FROM kg_predict(7::text, 'speaks', 1, 'visits');
 SELECT tail, known FROM kg_predict('1', 'speaks', 1, 'visits', 'mark');
 SELECT head, pg_typeof(head) FROM kg_predict_heads('speaks', 'French', 1, 'visits');
 SELECT relation, known FROM kg_predict_relations('7', 'French', 1, 'visits');
+SELECT relation, known FROM kg_predict_relations(7::smallint, 'French', 1, 'visits');
+SELECT kg_score(7, 'speaks', 'French', 'visits') > kg_score(7, 'speaks', 'Breton', 'visits') AS "French";
+SELECT rank FROM kg_rank(7, 'speaks', 'French', 'visits');
+SELECT count(kg_score(person, relation, place, 'visits')) FROM visits;
 SELECT * FROM kg_predict(7::smallint, 3::smallint, 1, 'of_bigint');
 SELECT pg_typeof(entity) FROM kg_similar('00000000-0000-0000-0000-000000000007'::uuid, 1, 'of_uuid');
 
