@@ -537,6 +537,9 @@ ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 CREATE FUNCTION kg_embedding(entity anycompatible, model text DEFAULT NULL) RETURNS real[]
 AS 'MODULE_PATHNAME', 'metasd_kg_embedding' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
+CREATE FUNCTION kg_embedding_sparse(entity anycompatible, model text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'metasd_kg_embedding_sparse' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+
 COMMENT ON FUNCTION kg_predict(text, anycompatible, integer, text, text, regclass, "any", real) IS
 'the k most likely tails of (head, relation), best first; known facts of the source are excluded, marked or included. Among all entities, or those in the first column of candidates, read as the caller, or in the array candidate_ids; rank is among those, probability against all. Answers of a probability below min_probability are left out. probability: as calibrated by facts held out of the training, so that of the answers given 0.8 about 80 of 100 hold, that is are among such facts; the softmax of the scores where none were held out; null for a fact marked as known';
 COMMENT ON FUNCTION kg_predict(anyelement, anycompatible, integer, text, text, regclass, "any", real) IS
@@ -575,6 +578,8 @@ COMMENT ON FUNCTION kg_similar(anyelement, integer, text) IS
 'the k entities whose embeddings point the same way, by cosine, as identifiers of the caller''s type';
 COMMENT ON FUNCTION kg_embedding(anycompatible, text) IS
 'the pruned embedding of an entity, zeros included; null if the model does not know it';
+COMMENT ON FUNCTION kg_embedding_sparse(anycompatible, text) IS
+'the weights of an entity''s embedding that are not zero, as {place:weight,...}/width with places from 1 on: what pgvector''s sparsevec reads; null if the model does not know it';
 
 -- ---- evaluation ----
 

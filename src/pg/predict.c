@@ -7,11 +7,6 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
-#include "catalog/pg_type.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
 #include "cache.h"
@@ -28,7 +23,6 @@ PG_FUNCTION_INFO_V1(metasd_kg_predict_relations);
 PG_FUNCTION_INFO_V1(metasd_kg_score);
 PG_FUNCTION_INFO_V1(metasd_kg_rank);
 PG_FUNCTION_INFO_V1(metasd_kg_similar);
-PG_FUNCTION_INFO_V1(metasd_kg_embedding);
 
 /*
  * kg_predict(head, relation, k, model, known, candidates, candidate_ids, min_probability),
@@ -208,28 +202,4 @@ metasd_kg_similar(PG_FUNCTION_ARGS)
     pfree(ids);
     pfree(scratch);
     return (Datum)0;
-}
-
-/* kg_embedding(entity, model) returns real[] */
-Datum
-metasd_kg_embedding(PG_FUNCTION_ARGS)
-{
-    MetasdQuestion question;
-    uint32 entity, width;
-    float *row;
-    Datum *values;
-
-    if (PG_ARGISNULL(0))
-        PG_RETURN_NULL();
-    question = metasd_question_open(fcinfo, 1);
-    if (!metasd_question_find(&question, metasd_label_argument(fcinfo, 0), false, &entity))
-        PG_RETURN_NULL();
-    width = question.image->plan.width;
-    row = palloc(width * sizeof(*row));
-    values = palloc(width * sizeof(*values));
-    metasd_index_embedding(question.image, entity, row);
-    for (uint32 i = 0; i < width; i++)
-        values[i] = Float4GetDatum(row[i]);
-    PG_RETURN_ARRAYTYPE_P(
-        construct_array(values, (int)width, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
 }
