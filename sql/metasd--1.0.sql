@@ -438,8 +438,8 @@ CREATE FUNCTION kg_predict_many(
     model text DEFAULT NULL, known text DEFAULT 'exclude', side text DEFAULT 'tail',
     candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
     min_probability real DEFAULT NULL,
-    OUT query bigint, OUT entity anyelement, OUT relation anycompatible, OUT rank integer,
-    OUT answer anyelement, OUT score real, OUT probability real, OUT known boolean
+    OUT query bigint, OUT head anyelement, OUT relation anycompatible, OUT tail anyelement,
+    OUT rank integer, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_many' LANGUAGE C STABLE PARALLEL RESTRICTED
 ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
@@ -449,8 +449,8 @@ CREATE FUNCTION kg_predict_many(
     model text DEFAULT NULL, known text DEFAULT 'exclude', side text DEFAULT 'tail',
     candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
     min_probability real DEFAULT NULL,
-    OUT query bigint, OUT entity text, OUT relation text, OUT rank integer,
-    OUT answer text, OUT score real, OUT probability real, OUT known boolean
+    OUT query bigint, OUT head text, OUT relation text, OUT tail text,
+    OUT rank integer, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C STABLE PARALLEL RESTRICTED
 ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
@@ -549,7 +549,7 @@ COMMENT ON FUNCTION kg_predict_heads(anycompatible, text, integer, text, text, r
 COMMENT ON FUNCTION kg_predict_heads(anycompatible, anyelement, integer, text, text, regclass, "any", real) IS
 'the k most likely heads of (relation, tail), best first, as identifiers of the tail''s type; all else as asked with text';
 COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text, text, text, regclass, "any", real) IS
-'kg_predict of many questions: query is the place of an entity in the array, relations has as many elements, or one for all. With side head the entities are tails, and the answers the heads, as in kg_predict_heads. Memory does not grow with the number of questions';
+'kg_predict of many questions, answered by triples: query is the place of an entity in the array, relations has as many elements, or one for all. With side head the entities are tails, and heads the answers, as in kg_predict_heads. Rows are in the order of the questions, best answers first. Memory does not grow with the number of questions';
 COMMENT ON FUNCTION kg_predict_many(regclass, integer, text, text, text, regclass, "any", real) IS
 'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail; identifiers are returned as text, query counts the rows in the order in which they are read';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, text) IS

@@ -1,5 +1,5 @@
 /*
- * many.c - kg_predict_many: the answers to a batch of questions.
+ * many.c - kg_predict_many: the answers to a batch of questions, as whole triples.
  *
  * Questions come from two arrays, or one by one from a cursor on a relation, read as the caller; the
  * answers go to the result's tuplestore, which spills to disk beyond work_mem. So memory does
@@ -19,6 +19,9 @@
 
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many);
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many_of);
+
+/* Columns of the result that say which triple it is, and whose question it answers; then come the others. */
+enum { QUERY, HEAD, RELATION, TAIL, RANK };
 
 /* A question that has been answered, by numbers, and its answers. */
 typedef struct Answered {
@@ -89,10 +92,11 @@ start(Batch *batch, FunctionCallInfo fcinfo, int first)
 
     if (PG_ARGISNULL(first) || PG_ARGISNULL(first + 2) || PG_ARGISNULL(first + 3))
         return false;
-    *prediction = (MetasdPrediction){.question = &batch->question, .given_columns = 3};
+    *prediction = (MetasdPrediction){.question = &batch->question, .given_columns = RANK};
     prediction->k = metasd_limit_argument(fcinfo, first);
     prediction->mode = metasd_known_argument(fcinfo, first + 2);
     prediction->asked = asks_heads(fcinfo, first + 3) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
+    prediction->answer_column = prediction->asked == METASD_ASKED_HEAD ? HEAD : TAIL;
     prediction->least = metasd_least_argument(fcinfo, first + 6);
     batch->question = metasd_question_open(fcinfo, first + 1);
     prediction->candidates = metasd_candidates_argument(&batch->question, first + 4);
@@ -126,7 +130,10 @@ ask(Batch *batch, const BatchQuery *query)
 {
     MetasdPrediction *prediction = &batch->prediction;
     int entity = prediction->asked == METASD_ASKED_HEAD; /* its place among what is given */
-    Datum values[3] = {Int64GetDatum(++batch->count), query->entity_value, query->relation_value};
+    Datum values[RANK] = {[QUERY] = Int64GetDatum(++batch->count),
+                          [HEAD] = query->entity_value, /* or the answer, */
+                          [RELATION] = query->relation_value,
+                          [TAIL] = query->entity_value}; /* whichever is asked for */
     const Answered *before;
     uint32 id[2];
 

@@ -33,7 +33,7 @@ static Datum
 predict(FunctionCallInfo fcinfo, MetasdAsked asked)
 {
     bool relation_given[2] = {asked == METASD_ASKED_HEAD, asked == METASD_ASKED_TAIL};
-    MetasdPrediction prediction = {.asked = asked};
+    MetasdPrediction prediction = {.asked = asked, .answer_column = 1};
     MetasdQuestion question;
     uint32 id[2];
 

@@ -134,10 +134,9 @@ put_answer(const MetasdPrediction *prediction, uint32 rank, const MetasdAnswer *
 {
     FunctionCallInfo fcinfo = prediction->question->fcinfo;
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
-    int first = prediction->given_columns;
-    Oid type = TupleDescAttr(result->setDesc, first + 1)->atttypid;
-    Datum row[METASD_MOST_GIVEN + 5], *values = row + first;
-    bool missing[METASD_MOST_GIVEN + 5] = {false}, *nulls = missing + first;
+    int at = prediction->answer_column, last = result->setDesc->natts - 1;
+    Datum values[METASD_MOST_COLUMNS];
+    bool nulls[METASD_MOST_COLUMNS] = {false};
     MetasdLabel label;
     size_t len;
 
@@ -145,16 +144,16 @@ put_answer(const MetasdPrediction *prediction, uint32 rank, const MetasdAnswer *
         metasd_question_labels(prediction->question, prediction->asked == METASD_ASKED_RELATION),
         answer->id, &len);
     label.len = (uint32)len;
-    for (int i = 0; i < first; i++)
-        row[i] = prediction->given_values[i];
-    values[0] = Int32GetDatum((int32)rank);
-    values[1] = metasd_answer_datum(fcinfo, type, label);
-    values[2] = Float4GetDatum(answer->score);
-    values[3] = Float4GetDatum(answer->probability);
-    nulls[3] = answer->known; /* no prediction */
-    values[4] = BoolGetDatum(answer->known);
-    nulls[4] = prediction->mode == METASD_KNOWN_INCLUDE;
-    tuplestore_putvalues(result->setResult, result->setDesc, row, missing);
+    for (int i = 0; i < prediction->given_columns; i++)
+        values[i] = prediction->given_values[i];
+    values[prediction->given_columns] = Int32GetDatum((int32)rank);
+    values[at] = metasd_answer_datum(fcinfo, TupleDescAttr(result->setDesc, at)->atttypid, label);
+    values[last - 2] = Float4GetDatum(answer->score);
+    values[last - 1] = Float4GetDatum(answer->probability);
+    nulls[last - 1] = answer->known; /* no prediction */
+    values[last] = BoolGetDatum(answer->known);
+    nulls[last] = prediction->mode == METASD_KNOWN_INCLUDE;
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 static void

@@ -18,8 +18,8 @@ typedef enum MetasdKnownMode {
     METASD_KNOWN_INCLUDE
 } MetasdKnownMode;
 
-/* Columns of the result before rank, answer, score, probability and known. */
-#define METASD_MOST_GIVEN 3
+/* Columns of the result, at most: query, head, relation, tail, rank, score, probability and known. */
+#define METASD_MOST_COLUMNS 8
 
 typedef struct MetasdAnswer {
     uint32 id;
@@ -43,8 +43,9 @@ typedef struct MetasdPrediction {
     uint32 k;
     float least;          /* probability of an answer */
     MetasdLabel given[2]; /* the other two places, in order */
-    int given_columns;    /* that say which question it is, */
+    int given_columns;    /* of the result before the rank, */
     const Datum *given_values;
+    int answer_column;   /* where the answer goes, be it one of these or not */
     MetasdAnswers *kept; /* where answers are kept as they are written, or NULL */
     uint32 n;            /* entities, or relations, that there are */
     float *scores;       /* n */

@@ -5,26 +5,39 @@ SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
 SELECT tools.ended(:run);
 
 -- Arrays: answers as kg_predict and kg_predict_heads give them, numbered by question.
-SELECT query, entity, relation, rank, answer, known
+SELECT query, head, relation, tail, rank, known
 FROM kg_predict_many(ARRAY['p07', 'p17', 'p27'], ARRAY['speaks', 'lives_in', 'works_at'], 1);
-SELECT query, entity, relation, rank, answer FROM kg_predict_many(ARRAY['mill', 'French'], ARRAY['works_at', 'speaks'], 1, side => 'head');
-SELECT query, entity, relation, rank, answer FROM kg_predict_many(ARRAY['p07', 'p17', 'p27'], ARRAY['speaks'], 1, known => 'include');
+SELECT query, head, relation, tail, rank FROM kg_predict_many(ARRAY['mill', 'French'], ARRAY['works_at', 'speaks'], 1, side => 'head');
+SELECT query, head, relation, tail, rank FROM kg_predict_many(ARRAY['p07', 'p17', 'p27'], ARRAY['speaks'], 1, known => 'include');
 CREATE TABLE questions AS SELECT DISTINCT head, relation FROM people UNION ALL VALUES ('p07', 'speaks');
 SELECT count(*), count(DISTINCT query) AS questions,
        count(*) FILTER (WHERE (p.rank, p.tail, p.score, p.probability, p.known) IS DISTINCT FROM
-                              (m.rank, m.answer, m.score, m.probability, m.known)) AS different
+                              (m.rank, m.tail, m.score, m.probability, m.known)) AS different
 FROM kg_predict_many('questions', 5, known => 'mark') m
      FULL JOIN (questions q CROSS JOIN kg_predict(q.head, q.relation, 5, known => 'mark') p)
-     ON (m.entity, m.relation, m.rank) = (q.head, q.relation, p.rank);
+     ON (m.head, m.relation, m.rank) = (q.head, q.relation, p.rank);
 SELECT count(*), count(DISTINCT query) AS questions,
        count(*) FILTER (WHERE (p.head, p.score, p.probability, p.known) IS DISTINCT FROM
-                              (m.answer, m.score, m.probability, m.known)) AS different
+                              (m.head, m.score, m.probability, m.known)) AS different
 FROM kg_predict_many('people', 3, side => 'head') m
      FULL JOIN ((SELECT DISTINCT relation, tail FROM people) q CROSS JOIN kg_predict_heads(q.relation, q.tail, 3) p)
-     ON (m.entity, m.relation, m.rank) = (q.tail, q.relation, p.rank);
+     ON (m.tail, m.relation, m.rank) = (q.tail, q.relation, p.rank);
+
+-- Whole triples, in the order of the questions and of the ranks: they can be inserted, or joined.
+CREATE TABLE found (LIKE people);
+INSERT INTO found SELECT head, relation, tail FROM kg_predict_many(ARRAY['p07', 'p17', 'p27'], ARRAY['speaks', 'lives_in', 'works_at'], 1);
+INSERT INTO found SELECT head, relation, tail FROM kg_predict_many(ARRAY['French', 'mill'], ARRAY['speaks', 'works_at'], 1, side => 'head');
+SELECT head, relation, tail, count(*) AS sides FROM found GROUP BY 1, 2, 3 ORDER BY 1;
+SELECT side, count(*), count(*) FILTER (WHERE f.head IS NOT NULL) AS facts, bool_and((f.head IS NOT NULL) = m.known) AS "as marked"
+FROM unnest('{tail,head}'::text[]) side, kg_predict_many('people', 3, known => 'mark', side => side) m LEFT JOIN people f USING (head, relation, tail)
+GROUP BY 1 ORDER BY 1;
+SELECT bool_and((query, rank) > last) AS "in order"
+FROM (SELECT query, rank, lag((query, rank)) OVER (ORDER BY ordinality) AS last
+      FROM kg_predict_many('questions', 3) WITH ORDINALITY m (query, head, relation, tail, rank)) o;
+DROP TABLE found;
 
 -- NULL, and what the model does not know: no rows, one NOTICE a statement.
-SELECT query, entity, answer
+SELECT query, head, tail
 FROM kg_predict_many(ARRAY['p99', NULL, 'p07', 'p98', 'p17'], ARRAY['speaks', 'speaks', 'speaks', 'speaks', 'eats'], 1);
 SELECT count(*) FROM kg_predict_many(ARRAY['p07'], ARRAY[NULL]);
 SELECT count(*) FROM kg_predict_many(NULL::text[], ARRAY['speaks']);
@@ -35,7 +48,7 @@ SELECT count(*) FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], known => NUL
 SELECT count(*) FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], side => NULL);
 SELECT count(*) FROM kg_predict_many(NULL::regclass);
 CREATE VIEW unknown AS SELECT NULL::text AS head, 'speaks' AS relation UNION ALL VALUES ('p07', NULL), ('p07', 'speaks');
-SELECT query, entity, answer FROM kg_predict_many('unknown', 1);
+SELECT query, head, tail FROM kg_predict_many('unknown', 1);
 
 -- Errors.
 SELECT * FROM kg_predict_many(ARRAY['p07', 'p17'], ARRAY['speaks', 'speaks', 'speaks']);
@@ -50,14 +63,14 @@ SELECT * FROM kg_predict_many('metasd.run_id_seq');
 SELECT * FROM kg_predict_many('{p07}', '{speaks}');
 
 -- Candidates and a least probability, as for one question.
-SELECT query, rank, answer
+SELECT query, rank, tail
 FROM kg_predict_many(ARRAY['p07', 'p01'], ARRAY['speaks'], known => 'include', candidate_ids => '{Flemish,French}') ORDER BY query, rank;
 CREATE VIEW languages AS SELECT DISTINCT tail FROM people WHERE relation = 'speaks';
-SELECT count(*), bool_and(answer IN (TABLE languages)) AS languages FROM kg_predict_many('questions', candidates => 'languages');
+SELECT count(*), bool_and(tail IN (TABLE languages)) AS languages FROM kg_predict_many('questions', candidates => 'languages');
 SELECT bool_and(probability >= 0.02) AS probable, count(*) > 0 AS some FROM kg_predict_many('questions', 1000, min_probability => 0.02);
 SELECT side, count(*), bool_and(a.probability = c.probability) AS "as without candidates"
 FROM unnest('{tail,head}'::text[]) side, LATERAL kg_predict_many('people', 1000, side => side, candidate_ids => '{French,Arles,p07,p17}') c
-     JOIN LATERAL kg_predict_many('people', 1000, side => side) a USING (query, answer) GROUP BY 1 ORDER BY 1;
+     JOIN LATERAL kg_predict_many('people', 1000, side => side) a USING (query, head, relation, tail) GROUP BY 1 ORDER BY 1;
 
 -- More questions than are fetched at once, and more answers than fit in work_mem.
 CREATE VIEW many_questions AS SELECT head, relation FROM questions, generate_series(1, 30);
@@ -87,7 +100,7 @@ CREATE ROLE regress_metasd_asker;
 GRANT SELECT ON people TO regress_metasd_asker;
 SET ROLE regress_metasd_asker;
 SELECT * FROM kg_predict_many('questions', 1);
-SELECT query, answer FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], 1);
+SELECT query, tail FROM kg_predict_many(ARRAY['p07'], ARRAY['speaks'], 1);
 RESET ROLE;
 DROP OWNED BY regress_metasd_asker;
 DROP ROLE regress_metasd_asker;
@@ -100,12 +113,12 @@ FROM people;
 SELECT kg_train('numbers', 'numbers', params => tools.thorough()) AS run \gset
 SELECT tools.ended(:run);
 SET metasd.model = 'numbers';
-SELECT entity, pg_typeof(entity), relation, pg_typeof(relation), answer, pg_typeof(answer)
+SELECT head, pg_typeof(head), relation, pg_typeof(relation), tail, pg_typeof(tail)
 FROM kg_predict_many(ARRAY[7], ARRAY[3], 1);
-SELECT pg_typeof(entity), pg_typeof(relation), pg_typeof(answer) FROM kg_predict_many('{7}'::smallint[], '{3}', 1);
-SELECT pg_typeof(entity), pg_typeof(relation), pg_typeof(answer) FROM kg_predict_many('{7}'::varchar[], '{3}'::bigint[], 1);
-SELECT pg_typeof(entity), pg_typeof(relation), answer FROM kg_predict_many('{1201}'::bigint[], '{3}'::text[], 1, side => 'head');
-SELECT entity, pg_typeof(entity), relation, answer FROM kg_predict_many('numbers', 1, known => 'include') WHERE query = 1;
+SELECT pg_typeof(head), pg_typeof(relation), pg_typeof(tail) FROM kg_predict_many('{7}'::smallint[], '{3}', 1);
+SELECT pg_typeof(head), pg_typeof(relation), pg_typeof(tail) FROM kg_predict_many('{7}'::varchar[], '{3}'::bigint[], 1);
+SELECT head, pg_typeof(head), pg_typeof(relation), pg_typeof(tail) FROM kg_predict_many('{1201}'::bigint[], '{3}'::text[], 1, side => 'head');
+SELECT head, pg_typeof(head), relation, tail FROM kg_predict_many('numbers', 1, known => 'include') WHERE query = 1;
 RESET metasd.model;
 
 SELECT count(kg_drop(name)) FROM metasd.models;
