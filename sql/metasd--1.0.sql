@@ -458,7 +458,7 @@ ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
 -- Head, relation and tail may each have a type of its own, and literals and parameters without one are text.
 CREATE FUNCTION kg_predict_relations(
     head anycompatible, tail text, k integer DEFAULT 10, model text DEFAULT NULL,
-    known text DEFAULT 'exclude',
+    known text DEFAULT 'exclude', min_probability real DEFAULT NULL,
     OUT rank integer, OUT relation text, OUT score real, OUT probability real,
     OUT known boolean
 ) RETURNS SETOF record
@@ -468,7 +468,7 @@ ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict_relations(
     head anycompatible, tail anyelement, k integer DEFAULT 10, model text DEFAULT NULL,
-    known text DEFAULT 'exclude',
+    known text DEFAULT 'exclude', min_probability real DEFAULT NULL,
     OUT rank integer, OUT relation text, OUT score real, OUT probability real,
     OUT known boolean
 ) RETURNS SETOF record
@@ -552,10 +552,10 @@ COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text,
 'kg_predict of many questions, answered by triples: query is the place of an entity in the array, relations has as many elements, or one for all. With side head the entities are tails, and heads the answers, as in kg_predict_heads. Rows are in the order of the questions, best answers first. Memory does not grow with the number of questions';
 COMMENT ON FUNCTION kg_predict_many(regclass, integer, text, text, text, regclass, "any", real) IS
 'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail; identifiers are returned as text, query counts the rows in the order in which they are read';
-COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, text) IS
-'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores; null for a fact marked as known';
-COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, text, text) IS
-'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores; null for a fact marked as known';
+COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, text, real) IS
+'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores: how likely it is this relation, if there is one more; it is not calibrated, and null for a fact marked as known. Answers of a probability below min_probability are left out';
+COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, text, text, real) IS
+'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores: how likely it is this relation, if there is one more; it is not calibrated, and null for a fact marked as known. Answers of a probability below min_probability are left out';
 COMMENT ON FUNCTION kg_score(anycompatible, text, text, text) IS
 'the score of a triple, higher is more likely; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_score(anycompatible, text, anyelement, text) IS

@@ -26,8 +26,8 @@ PG_FUNCTION_INFO_V1(metasd_kg_similar);
 
 /*
  * kg_predict(head, relation, k, model, known, candidates, candidate_ids, min_probability),
- * kg_predict_heads(relation, tail, ...), kg_predict_relations(head, tail, k, model, known): arguments
- * 0 and 1 are the places that are given.
+ * kg_predict_heads(relation, tail, ...), kg_predict_relations(head, tail, k, model, known,
+ * min_probability): arguments 0 and 1 are the places that are given.
  */
 static Datum
 predict(FunctionCallInfo fcinfo, MetasdAsked asked)
@@ -42,8 +42,7 @@ predict(FunctionCallInfo fcinfo, MetasdAsked asked)
         return (Datum)0;
     prediction.k = metasd_limit_argument(fcinfo, 2);
     prediction.mode = metasd_known_argument(fcinfo, 4);
-    if (asked != METASD_ASKED_RELATION)
-        prediction.least = metasd_least_argument(fcinfo, 7);
+    prediction.least = metasd_least_argument(fcinfo, asked == METASD_ASKED_RELATION ? 5 : 7);
     question = metasd_question_open(fcinfo, 3);
     prediction.question = &question;
     if (asked != METASD_ASKED_RELATION)

@@ -55,6 +55,13 @@ FROM (SELECT DISTINCT relation, tail FROM people) q,
 
 -- Those of relations are a softmax: relations are not calibrated.
 SELECT round(sum(probability)::numeric, 4) AS sum FROM kg_predict_relations('p01', 'Arles', known => 'include');
+SELECT count(r) AS answers, bool_and(r.probability >= p.least) AS probable,
+       count(r) = (SELECT count(*) FROM kg_predict_relations('p01', 'Arles', known => 'include') a WHERE a.probability >= p.least) AS "nothing left out"
+FROM (SELECT probability AS least FROM kg_predict_relations('p01', 'Arles', known => 'include') UNION VALUES (0::real), (1)) p
+     LEFT JOIN LATERAL kg_predict_relations('p01', 'Arles', known => 'include', min_probability => p.least) r ON true
+GROUP BY p.least ORDER BY count(r);
+SELECT count(*) FROM kg_predict_relations('p01', 'Arles', min_probability => 1.01);
+SELECT count(*) FROM kg_predict_relations('p01', 'Arles', min_probability => NULL);
 
 -- With nothing held out so are those of entities.
 SELECT kg_drop('people');
