@@ -1,6 +1,7 @@
 #include "candidates.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "port/pg_bitutils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -62,6 +63,18 @@ members(const uint64 *set, uint32 entities, uint32 count, MemoryContext context)
 
 /* ---- arguments ---- */
 
+/* That no candidate of those given, the first of them with this label, is known. */
+static void
+notice_none(const MetasdQuestion *question, MetasdLabel first)
+{
+    if (metasd_question_may_notice(question))
+        ereport(NOTICE,
+                (errmsg("none of the candidates is known to model \"%s\"", question->model->name),
+                 errdetail("The first is \"%.*s\".", pg_mbcliplen(first.data, (int)first.len, 200),
+                           first.data),
+                 errhint("%s", metasd_question_hint(question, first, false))));
+}
+
 static MetasdCandidates
 of_relation(const MetasdQuestion *question, Oid relation)
 {
@@ -70,7 +83,7 @@ of_relation(const MetasdQuestion *question, Oid relation)
     MetasdCandidateList *list = site->chosen;
     MemoryContext context = question->fcinfo->flinfo->fn_mcxt;
     MetasdReader reader;
-    MetasdLabel label;
+    MetasdLabel label, first = {NULL, 0};
     uint64 *set;
 
     if (!list)
@@ -84,9 +97,15 @@ of_relation(const MetasdQuestion *question, Oid relation)
     list->count = 0;
     metasd_reader_open(&reader, relation, NULL, 1, "candidates");
     set = empty_set(labels->count);
-    while (metasd_reader_next(&reader, &label))
-        if (label.data)
-            list->count += add(set, labels, label);
+    while (metasd_reader_next(&reader, &label)) {
+        if (!label.data)
+            continue;
+        if (!first.data)
+            first = (MetasdLabel){pnstrdup(label.data, label.len), label.len};
+        list->count += add(set, labels, label);
+    }
+    if (list->count == 0 && first.data)
+        notice_none(question, first);
     list->ids = members(set, labels->count, list->count, context);
     metasd_reader_close(&reader);
     list->relation = relation;
@@ -125,6 +144,7 @@ of_array(const MetasdQuestion *question, int n)
     ArrayType *array = array_argument(fcinfo, n, &element);
     MetasdIdentifier *identifier = metasd_identifier(fcinfo, PLACE, element);
     MetasdCandidates candidates = {.given = true};
+    MetasdLabel first = {NULL, 0};
     uint64 *set = empty_set(labels->count);
     Datum *values;
     bool *nulls;
@@ -136,10 +156,18 @@ of_array(const MetasdQuestion *question, int n)
     get_typlenbyvalalign(element, &len, &byval, &align);
     deconstruct_array(array, element, len, byval, align, &values, &nulls, &length);
     for (int i = 0; i < length; i++) {
+        MetasdLabel label;
+
         CHECK_FOR_INTERRUPTS();
-        if (!nulls[i])
-            candidates.count += add(set, labels, metasd_identifier_label(identifier, values[i]));
+        if (nulls[i])
+            continue;
+        label = metasd_identifier_label(identifier, values[i]);
+        if (!first.data)
+            first = label;
+        candidates.count += add(set, labels, label);
     }
+    if (candidates.count == 0 && first.data)
+        notice_none(question, first);
     candidates.ids = members(set, labels->count, candidates.count, CurrentMemoryContext);
     pfree(set);
     return candidates;

@@ -1,6 +1,9 @@
 #include "question.h"
 
+#include <ctype.h>
+
 #include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -126,36 +129,95 @@ metasd_question_open(FunctionCallInfo fcinfo, int model_argument)
 }
 
 bool
-metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation, uint32 *id)
+metasd_question_may_notice(const MetasdQuestion *question)
 {
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
+    bool may = !site->noticed;
 
+    site->noticed = true;
+    return may;
+}
+
+/* More relations than these are not listed. */
+#define MOST_LISTED 20
+
+/* A label that is the same but for case, and spaces around it; false if there is none. */
+static bool
+find_alike(const MetasdLabels *labels, MetasdLabel label, MetasdLabel *alike)
+{
+    while (label.len > 0 && isspace((unsigned char)label.data[0])) {
+        label.data++;
+        label.len--;
+    }
+    while (label.len > 0 && isspace((unsigned char)label.data[label.len - 1]))
+        label.len--;
+    for (uint32 id = 0; id < labels->count; id++) {
+        size_t len;
+
+        alike->data = metasd_labels_get(labels, id, &len);
+        alike->len = (uint32)len;
+        if (len == label.len && pg_strncasecmp(alike->data, label.data, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static char *
+list_of(const MetasdLabels *labels)
+{
+    StringInfoData list;
+
+    initStringInfo(&list);
+    for (uint32 id = 0; id < labels->count; id++) {
+        size_t len;
+        const char *label = metasd_labels_get(labels, id, &len);
+
+        appendStringInfo(&list, "%s\"%.*s\"", id > 0 ? ", " : "",
+                         pg_mbcliplen(label, (int)len, 200), label);
+    }
+    return list.data;
+}
+
+char *
+metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool relation)
+{
+    const MetasdLabels *labels = metasd_question_labels(question, relation);
+    MetasdLabel alike;
+    uint32 id;
+
+    if (metasd_labels_find(metasd_question_labels(question, !relation), label.data, label.len, &id))
+        return psprintf("It is %s of the model: look at the order of the arguments.",
+                        relation ? "an entity" : "a relation");
+    if (find_alike(labels, label, &alike))
+        return psprintf("Perhaps \"%.*s\" was meant.", (int)alike.len, alike.data);
+    if (relation && labels->count <= MOST_LISTED)
+        return psprintf("It knows the relations %s.", list_of(labels));
+    return pstrdup("It learns what its source holds when it is trained again.");
+}
+
+bool
+metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation, uint32 *id)
+{
     if (metasd_labels_find(metasd_question_labels(question, relation), label.data, label.len, id))
         return true;
-    if (!site->noticed) {
-        site->noticed = true;
+    if (metasd_question_may_notice(question))
         ereport(NOTICE, (errmsg("%s \"%.*s\" is not known to model \"%s\"",
                                 relation ? "relation" : "entity",
                                 pg_mbcliplen(label.data, (int)label.len, 200), label.data,
                                 question->model->name),
-                         errhint("It learns what its source holds when it is trained again.")));
-    }
+                         errhint("%s", metasd_question_hint(question, label, relation))));
     return false;
 }
 
 bool
 metasd_question_has_source(const MetasdQuestion *question)
 {
-    MetasdCallSite *site = metasd_call_site(question->fcinfo);
-
     if (get_rel_relkind(question->model->serving_source) != '\0')
         return true;
-    if (!site->noticed) {
-        site->noticed = true;
+    if (metasd_question_may_notice(question))
         ereport(NOTICE, (errmsg("the source of model \"%s\" does not exist any more",
                                 question->model->name),
                          errdetail("Known facts cannot be told from predictions.")));
-    }
     return false;
 }
 

@@ -65,6 +65,12 @@ metasd_question_labels(const MetasdQuestion *question, bool relation)
 extern bool metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation,
                                  uint32 *id);
 
+/* Has this statement given no NOTICE yet? To be followed by one. */
+extern bool metasd_question_may_notice(const MetasdQuestion *question);
+
+/* A hint about a label that the model does not know as that: what may have been meant. */
+extern char *metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool relation);
+
 /* Is there a source to look known facts up in? If not: a NOTICE, one a statement. */
 extern bool metasd_question_has_source(const MetasdQuestion *question);
 

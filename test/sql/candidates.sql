@@ -33,6 +33,7 @@ FROM kg_predict('p07', 'speaks', 1000, known => 'include',
 SELECT rank, tail FROM kg_predict('p07', 'speaks', candidate_ids => ARRAY['Latin', 'French', NULL, 'French', '']);
 SELECT rank, tail FROM kg_predict('p07', 'speaks', candidate_ids => ARRAY[['Latin', 'Arles'], ['mill', 'French']], k => 1);
 SELECT count(*) FROM kg_predict('p07', 'speaks', candidate_ids => ARRAY['Latin']);
+SELECT count(*) FROM kg_predict('p07', 'speaks', candidate_ids => ARRAY[NULL, 'french', 'breton']);
 SELECT count(*) FROM kg_predict('p07', 'speaks', candidate_ids => ARRAY[]::text[]);
 SELECT count(*) FROM kg_predict('p07', 'speaks', candidate_ids => '{}', known => 'include');
 SELECT count(*) FROM kg_predict('p07', 'works_at', candidate_ids => ARRAY['bakery']); -- a fact already

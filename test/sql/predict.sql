@@ -107,6 +107,9 @@ SELECT kg_score('p07', 'speaks', 'Latin'), kg_score('p07', 'eats', 'French');
 SELECT kg_embedding('p99');
 SELECT * FROM kg_predict('', '');
 SELECT * FROM kg_predict('speaks', 'p07');
+SELECT * FROM kg_predict_heads('French', 'speaks');
+SELECT rank, tail FROM kg_predict(' P07', 'speaks');
+SELECT rank, tail FROM kg_predict('p07', 'Speaks');
 SELECT count(*)
 FROM (SELECT 'p' || i AS head FROM generate_series(7, 1000) i) q, LATERAL kg_predict(q.head, 'speaks', 1) p;
 SELECT count(kg_score('p' || i, 'speaks', 'French')) FROM generate_series(10, 1000) i;
