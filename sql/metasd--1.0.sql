@@ -553,9 +553,9 @@ COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text,
 COMMENT ON FUNCTION kg_predict_many(regclass, integer, text, text, text, regclass, "any", real) IS
 'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail; identifiers are returned as text, query counts the rows in the order in which they are read';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, text, real) IS
-'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores: how likely it is this relation, if there is one more; it is not calibrated, and null for a fact marked as known. Answers of a probability below min_probability are left out';
+'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability: as calibrated by facts held out of the training, of pairs between which a relation is missing; the softmax of the scores where none were held out; null for a fact marked as known. Answers of a probability below min_probability are left out';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, text, text, real) IS
-'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability is the softmax of the scores: how likely it is this relation, if there is one more; it is not calibrated, and null for a fact marked as known. Answers of a probability below min_probability are left out';
+'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability: as calibrated by facts held out of the training, of pairs between which a relation is missing; the softmax of the scores where none were held out; null for a fact marked as known. Answers of a probability below min_probability are left out';
 COMMENT ON FUNCTION kg_score(anycompatible, text, text, text) IS
 'the score of a triple, higher is more likely; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_score(anycompatible, text, anyelement, text) IS

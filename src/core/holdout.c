@@ -1,18 +1,29 @@
 #include "holdout.h"
 
+#include <string.h>
+
 #include "stages.h"
 #include "standing.h"
 #include "topk.h"
 
+static size_t
+at_most(size_t n, size_t most)
+{
+    return n < most ? n : most;
+}
+
 void
 metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGraph *graph)
 {
-    size_t questions = graph->part[METASD_VALIDATION].count;
+    uint32_t relations = graph->relations > 0 ? graph->relations : 1;
+    size_t answers = graph->entities > relations ? graph->entities : relations;
+    size_t questions = at_most(graph->part[METASD_VALIDATION].count, METASD_HOLDOUT_QUESTIONS);
+    size_t pairs = at_most(questions, METASD_HOLDOUT_LOOKUPS / relations);
 
-    if (questions > METASD_HOLDOUT_QUESTIONS)
-        questions = METASD_HOLDOUT_QUESTIONS;
-    holdout->scores = METASD_TAKE(arena, float, graph->entities);
-    holdout->ids = METASD_TAKE(arena, uint32_t, graph->entities);
+    holdout->scores = METASD_TAKE(arena, float, answers);
+    holdout->ids = METASD_TAKE(arena, uint32_t, answers);
+    holdout->known = METASD_TAKE(arena, uint32_t, graph->relations);
+    holdout->missing = METASD_TAKE(arena, uint32_t, graph->relations);
     holdout->ranked = METASD_TAKE(arena, size_t, graph->relations);
     holdout->reciprocal = METASD_TAKE(arena, double, graph->relations);
     for (uint32_t r = 0; holdout->ranked && r < graph->relations; r++) {
@@ -21,6 +32,8 @@ metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGrap
     }
     metasd_calibration_take(&holdout->calibration, arena, 2 * graph->relations,
                             questions * METASD_HOLDOUT_ANSWERS);
+    metasd_calibration_take(&holdout->relation_calibration, arena, 1,
+                            pairs * METASD_HOLDOUT_ANSWERS);
 }
 
 /* One pass over the facts held out, and where it is. */
@@ -65,19 +78,24 @@ holds(Ids ids, uint32_t id)
     return low < ids.n && ids.ids[low] == id;
 }
 
-/* The best answers to a question, as examples. */
-static void
-add_examples(Asking *asking, uint32_t row, Ids known, Ids missing)
+static bool
+is_full(const MetasdCalibration *calibration)
 {
-    MetasdHoldout *holdout = asking->holdout;
-    MetasdCalibration *calibration = &holdout->calibration;
-    uint32_t n = asking->step->entities, answers[METASD_HOLDOUT_ANSWERS], id;
+    return calibration->count + METASD_HOLDOUT_ANSWERS > calibration->most;
+}
+
+/* The best of the N answers to a question, as examples. */
+static void
+add_examples(MetasdHoldout *holdout, MetasdCalibration *calibration, uint32_t row, uint32_t n,
+             Ids known, Ids missing)
+{
+    uint32_t answers[METASD_HOLDOUT_ANSWERS], id;
     size_t got = 0;
     MetasdField field;
     MetasdTopk topk;
     float score;
 
-    if (calibration->count + METASD_HOLDOUT_ANSWERS > calibration->most)
+    if (is_full(calibration))
         return;
     metasd_field_start(&field, n, holdout->scores);
     metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
@@ -112,6 +130,59 @@ rank_of(const Asking *asking, uint32_t tail, Ids known)
     return 1.0 + standing.higher + 0.5 * standing.same;
 }
 
+/* Which relations hold between two entities. */
+static void
+find_relations(const Asking *asking, uint32_t head, uint32_t tail, Ids *known, Ids *missing)
+{
+    const MetasdGraph *graph = asking->graph;
+    MetasdHoldout *holdout = asking->holdout;
+
+    *known = (Ids){holdout->known, 0};
+    *missing = (Ids){holdout->missing, 0};
+    for (uint32_t r = 0; r < graph->relations; r++)
+        if (holds(tails_of(&graph->known, head, r), tail)) {
+            holdout->known[known->n++] = r;
+            if (holds(tails_of(&graph->part[METASD_VALIDATION], head, r), tail))
+                holdout->missing[missing->n++] = r;
+        }
+}
+
+static float
+inner(size_t width, const float *a, const float *b)
+{
+    double sum = 0;
+
+    for (size_t j = 0; j < width; j++)
+        sum += (double)a[j] * (double)b[j];
+    return (float)sum;
+}
+
+/* The question for the relation of a fact. Of a pair's facts that are missing the first asks it. */
+static MetasdStatus
+ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
+{
+    MetasdHoldout *holdout = asking->holdout;
+    MetasdStep *step = asking->step;
+    size_t width = step->width;
+    const float *table = asking->table, *relations = metasd_relations_of(step, table);
+    uint32_t n = asking->graph->relations;
+    float *query = step->dquery[0];
+    Ids known, missing;
+
+    if (is_full(&holdout->relation_calibration))
+        return METASD_OK;
+    find_relations(asking, head, tail, &known, &missing);
+    METASD_TRY(metasd_team_work(asking->team, METASD_FAR_WORK * (size_t)n));
+    if (missing.ids[0] != relation)
+        return METASD_OK;
+    memset(query, 0, width * sizeof(*query));
+    step->family->adjoint_relation(width, table + head * width, table + tail * width, query);
+    for (uint32_t r = 0; r < n; r++)
+        holdout->scores[r] = inner(width, query, relations + r * width);
+    add_examples(holdout, &holdout->relation_calibration, 0, n, known, missing);
+    return metasd_team_work(asking->team, n * width);
+}
+
 /* All that is learnt from one question of the batch, by its scores. */
 static MetasdStatus
 ask(Asking *asking, size_t group)
@@ -125,7 +196,7 @@ ask(Asking *asking, size_t group)
 
     /* Batches share the tails of a large group: the one with its first asks the question. */
     if (batch->tails[batch->start[group]] == missing.ids[0])
-        add_examples(asking, row, known, missing);
+        add_examples(holdout, &holdout->calibration, row, asking->step->entities, known, missing);
     METASD_TRY(metasd_team_work(asking->team, 8 * (size_t)asking->step->entities));
     for (size_t x = batch->start[group]; x < batch->start[group + 1]; x++) {
         double rank = rank_of(asking, batch->tails[x], known);
@@ -135,6 +206,8 @@ ask(Asking *asking, size_t group)
         holdout->reciprocal[relation] += 1 / rank;
         METASD_TRY(metasd_team_work(asking->team, asking->step->entities + known.n));
     }
+    for (size_t x = batch->start[group]; row == relation && x < batch->start[group + 1]; x++)
+        METASD_TRY(ask_relation(asking, head, relation, batch->tails[x]));
     return METASD_OK;
 }
 
@@ -209,5 +282,6 @@ metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team, const
             break;
         METASD_TRY(ask_batch(&asking));
     }
+    METASD_TRY(metasd_calibrate(&holdout->relation_calibration, team));
     return metasd_calibrate(&holdout->calibration, team);
 }

@@ -1,6 +1,6 @@
 /*
  * holdout.h - what a table says of the facts that were held out: where they rank, in all and by
- * relation, and how likely the best answers to questions about them are to hold.
+ * relation, and how likely the best answers to questions about them are to hold, be they entities or relations.
  */
 #ifndef METASD_HOLDOUT_H
 #define METASD_HOLDOUT_H
@@ -14,12 +14,18 @@
 /* Questions that it learns from, at most. */
 #define METASD_HOLDOUT_QUESTIONS 20000
 
+/* Questions for relations, times relations, at most: for each it is looked up whether it holds. */
+#define METASD_HOLDOUT_LOOKUPS 20000000
+
 typedef struct MetasdHoldout {
-    float *scores;      /* N: of one question */
-    uint32_t *ids;      /* N: scratch of their order */
+    float *scores;      /* N or R, whichever is more: of one question */
+    uint32_t *ids;      /* likewise: scratch of their order */
+    uint32_t *known;    /* R: relations that hold between a head and a tail, */
+    uint32_t *missing;  /* R: and which of them were held out */
     size_t *ranked;     /* R: true tails ranked, of both directions */
     double *reciprocal; /* R: sums of 1 / rank */
     MetasdCalibration calibration;
+    MetasdCalibration relation_calibration; /* of questions for relations: one row */
 } MetasdHoldout;
 
 /* Takes the memory; of the graph only its numbers count. */
@@ -29,7 +35,7 @@ extern void metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena,
 /*
  * Ranks tails of the graph's validation triples, at least `most` or all, by the weights of `table`
  * (of step's shape), as metasd_rank_batch does: adds to *ranks. Then calibrates, by all that is known
- * but the validation triples. Uses the step's query and score memory. `batches` is over the
+ * but the validation triples. Uses the step's query, gradient and score memory. `batches` is over the
  * validation groups. A team of one.
  */
 extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team,

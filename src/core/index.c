@@ -8,7 +8,7 @@
 #include "postings.h"
 
 #define MAGIC "metasdIX"
-#define VERSION 4
+#define VERSION 5
 #define BYTE_ORDER_MARK 0x01020304u
 
 /* The image starts with this; every other place follows from its counts. */
@@ -136,7 +136,7 @@ lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index
     index->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
     index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
     index->dimension = take_dimensions(&arena, plan);
-    index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations, sizeof(*index->sigmoids));
+    index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*index->sigmoids));
     index->norms = take(&arena, plan->entities, sizeof(*index->norms));
     index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
@@ -167,7 +167,7 @@ metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, void 
     (void)lay_out(plan, memory, bytes, index, &bytes);
     /* Slots and first starts must be zero, and so must padding: equal rows give equal bytes. */
     memset(memory, 0, bytes);
-    for (uint64_t row = 0; row < 2 * (uint64_t)plan->relations; row++)
+    for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
         index->sigmoids[row] = metasd_uncalibrated;
     return METASD_OK;
 }
@@ -240,9 +240,9 @@ metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation, MetasdSig
 {
     MetasdIndex *index = &writer->index;
 
-    if (relation >= 2 * index->plan.relations || !metasd_sigmoid_ok(sigmoid))
+    if (relation > 2 * index->plan.relations || !metasd_sigmoid_ok(sigmoid))
         return METASD_INVALID;
-    index->sigmoids[metasd_relation_row(index, relation)] = sigmoid;
+    index->sigmoids[metasd_sigmoid_place(index, relation)] = sigmoid;
     return METASD_OK;
 }
 
@@ -417,7 +417,7 @@ metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdInde
     METASD_TRY(check_sparse(&index->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
                             plan->width, team));
     METASD_TRY(check_dimensions(&index->dimension, plan, team));
-    for (uint64_t row = 0; row < 2 * (uint64_t)plan->relations; row++)
+    for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
         if (!metasd_sigmoid_ok(index->sigmoids[row]))
             return METASD_CORRUPT;
     METASD_TRY(metasd_labels_check(&index->entity_labels, plan->entity_label_bytes, team));

@@ -88,8 +88,9 @@ typedef struct MetasdIndex {
     MetasdSparse entity;   /* N rows of positions */
     MetasdSparse relation; /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
     MetasdDimensions dimension;
-    MetasdSigmoid *sigmoids; /* P, in the order of the relation rows here */
-    float *norms;            /* N */
+    MetasdSigmoid
+        *sigmoids; /* P, in the order of the relation rows here, and of relations asked for */
+    float *norms;  /* N */
     MetasdLabels entity_labels, relation_labels;
 } MetasdIndex;
 
@@ -127,8 +128,8 @@ extern MetasdStatus metasd_index_add_relation(MetasdIndexWriter *writer, uint32_
                                               MetasdSparseRow forward, MetasdSparseRow reciprocal);
 
 /*
- * Sets the sigmoid of a relation row, 0 .. P - 1 (relation r + R is r's reciprocal); that is
- * metasd_uncalibrated until then. METASD_INVALID where metasd_sigmoid_ok says no.
+ * Sets the sigmoid of a relation row, 0 .. P - 1 (relation r + R is r's reciprocal), or for P, 2 R, that
+ * of relations themselves, between two entities; it is metasd_uncalibrated until then. METASD_INVALID where metasd_sigmoid_ok says no.
  */
 extern MetasdStatus metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation,
                                              MetasdSigmoid sigmoid);
@@ -187,7 +188,7 @@ metasd_index_relation_label(const MetasdIndex *index, uint32_t id, size_t *len)
 extern void metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation,
                                       float *scores, float *scratch);
 
-/* The sigmoid of a relation row, 0 .. P - 1. */
+/* The sigmoid of a relation row, 0 .. P - 1, or, P, of relations themselves. */
 extern MetasdSigmoid metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation);
 
 /* The score of one triple: that of metasd_index_scores_tails, up to rounding. */

@@ -121,7 +121,7 @@ metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t rela
 MetasdSigmoid
 metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation)
 {
-    return index->sigmoids[metasd_relation_row(index, relation)];
+    return index->sigmoids[metasd_sigmoid_place(index, relation)];
 }
 
 float

@@ -20,6 +20,13 @@ metasd_relation_row(const MetasdIndex *index, uint32_t relation)
     return relation < r ? 2 * (uint64_t)relation : 2 * (uint64_t)(relation - r) + 1;
 }
 
+/* Where its sigmoid is, or at P that of questions for relations. */
+static inline uint64_t
+metasd_sigmoid_place(const MetasdIndex *index, uint32_t relation)
+{
+    return relation == 2 * index->plan.relations ? relation : metasd_relation_row(index, relation);
+}
+
 /*
  * Adds label ID, of which there are CAPACITY bytes in all; METASD_INVALID where it is there already,
  * or too long.

@@ -195,8 +195,19 @@ add_row(Build *build, const RowKind *kind, const Row *row)
 typedef struct Expected {
     const MetasdFamily *family;
     int64 entities, relations;
-    MetasdSigmoid sigmoid;
+    MetasdSigmoid sigmoid, relation_sigmoid; /* of entities, and of relations that are asked for */
 } Expected;
+
+/* Columns N and N + 1 of the row that SPI has found. */
+static MetasdSigmoid
+sigmoid_column(int n)
+{
+    bool no_slope, no_offset;
+    MetasdSigmoid sigmoid = {.slope = DatumGetFloat4(metasd_column(0, n, &no_slope)),
+                             .offset = DatumGetFloat4(metasd_column(0, n + 1, &no_offset))};
+
+    return no_slope || no_offset ? metasd_uncalibrated : sigmoid;
+}
 
 static Expected
 expected_of(int64 run)
@@ -204,7 +215,9 @@ expected_of(int64 run)
     static MetasdStatement look = {
         "SELECT params ->> 'family'::pg_catalog.text, entities, relations, "
         "(metrics #>> '{calibration,slope}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,offset}'::pg_catalog.text[])::pg_catalog.float4 "
+        "(metrics #>> '{calibration,offset}'::pg_catalog.text[])::pg_catalog.float4, "
+        "(metrics #>> '{calibration,relations,slope}'::pg_catalog.text[])::pg_catalog.float4, "
+        "(metrics #>> '{calibration,relations,offset}'::pg_catalog.text[])::pg_catalog.float4 "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -220,10 +233,8 @@ expected_of(int64 run)
         expected.family = name ? metasd_family(name) : &metasd_complex;
         expected.entities = DatumGetInt64(metasd_column(0, 2, &isnull));
         expected.relations = DatumGetInt64(metasd_column(0, 3, &isnull));
-        expected.sigmoid.slope = DatumGetFloat4(metasd_column(0, 4, &isnull));
-        expected.sigmoid.offset = DatumGetFloat4(metasd_column(0, 5, &isnull));
-        if (isnull)
-            expected.sigmoid = metasd_uncalibrated;
+        expected.sigmoid = sigmoid_column(4);
+        expected.relation_sigmoid = sigmoid_column(6);
     }
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -282,6 +293,11 @@ build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *provisional)
         elog(ERROR, "could not begin an image");
     for_each_row(&build, &entity_rows, add_row);
     for_each_row(&build, &relation_rows, add_row);
+    if (metasd_index_set_sigmoid(&build.writer, 2 * build.plan.relations,
+                                 expected.relation_sigmoid) != METASD_OK)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("calibration of run " INT64_FORMAT " is damaged", run),
+                        errhint("Train the model again with kg_train.")));
     if (metasd_index_finish(&build.writer, team) != METASD_OK)
         elog(ERROR, "could not finish an image");
     metasd_switch_back(&saved);

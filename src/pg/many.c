@@ -243,11 +243,22 @@ text_of(MetasdLabel label)
                                       : NULL);
 }
 
+/* The name of column PLACE of the questions: as the model's source calls it, where no other is there. */
+static const char *
+question_column(const Batch *batch, Oid queries, int place)
+{
+    static const char *const names[] = {"head", "relation", "tail"};
+    const char *source = batch->question.model->serving_column[place];
+
+    return get_attnum(queries, names[place]) <= 0 && get_attnum(queries, source) > 0 ? source
+                                                                                     : names[place];
+}
+
 /* kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability) */
 Datum
 metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
 {
-    const char *column[2] = {"head", "relation"};
+    const char *column[2];
     MetasdLabel label[2];
     MetasdReader reader;
     MemoryContext before;
@@ -256,8 +267,9 @@ metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
     metasd_init_materialized_srf(fcinfo);
     if (PG_ARGISNULL(0) || !start(&batch, fcinfo, 1))
         return (Datum)0;
-    if (batch.prediction.asked == METASD_ASKED_HEAD)
-        column[0] = "tail";
+    column[0] = question_column(&batch, PG_GETARG_OID(0),
+                                batch.prediction.asked == METASD_ASKED_HEAD ? 2 : 0);
+    column[1] = question_column(&batch, PG_GETARG_OID(0), 1);
     metasd_reader_open(&reader, PG_GETARG_OID(0), column, 2, "queries");
     before = MemoryContextSwitchTo(batch.each);
     while (metasd_reader_next(&reader, label)) {

@@ -264,18 +264,18 @@ metasd_prediction_answer(MetasdPrediction *prediction, const uint32 id[2])
 {
     const MetasdIndex *image = prediction->question->image;
     float *scores = prediction->scores, *scratch = prediction->scratch;
+    uint32 relations = image->plan.relations, row;
 
-    if (prediction->asked == METASD_ASKED_TAIL)
-        metasd_index_scores_tails(image, id[0], id[1], scores, scratch);
-    else if (prediction->asked == METASD_ASKED_HEAD) /* the tails of the reciprocal relation */
-        metasd_index_scores_tails(image, id[1], image->plan.relations + id[0], scores, scratch);
-    else
+    if (prediction->asked == METASD_ASKED_RELATION) {
+        row = 2 * relations;
         metasd_index_scores_relations(image, id[0], id[1], scores, scratch);
-    prediction->sigmoid = metasd_uncalibrated;
-    if (prediction->asked == METASD_ASKED_TAIL)
-        prediction->sigmoid = metasd_index_sigmoid(image, id[1]);
-    else if (prediction->asked == METASD_ASKED_HEAD)
-        prediction->sigmoid = metasd_index_sigmoid(image, image->plan.relations + id[0]);
+    } else {
+        bool tail = prediction->asked == METASD_ASKED_TAIL;
+
+        row = tail ? id[1] : relations + id[0]; /* heads are tails of the reciprocal relation */
+        metasd_index_scores_tails(image, id[!tail], row, scores, scratch);
+    }
+    prediction->sigmoid = metasd_index_sigmoid(image, row);
     answer(prediction);
 }
 

@@ -321,20 +321,32 @@ append_ranks(StringInfo json, const char *name, const MetasdRanks *ranks)
                      (double)ranks->hits[1] / n, (double)ranks->hits[2] / n, ranks->rank / n);
 }
 
+/* Its size and sigmoid, without the brace that ends it. */
 static void
-append_calibration(StringInfo json, const MetasdCalibration *calibration)
+append_sigmoid(StringInfo json, const char *name, const MetasdCalibration *calibration)
 {
     uint64 questions = 0;
 
-    if (calibration->count == 0)
-        return;
     for (uint32 row = 0; row < calibration->rows; row++)
         questions += calibration->questions[row];
     appendStringInfo(json,
-                     ", \"calibration\": {\"questions\": " UINT64_FORMAT
-                     ", \"answers\": %zu, \"slope\": %.9g, \"offset\": %.9g}",
-                     questions, calibration->count, (double)calibration->whole.slope,
+                     ", \"%s\": {\"questions\": " UINT64_FORMAT
+                     ", \"answers\": %zu, \"slope\": %.9g, \"offset\": %.9g",
+                     name, questions, calibration->count, (double)calibration->whole.slope,
                      (double)calibration->whole.offset);
+}
+
+static void
+append_calibration(StringInfo json, const MetasdHoldout *holdout)
+{
+    if (holdout->calibration.count == 0)
+        return;
+    append_sigmoid(json, "calibration", &holdout->calibration);
+    if (holdout->relation_calibration.count > 0) {
+        append_sigmoid(json, "relations", &holdout->relation_calibration);
+        appendStringInfoChar(json, '}');
+    }
+    appendStringInfoChar(json, '}');
 }
 
 static Datum
@@ -359,7 +371,7 @@ metrics_json(const MetasdJob *job, const Findings *findings)
     append_ranks(&json, "validation", &job->best.student);
     append_ranks(&json, "source", &job->best.source);
     append_ranks(&json, "stored", &findings->ranks);
-    append_calibration(&json, &findings->holdout.calibration);
+    append_calibration(&json, &findings->holdout);
     appendStringInfoChar(&json, '}');
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }

@@ -53,8 +53,17 @@ FROM (SELECT DISTINCT relation, tail FROM people) q,
      LATERAL kg_predict_heads(q.relation, q.tail, 1000, candidate_ids => '{p07,p08,p11,p17,p27}') c
      JOIN LATERAL kg_predict_heads(q.relation, q.tail, 1000) a USING (head);
 
--- Those of relations are a softmax: relations are not calibrated.
-SELECT round(sum(probability)::numeric, 4) AS sum FROM kg_predict_relations('p01', 'Arles', known => 'include');
+-- Those of relations that are asked for: one sigmoid of the model, by the pairs of entities held out.
+SELECT metrics #> '{calibration,relations,questions}' AS questions, metrics #> '{calibration,relations,answers}' AS answers
+FROM metasd.versions;
+CREATE VIEW relations_between AS
+SELECT q.*, p.rank, p.relation, p.score::float8, p.probability
+FROM (SELECT DISTINCT head, tail, known FROM people, unnest('{exclude,include}'::text[]) known) q,
+     kg_predict_relations(q.head, q.tail, 1000, 'people', q.known) p;
+SELECT a.known, count(*) > 50 AS many, max(abs(a.probability - 1 / (1 + exp(-(s.slope * a.odds + s."offset"))))) < 1e-5 AS "as defined"
+FROM (SELECT *, -ln(sum(exp(score)) OVER (PARTITION BY head, tail, known) * exp(-score) - 1) AS odds FROM relations_between) a,
+     (SELECT (metrics #>> '{calibration,relations,slope}')::float8 AS slope, (metrics #>> '{calibration,relations,offset}')::float8 AS "offset"
+      FROM metasd.versions) s WHERE abs(a.odds) < 10 GROUP BY 1 ORDER BY 1;
 SELECT count(r) AS answers, bool_and(r.probability >= p.least) AS probable,
        count(r) = (SELECT count(*) FROM kg_predict_relations('p01', 'Arles', known => 'include') a WHERE a.probability >= p.least) AS "nothing left out"
 FROM (SELECT probability AS least FROM kg_predict_relations('p01', 'Arles', known => 'include') UNION VALUES (0::real), (1)) p
@@ -70,8 +79,9 @@ SELECT tools.ended(:run);
 SELECT relation, triples, held_out, mrr, calibration FROM metasd.relations ORDER BY relation;
 SELECT metrics -> 'calibration' AS calibration FROM metasd.versions WHERE serving;
 SELECT DISTINCT round(sum(probability)::numeric, 4) AS sum FROM answers GROUP BY relation, side, given, known;
+SELECT DISTINCT round(sum(probability)::numeric, 4) AS sum FROM relations_between GROUP BY head, tail, known;
 
-DROP VIEW answers;
+DROP VIEW answers, relations_between;
 SELECT kg_drop('people');
 SELECT count(*) FROM metasd.relations;
 DROP TABLE people, held_out, sigmoids;

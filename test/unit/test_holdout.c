@@ -18,6 +18,7 @@
 #define ROWS (2 * RELATIONS)
 #define WIDTH 4
 #define TRIPLES 400
+#define HEADS 9
 
 typedef struct World {
     MetasdGraph graph;
@@ -68,7 +69,7 @@ make(World *w, double validation_fraction, size_t size, size_t block_rows)
 
     for (size_t i = 0; i < TRIPLES; i++)
         triples[i] =
-            (MetasdTriple){.head = (uint32_t)metasd_random_below(1, 70, 3 * i, 9),
+            (MetasdTriple){.head = (uint32_t)metasd_random_below(1, 70, 3 * i, HEADS),
                            .relation = (uint32_t)metasd_random_below(1, 70, 3 * i + 1, RELATIONS),
                            .tail = (uint32_t)metasd_random_below(1, 70, 3 * i + 2, ENTITIES)};
     w->team = metasd_team_of_one();
@@ -111,7 +112,9 @@ typedef struct Found {
     size_t ranked[RELATIONS];
     double reciprocal[RELATIONS];
     size_t questions[ROWS], answers[ROWS], holding[ROWS];
-    double odds[ROWS]; /* their sum */
+    double odds[ROWS];                /* their sum */
+    size_t pairs, relations, related; /* of relations: questions, answers, those that hold; */
+    double relation_odds;
 } Found;
 
 static bool
@@ -159,12 +162,12 @@ plain_ranks(const World *w, Found *found, uint32_t head, uint32_t row, const flo
 
 /* Log odds of the candidate at a place against who competes; by their order, best first. */
 static double
-plain_odds(const float *scores, const uint32_t *order, const bool *known, size_t at)
+plain_odds(const float *scores, const uint32_t *order, const bool *known, size_t n, size_t at)
 {
     double mine = (double)scores[order[at]], sum = 0;
     bool found = false;
 
-    for (size_t i = 0; i < ENTITIES; i++) {
+    for (size_t i = 0; i < n; i++) {
         bool competes = !known[order[i]] || (found && i >= METASD_FIELD_KNOWN);
 
         found |= !known[order[i]];
@@ -194,12 +197,43 @@ plain_answers(const World *w, Found *found, uint32_t head, uint32_t row, const f
     for (size_t at = 0; got < METASD_HOLDOUT_ANSWERS; at++) {
         if (known[order[at]])
             continue;
-        found->odds[row] += plain_odds(scores, order, known, at);
+        found->odds[row] += plain_odds(scores, order, known, ENTITIES, at);
         found->holding[row] += is_among(missing, head, row, order[at]);
         got++;
     }
     found->answers[row] += got;
     found->questions[row]++;
+}
+
+/* The question for the relations of a pair, if one of them is missing. */
+static void
+plain_relations(const World *w, Found *found, uint32_t head, uint32_t tail)
+{
+    uint32_t order[RELATIONS];
+    bool known[RELATIONS], missing[RELATIONS], asked = false;
+    float scores[RELATIONS], all[ENTITIES];
+
+    for (uint32_t r = 0; r < RELATIONS; r++) {
+        missing[r] = is_among(&w->graph.part[METASD_VALIDATION], head, r, tail);
+        known[r] = is_among(&w->graph.known, head, r, tail) && !missing[r];
+        asked |= missing[r];
+    }
+    for (uint32_t r = 0; asked && r < RELATIONS; r++) {
+        uint32_t place = r;
+
+        score_all(w, head, r, all);
+        scores[r] = all[tail];
+        for (; place > 0 && scores[order[place - 1]] < scores[r]; place--)
+            order[place] = order[place - 1];
+        order[place] = r;
+    }
+    found->pairs += asked;
+    for (size_t at = 0; asked && at < RELATIONS; at++)
+        if (!known[order[at]]) {
+            found->relations++;
+            found->related += missing[order[at]];
+            found->relation_odds += plain_odds(scores, order, known, RELATIONS, at);
+        }
 }
 
 static void
@@ -216,6 +250,9 @@ plain(const World *w, Found *found)
         plain_ranks(w, found, head, row, scores);
         plain_answers(w, found, head, row, scores);
     }
+    for (uint32_t head = 0; head < HEADS; head++)
+        for (uint32_t tail = 0; tail < ENTITIES; tail++)
+            plain_relations(w, found, head, tail);
 }
 
 /* ---- ours ---- */
@@ -251,6 +288,24 @@ check(const World *w, const MetasdRanks *ranks, const Found *wanted)
 }
 
 static void
+check_relations(const World *w, const Found *wanted)
+{
+    const MetasdCalibration *calibration = &w->holdout.relation_calibration;
+    size_t related = 0;
+    double odds = 0;
+
+    for (size_t i = 0; i < calibration->count; i++) {
+        related += calibration->examples[i].holds;
+        odds += (double)calibration->examples[i].odds;
+    }
+    assert_int_equal(calibration->questions[0], wanted->pairs);
+    assert_int_equal(calibration->count, wanted->relations);
+    assert_int_equal(related, wanted->related);
+    assert_true(fabs(odds - wanted->relation_odds) < 1e-4 * (double)wanted->relations);
+    assert_true(metasd_sigmoid_ok(calibration->whole));
+}
+
+static void
 findings_are_those_of_asking_plainly(void **state)
 {
     static const size_t sizes[] = {2, 16, 512}, block_rows[] = {0, 1, 70};
@@ -271,8 +326,11 @@ findings_are_those_of_asking_plainly(void **state)
             held_out += wanted.ranked[r];
         assert_int_equal(held_out, 2 * w.graph.part_triples[METASD_VALIDATION]);
         assert_true(holding > 0); /* or nothing is tested */
+        assert_in_range(wanted.related, 1, wanted.relations - 1);
+        assert_true(wanted.related > wanted.pairs || wanted.relations < 2 * wanted.pairs);
         assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
         check(&w, &ranks, &wanted);
+        check_relations(&w, &wanted);
         unmake(&w);
     }
 }
@@ -304,6 +362,8 @@ nothing_held_out_calibrates_nothing(void **state)
     assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
     assert_int_equal(ranks.n, 0);
     assert_int_equal(w.holdout.calibration.count, 0);
+    assert_int_equal(w.holdout.relation_calibration.count, 0);
+    assert_true(w.holdout.relation_calibration.whole.slope == 1.0f);
     for (uint32_t row = 0; row < ROWS; row++) {
         assert_true(w.holdout.calibration.each[row].slope == 1.0f);
         assert_true(w.holdout.calibration.each[row].offset == 0.0f);

@@ -351,12 +351,13 @@ builders_mistakes_are_refused(void **state)
     assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
 }
 
-/* Each relation row has its own; what is not set is the softmax itself, and what is no sigmoid refused. */
+/* Each relation row has its own, and relations that are asked for have one; what is not set is the softmax itself, and what is no sigmoid refused. */
 static void
 sigmoids_are_kept(void **state)
 {
     static _Alignas(64) char memory[4096];
-    static const MetasdSigmoid good = {0.5f, -3}, bad[] = {{0, 0}, {-1, 0}, {NAN, 0}, {1, NAN}};
+    static const MetasdSigmoid good = {0.5f, -3}, relations = {2, 1},
+                               bad[] = {{0, 0}, {-1, 0}, {NAN, 0}, {1, NAN}};
     uint32_t positions[1] = {0};
     float values[1] = {1};
     MetasdSparseRow one = {positions, values, 1};
@@ -367,7 +368,8 @@ sigmoids_are_kept(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         assert_int_equal(metasd_index_set_sigmoid(&writer, 0, bad[i]), METASD_INVALID);
-    assert_int_equal(metasd_index_set_sigmoid(&writer, 2, good), METASD_INVALID);
+    assert_int_equal(metasd_index_set_sigmoid(&writer, 3, good), METASD_INVALID);
+    assert_int_equal(metasd_index_set_sigmoid(&writer, 2, relations), METASD_OK);
     assert_int_equal(metasd_index_set_sigmoid(&writer, 1, good), METASD_OK);
     assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, one), METASD_OK);
     assert_int_equal(metasd_index_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
@@ -380,6 +382,8 @@ sigmoids_are_kept(void **state)
     assert_true(metasd_index_sigmoid(&index, 0).offset == 0.0f);
     assert_true(metasd_index_sigmoid(&index, 1).slope == 0.5f);
     assert_true(metasd_index_sigmoid(&index, 1).offset == -3.0f);
+    assert_true(metasd_index_sigmoid(&index, 2).slope == 2.0f);
+    assert_true(metasd_index_sigmoid(&index, 2).offset == 1.0f);
 }
 
 static void
