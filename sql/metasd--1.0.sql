@@ -551,7 +551,7 @@ COMMENT ON FUNCTION kg_predict_heads(anycompatible, anyelement, integer, text, t
 COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text, text, text, regclass, "any", real) IS
 'kg_predict of many questions, answered by triples: query is the place of an entity in the array, relations has as many elements, or one for all. With side head the entities are tails, and heads the answers, as in kg_predict_heads. Rows are in the order of the questions, best answers first. Memory does not grow with the number of questions';
 COMMENT ON FUNCTION kg_predict_many(regclass, integer, text, text, text, regclass, "any", real) IS
-'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail; identifiers are returned as text, query counts the rows in the order in which they are read';
+'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail, or as the model''s source calls them; identifiers are returned as text, query counts the rows in the order in which they are read';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, text, real) IS
 'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability: as calibrated by facts held out of the training, of pairs between which a relation is missing; the softmax of the scores where none were held out; null for a fact marked as known. Answers of a probability below min_probability are left out';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, text, text, real) IS

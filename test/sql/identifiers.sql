@@ -183,6 +183,15 @@ SELECT relation, known FROM kg_predict_relations(7::smallint, 'French', 1, 'visi
 SELECT kg_score(7, 'speaks', 'French', 'visits') > kg_score(7, 'speaks', 'Breton', 'visits') AS "French";
 SELECT rank FROM kg_rank(7, 'speaks', 'French', 'visits');
 SELECT count(kg_score(person, relation, place, 'visits')) FROM visits;
+-- Questions in the source itself, or as it names its columns.
+SELECT count(*), min(head) AS head, pg_typeof(min(head)) FROM kg_predict_many('visits', 1, 'visits');
+SELECT count(*), min(tail) AS tail FROM kg_predict_many('visits', 1, 'visits', side => 'head');
+CREATE VIEW head_first AS SELECT 1 AS person, '7' AS head, 'speaks' AS relation;
+SELECT head, relation, tail FROM kg_predict_many('head_first', 1, 'visits');
+DROP VIEW head_first;
+CREATE VIEW nameless AS SELECT 1 AS somebody, 'speaks' AS relation;
+SELECT * FROM kg_predict_many('nameless', 1, 'visits');
+DROP VIEW nameless;
 SELECT * FROM kg_predict(7::smallint, 3::smallint, 1, 'of_bigint');
 SELECT pg_typeof(entity) FROM kg_similar('00000000-0000-0000-0000-000000000007'::uuid, 1, 'of_uuid');
 
