@@ -2,8 +2,8 @@
 # reliability.sh FOLDER [PARAMS [COLUMNS]] - how far probabilities hold, before and after calibration.
 #
 # test/bench/bench.sh tells of FOLDER, which must hold test.tsv, too, and COLUMNS; PARAMS is a JSON object
-# for kg_train. Asks every question that a triple of test.tsv answers, in both directions; an answer holds if
-# it is in test.tsv. First what train holds is known, so that valid and test are both missing, as they were
+# for kg_train. Asks every question that a triple of test.tsv answers, in both directions, and for the relation; an
+# answer holds if it is in test.tsv. First what train holds is known, so that valid and test are both missing, as they were
 # when the probabilities were calibrated by one of them; then valid is known, too, as to kg_evaluate. Prints, for the
 # first answer to each question and for the first ten, Brier score, expected calibration error, and by
 # ranges of probability: answers, mean probability, part that holds.
@@ -28,14 +28,18 @@ SELECT round(brier::numeric, 4) AS brier, round(ece::numeric, 4) AS ece FROM kg_
 CREATE INDEX ON test (head, relation, tail);
 
 CREATE VIEW answers AS
-SELECT p.rank, p.probability,
+SELECT 'entity' AS asked, p.rank, p.probability,
        EXISTS (SELECT FROM test t WHERE (t.head, t.relation, t.tail) = (q.head, q.relation, p.tail)) AS holds
 FROM (SELECT DISTINCT head, relation FROM test) q, kg_predict(q.head, q.relation) p
 UNION ALL
-SELECT p.rank, p.probability,
+SELECT 'entity', p.rank, p.probability,
        EXISTS (SELECT FROM test t WHERE (t.head, t.relation, t.tail) = (p.head, q.relation, q.tail))
-FROM (SELECT DISTINCT relation, tail FROM test) q, kg_predict_heads(q.relation, q.tail) p;
-CREATE TABLE shown (known text, stage text, rank integer, probability real, holds boolean);
+FROM (SELECT DISTINCT relation, tail FROM test) q, kg_predict_heads(q.relation, q.tail) p
+UNION ALL
+SELECT 'relation', p.rank, p.probability,
+       EXISTS (SELECT FROM test t WHERE (t.head, t.relation, t.tail) = (q.head, p.relation, q.tail))
+FROM (SELECT DISTINCT head, tail FROM test) q, kg_predict_relations(q.head, q.tail) p;
+CREATE TABLE shown (known text, stage text, asked text, rank integer, probability real, holds boolean);
 
 INSERT INTO shown SELECT 'train', 'calibrated', * FROM answers;
 INSERT INTO facts SELECT * FROM valid;
@@ -53,19 +57,19 @@ DELETE FROM facts f USING valid v WHERE (f.head, f.relation, f.tail) = (v.head, 
 INSERT INTO shown SELECT 'train', 'softmax', * FROM answers;
 
 CREATE VIEW bins AS
-SELECT known, stage, most, least(floor(probability * 10), 9)::int AS bin, count(*) AS answers,
+SELECT asked, known, stage, most, least(floor(probability * 10), 9)::int AS bin, count(*) AS answers,
        avg(probability) AS mean, avg(holds::int) AS part,
        sum((probability - holds::int) ^ 2) AS squares
-FROM shown, (VALUES (1), (10)) v (most) WHERE rank <= most GROUP BY 1, 2, 3, 4;
-SELECT known, most AS first, stage, sum(answers) AS answers, round((sum(squares) / sum(answers))::numeric, 4) AS brier,
+FROM shown, (VALUES (1), (10)) v (most) WHERE rank <= most GROUP BY 1, 2, 3, 4, 5;
+SELECT asked, known, most AS first, stage, sum(answers) AS answers, round((sum(squares) / sum(answers))::numeric, 4) AS brier,
        round((sum(answers * abs(mean - part::float8)) / sum(answers))::numeric, 4) AS ece
-FROM bins GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 DESC;
-SELECT known, most AS first, round(bin / 10.0, 1) AS probability,
+FROM bins GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 DESC;
+SELECT asked, known, most AS first, round(bin / 10.0, 1) AS probability,
        sum(answers) FILTER (WHERE stage = 'softmax') AS softmax,
        round(sum(mean) FILTER (WHERE stage = 'softmax')::numeric, 3) AS mean,
        round(sum(part) FILTER (WHERE stage = 'softmax'), 3) AS holds,
        sum(answers) FILTER (WHERE stage = 'calibrated') AS calibrated,
        round(sum(mean) FILTER (WHERE stage = 'calibrated')::numeric, 3) AS mean,
        round(sum(part) FILTER (WHERE stage = 'calibrated'), 3) AS holds
-FROM bins GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+FROM bins GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4;
 SQL
