@@ -13,7 +13,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -404,10 +403,7 @@ metasd_kg_wait(PG_FUNCTION_ARGS)
             ereport(WARNING, (errmsg("run " INT64_FORMAT " is still going on", run)));
             break;
         }
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_EVERY_MS,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
+        metasd_doze(LOOK_EVERY_MS);
     }
     PG_RETURN_VOID();
 }
