@@ -7,7 +7,7 @@
 #   make install  ... and install there; make installcheck then runs the SQL tests
 
 EXTENSION = metasd
-DATA = sql/metasd--1.0.sql
+DATA = $(wildcard sql/metasd--*.sql)
 
 # Two libraries: a backend that asks models loads metasd, which needs no BLAS; the workers
 # that train, and kg_estimate, load metasd_train.
