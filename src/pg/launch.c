@@ -164,25 +164,33 @@ insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
 {
     static MetasdStatement insert = {
         "INSERT INTO metasd.run (model, source, head, relation, tail, status, phase, params, kind, "
-        "budget, fixed) VALUES ($1, $2, $3, $4, $5, 'queued', 'starting', $6, $7, $8, $9) "
-        "RETURNING id",
-        9,
-        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, INTERVALOID, JSONBOID},
+        "budget, fixed, validation) "
+        "VALUES ($1, $2, $3, $4, $5, 'queued', 'starting', $6, $7, $8, $9, $10) RETURNING id",
+        10,
+        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, INTERVALOID, JSONBOID,
+         OIDOID},
         NULL};
-    Datum values[9] = {CStringGetTextDatum(model->name),
-                       ObjectIdGetDatum(model->source),
-                       CStringGetTextDatum(model->column[0]),
-                       CStringGetTextDatum(model->column[1]),
-                       CStringGetTextDatum(model->column[2]),
-                       JsonbPGetDatum(model->params),
-                       CStringGetTextDatum(budget ? "tuning" : "training"),
-                       IntervalPGetDatum(budget),
-                       PointerGetDatum(fixed)};
+    Datum values[10] = {CStringGetTextDatum(model->name),
+                        ObjectIdGetDatum(model->source),
+                        CStringGetTextDatum(model->column[0]),
+                        CStringGetTextDatum(model->column[1]),
+                        CStringGetTextDatum(model->column[2]),
+                        JsonbPGetDatum(model->params),
+                        CStringGetTextDatum(budget ? "tuning" : "training"),
+                        IntervalPGetDatum(budget),
+                        PointerGetDatum(fixed),
+                        ObjectIdGetDatum(model->validation)};
+    char nulls[] = "          ";
     bool isnull;
     int64 run;
 
+    if (!budget)
+        nulls[7] = nulls[8] = 'n';
+    if (!OidIsValid(model->validation))
+        nulls[9] = 'n';
+
     SPI_connect();
-    metasd_execute(&insert, values, budget ? NULL : "       nn", false);
+    metasd_execute(&insert, values, nulls, false);
     run = DatumGetInt64(metasd_column(0, 1, &isnull));
     SPI_finish();
     return run;

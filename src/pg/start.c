@@ -10,6 +10,7 @@
 
 #include "ask.h"
 #include "params.h"
+#include "schedule.h"
 
 #define MOST_NAME_BYTES 255
 
@@ -168,7 +169,7 @@ metasd_train_scheduled(PG_FUNCTION_ARGS)
 
     check_call("metasd.train_scheduled()", name);
     (void)metasd_extension_hold(metasd_extension());
-    model = metasd_model_to_change(name, NULL);
+    model = metasd_model_to_change(name, metasd_schedule_end(name));
     run = metasd_launch_alive(model, &kind);
     if (run != 0) {
         ereport(LOG,
