@@ -128,7 +128,8 @@ sub attempts
 		$script .= "$statements[$i];\n\\echo @@ $i\n\\warn @@ $i\n";
 	}
 	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \encode('UTF-8', $script), '>', \$out, '2>', \$err);
+	IPC::Run::run([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \encode('UTF-8', $script), '>', \$out, '2>', \$err,
+		IPC::Run::timeout(10 * $rounds * $PostgreSQL::Test::Utils::timeout_default)); # or the test dies
 	my %out = parts(decode('UTF-8', $out));
 	my %err = parts(decode('UTF-8', $err));
 	my @results;
