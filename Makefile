@@ -7,7 +7,7 @@
 #   make install  ... and install there; make installcheck then runs the SQL tests
 
 EXTENSION = metasd
-DATA = sql/metasd--1.0.sql
+DATA = $(wildcard sql/metasd--*.sql)
 
 # Two libraries: a backend that asks models loads metasd, which needs no BLAS; the workers
 # that train, and kg_estimate, load metasd_train.
@@ -15,7 +15,7 @@ MODULE_big = metasd
 MODULES = metasd_train
 
 ASK_CORE = arena bits calibrate codec codec_v1 codec_v2 index index_ask index_labels kernels model postings standing status team topk
-ASK_PG = metasd compat catalog source params presets run ask launch resume versions schedule wait cache image known question reader candidates prediction predict embedding many support advice answers evaluate
+ASK_PG = metasd compat catalog source params presets run ask launch start stop resume versions schedule wait cache image known question reader candidates prediction predict embedding many support advice answers evaluate
 TRAIN_PG = worker checkpoint tune member yield crew muster follower job report compare prune_versions store estimate cache image labels compat catalog source params presets run
 
 OBJS = $(ASK_PG:%=src/pg/%.o) $(ASK_CORE:%=src/core/%.o)

@@ -61,7 +61,9 @@ CREATE TABLE metasd.run (
     fixed jsonb CHECK ((fixed IS NOT NULL) = (kind = 'tuning')),
     resumed timestamptz,
     checkpoint smallint,
-    checkpoint_epoch integer
+    checkpoint_epoch integer,
+    resumed_epoch integer,
+    validation regclass
 ) WITH (fillfactor = 50);
 CREATE INDEX run_model ON metasd.run (model);
 COMMENT ON TABLE metasd.run IS 'one row a training or tuning; a successful training is a version of its model';
@@ -72,6 +74,8 @@ COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may re
 COMMENT ON COLUMN metasd.run.resumed IS 'when kg_resume started it again, last';
 COMMENT ON COLUMN metasd.run.checkpoint IS 'part of metasd.checkpoint that is whole, 0 or 1; the other one is being written, or not there';
 COMMENT ON COLUMN metasd.run.checkpoint_epoch IS 'the epoch after which that checkpoint was taken';
+COMMENT ON COLUMN metasd.run.resumed_epoch IS 'the epoch after which it went on then';
+COMMENT ON COLUMN metasd.run.validation IS 'where its validation triples came from, if not held out of the source: who may not read it is not told how many of them a relation has';
 COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: those of a version, until they are pruned';
 COMMENT ON COLUMN metasd.run.note IS 'of a version: why it was not promoted when its training ended, or was promoted without a comparison';
 COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
@@ -174,13 +178,13 @@ SELECT pg_catalog.pg_extension_config_dump('metasd.relation', '');
 -- ---- views for people: what the caller may ask about ----
 
 CREATE FUNCTION metasd.run_status(run bigint, status text) RETURNS text
-AS 'MODULE_PATHNAME', 'metasd_run_status_sql' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'metasd_run_status_sql' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 10;
 COMMENT ON FUNCTION metasd.run_status(bigint, text) IS
 'the status of a run whose row says STATUS: interrupted if its worker has died since';
 
 CREATE FUNCTION metasd.may_ask(owner oid, source oid, head text, relation text, tail text)
 RETURNS boolean
-AS 'MODULE_PATHNAME', 'metasd_may_ask_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_may_ask_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION metasd.may_ask(oid, oid, text, text, text) IS
 'whether the current user may ask a model of that owner and source';
 
@@ -216,16 +220,20 @@ COMMENT ON VIEW metasd.versions IS
 'every training of the models the current user may ask: how it ended, its figures, its error, whether its embeddings are kept, why it was not promoted, and the epoch from which kg_resume would go on; seconds are those since it was started or resumed';
 
 CREATE VIEW metasd.relations WITH (security_barrier) AS
-SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples, l.held_out, l.mrr,
+SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples,
+       CASE WHEN v.shown THEN l.held_out END AS held_out, CASE WHEN v.shown THEN l.mrr END AS mrr,
        CASE WHEN l.tail_slope IS NOT NULL THEN 'relation'::text
             WHEN r.metrics #> '{calibration,slope}'::text[] IS NOT NULL THEN 'model'::text
             END AS calibration
 FROM metasd.model m
 JOIN metasd.run r ON r.id = m.serving
 JOIN metasd.relation l ON l.run = r.id
+JOIN LATERAL (SELECT r.validation IS NULL
+                     OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail) AS shown
+              OFFSET 0) v ON true
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.relations IS
-'the relations of the models the current user may ask: triples, how many of them were held out for validation, filtered validation MRR by these, and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out)';
+'the relations of the models the current user may ask: triples, how many were held out for validation, filtered validation MRR by these (both null for whoever may not read the validation source, where there is one), and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out)';
 
 CREATE VIEW metasd.tunings WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,

@@ -74,6 +74,39 @@ take(size_t n, size_t size)
     return palloc_extended(mul_size(Max(n, 1), size), MCXT_ALLOC_HUGE);
 }
 
+/* ---- how much memory it takes ---- */
+
+static void
+add_labels(const MetasdLabelSet *labels, uint64_t *bytes)
+{
+    for (uint32 i = 0; i < metasd_labelset_count(labels); i++)
+        *bytes += metasd_labelset_get(labels, i).len;
+}
+
+size_t
+metasd_compare_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
+                     size_t validation)
+{
+    size_t width = options->rank * (size_t)options->family->reals_per_rank;
+    MetasdIndexPlan plan = {.family = options->family,
+                            .entities = metasd_labelset_count(input->entities),
+                            .relations = metasd_labelset_count(input->relations),
+                            .width = (uint32)width};
+    double rows = (double)plan.entities + 2.0 * plan.relations;
+    double kept = ceil(rows * (double)width * (1 - options->sparsity));
+    size_t each_entity = 6 * sizeof(uint32) + sizeof(int64); /* as take_scratch, match and store */
+    size_t each_answer = sizeof(MetasdStanding) + sizeof(uint32), image;
+
+    plan.entity_kept = (uint64)Min(kept, (double)plan.entities * (double)width);
+    plan.relation_kept = (uint64)Min(kept, 2.0 * plan.relations * (double)width);
+    add_labels(input->entities, &plan.entity_label_bytes);
+    add_labels(input->relations, &plan.relation_label_bytes);
+    image = metasd_index_bytes(&plan);
+    if (image >= SIZE_MAX / 4)
+        return SIZE_MAX;
+    return 2 * image + plan.entities * each_entity + validation * each_answer;
+}
+
 /* ---- the old version ---- */
 
 /* The part of its source that the serving run drew for validation; 0 where it drew none. */
@@ -177,10 +210,8 @@ plan_image(const Comparing *c, MetasdIndexPlan *plan)
             *kept += row[k] != 0;
         METASD_TRY(metasd_team_work(&team, METASD_FAR_WORK + width));
     }
-    for (uint32 e = 0; e < plan->entities; e++)
-        plan->entity_label_bytes += metasd_labelset_get(job->input.entities, e).len;
-    for (uint32 r = 0; r < plan->relations; r++)
-        plan->relation_label_bytes += metasd_labelset_get(job->input.relations, r).len;
+    add_labels(job->input.entities, &plan->entity_label_bytes);
+    add_labels(job->input.relations, &plan->relation_label_bytes);
     return METASD_OK;
 }
 

@@ -169,18 +169,20 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure(), once = own;
     MetasdTrainer trainer;
     MetasdHoldout holdout;
-    size_t bytes =
-        metasd_graph_bytes(input->count, input->validation_count, graph.entities, graph.relations);
+    size_t after, bytes = metasd_graph_bytes(input->count, input->validation_count, graph.entities,
+                                             graph.relations);
 
     metasd_trainer_take(&trainer, &shared, &own, &graph, options, members);
     if (members > 1) /* a team has a copy of the graph: what it was built in goes after that */
         metasd_graph_take(&graph, &shared);
     metasd_holdout_take(&holdout, &once, &graph);
+    after = metasd_compare_bytes(input, options, graph.part[METASD_VALIDATION].examples);
     if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) || !metasd_arena_ok(&once) ||
+        __builtin_add_overflow(once.used, after, &after) ||
+        __builtin_add_overflow(own.used, after, &after) ||
         __builtin_mul_overflow(own.used, members, &own.used) ||
         __builtin_add_overflow(bytes, shared.used, &bytes) ||
-        __builtin_add_overflow(bytes, own.used, &bytes) ||
-        __builtin_add_overflow(bytes, once.used, &bytes))
+        __builtin_add_overflow(bytes, Max(own.used, after), &bytes))
         return SIZE_MAX;
     return bytes;
 }

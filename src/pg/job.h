@@ -121,8 +121,8 @@ extern int metasd_train_members(const MetasdTriples *input, const MetasdParams *
                                 const MetasdTrainOptions *options, int max_workers);
 
 /*
- * Bytes of memory for graph and training by `options`, all members together; SIZE_MAX if too many
- * to count.
+ * Bytes of memory for graph and training by `options`, all members together, or for what the leader
+ * does once the others have left, whichever are more; SIZE_MAX if too many to count.
  */
 extern size_t metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
                                  const MetasdSplit *split, int members);
@@ -196,6 +196,14 @@ extern MetasdStatus metasd_keep_epoch(MetasdJob *job);
 extern void metasd_keep_forget(const MetasdJob *job);
 
 /* ---- compare.c ---- */
+
+/*
+ * Bytes that the comparison takes beside the trainer, of which the leader keeps its part: the images of
+ * both versions, where the old one is like the new, and scores. VALIDATION: the examples of that part.
+ * SIZE_MAX if too many to count.
+ */
+extern size_t metasd_compare_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
+                                   size_t validation);
 
 /*
  * Compares trainer->best, as it will be read back, with the version that serves; the result is

@@ -24,23 +24,34 @@ typedef struct MetasdLaunch {
     bool resume; /* the run's row was there before: it goes on from its checkpoint */
 } MetasdLaunch;
 
-/* ---- launch.c ---- */
-
-struct MetasdModel;
-
-/* Raises an error where a training of that model could not start, for its owner's rights or its source. */
-extern void metasd_launch_check(const struct MetasdModel *model);
+/*
+ * Raises an error where a run of that model could not start: for its owner's rights, or for what is
+ * known of its sources before a worker reads them.
+ */
+extern void metasd_launch_check(const MetasdModel *model);
 
 /*
- * The model of a run, locked, for a function that is to start the run again. Errors: on a standby, in a
+ * The run of the model that is alive, or 0; *kind says what it is. Dead ones get the status they
+ * deserve.
+ */
+extern int64 metasd_launch_alive(const MetasdModel *model, char **kind);
+
+/* An error where there is one. */
+extern void metasd_launch_alone(const MetasdModel *model);
+
+/* The run's model, which must belong to the caller; *status is as the run's row has it. */
+extern MetasdModel *metasd_launch_own(int64 run, char **status);
+
+/*
+ * The same, locked, for a function that is to start the run again. Errors: on a standby, in a
  * transaction that may not write, for a run that is not there or not the caller's.
  */
-extern struct MetasdModel *metasd_launch_model(const char *function, int64 run);
+extern MetasdModel *metasd_launch_model(const char *function, int64 run);
 
-/* Errors where a run of the model is alive; one that is dead gets the status it deserves. */
-extern void metasd_launch_alone(const struct MetasdModel *model);
+/* Starts a new run and returns it. BUDGET and FIXED are a tuning's, and NULL for a training. */
+extern int64 metasd_launch_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed);
 
 /* Starts the worker of a run that goes on from its checkpoint. */
-extern void metasd_launch_again(const struct MetasdModel *model, int64 run);
+extern void metasd_launch_again(const MetasdModel *model, int64 run);
 
 #endif

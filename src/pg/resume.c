@@ -54,7 +54,8 @@ queue(int64 run)
     static MetasdStatement update = {
         "UPDATE metasd.run SET status = 'queued', phase = 'starting', finished = NULL, "
         "error = NULL, pid = NULL, epoch = NULL, done = NULL, total = NULL, loss = NULL, "
-        "resumed = pg_catalog.clock_timestamp() WHERE id OPERATOR(pg_catalog.=) $1",
+        "resumed = pg_catalog.clock_timestamp(), resumed_epoch = checkpoint_epoch WHERE id "
+        "OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
         NULL};

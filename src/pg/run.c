@@ -2,6 +2,8 @@
 
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
@@ -101,6 +103,15 @@ metasd_run_status(int64 run, const char *status)
     /* The worker may have finished since the caller's snapshot was taken: what does the row say now? */
     newest = newest_status(run);
     return newest && !unfinished(newest) ? newest : "interrupted";
+}
+
+void
+metasd_doze(long milliseconds)
+{
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+                    PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
 }
 
 void

@@ -18,6 +18,9 @@ extern int metasd_run_pid(int64 run); /* of the process that holds the lock, or 
 /* What the row should say: `status`, or "interrupted" where nobody holds the lock any more. */
 extern const char *metasd_run_status(int64 run, const char *status);
 
+/* Sleeps for so long or until the latch is set, and serves interrupts: for who waits for a run. */
+extern void metasd_doze(long milliseconds);
+
 /* Raises the error for a run that is not there. */
 extern _Noreturn void metasd_run_unknown(int64 run);
 

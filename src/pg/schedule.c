@@ -74,10 +74,12 @@ jobs_have_names(Oid schema)
     return OidIsValid(table) && get_attnum(table, "jobname") != InvalidAttrNumber;
 }
 
-/* The database it works in; NULL if it is not loaded. */
+/* The database it works in; NULL if it is not loaded, whatever postgresql.conf says. */
 static const char *
 cron_database(void)
 {
+    if (GetConfigOptionFlags("cron.database_name", true) & GUC_CUSTOM_PLACEHOLDER)
+        return NULL;
     return GetConfigOption("cron.database_name", true, false);
 }
 
@@ -231,15 +233,50 @@ metasd_kg_unschedule(PG_FUNCTION_ARGS)
     PG_RETURN_BOOL(n > 0);
 }
 
+/* Jobs of the model that stay, for pg_cron cannot be told to remove them. */
+static void
+warn_of_jobs(const char *model)
+{
+    static MetasdStatement find = {
+        "SELECT jobid FROM cron.job WHERE jobname::pg_catalog.text OPERATOR(pg_catalog.=) $1 "
+        "AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text",
+        1,
+        {TEXTOID},
+        NULL};
+    Datum name = CStringGetTextDatum(job_name(model));
+    uint64 n = metasd_execute(&find, &name, NULL, false);
+
+    for (uint64 i = 0; i < n; i++)
+        ereport(WARNING,
+                (errcode(ERRCODE_WARNING),
+                 errmsg("the schedule of model \"%s\" could not be removed", model),
+                 errdetail("The extension pg_cron is not loaded."),
+                 errhint("Once it is, SELECT cron.unschedule(%s).", metasd_column_text(i, 1))));
+}
+
+/*
+ * Where pg_cron has its jobs in another database, they cannot be seen from here: metasd_schedule_end
+ * helps who finds them there.
+ */
 void
 metasd_schedule_drop(const char *model)
 {
     Oid schema = cron_schema();
 
-    if (!OidIsValid(schema) || !cron_database() || !jobs_have_names(schema) ||
-        !superuser_arg(metasd_extension_owner()))
+    if (!OidIsValid(schema) || !jobs_have_names(schema) || !superuser_arg(metasd_extension_owner()))
         return;
     SPI_connect();
-    (void)remove_jobs(model, NULL);
+    if (cron_database())
+        (void)remove_jobs(model, NULL);
+    else
+        warn_of_jobs(model);
     SPI_finish();
+}
+
+char *
+metasd_schedule_end(const char *model)
+{
+    return psprintf("SELECT cron.unschedule(%s)%s%s%s ends its schedule.",
+                    quote_literal_cstr(job_name(model)), cron_database() ? " in database \"" : "",
+                    cron_database() ? cron_database() : "", cron_database() ? "\"" : "");
 }

@@ -8,8 +8,11 @@
 
 /*
  * Ends the schedule of a model that is being dropped, whoever made it, where pg_cron is there and the
- * extension's owner may change its jobs.
+ * extension's owner may change its jobs; a warning where pg_cron is there but not loaded.
  */
 extern void metasd_schedule_drop(const char *model);
+
+/* A hint: how to end a schedule whose model is not there any more. */
+extern char *metasd_schedule_end(const char *model);
 
 #endif

@@ -13,7 +13,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -44,6 +43,7 @@ typedef struct Look {
     bool promoted;          /* at its end */
     bool kept;              /* it has embeddings, or may have them yet */
     bool resumable;         /* it has a checkpoint */
+    int resumed;            /* the epoch after which it was resumed, or 0 */
 } Look;
 
 /* What only a tuning has, from the same row. */
@@ -76,7 +76,7 @@ look_at(int64 run)
         "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool, note, "
         "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool, kept, "
         "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) run.id "
-        "AND c.part OPERATOR(pg_catalog.=) run.checkpoint) "
+        "AND c.part OPERATOR(pg_catalog.=) run.checkpoint), resumed_epoch "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -103,6 +103,7 @@ look_at(int64 run)
     look.promoted = DatumGetBool(metasd_column(0, 16, &isnull)); /* a NULL comes as false */
     look.kept = DatumGetBool(metasd_column(0, 17, &isnull));
     look.resumable = DatumGetBool(metasd_column(0, 18, &isnull));
+    look.resumed = DatumGetInt32(metasd_column(0, 19, &isnull)); /* a NULL comes as 0 */
     if (look.tuning)
         look_at_tuning(&look);
     return look;
@@ -186,6 +187,18 @@ show_epochs(int64 run, int epochs, int *shown)
             appendStringInfoString(&line, ", best so far");
         ereport(INFO, (errmsg_internal("%s", line.data)));
     }
+}
+
+/* Epochs of before a run was resumed have been shown before. */
+static void
+pass_over_resumed(int64 run, const Look *look, int *shown)
+{
+    if (*shown >= look->resumed)
+        return;
+    *shown = look->resumed;
+    ereport(INFO, (errmsg_internal("run " INT64_FORMAT " was resumed from its checkpoint, after "
+                                   "epoch %d of %d",
+                                   run, look->resumed, look->epochs)));
 }
 
 /* An INFO line for each trial after *shown. */
@@ -373,8 +386,10 @@ look_once(int64 run, Progress *progress)
     check_look(run, &look);
     if (look.tuning)
         show_trials(run, look.trials, &progress->shown);
-    else
+    else {
+        pass_over_resumed(run, &look, &progress->shown);
         show_epochs(run, look.epochs, &progress->shown);
+    }
     ended = has_ended(run, &look);
     note_rows(&look, progress);
     if (ended && look.tuning)
@@ -404,10 +419,7 @@ metasd_kg_wait(PG_FUNCTION_ARGS)
             ereport(WARNING, (errmsg("run " INT64_FORMAT " is still going on", run)));
             break;
         }
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_EVERY_MS,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
+        metasd_doze(LOOK_EVERY_MS);
     }
     PG_RETURN_VOID();
 }

@@ -25,6 +25,10 @@ SELECT kg_train('model', 'regress_metasd.open', params => tools.quick()) AS run 
 SELECT tools.ended(:run);
 SELECT kg_train('other', 'regress_metasd.closed', params => tools.quick()) AS other \gset
 SELECT tools.ended(:other);
+-- The validation source of validated is the owner's alone.
+CREATE TABLE regress_metasd.held AS SELECT * FROM tools.people() LIMIT 20;
+SELECT kg_train('validated', 'regress_metasd.open', validation => 'regress_metasd.held', params => tools.quick()) AS validated \gset
+SELECT tools.ended(:validated);
 RESET ROLE;
 
 CREATE TABLE actions (n serial, action text, statement text);
@@ -32,6 +36,9 @@ INSERT INTO actions (action, statement) VALUES
     ('see the model in views', 'SELECT 1 / count(*) FROM metasd.models WHERE name = ''model'''),
     ('see its versions', 'SELECT 1 / count(*) FROM metasd.versions WHERE model = ''model'''),
     ('see its learning curve', 'SELECT 1 / count(*) FROM metasd.learning_curve WHERE model = ''model'''),
+    ('see how well it does by relation', 'SELECT 1 / count(held_out) FROM metasd.relations WHERE model = ''model'''),
+    ('the same by facts of a validation source', 'SELECT 1 / count(held_out) FROM metasd.relations WHERE model = ''validated'''),
+    ('see the relations of that model', 'SELECT 1 / count(*) FROM metasd.relations WHERE model = ''validated'''),
     ('kg_predict', 'SELECT kg_predict(''p07'', ''speaks'', 3, ''model'')'),
     ('kg_predict_heads', 'SELECT kg_predict_heads(''speaks'', ''French'', 3, ''model'')'),
     ('kg_predict_relations', 'SELECT kg_predict_relations(''p07'', ''French'', 3, ''model'')'),

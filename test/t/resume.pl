@@ -66,7 +66,11 @@ sub check_resumed
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$node->safe_psql('postgres', 'UPDATE gate SET closed = false');
 	is($node->safe_psql('postgres', "SELECT kg_resume($run)"), $run, "$what: the run is resumed");
-	$node->safe_psql('postgres', "CALL kg_wait($run)");
+	my ($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($run)");
+	my @shown = $err =~ /INFO:  (run $run was resumed from its checkpoint, after epoch \d+|epoch \d+) of 10/g;
+	my ($after) = $shown[0] =~ /^run .* (\d+)$/;
+	is(join(' ', @shown[ 1 .. $#shown ]), join(' ', map { "epoch $_" } $after + 1 .. 10),
+		"$what: kg_wait says after which epoch it was resumed, and shows those that followed");
 	is(result_of($run), $wanted, "$what: epochs and embeddings are those of a training that never stopped");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM metasd.checkpoint'), '0',
 		"$what: its checkpoint is gone");

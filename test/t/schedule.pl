@@ -150,6 +150,30 @@ psql_fails($node, "SELECT kg_unschedule('m')", qr/there, SELECT cron\.unschedule
 	'likewise to end it', 'other');
 is($node->safe_psql('postgres', "SELECT cron.unschedule('metasd other m')"), 't', 'which ends it');
 
+# A job there of a model that has been dropped here fails, and says how to end it.
+$node->safe_psql('postgres', $there);
+$node->safe_psql('other', "SELECT kg_drop('m')");
+psql_fails($node, "SELECT metasd.train_scheduled('m')",
+	qr/ERROR:  model "m" does not exist\nHINT:  SELECT cron\.unschedule\('metasd other m'\) in database "postgres" ends its schedule\./,
+	'a job of a model that is gone says how to end it', 'other');
+is($node->safe_psql('postgres', "SELECT cron.unschedule('metasd other m')"), 't', 'which it does');
+
+# A model is dropped while pg_cron is not loaded: its job stays, and a warning says what to do about it.
+train($node, 'left', $QUICK);
+$job = $node->safe_psql('postgres', "SELECT kg_schedule('left', '0 3 * * *')");
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
+$node->restart;
+($rc, $out, $err) = $node->psql('postgres', "SELECT kg_drop('left')");
+is($rc, 0, 'without pg_cron loaded a model can be dropped');
+like($err, qr/WARNING:  the schedule of model "left" could not be removed\nDETAIL:  The extension pg_cron is not loaded\.\nHINT:  Once it is, SELECT cron\.unschedule\($job\)\./,
+	'with a warning');
+is($node->safe_psql('postgres', $jobs), '1', 'its job stays');
+($rc, $out, $err) = $node->psql('postgres', "SELECT kg_train('quiet', 'facts', params => '$QUICK') AS run \\gset\nSELECT kg_drop('quiet')");
+is($err, '', 'one that has no schedule is dropped without');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron'\n");
+$node->restart;
+is($node->safe_psql('postgres', "SELECT cron.unschedule($job)"), 't', 'the hint ends it');
+
 # One that finds a run under way skips.
 $run = start_training($node, 'busy', source => 'facts');
 my $offset = -s $node->logfile;

@@ -1,0 +1,245 @@
+/*
+ * start.c - kg_train, also as a scheduled job, and kg_tune: what is asked for, written into the model's
+ * row, and a run of it.
+ */
+#include "launch.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "ask.h"
+#include "params.h"
+#include "schedule.h"
+
+#define MOST_NAME_BYTES 255
+
+PG_FUNCTION_INFO_V1(metasd_kg_train);
+PG_FUNCTION_INFO_V1(metasd_train_scheduled);
+PG_FUNCTION_INFO_V1(metasd_kg_tune);
+
+/* ---- the model's row ---- */
+
+/* The arguments of kg_train; NULL or invalid where not given. */
+typedef struct Request {
+    char *name;
+    Oid source;
+    char *column[3];
+    Oid validation;
+    Jsonb *params;
+} Request;
+
+static void
+check_name(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len == 0 || len > MOST_NAME_BYTES)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+                        errmsg("a model's name must have 1 to %d bytes", MOST_NAME_BYTES)));
+}
+
+/* Creates the model's row unless there is one; waits for another transaction that creates it. */
+static void
+insert_model(const Request *request)
+{
+    static MetasdStatement insert = {
+        "INSERT INTO metasd.model (name, owner, source, head, relation, tail) "
+        "VALUES ($1, $2, $3, 'head', 'relation', 'tail') ON CONFLICT (name) DO NOTHING",
+        3,
+        {TEXTOID, OIDOID, OIDOID},
+        NULL};
+    Datum values[3] = {CStringGetTextDatum(request->name), ObjectIdGetDatum(GetUserId()),
+                       ObjectIdGetDatum(request->source)};
+
+    SPI_connect();
+    metasd_execute(&insert, values, NULL, false);
+    SPI_finish();
+}
+
+static void
+update_model(const MetasdModel *model)
+{
+    static MetasdStatement update = {
+        "UPDATE metasd.model SET source = $2, head = $3, relation = $4, tail = $5, "
+        "validation = $6, params = $7 WHERE name OPERATOR(pg_catalog.=) $1",
+        7,
+        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, JSONBOID},
+        NULL};
+    Datum values[7] = {CStringGetTextDatum(model->name),      ObjectIdGetDatum(model->source),
+                       CStringGetTextDatum(model->column[0]), CStringGetTextDatum(model->column[1]),
+                       CStringGetTextDatum(model->column[2]), ObjectIdGetDatum(model->validation),
+                       JsonbPGetDatum(model->params)};
+    char nulls[] = "       ";
+
+    if (!OidIsValid(model->validation))
+        nulls[5] = 'n';
+    SPI_connect();
+    metasd_execute(&update, values, nulls, false);
+    SPI_finish();
+}
+
+static Jsonb *
+concatenated(Jsonb *a, Jsonb *b)
+{
+    return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(a), JsonbPGetDatum(b)));
+}
+
+/* The model as the request wants it: what it does not say stays as it was. */
+static MetasdModel *
+wanted_model(const Request *request)
+{
+    MetasdModel *model;
+
+    if (OidIsValid(request->source))
+        insert_model(request);
+    model = metasd_model_to_change(request->name,
+                                   "Name the source to train it from: kg_train(model, source).");
+    if (OidIsValid(request->source))
+        model->source = request->source;
+    for (int i = 0; i < 3; i++)
+        if (request->column[i])
+            model->column[i] = request->column[i];
+    if (OidIsValid(request->validation))
+        model->validation = request->validation;
+    if (request->params)
+        model->params = concatenated(model->params, request->params);
+    return model;
+}
+
+/* ---- the functions ---- */
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+    return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static void
+check_call(const char *function, const char *name)
+{
+    metasd_check_writable(function);
+    if (!name)
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        errmsg("a model's name must not be null")));
+    check_name(name);
+}
+
+/* Trains a model that is locked, and of which no run is alive. */
+static int64
+start_training(const MetasdModel *model)
+{
+    metasd_launch_check(model);
+    update_model(model);
+    return metasd_launch_run(model, NULL, NULL);
+}
+
+/* kg_train(model text, source regclass, head, relation, tail text, validation regclass, params jsonb) */
+Datum
+metasd_kg_train(PG_FUNCTION_ARGS)
+{
+    Request request = {.name = text_argument(fcinfo, 0),
+                       .source = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+                       .validation = PG_ARGISNULL(5) ? InvalidOid : PG_GETARG_OID(5),
+                       .params = PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6)};
+    MetasdParams params;
+    MetasdModel *model;
+
+    for (int i = 0; i < 3; i++)
+        request.column[i] = text_argument(fcinfo, 2 + i);
+    check_call("kg_train()", request.name);
+    if (request.params)
+        metasd_params_read(&params, request.params);
+    (void)metasd_extension_hold(metasd_extension());
+    model = wanted_model(&request);
+    metasd_launch_alone(model);
+    PG_RETURN_INT64(start_training(model));
+}
+
+/*
+ * metasd.train_scheduled(model text): kg_train as a job of pg_cron calls it. Where a run goes on
+ * already the next time will do: that is no failure of the job.
+ */
+Datum
+metasd_train_scheduled(PG_FUNCTION_ARGS)
+{
+    char *name = text_argument(fcinfo, 0), *kind;
+    MetasdModel *model;
+    int64 run;
+
+    check_call("metasd.train_scheduled()", name);
+    (void)metasd_extension_hold(metasd_extension());
+    model = metasd_model_to_change(name, metasd_schedule_end(name));
+    run = metasd_launch_alive(model, &kind);
+    if (run != 0) {
+        ereport(LOG,
+                (errmsg("scheduled training of metasd model \"%s\" is skipped: %s run " INT64_FORMAT
+                        " is still going on",
+                        model->name, kind, run)));
+        PG_RETURN_NULL();
+    }
+    PG_RETURN_INT64(start_training(model));
+}
+
+/* A search must have something to search, and facts to measure it by. */
+static void
+check_search(const MetasdModel *model, const MetasdParams *fixed)
+{
+    MetasdParams params;
+
+    if (fixed->given[METASD_P_LR] && fixed->given[METASD_P_RANK] && fixed->given[METASD_P_REG] &&
+        fixed->given[METASD_P_RELATION_WEIGHT])
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is nothing to tune"),
+                 errdetail("lr, rank, reg and relation_weight are searched, and all are given."),
+                 errhint("Leave out of params what is to be searched.")));
+    metasd_params_read(&params, model->params);
+    if (!OidIsValid(model->validation) && params.given[METASD_P_VALIDATION_FRACTION] &&
+        params.value[METASD_P_VALIDATION_FRACTION] == 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("model \"%s\" cannot be tuned without validation", model->name),
+                        errdetail("Its parameter validation_fraction is 0, and it has no "
+                                  "validation source."),
+                        errhint("Tune it with params => '{\"validation_fraction\": null}'.")));
+}
+
+static Interval *
+budget_argument(FunctionCallInfo fcinfo, int n)
+{
+    Interval zero = {0}, *budget;
+
+    if (PG_ARGISNULL(n))
+        ereport(ERROR,
+                (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("the budget must not be null")));
+    budget = PG_GETARG_INTERVAL_P(n);
+    if (!DatumGetBool(
+            DirectFunctionCall2(interval_gt, IntervalPGetDatum(budget), IntervalPGetDatum(&zero))))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("the budget must be more than no time"),
+                        errhint("Write for instance budget => '10 minutes'.")));
+    return budget;
+}
+
+/* kg_tune(model text, budget interval, params jsonb) */
+Datum
+metasd_kg_tune(PG_FUNCTION_ARGS)
+{
+    char *name = text_argument(fcinfo, 0);
+    Interval *budget;
+    MetasdParams fixed;
+    MetasdModel *model;
+    Jsonb *params;
+
+    check_call("kg_tune()", name);
+    budget = budget_argument(fcinfo, 1);
+    params = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
+                             : PG_GETARG_JSONB_P(2);
+    metasd_params_read(&fixed, params);
+    (void)metasd_extension_hold(metasd_extension());
+    model = metasd_model_to_change(name, "Train it first: kg_train(model, source).");
+    model->params = concatenated(model->params, params);
+    metasd_launch_alone(model);
+    check_search(model, &fixed);
+    metasd_launch_check(model);
+    PG_RETURN_INT64(metasd_launch_run(model, budget, params));
+}
