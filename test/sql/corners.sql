@@ -1,0 +1,75 @@
+-- What hardly ever happens.
+ALTER SEQUENCE metasd.run_id_seq RESTART WITH 1601;
+CREATE TABLE people AS SELECT * FROM tools.people();
+SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
+SELECT tools.ended(:run);
+
+-- A source whose identifiers get a type that has no value for those of the model: none of its facts is
+-- one of the model's any more, and so none is known.
+SELECT rank, tail, known FROM kg_predict('p08', 'speaks', 1, known => 'mark');
+ALTER TABLE people ALTER COLUMN head TYPE bigint USING hashtext(head);
+SELECT rank, tail, known FROM kg_predict('p08', 'speaks', 1, known => 'mark');
+SELECT rank, tail FROM kg_predict('p08', 'speaks', 1);
+ALTER TABLE people ALTER COLUMN head TYPE uuid USING md5(head::text)::uuid;
+SELECT rank, tail, known FROM kg_predict('p08', 'speaks', 1, known => 'mark');
+SELECT rank, tail FROM kg_predict('p08', 'speaks', 1);
+ALTER TABLE people ALTER COLUMN head TYPE smallint USING 1;
+SELECT rank, tail FROM kg_predict('p08', 'speaks', 1);
+
+-- Labels that look like the type, but are none of its values.
+ALTER TABLE people ALTER COLUMN head TYPE text USING '99999999999999999999';
+INSERT INTO people VALUES ('0123456701234567012345670123456701234567', 'speaks', 'French'),
+                          ('01234567-0123-4567-0123-4567012345678', 'speaks', 'French');
+SELECT kg_train('people', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+ALTER TABLE people ALTER COLUMN head TYPE bigint USING 1;
+SELECT count(*) FROM kg_predict('99999999999999999999', 'speaks', 1);
+ALTER TABLE people ALTER COLUMN head TYPE uuid USING gen_random_uuid();
+SELECT count(*) FROM kg_predict('0123456701234567012345670123456701234567', 'speaks', 1);
+SELECT count(*) FROM kg_predict('01234567-0123-4567-0123-4567012345678', 'speaks', 1);
+SELECT kg_drop('people');
+DROP TABLE people;
+
+-- More models than a message has room for.
+CREATE TABLE people AS SELECT * FROM tools.people();
+SELECT format('SELECT kg_train(''people %s'', ''people'', params => tools.quick())', i),
+       'SELECT tools.all_workers_gone()'
+FROM generate_series(1, 9) i
+\gexec
+SELECT * FROM kg_predict('p07', 'speaks', 1);
+SELECT count(kg_drop(name)) FROM metasd.models;
+
+-- No worker can start where nobody may connect: that is an error at once, and nothing is left behind.
+UPDATE pg_database SET datallowconn = false WHERE datname = current_database();
+SELECT kg_train('people', 'people', params => tools.quick());
+UPDATE pg_database SET datallowconn = true WHERE datname = current_database();
+SELECT count(*) FROM metasd.models;
+SELECT kg_train('people', 'people', params => tools.thorough() || '{"validation_fraction": 0.1}') AS run \gset
+SELECT tools.ended(:run);
+
+-- NULL parameters are none to a search, too.
+SELECT kg_tune('people', '1 second', NULL) AS run \gset
+SELECT tools.all_workers_gone();
+SELECT kind, status FROM metasd.run WHERE id = :run;
+
+-- A source that is too large before anything can be planned.
+CREATE TABLE many AS
+SELECT 'entity ' || i AS head, 'r' || i % 2 AS relation, 'entity ' || i / 2 AS tail FROM generate_series(1, 30000) i;
+SET metasd.train_mem = '1MB';
+SELECT kg_train('many', 'many') AS run \gset
+SELECT tools.ended(:run);
+RESET metasd.train_mem;
+SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.versions WHERE run = :run;
+
+-- All entities are answers that are known, and what is asked for is none that the model knows: there
+-- is no first answer whose probability could be compared with anything.
+CREATE TABLE all_known (head, relation, tail) AS
+SELECT 'a', 'r', t FROM unnest('{a,b,c}'::text[]) t UNION ALL VALUES ('b', 's', 'c');
+SELECT kg_train('all_known', 'all_known', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT count(*) FROM kg_predict('a', 'r', model => 'all_known');
+CREATE TABLE news (head, relation, tail) AS VALUES ('a', 'r', 'd');
+SELECT bucket, triples, unseen, mrr, brier, ece FROM kg_evaluate('all_known', 'news', by => 'side');
+
+SELECT count(kg_drop(name)) FROM metasd.models;
+DROP TABLE people, many, all_known, news;
