@@ -330,22 +330,21 @@ static void
 hardly_any_time_left(void **state)
 {
     MetasdTune *tune = malloc(sizeof(*tune));
-    MetasdTuneTrial trial;
-    double left = 600;
-    int highest = 0;
+    MetasdTuneTrial trial = {.rung = 0};
+    double left = 150;
 
     (void)state;
     metasd_tune_start(tune, &usual);
-    while (left > 0 && metasd_tune_next(tune, left, &trial)) {
-        highest = trial.rung > highest ? trial.rung : highest;
+    while (trial.rung == 0) {
+        assert_true(metasd_tune_next(tune, left, &trial));
         /* As the present candidate told, until the first rung is done. */
-        left = trial.rung > 0 || tune->next == tune->queued ? 1 : left - trial.epochs;
+        left = tune->next == tune->queued && tune->done > 0 ? 1 : left - trial.epochs;
         metasd_tune_report(tune, &trial, 0.5, trial.epochs);
-        if (trial.rung > 0)
-            break;
     }
-    assert_int_equal(highest, 1);
+    assert_int_equal(tune->first, 0);
     assert_int_equal(tune->last, 1); /* the highest of three is given up */
+    assert_int_equal(trial.rung, 1);
+    assert_int_equal(tune->queued, 2); /* one candidate beside the present one */
     free(tune);
 }
 
