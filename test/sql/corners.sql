@@ -61,6 +61,26 @@ SELECT tools.ended(:run);
 RESET metasd.train_mem;
 SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.versions WHERE run = :run;
 
+-- A source of which a part lies elsewhere, and may be read by its owner only: facts are known from there, too.
+CREATE EXTENSION file_fdw;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE TABLE parts (head text, relation text, tail text) PARTITION BY LIST (relation);
+CREATE TABLE here PARTITION OF parts DEFAULT;
+CREATE FOREIGN TABLE there PARTITION OF parts FOR VALUES IN ('speaks') SERVER files
+    OPTIONS (program 'for i in 01 04 10 13 16 19 22 25 28; do echo p$i,speaks,French; done', format 'csv');
+INSERT INTO here SELECT * FROM people WHERE relation <> 'speaks';
+SELECT kg_train('parts', 'parts', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT tail, known FROM kg_predict('p04', 'speaks', 100, model => 'parts', known => 'mark') WHERE tail IN ('Arles', 'French') ORDER BY 1;
+CREATE TABLE plain AS SELECT * FROM parts;
+CREATE TABLE asked AS SELECT * FROM people WHERE head < 'p08';
+SELECT count(*) AS buckets, sum(triples) AS triples FROM kg_evaluate('parts', 'asked', by => 'relation');
+SELECT count(*) AS different FROM
+    (SELECT * FROM kg_evaluate('parts', 'asked') EXCEPT SELECT * FROM kg_evaluate('parts', 'asked', filters => '{plain}')) x;
+SELECT kg_drop('parts');
+DROP TABLE parts, plain, asked;
+DROP EXTENSION file_fdw CASCADE;
+
 -- All entities are answers that are known, and what is asked for is none that the model knows: there
 -- is no first answer whose probability could be compared with anything.
 CREATE TABLE all_known (head, relation, tail) AS
