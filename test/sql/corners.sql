@@ -61,6 +61,26 @@ SELECT tools.ended(:run);
 RESET metasd.train_mem;
 SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.versions WHERE run = :run;
 
+-- More entities than are stored, or read back, at once.
+CREATE TABLE part AS SELECT * FROM many LIMIT 2500;
+SELECT kg_train('part', 'part', params => '{"rank": 2, "epochs": 1, "warmup": 1, "ramp": 0, "finish": 0, "batch": 1000}') AS run \gset
+SELECT tools.ended(:run);
+SELECT count(*) AS stored, count(DISTINCT label) AS labels, min(id), max(id),
+       count(*) FILTER (WHERE label IN (SELECT head FROM part UNION SELECT tail FROM part)) AS of_the_source
+FROM metasd.entity WHERE run = :run;
+SELECT count(*), count(DISTINCT tail) AS different FROM kg_predict('entity 7', 'r1', 10000, 'part', known => 'include');
+SELECT kg_drop('part');
+DROP TABLE part;
+
+-- Without the extension its functions say so.
+SELECT current_database() AS here \gset
+CREATE DATABASE metasd_bare TEMPLATE template0;
+\c metasd_bare
+CREATE FUNCTION kg_cancel(bigint) RETURNS boolean AS 'metasd', 'metasd_kg_cancel' LANGUAGE c;
+SELECT kg_cancel(1);
+\c :here
+DROP DATABASE metasd_bare;
+
 -- A source of which a part lies elsewhere, and may be read by its owner only: facts are known from there, too.
 CREATE EXTENSION file_fdw;
 CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
