@@ -46,7 +46,7 @@ sub row
 	printf "| %-28s | %5d | %5d | %5.1f %% |\n", $name, $executed, $all, 100 * $executed / $all;
 }
 
-print "| file | executed | statements | |\n|---|---|---|---|\n";
+print "| file | executed | statements | part |\n|---|---|---|---|\n";
 for my $file (sort keys %lines)
 {
 	my ($part) = $file =~ m{^(.*)/};
