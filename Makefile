@@ -3,6 +3,7 @@
 #   make demo     set up, build, train a small world map on a throwaway server, show answers
 #   make test     set up, build, run every test
 #   make soak     200 kills, and an hour of random SQL; METASD_TRIALS, METASD_SECONDS, METASD_SEED
+#   make coverage the statements which the tests execute, by file
 #   make          build against the PostgreSQL of PG_CONFIG
 #   make install  ... and install there; make installcheck then runs the SQL tests
 
@@ -33,6 +34,11 @@ PG_CFLAGS = $(OWN_CFLAGS) -Wno-unused-parameter -Wno-missing-field-initializers 
 	-Wno-declaration-after-statement -fvisibility=default
 # Vector code where loops ask for it; nothing here changes what arithmetic means.
 CORE_CFLAGS = -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math
+# What test/coverage.sh sets in a copy of the tree. The workers' mathematics stay fast: its statements
+# are counted one by one where unit tests run it.
+ifeq ($(COVERAGE),1)
+COPT = --coverage -O0
+endif
 
 # The serial OpenBLAS: the default flavour starts threads as soon as it is loaded.
 MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
@@ -63,10 +69,13 @@ metasd_train.so: $(TRAIN_OBJS)
 include test/unit/unit.mk
 include test/bench/bench.mk
 
-.PHONY: test soak demo demo-psql demo-clean
+.PHONY: test coverage soak demo demo-psql demo-clean
 
 test:
 	@test/setup.sh test && test/run.sh
+
+coverage:
+	@test/setup.sh test && test/coverage.sh
 
 soak:
 	@test/setup.sh test && METASD_TRIALS=$${METASD_TRIALS:-200} \

@@ -12,6 +12,7 @@ metasd_pattern_take(MetasdPattern *pattern, MetasdArena *arena, const MetasdSlic
 {
     size_t rows = slices->rows, count = (size_t)slices->count, weights = 0;
 
+    /* Overflows only where sizes have 32 bits. */
     if (width <= MOST_WIDTH && __builtin_mul_overflow(rows, width, &weights))
         arena->overflowed = true;
     *pattern = (MetasdPattern){.slices = *slices, .width = width};

@@ -36,16 +36,15 @@ count_bits(MetasdTeam *team, const float *weights, const MetasdRun *runs, int nr
 static uint32_t
 find_bin(const uint64_t *bins, int members, uint64_t *index)
 {
-    for (uint32_t bin = 0; bin < METASD_PRUNE_BINS; bin++) {
+    for (uint32_t bin = 0;; bin++) {
         uint64_t count = 0;
 
         for (int member = 0; member < members; member++)
             count += bins[(size_t)member * METASD_PRUNE_BINS + bin];
-        if (*index < count)
+        if (*index < count || bin == METASD_PRUNE_BINS - 1)
             return bin;
         *index -= count;
     }
-    return METASD_PRUNE_BINS - 1;
 }
 
 MetasdStatus
@@ -53,12 +52,14 @@ metasd_prune_cut(MetasdTeam *team, const float *weights, size_t m, const MetasdR
                  double sparsity, uint64_t *bins, float *cut)
 {
     uint64_t *mine = bins + (size_t)team->rank * METASD_PRUNE_BINS;
-    double at = ceil(sparsity * (double)m);
-    uint64_t index = at >= (double)m ? (uint64_t)m - 1 : (uint64_t)at;
     uint32_t upper, bits;
+    uint64_t index;
+    double at;
 
     if (m == 0 || !(sparsity >= 0 && sparsity <= 1))
         return METASD_INVALID;
+    at = ceil(sparsity * (double)m);
+    index = at >= (double)m ? (uint64_t)m - 1 : (uint64_t)at;
     METASD_TRY(count_bits(team, weights, runs, nruns, -1, mine));
     METASD_TRY(team->barrier(team));
     upper = find_bin(bins, team->size, &index);

@@ -57,8 +57,6 @@ stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options, Meta
     double row =
         ROW_BYTES + count_bytes(width) + count_bytes(kept / rows) + stored_as[storage].scale;
 
-    if (rows == 0)
-        return 0;
     return rows * row + (weights * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
 }
 

@@ -117,9 +117,9 @@ what_is_allowed(const Parameter *parameter)
         case SWITCH:
             return pstrdup("true or false");
         case WORD:
-            return psprintf("one of %s", list_of(parameter->words));
+            break;
     }
-    return NULL;
+    return psprintf("one of %s", list_of(parameter->words));
 }
 
 static void
@@ -154,7 +154,7 @@ word_of(const Parameter *parameter, const JsonbValue *json)
                 strncmp(parameter->words[i], json->val.string.val, json->val.string.len) == 0)
                 return i;
     refuse(parameter);
-    return 0;
+    pg_unreachable();
 }
 
 static double
@@ -169,9 +169,9 @@ value_of(const Parameter *parameter, const JsonbValue *json)
                 refuse(parameter);
             return json->val.boolean;
         case WORD:
-            return word_of(parameter, json);
+            break;
     }
-    return 0;
+    return word_of(parameter, json);
 }
 
 void

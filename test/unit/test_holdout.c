@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "holdout.h"
 #include "random.h"
@@ -351,6 +352,35 @@ a_limit_is_kept_to(void **state)
     unmake(&w);
 }
 
+/* Where there is no more room for examples the ranking goes on, and nothing is written beyond. */
+static void
+a_full_calibration_takes_no_more(void **state)
+{
+    static World w;
+    MetasdRanks all = {0}, ranks = {0};
+    MetasdCalibration *calibration = &w.holdout.calibration;
+    size_t questions = 0;
+
+    (void)state;
+    make(&w, 0.3, 16, 0);
+    assert_int_equal(hold_out(&w, SIZE_MAX, &all), METASD_OK);
+    assert_true(calibration->count > 3 * METASD_HOLDOUT_ANSWERS);
+    unmake(&w);
+
+    make(&w, 0.3, 16, 0);
+    calibration->most = 3 * METASD_HOLDOUT_ANSWERS + 1;
+    memset(calibration->examples + calibration->most, 0xff, sizeof(*calibration->examples));
+    assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
+    assert_int_equal(calibration->count, 3 * METASD_HOLDOUT_ANSWERS);
+    assert_int_equal(calibration->examples[calibration->most].row, UINT32_MAX);
+    for (uint32_t row = 0; row < ROWS; row++)
+        questions += calibration->questions[row];
+    assert_int_equal(questions, 3);
+    assert_int_equal(ranks.n, all.n);
+    assert_true(ranks.rank == all.rank);
+    unmake(&w);
+}
+
 static void
 nothing_held_out_calibrates_nothing(void **state)
 {
@@ -377,6 +407,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(findings_are_those_of_asking_plainly),
         cmocka_unit_test(a_limit_is_kept_to),
+        cmocka_unit_test(a_full_calibration_takes_no_more),
         cmocka_unit_test(nothing_held_out_calibrates_nothing),
     };
 

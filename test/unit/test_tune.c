@@ -322,6 +322,32 @@ a_wrong_measure(void **state)
     free(tune);
 }
 
+/*
+ * The first rung takes nearly all the time there is: one that may decide is begun all the same, for
+ * what a trial of it costs is not known before.
+ */
+static void
+hardly_any_time_left(void **state)
+{
+    MetasdTune *tune = malloc(sizeof(*tune));
+    MetasdTuneTrial trial = {.rung = 0};
+    double left = 150;
+
+    (void)state;
+    metasd_tune_start(tune, &usual);
+    while (trial.rung == 0) {
+        assert_true(metasd_tune_next(tune, left, &trial));
+        /* As the present candidate told, until the first rung is done. */
+        left = tune->next == tune->queued && tune->done > 0 ? 1 : left - trial.epochs;
+        metasd_tune_report(tune, &trial, 0.5, trial.epochs);
+    }
+    assert_int_equal(tune->first, 0);
+    assert_int_equal(tune->last, 1); /* the highest of three is given up */
+    assert_int_equal(trial.rung, 1);
+    assert_int_equal(tune->queued, 2); /* one candidate beside the present one */
+    free(tune);
+}
+
 /* ---- what fails, what stops ---- */
 
 static void
@@ -438,6 +464,7 @@ main(void)
                                        cmocka_unit_test(the_best_wins),
                                        cmocka_unit_test(little_time),
                                        cmocka_unit_test(a_slower_machine),
+                                       cmocka_unit_test(hardly_any_time_left),
                                        cmocka_unit_test(failures_lose),
                                        cmocka_unit_test(a_little_better),
                                        cmocka_unit_test(a_wrong_measure),

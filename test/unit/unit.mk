@@ -16,6 +16,11 @@ UNIT_DIR = build/unit
 UNIT_CFLAGS += -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math
 endif
 
+ifeq ($(COVERAGE),1)
+# Teams are threads here.
+UNIT_CFLAGS += $(COPT) -fprofile-update=atomic
+endif
+
 $(UNIT_DIR)/postings.o: UNIT_CFLAGS += -ffp-contract=off
 
 UNIT_TESTS = $(patsubst test/unit/test_%.c,$(UNIT_DIR)/test_%,$(wildcard test/unit/test_*.c))
