@@ -135,16 +135,22 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
     float *values = need(width * sizeof(*values));
     MetasdTeam team = metasd_team_of_one();
     MetasdIndexWriter writer;
-    void *memory;
+    void *rows;
 
     for (uint64_t i = 0; i < entities + 2 * (uint64_t)RELATIONS; i++)
         *(i < entities ? &plan.entity_kept : &plan.relation_kept) +=
             make_row(i, i < entities ? part : relation_part, width, positions, values);
-    *bytes = metasd_index_bytes(&plan);
-    memory = need(*bytes);
-    (void)metasd_index_begin(&writer, &plan, memory);
+    rows = need(metasd_index_row_bytes(&plan));
+    (void)metasd_index_begin(&writer, &plan, rows);
     fill(&writer, &plan, part, relation_part);
     *seconds = spent();
+    if (metasd_index_settle(&writer, positions, &team) != METASD_OK) {
+        fprintf(stderr, "latency: could not build an image\n");
+        exit(1);
+    }
+    *bytes = metasd_index_bytes(&writer.index.plan);
+    metasd_index_move(&writer, need(*bytes));
+    free(rows);
     if (metasd_index_finish(&writer, &team) != METASD_OK) {
         fprintf(stderr, "latency: could not build an image\n");
         exit(1);
