@@ -6,8 +6,8 @@
  * set are LOAD_FLOATS, STORE_FLOATS and SPLAT.
  */
 static void
-NAMED(scores)(const MetasdColumns *tiles, size_t count, const MetasdColumn *asked, size_t asked_count,
-              float *scores)
+NAMED(scores)(const MetasdColumns *tiles, size_t count, const MetasdColumn *asked,
+              size_t asked_count, float *scores)
 {
     const CODE *tile = tiles->codes;
     const float *scales = tiles->scales;
@@ -21,6 +21,8 @@ NAMED(scores)(const MetasdColumns *tiles, size_t count, const MetasdColumn *aske
             const CODE *at = tile + asked[i].number * METASD_WORD;
             VECTOR weight = SPLAT(asked[i].weight);
 
+            for (size_t line = 0; line < METASD_WORD * sizeof(CODE); line += 64)
+                __builtin_prefetch((const char *)(at + tiles->columns * METASD_WORD) + line);
             for (size_t k = 0; k < METASD_WORD / LANES; k++)
                 sum[k] += weight * LOAD(at + k * LANES);
         }

@@ -40,7 +40,7 @@
 #define METASD_INDEX_MAX_WEIGHT 1e9f
 
 /* Part of the entities that makes a dimension a column: measured, test/bench/RESULTS.md. */
-#define METASD_INDEX_DENSE 0.15
+#define METASD_INDEX_DENSE 0.3
 
 /* The start of an image, and of memory for one, is aligned to this many bytes. */
 #define METASD_INDEX_ALIGN 8
