@@ -404,11 +404,11 @@ builders_mistakes_are_refused(void **state)
         size_t kept;
     } bad[] = {{{4}, {1}, 1},     {{0}, {0}, 1},       {{0}, {NAN}, 1},    {{0}, {INFINITY}, 1},
                {{0}, {-2e9f}, 1}, {{1, 1}, {1, 1}, 2}, {{2, 1}, {1, 1}, 2}};
-    uint32_t positions[3] = {0, 1, 2};
+    uint32_t positions[3] = {0, 1, 2}, counts[4];
     float values[3] = {1, 2, 3};
     MetasdSparseRow one = {positions, values, 1}, three = {positions, values, 3};
     MetasdTeam team = metasd_team_of_one();
-    MetasdIndexWriter writer;
+    MetasdIndexWriter writer, other;
     MetasdIndex index;
     MetasdIndexPlan huge = {.family = &metasd_complex, .width = 4, .entity_kept = UINT64_MAX / 4};
 
@@ -428,8 +428,13 @@ builders_mistakes_are_refused(void **state)
     assert_int_equal(metasd_index_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
     assert_int_equal(metasd_index_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
     assert_int_equal(metasd_index_add_entity(&writer, 2, "", 0, one), METASD_INVALID);
+    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_INVALID);
     assert_int_equal(metasd_index_finish(&writer, &team), METASD_INVALID);
     assert_int_equal(metasd_index_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
+    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_OK);
+    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_INVALID);
+    assert_int_equal(metasd_index_begin(&other, &writer.index.plan, again), METASD_INVALID);
+    assert_true(metasd_index_bytes(&writer.index.plan) <= sizeof(memory));
     assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
 
     /* relocatable: the same bytes elsewhere, at another alignment, are the same image */
