@@ -63,7 +63,7 @@ of_float(float code)
 }
 
 #define PLAIN(name, type, value_of)                                                                \
-    static void name(const MetasdColumns *tiles, size_t count, const MetasdColumn *asked,            \
+    static void name(const MetasdColumns *tiles, size_t count, const MetasdColumn *asked,          \
                      size_t asked_count, float *scores)                                            \
     {                                                                                              \
         const type *tile = tiles->codes;                                                           \

@@ -43,8 +43,8 @@ typedef struct MetasdColumnKernels {
      * scores[e] = scale x (the sum of weight x code, in the order of `asked`) + 0, which is never -0,
      * for 64 entities of each of the first `count` tiles.
      */
-    void (*scores[METASD_CODES])(const MetasdColumns *tiles, size_t count, const MetasdColumn *asked,
-                                 size_t asked_count, float *scores);
+    void (*scores[METASD_CODES])(const MetasdColumns *tiles, size_t count,
+                                 const MetasdColumn *asked, size_t asked_count, float *scores);
 } MetasdColumnKernels;
 
 /* Those for this processor. */
