@@ -15,7 +15,7 @@ DATA = $(wildcard sql/metasd--*.sql)
 MODULE_big = metasd
 MODULES = metasd_train
 
-ASK_CORE = arena bits calibrate codec codec_v1 codec_v2 index index_ask index_labels kernels model postings standing status team topk
+ASK_CORE = arena bits calibrate codec codec_v1 codec_v2 columns index index_ask index_columns index_labels kernels model postings standing status team topk
 ASK_PG = metasd compat catalog source params presets run ask launch start stop resume versions schedule wait cache image known question reader candidates prediction predict embedding many support advice answers evaluate
 TRAIN_PG = worker checkpoint tune member yield crew muster follower job report compare prune_versions store estimate cache image labels compat catalog source params presets run
 
@@ -59,7 +59,7 @@ endif
 
 $(CORE_OBJS): CFLAGS += $(CORE_CFLAGS)
 # Scores of an image are the same on all processors, whether they have fused multiply-adds or not.
-src/core/postings.o: CFLAGS += -ffp-contract=off
+src/core/columns.o src/core/index_ask.o src/core/postings.o: CFLAGS += -ffp-contract=off
 src/core/blas.o: CPPFLAGS += -I$(BLAS_INCLUDE)
 $(OBJS) $(TRAIN_OBJS): $(wildcard src/core/*.h src/pg/*.h)
 

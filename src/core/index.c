@@ -18,9 +18,10 @@ typedef struct Header {
     uint32_t byte_order;
     uint64_t bytes;    /* of the whole image */
     uint64_t checksum; /* of everything behind the header */
-    char family[40];   /* its name, ended by a zero */
-    uint32_t entities, relations, width, reserved;
-    uint64_t entity_kept, relation_kept, entity_label_bytes, relation_label_bytes;
+    char family[28];   /* its name, ended by a zero */
+    uint32_t codes;
+    uint32_t entities, relations, width, columns;
+    uint64_t column_kept, entity_kept, relation_kept, entity_label_bytes, relation_label_bytes;
     uint64_t header_checksum; /* of this struct with 0 here */
 } Header;
 
@@ -98,11 +99,17 @@ take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
 static MetasdDimensions
 take_dimensions(MetasdArena *arena, const MetasdIndexPlan *plan)
 {
-    MetasdDimensions dimensions = {.words = metasd_words(plan->entities)};
+    MetasdDimensions dimensions = {.words = metasd_words(plan->entities),
+                                   .lists = plan->width - plan->columns,
+                                   .kept = plan->entity_kept - plan->column_kept};
+    uint64_t tiles = dimensions.words * METASD_WORD;
 
-    dimensions.start = take(arena, (uint64_t)plan->width + 1, sizeof(*dimensions.start));
-    dimensions.bits = take(arena, plan->width * dimensions.words, sizeof(*dimensions.bits));
-    dimensions.values = take(arena, plan->entity_kept + METASD_WORD, sizeof(*dimensions.values));
+    dimensions.place = take(arena, plan->width, sizeof(*dimensions.place));
+    dimensions.start = take(arena, dimensions.lists + 1, sizeof(*dimensions.start));
+    dimensions.bits = take(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
+    dimensions.values = take(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
+    dimensions.scales = take(arena, tiles, sizeof(*dimensions.scales));
+    dimensions.codes = take(arena, tiles * plan->columns, metasd_code_bytes[plan->codes]);
     return dimensions;
 }
 
@@ -123,23 +130,27 @@ take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
  * mappings, where the places of an image must not.
  */
 static bool
-lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index, size_t *bytes)
+lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index, size_t *bytes,
+        size_t *row_bytes)
 {
     MetasdArena arena = {.base = base, .size = size};
 
     if (!plan->family || plan->entities >= UINT32_MAX || plan->relations > INT32_MAX ||
         plan->width == 0 || plan->width % plan->family->reals_per_rank != 0 ||
+        plan->columns > plan->width || plan->codes >= METASD_CODES ||
+        plan->column_kept > plan->entity_kept ||
         strlen(plan->family->name) >= sizeof(((Header *)0)->family))
         return false;
     index->plan = *plan;
     (void)take(&arena, 1, sizeof(Header));
     index->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
     index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
-    index->dimension = take_dimensions(&arena, plan);
     index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*index->sigmoids));
     index->norms = take(&arena, plan->entities, sizeof(*index->norms));
     index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
+    *row_bytes = arena.used;
+    index->dimension = take_dimensions(&arena, plan);
     *bytes = arena.used;
     return metasd_arena_ok(&arena);
 }
@@ -148,9 +159,18 @@ size_t
 metasd_index_bytes(const MetasdIndexPlan *plan)
 {
     MetasdIndex index;
-    size_t bytes;
+    size_t bytes, row_bytes;
 
-    return lay_out(plan, NULL, SIZE_MAX, &index, &bytes) ? bytes : SIZE_MAX;
+    return lay_out(plan, NULL, SIZE_MAX, &index, &bytes, &row_bytes) ? bytes : SIZE_MAX;
+}
+
+size_t
+metasd_index_row_bytes(const MetasdIndexPlan *plan)
+{
+    MetasdIndex index;
+    size_t bytes, row_bytes;
+
+    return lay_out(plan, NULL, SIZE_MAX, &index, &bytes, &row_bytes) ? row_bytes : SIZE_MAX;
 }
 
 /* ---- building ---- */
@@ -158,24 +178,18 @@ metasd_index_bytes(const MetasdIndexPlan *plan)
 MetasdStatus
 metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, void *memory)
 {
-    size_t bytes = metasd_index_bytes(plan);
+    size_t bytes = metasd_index_bytes(plan), row_bytes;
     MetasdIndex *index = &writer->index;
 
-    if (bytes == SIZE_MAX || (uintptr_t)memory % METASD_INDEX_ALIGN != 0)
+    if (bytes == SIZE_MAX || plan->columns > 0 || (uintptr_t)memory % METASD_INDEX_ALIGN != 0)
         return METASD_INVALID;
     *writer = (MetasdIndexWriter){.memory = memory};
-    (void)lay_out(plan, memory, bytes, index, &bytes);
+    (void)lay_out(plan, memory, bytes, index, &bytes, &row_bytes);
     /* Slots and first starts must be zero, and so must padding: equal rows give equal bytes. */
-    memset(memory, 0, bytes);
+    memset(memory, 0, row_bytes);
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
         index->sigmoids[row] = metasd_uncalibrated;
     return METASD_OK;
-}
-
-static bool
-weight_ok(float value)
-{
-    return fabsf(value) <= METASD_INDEX_MAX_WEIGHT && value != 0; /* false for NaN */
 }
 
 /* Appends a row to `sparse`, which has room for `capacity` weights in all. */
@@ -189,7 +203,7 @@ add_row(MetasdSparse *sparse, uint64_t capacity, uint64_t number, uint32_t width
         return METASD_INVALID;
     for (size_t i = 0; i < row->kept; i++) {
         if (row->positions[i] >= width || (i > 0 && row->positions[i] <= row->positions[i - 1]) ||
-            !weight_ok(row->values[i]))
+            !metasd_weight_ok(row->values[i]))
             return METASD_INVALID;
         sparse->ids[start + i] = row->positions[i];
         sparse->values[start + i] = row->values[i];
@@ -246,38 +260,6 @@ metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation, MetasdSig
     return METASD_OK;
 }
 
-/* The transpose of the entities' rows, by counting: entities of a dimension come out ascending. */
-static MetasdStatus
-fill_dimensions(MetasdIndex *index, MetasdTeam *team)
-{
-    const MetasdSparse *rows = &index->entity;
-    MetasdDimensions *lists = &index->dimension;
-    uint32_t width = index->plan.width;
-    uint64_t kept = index->plan.entity_kept;
-
-    /* start[j + 1] counts dimension j, then is where its next entity goes, at last where it ends */
-    for (uint64_t i = 0; i < kept; i++) {
-        lists->start[rows->ids[i] + 1]++;
-        METASD_TRY(metasd_team_work(team, 1));
-    }
-    for (uint64_t j = 0, sum = 0; j < width; j++) {
-        uint64_t count = lists->start[j + 1];
-
-        lists->start[j + 1] = sum;
-        sum += count;
-    }
-    for (uint32_t e = 0; e < index->plan.entities; e++) {
-        for (uint64_t i = rows->start[e]; i < rows->start[e + 1]; i++) {
-            uint32_t j = rows->ids[i];
-
-            lists->bits[j * lists->words + e / METASD_WORD] |= UINT64_C(1) << e % METASD_WORD;
-            lists->values[lists->start[j + 1]++] = rows->values[i];
-        }
-        METASD_TRY(metasd_team_work(team, 1 + rows->start[e + 1] - rows->start[e]));
-    }
-    return METASD_OK;
-}
-
 static bool
 complete(const MetasdIndexWriter *writer)
 {
@@ -292,17 +274,45 @@ complete(const MetasdIndexWriter *writer)
 }
 
 MetasdStatus
+metasd_index_settle(MetasdIndexWriter *writer, uint32_t *counts, MetasdTeam *team)
+{
+    MetasdIndex *index = &writer->index;
+    MetasdIndexPlan plan = index->plan;
+    size_t bytes, row_bytes;
+
+    if (!complete(writer) || plan.columns > 0)
+        return METASD_INVALID;
+    METASD_TRY(metasd_choose_columns(index, &plan, counts, team));
+    return lay_out(&plan, writer->memory, SIZE_MAX, index, &bytes, &row_bytes) ? METASD_OK
+                                                                               : METASD_INVALID;
+}
+
+void
+metasd_index_move(MetasdIndexWriter *writer, void *memory)
+{
+    MetasdIndexPlan plan = writer->index.plan;
+    size_t bytes, row_bytes;
+
+    (void)lay_out(&plan, memory, SIZE_MAX, &writer->index, &bytes, &row_bytes);
+    memcpy(memory, writer->memory, row_bytes);
+    writer->memory = memory;
+}
+
+MetasdStatus
 metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team)
 {
     const MetasdIndexPlan *plan = &writer->index.plan;
-    size_t bytes = metasd_index_bytes(plan);
+    size_t bytes = metasd_index_bytes(plan), row_bytes = metasd_index_row_bytes(plan);
     Header header = {.magic = MAGIC,
                      .version = VERSION,
                      .byte_order = BYTE_ORDER_MARK,
                      .bytes = bytes,
+                     .codes = plan->codes,
                      .entities = plan->entities,
                      .relations = plan->relations,
                      .width = plan->width,
+                     .columns = plan->columns,
+                     .column_kept = plan->column_kept,
                      .entity_kept = plan->entity_kept,
                      .relation_kept = plan->relation_kept,
                      .entity_label_bytes = plan->entity_label_bytes,
@@ -310,7 +320,8 @@ metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team)
 
     if (!complete(writer))
         return METASD_INVALID;
-    METASD_TRY(fill_dimensions(&writer->index, team));
+    memset((char *)writer->memory + row_bytes, 0, bytes - row_bytes);
+    METASD_TRY(metasd_fill_dimensions(&writer->index, team));
     METASD_TRY(checksum((char *)writer->memory + sizeof(Header), bytes - sizeof(Header), team,
                         &header.checksum));
     memcpy(header.family, plan->family->name, strlen(plan->family->name));
@@ -335,37 +346,10 @@ check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t 
             return METASD_CORRUPT;
         for (uint64_t i = first; i < end; i++)
             ok &= sparse->ids[i] < bound && (i == first || sparse->ids[i] > sparse->ids[i - 1]) &&
-                  weight_ok(sparse->values[i]);
+                  metasd_weight_ok(sparse->values[i]);
         if (!ok)
             return METASD_CORRUPT;
         METASD_TRY(metasd_team_work(team, 1 + end - first));
-    }
-    return METASD_OK;
-}
-
-static MetasdStatus
-check_dimensions(const MetasdDimensions *lists, const MetasdIndexPlan *plan, MetasdTeam *team)
-{
-    uint64_t words = lists->words;
-    uint64_t beyond =
-        plan->entities % METASD_WORD ? ~UINT64_C(0) << plan->entities % METASD_WORD : 0;
-
-    if (lists->start[0] != 0 || lists->start[plan->width] != plan->entity_kept)
-        return METASD_CORRUPT;
-    for (uint64_t j = 0; j < plan->width; j++) {
-        uint64_t set = 0;
-
-        for (uint64_t w = 0; w < words; w++)
-            set += (uint64_t)__builtin_popcountll(lists->bits[j * words + w]);
-        if (lists->start[j] > lists->start[j + 1] || set != lists->start[j + 1] - lists->start[j] ||
-            (words > 0 && (lists->bits[j * words + words - 1] & beyond) != 0))
-            return METASD_CORRUPT;
-        METASD_TRY(metasd_team_work(team, 1 + words));
-    }
-    for (uint64_t i = 0; i < plan->entity_kept; i++) {
-        if (!weight_ok(lists->values[i]))
-            return METASD_CORRUPT;
-        METASD_TRY(metasd_team_work(team, 1));
     }
     return METASD_OK;
 }
@@ -375,7 +359,7 @@ metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index)
 {
     Header header;
     MetasdIndexPlan plan;
-    size_t planned;
+    size_t planned, row_bytes;
 
     if ((uintptr_t)memory % METASD_INDEX_ALIGN != 0)
         return METASD_INVALID;
@@ -394,10 +378,14 @@ metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index)
                              .entity_kept = header.entity_kept,
                              .relation_kept = header.relation_kept,
                              .entity_label_bytes = header.entity_label_bytes,
-                             .relation_label_bytes = header.relation_label_bytes};
+                             .relation_label_bytes = header.relation_label_bytes,
+                             .columns = header.columns,
+                             .codes = header.codes,
+                             .column_kept = header.column_kept};
     if (metasd_index_bytes(&plan) != bytes)
         return METASD_CORRUPT;
-    return lay_out(&plan, (void *)memory, bytes, index, &planned) ? METASD_OK : METASD_CORRUPT;
+    return lay_out(&plan, (void *)memory, bytes, index, &planned, &row_bytes) ? METASD_OK
+                                                                              : METASD_CORRUPT;
 }
 
 MetasdStatus
@@ -416,7 +404,7 @@ metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdInde
     METASD_TRY(check_sparse(&index->entity, plan->entities, plan->entity_kept, plan->width, team));
     METASD_TRY(check_sparse(&index->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
                             plan->width, team));
-    METASD_TRY(check_dimensions(&index->dimension, plan, team));
+    METASD_TRY(metasd_check_dimensions(index, team));
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
         if (!metasd_sigmoid_ok(index->sigmoids[row]))
             return METASD_CORRUPT;

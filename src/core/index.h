@@ -7,15 +7,20 @@
  * offset to be damaged. It holds, for N entities, R relations and rows of `width`:
  *
  *    the kept weights of every entity, and of the P = 2 R relation rows (r forward,
- *    r + R reciprocal), as positions and values;
- *    for every dimension the entities that keep a weight there ("postings", postings.h), so
- *    that a query (h, r) walks the lists of its few non-zero components and no others;
+ *    r + R reciprocal), as positions and values: 8 bytes a weight;
  *    the sigmoid of each relation row, that makes probabilities of its scores;
- *    Euclidean norms of the entities; all labels, each kind with a hash table.
+ *    Euclidean norms of the entities; all labels, each kind with a hash table;
+ *    and the entities' weights again by dimensions, so that a query (h, r) reads those of its few
+ *    non-zero components and no others. A dimension that METASD_INDEX_DENSE of the entities keep is a
+ *    column of codes, one for every entity (columns.h): 1, 2 or 4 bytes each, by what holds the weights
+ *    of all rows exactly, as multiples of a scale an entity: int8 where rows were stored as int6,
+ *    halves where they were stored as int8 or float16, floats otherwise. Any other one is a list: a bit
+ *    an entity, and 4 bytes for each that keeps a weight there (postings.h).
  *
  * Queries take no memory: scores have N floats (or R), scratch 3 width floats.
- * Ids passed to them must be in range. The same image gives the same bits
- * whatever the processor. No score is NaN or infinite, since no weight
+ * Ids passed to them must be in range. A score is scale x (the columns' sum, in ascending order) + the
+ * lists' weights, in ascending order, each in float: the same image gives the same bits whatever the
+ * processor, for all entities or for one. No score is NaN or infinite, since no weight
  * above METASD_INDEX_MAX_WEIGHT is let in. In an image that is damaged after it was opened
  * answers are wrong, perhaps NaN, but ids stay in range and nothing outside it is read.
  */
@@ -27,11 +32,15 @@
 #include <stdint.h>
 
 #include "calibrate.h"
+#include "columns.h"
 #include "model.h"
 #include "team.h"
 
 /* Products of three such weights, 2^32 times, still fit a float. */
 #define METASD_INDEX_MAX_WEIGHT 1e9f
+
+/* Part of the entities that makes a dimension a column: measured, test/bench/RESULTS.md. */
+#define METASD_INDEX_DENSE 0.3
 
 /* The start of an image, and of memory for one, is aligned to this many bytes. */
 #define METASD_INDEX_ALIGN 8
@@ -46,6 +55,10 @@ typedef struct MetasdIndexPlan {
     uint64_t relation_kept; /* of all relations, forward and reciprocal */
     uint64_t entity_label_bytes;
     uint64_t relation_label_bytes;
+    /* Set by metasd_index_settle; 0 until then, and all dimensions are lists. */
+    uint32_t columns;     /* D, dimensions that are columns */
+    MetasdCodes codes;    /* of these */
+    uint64_t column_kept; /* kept weights of all entities in them */
 } MetasdIndexPlan;
 
 /* Rows of kept weights: row i is start[i] .. start[i + 1] - 1 of ids and values, ids ascending. */
@@ -57,14 +70,21 @@ typedef struct MetasdSparse {
 } MetasdSparse;
 
 /*
- * The same weights by dimensions: dimension j has those from start[j] to start[j + 1] - 1 of values,
- * and in `words` words of bits from j x words on a bit for each entity that keeps one, ascending.
+ * The same weights by dimensions: place[j] is the number of the column that dimension j is, or D + that of
+ * its list; both ascend. List l has the weights from start[l] to start[l + 1] - 1 of values, and in
+ * `words` words of bits from l x words on a bit for each entity that keeps one, ascending. Columns have
+ * METASD_WORD codes each in all of the words.
  */
 typedef struct MetasdDimensions {
     uint64_t words;  /* N / 64, rounded up */
-    uint64_t *start; /* width + 1 */
-    uint64_t *bits;  /* width x words */
-    float *values;   /* entity_kept; METASD_WORD more are there to be read */
+    uint64_t lists;  /* width - D */
+    uint64_t kept;   /* weights in lists */
+    uint32_t *place; /* width */
+    uint64_t *start; /* lists + 1 */
+    uint64_t *bits;  /* lists x words */
+    float *values;   /* kept; METASD_WORD more are there to be read */
+    float *scales;   /* words x METASD_WORD, 1 behind N */
+    void *codes;     /* words x D x METASD_WORD */
 } MetasdDimensions;
 
 typedef struct MetasdSlot {
@@ -112,7 +132,13 @@ typedef struct MetasdIndexWriter {
 /* Bytes of the image; SIZE_MAX if the plan is out of range or too large for this host. */
 extern size_t metasd_index_bytes(const MetasdIndexPlan *plan);
 
-/* Starts an image in memory of metasd_index_bytes(plan). */
+/* How many of them come first, and are all that is written until metasd_index_finish. */
+extern size_t metasd_index_row_bytes(const MetasdIndexPlan *plan);
+
+/*
+ * Starts an image in memory of metasd_index_bytes(plan); or only of metasd_index_row_bytes(plan), where it
+ * is to be moved. In the plan no dimension is a column.
+ */
 extern MetasdStatus metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan,
                                        void *memory);
 
@@ -133,6 +159,18 @@ extern MetasdStatus metasd_index_add_relation(MetasdIndexWriter *writer, uint32_
  */
 extern MetasdStatus metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation,
                                              MetasdSigmoid sigmoid);
+
+/*
+ * Makes columns of the dimensions that are to be, once all that was planned has been added, no less
+ * (METASD_INVALID): writer->index.plan, and so the size, is then another. COUNTS is scratch of
+ * `width` numbers. Polls the team; works alone. Without this all dimensions are lists, which some
+ * questions are too few to make up for.
+ */
+extern MetasdStatus metasd_index_settle(MetasdIndexWriter *writer, uint32_t *counts,
+                                        MetasdTeam *team);
+
+/* Moves what has been added to other memory, of metasd_index_bytes(&writer->index.plan). */
+extern void metasd_index_move(MetasdIndexWriter *writer, void *memory);
 
 /*
  * Completes the image once all that was planned has been added, no less
@@ -191,7 +229,7 @@ extern void metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, u
 /* The sigmoid of a relation row, 0 .. P - 1, or, P, of relations themselves. */
 extern MetasdSigmoid metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation);
 
-/* The score of one triple: that of metasd_index_scores_tails, up to rounding. */
+/* The score of one triple: that of metasd_index_scores_tails. */
 extern float metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation,
                                 uint32_t tail, float *scratch);
 

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "columns.h"
 #include "index_parts.h"
 #include "postings.h"
 
@@ -30,7 +31,7 @@ densify(const MetasdSparse *sparse, uint64_t number, uint32_t width, float *row)
             row[sparse->ids[i]] = sparse->values[i];
 }
 
-/* <row, dense>, in ascending order of positions, as the postings add it up. */
+/* <row, dense>, in ascending order of positions. */
 static float
 sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const float *dense)
 {
@@ -51,7 +52,7 @@ sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const fl
 #define GROUP 4
 #define BLOCK ((size_t)256)
 
-/* Adds the lists to the scores of all entities. */
+/* Adds lists to the scores of all entities. */
 static void
 add_lists(const MetasdIndex *index, MetasdPosting *lists, size_t count, float *scores)
 {
@@ -70,31 +71,89 @@ add_lists(const MetasdIndex *index, MetasdPosting *lists, size_t count, float *s
     memcpy(scores + whole * METASD_WORD, last, rest * sizeof(*last));
 }
 
-/* scores[N] = <query, every entity>, by the postings of the query's non-zero components. */
+/* The same for what is in columns, by the query's non-zero components; ASKED has room for D. */
 static void
-walk_postings(const MetasdIndex *index, const float *query, float *scores)
+scan_columns(const MetasdIndex *index, const float *query, MetasdColumn *asked, float *scores)
 {
     const MetasdDimensions *dimensions = &index->dimension;
-    uint64_t kept = index->plan.entity_kept;
+    const MetasdIndexPlan *plan = &index->plan;
+    size_t whole = plan->entities / METASD_WORD, rest = plan->entities % METASD_WORD, count = 0;
+    MetasdColumns tiles = {
+        .codes = dimensions->codes, .columns = plan->columns, .scales = dimensions->scales};
+    float last[METASD_WORD];
+
+    for (uint32_t j = 0; j < plan->width && count < plan->columns; j++)
+        if (query[j] != 0 && dimensions->place[j] < plan->columns)
+            asked[count++] = (MetasdColumn){.number = dimensions->place[j], .weight = query[j]};
+    metasd_column_kernels()->scores[plan->codes](&tiles, whole, asked, count, scores);
+    if (rest == 0)
+        return;
+    tiles.codes = (const char *)tiles.codes +
+                  whole * plan->columns * METASD_WORD * metasd_code_bytes[plan->codes];
+    tiles.scales += whole * METASD_WORD;
+    metasd_column_kernels()->scores[plan->codes](&tiles, 1, asked, count, last);
+    memcpy(scores + whole * METASD_WORD, last, rest * sizeof(*last));
+}
+
+/*
+ * scores[N] = <query, every entity>, where the query is the last third of the scratch: by the
+ * columns and lists of its non-zero components. The first two thirds are overwritten.
+ */
+static void
+scan(const MetasdIndex *index, float *scratch, float *scores)
+{
+    const MetasdDimensions *dimensions = &index->dimension;
+    const MetasdIndexPlan *plan = &index->plan;
+    const float *query = scratch + 2 * (size_t)plan->width;
     MetasdPosting lists[LISTS];
     size_t count = 0;
 
-    memset(scores, 0, index->plan.entities * sizeof(*scores));
-    for (uint32_t j = 0; j < index->plan.width; j++) {
-        uint64_t start = dimensions->start[j];
+    scan_columns(index, query, (MetasdColumn *)scratch, scores);
+    for (uint32_t j = 0; j < plan->width; j++) {
+        uint64_t list = (uint64_t)dimensions->place[j] - plan->columns, start;
 
-        if (query[j] == 0)
+        if (query[j] == 0 || list >= dimensions->lists) /* as it is where j is a column */
             continue;
-        lists[count++] = (MetasdPosting){.bits = dimensions->bits + j * dimensions->words,
-                                         .at = dimensions->values + (start < kept ? start : kept),
-                                         .end = dimensions->values + kept,
-                                         .weight = query[j]};
+        start = dimensions->start[list];
+        lists[count++] = (MetasdPosting){
+            .bits = dimensions->bits + list * dimensions->words,
+            .at = dimensions->values + (start < dimensions->kept ? start : dimensions->kept),
+            .end = dimensions->values + dimensions->kept,
+            .weight = query[j]};
         if (count == LISTS) {
             add_lists(index, lists, count, scores);
             count = 0;
         }
     }
     add_lists(index, lists, count, scores);
+}
+
+/* <query, one entity>: what scan makes of it, bit by bit. */
+static float
+score_of(const MetasdIndex *index, const float *query, uint32_t entity)
+{
+    const MetasdDimensions *dimensions = &index->dimension;
+    const MetasdSparse *rows = &index->entity;
+    uint64_t columns = index->plan.columns, end = row_end(rows, entity);
+    uint64_t tile = entity / METASD_WORD * columns;
+    float score = 0;
+
+    for (uint64_t i = rows->start[entity]; i < end; i++) {
+        uint32_t j = rows->ids[i];
+
+        if (j < index->plan.width && dimensions->place[j] < columns)
+            score += metasd_code_product(
+                index->plan.codes, dimensions->codes,
+                (tile + dimensions->place[j]) * METASD_WORD + entity % METASD_WORD, query[j]);
+    }
+    score = dimensions->scales[entity] * score + 0.0f;
+    for (uint64_t i = rows->start[entity]; i < end; i++) {
+        uint32_t j = rows->ids[i];
+
+        if (j < index->plan.width && dimensions->place[j] >= columns)
+            score += query[j] * rows->values[i];
+    }
+    return score;
 }
 
 /* The query of (head, relation), in the scratch of 3 width floats. */
@@ -115,7 +174,8 @@ void
 metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scores,
                           float *scratch)
 {
-    walk_postings(index, compose(index, head, relation, scratch), scores);
+    (void)compose(index, head, relation, scratch);
+    scan(index, scratch, scores);
 }
 
 MetasdSigmoid
@@ -128,8 +188,7 @@ float
 metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation, uint32_t tail,
                    float *scratch)
 {
-    return sparse_dot(&index->entity, tail, index->plan.width,
-                      compose(index, head, relation, scratch));
+    return score_of(index, compose(index, head, relation, scratch), tail);
 }
 
 void
@@ -152,13 +211,13 @@ void
 metasd_index_scores_similar(const MetasdIndex *index, uint32_t entity, float *scores,
                             float *scratch)
 {
-    float norm = index->norms[entity];
+    float norm = index->norms[entity], *query = scratch + 2 * (size_t)index->plan.width;
 
     /* Made a unit vector first: products of tiny or huge weights stay in range. */
-    densify(&index->entity, entity, index->plan.width, scratch);
+    densify(&index->entity, entity, index->plan.width, query);
     for (uint32_t j = 0; norm > 0 && j < index->plan.width; j++)
-        scratch[j] /= norm;
-    walk_postings(index, scratch, scores);
+        query[j] /= norm;
+    scan(index, scratch, scores);
     for (uint32_t e = 0; e < index->plan.entities; e++) {
         float cosine = index->norms[e] > 0 ? scores[e] / index->norms[e] : 0;
 

@@ -2,6 +2,8 @@
 #ifndef METASD_INDEX_PARTS_H
 #define METASD_INDEX_PARTS_H
 
+#include <math.h>
+
 #include "index.h"
 
 static inline uint64_t
@@ -26,6 +28,25 @@ metasd_sigmoid_place(const MetasdIndex *index, uint32_t relation)
 {
     return relation == 2 * index->plan.relations ? relation : metasd_relation_row(index, relation);
 }
+
+static inline bool
+metasd_weight_ok(float value)
+{
+    return fabsf(value) <= METASD_INDEX_MAX_WEIGHT && value != 0; /* false for NaN */
+}
+
+/*
+ * Which dimensions of the rows are columns, into the plan, with what their codes are; COUNTS has `width`
+ * numbers. Polls the team.
+ */
+extern MetasdStatus metasd_choose_columns(const MetasdIndex *index, MetasdIndexPlan *plan,
+                                          uint32_t *counts, MetasdTeam *team);
+
+/* The transpose of the entities' rows, into memory that is all zeros. Polls the team. */
+extern MetasdStatus metasd_fill_dimensions(MetasdIndex *index, MetasdTeam *team);
+
+/* METASD_CORRUPT unless a question stays inside the dimensions, with finite scores. Polls the team. */
+extern MetasdStatus metasd_check_dimensions(const MetasdIndex *index, MetasdTeam *team);
 
 /*
  * Adds label ID, of which there are CAPACITY bytes in all; METASD_INVALID where it is there already,

@@ -61,10 +61,11 @@ typedef struct Build {
     int64 run;
     MetasdIndexPlan plan;
     MetasdIndexWriter writer;
-    uint32_t *positions;   /* 2 x width */
-    float *values;         /* 2 x width */
-    MetasdSigmoid sigmoid; /* of relations without one of their own */
-    bool uncommitted;      /* a row has been written by this transaction */
+    uint32_t *positions;            /* 2 x width */
+    float *values;                  /* 2 x width */
+    MetasdSigmoid sigmoid;          /* of relations without one of their own */
+    MetasdSigmoid relation_sigmoid; /* of questions for relations */
+    bool uncommitted;               /* a row has been written by this transaction */
 } Build;
 
 static void
@@ -140,7 +141,7 @@ for_each_row(Build *build, const RowKind *kind,
     MemoryContextDelete(per_fetch);
 }
 
-/* ---- two passes: one to size the image, one to fill it ---- */
+/* ---- two passes: one to size the rows of an image, one to add them ---- */
 
 static void
 count_row(Build *build, const RowKind *kind, const Row *row)
@@ -250,6 +251,57 @@ poll_interrupts(MetasdTeam *team)
     return METASD_OK;
 }
 
+/* Counts rows; an error unless they are those of the run. */
+static void
+plan_image(Build *build)
+{
+    Expected expected = expected_of(build->run);
+    MetasdSwitch saved;
+
+    build->plan.family = expected.family;
+    build->sigmoid = expected.sigmoid;
+    build->relation_sigmoid = expected.relation_sigmoid;
+    metasd_switch_to(&saved, metasd_extension_owner(), false);
+    for_each_row(build, &entity_rows, count_row);
+    for_each_row(build, &relation_rows, count_row);
+    metasd_switch_back(&saved);
+    if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
+                        errdetail("There are %u of " INT64_FORMAT " entities, %u of " INT64_FORMAT
+                                  " relations.",
+                                  build->plan.entities, expected.entities, build->plan.relations,
+                                  expected.relations),
+                        errhint("Train the model again with kg_train.")));
+    if (metasd_index_bytes(&build->plan) == SIZE_MAX)
+        ereport(ERROR,
+                (errcode(ERRCODE_DATA_CORRUPTED),
+                 errmsg("run " INT64_FORMAT " has no embeddings that can be used", build->run),
+                 errhint("Train the model again with kg_train.")));
+}
+
+/* Starts the image in memory of DRAFT, with its rows and no more. */
+static void
+add_rows(Build *build, MemoryContext draft)
+{
+    MemoryContext before = MemoryContextSwitchTo(draft);
+    void *memory = metasd_image_memory(metasd_index_row_bytes(&build->plan));
+    MetasdSwitch saved;
+
+    MemoryContextSwitchTo(before);
+    if (metasd_index_begin(&build->writer, &build->plan, memory) != METASD_OK)
+        elog(ERROR, "could not begin an image");
+    metasd_switch_to(&saved, metasd_extension_owner(), false);
+    for_each_row(build, &entity_rows, add_row);
+    for_each_row(build, &relation_rows, add_row);
+    metasd_switch_back(&saved);
+    if (metasd_index_set_sigmoid(&build->writer, 2 * build->plan.relations,
+                                 build->relation_sigmoid) != METASD_OK)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("calibration of run " INT64_FORMAT " is damaged", build->run),
+                        errhint("Train the model again with kg_train.")));
+}
+
 /*
  * Builds the image in memory of the current context, reading as the extension's owner.
  * Provisional, and not for others, where a row is of this transaction, which may yet roll back.
@@ -257,50 +309,25 @@ poll_interrupts(MetasdTeam *team)
 static void *
 build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *provisional)
 {
+    MemoryContext context = CurrentMemoryContext, spi,
+                  draft = AllocSetContextCreate(context, "metasd rows", ALLOCSET_SMALL_SIZES);
     Build build = {.run = run};
-    Expected expected;
-    MemoryContext context = CurrentMemoryContext, spi;
-    MetasdSwitch saved;
-    size_t bytes;
     void *memory;
 
     SPI_connect();
-    expected = expected_of(run);
-    build.plan.family = expected.family;
-    build.sigmoid = expected.sigmoid;
-    metasd_switch_to(&saved, metasd_extension_owner(), false);
-    for_each_row(&build, &entity_rows, count_row);
-    for_each_row(&build, &relation_rows, count_row);
-    if (build.plan.entities != expected.entities || build.plan.relations != expected.relations)
-        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                        errmsg("embeddings of run " INT64_FORMAT " are missing", run),
-                        errdetail("There are %u of " INT64_FORMAT " entities, %u of " INT64_FORMAT
-                                  " relations.",
-                                  build.plan.entities, expected.entities, build.plan.relations,
-                                  expected.relations),
-                        errhint("Train the model again with kg_train.")));
-    bytes = metasd_index_bytes(&build.plan);
-    if (bytes == SIZE_MAX)
-        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                        errmsg("run " INT64_FORMAT " has no embeddings that can be used", run),
-                        errhint("Train the model again with kg_train.")));
+    plan_image(&build);
     build.positions = palloc(2 * (size_t)build.plan.width * sizeof(*build.positions));
     build.values = palloc(2 * (size_t)build.plan.width * sizeof(*build.values));
+    add_rows(&build, draft);
+    if (metasd_index_settle(&build.writer, build.positions, team) != METASD_OK)
+        elog(ERROR, "could not settle an image");
     spi = MemoryContextSwitchTo(context);
-    memory = metasd_image_memory(bytes);
+    memory = metasd_image_memory(metasd_index_bytes(&build.writer.index.plan));
     MemoryContextSwitchTo(spi);
-    if (metasd_index_begin(&build.writer, &build.plan, memory) != METASD_OK)
-        elog(ERROR, "could not begin an image");
-    for_each_row(&build, &entity_rows, add_row);
-    for_each_row(&build, &relation_rows, add_row);
-    if (metasd_index_set_sigmoid(&build.writer, 2 * build.plan.relations,
-                                 expected.relation_sigmoid) != METASD_OK)
-        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                        errmsg("calibration of run " INT64_FORMAT " is damaged", run),
-                        errhint("Train the model again with kg_train.")));
+    metasd_index_move(&build.writer, memory);
+    MemoryContextDelete(draft);
     if (metasd_index_finish(&build.writer, team) != METASD_OK)
         elog(ERROR, "could not finish an image");
-    metasd_switch_back(&saved);
     SPI_finish();
     *index = build.writer.index;
     *provisional = build.uncommitted;

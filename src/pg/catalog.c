@@ -1,15 +1,19 @@
 #include "catalog.h"
 
 #include "access/genam.h"
+#include "access/relation.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "executor/tuptable.h"
 #include "nodes/makefuncs.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -229,35 +233,42 @@ scan_end(TableScan *scan)
     table_close(scan->table, NoLock);
 }
 
-/* The run that serves a model, as the active snapshot has it; none if it is not there. */
-static void
+/*
+ * The run that serves a model, as the active snapshot has it, and a copy of its row; none if it is
+ * not there.
+ */
+static HeapTuple
 find_serving(MetasdModel *model)
 {
+    HeapTuple run = NULL;
     TableScan scan;
 
     if (model->serving != 0) {
-        bool found, isnull;
+        bool isnull;
 
         scan_begin(&scan, "run", "id", F_INT8EQ, Int64GetDatum(model->serving));
-        found = scan_next(&scan);
-        if (found) {
+        if (scan_next(&scan)) {
+            run = heap_copytuple(scan.row.tuple);
             model->uuid = *DatumGetUUIDP(attribute(&scan.row, "uuid", &isnull));
             model->serving_source = oid_attribute(&scan.row, "source");
             columns_attribute(&scan.row, model->serving_column);
         }
         scan_end(&scan);
-        if (found)
-            return;
+        if (run)
+            return run;
     }
     model->serving = 0;
     model->serving_source = model->source;
     memcpy(model->serving_column, model->column, sizeof(model->column));
+    return NULL;
 }
 
+/* A model and, unless NULL, the row of the run that serves it. */
 static MetasdModel *
-model_of_row(const Row *row)
+model_of_row(const Row *row, HeapTuple *run)
 {
     MetasdModel *model = palloc0(sizeof(*model));
+    HeapTuple serving;
     bool isnull;
     Datum value;
 
@@ -271,9 +282,122 @@ model_of_row(const Row *row)
         model->params = DatumGetJsonbPCopy(value);
     value = attribute(row, "serving", &isnull);
     model->serving = isnull ? 0 : DatumGetInt64(value);
-    find_serving(model);
+    serving = find_serving(model);
+    if (run)
+        *run = serving;
     return model;
 }
+
+/* ---- models remembered ---- */
+
+/*
+ * A row that the snapshot shows, with the bytes it had when it was read, says what it said then. So a
+ * question asks no more of the catalog than whether both rows are that: whatever has been done to
+ * them since, and whichever version of them the snapshot still sees.
+ */
+#define MOST_REMEMBERED 4
+
+typedef struct Remembered {
+    MemoryContext context; /* NULL: nothing is remembered here */
+    HeapTuple row, run;    /* of the model, and of the run that serves it */
+    MetasdModel *model;
+} Remembered;
+
+static Remembered remembered[MOST_REMEMBERED];
+static int next_place;
+
+static MetasdModel *
+copy_model(const MetasdModel *model)
+{
+    MetasdModel *copy = palloc(sizeof(*copy));
+
+    *copy = *model;
+    copy->name = pstrdup(model->name);
+    for (int i = 0; i < 3; i++) {
+        copy->column[i] = pstrdup(model->column[i]);
+        copy->serving_column[i] = pstrdup(model->serving_column[i]);
+    }
+    if (model->params) {
+        copy->params = palloc(VARSIZE(model->params));
+        memcpy(copy->params, model->params, VARSIZE(model->params));
+    }
+    return copy;
+}
+
+static bool
+same_row(HeapTuple a, HeapTuple b)
+{
+    size_t start = offsetof(HeapTupleHeaderData, t_bits);
+
+    return a->t_len == b->t_len && a->t_data->t_hoff == b->t_data->t_hoff &&
+           HeapTupleHeaderGetNatts(a->t_data) == HeapTupleHeaderGetNatts(b->t_data) &&
+           HeapTupleHasNulls(a) == HeapTupleHasNulls(b) &&
+           memcmp((char *)a->t_data + start, (char *)b->t_data + start, a->t_len - start) == 0;
+}
+
+/* Does the active snapshot show the row as it was? The lock on its table stays. */
+static bool
+is_there(HeapTuple row)
+{
+    Relation table = try_relation_open(row->t_tableOid, AccessShareLock);
+    bool same = false;
+
+    if (!table)
+        return false;
+    if (table->rd_rel->relkind == RELKIND_RELATION &&
+        ItemPointerGetBlockNumber(&row->t_self) < RelationGetNumberOfBlocks(table)) {
+        TupleTableSlot *slot = table_slot_create(table, NULL);
+
+        if (table_tuple_fetch_row_version(table, &row->t_self, GetActiveSnapshot(), slot))
+            same = same_row(ExecFetchSlotHeapTuple(slot, false, NULL), row);
+        ExecDropSingleTupleTableSlot(slot);
+    }
+    relation_close(table, NoLock);
+    return same;
+}
+
+static Remembered *
+place_of(const char *name)
+{
+    for (int i = 0; i < MOST_REMEMBERED; i++)
+        if (remembered[i].context && strcmp(remembered[i].model->name, name) == 0)
+            return &remembered[i];
+    return NULL;
+}
+
+/* The model of that name, or NULL if it has to be looked up. */
+static MetasdModel *
+recall(const char *name)
+{
+    const Remembered *place = place_of(name);
+
+    return place && is_there(place->row) && is_there(place->run) ? copy_model(place->model) : NULL;
+}
+
+/* Values that are stored elsewhere are not in the row's bytes. */
+static void
+remember(const MetasdModel *model, HeapTuple row, HeapTuple run)
+{
+    Remembered *place = place_of(model->name), new = {0};
+    MemoryContext before;
+
+    if (HeapTupleHasExternal(row) || HeapTupleHasExternal(run))
+        return;
+    new.context = AllocSetContextCreate(CurrentMemoryContext, "metasd model", ALLOCSET_SMALL_SIZES);
+    before = MemoryContextSwitchTo(new.context);
+    new.row = heap_copytuple(row);
+    new.run = heap_copytuple(run);
+    new.model = copy_model(model);
+    MemoryContextSwitchTo(before);
+    if (!place)
+        place = &remembered[next_place++ % MOST_REMEMBERED];
+    if (place->context)
+        MemoryContextDelete(place->context);
+    MemoryContextSetParent(new.context, TopMemoryContext);
+    *place = new;
+}
+
+/* ---- models found ---- */
 
 /* The model of that name, or all where there is none. */
 static List *
@@ -286,8 +410,14 @@ find_models(const char *name)
 
     metasd_switch_to(&saved, metasd_extension_owner(), false);
     scan_begin(&scan, "model", name ? "name" : NULL, F_TEXTEQ, value);
-    while (scan_next(&scan))
-        models = lappend(models, model_of_row(&scan.row));
+    while (scan_next(&scan)) {
+        HeapTuple run;
+        MetasdModel *model = model_of_row(&scan.row, &run);
+
+        models = lappend(models, model);
+        if (name && run)
+            remember(model, scan.row.tuple, run);
+    }
     scan_end(&scan);
     metasd_switch_back(&saved);
     return models;
@@ -314,7 +444,7 @@ find_and_lock(const char *name)
 
         metasd_switch_to(&saved, metasd_extension_owner(), false);
         PushActiveSnapshot(GetLatestSnapshot());
-        model = model_of_row(&row);
+        model = model_of_row(&row, NULL);
         PopActiveSnapshot();
         metasd_switch_back(&saved);
         MemoryContextSwitchTo(spi);
@@ -326,10 +456,14 @@ find_and_lock(const char *name)
 MetasdModel *
 metasd_model_find(const char *name, bool lock)
 {
+    MetasdModel *model;
     List *models;
 
     if (lock)
         return find_and_lock(name);
+    model = recall(name);
+    if (model)
+        return model;
     models = find_models(name);
     return models == NIL ? NULL : linitial(models);
 }

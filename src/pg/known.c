@@ -17,6 +17,12 @@
 #define MOST_PLANS 16
 #define ROWS_PER_FETCH 1000
 
+/*
+ * A group of fewer facts is read whole: that takes less than looking for candidates, which an index on
+ * two columns finds by reading the group as well. More are in few groups, and cost that once in vain.
+ */
+#define SMALL_GROUP 128
+
 /* ---- plans, kept for the session ---- */
 
 typedef struct KeptPlan {
@@ -134,14 +140,15 @@ fits_uuid(const char *text)
 static bool
 value_of_label(Oid type, MetasdLabel label, Datum *value)
 {
-    char *text = pnstrdup(label.data, label.len);
+    char *text;
     Oid input, parameter;
 
+    if (type == TEXTOID || type == VARCHAROID) {
+        *value = PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
+        return true;
+    }
+    text = pnstrdup(label.data, label.len);
     switch (type) {
-        case TEXTOID:
-        case VARCHAROID:
-            *value = PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
-            return true;
         case INT2OID:
             if (!fits_integer(text, PG_INT16_MIN, PG_INT16_MAX))
                 return false;
@@ -239,7 +246,16 @@ mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabels *labels, bool *kno
     SPI_cursor_close(portal);
 }
 
-/* Looks up the facts among N ids, or all of the group where ids is NULL. */
+/* Runs a lookup; of the rows no more than MOST count, if that is not 0. */
+static void
+mark_rows(SPIPlanPtr plan, Datum *values, long most, const MetasdLabels *labels, bool *known_ids)
+{
+    if (SPI_execute_plan(plan, values, NULL, true, most) != SPI_OK_SELECT)
+        elog(ERROR, "could not look up known facts");
+    mark_found(labels, known_ids);
+}
+
+/* Looks up the facts among N ids, or all of the group where ids is NULL or the group is small. */
 static void
 mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n, bool *known_ids)
 {
@@ -252,16 +268,19 @@ mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n
     SPIPlanPtr plan;
 
     SPI_connect();
-    if (ids)
-        values[2] = labels_array(known, labels, ids, n);
     metasd_switch_to(&saved, known->owner, true);
-    plan = plan_for(lookup_sql(source, given, asked, ids != NULL), types);
+    plan = plan_for(lookup_sql(source, given, asked, false), types);
     if (!ids)
         mark_group(plan, values, labels, known_ids);
-    else if (SPI_execute_plan(plan, values, NULL, true, 0) == SPI_OK_SELECT)
-        mark_found(labels, known_ids);
-    else
-        elog(ERROR, "could not look up known facts");
+    else {
+        mark_rows(plan, values, SMALL_GROUP, labels, known_ids);
+        known->whole = SPI_processed < SMALL_GROUP;
+        if (!known->whole) {
+            values[2] = labels_array(known, labels, ids, n);
+            plan = plan_for(lookup_sql(source, given, asked, true), types);
+            mark_rows(plan, values, 0, labels, known_ids);
+        }
+    }
     metasd_switch_back(&saved);
     SPI_finish();
 }
@@ -270,13 +289,13 @@ void
 metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n,
                   bool *known_ids)
 {
-    if (known->possible && n > 0)
+    if (known->possible && !known->whole && n > 0)
         mark(known, labels, ids, n, known_ids);
 }
 
 void
 metasd_known_mark_all(MetasdKnown *known, const MetasdLabels *labels, bool *known_ids)
 {
-    if (known->possible)
+    if (known->possible && !known->whole)
         mark(known, labels, NULL, 0, known_ids);
 }

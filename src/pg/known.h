@@ -24,13 +24,14 @@ typedef struct MetasdKnown {
     MetasdAsked asked;
     Datum given[2]; /* the other two places, in order, as their columns have them */
     bool possible;  /* false where a given label cannot stand in its column: nothing is known */
+    bool whole;     /* all facts of the group have been looked up */
 } MetasdKnown;
 
 /* Prepares to look facts up for a question; given labels as the image has them. */
 extern void metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked asked,
                                const MetasdLabel *given);
 
-/* Sets known_ids[id] for those of the N ids whose labels make a fact, by one query. */
+/* Sets known_ids[id] for those of the N ids whose labels make a fact, and perhaps for others that do. */
 extern void metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids,
                               size_t n, bool *known_ids);
 

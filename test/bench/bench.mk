@@ -7,7 +7,7 @@ BENCH_HELP = $(patsubst test/bench/%.c,build/bench/%.o,\
 	$(filter-out $(BENCH_MAINS),$(wildcard test/bench/*.c)))
 BENCH_CORE = $(patsubst src/core/%.c,build/bench/core/%.o,$(wildcard src/core/*.c))
 
-build/bench/core/postings.o: BENCH_CFLAGS += -ffp-contract=off
+build/bench/core/columns.o build/bench/core/index_ask.o build/bench/core/postings.o: BENCH_CFLAGS += -ffp-contract=off
 build/bench/core/%.o: src/core/%.c $(wildcard src/core/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_CFLAGS) -c $< -o $@

@@ -4,10 +4,10 @@
  *   build/bench/latency [ENTITIES RANK]...
  *   build/bench/latency IMAGE...
  *
- * The best ten tails of (head, relation) at random: by the lists of the kept weights, and by
+ * The best ten tails of (head, relation) at random: by the image's columns and lists, and by
  * the inner products of the same query with all rows as dense float32, four rows at a time with the
  * widest vectors there are, both with the same choice of the ten. Prints processor time: medians, and of the
- * lists what 99 of 100 questions take; the two take turns, so that whatever else runs disturbs both.
+ * image what 99 of 100 questions take; the two take turns, so that whatever else runs disturbs both.
  *
  * A made-up model (ComplEx, 237 relations, 90 % pruned) keeps its columns as unevenly as parameter alignment
  * makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without arguments: a
@@ -135,16 +135,22 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
     float *values = need(width * sizeof(*values));
     MetasdTeam team = metasd_team_of_one();
     MetasdIndexWriter writer;
-    void *memory;
+    void *rows;
 
     for (uint64_t i = 0; i < entities + 2 * (uint64_t)RELATIONS; i++)
         *(i < entities ? &plan.entity_kept : &plan.relation_kept) +=
             make_row(i, i < entities ? part : relation_part, width, positions, values);
-    *bytes = metasd_index_bytes(&plan);
-    memory = need(*bytes);
-    (void)metasd_index_begin(&writer, &plan, memory);
+    rows = need(metasd_index_row_bytes(&plan));
+    (void)metasd_index_begin(&writer, &plan, rows);
     fill(&writer, &plan, part, relation_part);
     *seconds = spent();
+    if (metasd_index_settle(&writer, positions, &team) != METASD_OK) {
+        fprintf(stderr, "latency: could not build an image\n");
+        exit(1);
+    }
+    *bytes = metasd_index_bytes(&writer.index.plan);
+    metasd_index_move(&writer, need(*bytes));
+    free(rows);
     if (metasd_index_finish(&writer, &team) != METASD_OK) {
         fprintf(stderr, "latency: could not build an image\n");
         exit(1);
@@ -242,7 +248,7 @@ typedef struct Desk {
     float *rows; /* dense */
     float *scratch, *scores, *dense_scores;
     uint32_t *ids;
-    double lists[QUESTIONS], choice[QUESTIONS], dense[QUESTIONS]; /* seconds */
+    double image[QUESTIONS], choice[QUESTIONS], dense[QUESTIONS]; /* seconds */
 } Desk;
 
 /* Asks question I both ways; true if the answers are the same, but for what rounding makes equal. */
@@ -260,7 +266,7 @@ ask(Desk *desk, int i)
     scored = spent();
     best_ten(n, desk->scores, desk->ids, best);
     desk->choice[i] = spent() - scored;
-    desk->lists[i] = spent() - start;
+    desk->image[i] = spent() - start;
     /* the query is what is left in the scratch */
     start = spent();
     scan(n, w, desk->rows, desk->scratch + 2 * w, desk->dense_scores);
@@ -279,6 +285,7 @@ measure(const MetasdIndex *index, size_t bytes, double seconds)
     size_t n = plan->entities, w = plan->width;
     Desk *desk = need(sizeof(*desk));
     int questions = n * w > 20000000 ? QUESTIONS / 4 : QUESTIONS, half, differ = 0;
+    char completed[32] = "-";
 
     *desk = (Desk){.index = index,
                    .rows = need(n * w * sizeof(float)),
@@ -291,13 +298,16 @@ measure(const MetasdIndex *index, size_t bytes, double seconds)
     for (int i = 0; i < questions; i++)
         differ += !ask(desk, i);
     half = questions / 2;
-    qsort(desk->lists, (size_t)questions, sizeof(double), by_size);
+    qsort(desk->image, (size_t)questions, sizeof(double), by_size);
     qsort(desk->choice, (size_t)questions, sizeof(double), by_size);
     qsort(desk->dense, (size_t)questions, sizeof(double), by_size);
-    printf("| %zu | %zu | %.1f | %.1f | %.1f | %.0f | %.0f | %.0f | %.0f | %.1f |\n", n, w / 2,
-           (double)bytes * 1e-6, (double)(n * w) * 4e-6, seconds * 1e3, desk->lists[half] * 1e6,
-           desk->lists[questions * 99 / 100] * 1e6, desk->choice[half] * 1e6,
-           desk->dense[half] * 1e6, desk->dense[half] / desk->lists[half]);
+    if (!isnan(seconds)) /* an image from a file has been completed long ago */
+        sprintf(completed, "%.1f", seconds * 1e3);
+    printf("| %zu | %zu | %u | %.1f | %.1f | %s | %.0f | %.0f | %.0f | %.0f | %.1f |\n", n, w / 2,
+           plan->columns, (double)bytes * 1e-6, (double)(n * w) * 4e-6, completed,
+           desk->image[half] * 1e6, desk->image[questions * 99 / 100] * 1e6,
+           desk->choice[half] * 1e6, desk->dense[half] * 1e6,
+           desk->dense[half] / desk->image[half]);
     fflush(stdout);
     if (differ > 0) {
         fprintf(stderr, "latency: %d of %d answers differ\n", differ, questions);
@@ -321,10 +331,11 @@ main(int argc, char **argv)
         argc = 3;
         argv = small;
     }
-    printf("postings by %s\n\n", metasd_posting_kernels()->name);
-    printf("| entities | rank | image, MB | dense rows, MB | completed in, ms | lists, us | 99 %% "
-           "within | of "
-           "which choice | dense, us | ratio |\n|---|---|---|---|---|---|---|---|---|---|\n");
+    printf("by %s\n\n", metasd_posting_kernels()->name);
+    printf(
+        "| entities | rank | columns | image, MB | dense rows, MB | completed in, ms | image, us | "
+        "99 %% within | of which choice | dense, us | ratio "
+        "|\n|---|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 1; i < argc; i++) {
         MetasdIndex index;
         double seconds = NAN;

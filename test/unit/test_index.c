@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec.h"
 #include "index.h"
 #include "random.h"
 #include "tools.h"
@@ -19,6 +20,7 @@ typedef struct World {
     uint32_t entities, relations, width;
     float *E, *W; /* N and P dense rows */
     const MetasdFamily *family;
+    bool settled; /* dimensions that most entities keep are columns */
     MetasdIndexPlan plan;
     size_t bytes;
     void *image;
@@ -34,6 +36,22 @@ random_rows(float *rows, size_t n, double density, uint64_t stream)
         rows[i] = (double)metasd_random_below(5, stream, i, 1000000) < density * 1e6
                       ? (float)metasd_random_normal(6, stream, i)
                       : 0.0f;
+}
+
+/* Rows as they are read back from what is stored. */
+static void
+store_rows(float *rows, size_t n, uint32_t width, MetasdStorage storage)
+{
+    static uint8_t bytes[4096];
+
+    for (size_t i = 0; i < n; i++) {
+        float *row = rows + i * width;
+        size_t used;
+
+        assert_int_equal(metasd_encode(storage, width, row, bytes, sizeof(bytes), &used),
+                         METASD_OK);
+        assert_int_equal(metasd_decode_dense(bytes, used, width, row), METASD_OK);
+    }
 }
 
 static MetasdSparseRow
@@ -79,6 +97,7 @@ build_image(World *w)
     MetasdTeam team = metasd_team_of_one();
     MetasdIndexWriter writer;
     size_t n = (size_t)w->entities * w->width, p = 2 * (size_t)w->relations * w->width;
+    void *rows;
 
     w->plan = (MetasdIndexPlan){
         .family = w->family, .entities = w->entities, .relations = w->relations, .width = w->width};
@@ -91,9 +110,8 @@ build_image(World *w)
     for (uint32_t r = 0; r < w->relations; r++)
         w->plan.relation_label_bytes += label_of('r', r, label);
 
-    w->bytes = metasd_index_bytes(&w->plan);
-    w->image = malloc(w->bytes);
-    assert_int_equal(metasd_index_begin(&writer, &w->plan, w->image), METASD_OK);
+    rows = malloc(metasd_index_row_bytes(&w->plan));
+    assert_int_equal(metasd_index_begin(&writer, &w->plan, rows), METASD_OK);
     for (uint32_t e = 0; e < w->entities; e++)
         assert_int_equal(metasd_index_add_entity(
                              &writer, e, label, label_of('e', e, label),
@@ -110,6 +128,12 @@ build_image(World *w)
                 sparse_row(reciprocal, w->width, positions + w->width, values + w->width)),
             METASD_OK);
     }
+    if (w->settled)
+        assert_int_equal(metasd_index_settle(&writer, positions, &team), METASD_OK);
+    w->bytes = metasd_index_bytes(&writer.index.plan);
+    w->image = malloc(w->bytes);
+    metasd_index_move(&writer, w->image);
+    free(rows);
     assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
     free(positions);
     free(values);
@@ -117,9 +141,13 @@ build_image(World *w)
 
 static World
 make_world_of(const MetasdFamily *family, uint32_t entities, uint32_t relations, uint32_t width,
-              double density)
+              double density, MetasdStorage storage, bool settled)
 {
-    World w = {.entities = entities, .relations = relations, .width = width, .family = family};
+    World w = {.entities = entities,
+               .relations = relations,
+               .width = width,
+               .family = family,
+               .settled = settled};
     size_t n = (size_t)entities * width, p = 2 * (size_t)relations * width;
     uint32_t most = entities > relations ? entities : relations;
     MetasdTeam team = metasd_team_of_one();
@@ -130,6 +158,8 @@ make_world_of(const MetasdFamily *family, uint32_t entities, uint32_t relations,
     random_rows(w.W, p, density, STREAM + 1);
     if (entities > 5)
         memset(w.E + 5 * (size_t)width, 0, width * sizeof(float)); /* an entity pruned whole */
+    store_rows(w.E, entities, width, storage);
+    store_rows(w.W, 2 * relations, width, storage);
     w.scratch = malloc(3 * width * sizeof(float));
     w.scores = malloc(most * sizeof(float));
     w.ids = malloc(most * sizeof(uint32_t));
@@ -141,7 +171,7 @@ make_world_of(const MetasdFamily *family, uint32_t entities, uint32_t relations,
 static World
 make_world(uint32_t entities, uint32_t relations, uint32_t width, double density)
 {
-    return make_world_of(&metasd_complex, entities, relations, width, density);
+    return make_world_of(&metasd_complex, entities, relations, width, density, METASD_INT8, true);
 }
 
 static void
@@ -195,7 +225,7 @@ assert_close(double a, double b)
 static void
 compare_answers(World *w)
 {
-    float *row = malloc(w->width * sizeof(float));
+    float *row = malloc(w->width * sizeof(float)), score;
 
     assert_ptr_equal(w->index.plan.family, w->family);
     for (uint32_t h = 0; h < w->entities; h += 3) {
@@ -203,7 +233,8 @@ compare_answers(World *w)
             metasd_index_scores_tails(&w->index, h, r, w->scores, w->scratch);
             for (uint32_t t = 0; t < w->entities; t++) {
                 assert_close(w->scores[t], dense_score(w, h, r, t));
-                assert_close(metasd_index_score(&w->index, h, r, t, w->scratch), w->scores[t]);
+                score = metasd_index_score(&w->index, h, r, t, w->scratch);
+                assert_memory_equal(&score, &w->scores[t], sizeof(score));
             }
         }
         for (uint32_t t = 0; t < w->entities; t += 2) {
@@ -222,7 +253,7 @@ compare_answers(World *w)
     free(row);
 }
 
-/* Of whatever family: an image knows its own. */
+/* Of whatever family, storage and density: an image knows its own. */
 static void
 answers_equal_a_dense_model(void **state)
 {
@@ -234,13 +265,81 @@ answers_equal_a_dense_model(void **state)
 
     (void)state;
     for (int f = 0; f < TOOLS_FAMILIES; f++)
-        for (size_t s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {
-            World w = make_world_of(tools_families[f], shapes[s].entities, shapes[s].relations,
-                                    shapes[s].width, shapes[s].density);
+        for (size_t s = 0; s < sizeof(shapes) / sizeof(*shapes); s++)
+            for (int k = 0; k < METASD_STORAGES + 1; k++) {
+                World w = make_world_of(tools_families[f], shapes[s].entities, shapes[s].relations,
+                                        shapes[s].width, shapes[s].density,
+                                        (MetasdStorage)(k % METASD_STORAGES), k < METASD_STORAGES);
 
-            compare_answers(&w);
-            free_world(&w);
+                compare_answers(&w);
+                free_world(&w);
+            }
+}
+
+/* Columns are what many entities keep, and their codes as narrow as the storage allows. */
+static void
+columns_are_chosen(void **state)
+{
+    static const MetasdCodes codes[METASD_STORAGES] = {[METASD_FLOAT32] = METASD_CODES_FLOAT,
+                                                       [METASD_FLOAT16] = METASD_CODES_HALF,
+                                                       [METASD_INT8] = METASD_CODES_HALF,
+                                                       [METASD_INT6] = METASD_CODES_INT8};
+
+    (void)state;
+    for (int k = 0; k < METASD_STORAGES; k++) {
+        World w =
+            make_world_of(&metasd_complex, 300, 3, 64, METASD_INDEX_DENSE, (MetasdStorage)k, true);
+        uint32_t columns = 0;
+
+        for (uint32_t j = 0; j < w.width; j++) {
+            uint32_t kept = 0;
+
+            for (uint32_t e = 0; e < w.entities; e++)
+                kept += w.E[(size_t)e * w.width + j] != 0;
+            assert_true((w.index.dimension.place[j] < w.index.plan.columns) ==
+                        (kept >= METASD_INDEX_DENSE * w.entities));
+            columns += kept >= METASD_INDEX_DENSE * w.entities;
         }
+        assert_true(columns > 0 && columns < w.width);
+        assert_int_equal(w.index.plan.columns, columns);
+        assert_int_equal(w.index.plan.codes, codes[k]);
+        free_world(&w);
+    }
+}
+
+/* Weights of any size, and of none that a code could hold with others: scores are finite. */
+static void
+codes_hold_weights_of_any_size(void **state)
+{
+    static const float sizes[] = {1e9f, 1e-3f, 1e-20f, 0x1p-101f, 0x1p-120f, 1e-44f};
+
+    (void)state;
+    for (int k = 0; k < METASD_STORAGES; k++) {
+        World w = make_world_of(&metasd_complex, 130, 3, 8, 0.5, METASD_FLOAT32, true);
+        MetasdTeam team = metasd_team_of_one();
+
+        free(w.image);
+        for (uint32_t e = 0; e < w.entities; e++)
+            for (uint32_t j = 0; j < w.width; j++)
+                if (w.E[e * w.width + j] != 0)
+                    w.E[e * w.width + j] =
+                        (w.E[e * w.width + j] < 0 ? -1 : 1) * sizes[(e + j / 7) % 6];
+        store_rows(w.E, w.entities, w.width, (MetasdStorage)k);
+        build_image(&w);
+        assert_int_equal(metasd_index_open(w.image, w.bytes, &team, &w.index), METASD_OK);
+        for (uint32_t h = 0; h < w.entities; h++) {
+            metasd_index_scores_tails(&w.index, h, 0, w.scores, w.scratch);
+            for (uint32_t t = 0; t < w.entities; t++) {
+                float score = metasd_index_score(&w.index, h, 0, t, w.scratch);
+
+                assert_true(isfinite(score));
+                assert_memory_equal(&score, &w.scores[t], sizeof(score));
+            }
+            metasd_index_embedding(&w.index, h, w.scratch);
+            assert_memory_equal(w.scratch, w.E + h * w.width, w.width * sizeof(float));
+        }
+        free_world(&w);
+    }
 }
 
 static void
@@ -305,11 +404,11 @@ builders_mistakes_are_refused(void **state)
         size_t kept;
     } bad[] = {{{4}, {1}, 1},     {{0}, {0}, 1},       {{0}, {NAN}, 1},    {{0}, {INFINITY}, 1},
                {{0}, {-2e9f}, 1}, {{1, 1}, {1, 1}, 2}, {{2, 1}, {1, 1}, 2}};
-    uint32_t positions[3] = {0, 1, 2};
+    uint32_t positions[3] = {0, 1, 2}, counts[4];
     float values[3] = {1, 2, 3};
     MetasdSparseRow one = {positions, values, 1}, three = {positions, values, 3};
     MetasdTeam team = metasd_team_of_one();
-    MetasdIndexWriter writer;
+    MetasdIndexWriter writer, other;
     MetasdIndex index;
     MetasdIndexPlan huge = {.family = &metasd_complex, .width = 4, .entity_kept = UINT64_MAX / 4};
 
@@ -329,8 +428,13 @@ builders_mistakes_are_refused(void **state)
     assert_int_equal(metasd_index_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
     assert_int_equal(metasd_index_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
     assert_int_equal(metasd_index_add_entity(&writer, 2, "", 0, one), METASD_INVALID);
+    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_INVALID);
     assert_int_equal(metasd_index_finish(&writer, &team), METASD_INVALID);
     assert_int_equal(metasd_index_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
+    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_OK);
+    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_INVALID);
+    assert_int_equal(metasd_index_begin(&other, &writer.index.plan, again), METASD_INVALID);
+    assert_true(metasd_index_bytes(&writer.index.plan) <= sizeof(memory));
     assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
 
     /* relocatable: the same bytes elsewhere, at another alignment, are the same image */
@@ -475,18 +579,55 @@ ask_everything(const MetasdIndex *index)
     free(ids);
 }
 
+/* A small world with columns and lists. */
+static World
+make_damageable(void)
+{
+    World w = make_world(70, 3, 8, METASD_INDEX_DENSE);
+
+    assert_true(w.index.plan.columns > 0 && w.index.plan.columns < w.width);
+    return w;
+}
+
+/* Offset AT of an image, or where it goes on behind the text of the long labels if that is there. */
+static size_t
+beside_text(const World *w, size_t at)
+{
+    const MetasdLabels *kinds[2] = {&w->index.entity_labels, &w->index.relation_labels};
+
+    for (int i = 0; i < 2; i++) {
+        size_t text = (size_t)(kinds[i]->bytes - (const char *)w->image) + 200;
+        size_t end = text - 200 + (size_t)kinds[i]->size;
+
+        if (at >= text && at < end)
+            return (end + 3) / 4 * 4;
+    }
+    return at;
+}
+
+/* Places of all words from FIRST on that are not such text, and how many they are. */
+static size_t *
+words_to_damage(const World *w, size_t first, size_t *count)
+{
+    size_t *words = malloc(w->bytes / 4 * sizeof(*words));
+
+    *count = 0;
+    for (size_t at = first; at + 4 <= w->bytes; at = beside_text(w, at + 4))
+        words[(*count)++] = at;
+    return words;
+}
+
 static void
 damaged_images_are_refused(void **state)
 {
-    World w = make_world(30, 3, 8, 0.4);
+    World w = make_damageable();
     MetasdTeam team = metasd_team_of_one();
     char *copy = malloc(w.bytes);
-    size_t labels = (size_t)((char *)w.index.entity_labels.bytes - (char *)w.image) + 200;
     MetasdIndex index;
 
     (void)state;
     memcpy(copy, w.image, w.bytes);
-    for (size_t i = 0; i < w.bytes; i += i < labels ? 1 : 997) {
+    for (size_t i = 0; i < w.bytes; i = beside_text(&w, i + 1)) {
         copy[i] ^= (char)(1 << i % 8);
         assert_int_equal(metasd_index_open(copy, w.bytes, &team, &index), METASD_CORRUPT);
         if (i < 128)
@@ -507,21 +648,20 @@ damaged_images_are_refused(void **state)
 static void
 forged_images_do_no_harm(void **state)
 {
-    World w = make_world(30, 3, 8, 0.4);
+    World w = make_damageable();
     MetasdTeam team = metasd_team_of_one();
     char *copy = malloc(w.bytes);
-    size_t area = (size_t)(w.index.entity_labels.bytes - (char *)w.image), refused = 0, tries = 0;
+    size_t count, refused = 0, tries = 0, *words = words_to_damage(&w, 0, &count);
     MetasdIndex index;
 
     (void)state;
     memcpy(copy, w.image, w.bytes);
     seal(copy, w.bytes);
     assert_memory_equal(copy, w.image, w.bytes);
-    for (size_t i = 0; i < area / 4 + 1000; i++, tries++) {
+    for (size_t i = 0; i < count + 1000; i++, tries++) {
         /* every word of the header and the arrays once; then several at a time, at random */
-        for (size_t k = 0; k < (i < area / 4 ? 1 : 3); k++) {
-            size_t at =
-                i < area / 4 ? 4 * i : 4 * metasd_random_below(1, STREAM, 3 * i + k, area / 4);
+        for (size_t k = 0; k < (i < count ? 1 : 3); k++) {
+            size_t at = words[i < count ? i : metasd_random_below(1, STREAM, 3 * i + k, count)];
             uint32_t word = (uint32_t)metasd_random(2, STREAM, 3 * i + k), old;
 
             memcpy(&old, copy + at, 4);
@@ -536,6 +676,7 @@ forged_images_do_no_harm(void **state)
         memcpy(copy, w.image, w.bytes);
     }
     assert_true(refused > tries / 4 && refused < tries);
+    free(words);
     free(copy);
     free_world(&w);
 }
@@ -544,24 +685,21 @@ forged_images_do_no_harm(void **state)
 static void
 damage_after_opening_does_no_harm(void **state)
 {
-    World w = make_world(30, 3, 8, 0.4);
+    World w = make_damageable();
     MetasdIndex index;
     char *copy = malloc(w.bytes);
-    size_t first = 128 / 4, end = (size_t)(w.index.entity_labels.bytes - (char *)w.image) / 4;
+    size_t count, *words = words_to_damage(&w, 128, &count);
 
     (void)state;
     memcpy(copy, w.image, w.bytes);
-    for (size_t i = first; i < end + 1000; i++) {
-        size_t words = i < end ? 1 : 20;
-
-        for (size_t k = 0; k < words; k++) {
-            size_t at =
-                i < end ? i : first + metasd_random_below(3, STREAM, 20 * i + k, end - first);
+    for (size_t i = 0; i < count + 1000; i++) {
+        for (size_t k = 0; k < (i < count ? 1 : 20); k++) {
+            size_t at = words[i < count ? i : metasd_random_below(3, STREAM, 20 * i + k, count)];
             uint32_t word = (uint32_t)metasd_random(4, STREAM, 20 * i + k), old;
 
-            memcpy(&old, copy + 4 * at, 4);
+            memcpy(&old, copy + at, 4);
             word = i % 3 == 0 ? old + 1 : i % 3 == 1 ? old ^ (1u << word % 32) : word;
-            memcpy(copy + 4 * at, &word, 4);
+            memcpy(copy + at, &word, 4);
         }
         assert_int_equal(metasd_index_attach(copy, w.bytes, &index), METASD_OK);
         ask_everything(&index);
@@ -574,6 +712,7 @@ damage_after_opening_does_no_harm(void **state)
     for (uint64_t i = 0; i <= w.index.entity_labels.slot_mask; i++)
         w.index.entity_labels.slots[i].number = 1;
     ask_everything(&w.index);
+    free(words);
     free(copy);
     free_world(&w);
 }
@@ -630,6 +769,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_equal_a_dense_model),
+        cmocka_unit_test(columns_are_chosen),
+        cmocka_unit_test(codes_hold_weights_of_any_size),
         cmocka_unit_test(labels_are_any_bytes),
         cmocka_unit_test(builders_mistakes_are_refused),
         cmocka_unit_test(sigmoids_are_kept),

@@ -21,7 +21,7 @@ ifeq ($(COVERAGE),1)
 UNIT_CFLAGS += $(COPT) -fprofile-update=atomic
 endif
 
-$(UNIT_DIR)/postings.o: UNIT_CFLAGS += -ffp-contract=off
+$(UNIT_DIR)/columns.o $(UNIT_DIR)/index_ask.o $(UNIT_DIR)/postings.o: UNIT_CFLAGS += -ffp-contract=off
 
 UNIT_TESTS = $(patsubst test/unit/test_%.c,$(UNIT_DIR)/test_%,$(wildcard test/unit/test_*.c))
 UNIT_CORE = $(patsubst src/core/%.c,$(UNIT_DIR)/%.o,$(wildcard src/core/*.c))

@@ -1,0 +1,140 @@
+/*
+ * Columns of codes are added up to the same bits by every instruction set of this processor, and those
+ * are the bits of plain sums; halves are what IEEE 754 says.
+ */
+#include "unit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "columns.h"
+#include "postings.h"
+#include "random.h"
+
+#define STREAM 82
+#define TILES ((size_t)3)
+#define COLUMNS ((size_t)7)
+#define CODES (TILES * COLUMNS * METASD_WORD)
+#define ENTITIES (TILES * METASD_WORD)
+
+/* The same numbers as codes of every kind; whole ones, as all can hold. */
+typedef struct Fixture {
+    int8_t int8[CODES];
+    uint16_t half[CODES];
+    float real[CODES];
+    float scales[ENTITIES];
+    MetasdColumn asked[COLUMNS];
+    float expected[ENTITIES], scores[ENTITIES];
+} Fixture;
+
+static Fixture *
+make(uint64_t seed, size_t asked)
+{
+    Fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    for (size_t i = 0; i < CODES; i++) {
+        int code = (int)metasd_random_below(seed, STREAM, i, 255) - 127;
+
+        f->int8[i] = (int8_t)code;
+        f->half[i] = metasd_half_of((float)code);
+        f->real[i] = (float)code;
+    }
+    for (size_t e = 0; e < ENTITIES; e++)
+        f->scales[e] = (float)fabs(metasd_random_normal(seed, STREAM + 1, e));
+    for (size_t i = 0; i < asked; i++)
+        f->asked[i] = (MetasdColumn){.number = (uint32_t)(COLUMNS - asked + i),
+                                     .weight = (float)metasd_random_normal(seed, STREAM + 2, i)};
+    for (size_t e = 0; e < ENTITIES; e++) {
+        for (size_t i = 0; i < asked; i++) {
+            size_t at =
+                (e / METASD_WORD * COLUMNS + f->asked[i].number) * METASD_WORD + e % METASD_WORD;
+            volatile float product = f->asked[i].weight * f->real[at]; /* rounded */
+
+            f->expected[e] += product;
+        }
+        f->expected[e] *= f->scales[e];
+    }
+    return f;
+}
+
+static void
+sums_are_the_same_bits(void **state)
+{
+    (void)state;
+    for (size_t asked = 0; asked <= COLUMNS; asked++) {
+        Fixture *f = make(asked, asked);
+        const void *codes[METASD_CODES] = {f->int8, f->half, f->real};
+
+        for (int i = 0; metasd_column_kernels_at(i); i++)
+            for (int kind = 0; kind < METASD_CODES; kind++) {
+                MetasdColumns columns = {codes[kind], COLUMNS, f->scales};
+
+                memset(f->scores, 0xff, sizeof(f->scores));
+                metasd_column_kernels_at(i)->scores[kind](&columns, TILES, f->asked, asked,
+                                                          f->scores);
+                assert_memory_equal(f->scores, f->expected, sizeof(f->scores));
+            }
+        free(f);
+    }
+}
+
+/* A score that would be -0 is 0, whatever lists add to it. */
+static void
+no_score_is_minus_zero(void **state)
+{
+    static const float zero = 0;
+    Fixture *f = make(1, 1);
+    MetasdColumns columns = {f->real, COLUMNS, f->scales};
+
+    (void)state;
+    for (size_t i = 0; i < CODES; i++)
+        f->real[i] = -0x1p-100f;
+    for (size_t e = 0; e < ENTITIES; e++)
+        f->scales[e] = 0x1p-60f;
+    f->asked[0].weight = 1;
+    for (int i = 0; metasd_column_kernels_at(i); i++) {
+        metasd_column_kernels_at(i)->scores[METASD_CODES_FLOAT](&columns, TILES, f->asked, 1,
+                                                                f->scores);
+        for (size_t e = 0; e < ENTITIES; e++)
+            assert_memory_equal(&f->scores[e], &zero, sizeof(zero));
+    }
+    free(f);
+}
+
+static void
+halves_are_exact(void **state)
+{
+    (void)state;
+    for (uint32_t half = 0; half < 0x10000; half++) {
+        uint32_t exponent = half >> 10 & 31, fraction = half & 1023;
+        double magnitude =
+            exponent == 0 ? ldexp(fraction, -24) : ldexp(1024 + fraction, (int)exponent - 25);
+        float value = (float)(half & 0x8000 ? -magnitude : magnitude);
+
+        if (exponent == 31)
+            continue;
+        assert_true(metasd_of_half((uint16_t)half) == value);
+        assert_int_equal(metasd_half_of(value), half);
+        if (value != 0)
+            assert_int_equal(metasd_half_of(nextafterf(value, 0)), UINT16_MAX);
+    }
+    assert_int_equal(metasd_half_of(65520), UINT16_MAX);
+    assert_int_equal(metasd_half_of(0x1p-25f), UINT16_MAX);
+    assert_int_equal(metasd_half_of(1e30f), UINT16_MAX);
+    assert_int_equal(metasd_half_of(INFINITY), UINT16_MAX);
+    assert_int_equal(metasd_half_of(NAN), UINT16_MAX);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_are_the_same_bits),
+        cmocka_unit_test(no_score_is_minus_zero),
+        cmocka_unit_test(halves_are_exact),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
