@@ -67,6 +67,7 @@ typedef struct MetasdEpoch {
 /* Where a training is between two epochs. With the tables, all that it takes to go on from there. */
 typedef struct MetasdProgress {
     int epoch;            /* over; 0: the training begins */
+    bool warm;            /* where it begins the tables are filled (warm.h) */
     int repeats;          /* of epochs, so far: each has halved the rates */
     bool masked;          /* a mask has been taken before an epoch, with: */
     double sparsity, cut; /* as the last one has them */

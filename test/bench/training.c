@@ -145,6 +145,8 @@ epoch_done(void *context, const MetasdEpoch *e)
     tally->ended = clock_now();
     if (training->options->phases)
         phases_epoch(&training->phases);
+    if (training->quiet)
+        goto out;
     printf("epoch %3d %6.1f s  source %.4f trial %.4f quiz %.4f mutual %.4f %.4f  mrr %.4f %.4f  "
            "h1 %.3f h10 %.3f sparsity %.3f came %zu went %zu%s\n",
            e->epoch, tally->ended - training->started, e->losses.source, e->losses.trial,
@@ -154,6 +156,7 @@ epoch_done(void *context, const MetasdEpoch *e)
     printf("          %zu batches %.3f s, before them %.3f s, validation %.3f s\n", tally->batches,
            tally_seconds(tally), tally_start(tally), tally->ended - tally->last);
     fflush(stdout);
+out:
     if (e->epoch < training->options->train.epochs)
         begin_epoch(training);
     return METASD_OK;
@@ -201,6 +204,8 @@ train_member(MetasdTeam *team, void *context)
         training->trainer.step.observe = stage_done;
         training->trainer.step.observer = training;
     }
+    if (training->start && team->rank == 0)
+        METASD_TRY(training->start(training, team));
     METASD_TRY(team->barrier(team)); /* all are there: the time starts */
     training->started = training->phases.last = clock_now();
     begin_epoch(training);

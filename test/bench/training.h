@@ -11,6 +11,9 @@ typedef struct BenchTraining {
     MetasdGraph graph;
     size_t graph_bytes, shared_bytes, own_bytes; /* own: of each member */
     void *graph_memory, *filter_memory, *shared;
+    MetasdStatus (*start)(struct BenchTraining *training, MetasdTeam *team); /* or NULL */
+    const void *from; /* what that fills the tables from */
+    bool quiet;       /* no line an epoch */
 
     /* of member 0, which is the program itself */
     MetasdTrainer trainer;
