@@ -128,8 +128,8 @@ is_unused(const MetasdStep *step, size_t weight)
 }
 
 MetasdStatus
-metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int nruns, uint64_t seed,
-                 float scale, float sum)
+metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int nruns,
+                 uint64_t seed, float scale, float sum)
 {
     MetasdWalk walk;
 

@@ -117,8 +117,7 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
                                metasd_train_members(&input, &params, &options, max_workers()));
     stored = stored_bytes(&input, &options, (MetasdStorage)params.value[METASD_P_STORAGE]);
     /* It may start from a version as large as the one that it makes. */
-    if (params.value[METASD_P_WARM_START] &&
-        __builtin_add_overflow(bytes, (size_t)stored, &bytes))
+    if (params.value[METASD_P_WARM_START] && __builtin_add_overflow(bytes, (size_t)stored, &bytes))
         bytes = SIZE_MAX;
     values[0] = Int64GetDatum((int64)input.count);
     values[1] = Int64GetDatum((int64)metasd_labelset_count(input.entities));

@@ -166,8 +166,7 @@ default_by_size(double *value, const Graph *graph, MetasdPreset preset, bool war
     double part = Min(1, sqrt(MANY_TRIPLES / graph->triples));
     double warmup = ceil(course->warmup * part), finish = ceil(course->finish * part);
     double mutual = course->mutual, epochs = warmup + mutual + finish;
-    double rank =
-        course->work / ((epochs + 3 * mutual) * epoch_work(graph, negatives, batch));
+    double rank = course->work / ((epochs + 3 * mutual) * epoch_work(graph, negatives, batch));
 
     value[METASD_P_RANK] = rounded(Max(LEAST_RANK, Min(rank, MOST_RANK)));
     if (warm) {

@@ -195,7 +195,8 @@ keep_version(MetasdJob *job, const Old *old, const MetasdParams *params)
     metasd_params_options(params, &options, &split);
     reading.width = options.rank * options.family->reals_per_rank;
     reading.row = palloc_extended(reading.width * sizeof(float), MCXT_ALLOC_HUGE);
-    warm->context = AllocSetContextCreate(job->context, "metasd warm start", ALLOCSET_DEFAULT_SIZES);
+    warm->context =
+        AllocSetContextCreate(job->context, "metasd warm start", ALLOCSET_DEFAULT_SIZES);
     warm->row = MemoryContextAllocExtended(warm->context, rows * sizeof(*warm->row),
                                            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     why = keep_rows(&reading, true, old->entities);
@@ -213,9 +214,9 @@ start_anew(MetasdJob *job, const char *why)
 {
     MetasdWarm *warm = &job->warm;
 
-    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT
-                         ": %s",
-                         job->launch.run, warm->version, why)));
+    ereport(LOG,
+            (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT ": %s",
+                    job->launch.run, warm->version, why)));
     if (warm->context)
         MemoryContextDelete(warm->context);
     *warm = (MetasdWarm){.said = psprintf("{\"not_from\": " INT64_FORMAT ", \"reason\": \"%s\"}",
@@ -280,14 +281,13 @@ metasd_warm_fill(MetasdJob *job)
         const bytea *bytes = warm->row[i];
 
         known[i] = bytes != NULL;
-        if (bytes &&
-            metasd_decode_dense((const uint8_t *)VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ,
-                                step->width, step->weights + i * step->width) != METASD_OK)
+        if (bytes && metasd_decode_dense((const uint8_t *)VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ,
+                                         step->width, step->weights + i * step->width) != METASD_OK)
             elog(ERROR, "an embedding that could be read cannot be read again");
         metasd_check_status(job, metasd_team_work(&job->team, METASD_FAR_WORK + step->width));
     }
-    metasd_check_status(job, metasd_warm_start(step, &job->team, &job->graph, known,
-                                               job->options.seed));
+    metasd_check_status(job,
+                        metasd_warm_start(step, &job->team, &job->graph, known, job->options.seed));
     job->trainer.progress.warm = true;
     MemoryContextDelete(warm->context);
     warm->context = NULL;

@@ -11,9 +11,12 @@ typedef struct BenchTraining {
     MetasdGraph graph;
     size_t graph_bytes, shared_bytes, own_bytes; /* own: of each member */
     void *graph_memory, *filter_memory, *shared;
-    MetasdStatus (*start)(struct BenchTraining *training, MetasdTeam *team); /* or NULL */
-    const void *from; /* what that fills the tables from */
-    bool quiet;       /* no line an epoch */
+
+    /* set by the caller between training_prepare and training_run */
+    MetasdStatus (*fill)(struct BenchTraining *training,
+                         MetasdTeam *team); /* the tables, or NULL */
+    const void *from;                       /* for that */
+    bool quiet;                             /* no line an epoch */
 
     /* of member 0, which is the program itself */
     MetasdTrainer trainer;

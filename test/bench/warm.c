@@ -1,21 +1,20 @@
 /*
- * warm.c - what a training that starts from the rows of an earlier one is worth.
+ * warm.c - what a training is worth that starts from the rows of an earlier one.
  *
  *   build/bench/warm FOLDER [name=value ...] [warm:name=value,... ...]
  *
- * Trains a part of train.tsv; then all of it, from random weights and, once for each argument that
- * begins with warm:, from the rows that the first training left, as they would be stored. Prints
- * filtered validation MRR of source and pruned model, and processor seconds.
+ * Trains a part of train.tsv; then all of it, anew and, for each argument that begins with warm:,
+ * from the rows that the first training left, as int8 stores them. A line a training: filtered
+ * validation MRR of source and pruned model, the best epoch, processor seconds.
  *
  * facts=P      part of the triples that the first training has, 0.9
  * entities=P   part of the entities that it has, 1
+ * anew=0       leaves out the training of all that starts anew
  *
- * The other names are those of epoch.c. Those of a warm training are its options, where they differ, and
- *
- * sum=S        where Adagrad's sums begin
- * times=N      trainings one after another, each from the one before
+ * The other names are those of epoch.c. What follows warm: changes them for trainings of that kind;
+ * times=N trains N times, each from the one before. MRRs of `first` are lower than its worth: facts
+ * of train.tsv that it has not are not filtered out.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +25,25 @@
 #include "training.h"
 #include "warm.h"
 
-/* What a training left: rows, and which of them there are. */
+#define MOST_ARGUMENTS 64
+
+/* Streams of random numbers that no training uses. */
+enum { STREAM_FACTS = 1001, STREAM_ENTITIES };
+
+/* What a training has left. */
 typedef struct Rows {
-    float *rows;
-    uint8_t *known;
-    float sums[2];
+    float *weights;
+    uint8_t *known; /* a byte a row */
 } Rows;
+
+/* The command line. */
+typedef struct Request {
+    const char *folder;
+    double facts, entities;
+    bool anew;
+    char *plain[MOST_ARGUMENTS], *warm[MOST_ARGUMENTS];
+    int plains, warms;
+} Request;
 
 static void
 check(MetasdStatus status)
@@ -42,174 +54,180 @@ check(MetasdStatus status)
     exit(1);
 }
 
+/* ---- rows ---- */
+
+static size_t
+row_count(const MetasdStep *step)
+{
+    return (size_t)step->entities + step->relation_rows;
+}
+
+/* As member 0, for all. */
 static MetasdStatus
 fill(BenchTraining *training, MetasdTeam *team)
 {
     MetasdStep *step = &training->trainer.step;
     const Rows *from = training->from;
-    size_t all = ((size_t)step->entities + step->relation_rows) * step->width;
 
-    memcpy(step->weights, from->rows, all * sizeof(float));
-    training->trainer.progress.warm = true;
-    (void)team;
-    METASD_TRY(metasd_warm_fill(step, &(MetasdTeam){.size = 1, .barrier = team->barrier, .poll = team->poll, .context = team->context}, &training->graph, from->known,
-                                training->options->train.seed, from->sums));
-    return METASD_OK;
+    memcpy(step->weights, from->weights, row_count(step) * step->width * sizeof(float));
+    return metasd_warm_start(step, team, &training->graph, from->known,
+                             training->options->train.seed);
+}
+
+/* As they are read back once stored. */
+static void
+round_rows(float *weights, size_t rows, size_t width)
+{
+    for (size_t i = 0; i < rows; i++) {
+        float *row = weights + i * width;
+        size_t size = metasd_codec_bytes(METASD_INT8, width, row), used;
+        uint8_t *bytes = memory_take(size);
+
+        check(metasd_encode(METASD_INT8, width, row, bytes, size, &used));
+        check(metasd_decode_dense(bytes, used, width, row));
+        free(bytes);
+    }
+}
+
+static Rows
+rows_of(const BenchTraining *training)
+{
+    const MetasdStep *step = &training->trainer.step;
+    const MetasdGroups *train = &training->graph.part[METASD_TRAIN];
+    size_t rows = row_count(step);
+    Rows left = {memory_take(rows * step->width * sizeof(float)), memory_take(rows)};
+
+    memcpy(left.weights, training->trainer.best, rows * step->width * sizeof(float));
+    round_rows(left.weights, rows, step->width);
+    memset(left.known, 0, rows);
+    for (size_t g = 0; g < train->count; g++)
+        left.known[train->heads[g]] = left.known[step->entities + train->relations[g]] = 1;
+    return left;
 }
 
 static void
-round_rows(Rows *rows, const MetasdStep *step)
+free_rows(Rows *rows)
 {
-    size_t n = (size_t)step->entities + step->relation_rows;
-    uint8_t *bytes = memory_take(16 * step->width + 64);
-    size_t used;
-
-    for (size_t i = 0; i < n; i++) {
-        float *row = rows->rows + i * step->width;
-
-        check(metasd_encode(METASD_INT8, step->width, row, bytes, 16 * step->width + 64, &used));
-        check(metasd_decode_dense(bytes, used, step->width, row));
-    }
-    free(bytes);
+    free(rows->weights);
+    free(rows->known);
 }
 
-/* Trains, and leaves rows. */
-static Rows
-train(const char *name, const BenchOptions *options, TripleSet *set, const Rows *from, Rows *kept)
+/* ---- trainings ---- */
+
+/* Of the training triples those that the first training has. */
+static void
+take_part(TripleSet *set, const Request *request, uint64_t seed)
 {
+    size_t n = 0;
+
+    for (size_t i = 0; i < set->train.n; i++) {
+        MetasdTriple t = set->train.triples[i];
+        double chance[3] = {
+            (double)metasd_random_below(seed, STREAM_FACTS, i, 1000000) / 1e6,
+            (double)metasd_random_below(seed, STREAM_ENTITIES, t.head, 1000000) / 1e6,
+            (double)metasd_random_below(seed, STREAM_ENTITIES, t.tail, 1000000) / 1e6};
+
+        if (chance[0] < request->facts && chance[1] < request->entities &&
+            chance[2] < request->entities)
+            set->train.triples[n++] = t;
+    }
+    set->train.n = n;
+}
+
+/* Trains, all or a part, from other rows or from none; what it leaves. */
+static Rows
+train(const char *name, const Request *request, const BenchOptions *options, bool part,
+      const Rows *from)
+{
+    TripleSet set = triples_open(request->folder);
     BenchTraining training;
-    Rows rows = {0};
-    MetasdStep *step = &training.trainer.step;
-    size_t all, n;
+    Rows left;
 
-    check(training_prepare(&training, options, set));
-    training.quiet = getenv("QUIET") != NULL;
+    if (part)
+        take_part(&set, request, options->train.seed);
+    check(training_prepare(&training, options, &set));
+    triples_free(&set);
+    training.quiet = true;
     training.from = from;
-    training.start = from ? fill : NULL;
+    training.fill = from ? fill : NULL;
     check(training_run(&training));
-    n = (size_t)step->entities + step->relation_rows;
-    all = n * step->width;
-    rows.rows = memory_take(all * sizeof(float));
-    rows.known = memory_take(n);
-    memset(rows.known, 0, n);
-    memcpy(rows.rows, training.trainer.best, all * sizeof(float));
-    round_rows(&rows, step);
-    for (size_t g = 0; g < training.graph.part[METASD_TRAIN].count; g++) {
-        rows.known[training.graph.part[METASD_TRAIN].heads[g]] = 1;
-        rows.known[step->entities + training.graph.part[METASD_TRAIN].relations[g]] = 1;
-    }
-    for (int t = 0; t < 2; t++) {
-        double sum[2] = {0}, count[2] = {0}, root[2] = {0}, w[2] = {0};
-        size_t first = t ? step->entities * step->width : 0, end = t ? all : step->entities * step->width;
-
-        for (size_t i = first; i < end; i++) {
-            int k = rows.rows[i] != 0;
-
-            sum[k] += step->sums[i];
-            root[k] += sqrt(step->sums[i]);
-            w[k] += fabs(step->weights[i]);
-            count[k]++;
-        }
-        if (getenv("SUMS"))
-        printf("  %s sums: pruned %g (root %g) |w| %g, kept %g (root %g) |w| %g; part kept %g\n", t ? "relation" : "entity",
-               sum[0] / count[0], root[0] / count[0], w[0] / count[0], sum[1] / count[1], root[1] / count[1], w[1] / count[1], count[1] / (count[0] + count[1]));
-    }
-    printf("%-40s mrr %.4f %.4f  epoch %d  %.1f s\n", name, training_mrr(&training.best.source),
+    printf("%-60s mrr %.4f %.4f  epoch %d  %.1f s\n", name, training_mrr(&training.best.source),
            training_mrr(&training.best.student), training.best.epoch, training.own);
     fflush(stdout);
+    left = rows_of(&training);
     memory_unshare(training.shared, training.shared_bytes);
     free(training.graph_memory);
     free(training.filter_memory);
     free(training.tallies);
-    (void)kept;
-    return rows;
+    return left;
 }
 
-static TripleSet
-part_of(const char *folder, double facts, double entities, uint64_t seed)
-{
-    TripleSet set = triples_open(folder);
-    size_t n = 0;
-
-    for (size_t i = 0; i < set.train.n; i++) {
-        MetasdTriple t = set.train.triples[i];
-
-        if ((double)metasd_random_below(seed, 77, i, 1000000) >= 1e6 * facts ||
-            (double)metasd_random_below(seed, 78, t.head, 1000000) >= 1e6 * entities ||
-            (double)metasd_random_below(seed, 78, t.tail, 1000000) >= 1e6 * entities)
-            continue;
-        set.train.triples[n++] = t;
-    }
-    set.train.n = n;
-    return set;
-}
-
+/* One after another, as one argument says. */
 static void
-train_warm(const char *folder, int n, char **arguments, const char *argument, Rows first)
+train_warm(const Request *request, const char *argument, const Rows *first)
 {
-    char *copy = strdup(argument + 5), *each[32];
-    int m = 0;
-    float sums[2] = {0};
-    int times = 1;
+    char *words = strdup(strchr(argument, ':') + 1), *each[2 * MOST_ARGUMENTS];
+    int n = request->plains, times = 1;
     BenchOptions options;
+    Rows from = *first;
 
-    for (int i = 0; i < n; i++)
-        each[m++] = arguments[i];
-    for (char *word = strtok(copy, ","); word; word = strtok(NULL, ",")) {
-        if (strncmp(word, "sum=", 4) == 0)
-            sums[0] = sums[1] = (float)atof(word + 4);
-        else if (strncmp(word, "kept=", 5) == 0)
-            sums[1] = (float)atof(word + 5);
-        else if (strncmp(word, "times=", 6) == 0)
-            times = atoi(word + 6);
-        else
-            each[m++] = word;
-    }
-    options = options_parse(m, each);
+    memcpy(each, request->plain, sizeof(request->plain));
+    for (char *word = strtok(words, ","); word && n < 2 * MOST_ARGUMENTS; word = strtok(NULL, ","))
+        if (sscanf(word, "times=%d", &times) != 1)
+            each[n++] = word;
+    options = options_parse(n, each);
     for (int i = 0; i < times; i++) {
-        TripleSet set = part_of(folder, 1, 1, 0);
-        char name[64];
-        Rows next;
+        Rows left = train(argument, request, &options, false, &from);
 
-        first.sums[0] = sums[0];
-        first.sums[1] = sums[1];
-        snprintf(name, sizeof(name), "%s%s%d", argument, i ? " #" : " ", i + 1);
-        next = train(argument, &options, &set, &first, NULL);
-        triples_free(&set);
-        first = next;
+        if (i > 0)
+            free_rows(&from);
+        from = left;
     }
+    if (times > 0)
+        free_rows(&from);
+    free(words);
+}
+
+static Request
+read_request(int argc, char **argv)
+{
+    Request request = {.folder = argv[1], .facts = 0.9, .entities = 1, .anew = true};
+
+    for (int i = 2; i < argc && i < MOST_ARGUMENTS; i++) {
+        if (strncmp(argv[i], "warm:", 5) == 0)
+            request.warm[request.warms++] = argv[i];
+        else if (strncmp(argv[i], "facts=", 6) == 0)
+            request.facts = atof(argv[i] + 6);
+        else if (strncmp(argv[i], "entities=", 9) == 0)
+            request.entities = atof(argv[i] + 9);
+        else if (strncmp(argv[i], "anew=", 5) == 0)
+            request.anew = atoi(argv[i] + 5) != 0;
+        else
+            request.plain[request.plains++] = argv[i];
+    }
+    return request;
 }
 
 int
 main(int argc, char **argv)
 {
-    double facts = 0.9, entities = 1;
-    char *plain[32], *warm[64];
-    int nplain = 0, nwarm = 0;
     BenchOptions options;
-    TripleSet set;
-    Rows first;
+    Request request;
+    Rows first, anew;
 
-    for (int i = 2; i < argc; i++) {
-        if (strncmp(argv[i], "warm:", 5) == 0)
-            warm[nwarm++] = argv[i];
-        else if (strncmp(argv[i], "facts=", 6) == 0)
-            facts = atof(argv[i] + 6);
-        else if (strncmp(argv[i], "entities=", 9) == 0)
-            entities = atof(argv[i] + 9);
-        else
-            plain[nplain++] = argv[i];
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s FOLDER [name=value ...] [warm:name=value,... ...]\n", argv[0]);
+        return 2;
     }
-    options = options_parse(nplain, plain);
-    set = part_of(argv[1], facts, entities, options.train.seed);
-    first = train("first", &options, &set, NULL, NULL);
-    triples_free(&set);
-    if (!getenv("NOCOLD")) {
-        set = part_of(argv[1], 1, 1, 0);
-        train("cold", &options, &set, NULL, NULL);
-        triples_free(&set);
+    request = read_request(argc, argv);
+    options = options_parse(request.plains, request.plain);
+    first = train("first", &request, &options, true, NULL);
+    if (request.anew) {
+        anew = train("anew", &request, &options, false, NULL);
+        free_rows(&anew);
     }
-    for (int i = 0; i < nwarm; i++)
-        train_warm(argv[1], nplain, plain, warm[i], first);
+    for (int i = 0; i < request.warms; i++)
+        train_warm(&request, request.warm[i], &first);
+    free_rows(&first);
     return 0;
 }

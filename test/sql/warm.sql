@@ -89,6 +89,10 @@ SELECT tools.ended(:run);
 SELECT (params ->> 'epochs')::int AS epochs, (SELECT epochs FROM kg_estimate('people', params => '{"preset": "fast"}')) AS anew
 FROM metasd.versions WHERE run = :run;
 
+-- What it is read into counts.
+SELECT a.train_bytes > b.train_bytes AS more
+FROM kg_estimate('people') a, kg_estimate('people', params => '{"warm_start": false}') b;
+
 -- A tuning starts its trainings anew.
 SELECT kg_tune('people', '1 s') AS run \gset
 SELECT tools.all_workers_gone();

@@ -81,8 +81,8 @@ check_start(const Expectation *want)
     const float *row = step.weights;
 
     memcpy(triples, facts, sizeof(facts));
-    graph_memory = tools_graph(&graph, triples, sizeof(facts) / sizeof(facts[0]), ENTITIES,
-                               RELATIONS, &split);
+    graph_memory =
+        tools_graph(&graph, triples, sizeof(facts) / sizeof(facts[0]), ENTITIES, RELATIONS, &split);
     for (size_t i = 0; i < tools_table_floats(&step); i++)
         step.weights[i] = NAN; /* of rows that are not known nothing counts */
     put(&step, 0, want->entity[0]);
