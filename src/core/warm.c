@@ -120,7 +120,7 @@ metasd_warm_start(MetasdStep *step, MetasdTeam *team, const MetasdGraph *graph,
     Teller teller = {.step = step,
                      .team = team,
                      .known = known,
-                     .said = (uint32_t *)step->gradient, /* not in use yet */
+                     .said = (void *)step->gradient, /* not in use yet */
                      .query = step->scratch};
     MetasdRun all = {0, ((size_t)step->entities + step->relation_rows) * step->width};
 
