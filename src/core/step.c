@@ -112,26 +112,40 @@ metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2
     runs[1] = (MetasdRun){(entities + first) * step->width, (entities + end) * step->width};
 }
 
+/* What a normal number takes: a logarithm, a root and a cosine. */
+#define NORMAL_WORK 32
+
 /*
  * What no score depends on in a row of relations, its end in some families, is 0 and stays so: its
  * gradient is always 0. It is pruned before all else, and never stored.
  */
-static MetasdStatus
-clear_unused(MetasdStep *step, MetasdTeam *team, const MetasdRun *own)
+static bool
+is_unused(const MetasdStep *step, size_t weight)
 {
-    size_t width = step->width;
-    size_t used = width / step->family->reals_per_rank * step->family->reals;
+    size_t used = step->width / step->family->reals_per_rank * step->family->reals;
 
-    for (size_t row = own->first; used < width && row < own->end; row += width) {
-        for (size_t i = row + used; i < row + width; i++)
-            step->weights[i] = step->student[i] = 0;
-        METASD_TRY(metasd_team_work(team, width));
-    }
-    return METASD_OK;
+    return weight >= step->entities * step->width && weight % step->width >= used;
 }
 
-/* What a normal number takes: a logarithm, a root and a cosine. */
-#define NORMAL_WORK 32
+MetasdStatus
+metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int nruns,
+                 uint64_t seed, float scale, float sum)
+{
+    MetasdWalk walk;
+
+    for (walk = metasd_walk(team, runs, nruns, NORMAL_WORK); metasd_walk_next(&walk);)
+        for (size_t i = walk.first; i < walk.end; i++) {
+            if (step->weights[i] == 0 && !is_unused(step, i))
+                step->weights[i] =
+                    scale * (float)metasd_random_normal(seed, METASD_STREAM_WEIGHTS, i);
+            step->student[i] = step->weights[i];
+            step->sums[i] = sum;
+            if (step->guided)
+                step->meta_sums[i] = 0;
+            step->mask[i] = 1;
+        }
+    return walk.status;
+}
 
 MetasdStatus
 metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed, float scale)
@@ -141,17 +155,10 @@ metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed, float scale)
 
     step->sparse[0] = step->sparse[1] = false;
     metasd_step_own(step, team, own);
-    for (walk = metasd_walk(team, own, 2, NORMAL_WORK); metasd_walk_next(&walk);)
-        for (size_t i = walk.first; i < walk.end; i++) {
-            step->weights[i] = scale * (float)metasd_random_normal(seed, METASD_STREAM_WEIGHTS, i);
-            step->student[i] = step->weights[i];
-            step->sums[i] = 0;
-            if (step->guided)
-                step->meta_sums[i] = 0;
-            step->mask[i] = 1;
-        }
+    for (walk = metasd_walk(team, own, 2, 1); metasd_walk_next(&walk);)
+        memset(step->weights + walk.first, 0, (walk.end - walk.first) * sizeof(float));
     METASD_TRY(walk.status);
-    METASD_TRY(clear_unused(step, team, &own[1]));
+    METASD_TRY(metasd_step_fill(step, team, own, 2, seed, scale, 0));
     return team->barrier(team);
 }
 

@@ -134,6 +134,13 @@ extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_
                                      float scale);
 
 /*
+ * Of runs of the tables: weights that are 0 get normal numbers of deviation `scale`, but for those that a
+ * family leaves unused, sums begin at `sum` (those of the quiz at 0), and the mask keeps all.
+ */
+extern MetasdStatus metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs,
+                                     int nruns, uint64_t seed, float scale, float sum);
+
+/*
  * Takes a new mask that prunes `sparsity` of all weights; *cut is the salience that entities' weights
  * are kept from. `gradient` is overwritten. Defined in mask.c.
  */

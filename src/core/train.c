@@ -237,6 +237,21 @@ go_on(MetasdTraining *training)
     return training->team->barrier(training->team);
 }
 
+/* Fills the tables, unless they are. */
+static MetasdStatus
+begin(MetasdTraining *training)
+{
+    MetasdTrainer *trainer = training->trainer;
+
+    if (trainer->progress.epoch > 0)
+        return go_on(training);
+    if (!trainer->progress.warm)
+        return metasd_step_init(&trainer->step, training->team, training->options->seed,
+                                METASD_INITIAL_SCALE);
+    trainer->step.sparse[0] = trainer->step.sparse[1] = false;
+    return training->team->barrier(training->team);
+}
+
 /* One epoch and what is learnt from it; progress->best becomes its report if it is the best. */
 static MetasdStatus
 train_epoch(MetasdTraining *training, MetasdEpoch *report)
@@ -281,9 +296,7 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
         return METASD_INVALID;
     metasd_step_own(&trainer->step, team, training.own);
     METASD_TRY(prepare(&training));
-    METASD_TRY(progress->epoch > 0
-                   ? go_on(&training)
-                   : metasd_step_init(&trainer->step, team, options->seed, METASD_INITIAL_SCALE));
+    METASD_TRY(begin(&training));
     while (!metasd_course_over(options, progress)) {
         MetasdEpoch report = {.epoch = progress->epoch + 1};
 

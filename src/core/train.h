@@ -67,6 +67,7 @@ typedef struct MetasdEpoch {
 /* Where a training is between two epochs. With the tables, all that it takes to go on from there. */
 typedef struct MetasdProgress {
     int epoch;            /* over; 0: the training begins */
+    bool warm;            /* where it began the tables were filled (warm.h) */
     int repeats;          /* of epochs, so far: each has halved the rates */
     bool masked;          /* a mask has been taken before an epoch, with: */
     double sparsity, cut; /* as the last one has them */
@@ -118,8 +119,8 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, Met
                                 int members);
 
 /*
- * Trains from where trainer->progress is: from random weights, or, where epochs are over, from
- * the tables as a checkpoint had them (checkpoint.h). All members have the same progress.
+ * Trains from where trainer->progress is: from random weights, or from filled tables: as
+ * another training left them (warm.h), or, where epochs are over, a checkpoint (checkpoint.h). All members have the same progress.
  *
  * trainer->best then holds the pruned weights of *best. Options out of range:
  * METASD_INVALID. A loss or weight that is not finite makes the epoch start again from where

@@ -95,6 +95,7 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     Datum values[10];
     bool nulls[10] = {false};
     size_t bytes;
+    double stored;
 
     for (int i = 0; i < 5; i++)
         if (PG_ARGISNULL(i))
@@ -112,6 +113,10 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     metasd_params_options(&params, &options, &split);
     bytes = metasd_train_bytes(&input, &options, &split,
                                metasd_train_members(&input, &params, &options, max_workers()));
+    stored = stored_bytes(&input, &options, (MetasdStorage)params.value[METASD_P_STORAGE]);
+    /* It may start from a version as large as the one that it makes. */
+    if (params.value[METASD_P_WARM_START] && __builtin_add_overflow(bytes, (size_t)stored, &bytes))
+        bytes = SIZE_MAX;
     values[0] = Int64GetDatum((int64)input.count);
     values[1] = Int64GetDatum((int64)metasd_labelset_count(input.entities));
     values[2] = Int64GetDatum((int64)metasd_labelset_count(input.relations));
@@ -119,8 +124,7 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     values[4] = Int32GetDatum((int32)options.rank);
     values[5] = Int32GetDatum((int32)options.epochs);
     values[6] = Int64GetDatum(bytes > INT64_MAX ? INT64_MAX : (int64)bytes);
-    values[7] = Int64GetDatum(
-        (int64)stored_bytes(&input, &options, (MetasdStorage)params.value[METASD_P_STORAGE]));
+    values[7] = Int64GetDatum((int64)stored);
     SPI_finish();
     values[8] = Int64GetDatum((int64)checkpoint_bytes(&input, &options));
     values[9] = JsonbPGetDatum(metasd_params_json(&params));

@@ -66,6 +66,15 @@ typedef struct MetasdComparison {
     bool outdated;  /* another version serves by now than that one */
 } MetasdComparison;
 
+/* The version that a training starts from; warm.c. */
+typedef struct MetasdWarm {
+    int64 version;              /* 0: it starts anew */
+    char *said;                 /* JSON for the run's metrics, or NULL */
+    MemoryContext context;      /* of the rows; NULL once they are used */
+    bytea **row;                /* N + 2 R, as stored; NULL: the version does not know it */
+    uint32 entities, relations; /* that it knows */
+} MetasdWarm;
+
 typedef struct MetasdCrew MetasdCrew;     /* crew.h */
 typedef struct MetasdMuster MetasdMuster; /* muster.c */
 typedef struct MetasdTuning MetasdTuning; /* tune.c */
@@ -87,6 +96,7 @@ typedef struct MetasdJob {
     MetasdTeam team;
     MetasdEpoch best;
     MetasdKeep keep;
+    MetasdWarm warm;
     MetasdComparison comparison;
     MetasdBeat beat;
     TimestampTz started, epoch_started, last_beat;
@@ -194,6 +204,20 @@ extern MetasdStatus metasd_keep_epoch(MetasdJob *job);
 
 /* Removes all checkpoints of the model's runs. In a transaction. */
 extern void metasd_keep_forget(const MetasdJob *job);
+
+/* ---- warm.c ---- */
+
+/*
+ * After the triples: reads the version that serves where the training can start from it, and settles
+ * the parameters that follow from that. In a transaction.
+ */
+extern void metasd_warm_read(MetasdJob *job);
+
+/* Bytes of what was read. */
+extern size_t metasd_warm_bytes(const MetasdJob *job);
+
+/* Fills the trainer, whose memory has been taken, from the version where there is one. */
+extern void metasd_warm_fill(MetasdJob *job);
 
 /* ---- compare.c ---- */
 

@@ -222,6 +222,7 @@ begin(MetasdJob *job, MetasdRegions *regions)
     pfree(job->graph_memory);
     job->graph_memory = NULL;
     metasd_keep_load(job);
+    metasd_warm_fill(job);
     shared->params = job->params;
     shared->progress = job->trainer.progress;
     shared->graph = job->graph;

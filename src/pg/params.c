@@ -66,6 +66,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"temperature", REAL, 0.01, 1000, NULL},
     {"validation_fraction", REAL, 0, 0.5, NULL},
     {"warmup", WHOLE, 0, 100000, NULL},
+    {"warm_start", SWITCH, 0, 1, NULL},
     {"workers", WHOLE, 0, 1024, NULL},
 };
 

@@ -50,6 +50,7 @@ typedef enum MetasdParam {
     METASD_P_TEMPERATURE,
     METASD_P_VALIDATION_FRACTION,
     METASD_P_WARMUP,
+    METASD_P_WARM_START,
     METASD_P_WORKERS,
     METASD_PARAMS
 } MetasdParam;
@@ -58,6 +59,7 @@ typedef enum MetasdParam {
 typedef struct MetasdParams {
     double value[METASD_PARAMS];
     bool given[METASD_PARAMS]; /* by the user; the others take defaults */
+    bool warm; /* the training starts from another version: its default course is shorter */
 } MetasdParams;
 
 /* Reads and checks a jsonb object; an error names the parameter and what it may be. */

@@ -145,9 +145,11 @@ write_graph(MetasdJob *job, const void *what)
         6,
         {INT8OID, JSONBOID, INT8OID, INT8OID, INT8OID, JSONBOID},
         NULL};
-    char *metrics = psprintf("{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT
-                             ", \"unknown_rows\": " UINT64_FORMAT "}",
-                             job->team.size, job->input.skipped, job->input.unknown);
+    char *metrics =
+        psprintf("{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT
+                 ", \"unknown_rows\": " UINT64_FORMAT "%s%s}",
+                 job->team.size, job->input.skipped, job->input.unknown,
+                 job->warm.said ? ", \"warm_start\": " : "", job->warm.said ? job->warm.said : "");
     Datum values[6] = {Int64GetDatum(job->launch.run),
                        JsonbPGetDatum(metasd_params_json(&job->params)),
                        Int64GetDatum((int64)job->graph.entities),

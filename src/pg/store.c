@@ -367,6 +367,8 @@ metrics_json(const MetasdJob *job, const Findings *findings)
         job->best.cut, (double)(GetCurrentTimestamp() - job->started) / 1e6,
         ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
         usage.ru_maxrss * 1024L);
+    if (job->warm.said)
+        appendStringInfo(&json, ", \"warm_start\": %s", job->warm.said);
     metasd_append_comparison(&json, job);
     append_ranks(&json, "validation", &job->best.student);
     append_ranks(&json, "source", &job->best.source);

@@ -39,6 +39,7 @@ typedef struct Look {
     char *mrr, *mrr_before; /* of a tuning: with these, and with those before; or NULL */
     bool better;            /* these are others */
     int64 skipped, unknown; /* rows left out, 0 while not known */
+    char *start;            /* which version it starts from, or why not from that; or NULL */
     char *note;             /* of a version: why it was not promoted, or not compared; or NULL */
     bool promoted;          /* at its end */
     bool kept;              /* it has embeddings, or may have them yet */
@@ -76,7 +77,17 @@ look_at(int64 run)
         "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool, note, "
         "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool, kept, "
         "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) run.id "
-        "AND c.part OPERATOR(pg_catalog.=) run.checkpoint), resumed_epoch "
+        "AND c.part OPERATOR(pg_catalog.=) run.checkpoint), resumed_epoch, "
+        "CASE WHEN metrics #> '{warm_start,version}'::pg_catalog.text[] IS NOT NULL "
+        "THEN pg_catalog.format('starts from version %s: of %s entities and %s relations, %s and "
+        "%s "
+        "are new'::pg_catalog.text, metrics #>> '{warm_start,version}'::pg_catalog.text[], "
+        "entities, relations, metrics #>> '{warm_start,new_entities}'::pg_catalog.text[], "
+        "metrics #>> '{warm_start,new_relations}'::pg_catalog.text[]) "
+        "WHEN metrics #> '{warm_start,reason}'::pg_catalog.text[] IS NOT NULL "
+        "THEN pg_catalog.format('does not start from version %s: %s'::pg_catalog.text, "
+        "metrics #>> '{warm_start,not_from}'::pg_catalog.text[], "
+        "metrics #>> '{warm_start,reason}'::pg_catalog.text[]) END "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -104,6 +115,7 @@ look_at(int64 run)
     look.kept = DatumGetBool(metasd_column(0, 17, &isnull));
     look.resumable = DatumGetBool(metasd_column(0, 18, &isnull));
     look.resumed = DatumGetInt32(metasd_column(0, 19, &isnull)); /* a NULL comes as 0 */
+    look.start = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 20);
     if (look.tuning)
         look_at_tuning(&look);
     return look;
@@ -353,8 +365,17 @@ milliseconds(const Interval *interval)
 /* What the caller has been told so far. */
 typedef struct Progress {
     int shown; /* epochs or trials */
-    bool rows;
+    bool start, rows;
 } Progress;
+
+/* What the training starts from, once. */
+static void
+note_start(const Look *look, Progress *progress)
+{
+    if (!progress->start && look->start)
+        ereport(INFO, (errmsg_internal("%s", look->start)));
+    progress->start = look->start != NULL;
+}
 
 /* Rows of the sources that take no part, once. */
 static void
@@ -384,6 +405,7 @@ look_once(int64 run, Progress *progress)
     (void)metasd_extension_hold(metasd_extension());
     look = look_twice(run);
     check_look(run, &look);
+    note_start(&look, progress);
     if (look.tuning)
         show_trials(run, look.trials, &progress->shown);
     else {

@@ -44,7 +44,8 @@ load_run(MetasdJob *job, const void *what)
 {
     static MetasdStatement look = {
         "SELECT model, params, fixed, pg_catalog.date_part('epoch', budget), "
-        "source::pg_catalog.oid, head, relation, tail, checkpoint FROM metasd.run "
+        "source::pg_catalog.oid, head, relation, tail, checkpoint, metrics ->> "
+        "'warm_start'::pg_catalog.text FROM metasd.run "
         "WHERE id OPERATOR(pg_catalog.=) $1 "
         "AND (NOT $2 OR status OPERATOR(pg_catalog.=) 'queued')",
         2,
@@ -71,6 +72,9 @@ load_run(MetasdJob *job, const void *what)
         job->keep.part = DatumGetInt16(metasd_column(0, 9, &isnull));
         if (isnull)
             job->keep.part = -1;
+        job->warm.said = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 10);
+        if (job->warm.said) /* of a run that is resumed */
+            job->warm.said = MemoryContextStrdup(job->context, job->warm.said);
         budget = DatumGetFloat8(metasd_column(0, 4, &isnull));
         job->tuning = !isnull;
         if (job->tuning) {
@@ -100,6 +104,7 @@ read_triples(MetasdJob *job, const void *what)
     metasd_triples_read(&job->input, job->source, job->validation, job->launch.owner,
                         job->launch.train_mem);
     MemoryContextSwitchTo(spi);
+    metasd_warm_read(job);
 }
 
 /* Refuses what would not fit before anything is allocated. */
@@ -109,6 +114,8 @@ check_memory(const MetasdJob *job)
     size_t bytes = metasd_train_bytes(&job->input, &job->options, &job->split, job->wished);
     size_t most = (size_t)job->launch.train_mem * 1024;
 
+    if (__builtin_add_overflow(bytes, metasd_warm_bytes(job), &bytes))
+        bytes = SIZE_MAX;
     if (most > 0 && bytes > most)
         ereport(ERROR,
                 (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -192,6 +199,7 @@ train(MetasdJob *job)
     if (!job->crew) {
         take_memory(job);
         metasd_keep_load(job);
+        metasd_warm_fill(job);
     }
     metasd_report_phase(job, "training");
     events = metasd_report_events(job);

@@ -27,5 +27,6 @@ bench: bench-programs
 	build/bench/synthetic 1000 10000 5 | tail -n 2
 	build/bench/epoch synthetic:3000:30000:10 rank=50 epochs=2 validation_fraction=0.02
 	build/bench/epoch synthetic:3000:30000:10 rank=50 epochs=2 members=2 phases=1
-	@for p in $(filter-out build/bench/synthetic build/bench/epoch,$(BENCH_PROGRAMS)); do \
+	build/bench/warm synthetic:1000:10000:10 rank=50 epochs=4 validation_fraction=0.02 warm:epochs=2
+	@for p in $(filter-out build/bench/synthetic build/bench/epoch build/bench/warm,$(BENCH_PROGRAMS)); do \
 	  echo "# $$p"; $$p || exit 1; done

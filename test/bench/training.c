@@ -136,15 +136,9 @@ batch_done(void *context, int epoch, size_t done, size_t total, double loss)
     return training->stopped ? METASD_INTERRUPTED : METASD_OK;
 }
 
-static MetasdStatus
-epoch_done(void *context, const MetasdEpoch *e)
+static void
+print_epoch(const BenchTraining *training, const MetasdEpoch *e, const Tally *tally)
 {
-    BenchTraining *training = context;
-    Tally *tally = &training->tallies[e->epoch - 1];
-
-    tally->ended = clock_now();
-    if (training->options->phases)
-        phases_epoch(&training->phases);
     printf("epoch %3d %6.1f s  source %.4f trial %.4f quiz %.4f mutual %.4f %.4f  mrr %.4f %.4f  "
            "h1 %.3f h10 %.3f sparsity %.3f came %zu went %zu%s\n",
            e->epoch, tally->ended - training->started, e->losses.source, e->losses.trial,
@@ -154,6 +148,19 @@ epoch_done(void *context, const MetasdEpoch *e)
     printf("          %zu batches %.3f s, before them %.3f s, validation %.3f s\n", tally->batches,
            tally_seconds(tally), tally_start(tally), tally->ended - tally->last);
     fflush(stdout);
+}
+
+static MetasdStatus
+epoch_done(void *context, const MetasdEpoch *e)
+{
+    BenchTraining *training = context;
+    Tally *tally = &training->tallies[e->epoch - 1];
+
+    tally->ended = clock_now();
+    if (training->options->phases)
+        phases_epoch(&training->phases);
+    if (!training->quiet)
+        print_epoch(training, e, tally);
     if (e->epoch < training->options->train.epochs)
         begin_epoch(training);
     return METASD_OK;
@@ -201,6 +208,9 @@ train_member(MetasdTeam *team, void *context)
         training->trainer.step.observe = stage_done;
         training->trainer.step.observer = training;
     }
+    training->trainer.progress.warm = training->fill != NULL;
+    if (training->fill && team->rank == 0)
+        METASD_TRY(training->fill(training, team));
     METASD_TRY(team->barrier(team)); /* all are there: the time starts */
     training->started = training->phases.last = clock_now();
     begin_epoch(training);

@@ -12,6 +12,12 @@ typedef struct BenchTraining {
     size_t graph_bytes, shared_bytes, own_bytes; /* own: of each member */
     void *graph_memory, *filter_memory, *shared;
 
+    /* set by the caller between training_prepare and training_run */
+    MetasdStatus (*fill)(struct BenchTraining *training,
+                         MetasdTeam *team); /* the tables, or NULL */
+    const void *from;                       /* for that */
+    bool quiet;                             /* no line an epoch */
+
     /* of member 0, which is the program itself */
     MetasdTrainer trainer;
     MetasdEpoch best;

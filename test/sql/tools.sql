@@ -74,8 +74,8 @@ SELECT relation, count(*), count(DISTINCT tail) AS tails FROM tools.people() GRO
 -- Parameters that learn it by heart, and others for a training that only has to end.
 CREATE FUNCTION tools.thorough() RETURNS jsonb LANGUAGE sql AS $$
     SELECT '{"rank": 64, "epochs": 60, "warmup": 30, "ramp": 10, "batch": 64, "sparsity": 0.5, "regularizer": "dura",
-             "reg": 0.02, "relation_weight": 0.5, "validation_fraction": 0}'::jsonb
+             "reg": 0.02, "relation_weight": 0.5, "validation_fraction": 0, "warm_start": false}'::jsonb
 $$;
 CREATE FUNCTION tools.quick() RETURNS jsonb LANGUAGE sql AS
 $$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "finish": 0, "meta": true, "batch": 64,
-         "promote_tolerance": 1}'::jsonb$$;
+         "promote_tolerance": 1, "warm_start": false}'::jsonb$$;

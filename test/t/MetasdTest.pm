@@ -28,7 +28,7 @@ our $MEDIUM =
   '{"rank": 64, "epochs": 4, "warmup": 0, "patience": 0, "promote_tolerance": 1}';
 our $QUICK =
   '{"rank": 64, "epochs": 8, "warmup": 4, "ramp": 2, "batch": 50, "sparsity": 0.5,'
-  . ' "promote_tolerance": 1}';
+  . ' "promote_tolerance": 1, "warm_start": false}';
 
 # A server, started, with the extension and two graphs in database postgres: facts is small, an
 # epoch of slow takes a tenth of a second.

@@ -14,7 +14,7 @@ use MetasdTest;
 
 my $node = new_node('resume', 'metasd.max_workers' => 2);
 my $params = '{"rank": 64, "epochs": 10, "warmup": 2, "ramp": 3, "finish": 3, "batch": 1000, "patience": 0,'
-  . ' "promote_tolerance": 1, "seed": 3, "checkpoint_every": 0, "workers": 1}';
+  . ' "promote_tolerance": 1, "seed": 3, "checkpoint_every": 0, "workers": 1, "warm_start": false}';
 my $team = $params =~ s/"workers": 1/"workers": 2/r;
 
 # While the gate is closed a training waits as its sixth epoch ends.
@@ -114,6 +114,27 @@ $node->safe_psql('postgres', "SELECT kg_cancel($run)");
 ok(defined wait_until_gone($pid), 'and is cancelled again');
 $node->safe_psql('postgres', qq{UPDATE metasd.run SET params = params || '{"workers": 2}' WHERE id = $run});
 check_resumed($run, $wanted, 'kg_cancel');
+
+# Of a training that starts from another version: what it has of that is in its checkpoint.
+my $warm = $params =~ s/"warm_start": false/"warm_start": true/r;
+my $from = $node->safe_psql('postgres', "SELECT serving FROM metasd.models WHERE name = 'm'");
+my $warm_whole = $node->safe_psql('postgres', "SELECT kg_train('m', 'slow', params => '$warm')");
+$node->safe_psql('postgres', "CALL kg_wait($warm_whole)");
+isnt(result_of($warm_whole), $wanted, 'a training that starts from another version is another training');
+my $start = "SELECT metrics #>> '{warm_start,version}' FROM metasd.run WHERE id";
+is($node->safe_psql('postgres', "$start = $warm_whole"), $from, 'it says which one');
+for my $workers (1, 2)
+{
+	$node->safe_psql('postgres', "SELECT kg_promote('m', $from)");
+	my $run = at_the_gate($workers == 1 ? $warm : $warm =~ s/"workers": 1/"workers": 2/r);
+	my $pid = worker_of($node, $run);
+	$node->safe_psql('postgres', "SELECT kg_cancel($run)");
+	ok(defined wait_until_gone($pid), "warm: the worker of a team of $workers is gone");
+	$node->safe_psql('postgres', "SELECT kg_promote('m', $warm_whole)");
+	check_resumed($run, result_of($warm_whole), "warm, by $workers");
+	is($node->safe_psql('postgres', "$start = $run"), $from, 'what it started from is still known');
+}
+$node->safe_psql('postgres', "UPDATE metasd.model SET params = params || '{\"warm_start\": false}'");
 
 # The server stops at once.
 $run = at_the_gate($team);

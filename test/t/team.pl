@@ -243,8 +243,8 @@ is(status_of($node, $run), 'interrupted', 'the run is interrupted');
 
 # ---- memory ----
 
-my $wanted = '{"rank": 64, "workers": 3}';
-my $alone = '{"rank": 64, "workers": 1}';
+my $wanted = '{"rank": 64, "workers": 3, "warm_start": false}';
+my $alone = '{"rank": 64, "workers": 1, "warm_start": false}';
 my ($three, $one) = split /\|/, $node->safe_psql('postgres', qq{
 	SELECT a.train_bytes, b.train_bytes FROM kg_estimate('large', params => '$wanted') a,
 		   kg_estimate('large', params => '$alone') b});

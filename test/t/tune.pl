@@ -112,7 +112,7 @@ is($node->safe_psql('postgres', q{
 # A training with what was found is the trial that found it.
 my $tuned = $node->safe_psql('postgres',
 	"SELECT max(run) FROM metasd.tunings WHERE (metrics -> 'better')::boolean AND (metrics -> 'epochs')::int = 9");
-my $trained = $node->safe_psql('postgres', "SELECT kg_train('m')");
+my $trained = $node->safe_psql('postgres', "SELECT kg_train('m', params => '{\"warm_start\": false}')");
 $node->safe_psql('postgres', "CALL kg_wait($trained)");
 is($node->safe_psql('postgres', "SELECT params @> '$best' FROM metasd.versions WHERE run = $trained"),
 	't', 'the next training uses the parameters that were best');
