@@ -63,6 +63,9 @@ src/core/columns.o src/core/index_ask.o src/core/postings.o: CFLAGS += -ffp-cont
 src/core/blas.o: CPPFLAGS += -I$(BLAS_INCLUDE)
 $(OBJS) $(TRAIN_OBJS): $(wildcard src/core/*.h src/pg/*.h)
 
+# What they are made of is written here.
+metasd.so metasd_train.so: Makefile
+
 metasd_train.so: $(TRAIN_OBJS)
 	$(CC) $(CFLAGS) $(TRAIN_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -Wl,-Bsymbolic $(BLAS_LIBS) -lm -o $@
 

@@ -11,7 +11,7 @@ use MetasdTest;
 plan skip_all => "there is no prlimit here" if system("prlimit --pid $$ --as=unlimited 2>/dev/null") != 0;
 
 my $node = new_node('memory', 'metasd.max_workers' => 2);
-my $wide = $MEDIUM =~ s/"rank": 64/"rank": 600/r;
+my $wide = $MEDIUM =~ s/"rank": 64/"rank": 600, "sparsity": 0/r; # its image has 6 MB and more
 
 # What a process may have of address space from now on: so much more than it has.
 sub limit
@@ -45,7 +45,7 @@ my $session = session($node);
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 $session->query_safe("SET metasd.image_cache_size = 0; SELECT count(*) FROM kg_predict('e1', 'r1', 5, model => 'small')");
 unlink glob($node->data_dir . '/base/pgsql_tmp/pgsql_tmp_metasd_*');
-limit($pid, 256 << 10);
+limit($pid, 2 << 20);
 is($session->query($ask), '', 'where there is no memory for an image there is no answer');
 like($session->{stderr}, qr/ERROR:  out of memory.*DETAIL:  Failed on \d+ bytes for the image of a model/s, 'but an error');
 $session->{stderr} = '';
