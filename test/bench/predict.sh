@@ -2,11 +2,12 @@
 # predict.sh FOLDER [SECONDS [RANK...]] - what a prediction takes, from SQL, on a throwaway server.
 #
 # Trains FOLDER (train.tsv, valid.tsv, test.tsv) for an epoch on few negatives at each rank (200 and 1000),
-# 90 % pruned, which says nothing of quality but gives images as a trained model has them. Then asks the
-# queries of test.tsv at random, prepared, the image there, for the best ten tails that are no known
-# facts: by one client of pgbench for SECONDS (10), with median and 99th percentile of its latency and the
-# processor time a question; the same image without SQL, beside a scan of its dense rows; and by 64 clients
-# as long: answers a second, errors, and by how much the memory of all processes (Pss) grew meanwhile.
+# 90 % pruned, which says nothing of quality but gives images as a trained model has them. Then asks for
+# the best ten tails that are no known facts: in a session's first question, beside that of one that asks
+# what PostgreSQL itself has; by queries of test.tsv at random, prepared, the image there, one client of
+# pgbench for SECONDS (10), with median and 99th percentile of its latency and the processor time a
+# question; the same image without SQL, beside a scan of its dense rows; and by 64 clients as long: answers
+# a second, errors, and by how much the memory of all processes (Pss) grew meanwhile.
 set -eu
 . "$(dirname "$0")/bench.sh"
 folder=$(folder_of "${1:-}")
@@ -23,11 +24,24 @@ ALTER TABLE asked ADD PRIMARY KEY (id);
 ANALYZE;
 SQL
 count=$("${psql[@]}" -c 'SELECT count(*) FROM asked')
+head=$("${psql[@]}" -c 'SELECT head FROM asked WHERE id = 1')
+relation=$("${psql[@]}" -c 'SELECT relation FROM asked WHERE id = 1')
 
 # total: kB of memory of the server's processes
 total() {
     pgrep -P "$(head -n 1 "$work/data/postmaster.pid")" | sed 's|.*|/proc/&/smaps_rollup|' |
         xargs cat 2>/dev/null | awk '/^Pss:/ { n += $2 } END { print n + 0 }'
+}
+
+# first [SQL]: milliseconds of a session's first question
+first() {
+    "${psql[@]}" -c '\timing on' -c "${1:-SELECT FROM kg_predict('$head', '$relation', 10, 'm$rank')}" |
+        awk '/^Time:/ { print $2 }'
+}
+
+# median of 21 lines
+median() {
+    sort -n | sed -n 11p
 }
 
 # ask CLIENTS: by pgbench; its report in $work/report
@@ -49,8 +63,10 @@ SQL
 SELECT p.* FROM asked a, kg_predict(a.head, a.relation, 10, 'm$rank') p WHERE a.id = :i;
 SQL
     rm -f "$work"/data/base/pgsql_tmp/pgsql_tmp_metasd_*
-    "${psql[@]}" -c "SELECT FROM asked a, kg_predict(a.head, a.relation, 10, 'm$rank') WHERE a.id = 1" >/dev/null
     echo "rank $rank:"
+    echo "first question of a session, which builds the image: $(first) ms"
+    echo "of 21 others, that find it there: median $(for i in $(seq 21); do first; done | median) ms; of 21" \
+        "that ask pg_stats instead: $(for i in $(seq 21); do first "SELECT FROM pg_stats LIMIT 1"; done | median) ms"
     ask 1
     cat "$work"/latency.* | awk '{ print $3 }' | sort -n | awk '{ a[NR] = $1 } END {
         printf "one client: median %.3f ms, 99 %% within %.3f ms, %d questions\n",
