@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  $LONG $MEDIUM $QUICK new_node load_graph train start_training worker_of session
+  $LONG $MEDIUM $QUICK new_node load_graph gate train start_training worker_of session
   wait_until_gone wait_for_status status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images
   has_parameter has_argument
 );
@@ -46,6 +46,25 @@ sub new_node
 	load_graph($node, 'postgres', 'facts');
 	load_graph($node, 'postgres', 'slow', entities => 600, relations => 10, triples => 6000);
 	return $node;
+}
+
+# A table `gate`: while its column `closed` is true a training waits as that epoch of it ends.
+sub gate
+{
+	my ($node, $epoch, $closed) = @_;
+
+	$node->safe_psql('postgres', qq{
+		CREATE TABLE gate AS SELECT $closed AS closed;
+		CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS \$\$
+		BEGIN
+			WHILE NEW.epoch = $epoch AND (SELECT closed FROM public.gate) LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+			RETURN NEW;
+		END \$\$;
+		CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch
+		FOR EACH ROW EXECUTE FUNCTION wait_at_gate()});
+	return;
 }
 
 # A table of triples: not random, so that each run of a test has the same.

@@ -57,18 +57,8 @@ my $node = new_node('diverging', 'metasd.max_workers' => 2);
 my $params = '{"rank": 16, "epochs": 6, "warmup": 6, "meta": false, "mutual": false, "patience": 0,'
   . ' "promote_tolerance": 1, "checkpoint_every": 0, "workers": 1}';
 
-# While there is a gate a training waits as its fourth epoch ends.
-$node->safe_psql('postgres', q{
-	CREATE TABLE gate AS SELECT true AS closed;
-	CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
-	BEGIN
-		WHILE NEW.epoch = 4 AND (SELECT closed FROM public.gate) LOOP
-			PERFORM pg_sleep(0.01);
-		END LOOP;
-		RETURN NEW;
-	END $$;
-	CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch
-	FOR EACH ROW EXECUTE FUNCTION wait_at_gate()});
+# A training waits as its fourth epoch ends.
+gate($node, 4, 'true');
 
 for my $workers (1, 2)
 {

@@ -18,17 +18,7 @@ my $params = '{"rank": 64, "epochs": 10, "warmup": 2, "ramp": 3, "finish": 3, "b
 my $team = $params =~ s/"workers": 1/"workers": 2/r;
 
 # While the gate is closed a training waits as its sixth epoch ends.
-$node->safe_psql('postgres', q{
-	CREATE TABLE gate AS SELECT false AS closed;
-	CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
-	BEGIN
-		WHILE NEW.epoch = 6 AND (SELECT closed FROM public.gate) LOOP
-			PERFORM pg_sleep(0.01);
-		END LOOP;
-		RETURN NEW;
-	END $$;
-	CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch
-	FOR EACH ROW EXECUTE FUNCTION wait_at_gate()});
+gate($node, 6, 'false');
 
 # All that is stored of a version, and all figures of its epochs but how long they took.
 sub result_of
