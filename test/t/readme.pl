@@ -35,7 +35,9 @@ for my $block (@blocks)
 		is(scalar(@answers), 5 + 5 + 3 + 5 + 1, 'every question has its answers');
 		unlike($stdout, qr/^\d+\|African Union\|/m, 'what is known is left out');
 	}
-	my $shown = $block =~ /kg_tune/ ? qr/INFO:  trial 1 / : qr/INFO:  epoch 1 of \d+: loss/;
+	my $shown = $block =~ /kg_tune/ ? qr/INFO:  trial 1 /
+	  : $block =~ /kg_resume/ ? qr/INFO:  run \d+ was resumed from its checkpoint, after epoch [1-9]/
+	  : qr/INFO:  epoch 1 of \d+: loss/;
 	like($stderr, $shown, 'epochs or trials are shown') if $block =~ /kg_wait/;
 }
 is($node->safe_psql('postgres', 'SELECT count(*) FROM metasd.entity'), '0', 'nothing is left');
