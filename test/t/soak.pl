@@ -27,7 +27,7 @@ note("METASD_SEED=$random METASD_SECONDS=$seconds");
 srand($random);
 
 # The compiler of queries, which views come to want as runs grow in number, takes 13 MB of a session.
-my $node = new_node('soak', 'metasd.nice' => 0, 'metasd.max_workers' => 1, max_worker_processes => 8,
+my $node = new_node('soak', 'metasd.nice' => 0, 'metasd.max_workers' => 1, max_worker_processes => 16,
 	jit => 'off');
 $node->safe_psql('postgres',
 	"CREATE TABLE test AS SELECT * FROM facts WHERE head IN ('e1', 'e2', 'e3', 'e61')");
