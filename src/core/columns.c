@@ -159,22 +159,4 @@ static const MetasdColumnKernels v4 = {"x86-64-v4",
 
 #endif
 
-const MetasdColumnKernels *
-metasd_column_kernels_at(int i)
-{
-    static const MetasdColumnKernels *const kernels[METASD_SETS + 1] = {
-#if METASD_DISPATCH
-        [METASD_SET_V4] = &v4,
-        [METASD_SET_V3] = &v3,
-#endif
-        [METASD_SET_PLAIN] = &plain
-    };
-
-    return kernels[metasd_instruction_set(i)];
-}
-
-const MetasdColumnKernels *
-metasd_column_kernels(void)
-{
-    return metasd_column_kernels_at(0);
-}
+METASD_KERNEL_CHOICE(MetasdColumnKernels, metasd_column_kernels)

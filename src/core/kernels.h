@@ -39,6 +39,27 @@ typedef enum MetasdSet { METASD_SET_V4, METASD_SET_V3, METASD_SET_PLAIN, METASD_
 /* The i-th of those that this processor can run; METASD_SETS behind the last. */
 extern MetasdSet metasd_instruction_set(int i);
 
+/*
+ * Defines NAME_at(i), the kernels of metasd_instruction_set(i), and NAME(), those of the best set, from
+ * `plain` and, where sets are dispatched, `v3` and `v4` of the file.
+ */
+#if METASD_DISPATCH
+#define METASD_KERNEL_SETS [METASD_SET_V4] = &v4, [METASD_SET_V3] = &v3, [METASD_SET_PLAIN] = &plain
+#else
+#define METASD_KERNEL_SETS [METASD_SET_PLAIN] = &plain
+#endif
+#define METASD_KERNEL_CHOICE(type, name)                                                           \
+    const type *name##_at(int i)                                                                   \
+    {                                                                                              \
+        static const type *const kernels[METASD_SETS + 1] = {METASD_KERNEL_SETS};                  \
+                                                                                                   \
+        return kernels[metasd_instruction_set(i)];                                                 \
+    }                                                                                              \
+    const type *name(void)                                                                         \
+    {                                                                                              \
+        return name##_at(0);                                                                       \
+    }
+
 #define METASD_TILE ((size_t)64) /* queries a tile */
 
 /* Queries in whole tiles. */

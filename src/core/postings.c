@@ -83,22 +83,4 @@ static const MetasdPostingKernels v4 = {"x86-64-v4", add_v4};
 
 #endif
 
-const MetasdPostingKernels *
-metasd_posting_kernels_at(int i)
-{
-    static const MetasdPostingKernels *const kernels[METASD_SETS + 1] = {
-#if METASD_DISPATCH
-        [METASD_SET_V4] = &v4,
-        [METASD_SET_V3] = &v3,
-#endif
-        [METASD_SET_PLAIN] = &plain
-    };
-
-    return kernels[metasd_instruction_set(i)];
-}
-
-const MetasdPostingKernels *
-metasd_posting_kernels(void)
-{
-    return metasd_posting_kernels_at(0);
-}
+METASD_KERNEL_CHOICE(MetasdPostingKernels, metasd_posting_kernels)

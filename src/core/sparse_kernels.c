@@ -35,22 +35,4 @@ static const MetasdSparseKernels v4 = {"x86-64-v4", 0.4, scores_v4, queries_v4, 
 
 #endif
 
-const MetasdSparseKernels *
-metasd_sparse_kernels_at(int i)
-{
-    static const MetasdSparseKernels *const kernels[METASD_SETS + 1] = {
-#if METASD_DISPATCH
-        [METASD_SET_V4] = &v4,
-        [METASD_SET_V3] = &v3,
-#endif
-        [METASD_SET_PLAIN] = &plain
-    };
-
-    return kernels[metasd_instruction_set(i)];
-}
-
-const MetasdSparseKernels *
-metasd_sparse_kernels(void)
-{
-    return metasd_sparse_kernels_at(0);
-}
+METASD_KERNEL_CHOICE(MetasdSparseKernels, metasd_sparse_kernels)

@@ -189,7 +189,8 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
         return psprintf("It is %s of the model: look at the order of the arguments.",
                         relation ? "an entity" : "a relation");
     if (find_alike(labels, label, &alike))
-        return psprintf("Perhaps \"%.*s\" was meant.", (int)alike.len, alike.data);
+        return psprintf("Perhaps \"%.*s\" was meant.",
+                        pg_mbcliplen(alike.data, (int)alike.len, 200), alike.data);
     if (relation && labels->count <= MOST_LISTED)
         return psprintf("It knows the relations %s.", list_of(labels));
     return pstrdup("It learns what its source holds when it is trained again.");
