@@ -107,3 +107,9 @@ metasd_product_atb(MetasdTeam *team, size_t m, size_t n, size_t k, const float *
 {
     return product(team, CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, add, c, ldc);
 }
+
+const char *
+metasd_product_kernels(void)
+{
+    return openblas_get_corename();
+}

@@ -27,4 +27,7 @@ extern MetasdStatus metasd_product_atb(MetasdTeam *team, size_t m, size_t n, siz
                                        const float *a, size_t lda, const float *b, size_t ldb,
                                        bool add, float *c, size_t ldc);
 
+/* Which kernels the library took for this processor, by its name for them. */
+extern const char *metasd_product_kernels(void);
+
 #endif

@@ -40,14 +40,24 @@ metasd_course_finishes(const MetasdTrainOptions *options, int epoch)
     return epoch > options->epochs - finish_of(options);
 }
 
+/* A rate that falls evenly, where `left` of n equal parts are left. */
+static float
+falling(float from, int left, int n)
+{
+    return from * (float)left / (float)n;
+}
+
 float
 metasd_course_rate(const MetasdTrainOptions *options, int epoch)
 {
-    float from = options->finish_lr > 0 ? options->finish_lr : options->step.lr;
+    float lr = options->step.lr;
 
-    return metasd_course_finishes(options, epoch)
-               ? from * (float)(options->epochs - epoch + 1) / (float)(finish_of(options) + 1)
-               : options->step.lr;
+    if (metasd_course_finishes(options, epoch))
+        return falling(options->finish_lr > 0 ? options->finish_lr : lr,
+                       options->epochs - epoch + 1, finish_of(options) + 1);
+    if (epoch <= options->warmup && options->warmup_lr > 0)
+        return falling(options->warmup_lr, options->warmup - epoch + 1, options->warmup);
+    return lr;
 }
 
 bool

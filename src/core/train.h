@@ -16,7 +16,8 @@ typedef struct MetasdTrainOptions {
     size_t rank;     /* of the factorisation */
     double sparsity; /* part of the weights that is pruned, 0 .. 1 */
     int epochs;      /* at most */
-    int warmup;      /* epochs of the source alone, unpruned, before the first mask */
+    int warmup;      /* epochs of the source alone, unpruned, before the first mask, */
+    float warmup_lr; /* at a rate that falls from this one towards 0; 0: at lr */
     int ramp;        /* epochs in which the sparsity rises to its full value, */
                      /* which the last epoch has in any case */
     int finish;      /* last epochs, in which the student learns alone, at a rate that falls */

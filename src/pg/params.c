@@ -66,6 +66,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     {"temperature", REAL, 0.01, 1000, NULL},
     {"validation_fraction", REAL, 0, 0.5, NULL},
     {"warmup", WHOLE, 0, 100000, NULL},
+    {"warmup_lr", REAL, 0, 10, NULL},
     {"warm_start", SWITCH, 0, 1, NULL},
     {"workers", WHOLE, 0, 1024, NULL},
 };
@@ -253,6 +254,7 @@ metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options, M
                              .sparsity = x[METASD_P_SPARSITY],
                              .epochs = (int)x[METASD_P_EPOCHS],
                              .warmup = (int)x[METASD_P_WARMUP],
+                             .warmup_lr = (float)x[METASD_P_WARMUP_LR],
                              .ramp = (int)x[METASD_P_RAMP],
                              .finish = (int)x[METASD_P_FINISH],
                              .finish_lr = (float)x[METASD_P_FINISH_LR],

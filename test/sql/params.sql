@@ -38,7 +38,7 @@ SELECT r.* FROM jsonb_array_elements('[
     {"relation_weight": 1e9}, {"seed": -1}, {"seed": 1.5}, {"seed": 1e17}, {"sparsity": 1},
     {"sparsity": -0.1}, {"storage": "int4"}, {"storage": 8}, {"student_lr": 0}, {"temperature": 0},
     {"keep_versions": 0}, {"keep_versions": 1.5}, {"promote_tolerance": -0.1}, {"promote_tolerance": 2},
-    {"validation_fraction": 0.6}, {"warmup": -1}, {"warm_start": 1}, {"workers": -1}, {"workers": 1025}]') p, refused(p) r;
+    {"validation_fraction": 0.6}, {"warmup": -1}, {"warmup_lr": 11}, {"warm_start": 1}, {"workers": -1}, {"workers": 1025}]') p, refused(p) r;
 
 -- Nothing of what was refused has left a trace.
 SELECT name FROM metasd.models;
@@ -55,7 +55,8 @@ SELECT params ->> 'rank' AS rank, params ->> 'seed' AS seed, params ->> 'sparsit
 FROM metasd.versions;
 
 -- The pruned model learns alone at the end: there are no losses but its own. Entities are sampled.
-SELECT kg_train('people', params => '{"epochs": 5, "warmup": 1, "ramp": 0, "meta": true, "finish": 2, "cut": "apart", "negatives": 10,
+-- Where one learns alone its rate falls.
+SELECT kg_train('people', params => '{"epochs": 6, "warmup": 2, "warmup_lr": 0.4, "ramp": 0, "meta": true, "finish": 2, "cut": "apart", "negatives": 10,
                                       "negative_sampling": "degree"}') AS run \gset
 SELECT tools.ended(:run);
 SELECT epoch, loss_source > 0 AS source, loss_quiz > 0 AS quiz, loss_mutual_source > 0 AS mutual_source,
