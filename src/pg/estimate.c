@@ -73,12 +73,16 @@ checkpoint_bytes(const MetasdTriples *input, const MetasdTrainOptions *options)
     return metasd_arena_ok(&shared) ? metasd_checkpoint_most(&trainer, options) : 0;
 }
 
-/* metasd.max_workers of this session, a setting of the library that starts trainings. */
+/* A number that this session has set, in the unit of the library that starts trainings. */
 static int
-max_workers(void)
+setting(const char *name, int unit)
 {
+    int value;
+
     load_file("metasd", false);
-    return atoi(GetConfigOption("metasd.max_workers", false, false));
+    if (!parse_int(GetConfigOption(name, false, false), &value, unit, NULL))
+        elog(ERROR, "unexpected value of %s", name);
+    return value;
 }
 
 /* kg_estimate(source regclass, head, relation, tail text, params jsonb) */
@@ -87,14 +91,12 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
 {
     MetasdParams params;
     MetasdTriples input;
-    MetasdTrainOptions options;
-    MetasdSplit split;
+    MetasdPlan plan;
     MetasdSource *source;
     char *column[3];
     TupleDesc desc;
     Datum values[10];
     bool nulls[10] = {false};
-    size_t bytes;
     double stored;
 
     for (int i = 0; i < 5; i++)
@@ -108,25 +110,23 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     source = metasd_source_open(PG_GETARG_OID(0), column, GetUserId());
     SPI_connect();
     metasd_triples_read(&input, source, NULL, GetUserId(), 0);
-    metasd_params_default(&params, metasd_labelset_count(input.entities),
-                          metasd_labelset_count(input.relations), input.count);
-    metasd_params_options(&params, &options, &split);
-    bytes = metasd_train_bytes(&input, &options, &split,
-                               metasd_train_members(&input, &params, &options, max_workers()));
-    stored = stored_bytes(&input, &options, (MetasdStorage)params.value[METASD_P_STORAGE]);
+    plan = metasd_plan(&input, setting("metasd.max_workers", 0),
+                       (size_t)setting("metasd.train_mem", GUC_UNIT_KB) * 1024, &params);
+    stored = stored_bytes(&input, &plan.options, (MetasdStorage)params.value[METASD_P_STORAGE]);
     /* It may start from a version as large as the one that it makes. */
-    if (params.value[METASD_P_WARM_START] && __builtin_add_overflow(bytes, (size_t)stored, &bytes))
-        bytes = SIZE_MAX;
+    if (params.value[METASD_P_WARM_START] &&
+        __builtin_add_overflow(plan.bytes, (size_t)stored, &plan.bytes))
+        plan.bytes = SIZE_MAX;
     values[0] = Int64GetDatum((int64)input.count);
     values[1] = Int64GetDatum((int64)metasd_labelset_count(input.entities));
     values[2] = Int64GetDatum((int64)metasd_labelset_count(input.relations));
     values[3] = Int64GetDatum((int64)input.skipped);
-    values[4] = Int32GetDatum((int32)options.rank);
-    values[5] = Int32GetDatum((int32)options.epochs);
-    values[6] = Int64GetDatum(bytes > INT64_MAX ? INT64_MAX : (int64)bytes);
+    values[4] = Int32GetDatum((int32)plan.options.rank);
+    values[5] = Int32GetDatum((int32)plan.options.epochs);
+    values[6] = Int64GetDatum(plan.bytes > INT64_MAX ? INT64_MAX : (int64)plan.bytes);
     values[7] = Int64GetDatum((int64)stored);
     SPI_finish();
-    values[8] = Int64GetDatum((int64)checkpoint_bytes(&input, &options));
+    values[8] = Int64GetDatum((int64)checkpoint_bytes(&input, &plan.options));
     values[9] = JsonbPGetDatum(metasd_params_json(&params));
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

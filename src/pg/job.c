@@ -187,7 +187,7 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
     return bytes;
 }
 
-/* ---- the size of the team ---- */
+/* ---- the plan ---- */
 
 /*
  * Scores of a batch times the width of an embedding, below which a step is over in two or three
@@ -196,9 +196,9 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
  */
 #define TINY_STEP 4e6
 
-int
-metasd_train_members(const MetasdTriples *input, const MetasdParams *params,
-                     const MetasdTrainOptions *options, int max_workers)
+static int
+members_for(const MetasdTriples *input, const MetasdParams *params,
+            const MetasdTrainOptions *options, int max_workers)
 {
     uint32 entities = metasd_labelset_count(input->entities);
     int parts = metasd_slices(entities).parts, wished = (int)params->value[METASD_P_WORKERS], each;
@@ -211,4 +211,45 @@ metasd_train_members(const MetasdTriples *input, const MetasdParams *params,
     /* A step takes as long as the member with the most parts: as many members as are of use. */
     each = (parts + wished - 1) / wished;
     return (parts + each - 1) / each;
+}
+
+static MetasdPlan
+plan_by(const MetasdTriples *input, int max_workers, const MetasdParams *params)
+{
+    MetasdPlan plan;
+
+    metasd_params_options(params, &plan.options, &plan.split);
+    plan.members = members_for(input, params, &plan.options, max_workers);
+    plan.bytes = metasd_train_bytes(input, &plan.options, &plan.split, plan.members);
+    return plan;
+}
+
+/* Ranks are tried in tens, so that people can read them. */
+#define RANKS 10
+
+/* Where memory decides, a part is left to the rows of this version, from which the next may start. */
+#define SPARE 16
+
+MetasdPlan
+metasd_plan(const MetasdTriples *input, int max_workers, size_t most, MetasdParams *params)
+{
+    int least = METASD_LEAST_RANK / RANKS, above;
+    MetasdPlan plan;
+
+    metasd_params_default(params, metasd_labelset_count(input->entities),
+                          metasd_labelset_count(input->relations), input->count);
+    plan = plan_by(input, max_workers, params);
+    if (params->given[METASD_P_RANK] || most == 0 || plan.bytes <= most - most / SPARE)
+        return plan;
+    for (above = (int)plan.options.rank / RANKS; above - least > 1;) {
+        int middle = (least + above) / 2;
+
+        params->value[METASD_P_RANK] = RANKS * middle;
+        if (plan_by(input, max_workers, params).bytes <= most - most / SPARE)
+            least = middle;
+        else
+            above = middle;
+    }
+    params->value[METASD_P_RANK] = RANKS * least;
+    return plan_by(input, max_workers, params);
 }

@@ -124,18 +124,27 @@ extern void metasd_triples_read(MetasdTriples *input, const MetasdSource *source
                                 const MetasdSource *validation, Oid user, int train_mem);
 
 /*
- * How many members may train: as many as the parameters or, where they leave that open, MAX_WORKERS
- * say, but no more than can be of use.
- */
-extern int metasd_train_members(const MetasdTriples *input, const MetasdParams *params,
-                                const MetasdTrainOptions *options, int max_workers);
-
-/*
  * Bytes of memory for graph and training by `options`, all members together, or for what the leader
  * does once the others have left, whichever are more; SIZE_MAX if too many to count.
  */
 extern size_t metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
                                  const MetasdSplit *split, int members);
+
+/* What to train, by how many members, in how much memory. */
+typedef struct MetasdPlan {
+    MetasdTrainOptions options;
+    MetasdSplit split;
+    int members; /* as many as the parameters say or, where they leave it open, as may train, but no */
+                 /* more than can be of use */
+    size_t bytes; /* as metasd_train_bytes says */
+} MetasdPlan;
+
+/*
+ * Sets the defaults among `params` and plans by them. A rank that was not given is one for which the
+ * training needs no more than `most` bytes (0: any number), if METASD_LEAST_RANK or more does.
+ */
+extern MetasdPlan metasd_plan(const MetasdTriples *input, int max_workers, size_t most,
+                              MetasdParams *params);
 
 /* ---- yield.c ---- */
 

@@ -69,6 +69,9 @@ extern void metasd_params_read(MetasdParams *params, Jsonb *json);
 /* How much time a training may take: what the defaults of the others are chosen for. */
 typedef enum MetasdPreset { METASD_FAST = 0, METASD_BALANCED, METASD_BEST } MetasdPreset;
 
+/* The lowest default rank; below, one in ten weights is too little for a row. */
+#define METASD_LEAST_RANK 100
+
 /* Sets all that was not given, by preset and the size of the graph. Defined in presets.c. */
 extern void metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations,
                                   uint64 triples);

@@ -64,8 +64,6 @@ static const Course large_courses[] = {
 /* Triples times entities up to which a graph is small. */
 #define SMALL 1e8
 
-/* Ranks of a default. Below the least, one in ten weights is too little for a row. */
-#define LEAST_RANK 100
 #define MOST_RANK 1000
 
 /*
@@ -168,7 +166,7 @@ default_by_size(double *value, const Graph *graph, MetasdPreset preset, bool war
     double mutual = course->mutual, epochs = warmup + mutual + finish;
     double rank = course->work / ((epochs + 3 * mutual) * epoch_work(graph, negatives, batch));
 
-    value[METASD_P_RANK] = rounded(Max(LEAST_RANK, Min(rank, MOST_RANK)));
+    value[METASD_P_RANK] = rounded(Max(METASD_LEAST_RANK, Min(rank, MOST_RANK)));
     if (warm) {
         warmup = ceil(warmup * WARM_WARMUP);
         mutual = ceil(mutual * WARM_MUTUAL);

@@ -59,6 +59,8 @@ params_of(const MetasdJob *job, const MetasdTune *search, int candidate)
             params.given[parameter_of[axis]] = true;
         }
     metasd_params_default(&params, job->graph.entities, job->graph.relations, job->input.count);
+    if (!params.given[METASD_P_RANK]) /* as memory allows */
+        params.value[METASD_P_RANK] = job->params.value[METASD_P_RANK];
     return params;
 }
 

@@ -237,7 +237,7 @@ metasd_warm_read(MetasdJob *job)
 
     if (job->tuning || job->launch.resume)
         return;
-    metasd_params_default(&params, entities, relations, input->count);
+    metasd_plan(input, job->launch.max_workers, (size_t)job->launch.train_mem * 1024, &params);
     if (params.value[METASD_P_WARM_START] == 0)
         return;
     old = look_at_serving(job);

@@ -108,43 +108,39 @@ read_triples(MetasdJob *job, const void *what)
     metasd_warm_read(job);
 }
 
-/* Refuses what would not fit before anything is allocated. */
 static void
-check_memory(const MetasdJob *job)
+refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
 {
-    size_t bytes = metasd_train_bytes(&job->input, &job->options, &job->split, job->wished);
-    size_t most = (size_t)job->launch.train_mem * 1024;
-
-    if (__builtin_add_overflow(bytes, metasd_warm_bytes(job), &bytes))
-        bytes = SIZE_MAX;
-    if (most > 0 && bytes > most)
-        ereport(ERROR,
-                (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                 errmsg("training needs %zu MB of memory, metasd.train_mem allows %zu MB",
-                        bytes >> 20, most >> 20),
-                 errdetail("%u entities and %u relations at rank %zu, batches of %zu triples%s.",
-                           metasd_labelset_count(job->input.entities),
-                           metasd_labelset_count(job->input.relations), job->options.rank,
-                           job->options.batch,
-                           job->wished > 1 ? psprintf(", %d workers", job->wished) : ""),
-                 job->wished > 1 ? errhint("Raise metasd.train_mem, or lower the parameters rank, "
-                                           "batch or workers.")
-                                 : errhint("Raise metasd.train_mem, or lower the parameters rank "
-                                           "or batch.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+             errmsg("training needs %zu MB of memory, metasd.train_mem allows %zu MB", bytes >> 20,
+                    most >> 20),
+             errdetail("%u entities and %u relations at rank %zu, batches of %zu triples%s.",
+                       metasd_labelset_count(job->input.entities),
+                       metasd_labelset_count(job->input.relations), job->options.rank,
+                       job->options.batch,
+                       job->wished > 1 ? psprintf(", %d workers", job->wished) : ""),
+             job->wished > 1 ? errhint("Raise metasd.train_mem, or lower the parameters rank, "
+                                       "batch or workers.")
+                             : errhint("Raise metasd.train_mem, or lower the parameters rank "
+                                       "or batch.")));
 }
 
-/* What to train, by how many members, in how much memory. */
+/* Refuses what would not fit before anything is allocated. */
 static void
 make_plan(MetasdJob *job)
 {
-    MetasdTriples *input = &job->input;
+    size_t most = (size_t)job->launch.train_mem * 1024, besides = metasd_warm_bytes(job), bytes;
+    MetasdPlan plan =
+        metasd_plan(&job->input, job->tuning ? 1 : job->launch.max_workers, most, &job->params);
 
-    metasd_params_default(&job->params, metasd_labelset_count(input->entities),
-                          metasd_labelset_count(input->relations), input->count);
-    metasd_params_options(&job->params, &job->options, &job->split);
-    job->wished = metasd_train_members(input, &job->params, &job->options,
-                                       job->tuning ? 1 : job->launch.max_workers);
-    check_memory(job);
+    job->options = plan.options;
+    job->split = plan.split;
+    job->wished = plan.members;
+    if (__builtin_add_overflow(plan.bytes, besides, &bytes))
+        bytes = SIZE_MAX;
+    if (most > 0 && bytes > most)
+        refuse_memory(job, bytes, most);
 }
 
 /* A hash of every label, by number, in the current memory context. */

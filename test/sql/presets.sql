@@ -22,5 +22,20 @@ SELECT d.* FROM sizes s, defaults(s) d ORDER BY s.n;
 -- What is given stays as it is; epochs alone stretch the course.
 SELECT u ->> 'preset' AS preset, u ->> 'rank' AS rank, u ->> 'reg' AS reg, u ->> 'epochs' AS epochs, u ->> 'warmup' AS warmup, u ->> 'finish' AS finish
 FROM (SELECT params_used FROM kg_estimate('made', params => '{"preset": "fast", "rank": 64, "epochs": 18}')) e(u);
+
+-- A default rank is one that memory allows, with some to spare; a lower one than 100 is for the user to choose.
+CREATE FUNCTION needed(p jsonb) RETURNS bigint LANGUAGE sql
+    RETURN (SELECT train_bytes FROM kg_estimate('made', params => '{"warm_start": false}' || p));
+SET metasd.train_mem = '512MB';
+SELECT rank BETWEEN 110 AND 990 AND rank % 10 = 0 AS lower, train_bytes < 512 << 20 AS fits,
+       needed(jsonb_build_object('rank', rank + 10)) > (512 << 20) / 16 * 15 AS most, params_used -> 'rank' = to_jsonb(rank) AS used
+FROM kg_estimate('made', params => '{"warm_start": false}');
+SELECT rank, train_bytes > 512 << 20 AS given FROM kg_estimate('made', params => '{"rank": 1000}');
+SET metasd.train_mem = '1MB';
+SELECT rank FROM kg_estimate('made');
+SET metasd.train_mem = 0;
+SELECT rank FROM kg_estimate('made');
+RESET metasd.train_mem;
+DROP FUNCTION needed;
 DROP FUNCTION defaults;
 DROP TABLE sizes, made;
