@@ -253,8 +253,8 @@ launch_worker(const MetasdModel *model, int64 run, bool resume)
     worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
     worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
     worker.bgw_restart_time = BGW_NEVER_RESTART;
-    snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), METASD_ENTRY_LIBRARY);
-    snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), METASD_LEAD_FUNCTION);
+    snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), METASD_TRAIN_LIBRARY);
+    snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), METASD_TRAIN_FUNCTION);
     worker.bgw_notify_pid = MyProcPid;
     memcpy(worker.bgw_extra, &launch, sizeof(launch));
     wait_until_alive(register_worker(&worker), run);

@@ -6,11 +6,9 @@
 
 #include "catalog.h"
 
-/* Where workers begin (entry.c): in the library of these names. */
-#define METASD_ENTRY_LIBRARY "metasd"
-#define METASD_LEAD_FUNCTION "metasd_lead"
-#define METASD_FOLLOW_FUNCTION "metasd_follow"
+#define METASD_TRAIN_LIBRARY "metasd_train"
 #define METASD_WORKER_TYPE "metasd training" /* in pg_stat_activity */
+#define METASD_TRAIN_FUNCTION "metasd_train_main"
 
 /* In bgw_extra of the worker that leads, and of those that follow it. */
 typedef struct MetasdLaunch {

@@ -1,11 +1,7 @@
-/* Rates, sparsities and masks by epoch; which kernels OpenBLAS is told to take. */
+/* Rates, sparsities and masks by epoch. */
 #include "unit.h"
 
-#include <stdlib.h>
-
-#include "coretype.h"
 #include "course.h"
-#include "kernels.h"
 
 /* 4 epochs of the source, 2 of both, 3 of the student alone. */
 static MetasdTrainOptions
@@ -65,29 +61,12 @@ a_mask_is_taken_until_it_stays(void **state)
         assert_int_equal(metasd_course_takes_mask(&options, epoch), epoch == 5);
 }
 
-/* The variable counts when the library is loaded: here it only must not be set twice. */
-static void
-a_type_that_was_set_stays(void **state)
-{
-    (void)state;
-    if (metasd_coretype())
-        assert_true(metasd_instruction_set(0) == METASD_SET_V4);
-    assert_int_equal(unsetenv("OPENBLAS_CORETYPE"), 0);
-    assert_int_equal(metasd_coretype_set(), metasd_coretype() != NULL);
-    if (metasd_coretype())
-        assert_false(metasd_coretype_set());
-    assert_int_equal(setenv("OPENBLAS_CORETYPE", "Nehalem", 1), 0);
-    assert_false(metasd_coretype_set());
-    assert_string_equal(getenv("OPENBLAS_CORETYPE"), "Nehalem");
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_fall_where_one_learns_alone),
         cmocka_unit_test(a_mask_is_taken_until_it_stays),
-        cmocka_unit_test(a_type_that_was_set_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
