@@ -4,12 +4,9 @@
  * A low priority settles who computes when both want to. Sessions that answer short questions
  * want to for a moment, thousands of times a second: between them a worker is let in, and its
  * matrices drive from the caches what the sessions work with, which halves their rate at any
- * priority. So a worker that others keep from running leaves the processor to them, but for the
- * part of the time that its priority stands for: 1 to 1.25 a step of `nice`, as in Linux's scheduler.
- * Where nobody else wants to compute it never waits.
- *
- * That part is the start of each period of the clock, which all workers share: those of one training
- * compute at the same time. If each took its own, they would mostly wait for each other.
+ * priority. So a worker that others keep from running leaves the processor to them for so long
+ * that it gets the part of the time that its priority stands for: 1 to 1.25 a step of `nice`, as
+ * in Linux's scheduler. Where nobody else wants to compute it never waits.
  */
 #include "job.h"
 
@@ -30,12 +27,7 @@
 #define NOTICED 0.2
 #define ADDED 0.15
 
-/*
- * A period, of which a worker has 27 ms at `nice` 10: longer than a call into the library takes, as no
- * worker stops within one.
- */
-#define PERIOD_US 250000.0
-
+#define MOST_US 1e6 /* to wait at once */
 #define NAP_MS 20.0 /* between two looks whether the training is to end */
 
 static double
@@ -52,7 +44,7 @@ clock_us(clockid_t clock)
 static void
 wait_for(MetasdJob *job, double us)
 {
-    double until = clock_us(CLOCK_MONOTONIC) + us, left;
+    double until = clock_us(CLOCK_MONOTONIC) + Min(us, MOST_US), left;
 
     while ((left = until - clock_us(CLOCK_MONOTONIC)) > 0 && !INTERRUPTS_PENDING_CONDITION() &&
            !(job->crew && metasd_crew_is_stopped(job->crew))) {
@@ -62,15 +54,6 @@ wait_for(MetasdJob *job, double us)
             return;
         ResetLatch(MyLatch);
     }
-}
-
-/* Until the next period begins; 0 in the part of this one that is a worker's. */
-static double
-until_turn(int nice)
-{
-    double since = fmod(clock_us(CLOCK_MONOTONIC), PERIOD_US);
-
-    return since < PERIOD_US * pow(1.25, -nice) ? 0 : PERIOD_US - since;
 }
 
 static void
@@ -94,7 +77,7 @@ metasd_make_room(MetasdJob *job)
     if (room->looked > 0 && awake > 0)
         room->taken += ADDED * (1 - computed / awake - room->taken);
     if (room->taken > NOTICED)
-        wait_for(job, until_turn(job->launch.nice));
+        wait_for(job, computed * pow(1.25, job->launch.nice) - elapsed);
     look_anew(room);
 }
 
