@@ -64,6 +64,7 @@ static const Course large_courses[] = {
 /* Triples times entities up to which a graph is small. */
 #define SMALL 1e8
 
+/* The highest default rank; metasd_plan may lower it to what memory allows. */
 #define MOST_RANK 1000
 
 /*

@@ -126,7 +126,7 @@ refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
                                        "or batch.")));
 }
 
-/* Refuses what would not fit before anything is allocated. */
+/* What to train, by how many members; what would not fit is refused before anything is allocated. */
 static void
 make_plan(MetasdJob *job)
 {
