@@ -187,6 +187,8 @@ run_batches(MetasdTraining *training, MetasdEpoch *report, size_t *batch)
     report->losses = (MetasdLosses){0};
     METASD_TRY(start_epoch(training));
     METASD_TRY(metasd_batcher_count(&trainer->batches, training->team, &total));
+    if (report->alone)
+        METASD_TRY(metasd_alone_begin(&trainer->step, training->team));
     for (*batch = 1; *batch <= total; (*batch)++) {
         MetasdLosses losses;
 
@@ -200,6 +202,7 @@ run_batches(MetasdTraining *training, MetasdEpoch *report, size_t *batch)
                                      report->alone ? losses.mutual_student : losses.source));
     }
     *batch = total;
+    METASD_TRY(metasd_alone_end(&trainer->step, training->team));
     return check_weights(training);
 }
 

@@ -54,6 +54,28 @@ rows_of(const MetasdPattern *pattern, int s)
     return metasd_slice_start(&pattern->slices, s + 1) - metasd_slice_start(&pattern->slices, s);
 }
 
+size_t
+metasd_pattern_kept(const MetasdPattern *pattern)
+{
+    int last = pattern->slices.count - 1;
+
+    return pattern->first[last] + pattern->kept[last];
+}
+
+MetasdKeptRow
+metasd_pattern_row(const MetasdPattern *pattern, uint32_t row)
+{
+    const MetasdSlices *slices = &pattern->slices;
+    int s = (int)((uint64_t)row * (uint64_t)slices->count / slices->rows);
+    const uint32_t *start;
+
+    s += metasd_slice_start(slices, s + 1) <= row; /* starts are rounded down */
+    start = pattern->row_start + row + s;
+    return (MetasdKeptRow){.column = pattern->column + pattern->first[s] + start[0],
+                           .first = pattern->first[s] + start[0],
+                           .n = start[1] - start[0]};
+}
+
 /* ---- building ---- */
 
 static MetasdStatus
@@ -142,7 +164,7 @@ metasd_pattern_build(MetasdPattern *pattern, MetasdTeam *team, const uint8_t *ma
 
 MetasdStatus
 metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s, const float *table,
-                    bool by_column, const MetasdPack *pack, MetasdKept *kept)
+                    const float *held, bool by_column, const MetasdPack *pack, MetasdKept *kept)
 {
     const uint16_t *column = pattern->column + pattern->first[s];
     const uint32_t *from = pattern->from + pattern->first[s], *start = row_starts(pattern, s);
@@ -154,16 +176,16 @@ metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s, const
                          .column = column,
                          .column_start = column_starts(pattern, s),
                          .row = pattern->row + pattern->first[s],
-                         .by_row = pack->by_row,
+                         .by_row = held ? held + pattern->first[s] : pack->by_row,
                          .by_column = pack->by_column};
     table += metasd_slice_start(&pattern->slices, s) * pattern->width;
-    for (size_t e = 0; e < rows; e++) {
+    for (size_t e = 0; !held && e < rows; e++) {
         for (uint32_t k = start[e]; k < start[e + 1]; k++)
             pack->by_row[k] = table[e * pattern->width + column[k]];
         METASD_TRY(metasd_team_work(team, pattern->width));
     }
     for (uint32_t k = 0; by_column && k < start[rows]; k++)
-        pack->by_column[k] = pack->by_row[from[k]];
+        pack->by_column[k] = kept->by_row[from[k]];
     return metasd_team_work(team, by_column ? start[rows] : 0);
 }
 

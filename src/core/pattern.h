@@ -1,8 +1,8 @@
 /*
  * pattern.h - which weights of a sliced table are kept, for the products that use only those.
  *
- * Taken from a mask by the members of a team, each for its own slices. Values are not kept here:
- * the dense table is the truth, and a slice's values are packed when a product wants them.
+ * Taken from a mask by the members of a team, each for its own slices. Values are not kept here: a
+ * slice's are packed from a dense table when a product wants them, or somebody holds them (alone.c).
  */
 #ifndef METASD_PATTERN_H
 #define METASD_PATTERN_H
@@ -24,6 +24,13 @@ typedef struct MetasdPattern {
     uint32_t *from;         /* room: its place, within the slice, in the order of rows */
 } MetasdPattern;
 
+/* The kept weights of one row. */
+typedef struct MetasdKeptRow {
+    const uint16_t *column; /* n, ascending */
+    size_t first;           /* place of the first one, row by row, in the whole pattern */
+    size_t n;
+} MetasdKeptRow;
+
 /* Packed values of one slice, and sums for its kept weights. */
 typedef struct MetasdPack {
     float *by_row, *by_column, *sum; /* metasd_pattern_most each */
@@ -44,13 +51,19 @@ extern size_t metasd_pattern_most(const MetasdPattern *pattern);
 extern MetasdStatus metasd_pattern_build(MetasdPattern *pattern, MetasdTeam *team,
                                          const uint8_t *mask, bool *sparse);
 
+/* Weights kept, of all slices; of a pattern in use. */
+extern size_t metasd_pattern_kept(const MetasdPattern *pattern);
+
+extern MetasdKeptRow metasd_pattern_row(const MetasdPattern *pattern, uint32_t row);
+
 /*
  * The kept weights of slice s (one of this member's) with values from a dense table, packed into
- * `pack`: by row, or by column as well.
+ * `pack`: by row, or by column as well. `held`: these values, of all slices, already packed by
+ * row; or NULL.
  */
 extern MetasdStatus metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s,
-                                        const float *table, bool by_column, const MetasdPack *pack,
-                                        MetasdKept *kept);
+                                        const float *table, const float *held, bool by_column,
+                                        const MetasdPack *pack, MetasdKept *kept);
 
 /* Adds pack->sum of slice s to the kept weights' places in a dense table. */
 extern MetasdStatus metasd_pattern_unpack(const MetasdPattern *pattern, MetasdTeam *team, int s,

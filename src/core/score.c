@@ -170,8 +170,8 @@ sparse_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
     float *panel = slice_block(pass, s, b);
     MetasdKept kept;
 
-    METASD_TRY(
-        metasd_pattern_pack(table->pattern, pass->team, s, table->rows, false, &pack, &kept));
+    METASD_TRY(metasd_pattern_pack(table->pattern, pass->team, s, table->rows, table->held, false,
+                                   &pack, &kept));
     for (size_t i = 0; i < pass->stride; i += METASD_TILE) {
         kernels->scores(&kept, queries->tiles + i * pass->width, add, panel + i, pass->stride);
         METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
@@ -186,20 +186,24 @@ sparse_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
     const MetasdSparseKernels *kernels = metasd_sparse_kernels();
     MetasdPack pack = pack_room(pass);
     const float *panel = slice_block(pass, s, b);
+    float *sum = table->held ? gradient + table->pattern->first[s] : pack.sum;
     MetasdKept kept;
 
-    METASD_TRY(metasd_pattern_pack(table->pattern, pass->team, s, table->rows, true, &pack, &kept));
-    memset(pack.sum, 0, kept.row_start[kept.rows] * sizeof(*pack.sum));
+    METASD_TRY(metasd_pattern_pack(table->pattern, pass->team, s, table->rows, table->held, true,
+                                   &pack, &kept));
+    if (!table->held)
+        memset(sum, 0, kept.row_start[kept.rows] * sizeof(*sum));
     for (size_t i = 0; i < pass->stride; i += METASD_TILE) {
         size_t left = pass->rows - i;
 
         kernels->queries(&kept, panel + i, pass->stride, add, part + i * pass->width);
         METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
         kernels->weights(&kept, panel + i, pass->stride, queries->tiles + i * pass->width,
-                         left < METASD_TILE ? left : METASD_TILE, pack.sum);
+                         left < METASD_TILE ? left : METASD_TILE, sum);
         METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
     }
-    return metasd_pattern_unpack(table->pattern, pass->team, s, &pack, gradient);
+    return table->held ? METASD_OK
+                       : metasd_pattern_unpack(table->pattern, pass->team, s, &pack, gradient);
 }
 
 /* ---- one slice ---- */

@@ -35,6 +35,7 @@ typedef struct MetasdScores {
 typedef struct MetasdTable {
     const float *rows;            /* T x width */
     const MetasdPattern *pattern; /* of the weights that are not 0; NULL: all of them */
+    const float *held;            /* those, packed in the pattern's order by row; or NULL */
 } MetasdTable;
 
 /* Queries, twice: one after another, and in tiles (sparse_kernels.h) where a pattern is used. */
@@ -106,8 +107,8 @@ extern MetasdStatus metasd_slice_subtract_targets(const MetasdPass *pass, int s,
 
 /*
  * Back through block[b]: gradient += block[b] queries at the rows of the slice (and its kept
- * weights, where the table has a pattern); the part of the query gradients is kept for
- * metasd_pass_reduce.
+ * weights, where the table has a pattern; it is packed like them where they are held); the part of
+ * the query gradients is kept for metasd_pass_reduce.
  */
 extern MetasdStatus metasd_slice_back(const MetasdPass *pass, int s, int b,
                                       const MetasdTable *table, const MetasdQueries *queries,

@@ -118,7 +118,9 @@ metasd_entities(const MetasdLesson *lesson, const float *table, bool pruned)
 {
     bool sparse = pruned && lesson->step->sparse[0] && !lesson->sample;
 
-    return (MetasdTable){.rows = table, .pattern = sparse ? &lesson->step->patterns[0] : NULL};
+    return (MetasdTable){.rows = table,
+                         .pattern = sparse ? &lesson->step->patterns[0] : NULL,
+                         .held = sparse ? lesson->step->held.values : NULL};
 }
 
 MetasdTable
@@ -218,6 +220,7 @@ metasd_tail_loss(const MetasdLesson *lesson, const float *table, bool pruned, fl
 {
     MetasdStep *step = lesson->step;
     MetasdTable entities = metasd_entities(lesson, table, pruned);
+    float *by_entities = entities.held ? step->held.gradient : gradient;
 
     *loss = 0;
     METASD_TRY(metasd_compose(lesson, table, pruned, 0));
@@ -227,7 +230,7 @@ metasd_tail_loss(const MetasdLesson *lesson, const float *table, bool pruned, fl
         MetasdQueries queries = metasd_block_queries(lesson, first, 0);
 
         METASD_TRY(metasd_pass_cross_entropy(&pass, b, &entities, &queries, &targets,
-                                             lesson->guides + first, gradient,
+                                             lesson->guides + first, by_entities,
                                              step->dquery[0] + first * step->width, loss));
         first += pass.rows;
     }

@@ -39,6 +39,9 @@ extern MetasdStatus metasd_stage_meta(const MetasdLesson *lesson);
 
 extern MetasdStatus metasd_stage_mutual(const MetasdLesson *lesson, MetasdLosses *losses);
 
+/* Instead of them all: the student by itself. Defined in alone.c. */
+extern MetasdStatus metasd_stage_alone(MetasdLesson *lesson, MetasdLosses *losses);
+
 /* ---- what several of them do ---- */
 
 /* Prepares a lesson of a batch that is not empty; a quiz may be prepared beside its batch. */
@@ -78,7 +81,10 @@ extern MetasdTargets metasd_block_targets(const MetasdLesson *lesson, size_t fir
 /* Its queries, from query[which] and tiles[which]. */
 extern MetasdQueries metasd_block_queries(const MetasdLesson *lesson, size_t first, int which);
 
-/* The tail loss without a guide, and its gradient, which is added; uses query[0] and block[b]. */
+/*
+ * The tail loss without a guide, and its gradient, which is added; uses query[0] and block[b]. Where
+ * the entities' weights are held, what they learn as answers goes to step->held.gradient.
+ */
 extern MetasdStatus metasd_tail_loss(const MetasdLesson *lesson, const float *table, bool pruned,
                                      float *gradient, int b, double *loss);
 

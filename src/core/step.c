@@ -182,25 +182,6 @@ metasd_stage_source(const MetasdLesson *lesson, MetasdLosses *losses)
     return metasd_observe(lesson, METASD_SOURCE_DONE);
 }
 
-/* What stage 0 is to the source, to the student: its kept weights change, the others wait. */
-static MetasdStatus
-teach_alone(const MetasdLesson *lesson, MetasdLosses *losses)
-{
-    MetasdStep *step = lesson->step;
-    const MetasdStepOptions *options = lesson->options;
-    double tail, relation, reg;
-
-    METASD_TRY(metasd_clear(lesson, step->masked_gradient));
-    METASD_TRY(metasd_tail_loss(lesson, step->student, true, step->masked_gradient, 0, &tail));
-    METASD_TRY(metasd_relation_loss(lesson, step->student, true, step->masked_gradient, &relation));
-    METASD_TRY(metasd_reg_loss(lesson, step->student, step->masked_gradient, &reg));
-    losses->mutual_student = tail + (double)options->relation_weight * relation + reg;
-    METASD_TRY(metasd_check_loss(losses->mutual_student));
-    METASD_TRY(metasd_observe(lesson, METASD_MUTUAL_GRADIENT));
-    METASD_TRY(metasd_descend(lesson, step->sums, NULL, step->masked_gradient, options->lr));
-    return metasd_observe(lesson, METASD_MUTUAL_DONE);
-}
-
 /* Where entities are sampled, both lessons touch what either does, so that they agree about it. */
 static MetasdStatus
 touch(MetasdLesson *lesson, MetasdLesson *questions, const MetasdBatch *quiz)
@@ -232,7 +213,7 @@ metasd_step(MetasdStep *step, MetasdTeam *team, const MetasdStepOptions *options
         METASD_TRY(metasd_lesson(&questions, step, team, options, quiz, true));
     METASD_TRY(touch(&lesson, &questions, quiz));
     if (options->alone)
-        return teach_alone(&lesson, losses);
+        return metasd_stage_alone(&lesson, losses);
     METASD_TRY(metasd_stage_source(&lesson, losses));
     if (quiz) {
         METASD_TRY(metasd_stage_trial(&lesson, losses));

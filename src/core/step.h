@@ -55,6 +55,17 @@ typedef enum MetasdStage {
     METASD_MUTUAL_DONE      /* weights after it */
 } MetasdStage;
 
+/*
+ * The kept weights of all entities, packed in the order of patterns[0] by row, while the student
+ * learns alone. The tables of weights and sums are then out of date, and the student's but for the
+ * rows that a batch names.
+ */
+typedef struct MetasdHeld {
+    float *values; /* NULL: none are held */
+    float *sums;   /* Adagrad's */
+    float *gradient;
+} MetasdHeld;
+
 typedef struct MetasdStep {
     /* set by the caller before metasd_step_take */
     uint32_t entities;      /* N */
@@ -104,6 +115,7 @@ typedef struct MetasdStep {
     MetasdSlices entity_slices, relation_slices;
     MetasdPattern patterns[2];  /* of the mask: entities, relations */
     bool sparse[2];             /* whether they are used; set with the mask */
+    MetasdHeld held;            /* between metasd_alone_begin and metasd_alone_end */
     MetasdScores scores;        /* score blocks and partial sums */
     float *query[2];            /* batch x width: of the source, of the student */
     float *query_dot;           /* batch x width: derivative along masked_gradient */
@@ -155,5 +167,14 @@ extern MetasdStatus metasd_step_prune(MetasdStep *step, MetasdTeam *team, double
 extern MetasdStatus metasd_step(MetasdStep *step, MetasdTeam *team,
                                 const MetasdStepOptions *options, const MetasdBatch *batch,
                                 const MetasdBatch *quiz, MetasdLosses *losses);
+
+/*
+ * Before the first and after the last of the steps that the student takes alone: holds its entities'
+ * weights packed, where their products are sparse and all entities are scored; lays them out again.
+ * Steps in between have options->alone. `trial` and `gradient` are used for it. Whoever ends the steps
+ * by METASD_NON_FINITE and fills weights and sums anew begins again. Defined in alone.c.
+ */
+extern MetasdStatus metasd_alone_begin(MetasdStep *step, MetasdTeam *team);
+extern MetasdStatus metasd_alone_end(MetasdStep *step, MetasdTeam *team);
 
 #endif

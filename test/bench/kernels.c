@@ -90,7 +90,7 @@ sparse_product(Bench *b, const MetasdPattern *pattern, const MetasdPack *pack, i
     const MetasdSparseKernels *kernels = metasd_sparse_kernels();
     MetasdKept kept;
 
-    metasd_pattern_pack(pattern, &b->team, 0, b->table, form == 1, pack, &kept);
+    metasd_pattern_pack(pattern, &b->team, 0, b->table, NULL, form == 1, pack, &kept);
     if (form == 2)
         memset(pack->sum, 0, kept.row_start[ROWS] * sizeof(float));
     for (size_t i = 0; i < b->stride; i += METASD_TILE) {

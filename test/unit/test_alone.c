@@ -26,29 +26,58 @@ take_step(Pupil *m, const MetasdBatch *batch, bool alone)
     return alone ? losses.mutual_student : losses.source;
 }
 
+typedef enum Products { DENSE, SPARSE, HELD, KINDS } Products;
+
+/* A pupil that has been pruned and begins to learn alone; of an epoch only where it is HELD. */
+static Pupil
+begin_alone(Products products)
+{
+    Pupil pupil = pupil_make(true, products != DENSE, false);
+
+    pupil_prune(&pupil, 0.6);
+    assert_int_equal(pupil.step.sparse[0], products != DENSE);
+    if (products == HELD)
+        assert_int_equal(metasd_alone_begin(&pupil.step, &pupil.team), METASD_OK);
+    assert_int_equal(pupil.step.held.values != NULL, products == HELD);
+    return pupil;
+}
+
+static void
+end_alone(Pupil *pupil)
+{
+    assert_int_equal(metasd_alone_end(&pupil->step, &pupil->team), METASD_OK);
+    assert_null(pupil->step.held.values);
+}
+
+/* A batch that names some of the entities, others for another `salt`. */
+static void *
+make_batch(MetasdBatch *batch, uint32_t salt)
+{
+    MetasdTriple triples[PUPIL_EXAMPLES];
+
+    for (uint32_t i = 0; i < PUPIL_EXAMPLES; i++)
+        triples[i] = (MetasdTriple){(i * 37 + salt) % PUPIL_ENTITIES, i % PUPIL_RELATION_ROWS,
+                                    (i * i + 3 * salt) % PUPIL_ENTITIES};
+    return tools_batch(batch, triples, PUPIL_EXAMPLES, true);
+}
+
 static void
 learns_as_a_model_of_its_own(void **state)
 {
-    MetasdTriple triples[PUPIL_EXAMPLES];
     MetasdBatch batch;
-    void *memory;
+    void *memory = make_batch(&batch, 0);
 
     (void)state;
-    for (uint32_t i = 0; i < PUPIL_EXAMPLES; i++)
-        triples[i] = (MetasdTriple){i * 37 % PUPIL_ENTITIES, i % PUPIL_RELATION_ROWS,
-                                    i * i % PUPIL_ENTITIES};
-    memory = tools_batch(&batch, triples, PUPIL_EXAMPLES, true);
-    for (int sparse = 0; sparse < 2; sparse++) {
-        Pupil pruned = pupil_make(true, sparse, false), whole = pupil_make(false, false, false);
+    for (Products products = DENSE; products < KINDS; products++) {
+        Pupil pruned = begin_alone(products), whole = pupil_make(false, false, false);
         size_t n = tools_table_floats(&pruned.step);
         float *before = tools_alloc(n * sizeof(*before));
 
-        pupil_prune(&pruned, 0.6);
-        assert_int_equal(pruned.step.sparse[0], sparse);
         memcpy(before, pruned.step.weights, n * sizeof(*before));
         memcpy(whole.step.weights, pruned.step.student, n * sizeof(*before));
         assert_true(fabs(take_step(&pruned, &batch, true) - take_step(&whole, &batch, false)) <
                     1e-5);
+        end_alone(&pruned);
         for (size_t i = 0; i < n; i++) {
             float wanted = pruned.step.mask[i] ? whole.step.weights[i] : before[i];
 
@@ -63,6 +92,31 @@ learns_as_a_model_of_its_own(void **state)
         free(whole.memory);
     }
     free(memory);
+}
+
+/* Batch after batch: what is not named waits for its turn, and learns what it is not the answer to. */
+static void
+held_weights_learn_as_others_do(void **state)
+{
+    Pupil sparse = begin_alone(SPARSE), held = begin_alone(HELD);
+    size_t n = tools_table_floats(&sparse.step);
+
+    (void)state;
+    for (uint32_t i = 0; i < 5; i++) {
+        MetasdBatch batch;
+        void *memory = make_batch(&batch, i % 3);
+
+        assert_true(fabs(take_step(&sparse, &batch, true) - take_step(&held, &batch, true)) < 1e-4);
+        free(memory);
+    }
+    end_alone(&held);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(fabsf(held.step.weights[i] - sparse.step.weights[i]) < 1e-3f);
+        assert_true(held.step.student[i] == (held.step.mask[i] ? held.step.weights[i] : 0.0f));
+        assert_true(fabsf(held.step.sums[i] - sparse.step.sums[i]) < 1e-4f);
+    }
+    free(sparse.memory);
+    free(held.memory);
 }
 
 /* In the last epochs mask and rest stay, and the rate falls. */
@@ -140,6 +194,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_as_a_model_of_its_own),
+        cmocka_unit_test(held_weights_learn_as_others_do),
         cmocka_unit_test(last_epochs_finish_the_student),
         cmocka_unit_test(a_student_may_learn_alone_from_the_start),
     };

@@ -89,8 +89,9 @@ pack(Fixture *f, int s, size_t *first)
 {
     MetasdKept kept;
 
-    assert_int_equal(metasd_pattern_pack(&f->pattern, &f->team, s, f->table, true, &f->pack, &kept),
-                     METASD_OK);
+    assert_int_equal(
+        metasd_pattern_pack(&f->pattern, &f->team, s, f->table, NULL, true, &f->pack, &kept),
+        METASD_OK);
     *first = metasd_slice_start(&f->slices, s);
     return kept;
 }

@@ -218,7 +218,9 @@ the_team_changes_no_bit(void **state)
 
     (void)state;
     options.alignment = 2;
-    options.finish = 1;
+    options.epochs = 4;
+    options.finish = 2;
+    options.sparsity = 0.8; /* held packed */
     alone = trainings_done(&world, options);
     assert_true(alone->epoch[alone->epochs - 1].alone);
     assert_int_equal(alone->trainer[0].step.entity_slices.parts, 12);

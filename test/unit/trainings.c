@@ -146,7 +146,7 @@ hear_batch(void *context, int epoch, size_t done, size_t total, double loss)
     training->batches++;
     if (epoch == training->poison_epoch &&
         done == (training->poison_batch ? training->poison_batch : total)) {
-        step->weights[3] = NAN;
+        (step->held.values ? step->held.values : step->weights)[3] = NAN;
         training->poison_epoch = 0;
     }
     if (training->forget_epoch > 0 && epoch >= training->forget_epoch) {

@@ -1,0 +1,185 @@
+/*
+ * alone.c - the student learns by itself: its kept weights change, the others wait.
+ *
+ * Of a table of which nine in ten weights are pruned nearly every cache line has a kept one, so that
+ * clearing it, packing it and Adagrad's pass would move whole tables through memory in every batch,
+ * for as long as the products take. So entities' kept weights, sums and gradients are held packed
+ * from the first batch of an epoch to its last. Only heads and tails of a batch are wanted as rows:
+ * they are laid out in `student` for it, and what they learn as such is gathered from
+ * masked_gradient, whose entity rows are 0 between two batches.
+ */
+#include "stages.h"
+
+#include <string.h>
+
+#include "adagrad.h"
+
+/* ---- an epoch ---- */
+
+/* This member's part of what is held. */
+static MetasdRun
+own_held(const MetasdStep *step, const MetasdTeam *team)
+{
+    const MetasdPattern *pattern = &step->patterns[0];
+    int first, end;
+
+    metasd_team_slices(team, &pattern->slices, &first, &end);
+    return first == end ? (MetasdRun){0, 0}
+                        : (MetasdRun){pattern->first[first],
+                                      pattern->first[end - 1] + pattern->kept[end - 1]};
+}
+
+MetasdStatus
+metasd_alone_begin(MetasdStep *step, MetasdTeam *team)
+{
+    const MetasdPattern *pattern = &step->patterns[0];
+    size_t width = step->width, room = (size_t)step->entities * width, kept;
+    uint32_t first, end;
+
+    step->held = (MetasdHeld){NULL};
+    if (!step->sparse[0] || step->sampler)
+        return METASD_OK;
+    kept = metasd_pattern_kept(pattern);
+    if (kept > room / 2)
+        return METASD_OK;
+    step->held =
+        (MetasdHeld){.values = step->trial, .gradient = step->trial + kept, .sums = step->gradient};
+    metasd_team_rows(team, &step->entity_slices, &first, &end);
+    for (uint32_t e = first; e < end; e++) {
+        MetasdKeptRow row = metasd_pattern_row(pattern, e);
+        size_t at = e * width;
+
+        for (size_t k = 0; k < row.n; k++) {
+            step->held.values[row.first + k] = step->weights[at + row.column[k]];
+            step->held.sums[row.first + k] = step->sums[at + row.column[k]];
+        }
+        memset(step->masked_gradient + at, 0, width * sizeof(float));
+        METASD_TRY(metasd_team_work(team, 3 * width));
+    }
+    return METASD_OK;
+}
+
+/* The last barrier: members write their rows into what others have held their weights in. */
+MetasdStatus
+metasd_alone_end(MetasdStep *step, MetasdTeam *team)
+{
+    const MetasdHeld held = step->held;
+    size_t width = step->width;
+    uint32_t first, end;
+
+    if (!held.values)
+        return METASD_OK;
+    step->held = (MetasdHeld){NULL};
+    metasd_team_rows(team, &step->entity_slices, &first, &end);
+    for (uint32_t e = first; e < end; e++) {
+        MetasdKeptRow row = metasd_pattern_row(&step->patterns[0], e);
+        size_t at = e * width;
+
+        for (size_t k = 0; k < row.n; k++) {
+            step->weights[at + row.column[k]] = held.values[row.first + k];
+            step->student[at + row.column[k]] = held.values[row.first + k];
+            step->sums[at + row.column[k]] = held.sums[row.first + k];
+        }
+        METASD_TRY(metasd_team_work(team, 3 * width));
+    }
+    return team->barrier(team);
+}
+
+/* ---- a batch ---- */
+
+/* Lays an entity's row out, if it is this member's. */
+static MetasdStatus
+lay_out(const MetasdLesson *lesson, uint32_t entity)
+{
+    MetasdStep *step = lesson->step;
+    size_t at = entity * step->width;
+    MetasdKeptRow row;
+
+    if (at < lesson->own[0].first || at >= lesson->own[0].end)
+        return METASD_OK;
+    row = metasd_pattern_row(&step->patterns[0], entity);
+    for (size_t k = 0; k < row.n; k++)
+        step->student[at + row.column[k]] = step->held.values[row.first + k];
+    return metasd_team_work(lesson->team, step->width);
+}
+
+/* Takes what an entity's row has learnt to its kept weights. A row that is met again has nothing more. */
+static MetasdStatus
+gather(const MetasdLesson *lesson, uint32_t entity)
+{
+    MetasdStep *step = lesson->step;
+    size_t at = entity * step->width;
+    float *gradient = step->masked_gradient + at;
+    MetasdKeptRow row;
+
+    if (at < lesson->own[0].first || at >= lesson->own[0].end)
+        return METASD_OK;
+    row = metasd_pattern_row(&step->patterns[0], entity);
+    for (size_t k = 0; k < row.n; k++)
+        step->held.gradient[row.first + k] += gradient[row.column[k]];
+    memset(gradient, 0, step->width * sizeof(*gradient));
+    return metasd_team_work(lesson->team, 2 * step->width);
+}
+
+/* For each head and tail of the batch. */
+static MetasdStatus
+for_each_row(const MetasdLesson *lesson, MetasdStatus (*act)(const MetasdLesson *, uint32_t))
+{
+    const MetasdBatch *batch = lesson->batch;
+
+    for (size_t g = 0; g < batch->groups; g++)
+        METASD_TRY(act(lesson, batch->heads[g]));
+    for (size_t i = 0; i < batch->n; i++)
+        METASD_TRY(act(lesson, batch->tails[i]));
+    return metasd_team_work(lesson->team, METASD_FAR_WORK * (batch->groups + batch->n));
+}
+
+/* Others have read all they want of the rows of the batch before behind a barrier of its own. */
+static MetasdStatus
+begin_held(MetasdLesson *lesson)
+{
+    MetasdStep *step = lesson->step;
+    MetasdRun run = own_held(step, lesson->team);
+
+    lesson->touched = &run;
+    lesson->ntouched = 1;
+    METASD_TRY(metasd_clear(lesson, step->held.gradient));
+    lesson->touched = &lesson->own[1];
+    METASD_TRY(for_each_row(lesson, lay_out));
+    return lesson->team->barrier(lesson->team);
+}
+
+static MetasdStatus
+descend_held(const MetasdLesson *lesson)
+{
+    const MetasdHeld *held = &lesson->step->held;
+    MetasdRun run = own_held(lesson->step, lesson->team);
+    MetasdWalk walk;
+
+    METASD_TRY(for_each_row(lesson, gather));
+    for (walk = metasd_walk(lesson->team, &run, 1, 4); metasd_walk_next(&walk);)
+        metasd_adagrad(walk.end - walk.first, held->values + walk.first, held->sums + walk.first,
+                       held->gradient + walk.first, NULL, NULL, lesson->options->lr, NULL);
+    return walk.status;
+}
+
+MetasdStatus
+metasd_stage_alone(MetasdLesson *lesson, MetasdLosses *losses)
+{
+    MetasdStep *step = lesson->step;
+    const MetasdStepOptions *options = lesson->options;
+    bool held = step->held.values;
+    double tail, relation, reg;
+
+    if (held)
+        METASD_TRY(begin_held(lesson));
+    METASD_TRY(metasd_clear(lesson, step->masked_gradient));
+    METASD_TRY(metasd_tail_loss(lesson, step->student, true, step->masked_gradient, 0, &tail));
+    METASD_TRY(metasd_relation_loss(lesson, step->student, true, step->masked_gradient, &relation));
+    METASD_TRY(metasd_reg_loss(lesson, step->student, step->masked_gradient, &reg));
+    losses->mutual_student = tail + (double)options->relation_weight * relation + reg;
+    METASD_TRY(metasd_check_loss(losses->mutual_student));
+    if (held)
+        METASD_TRY(descend_held(lesson));
+    return metasd_descend(lesson, step->sums, NULL, step->masked_gradient, options->lr);
+}
