@@ -219,6 +219,7 @@ plan_by(const MetasdTriples *input, int max_workers, const MetasdParams *params)
     MetasdPlan plan;
 
     metasd_params_options(params, &plan.options, &plan.split);
+    plan.rank_wish = 0;
     plan.members = members_for(input, params, &plan.options, max_workers);
     plan.bytes = metasd_train_bytes(input, &plan.options, &plan.split, plan.members);
     return plan;
@@ -235,13 +236,15 @@ metasd_plan(const MetasdTriples *input, int max_workers, size_t most, MetasdPara
 {
     int least = METASD_LEAST_RANK / RANKS, above;
     MetasdPlan plan;
+    int wish;
 
     metasd_params_default(params, metasd_labelset_count(input->entities),
                           metasd_labelset_count(input->relations), input->count);
     plan = plan_by(input, max_workers, params);
     if (params->given[METASD_P_RANK] || most == 0 || plan.bytes <= most - most / SPARE)
         return plan;
-    for (above = (int)plan.options.rank / RANKS; above - least > 1;) {
+    wish = (int)plan.options.rank;
+    for (above = wish / RANKS; above - least > 1;) {
         int middle = (least + above) / 2;
 
         params->value[METASD_P_RANK] = RANKS * middle;
@@ -251,5 +254,7 @@ metasd_plan(const MetasdTriples *input, int max_workers, size_t most, MetasdPara
             above = middle;
     }
     params->value[METASD_P_RANK] = RANKS * least;
-    return plan_by(input, max_workers, params);
+    plan = plan_by(input, max_workers, params);
+    plan.rank_wish = wish > (int)plan.options.rank ? wish : 0;
+    return plan;
 }

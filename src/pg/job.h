@@ -91,6 +91,7 @@ typedef struct MetasdJob {
     void *graph_memory; /* what it was built in */
     MetasdTrainer trainer;
     int wished;       /* members the training would like to have */
+    int rank_wish;    /* as of its plan */
     MetasdCrew *crew; /* NULL: this worker trains alone */
     MetasdMuster *muster;
     MetasdTeam team;
@@ -136,7 +137,8 @@ typedef struct MetasdPlan {
     MetasdSplit split;
     int members; /* as many as the parameters say or, where they leave it open, as may train, but no */
                  /* more than can be of use */
-    size_t bytes; /* as metasd_train_bytes says */
+    size_t bytes;  /* as metasd_train_bytes says */
+    int rank_wish; /* the default rank that memory does not allow; 0: it does, or it was given */
 } MetasdPlan;
 
 /*
@@ -193,6 +195,9 @@ extern MetasdStatus metasd_report_beat(MetasdJob *job, const MetasdBeat *beat);
 
 /* The graph as read, and the parameters in force. */
 extern void metasd_report_graph(MetasdJob *job);
+
+/* Begins the JSON of a run's metrics: what is known before it trains. The caller closes it. */
+extern void metasd_append_input(StringInfo json, const MetasdJob *job);
 
 /* Callbacks of metasd_train. */
 extern MetasdTrainEvents metasd_report_events(MetasdJob *job);

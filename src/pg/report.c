@@ -136,6 +136,19 @@ metasd_report_phase(MetasdJob *job, const char *phase)
     send_beat(job);
 }
 
+void
+metasd_append_input(StringInfo json, const MetasdJob *job)
+{
+    appendStringInfo(json,
+                     "{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT
+                     ", \"unknown_rows\": " UINT64_FORMAT,
+                     job->team.size, job->input.skipped, job->input.unknown);
+    if (job->rank_wish > 0)
+        appendStringInfo(json, ", \"rank_by_default\": %d", job->rank_wish);
+    if (job->warm.said)
+        appendStringInfo(json, ", \"warm_start\": %s", job->warm.said);
+}
+
 static void
 write_graph(MetasdJob *job, const void *what)
 {
@@ -145,18 +158,16 @@ write_graph(MetasdJob *job, const void *what)
         6,
         {INT8OID, JSONBOID, INT8OID, INT8OID, INT8OID, JSONBOID},
         NULL};
-    char *metrics =
-        psprintf("{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT
-                 ", \"unknown_rows\": " UINT64_FORMAT "%s%s}",
-                 job->team.size, job->input.skipped, job->input.unknown,
-                 job->warm.said ? ", \"warm_start\": " : "", job->warm.said ? job->warm.said : "");
-    Datum values[6] = {Int64GetDatum(job->launch.run),
-                       JsonbPGetDatum(metasd_params_json(&job->params)),
-                       Int64GetDatum((int64)job->graph.entities),
-                       Int64GetDatum((int64)job->graph.relations),
-                       Int64GetDatum((int64)job->graph.triples),
-                       DirectFunctionCall1(jsonb_in, CStringGetDatum(metrics))};
+    Datum values[6] = {
+        Int64GetDatum(job->launch.run), JsonbPGetDatum(metasd_params_json(&job->params)),
+        Int64GetDatum((int64)job->graph.entities), Int64GetDatum((int64)job->graph.relations),
+        Int64GetDatum((int64)job->graph.triples)};
+    StringInfoData json;
 
+    initStringInfo(&json);
+    metasd_append_input(&json, job);
+    appendStringInfoChar(&json, '}');
+    values[5] = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
     metasd_execute(&statement, values, NULL, false);
 }
 

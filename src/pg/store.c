@@ -358,17 +358,15 @@ metrics_json(const MetasdJob *job, const Findings *findings)
 
     getrusage(RUSAGE_SELF, &usage);
     initStringInfo(&json);
+    metasd_append_input(&json, job);
     appendStringInfo(
         &json,
-        "{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT ", \"unknown_rows\": " UINT64_FORMAT
         ", \"epoch\": %d, \"sparsity\": %.6f, "
         "\"threshold\": %.9g, \"seconds\": %.1f, \"dense_bytes\": %zu, \"peak_memory\": %ld",
-        job->team.size, job->input.skipped, job->input.unknown, job->best.epoch, job->best.sparsity,
-        job->best.cut, (double)(GetCurrentTimestamp() - job->started) / 1e6,
+        job->best.epoch, job->best.sparsity, job->best.cut,
+        (double)(GetCurrentTimestamp() - job->started) / 1e6,
         ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
         usage.ru_maxrss * 1024L);
-    if (job->warm.said)
-        appendStringInfo(&json, ", \"warm_start\": %s", job->warm.said);
     metasd_append_comparison(&json, job);
     append_ranks(&json, "validation", &job->best.student);
     append_ranks(&json, "source", &job->best.source);

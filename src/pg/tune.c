@@ -284,16 +284,15 @@ metrics_json(const MetasdJob *job, const MetasdTuneChoice *choice)
 
     getrusage(RUSAGE_SELF, &usage);
     initStringInfo(&json);
+    metasd_append_input(&json, job);
     appendStringInfo(
         &json,
-        "{\"workers\": 1, \"skipped_rows\": " UINT64_FORMAT ", \"unknown_rows\": " UINT64_FORMAT
         ", \"trials\": %d, \"epochs\": %d, \"margin\": %.6f, \"seconds\": %.1f, \"peak_memory\": "
         "%ld, "
         "\"better\": %s, \"best\": %s",
-        job->input.skipped, job->input.unknown, tuning->number,
-        choice->rung < 0 ? 0 : search->epochs[choice->rung], metasd_tune_margin(tuning->answers),
-        (double)(GetCurrentTimestamp() - job->started) / 1e6, usage.ru_maxrss * 1024L,
-        choice->candidate > 0 ? "true" : "false", best);
+        tuning->number, choice->rung < 0 ? 0 : search->epochs[choice->rung],
+        metasd_tune_margin(tuning->answers), (double)(GetCurrentTimestamp() - job->started) / 1e6,
+        usage.ru_maxrss * 1024L, choice->candidate > 0 ? "true" : "false", best);
     if (choice->rung >= 0 && choice->mrr >= 0)
         appendStringInfo(&json, ", \"validation\": {\"mrr\": %.6f}", choice->mrr);
     if (choice->rung >= 0 && choice->present_mrr >= 0)

@@ -45,6 +45,7 @@ typedef struct Look {
     bool kept;              /* it has embeddings, or may have them yet */
     bool resumable;         /* it has a checkpoint */
     int resumed;            /* the epoch after which it was resumed, or 0 */
+    int rank, rank_wish;    /* and the default that memory does not allow, or 0 */
 } Look;
 
 /* What only a tuning has, from the same row. */
@@ -87,7 +88,9 @@ look_at(int64 run)
         "WHEN metrics #> '{warm_start,reason}'::pg_catalog.text[] IS NOT NULL "
         "THEN pg_catalog.format('does not start from version %s: %s'::pg_catalog.text, "
         "metrics #>> '{warm_start,not_from}'::pg_catalog.text[], "
-        "metrics #>> '{warm_start,reason}'::pg_catalog.text[]) END "
+        "metrics #>> '{warm_start,reason}'::pg_catalog.text[]) END, "
+        "(params ->> 'rank'::pg_catalog.text)::pg_catalog.int4, "
+        "(metrics ->> 'rank_by_default'::pg_catalog.text)::pg_catalog.int4 "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -116,6 +119,8 @@ look_at(int64 run)
     look.resumable = DatumGetBool(metasd_column(0, 18, &isnull));
     look.resumed = DatumGetInt32(metasd_column(0, 19, &isnull)); /* a NULL comes as 0 */
     look.start = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 20);
+    look.rank = DatumGetInt32(metasd_column(0, 21, &isnull));
+    look.rank_wish = DatumGetInt32(metasd_column(0, 22, &isnull));
     if (look.tuning)
         look_at_tuning(&look);
     return look;
@@ -365,7 +370,7 @@ milliseconds(const Interval *interval)
 /* What the caller has been told so far. */
 typedef struct Progress {
     int shown; /* epochs or trials */
-    bool start, rows;
+    bool start, rank, rows;
 } Progress;
 
 /* What the training starts from, once. */
@@ -375,6 +380,19 @@ note_start(const Look *look, Progress *progress)
     if (!progress->start && look->start)
         ereport(INFO, (errmsg_internal("%s", look->start)));
     progress->start = look->start != NULL;
+}
+
+/* A default that memory has lowered, once. */
+static void
+note_rank(const Look *look, Progress *progress)
+{
+    if (!progress->rank && look->rank_wish > 0)
+        ereport(NOTICE,
+                (errmsg("the default rank was lowered from %d to %d", look->rank_wish, look->rank),
+                 errdetail("metasd.train_mem allows no higher one."),
+                 errhint("Raise metasd.train_mem for the full rank, or give the parameter "
+                         "rank to keep the one there is.")));
+    progress->rank = look->rank_wish > 0;
 }
 
 /* Rows of the sources that take no part, once. */
@@ -406,6 +424,7 @@ look_once(int64 run, Progress *progress)
     look = look_twice(run);
     check_look(run, &look);
     note_start(&look, progress);
+    note_rank(&look, progress);
     if (look.tuning)
         show_trials(run, look.trials, &progress->shown);
     else {

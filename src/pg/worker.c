@@ -137,6 +137,7 @@ make_plan(MetasdJob *job)
     job->options = plan.options;
     job->split = plan.split;
     job->wished = plan.members;
+    job->rank_wish = plan.rank_wish;
     if (__builtin_add_overflow(plan.bytes, besides, &bytes))
         bytes = SIZE_MAX;
     if (most > 0 && bytes > most)

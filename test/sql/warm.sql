@@ -98,7 +98,7 @@ SELECT tools.ended(:run);
 SELECT kg_train('people') AS run \gset
 SELECT tools.ended(:run);
 SELECT count(DISTINCT params -> 'rank') AS ranks, bool_and((params ->> 'rank')::int BETWEEN 150 AND 490) AS lowered,
-       max(metrics #>> '{warm_start,version}')::bigint = min(run) AS warm
+       max(metrics #>> '{warm_start,version}')::bigint = min(run) AS warm, max((metrics ->> 'rank_by_default')::int) AS "by default"
 FROM metasd.versions WHERE model = 'people';
 SELECT kg_tune('people', '1 s') AS run \gset
 SELECT tools.all_workers_gone();

@@ -261,6 +261,16 @@ $run = $node->safe_psql('postgres', "SET metasd.train_mem = $kb; SELECT kg_train
 	  . q{params => '{"rank": 64, "workers": 3, "epochs": 1}')});
 wait_for_status($node, $run, 'succeeded', 'a kilobyte more is enough');
 
+# Whoever gives no rank gets one that fits, and is told.
+my $few = '{"workers": 1, "epochs": 1, "warm_start": false}';
+$kb = int($node->safe_psql('postgres',
+	qq{SELECT train_bytes FROM kg_estimate('large', params => '{"rank": 300}' || '$few'::jsonb)}) / 1024);
+my ($rc, $out, $err) = $node->psql('postgres', "SET metasd.train_mem = $kb; "
+	  . "SELECT kg_train('lowered', 'large', params => '$few') AS run \\gset\nCALL kg_wait(:run)");
+is($rc, 0, 'without a rank it trains');
+like($err, qr/NOTICE:  the default rank was lowered from \d+ to 2\d0\nDETAIL:  metasd.train_mem allows .*\nHINT:  Raise/,
+	'at one that memory allows, and kg_wait says so');
+
 # Sets a limit of the processes that the server starts from now on; returns what it was before.
 sub limit
 {
