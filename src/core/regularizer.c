@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "kernels.h"
+
 /* How a family lays out the vectors of a triple. */
 typedef struct Layout {
     size_t rank; /* components of a vector */
@@ -42,6 +44,7 @@ loss_of(MetasdRegularizer kind, size_t d, bool pairs, const float *h, const floa
 {
     double loss = 0;
 
+#pragma omp simd reduction(+ : loss)
     for (size_t j = 0; j < d; j++) {
         double h2 = modulus2(h, d, pairs, j), r2 = modulus2(r, d, pairs, j),
                t2 = modulus2(t, d, pairs, j);
@@ -52,7 +55,7 @@ loss_of(MetasdRegularizer kind, size_t d, bool pairs, const float *h, const floa
     return loss;
 }
 
-static double
+METASD_VECTORISE static double
 triple_loss(MetasdRegularizer kind, Layout layout, const float *h, const float *r, const float *t)
 {
     return layout.pairs ? loss_of(kind, layout.rank, true, h, r, t)
