@@ -16,43 +16,27 @@
 
 /* ---- an epoch ---- */
 
-/* This member's part of what is held. */
-static MetasdRun
-own_held(const MetasdStep *step, const MetasdTeam *team)
-{
-    const MetasdPattern *pattern = &step->patterns[0];
-    int first, end;
-
-    metasd_team_slices(team, &pattern->slices, &first, &end);
-    return first == end ? (MetasdRun){0, 0}
-                        : (MetasdRun){pattern->first[first],
-                                      pattern->first[end - 1] + pattern->kept[end - 1]};
-}
-
 MetasdStatus
 metasd_alone_begin(MetasdStep *step, MetasdTeam *team)
 {
     const MetasdPattern *pattern = &step->patterns[0];
-    size_t width = step->width, room = (size_t)step->entities * width, kept;
+    size_t width = step->width, floats;
     uint32_t first, end;
 
     step->held = (MetasdHeld){NULL};
     if (!step->sparse[0] || step->sampler)
         return METASD_OK;
-    kept = metasd_pattern_kept(pattern);
-    if (kept > room / 2)
+    floats = metasd_pattern_place(pattern, pattern->slices.count);
+    if (floats > step->entities * width / 2)
         return METASD_OK;
-    step->held =
-        (MetasdHeld){.values = step->trial, .gradient = step->trial + kept, .sums = step->gradient};
+    step->held = (MetasdHeld){
+        .values = step->trial, .gradient = step->trial + floats, .sums = step->gradient};
     metasd_team_rows(team, &step->entity_slices, &first, &end);
     for (uint32_t e = first; e < end; e++) {
-        MetasdKeptRow row = metasd_pattern_row(pattern, e);
         size_t at = e * width;
 
-        for (size_t k = 0; k < row.n; k++) {
-            step->held.values[row.first + k] = step->weights[at + row.column[k]];
-            step->held.sums[row.first + k] = step->sums[at + row.column[k]];
-        }
+        metasd_pattern_gather(pattern, e, step->weights + at, false, step->held.values);
+        metasd_pattern_gather(pattern, e, step->sums + at, false, step->held.sums);
         memset(step->masked_gradient + at, 0, width * sizeof(float));
         METASD_TRY(metasd_team_work(team, 3 * width));
     }
@@ -63,8 +47,8 @@ metasd_alone_begin(MetasdStep *step, MetasdTeam *team)
 MetasdStatus
 metasd_alone_end(MetasdStep *step, MetasdTeam *team)
 {
+    const MetasdPattern *pattern = &step->patterns[0];
     const MetasdHeld held = step->held;
-    size_t width = step->width;
     uint32_t first, end;
 
     if (!held.values)
@@ -72,15 +56,12 @@ metasd_alone_end(MetasdStep *step, MetasdTeam *team)
     step->held = (MetasdHeld){NULL};
     metasd_team_rows(team, &step->entity_slices, &first, &end);
     for (uint32_t e = first; e < end; e++) {
-        MetasdKeptRow row = metasd_pattern_row(&step->patterns[0], e);
-        size_t at = e * width;
+        size_t at = e * step->width;
 
-        for (size_t k = 0; k < row.n; k++) {
-            step->weights[at + row.column[k]] = held.values[row.first + k];
-            step->student[at + row.column[k]] = held.values[row.first + k];
-            step->sums[at + row.column[k]] = held.sums[row.first + k];
-        }
-        METASD_TRY(metasd_team_work(team, 3 * width));
+        metasd_pattern_scatter(pattern, e, held.values, step->weights + at);
+        metasd_pattern_scatter(pattern, e, held.values, step->student + at);
+        metasd_pattern_scatter(pattern, e, held.sums, step->sums + at);
+        METASD_TRY(metasd_team_work(team, 3 * step->width));
     }
     return team->barrier(team);
 }
@@ -93,13 +74,10 @@ lay_out(const MetasdLesson *lesson, uint32_t entity)
 {
     MetasdStep *step = lesson->step;
     size_t at = entity * step->width;
-    MetasdKeptRow row;
 
     if (at < lesson->own[0].first || at >= lesson->own[0].end)
         return METASD_OK;
-    row = metasd_pattern_row(&step->patterns[0], entity);
-    for (size_t k = 0; k < row.n; k++)
-        step->student[at + row.column[k]] = step->held.values[row.first + k];
+    metasd_pattern_scatter(&step->patterns[0], entity, step->held.values, step->student + at);
     return metasd_team_work(lesson->team, step->width);
 }
 
@@ -110,13 +88,10 @@ gather(const MetasdLesson *lesson, uint32_t entity)
     MetasdStep *step = lesson->step;
     size_t at = entity * step->width;
     float *gradient = step->masked_gradient + at;
-    MetasdKeptRow row;
 
     if (at < lesson->own[0].first || at >= lesson->own[0].end)
         return METASD_OK;
-    row = metasd_pattern_row(&step->patterns[0], entity);
-    for (size_t k = 0; k < row.n; k++)
-        step->held.gradient[row.first + k] += gradient[row.column[k]];
+    metasd_pattern_gather(&step->patterns[0], entity, gradient, true, step->held.gradient);
     memset(gradient, 0, step->width * sizeof(*gradient));
     return metasd_team_work(lesson->team, 2 * step->width);
 }
@@ -134,16 +109,26 @@ for_each_row(const MetasdLesson *lesson, MetasdStatus (*act)(const MetasdLesson 
     return metasd_team_work(lesson->team, METASD_FAR_WORK * (batch->groups + batch->n));
 }
 
+/* This member's part of what is held. */
+static MetasdRun
+own_held(const MetasdLesson *lesson)
+{
+    const MetasdPattern *pattern = &lesson->step->patterns[0];
+    int first, end;
+
+    metasd_team_slices(lesson->team, &pattern->slices, &first, &end);
+    return (MetasdRun){metasd_pattern_place(pattern, first), metasd_pattern_place(pattern, end)};
+}
+
 /* Others have read all they want of the rows of the batch before behind a barrier of its own. */
 static MetasdStatus
 begin_held(MetasdLesson *lesson)
 {
-    MetasdStep *step = lesson->step;
-    MetasdRun run = own_held(step, lesson->team);
+    MetasdRun run = own_held(lesson);
 
     lesson->touched = &run;
     lesson->ntouched = 1;
-    METASD_TRY(metasd_clear(lesson, step->held.gradient));
+    METASD_TRY(metasd_clear(lesson, lesson->step->held.gradient));
     lesson->touched = &lesson->own[1];
     METASD_TRY(for_each_row(lesson, lay_out));
     return lesson->team->barrier(lesson->team);
@@ -152,11 +137,17 @@ begin_held(MetasdLesson *lesson)
 static MetasdStatus
 descend_held(const MetasdLesson *lesson)
 {
+    const MetasdPattern *pattern = &lesson->step->patterns[0];
     const MetasdHeld *held = &lesson->step->held;
-    MetasdRun run = own_held(lesson->step, lesson->team);
+    MetasdRun run = own_held(lesson);
     MetasdWalk walk;
+    int s, end;
 
     METASD_TRY(for_each_row(lesson, gather));
+    metasd_team_slices(lesson->team, &pattern->slices, &s, &end);
+    for (; s < end; s++)
+        METASD_TRY(metasd_pattern_mask(pattern, lesson->team, s,
+                                       held->gradient + metasd_pattern_place(pattern, s)));
     for (walk = metasd_walk(lesson->team, &run, 1, 4); metasd_walk_next(&walk);)
         metasd_adagrad(walk.end - walk.first, held->values + walk.first, held->sums + walk.first,
                        held->gradient + walk.first, NULL, NULL, lesson->options->lr, NULL);

@@ -99,7 +99,7 @@ metasd_stage_quiz(const MetasdLesson *quiz, MetasdLosses *losses)
 
 /* ---- stage 2: its gradient by the source ---- */
 
-/* query_dot = the derivative of the student's queries along v = masked_gradient; tiles[0] too. */
+/* query_dot = the derivative of the student's queries along v = masked_gradient; their tiles too. */
 static MetasdStatus
 compose_dot(const MetasdLesson *lesson)
 {
@@ -119,9 +119,9 @@ compose_dot(const MetasdLesson *lesson)
                            relations_v + r, step->query_dot + g * width, scratch);
         METASD_TRY(metasd_team_work(lesson->team, 6 * width));
     }
-    if (metasd_entities(lesson, step->student, true).pattern)
-        METASD_TRY(
-            metasd_pass_tile(lesson->team, width, batch->groups, step->query_dot, step->tiles[0]));
+    METASD_TRY(metasd_tile_queries(step, lesson->team,
+                                   metasd_entities(lesson, step->student, true).pattern,
+                                   batch->groups, step->query_dot, 0));
     return lesson->team->barrier(lesson->team);
 }
 
@@ -134,8 +134,7 @@ slice_dots(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int
     MetasdTable student = metasd_entities(lesson, step->student, true);
     MetasdTable v = metasd_entities(lesson, step->masked_gradient, true);
     MetasdQueries own = metasd_block_queries(lesson, first, 1);
-    MetasdQueries dot = {.rows = step->query_dot + first * step->width,
-                         .tiles = step->tiles[0] + first * step->width};
+    MetasdQueries dot = metasd_queries_from(step, &step->patterns[0], step->query_dot, 0, first);
     MetasdTiles tile;
 
     METASD_TRY(metasd_slice_scores(pass, s, 2, &student, &dot, false));

@@ -61,9 +61,8 @@ compose(const Ranking *ranking)
     }
     if (ranking->team->rank == 0)
         step->each[batch->n] = batch->n;
-    if (ranking->entities.pattern)
-        METASD_TRY(
-            metasd_pass_tile(ranking->team, width, batch->n, step->query[0], step->tiles[0]));
+    METASD_TRY(metasd_tile_queries(step, ranking->team, ranking->entities.pattern, batch->n,
+                                   step->query[0], 0));
     return ranking->team->barrier(ranking->team);
 }
 
@@ -99,8 +98,7 @@ static MetasdStatus
 count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
 {
     MetasdStep *step = ranking->step;
-    size_t at = first * step->width;
-    MetasdQueries queries = {.rows = step->query[0] + at, .tiles = step->tiles[0] + at};
+    MetasdQueries queries = metasd_queries_from(step, &step->patterns[0], step->query[0], 0, first);
     MetasdTargets targets = {.start = step->each + first, .ids = ranking->batch->tails};
     MetasdTiles tile;
     int begin, end;

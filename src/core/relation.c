@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* query[0] (and tiles[0] where the table is pruned) = the queries of all examples. */
+/* query[0] (and its tiles where the table is pruned) = the queries of all examples. */
 static MetasdStatus
 relation_queries(const MetasdLesson *lesson, const float *table, bool pruned)
 {
@@ -30,8 +30,9 @@ relation_queries(const MetasdLesson *lesson, const float *table, bool pruned)
     }
     if (lesson->team->rank == 0)
         step->each[batch->n] = batch->n;
-    if (pruned && step->sparse[1])
-        METASD_TRY(metasd_pass_tile(lesson->team, width, batch->n, step->query[0], step->tiles[0]));
+    METASD_TRY(metasd_tile_queries(step, lesson->team,
+                                   metasd_relations(step, table, pruned).pattern, batch->n,
+                                   step->query[0], 0));
     return lesson->team->barrier(lesson->team);
 }
 
@@ -83,7 +84,8 @@ metasd_relation_loss(const MetasdLesson *lesson, const float *table, bool pruned
         MetasdTargets targets = {.start = step->each + first,
                                  .ids = step->example_relation,
                                  .scale = weight / (float)lesson->batch->n};
-        MetasdQueries queries = {.rows = step->query[0] + at, .tiles = step->tiles[0] + at};
+        MetasdQueries queries =
+            metasd_queries_from(step, &step->patterns[1], step->query[0], 0, first);
 
         METASD_TRY(metasd_pass_cross_entropy(&pass, 0, &relations, &queries, &targets,
                                              step->guides + 2 * step->batch + first,

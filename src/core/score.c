@@ -1,9 +1,6 @@
 #include "score.h"
 
 #include <math.h>
-#include <string.h>
-
-#include "blas.h"
 
 /* ---- memory ---- */
 
@@ -32,7 +29,7 @@ metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresN
 {
     const MetasdSlices *tables[3] = {need->entities, need->relations, need->ranked};
     size_t most[3] = {need->queries, need->batch, need->queries};
-    size_t block = 0, first_block = 0, tiles = 0, sums = 0, parts = 0;
+    size_t block = 0, first_block = 0, tiles = 0, sums = 0, parts = 0, whole_parts = 0;
     size_t guided_tiles, guided_sums, team = (size_t)need->members;
 
     *scores =
@@ -45,6 +42,7 @@ metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresN
             widen(arena, &block, stride, tables[i]->rows);
         widen(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
         widen(arena, &parts, stride * (size_t)tables[i]->parts, need->width);
+        widen(arena, &whole_parts, stride * (size_t)tables[i]->parts, need->whole);
         widen(arena, &tiles, stride / METASD_TILE, 1);
     }
     guided_tiles = need->guided ? tiles : 0;
@@ -58,6 +56,7 @@ metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresN
     scores->means = metasd_arena_take(arena, guided_tiles, sizeof(*scores->means));
     scores->soft = METASD_TAKE(arena, MetasdSoft, guided_tiles);
     scores->parts = METASD_TAKE(arena, float, parts);
+    scores->whole_parts = METASD_TAKE(arena, float, whole_parts);
     for (int i = 0; i < 2; i++)
         scores->target_scores[i] = METASD_TAKE(arena, float, need->batch);
     scores->packs = METASD_TAKE(arena, float, team * 3 * need->packed);
@@ -76,182 +75,7 @@ metasd_pass(MetasdTeam *team, MetasdScores *scores, const MetasdSlices *slices, 
                         .stride = metasd_tiled(rows)};
 }
 
-static size_t
-slice_rows(const MetasdPass *pass, int s)
-{
-    return metasd_slice_start(pass->slices, s + 1) - metasd_slice_start(pass->slices, s);
-}
-
-static float *
-slice_block(const MetasdPass *pass, int s, int b)
-{
-    return pass->scores->block[b] + metasd_slice_start(pass->slices, s) * pass->stride;
-}
-
-/* ---- rows of a slice, which are gathered from a table that is sampled ---- */
-
-static float *
-gather_room(const MetasdPass *pass, int which)
-{
-    return pass->scores->gathers +
-           (2 * (size_t)pass->team->rank + (size_t)which) * pass->scores->gathered;
-}
-
-/* *rows = the rows of slice s of a table, one after another. */
-static MetasdStatus
-slice_table(const MetasdPass *pass, int s, const float *table, const float **rows)
-{
-    size_t first = metasd_slice_start(pass->slices, s), n = slice_rows(pass, s);
-    size_t width = pass->width;
-    float *to = gather_room(pass, 0);
-
-    if (!pass->ids) {
-        *rows = table + first * width;
-        return METASD_OK;
-    }
-    for (size_t e = 0; e < n; e++) {
-        memcpy(to + e * width, table + pass->ids[first + e] * width, width * sizeof(*to));
-        METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK + width));
-    }
-    *rows = to;
-    return METASD_OK;
-}
-
-/* gradient += block^T queries at the slice's rows, whose scores' gradients are `panel`. */
-static MetasdStatus
-dense_gradient(const MetasdPass *pass, int s, const float *panel, const float *queries,
-               float *gradient)
-{
-    size_t first = metasd_slice_start(pass->slices, s), n = slice_rows(pass, s);
-    size_t width = pass->width;
-    float *from = gather_room(pass, 1);
-
-    if (!pass->ids)
-        return metasd_product_ab(pass->team, n, width, pass->rows, panel, pass->stride, queries,
-                                 width, true, gradient + first * width, width);
-    METASD_TRY(metasd_product_ab(pass->team, n, width, pass->rows, panel, pass->stride, queries,
-                                 width, false, from, width));
-    for (size_t e = 0; e < n; e++) {
-        float *to = gradient + pass->ids[first + e] * width;
-
-        for (size_t j = 0; j < width; j++)
-            to[j] += from[e * width + j];
-        METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK + width));
-    }
-    return METASD_OK;
-}
-
-/* ---- products with the kept weights of a slice ---- */
-
-static MetasdPack
-pack_room(const MetasdPass *pass)
-{
-    size_t most = pass->scores->packed;
-    float *room = pass->scores->packs + (size_t)pass->team->rank * 3 * most;
-
-    return (MetasdPack){.by_row = room, .by_column = room + most, .sum = room + 2 * most};
-}
-
-/* What a kernel takes for a kept weight and a tile, in metasd_team_work's unit. */
-#define KEPT_WORK 4
-
-static size_t
-kept_work(const MetasdKept *kept)
-{
-    return KEPT_WORK * kept->row_start[kept->rows] + kept->rows * METASD_TILE;
-}
-
-static MetasdStatus
-sparse_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
-              const MetasdQueries *queries, bool add)
-{
-    const MetasdSparseKernels *kernels = metasd_sparse_kernels();
-    MetasdPack pack = pack_room(pass);
-    float *panel = slice_block(pass, s, b);
-    MetasdKept kept;
-
-    METASD_TRY(metasd_pattern_pack(table->pattern, pass->team, s, table->rows, table->held, false,
-                                   &pack, &kept));
-    for (size_t i = 0; i < pass->stride; i += METASD_TILE) {
-        kernels->scores(&kept, queries->tiles + i * pass->width, add, panel + i, pass->stride);
-        METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
-    }
-    return METASD_OK;
-}
-
-static MetasdStatus
-sparse_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
-            const MetasdQueries *queries, float *gradient, float *part, bool add)
-{
-    const MetasdSparseKernels *kernels = metasd_sparse_kernels();
-    MetasdPack pack = pack_room(pass);
-    const float *panel = slice_block(pass, s, b);
-    float *sum = table->held ? gradient + table->pattern->first[s] : pack.sum;
-    MetasdKept kept;
-
-    METASD_TRY(metasd_pattern_pack(table->pattern, pass->team, s, table->rows, table->held, true,
-                                   &pack, &kept));
-    if (!table->held)
-        memset(sum, 0, kept.row_start[kept.rows] * sizeof(*sum));
-    for (size_t i = 0; i < pass->stride; i += METASD_TILE) {
-        size_t left = pass->rows - i;
-
-        kernels->queries(&kept, panel + i, pass->stride, add, part + i * pass->width);
-        METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
-        kernels->weights(&kept, panel + i, pass->stride, queries->tiles + i * pass->width,
-                         left < METASD_TILE ? left : METASD_TILE, sum);
-        METASD_TRY(metasd_team_work(pass->team, kept_work(&kept)));
-    }
-    return table->held ? METASD_OK
-                       : metasd_pattern_unpack(table->pattern, pass->team, s, &pack, gradient);
-}
-
 /* ---- one slice ---- */
-
-/* Lanes beyond the last query are 0. */
-static MetasdStatus
-clear_lanes(const MetasdPass *pass, int s, int b)
-{
-    size_t spare = pass->stride - pass->rows, rows = slice_rows(pass, s);
-    float *panel = slice_block(pass, s, b);
-
-    for (size_t e = 0; spare > 0 && e < rows; e++)
-        memset(panel + e * pass->stride + pass->rows, 0, spare * sizeof(*panel));
-    return metasd_team_work(pass->team, rows * spare);
-}
-
-MetasdStatus
-metasd_slice_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
-                    const MetasdQueries *queries, bool add)
-{
-    const float *rows;
-
-    if (table->pattern)
-        return sparse_scores(pass, s, b, table, queries, add);
-    METASD_TRY(clear_lanes(pass, s, b));
-    METASD_TRY(slice_table(pass, s, table->rows, &rows));
-    return metasd_product_abt(pass->team, slice_rows(pass, s), pass->rows, pass->width, rows,
-                              pass->width, queries->rows, pass->width, add, slice_block(pass, s, b),
-                              pass->stride);
-}
-
-/* The query gradients of a part are summed over its slices in order. */
-MetasdStatus
-metasd_slice_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
-                  const MetasdQueries *queries, float *gradient)
-{
-    int each = pass->slices->count / pass->slices->parts;
-    float *part = pass->scores->parts + (size_t)(s / each) * pass->stride * pass->width;
-    const float *panel = slice_block(pass, s, b), *rows;
-    bool add = s % each > 0;
-
-    if (table->pattern)
-        return sparse_back(pass, s, b, table, queries, gradient, part, add);
-    METASD_TRY(dense_gradient(pass, s, panel, queries->rows, gradient));
-    METASD_TRY(slice_table(pass, s, table->rows, &rows));
-    return metasd_product_atb(pass->team, pass->rows, pass->width, slice_rows(pass, s), panel,
-                              pass->stride, rows, pass->width, add, part, pass->width);
-}
 
 /* The place of a target's score within a slice's panel; NULL if it is in another slice. */
 static float *
@@ -260,7 +84,7 @@ find_target(const MetasdPass *pass, int s, int b, uint32_t id, size_t query)
     uint32_t first = metasd_slice_start(pass->slices, s);
 
     return id >= first && id < metasd_slice_start(pass->slices, s + 1)
-               ? slice_block(pass, s, b) + (id - first) * pass->stride + query
+               ? metasd_slice_block(pass, s, b) + (id - first) * pass->stride + query
                : NULL;
 }
 
@@ -321,7 +145,7 @@ metasd_tiles_next(MetasdTiles *tile)
         return false;
     tile->first += METASD_TILE;
     tile->part++;
-    tile->rows = slice_rows(pass, (int)(tile->part / tile->tiles));
+    tile->rows = metasd_slice_rows(pass, (int)(tile->part / tile->tiles));
     return true;
 }
 
@@ -393,99 +217,6 @@ metasd_pass_means(const MetasdPass *pass)
             METASD_TRY(metasd_team_work(pass->team, (size_t)pass->slices->count));
         }
     return pass->team->barrier(pass->team);
-}
-
-/* out = the sum of `count` parts, `apart` floats from one to the next, for n floats from `at`. */
-static void
-sum_parts(const float *parts, size_t apart, int count, size_t at, size_t n, float *restrict out)
-{
-    memcpy(out, parts + at, n * sizeof(*out));
-    for (int p = 1; p < count; p++) {
-        const float *restrict part = parts + (size_t)p * apart + at;
-
-        for (size_t i = 0; i < n; i++)
-            out[i] += part[i];
-    }
-}
-
-#define TURN ((size_t)16) /* components turned at once: a cache line of each query */
-
-/* Queries of one tile from its summed parts, which hold them component by component. */
-static MetasdStatus
-reduce_tile(const MetasdPass *pass, size_t tile, float *dqueries)
-{
-    size_t width = pass->width, at = tile * METASD_TILE, left = pass->rows - at;
-    size_t n = left < METASD_TILE ? left : METASD_TILE;
-
-    for (size_t j = 0; j < width; j += TURN) {
-        size_t turned = width - j < TURN ? width - j : TURN;
-        float sums[TURN * METASD_TILE];
-
-        sum_parts(pass->scores->parts, pass->stride * width, pass->slices->parts,
-                  at * width + j * METASD_TILE, turned * METASD_TILE, sums);
-        for (size_t b = 0; b < n; b++)
-            for (size_t i = 0; i < turned; i++)
-                dqueries[(at + b) * width + j + i] = sums[i * METASD_TILE + b];
-        METASD_TRY(
-            metasd_team_work(pass->team, turned * METASD_TILE * (2 + (size_t)pass->slices->parts)));
-    }
-    return METASD_OK;
-}
-
-MetasdStatus
-metasd_pass_reduce(const MetasdPass *pass, const MetasdTable *table, float *dqueries)
-{
-    MetasdTeam *team = pass->team;
-    size_t first, end;
-
-    METASD_TRY(team->barrier(team));
-    if (table->pattern) {
-        metasd_team_share(team, pass->stride / METASD_TILE, &first, &end);
-        for (size_t tile = first; tile < end; tile++)
-            METASD_TRY(reduce_tile(pass, tile, dqueries));
-    } else {
-        MetasdRun share;
-        MetasdWalk walk;
-
-        metasd_team_share(team, pass->rows * pass->width, &share.first, &share.end);
-        for (walk = metasd_walk(team, &share, 1, (size_t)pass->slices->parts);
-             metasd_walk_next(&walk);)
-            sum_parts(pass->scores->parts, pass->stride * pass->width, pass->slices->parts,
-                      walk.first, walk.end - walk.first, dqueries + walk.first);
-        METASD_TRY(walk.status);
-    }
-    return team->barrier(team);
-}
-
-MetasdRun
-metasd_tile_share(const MetasdTeam *team, size_t rows)
-{
-    MetasdRun run;
-
-    metasd_team_share(team, metasd_tiled(rows) / METASD_TILE, &run.first, &run.end);
-    run.first *= METASD_TILE;
-    run.end = run.end * METASD_TILE < rows ? run.end * METASD_TILE : rows;
-    return run;
-}
-
-MetasdStatus
-metasd_pass_tile(MetasdTeam *team, size_t width, size_t rows, const float *queries, float *tiles)
-{
-    MetasdRun share = metasd_tile_share(team, rows);
-
-    for (size_t at = share.first; at < share.end; at += METASD_TILE) {
-        size_t n = share.end - at < METASD_TILE ? share.end - at : METASD_TILE;
-        float *to = tiles + at * width;
-
-        if (n < METASD_TILE)
-            memset(to, 0, METASD_TILE * width * sizeof(*to));
-        for (size_t j = 0; j < width; j += TURN)
-            for (size_t b = 0; b < n; b++)
-                for (size_t i = j; i < j + TURN && i < width; i++)
-                    to[i * METASD_TILE + b] = queries[(at + b) * width + i];
-        METASD_TRY(metasd_team_work(team, 4 * n * width));
-    }
-    return METASD_OK;
 }
 
 /* ---- cross-entropy ---- */

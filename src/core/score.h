@@ -24,8 +24,9 @@ typedef struct MetasdScores {
     float (*means)[2][METASD_TILE]; /* tiles: sums of the dots */
     MetasdSoft *soft;               /* tiles */
     float *parts;                   /* parts x queries x width: query gradients */
+    float *whole_parts;             /* parts x queries x whole columns: the same */
     float *target_scores[2];        /* batch: the scores of the examples' targets */
-    size_t packed;                  /* kept weights a slice has at most */
+    size_t packed;                  /* floats a slice is packed into at most */
     float *packs;                   /* members x 3 x packed: see MetasdPack */
     size_t gathered;                /* floats of a sampled slice at most */
     float *gathers;                 /* members x 2 x gathered: its rows, and their gradient */
@@ -35,13 +36,17 @@ typedef struct MetasdScores {
 typedef struct MetasdTable {
     const float *rows;            /* T x width */
     const MetasdPattern *pattern; /* of the weights that are not 0; NULL: all of them */
-    const float *held;            /* those, packed in the pattern's order by row; or NULL */
+    const float *held;            /* those, packed; or NULL */
 } MetasdTable;
 
-/* Queries, twice: one after another, and in tiles (sparse_kernels.h) where a pattern is used. */
+/*
+ * Queries one after another and, where a pattern is used, in tiles (sparse_kernels.h) and without
+ * what is not in its whole columns.
+ */
 typedef struct MetasdQueries {
     const float *rows;  /* rows x width */
     const float *tiles; /* tiles x width x METASD_TILE */
+    const float *whole; /* rows x whole columns */
 } MetasdQueries;
 
 /* One pass over one block of queries. */
@@ -75,7 +80,8 @@ typedef struct MetasdScoresNeed {
     const MetasdSlices *ranked; /* scored in one block only: for ranks, and by a student alone */
     int members;
     bool guided;     /* by a student */
-    size_t packed;   /* kept weights of a slice at most; 0: no products are sparse */
+    size_t packed;   /* floats a slice is packed into at most; 0: no products are sparse */
+    size_t whole;    /* whole columns at most */
     size_t gathered; /* floats of a slice of a sample at most; 0: there are no samples */
 } MetasdScoresNeed;
 
@@ -91,6 +97,19 @@ extern MetasdPass metasd_pass(MetasdTeam *team, MetasdScores *scores, const Meta
                               size_t width, size_t rows);
 
 /* ---- one of this member's slices ---- */
+
+static inline size_t
+metasd_slice_rows(const MetasdPass *pass, int s)
+{
+    return metasd_slice_start(pass->slices, s + 1) - metasd_slice_start(pass->slices, s);
+}
+
+/* Its part of block[b]: rows x stride. */
+static inline float *
+metasd_slice_block(const MetasdPass *pass, int s, int b)
+{
+    return pass->scores->block[b] + metasd_slice_start(pass->slices, s) * pass->stride;
+}
 
 /* block[b] = (add ? block[b] : 0) + queries x table^T. */
 extern MetasdStatus metasd_slice_scores(const MetasdPass *pass, int s, int b,
@@ -172,8 +191,8 @@ extern double metasd_pass_loss(const MetasdPass *pass, int t, const MetasdTarget
 /* This member's share of `rows` queries: whole tiles. */
 extern MetasdRun metasd_tile_share(const MetasdTeam *team, size_t rows);
 
-/* The tiles of its share; lanes beyond the last query are 0. */
-extern MetasdStatus metasd_pass_tile(MetasdTeam *team, size_t width, size_t rows,
-                                     const float *queries, float *tiles);
+/* Of its share, the tiles and whole columns of a pattern; lanes beyond the last query are 0. */
+extern MetasdStatus metasd_pass_tile(MetasdTeam *team, const MetasdPattern *pattern, size_t rows,
+                                     const float *queries, float *tiles, float *whole);
 
 #endif

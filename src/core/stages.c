@@ -132,6 +132,24 @@ metasd_relations(const MetasdStep *step, const float *table, bool pruned)
 
 /* ---- queries ---- */
 
+MetasdStatus
+metasd_tile_queries(const MetasdStep *step, MetasdTeam *team, const MetasdPattern *pattern,
+                    size_t n, const float *rows, int which)
+{
+    return pattern
+               ? metasd_pass_tile(team, pattern, n, rows, step->tiles[which], step->whole[which])
+               : METASD_OK;
+}
+
+MetasdQueries
+metasd_queries_from(const MetasdStep *step, const MetasdPattern *pattern, const float *rows,
+                    int which, size_t first)
+{
+    return (MetasdQueries){.rows = rows + first * step->width,
+                           .tiles = step->tiles[which] + first * step->width,
+                           .whole = step->whole[which] + first * pattern->whole};
+}
+
 /* Each member makes whole tiles. */
 MetasdStatus
 metasd_compose(const MetasdLesson *lesson, const float *table, bool pruned, int which)
@@ -148,9 +166,9 @@ metasd_compose(const MetasdLesson *lesson, const float *table, bool pruned, int 
                               step->query[which] + g * width);
         METASD_TRY(metasd_team_work(lesson->team, 3 * width));
     }
-    if (metasd_entities(lesson, table, pruned).pattern)
-        METASD_TRY(metasd_pass_tile(lesson->team, width, batch->groups, step->query[which],
-                                    step->tiles[which]));
+    METASD_TRY(metasd_tile_queries(step, lesson->team,
+                                   metasd_entities(lesson, table, pruned).pattern, batch->groups,
+                                   step->query[which], which));
     return lesson->team->barrier(lesson->team);
 }
 
@@ -210,8 +228,7 @@ metasd_block_queries(const MetasdLesson *lesson, size_t first, int which)
 {
     const MetasdStep *step = lesson->step;
 
-    return (MetasdQueries){.rows = step->query[which] + first * step->width,
-                           .tiles = step->tiles[which] + first * step->width};
+    return metasd_queries_from(step, &step->patterns[0], step->query[which], which, first);
 }
 
 MetasdStatus

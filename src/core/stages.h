@@ -66,7 +66,7 @@ extern MetasdTable metasd_entities(const MetasdLesson *lesson, const float *tabl
 extern MetasdTable metasd_relations(const MetasdStep *step, const float *table, bool pruned);
 
 /*
- * query[which] = the queries of all groups, from a table; where it is pruned, tiles[which] too.
+ * query[which] = the queries of all groups, from a table; where it is pruned, their tiles too.
  * With a barrier behind.
  */
 extern MetasdStatus metasd_compose(const MetasdLesson *lesson, const float *table, bool pruned,
@@ -78,8 +78,17 @@ extern MetasdPass metasd_block(const MetasdLesson *lesson, size_t first);
 /* The targets of that block's groups. */
 extern MetasdTargets metasd_block_targets(const MetasdLesson *lesson, size_t first);
 
-/* Its queries, from query[which] and tiles[which]. */
+/* Its queries, from query[which] and what is made of them. */
 extern MetasdQueries metasd_block_queries(const MetasdLesson *lesson, size_t first, int which);
+
+/* The queries of a table from number `first` on: those in `rows`, and what tile_queries has made of them. */
+extern MetasdQueries metasd_queries_from(const MetasdStep *step, const MetasdPattern *pattern,
+                                         const float *rows, int which, size_t first);
+
+/* tiles[which] and whole[which] = this member's share of n queries, for products with a pattern. */
+extern MetasdStatus metasd_tile_queries(const MetasdStep *step, MetasdTeam *team,
+                                        const MetasdPattern *pattern, size_t n, const float *rows,
+                                        int which);
 
 /*
  * The tail loss without a guide, and its gradient, which is added; uses query[0] and block[b]. Where

@@ -19,24 +19,26 @@ table_floats(const MetasdStep *step, MetasdArena *arena)
 
 /* What the student's products need besides the dense tables. */
 static void
-take_patterns(MetasdStep *step, MetasdArena *arena, size_t *packed)
+take_patterns(MetasdStep *step, MetasdArena *arena, size_t *packed, size_t *whole)
 {
     const MetasdSlices *slices[2] = {&step->entity_slices, &step->relation_slices};
 
-    *packed = 0;
+    *packed = *whole = 0;
     for (int i = 0; i < 2; i++) {
+        MetasdPattern *pattern = &step->patterns[i];
         double density = step->guided ? step->most_density : 0;
         size_t most;
 
         step->sparse[i] = false;
-        metasd_pattern_take(&step->patterns[i], arena, slices[i], step->width, density);
-        most = metasd_pattern_most(&step->patterns[i]);
+        metasd_pattern_take(pattern, arena, slices[i], step->width, density, step->whole_from);
+        most = metasd_pattern_most(pattern);
         *packed = most > *packed ? most : *packed;
+        *whole = pattern->most_whole > *whole ? pattern->most_whole : *whole;
     }
 }
 
 static void
-take_queries(MetasdStep *step, MetasdArena *arena)
+take_queries(MetasdStep *step, MetasdArena *arena, size_t whole)
 {
     size_t queries = 0, tiles = 0;
 
@@ -46,6 +48,7 @@ take_queries(MetasdStep *step, MetasdArena *arena)
     for (int i = 0; i < 2; i++) {
         step->query[i] = METASD_TAKE(arena, float, queries);
         step->tiles[i] = METASD_TAKE(arena, float, step->guided ? tiles : 0);
+        step->whole[i] = METASD_TAKE(arena, float, step->batch *whole);
         step->dquery[i] = METASD_TAKE(arena, float, queries);
         step->target_weights[i] = METASD_TAKE(arena, float, step->batch);
     }
@@ -59,7 +62,7 @@ take_queries(MetasdStep *step, MetasdArena *arena)
 void
 metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score_floats)
 {
-    size_t table = table_floats(step, arena), packed;
+    size_t table = table_floats(step, arena), packed, whole;
     size_t guided = step->guided ? table : 0, gathered = 0;
     MetasdSlices scored;
 
@@ -81,8 +84,8 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     step->meta_sums = METASD_TAKE(arena, float, guided);
     step->trial = METASD_TAKE(arena, float, guided);
     step->masked_gradient = METASD_TAKE(arena, float, guided);
-    take_patterns(step, arena, &packed);
-    take_queries(step, arena);
+    take_patterns(step, arena, &packed, &whole);
+    take_queries(step, arena, whole);
     metasd_scores_take(&step->scores, arena,
                        &(MetasdScoresNeed){.batch = step->batch,
                                            .queries = step->queries,
@@ -94,6 +97,7 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
                                            .members = members,
                                            .guided = step->guided,
                                            .packed = packed,
+                                           .whole = whole,
                                            .gathered = gathered});
     step->scratch = METASD_TAKE(arena, float, (size_t)members * 2 * step->width);
     step->column_sums = METASD_TAKE(arena, double, (size_t)step->entity_slices.parts * step->width);

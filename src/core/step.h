@@ -56,8 +56,7 @@ typedef enum MetasdStage {
 } MetasdStage;
 
 /*
- * The kept weights of all entities, packed in the order of patterns[0] by row, while the student
- * learns alone. The tables of weights and sums are then out of date, and the student's but for the
+ * The kept weights of all entities, packed as patterns[0] says, while the student learns alone. The tables of weights and sums are then out of date, and the student's but for the
  * rows that a batch names.
  */
 typedef struct MetasdHeld {
@@ -81,6 +80,8 @@ typedef struct MetasdStep {
      * of the mask; 0: never. metasd_sparse_kernels()->most_density where it is fastest.
      */
     double most_density;
+    /* Part of a table's rows that keep a column from which it is multiplied whole (pattern.h); 0: none is. */
+    double whole_from;
     bool apart; /* entities and relations have cuts of their own; else one for both */
     /*
      * The mask keeps the most salient weights: those of the largest |w| x s^(salience / 2) x
@@ -120,6 +121,7 @@ typedef struct MetasdStep {
     float *query[2];            /* batch x width: of the source, of the student */
     float *query_dot;           /* batch x width: derivative along masked_gradient */
     float *tiles[2];            /* in whole tiles: of other queries, of query[1] */
+    float *whole[2];            /* batch x whole columns: of the same */
     float *dquery[2];           /* batch x width: gradients by the queries */
     MetasdGuide *guides;        /* 3 x batch: of the batch, of the quiz, of the relation loss */
     float *target_weights[2];   /* batch: class weights of the examples of a batch, of a quiz */

@@ -67,7 +67,8 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .salience = options->salience,
                          .alignment = options->alignment,
                          .negatives = options->negatives < graph->entities ? options->negatives : 0,
-                         .most_density = metasd_sparse_kernels()->most_density};
+                         .most_density = metasd_sparse_kernels()->most_density,
+                         .whole_from = metasd_sparse_kernels()->most_density};
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
         __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
         shared->overflowed = true;

@@ -88,24 +88,25 @@ static void
 sparse_product(Bench *b, const MetasdPattern *pattern, const MetasdPack *pack, int form)
 {
     const MetasdSparseKernels *kernels = metasd_sparse_kernels();
-    MetasdKept kept;
+    MetasdPacked packed;
+    const MetasdKept *kept = &packed.kept;
 
-    metasd_pattern_pack(pattern, &b->team, 0, b->table, NULL, form == 1, pack, &kept);
+    metasd_pattern_pack(pattern, &b->team, 0, b->table, NULL, form == 1, pack, &packed);
     if (form == 2)
-        memset(pack->sum, 0, kept.row_start[ROWS] * sizeof(float));
+        memset(pack->sum, 0, kept->row_start[ROWS] * sizeof(float));
     for (size_t i = 0; i < b->stride; i += METASD_TILE) {
         size_t left = b->queries - i;
 
         if (form == 0)
-            kernels->scores(&kept, b->tiles + i * b->width, false, b->scores + i, b->stride);
+            kernels->scores(kept, b->tiles + i * b->width, false, b->scores + i, b->stride);
         else if (form == 1)
-            kernels->queries(&kept, b->others + i, b->stride, false, b->dqueries + i * b->width);
+            kernels->queries(kept, b->others + i, b->stride, false, b->dqueries + i * b->width);
         else
-            kernels->weights(&kept, b->others + i, b->stride, b->tiles + i * b->width,
+            kernels->weights(kept, b->others + i, b->stride, b->tiles + i * b->width,
                              left < METASD_TILE ? left : METASD_TILE, pack->sum);
     }
     if (form == 2)
-        metasd_pattern_unpack(pattern, &b->team, 0, pack, b->dtable);
+        metasd_pattern_unpack(pattern, &b->team, 0, pack->sum, b->dtable);
 }
 
 /* A mask that keeps `density` of the weights; the others become 0. */
@@ -133,9 +134,9 @@ compare_products(Bench *b, double density)
     MetasdPack pack = {floats(ROWS * b->width), floats(ROWS * b->width), floats(ROWS * b->width)};
     bool usable;
 
-    metasd_pattern_take(&pattern, &arena, &b->slices, b->width, 1);
+    metasd_pattern_take(&pattern, &arena, &b->slices, b->width, 1, 0);
     arena = metasd_arena_over(malloc(arena.used), arena.used);
-    metasd_pattern_take(&pattern, &arena, &b->slices, b->width, 1);
+    metasd_pattern_take(&pattern, &arena, &b->slices, b->width, 1, 0);
     if (metasd_pattern_build(&pattern, &b->team, mask, &usable) != METASD_OK || !usable)
         exit(1);
     printf("%8.2f", density);
@@ -158,7 +159,7 @@ compare_products(Bench *b, double density)
     }
     printf("  all %4.2fx\n", sums[0] / sums[1]);
     free(mask);
-    free(pack.by_row);
+    free(pack.values);
     free(pack.by_column);
     free(pack.sum);
 }

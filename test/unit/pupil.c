@@ -14,7 +14,8 @@ pupil_make(bool guided, bool sparse, bool apart)
                             .family = &metasd_complex,
                             .guided = guided,
                             .apart = apart,
-                            .most_density = sparse ? 1 : 0},
+                            .most_density = sparse ? 1 : 0,
+                            .whole_from = 0.21},
                    .team = metasd_team_of_one()};
 
     pupil.memory = tools_step_take(&pupil.step, 1, METASD_TILE * PUPIL_ENTITIES);

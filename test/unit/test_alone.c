@@ -34,8 +34,10 @@ begin_alone(Products products)
 {
     Pupil pupil = pupil_make(true, products != DENSE, false);
 
-    pupil_prune(&pupil, 0.6);
+    pupil_prune(&pupil, 0.8);
     assert_int_equal(pupil.step.sparse[0], products != DENSE);
+    if (products != DENSE)
+        assert_in_range(pupil.step.patterns[0].whole, 1, PUPIL_WIDTH - 1);
     if (products == HELD)
         assert_int_equal(metasd_alone_begin(&pupil.step, &pupil.team), METASD_OK);
     assert_int_equal(pupil.step.held.values != NULL, products == HELD);

@@ -277,6 +277,7 @@ try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
                             .family = family,
                             .guided = true,
                             .most_density = sparse ? 1 : 0,
+                            .whole_from = 0.6,
                             .observe = look},
                    .options = {.lr = 0.1f,
                                .student_lr = 0.5f,

@@ -340,6 +340,7 @@ start_run(Run *run)
                              .queries = run->variant.blocks ? 50 : 0, /* no whole tile */
                              .guided = run->options.quiz || run->options.mutual,
                              .most_density = run->variant.sparse ? 1 : 0,
+                             .whole_from = run->variant.blocks ? 0.5 : 0,
                              .observe = look,
                              .observer = run};
     run->memory = tools_step_take(&run->step, MOST_TEAM, rows * entities->rows);

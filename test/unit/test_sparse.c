@@ -41,7 +41,7 @@ normal(uint64_t stream, size_t i)
 
 /* Some rows and columns keep nothing, some all. */
 static Fixture *
-make(size_t width, double density, double room)
+make(size_t width, double density, double room, double whole_from)
 {
     Fixture *f = tools_alloc(sizeof(*f));
     MetasdArena arena = metasd_arena_measure();
@@ -65,10 +65,10 @@ make(size_t width, double density, double room)
         f->tile[i] = normal(3, i);
     for (size_t i = 0; i < ROWS * STRIDE; i++)
         f->z[i] = normal(4, i);
-    metasd_pattern_take(&f->pattern, &arena, &f->slices, width, room);
+    metasd_pattern_take(&f->pattern, &arena, &f->slices, width, room, whole_from);
     f->memory = tools_alloc(arena.used);
     arena = metasd_arena_over(f->memory, arena.used);
-    metasd_pattern_take(&f->pattern, &arena, &f->slices, width, room);
+    metasd_pattern_take(&f->pattern, &arena, &f->slices, width, room, whole_from);
     assert_true(metasd_arena_ok(&arena));
     f->pack = (MetasdPack){f->room[0], f->room[1], f->room[2]};
     assert_int_equal(metasd_pattern_build(&f->pattern, &f->team, f->mask, &sparse), METASD_OK);
@@ -83,17 +83,27 @@ unmake(Fixture *f)
     free(f);
 }
 
-/* The kept weights of slice s; *first is its first row. */
+/* Slice s, packed; *first is its first row. */
+static MetasdPacked
+pack_whole(Fixture *f, int s, size_t *first)
+{
+    MetasdPacked packed;
+
+    assert_int_equal(
+        metasd_pattern_pack(&f->pattern, &f->team, s, f->table, NULL, true, &f->pack, &packed),
+        METASD_OK);
+    *first = metasd_slice_start(&f->slices, s);
+    return packed;
+}
+
+/* The kept weights of slice s, where no column is whole. */
 static MetasdKept
 pack(Fixture *f, int s, size_t *first)
 {
-    MetasdKept kept;
+    MetasdPacked packed = pack_whole(f, s, first);
 
-    assert_int_equal(
-        metasd_pattern_pack(&f->pattern, &f->team, s, f->table, NULL, true, &f->pack, &kept),
-        METASD_OK);
-    *first = metasd_slice_start(&f->slices, s);
-    return kept;
+    assert_int_equal(f->pattern.whole, 0);
+    return packed.kept;
 }
 
 static void
@@ -169,7 +179,7 @@ check_weights(Fixture *f, const MetasdSparseKernels *kernels, int s, size_t lane
     memset(f->pack.sum, 0, kept.row_start[kept.rows] * sizeof(float));
     kernels->weights(&kept, g, METASD_TILE, f->tile, lanes, f->pack.sum);
     memset(f->gradient, 0, sizeof(f->gradient));
-    assert_int_equal(metasd_pattern_unpack(&f->pattern, &f->team, s, &f->pack, f->gradient),
+    assert_int_equal(metasd_pattern_unpack(&f->pattern, &f->team, s, f->pack.sum, f->gradient),
                      METASD_OK);
     for (size_t i = 0; i < ROWS * f->width; i++) {
         size_t e = i / f->width, j = i % f->width;
@@ -196,7 +206,7 @@ products_are_those_of_all_weights(void **state)
     (void)state;
     for (int k = 0; (kernels = metasd_sparse_kernels_at(k)) != NULL; k++)
         for (size_t i = 0; i < 15; i++) {
-            Fixture *f = make(widths[i / 5], densities[i % 5], 1);
+            Fixture *f = make(widths[i / 5], densities[i % 5], 1, 0);
 
             for (int s = 0; s < f->slices.count; s++)
                 for (int add = 0; add < 2; add++) {
@@ -208,12 +218,77 @@ products_are_those_of_all_weights(void **state)
         }
 }
 
+/* Columns that enough rows keep are whole; every weight is packed once, and unpacked where it was. */
+static void
+columns_of_many_rows_are_whole(void **state)
+{
+    static const double from[] = {0.01, 0.1, 0.5, 1};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        Fixture *f = make(70, 0.1, 1, from[i]);
+        const MetasdPattern *pattern = &f->pattern;
+        float held[ROWS * MOST_WIDTH], sum[ROWS * MOST_WIDTH];
+        size_t place = 0;
+
+        assert_int_equal(pattern->most_whole, 35);
+        for (size_t j = 0, d = 0; j < f->width; j++) {
+            size_t n = 0;
+
+            for (size_t e = 0; e < ROWS; e++)
+                n += f->mask[e * f->width + j];
+            assert_int_equal(pattern->listed[j], d == 35 || n == 0 || (double)n < from[i] * ROWS);
+            if (!pattern->listed[j])
+                assert_int_equal(pattern->whole_column[d++], j);
+            assert_true(j + 1 < f->width || pattern->whole == d);
+        }
+        for (uint32_t e = 0; e < ROWS; e++)
+            metasd_pattern_gather(pattern, e, f->table + e * f->width, false, held);
+        for (int s = 0; s < f->slices.count; s++) {
+            size_t first, n;
+            MetasdPacked packed = pack_whole(f, s, &first);
+
+            n = packed.kept.rows * pattern->whole + packed.kept.row_start[packed.kept.rows];
+            assert_int_equal(metasd_pattern_place(pattern, s), place);
+            assert_memory_equal(packed.whole, held + place, n * sizeof(float));
+            place += n;
+            for (size_t k = 0; k < n; k++)
+                sum[k] = 3;
+            memset(f->gradient, 0, sizeof(f->gradient));
+            assert_int_equal(metasd_pattern_unpack(pattern, &f->team, s, sum, f->gradient),
+                             METASD_OK);
+            for (size_t w = 0; w < ROWS * f->width; w++) {
+                size_t e = w / f->width;
+
+                assert_true(f->gradient[w] ==
+                            (e >= first && e < first + packed.kept.rows && f->mask[w] ? 3 : 0));
+            }
+            assert_int_equal(metasd_pattern_mask(pattern, &f->team, s, sum), METASD_OK);
+            for (size_t k = 0; k < packed.kept.rows * pattern->whole; k++) {
+                size_t e = first + k / pattern->whole;
+
+                assert_true(
+                    sum[k] ==
+                    (f->mask[e * f->width + pattern->whole_column[k % pattern->whole]] ? 3 : 0));
+            }
+        }
+        assert_int_equal(metasd_pattern_place(pattern, f->slices.count), place);
+        for (uint32_t e = 0; e < ROWS; e++) {
+            float row[MOST_WIDTH] = {0};
+
+            metasd_pattern_scatter(pattern, e, held, row);
+            assert_memory_equal(row, f->table + e * f->width, f->width * sizeof(float));
+        }
+        unmake(f);
+    }
+}
+
 static void
 too_many_kept_weights_are_noticed(void **state)
 {
     (void)state;
-    unmake(make(33, 0.5, 0.3));
-    unmake(make(33, 0.5, 0));
+    unmake(make(33, 0.5, 0.3, 0));
+    unmake(make(33, 0.5, 0, 0));
 }
 
 static void
@@ -232,6 +307,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_those_of_all_weights),
+        cmocka_unit_test(columns_of_many_rows_are_whole),
         cmocka_unit_test(too_many_kept_weights_are_noticed),
         cmocka_unit_test(there_are_kernels_for_this_processor),
     };
