@@ -125,11 +125,13 @@ static MetasdStatus
 begin_held(MetasdLesson *lesson)
 {
     MetasdRun run = own_held(lesson);
+    MetasdLesson held = *lesson;
 
-    lesson->touched = &run;
-    lesson->ntouched = 1;
-    METASD_TRY(metasd_clear(lesson, lesson->step->held.gradient));
+    held.touched = &run;
+    held.ntouched = 1;
+    METASD_TRY(metasd_clear(&held, held.step->held.gradient));
     lesson->touched = &lesson->own[1];
+    lesson->ntouched = 1;
     METASD_TRY(for_each_row(lesson, lay_out));
     return lesson->team->barrier(lesson->team);
 }
