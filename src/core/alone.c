@@ -26,6 +26,7 @@ metasd_alone_begin(MetasdStep *step, MetasdTeam *team)
     step->held = (MetasdHeld){NULL};
     if (!step->sparse[0] || step->sampler)
         return METASD_OK;
+    /* `trial` has room for values and gradient where each is half a table at most. */
     floats = metasd_pattern_place(pattern, pattern->slices.count);
     if (floats > step->entities * width / 2)
         return METASD_OK;
@@ -81,7 +82,7 @@ lay_out(const MetasdLesson *lesson, uint32_t entity)
     return metasd_team_work(lesson->team, step->width);
 }
 
-/* Takes what an entity's row has learnt to its kept weights. A row that is met again has nothing more. */
+/* Takes what an entity's row has learnt to its kept weights: nothing, where it is met again. */
 static MetasdStatus
 gather(const MetasdLesson *lesson, uint32_t entity)
 {
@@ -120,7 +121,10 @@ own_held(const MetasdLesson *lesson)
     return (MetasdRun){metasd_pattern_place(pattern, first), metasd_pattern_place(pattern, end)};
 }
 
-/* Others have read all they want of the rows of the batch before behind a barrier of its own. */
+/*
+ * Rows are laid out while nobody reads any: the batch before has ended behind a barrier. The one here
+ * lets everybody read those of this batch.
+ */
 static MetasdStatus
 begin_held(MetasdLesson *lesson)
 {

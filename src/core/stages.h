@@ -81,7 +81,7 @@ extern MetasdTargets metasd_block_targets(const MetasdLesson *lesson, size_t fir
 /* Its queries, from query[which] and what is made of them. */
 extern MetasdQueries metasd_block_queries(const MetasdLesson *lesson, size_t first, int which);
 
-/* The queries of a table from number `first` on: those in `rows`, and what tile_queries has made of them. */
+/* Queries from number `first` on: those in `rows`, and what metasd_tile_queries has made of them. */
 extern MetasdQueries metasd_queries_from(const MetasdStep *step, const MetasdPattern *pattern,
                                          const float *rows, int which, size_t first);
 

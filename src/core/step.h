@@ -56,8 +56,9 @@ typedef enum MetasdStage {
 } MetasdStage;
 
 /*
- * The kept weights of all entities, packed as patterns[0] says, while the student learns alone. The tables of weights and sums are then out of date, and the student's but for the
- * rows that a batch names.
+ * The kept weights of all entities, packed as patterns[0] says, while the student learns alone. The
+ * tables of weights and sums are then out of date for entities, and the student's but for the rows
+ * that a batch names.
  */
 typedef struct MetasdHeld {
     float *values; /* NULL: none are held */
@@ -80,7 +81,10 @@ typedef struct MetasdStep {
      * of the mask; 0: never. metasd_sparse_kernels()->most_density where it is fastest.
      */
     double most_density;
-    /* Part of a table's rows that keep a column from which it is multiplied whole (pattern.h); 0: none is. */
+    /*
+     * Part of a table's rows that keep a column from which it is multiplied whole (pattern.h); 0: none
+     * is. Where dense products are faster, column by column, so most_density.
+     */
     double whole_from;
     bool apart; /* entities and relations have cuts of their own; else one for both */
     /*
