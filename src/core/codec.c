@@ -58,7 +58,8 @@ metasd_crc32c(uint32_t crc, const uint8_t *bytes, size_t n)
 static const MetasdFormat *
 find_format(const uint8_t *bytes, size_t n)
 {
-    static const MetasdFormat *const formats[] = {&metasd_format_2, &metasd_format_1};
+    static const MetasdFormat *const formats[] = {&metasd_format_3, &metasd_format_2,
+                                                  &metasd_format_1};
 
     for (size_t i = 0; n > 0 && i < sizeof(formats) / sizeof(*formats); i++)
         if (formats[i]->version == bytes[0])

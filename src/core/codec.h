@@ -1,11 +1,12 @@
 /*
  * codec.h - one embedding row as bytes.
  *
- * Pruned weights are zeros and are not stored. Byte 0 of a row is the version of its format;
- * version 2 is written, and version 1 (codec_v1.c) is read as well. Version 2, integers
- * little-endian on every host:
+ * Pruned weights are zeros and are not stored. Byte 0 of a row is the version of its format.
+ * Version 3 is written where a row's halves keep the same weights, some but not all, as rows of complex
+ * numbers do that were pruned by component; version 2 where they do not; and version 1 (codec_v1.c)
+ * is read as well. Versions 2 and 3, integers little-endian on every host:
  *
- *    0  version (2)
+ *    0  version (2 or 3)
  *    1  kind: how weights are stored, 1 + MetasdStorage
  *    2  u32  CRC-32C of bytes 0, 1 and 6 .. end
  *    6  width: weights of the row, kept or not; unsigned LEB128
@@ -15,7 +16,7 @@
  *       positions; zeros fill the last byte
  *
  * Which are kept: the positions of the kept weights or, where these are more than half, of the
- * pruned ones. Of each the gap to the one before, a Golomb code whose divisor follows from how
+ * pruned ones; version 3 has those of the first half of the row. Of each the gap to the one before, a Golomb code whose divisor follows from how
  * many there are: within 1 % of their entropy where columns are kept at random.
  *
  * Values: float32 are 32 bits. float16 are the 16 bits of IEEE 754 halves, times a power of two
@@ -25,9 +26,10 @@
  * as float32, the lowest q in use as a byte, and the others as q above it, with a sign, in
  * minimal binary. (Values of a row are too few, and too evenly spread, for more than that to pay.)
  *
- * A row has exactly one encoding of each kind. The decoders accept that and nothing else,
- * whatever bytes they are given: everything else is METASD_CORRUPT. A decoded row has the same
- * encoding, in the same kind, as the row before it was encoded.
+ * A row has exactly one encoding of each kind, and in version 2 another one if its halves keep the same.
+ * The decoders accept these and nothing else, whatever bytes they are given: everything else is
+ * METASD_CORRUPT. A decoded row has the same encoding, in the same kind, as the row before it was
+ * encoded.
  */
 #ifndef METASD_CODEC_H
 #define METASD_CODEC_H

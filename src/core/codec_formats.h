@@ -24,7 +24,7 @@ typedef struct MetasdFormat {
     bool (*body)(const uint8_t *bytes, size_t n, const MetasdSink *sink);
 } MetasdFormat;
 
-extern const MetasdFormat metasd_format_1, metasd_format_2;
+extern const MetasdFormat metasd_format_1, metasd_format_2, metasd_format_3;
 
 /* CRC-32C of the n bytes after those that `crc` is of; 0 to begin with. */
 extern uint32_t metasd_crc32c(uint32_t crc, const uint8_t *bytes, size_t n);

@@ -1,4 +1,4 @@
-/* codec_v2.c - version 2 of the row format, which codec.h describes. */
+/* codec_v2.c - versions 2 and 3 of the row format, which codec.h describes. */
 #include "codec_formats.h"
 
 #include <math.h>
@@ -7,6 +7,7 @@
 #include "bits.h"
 
 #define VERSION 2
+#define VERSION_ALIKE 3 /* the same, but for positions: both halves of the row keep the same */
 #define CHECKSUM_AT 2
 #define WIDTH_AT 6
 
@@ -106,6 +107,31 @@ get_positions(MetasdBitReader *reader, size_t width, size_t kept, const MetasdSi
     return true;
 }
 
+/* Do both halves keep the same weights, some of them? */
+static bool
+halves_alike(size_t width, const float *row, size_t kept)
+{
+    size_t half = width / 2;
+
+    if (width % 2 > 0 || kept == 0 || kept == width)
+        return false;
+    for (size_t j = 0; j < half; j++)
+        if ((row[j] != 0) != (row[half + j] != 0))
+            return false;
+    return true;
+}
+
+/* Notes as kept in the second half what is in the first: `kept` weights of `half`. */
+static void
+keep_alike(const MetasdSink *sink, size_t half, size_t kept)
+{
+    if (sink->row)
+        memcpy(sink->row + half, sink->row, half * sizeof(*sink->row));
+    else
+        for (size_t i = 0; i < kept; i++)
+            sink->positions[kept + i] = sink->positions[i] + (uint32_t)half;
+}
+
 /* ---- values: what is common to all kinds ---- */
 
 /* A row to be encoded. */
@@ -113,6 +139,7 @@ typedef struct Row {
     size_t width;
     const float *weights;
     size_t kept;
+    bool alike;         /* its halves */
     uint32_t high, low; /* bits of the largest magnitude, and of the smallest above 0 */
 } Row;
 
@@ -373,6 +400,7 @@ look_at(size_t width, const float *weights, Row *row)
         row->high = magnitude > row->high ? magnitude : row->high;
         row->low = magnitude < row->low ? magnitude : row->low;
     }
+    row->alike = halves_alike(width, weights, row->kept);
     return METASD_OK;
 }
 
@@ -381,11 +409,12 @@ static void
 put_row(MetasdBitWriter *writer, MetasdStorage storage, const Row *row)
 {
     const Kind *kind = &kinds[storage];
+    size_t parts = row->alike ? 2 : 1;
     uint8_t counts[2 * METASD_MAX_LEB];
     size_t n = metasd_put_leb(counts, (uint32_t)row->width);
 
     n += metasd_put_leb(counts + n, (uint32_t)row->kept);
-    metasd_put_bits(writer, VERSION, 8);
+    metasd_put_bits(writer, row->alike ? VERSION_ALIKE : VERSION, 8);
     metasd_put_bits(writer, (uint32_t)storage + 1, 8);
     metasd_put_bits(writer, 0, 32);
     for (size_t i = 0; i < n; i++)
@@ -394,7 +423,7 @@ put_row(MetasdBitWriter *writer, MetasdStorage storage, const Row *row)
         return;
     if (kind->put_scale)
         kind->put_scale(writer, kind, row);
-    put_positions(writer, row->width, row->weights, row->kept);
+    put_positions(writer, row->width / parts, row->weights, row->kept / parts);
     kind->put(writer, kind, row);
     metasd_put_end(writer);
 }
@@ -440,6 +469,7 @@ static bool
 get_header(const uint8_t *bytes, size_t n, const Kind **kind, size_t *width, size_t *kept,
            const uint8_t **after)
 {
+    bool alike = bytes[0] == VERSION_ALIKE;
     uint32_t counts[2];
     uint64_t bits, listed;
 
@@ -453,12 +483,15 @@ get_header(const uint8_t *bytes, size_t n, const Kind **kind, size_t *width, siz
     *kept = counts[1];
     if (*width == 0 || *kept > *width)
         return false;
+    if (alike && (*width % 2 > 0 || *kept % 2 > 0 || *kept == 0 || *kept == *width))
+        return false;
     if (*kept == 0)
         return *after == bytes + n;
     /* What there is at least: no count can be more than a multiple of the bytes. */
     listed = lists_kept(*width, *kept) ? *kept : *width - *kept;
     bits = 8 * (uint64_t)(bytes + n - *after);
-    return bits >= 8 * (*kind)->scale_bytes + (uint64_t)*kept * (*kind)->least_bits + listed;
+    return bits >= 8 * (*kind)->scale_bytes + (uint64_t)*kept * (*kind)->least_bits +
+                       (alike ? listed / 2 : listed);
 }
 
 static bool
@@ -476,7 +509,7 @@ body(const uint8_t *bytes, size_t n, const MetasdSink *sink)
     MetasdBitReader reader = {.end = bytes + n};
     const uint8_t *scale;
     const Kind *kind;
-    size_t width, kept;
+    size_t width, kept, parts = bytes[0] == VERSION_ALIKE ? 2 : 1;
 
     if (!get_header(bytes, n, &kind, &width, &kept, &scale) ||
         checksum(bytes, n) != metasd_get_u32(bytes + CHECKSUM_AT))
@@ -484,8 +517,12 @@ body(const uint8_t *bytes, size_t n, const MetasdSink *sink)
     if (kept == 0)
         return true;
     reader.at = scale + kind->scale_bytes;
-    return get_positions(&reader, width, kept, sink) &&
-           kind->get(&reader, kind, scale, kept, places_of(sink)) && metasd_get_end(&reader);
+    if (!get_positions(&reader, width / parts, kept / parts, sink))
+        return false;
+    if (parts > 1)
+        keep_alike(sink, width / 2, kept / 2);
+    return kind->get(&reader, kind, scale, kept, places_of(sink)) && metasd_get_end(&reader);
 }
 
 const MetasdFormat metasd_format_2 = {.version = VERSION, .header = header, .body = body};
+const MetasdFormat metasd_format_3 = {.version = VERSION_ALIKE, .header = header, .body = body};

@@ -124,6 +124,8 @@ make_bytes(Dice *dice, uint8_t *bytes)
 
     rows_random(row, width, (double)throw_below(dice, 11) / 10,
                 metasd_random(dice->seed, STREAM, dice->round));
+    if (throw_below(dice, 3) == 0)
+        rows_mirror(row, width);
     for (size_t j = 0; j < width; j++)
         row[j] = (float)ldexp((double)row[j], alike ? power : (int)throw_below(dice, 250) - 130);
     if (metasd_encode((MetasdStorage)throw_below(dice, METASD_STORAGES), width, row, bytes,

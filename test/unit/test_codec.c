@@ -136,6 +136,8 @@ rows_come_back(void **state)
         for (size_t d = 0; d < sizeof(densities) / sizeof(*densities); d++) {
             rows_random(row, widths[w], densities[d], ++seed);
             check_all_kinds(widths[w], row);
+            rows_mirror(row, widths[w]);
+            check_all_kinds(widths[w], row);
         }
 }
 
@@ -203,7 +205,10 @@ any_mask_comes_back(void **state)
         }
 }
 
-/* 0.47 bits a weight for which are kept, and the values; whatever is rarer, kept or pruned. */
+/*
+ * 0.47 bits a weight for which are kept, and the values; whatever is rarer, kept or pruned. Half of
+ * that where halves keep the same.
+ */
 static void
 rows_are_near_their_entropy(void **state)
 {
@@ -226,6 +231,11 @@ rows_are_near_their_entropy(void **state)
             }
             /* a Golomb code's worst is 4 % away, at a half; 16 bytes for what comes before */
             assert_true(bytes - 20 * 16 <= (bits[s] * kept + 1.04 * entropy * 4000 * 20) / 8);
+            rows_mirror(row, 4000);
+            for (size_t j = kept = 0; j < 4000; j++)
+                kept += row[j] != 0;
+            bytes = (double)metasd_codec_bytes(storages[s], 4000, row);
+            assert_true(bytes - 32 <= (bits[s] * kept + 1.08 * entropy * 2000) / 8);
         }
     }
 }
@@ -283,6 +293,40 @@ the_format_is_what_it_was(void **state)
             check_weights(storages[s], row->width, rows[i], decoded);
             free(bytes);
         }
+}
+
+/* A row whose halves keep the same, as float32 and int8 of version 3 and as float32 of version 2. */
+static const struct Golden alike[] = {
+    {16, 25, {0x03, 0x01, 0x3a, 0x59, 0x41, 0x46, 0x10, 0x04, 0x12, 0x00, 0x00, 0xe0, 0x0f,
+              0x00, 0x00, 0xc0, 0x2f, 0x00, 0x00, 0xa0, 0x0f, 0x00, 0x00, 0x00, 0x30}},
+    {16,
+     18,
+     {0x03, 0x03, 0xed, 0x7e, 0xcd, 0x18, 0x10, 0x04, 0x00, 0x00, 0x00, 0x40, 0x0f, 0xd2, 0xcf,
+      0x27, 0xe0, 0x1f}},
+    {16, 26, {0x02, 0x01, 0xc8, 0x1f, 0xad, 0xe9, 0x10, 0x04, 0x12, 0x09, 0x00, 0x00, 0xf0,
+              0x07, 0x00, 0x00, 0xe0, 0x17, 0x00, 0x00, 0xd0, 0x07, 0x00, 0x00, 0x00, 0x18}},
+};
+
+static void
+halves_alike_are_told_once(void **state)
+{
+    static const MetasdStorage stored_as[] = {METASD_FLOAT32, METASD_INT8, METASD_FLOAT32};
+    float row[16] = {[2] = 1, [5] = -0.5f, [10] = 0.25f, [13] = -2}, decoded[16];
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        size_t n;
+        uint8_t *bytes = encode(stored_as[i], 16, row, &n);
+
+        if (alike[i].bytes[0] == 3) {
+            assert_int_equal(n, alike[i].n);
+            assert_memory_equal(bytes, alike[i].bytes, n);
+        }
+        assert_true(accepted(alike[i].bytes, alike[i].n, 16));
+        assert_int_equal(metasd_decode_dense(alike[i].bytes, alike[i].n, 16, decoded), METASD_OK);
+        check_weights(stored_as[i], 16, row, decoded);
+        free(bytes);
+    }
 }
 
 static void
@@ -352,14 +396,14 @@ forged_rows_are_refused(void **state)
         int at;
         uint8_t byte;
     } forgeries[] = {
-        {0, 0, 0, 0},     {0, 0, 0, 1},    {0, 0, 0, 3},    /* versions */
-        {0, 0, 1, 0},     {0, 0, 1, 5},                     /* kinds */
-        {0, 0, 8, 6},     {0, 0, 8, 4},    {0, 0, 8, 0x85}, /* numbers of kept ones */
-        {0, 0, 33, 0x38}, {0, 0, 33, 0},                    /* a bit that fills; a weight of 0 */
-        {0, 1, 9, 0},     {0, 1, 9, 0xff},                  /* exponents */
-        {0, 1, 24, 0x1e},                                   /* a largest weight below its own */
-        {0, 2, 12, 0xc0}, {0, 2, 12, 0},                    /* scales: -2, tiny */
-        {0, 2, 13, 128},  {0, 2, 13, 255},                  /* lowest levels */
+        {0, 0, 0, 0},     {0, 0, 0, 1},    {0, 0, 0, 3},    {0, 0, 0, 4}, /* versions */
+        {0, 0, 1, 0},     {0, 0, 1, 5},                                   /* kinds */
+        {0, 0, 8, 6},     {0, 0, 8, 4},    {0, 0, 8, 0x85},               /* numbers of kept ones */
+        {0, 0, 33, 0x38}, {0, 0, 33, 0},   /* a bit that fills; a weight of 0 */
+        {0, 1, 9, 0},     {0, 1, 9, 0xff}, /* exponents */
+        {0, 1, 24, 0x1e},                  /* a largest weight below its own */
+        {0, 2, 12, 0xc0}, {0, 2, 12, 0},   /* scales: -2, tiny */
+        {0, 2, 13, 128},  {0, 2, 13, 255}, /* lowest levels */
         {0, 3, 13, 32},   {0, 3, 22, 0},
     };
     uint8_t bad[48];
@@ -373,6 +417,14 @@ forged_rows_are_refused(void **state)
         rows_seal(bad, good->n);
         assert_false(accepted(bad, good->n, good->width));
     }
+    for (size_t kept = 0; kept < 128;
+         kept++) /* of halves alike: 4 of 16, no odd number, none, all */
+        if (kept != 4) {
+            memcpy(bad, alike[1].bytes, alike[1].n);
+            bad[7] = (uint8_t)kept;
+            rows_seal(bad, alike[1].n);
+            assert_false(accepted(bad, alike[1].n, 16));
+        }
     for (int s = 0; s < METASD_STORAGES; s++) /* a byte more, or the width in one more */
         for (int more = 0; more < 2; more++) {
             const struct Golden *good = &golden[1][s];
@@ -402,6 +454,8 @@ what_is_accepted_has_one_encoding(void **state)
         uint8_t *bytes;
 
         rows_random(row, width, (double)(seed % 10) / 9, seed);
+        if (seed % 3 == 0)
+            rows_mirror(row, width);
         bytes = encode(storages[seed % METASD_STORAGES], width, row, &n);
         for (size_t bit = 0; bit < 8 * n; bit++) {
             bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -438,7 +492,7 @@ garbage_is_refused(void **state)
         for (size_t i = 0; i < n; i++)
             bytes[i] = (uint8_t)metasd_random(seed, STREAM + 1, i);
         if (seed % 4 > 0 && n >= 8) { /* most of them: past the first checks */
-            bytes[0] = 2;
+            bytes[0] = (uint8_t)(2 + bytes[0] % 2);
             bytes[1] = (uint8_t)(1 + bytes[1] % METASD_STORAGES);
             bytes[6] = (uint8_t)width;
             bytes[7] = (uint8_t)(bytes[7] % (width + 1));
@@ -459,6 +513,7 @@ main(void)
         cmocka_unit_test(any_mask_comes_back),
         cmocka_unit_test(rows_are_near_their_entropy),
         cmocka_unit_test(the_format_is_what_it_was),
+        cmocka_unit_test(halves_alike_are_told_once),
         cmocka_unit_test(what_cannot_be_stored_is_refused),
         cmocka_unit_test(damage_is_seen),
         cmocka_unit_test(forged_rows_are_refused),
