@@ -40,6 +40,13 @@ metasd_course_finishes(const MetasdTrainOptions *options, int epoch)
     return epoch > options->epochs - finish_of(options);
 }
 
+bool
+metasd_course_restarts(const MetasdTrainOptions *options, int epoch)
+{
+    return options->finish_restart && finish_of(options) > 0 &&
+           epoch == options->epochs - finish_of(options) + 1;
+}
+
 /* A rate that falls evenly, where `left` of n equal parts are left. */
 static float
 falling(float from, int left, int n)

@@ -238,7 +238,23 @@ samples(const MetasdTraining *training, bool alone)
     return !alone || !step->sparse[0] || all > (double)(step->negatives + step->batch);
 }
 
-/* The stages of an epoch, and its mask. */
+/* What is left of Adagrad's sums where they begin anew. */
+#define RESTART 0.01f
+
+/* Adagrad begins anew, nearly, for this member's rows. */
+static MetasdStatus
+restart(MetasdTraining *training)
+{
+    float *sums = training->trainer->step.sums;
+    MetasdWalk walk;
+
+    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
+        for (size_t i = walk.first; i < walk.end; i++)
+            sums[i] *= RESTART;
+    return walk.status;
+}
+
+/* The stages of an epoch, its mask, and the sums it begins with. */
 static MetasdStatus
 begin_epoch(MetasdTraining *training, MetasdEpoch *report)
 {
@@ -256,6 +272,8 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
         progress->sparsity = report->sparsity;
         progress->cut = report->cut;
     }
+    if (metasd_course_restarts(options, report->epoch))
+        METASD_TRY(restart(training));
     report->pruned = with_student;
     report->alone = alone;
     report->sparsity = progress->sparsity;
@@ -276,8 +294,8 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
 MetasdStatus
 metasd_epoch_run(MetasdTraining *training, MetasdEpoch *report)
 {
-    METASD_TRY(save(training));
     METASD_TRY(begin_epoch(training, report));
+    METASD_TRY(save(training));
     for (;;) {
         size_t batch = 0;
         MetasdStatus status;

@@ -2,7 +2,8 @@
  * mask.c - which weights the student keeps: the most salient ones of the source.
  *
  * Salience is worked out once, into the table of gradients, which is free between two batches; cuts
- * and masks then read it. As published it is the magnitude, which needs no table of its own.
+ * and masks then read it. As published it is the magnitude of a real number, which needs no table of
+ * its own.
  */
 #include "step.h"
 
@@ -103,6 +104,32 @@ weigh(MetasdStep *step, MetasdTeam *team, const MetasdRun own[2])
     return walk.status;
 }
 
+/*
+ * The reals of a component share the root of their squares' sum, of this member's rows: their parts in
+ * what the loss would lose add up.
+ */
+static MetasdStatus
+join_components(MetasdStep *step, MetasdTeam *team, const MetasdRun own[2])
+{
+    size_t reals = step->family->reals, d = step->width / reals;
+
+    for (int table = 0; table < 2; table++)
+        for (size_t at = own[table].first; at < own[table].end; at += step->width) {
+            float *row = step->gradient + at;
+
+            for (size_t j = 0; j < d; j++) {
+                float sum = 0;
+
+                for (size_t i = j; i < step->width; i += d)
+                    sum += row[i] * row[i];
+                for (size_t i = j; i < step->width; i += d)
+                    row[i] = sqrtf(sum);
+            }
+            METASD_TRY(metasd_team_work(team, 2 * step->width));
+        }
+    return METASD_OK;
+}
+
 /* Keeps what counts for at least `cut` in a run of this member's weights; the student follows. */
 static MetasdStatus
 mask_run(MetasdStep *step, MetasdTeam *team, const MetasdRun *run, const float *salience, float cut)
@@ -125,14 +152,17 @@ metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t 
     size_t entities = (size_t)step->entities * step->width;
     size_t relations = (size_t)step->relation_rows * step->width;
     const float *salience = step->weights;
+    bool joined = step->by_component && step->family->reals > 1;
     MetasdRun own[2];
     float cuts[2];
 
     metasd_step_own(step, team, own);
-    if (step->salience > 0 || step->alignment > 0) {
+    if (step->salience > 0 || step->alignment > 0 || joined) {
         METASD_TRY(weigh(step, team, own));
         salience = step->gradient;
     }
+    if (joined)
+        METASD_TRY(join_components(step, team, own));
     if (step->apart) {
         METASD_TRY(
             metasd_prune_cut(team, salience, entities, &own[0], 1, sparsity, bins, &cuts[0]));

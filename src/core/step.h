@@ -97,6 +97,12 @@ typedef struct MetasdStep {
      */
     double salience;
     double alignment;
+    /*
+     * The reals of a component (of a complex number both) are kept or pruned together, by the root of
+     * the sum of the squares of their saliences. A component of which head, relation and tail each keep
+     * one real adds one product to a score; one of which they keep both adds four.
+     */
+    bool by_component;
 
     size_t negatives; /* entities that a batch is scored against, besides its targets; 0: all */
 

@@ -66,6 +66,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .apart = options->apart,
                          .salience = options->salience,
                          .alignment = options->alignment,
+                         .by_component = options->by_component,
                          .negatives = options->negatives < graph->entities ? options->negatives : 0,
                          .most_density = metasd_sparse_kernels()->most_density,
                          .whole_from = metasd_sparse_kernels()->most_density};

@@ -24,15 +24,17 @@ typedef struct MetasdTrainOptions {
                      /* towards 0; after the ramp its mask stays */
     float finish_lr; /* from this rate; 0: from lr */
     float finish_relation_weight; /* with at most this weight of the relation loss */
-    bool fixed_mask;   /* the first mask of the full sparsity stays, rather than one an epoch */
-    bool apart;        /* entities and relations are pruned apart */
-    double salience;   /* how much a weight's sum in Adagrad counts when it is pruned, and */
-    double alignment;  /* how much rows are made to keep the same columns; see MetasdStep */
-    int patience;      /* epochs without a better pruned MRR before stopping; 0 = never */
-    size_t batch;      /* examples a batch */
-    size_t quiz_batch; /* examples a quiz */
-    size_t negatives;  /* entities a batch is scored against besides its targets; 0: all */
-    bool by_degree;    /* negatives are drawn by how often they are tails, not evenly */
+    bool finish_restart; /* with the sums of Adagrad begun anew: they would hold its rates down */
+    bool fixed_mask;     /* the first mask of the full sparsity stays, rather than one an epoch */
+    bool apart;          /* entities and relations are pruned apart */
+    double salience;     /* how much a weight's sum in Adagrad counts when it is pruned, and */
+    double alignment;    /* how much rows are made to keep the same columns; see MetasdStep */
+    bool by_component;   /* whether the reals of a component are pruned together; likewise */
+    int patience;        /* epochs without a better pruned MRR before stopping; 0 = never */
+    size_t batch;        /* examples a batch */
+    size_t quiz_batch;   /* examples a quiz */
+    size_t negatives;    /* entities a batch is scored against besides its targets; 0: all */
+    bool by_degree;      /* negatives are drawn by how often they are tails, not evenly */
     size_t validation_most; /* examples ranked an epoch at most */
     bool random_triples;    /* batches and quizzes of random examples, not of whole groups */
     bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */

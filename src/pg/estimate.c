@@ -56,8 +56,10 @@ stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options, Meta
     double kept = Min(weights * (1 - options->sparsity), weights - unused);
     double row =
         ROW_BYTES + count_bytes(width) + count_bytes(kept / rows) + stored_as[storage].scale;
+    /* which are kept is told once of the reals of a component */
+    double told = options->by_component ? weights / (double)family->reals : weights;
 
-    return rows * row + (weights * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
+    return rows * row + (told * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
 }
 
 /* Bytes of a checkpoint; of the graph only the size counts. */

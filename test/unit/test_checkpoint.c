@@ -119,6 +119,8 @@ with_a_finish(void **state)
     options.step.quiz = false;
     options.finish = 3;
     options.finish_lr = 0.3f;
+    options.finish_restart = true;
+    options.by_component = true;
     options.salience = 0.5;
     options.alignment = 2;
     options.sparsity = 0.9; /* sparse products */

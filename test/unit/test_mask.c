@@ -94,6 +94,53 @@ sums_of_adagrad_count(void **state)
     free(m.memory);
 }
 
+/*
+ * Both reals of a component are kept or neither is, by the squares of both: so many pairs are kept, and
+ * none that counts for less than one pruned. Of real numbers a component is one.
+ */
+static void
+components_can_be_kept_whole(void **state)
+{
+    const size_t d = PUPIL_WIDTH / 2;
+    Pupil m = pupil_make(true, false, false);
+    size_t all = tools_table_floats(&m.step), kept = 0;
+    float least_kept = INFINITY, most_pruned = 0;
+
+    (void)state;
+    m.step.by_component = true;
+    pupil_prune(&m, 0.75);
+    for (size_t row = 0; row < all; row += PUPIL_WIDTH)
+        for (size_t i = row; i < row + d; i++) {
+            float modulus = hypotf(m.step.weights[i], m.step.weights[i + d]);
+
+            assert_int_equal(m.step.mask[i], m.step.mask[i + d]);
+            kept += 2 * m.step.mask[i];
+            if (m.step.mask[i])
+                least_kept = fminf(least_kept, modulus);
+            else
+                most_pruned = fmaxf(most_pruned, modulus);
+        }
+    assert_in_range(kept, all / 4 - 1, all / 4 + 1);
+    assert_true(most_pruned < least_kept * 1.00001f);
+    free(m.memory);
+}
+
+/* A family of real numbers has nothing to keep together. */
+static void
+reals_are_components(void **state)
+{
+    Pupil a = pupil_make(true, false, false), b = pupil_make(true, false, false);
+
+    (void)state;
+    a.step.family = b.step.family = &metasd_distmult;
+    b.step.by_component = true;
+    pupil_prune(&a, 0.6);
+    pupil_prune(&b, 0.6);
+    assert_memory_equal(a.step.mask, b.step.mask, tools_table_floats(&a.step));
+    free(a.memory);
+    free(b.memory);
+}
+
 /* Before any batch all sums are 0, and the magnitudes decide. */
 static void
 without_sums_magnitudes_decide(void **state)
@@ -117,6 +164,8 @@ main(void)
         cmocka_unit_test(tables_can_be_pruned_apart),
         cmocka_unit_test(rows_can_keep_the_same_columns),
         cmocka_unit_test(sums_of_adagrad_count),
+        cmocka_unit_test(components_can_be_kept_whole),
+        cmocka_unit_test(reals_are_components),
         cmocka_unit_test(without_sums_magnitudes_decide),
     };
 
