@@ -87,8 +87,23 @@ pass_progress(Pen *pen, MetasdProgress *progress)
     pass_epoch(pen, &progress->best);
 }
 
+/* Whether a table is used that has the quiz's sums or the teacher of a student alone. */
+static bool
+has_meta_sums(const MetasdTrainOptions *options)
+{
+    return options->step.quiz || options->finish_kl > 0;
+}
+
 /* What must be the same in who saves and who loads. */
-enum { WORD_MAGIC, WORD_GRAPH, WORD_ENTITIES, WORD_RELATIONS, WORD_WIDTH, WORD_QUIZ, SHAPE_WORDS };
+enum {
+    WORD_MAGIC,
+    WORD_GRAPH,
+    WORD_ENTITIES,
+    WORD_RELATIONS,
+    WORD_WIDTH,
+    WORD_META_SUMS,
+    SHAPE_WORDS
+};
 
 static void
 describe(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
@@ -100,7 +115,7 @@ describe(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
     shape[WORD_ENTITIES] = step->entities;
     shape[WORD_RELATIONS] = step->relation_rows;
     shape[WORD_WIDTH] = step->width;
-    shape[WORD_QUIZ] = checkpoint->options->step.quiz;
+    shape[WORD_META_SUMS] = has_meta_sums(checkpoint->options);
 }
 
 /* Behind the progress, at the end: the hash of the tables, and that of all words before. */
@@ -140,7 +155,7 @@ add_tables(MetasdCheckpoint *checkpoint, bool best)
 
     add_area(checkpoint, step->weights, weights * sizeof(float));
     add_area(checkpoint, step->sums, weights * sizeof(float));
-    if (checkpoint->options->step.quiz)
+    if (has_meta_sums(checkpoint->options))
         add_area(checkpoint, step->meta_sums, weights * sizeof(float));
     add_area(checkpoint, step->mask, weights);
     if (best)

@@ -41,10 +41,9 @@ metasd_course_finishes(const MetasdTrainOptions *options, int epoch)
 }
 
 bool
-metasd_course_restarts(const MetasdTrainOptions *options, int epoch)
+metasd_course_begins_finish(const MetasdTrainOptions *options, int epoch)
 {
-    return options->finish_restart && finish_of(options) > 0 &&
-           epoch == options->epochs - finish_of(options) + 1;
+    return finish_of(options) > 0 && epoch == options->epochs - finish_of(options) + 1;
 }
 
 /* A rate that falls evenly, where `left` of n equal parts are left. */

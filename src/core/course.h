@@ -20,8 +20,8 @@ extern double metasd_course_sparsity(const MetasdTrainOptions *options, int epoc
 /* Does the student learn alone? */
 extern bool metasd_course_finishes(const MetasdTrainOptions *options, int epoch);
 
-/* Is it the first of those, before which the sums of Adagrad begin anew? */
-extern bool metasd_course_restarts(const MetasdTrainOptions *options, int epoch);
+/* Is it the first of those? */
+extern bool metasd_course_begins_finish(const MetasdTrainOptions *options, int epoch);
 
 /* The learning rate of an epoch. */
 extern float metasd_course_rate(const MetasdTrainOptions *options, int epoch);

@@ -254,7 +254,29 @@ restart(MetasdTraining *training)
     return walk.status;
 }
 
-/* The stages of an epoch, its mask, and the sums it begins with. */
+/*
+ * The source as it is becomes the teacher. It takes the place of the quiz's sums, which nobody needs any
+ * more, so that saved epochs and checkpoints have it.
+ */
+static MetasdStatus
+appoint_teacher(MetasdTraining *training)
+{
+    MetasdStep *step = &training->trainer->step;
+
+    METASD_TRY(metasd_epoch_copy_own(training, step->meta_sums, step->weights, sizeof(float)));
+    return training->team->barrier(training->team);
+}
+
+/* Before the student learns alone. */
+static MetasdStatus
+begin_finish(MetasdTraining *training)
+{
+    if (training->options->finish_restart)
+        METASD_TRY(restart(training));
+    return training->options->finish_kl > 0 ? appoint_teacher(training) : METASD_OK;
+}
+
+/* The stages of an epoch, its mask, and what it begins with. */
 static MetasdStatus
 begin_epoch(MetasdTraining *training, MetasdEpoch *report)
 {
@@ -272,8 +294,8 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
         progress->sparsity = report->sparsity;
         progress->cut = report->cut;
     }
-    if (metasd_course_restarts(options, report->epoch))
-        METASD_TRY(restart(training));
+    if (metasd_course_begins_finish(options, report->epoch))
+        METASD_TRY(begin_finish(training));
     report->pruned = with_student;
     report->alone = alone;
     report->sparsity = progress->sparsity;
@@ -281,6 +303,8 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
     training->step.quiz = options->step.quiz && with_student && !alone;
     training->step.mutual = options->step.mutual && with_student && !alone;
     training->step.alone = alone;
+    training->step.kl_alone = alone ? options->finish_kl : 0;
+    training->step.tau = alone ? 1 : options->step.tau;
     training->step.relation_weight =
         alone ? fminf(options->step.relation_weight, options->finish_relation_weight)
               : options->step.relation_weight;

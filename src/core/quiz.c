@@ -5,33 +5,6 @@
 
 /* ---- stage 1 ---- */
 
-/* One block of the trial's gradient. Blocks 0 and 1 keep the scores, for stage 2. */
-static MetasdStatus
-trial_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
-{
-    MetasdStep *step = lesson->step;
-    MetasdScores *scores = &step->scores;
-    MetasdTable student = metasd_entities(lesson, step->student, true);
-    MetasdTargets targets = metasd_block_targets(lesson, first);
-    MetasdQueries queries = metasd_block_queries(lesson, first, 1);
-    int s, end;
-    MetasdTiles tile;
-
-    METASD_TRY(metasd_guided_sums(lesson, pass, first));
-    metasd_team_slices(pass->team, pass->slices, &s, &end);
-    for (; s < end; s++) {
-        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
-            metasd_tile_gradient_student(tile.rows, pass->stride, scores->block[0] + tile.first,
-                                         scores->block[1] + tile.first, tile.each,
-                                         metasd_heat(lesson->options->tau),
-                                         &scores->soft[tile.tile], scores->block[2] + tile.first);
-        METASD_TRY(tile.status);
-        METASD_TRY(metasd_slice_subtract_targets(pass, s, 2, &targets));
-        METASD_TRY(metasd_slice_back(pass, s, 2, &student, &queries, step->masked_gradient));
-    }
-    return metasd_pass_reduce(pass, &student, step->dquery[1] + first * step->width);
-}
-
 /* trial = the student one step of plain gradient descent on. */
 static MetasdStatus
 trial_step(const MetasdLesson *lesson)
@@ -54,24 +27,12 @@ metasd_stage_trial(const MetasdLesson *lesson, MetasdLosses *losses)
 {
     MetasdStep *step = lesson->step;
     const MetasdStepOptions *options = lesson->options;
-    double tail = 0, reg;
+    double taught, reg;
 
     METASD_TRY(metasd_clear(lesson, step->masked_gradient));
-    METASD_TRY(metasd_guided_weights(lesson, options->kl_forward / options->tau,
-                                     options->kl_reverse / options->tau));
-    METASD_TRY(metasd_guided_compose(lesson));
-    for (size_t first = 0; first < lesson->batch->groups;) {
-        MetasdPass pass = metasd_block(lesson, first);
-        MetasdTargets targets = metasd_block_targets(lesson, first);
-
-        METASD_TRY(trial_block(lesson, &pass, first));
-        tail += metasd_pass_loss(&pass, 1, &targets, lesson->guides + first);
-        first += pass.rows;
-    }
-    METASD_TRY(metasd_queries_back(lesson, step->student, step->dquery[1], step->masked_gradient));
+    METASD_TRY(metasd_taught_tails(lesson, options->kl_forward, options->kl_reverse, &taught));
     METASD_TRY(metasd_reg_loss(lesson, step->student, step->masked_gradient, &reg));
-    losses->trial = tail + reg + options->kl_forward * metasd_guided_divergence(lesson, false) +
-                    options->kl_reverse * metasd_guided_divergence(lesson, true);
+    losses->trial = taught + reg;
     METASD_TRY(metasd_check_loss(losses->trial));
     METASD_TRY(metasd_observe(lesson, METASD_TRIAL_GRADIENT));
     return trial_step(lesson);

@@ -21,6 +21,7 @@ metasd_lesson(MetasdLesson *lesson, MetasdStep *step, MetasdTeam *team,
                              .team = team,
                              .options = options,
                              .batch = batch,
+                             .teacher = step->weights,
                              .guides = step->guides + (quiz ? step->batch : 0),
                              .weights = step->class_weights ? step->target_weights[quiz] : NULL};
     metasd_step_own(step, team, lesson->own);
@@ -284,7 +285,7 @@ metasd_reg_loss(const MetasdLesson *lesson, const float *table, float *gradient,
 MetasdStatus
 metasd_guided_compose(const MetasdLesson *lesson)
 {
-    METASD_TRY(metasd_compose(lesson, lesson->step->weights, false, 0));
+    METASD_TRY(metasd_compose(lesson, lesson->teacher, false, 0));
     return metasd_compose(lesson, lesson->step->student, true, 1);
 }
 
@@ -292,7 +293,7 @@ MetasdStatus
 metasd_guided_scores(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int s)
 {
     const MetasdStep *step = lesson->step;
-    MetasdTable source = metasd_entities(lesson, step->weights, false);
+    MetasdTable source = metasd_entities(lesson, lesson->teacher, false);
     MetasdTable student = metasd_entities(lesson, step->student, true);
     MetasdQueries queries[2] = {metasd_block_queries(lesson, first, 0),
                                 metasd_block_queries(lesson, first, 1)};
@@ -351,4 +352,54 @@ metasd_guided_divergence(const MetasdLesson *lesson, bool of_student)
                (of_student ? lesson->guides[g].student.divergence
                            : lesson->guides[g].source.divergence);
     return sum / (double)batch->n;
+}
+
+/* One block of the student's gradient. Blocks 0 and 1 keep the scores. */
+static MetasdStatus
+taught_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
+{
+    MetasdStep *step = lesson->step;
+    MetasdScores *scores = &step->scores;
+    MetasdTable student = metasd_entities(lesson, step->student, true);
+    float *by_entities = student.held ? step->held.gradient : step->masked_gradient;
+    MetasdTargets targets = metasd_block_targets(lesson, first);
+    MetasdQueries queries = metasd_block_queries(lesson, first, 1);
+    int s, end;
+    MetasdTiles tile;
+
+    METASD_TRY(metasd_guided_sums(lesson, pass, first));
+    metasd_team_slices(pass->team, pass->slices, &s, &end);
+    for (; s < end; s++) {
+        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
+            metasd_tile_gradient_student(tile.rows, pass->stride, scores->block[0] + tile.first,
+                                         scores->block[1] + tile.first, tile.each,
+                                         metasd_heat(lesson->options->tau),
+                                         &scores->soft[tile.tile], scores->block[2] + tile.first);
+        METASD_TRY(tile.status);
+        METASD_TRY(metasd_slice_subtract_targets(pass, s, 2, &targets));
+        METASD_TRY(metasd_slice_back(pass, s, 2, &student, &queries, by_entities));
+    }
+    return metasd_pass_reduce(pass, &student, step->dquery[1] + first * step->width);
+}
+
+MetasdStatus
+metasd_taught_tails(const MetasdLesson *lesson, float forward, float reverse, double *loss)
+{
+    MetasdStep *step = lesson->step;
+    float tau = lesson->options->tau;
+
+    *loss = 0;
+    METASD_TRY(metasd_guided_weights(lesson, forward / tau, reverse / tau));
+    METASD_TRY(metasd_guided_compose(lesson));
+    for (size_t first = 0; first < lesson->batch->groups;) {
+        MetasdPass pass = metasd_block(lesson, first);
+        MetasdTargets targets = metasd_block_targets(lesson, first);
+
+        METASD_TRY(taught_block(lesson, &pass, first));
+        *loss += metasd_pass_loss(&pass, 1, &targets, lesson->guides + first);
+        first += pass.rows;
+    }
+    *loss += (double)forward * metasd_guided_divergence(lesson, false) +
+             (double)reverse * metasd_guided_divergence(lesson, true);
+    return metasd_queries_back(lesson, step->student, step->dquery[1], step->masked_gradient);
 }

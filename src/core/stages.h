@@ -16,6 +16,7 @@ typedef struct MetasdLesson {
     const MetasdStepOptions *options;
     const MetasdBatch *batch;
     const MetasdSample *sample; /* what it is scored against; NULL: all entities */
+    const float *teacher;       /* the table whose scores the student is taught by */
     MetasdGuide *guides;        /* of its groups */
     float *weights;             /* class weights of its examples, or NULL */
     double scale;               /* 1 / their sum, or 1 / n: the tail loss is a mean */
@@ -113,7 +114,7 @@ extern MetasdStatus metasd_queries_back(const MetasdLesson *lesson, const float 
 extern MetasdStatus metasd_descend(const MetasdLesson *lesson, float *sums, const float *gradient,
                                    const float *masked_gradient, float lr);
 
-/* ---- source and student side by side: block[0] and block[1] ---- */
+/* ---- teacher and student side by side: block[0] and block[1]; the teacher is the source ---- */
 
 /* query[0] of the source and query[1] of the student. */
 extern MetasdStatus metasd_guided_compose(const MetasdLesson *lesson);
@@ -129,6 +130,14 @@ extern MetasdStatus metasd_guided_sums(const MetasdLesson *lesson, const MetasdP
 /* Sets the weights of both divergences in the gradients of this member's share of the groups. */
 extern MetasdStatus metasd_guided_weights(const MetasdLesson *lesson, double forward,
                                           double reverse);
+
+/*
+ * The student's tail loss, and `forward` times KL(teacher || student) and `reverse` times the other, at
+ * temperature tau; the gradient is added to masked_gradient, or as metasd_tail_loss does it. Blocks 0
+ * and 1 keep the scores where there is one block.
+ */
+extern MetasdStatus metasd_taught_tails(const MetasdLesson *lesson, float forward, float reverse,
+                                        double *loss);
 
 /* Mean divergence of the batch: KL(source || student), or KL(student || source). */
 extern double metasd_guided_divergence(const MetasdLesson *lesson, bool of_student);

@@ -29,6 +29,7 @@ typedef struct MetasdStepOptions {
     float tau;             /* temperature of both divergences */
     float kl_forward;      /* weight of KL(teacher || learner) */
     float kl_reverse;      /* weight of KL(learner || teacher) */
+    float kl_alone; /* of KL(teacher || student) where the student learns alone; see meta_sums */
     MetasdRegularizer regularizer;
     bool quiz;   /* stages 1 and 2 */
     bool mutual; /* stage 3 */
@@ -116,7 +117,7 @@ typedef struct MetasdStep {
     /* tables of (N + P) x width */
     float *weights;   /* the source */
     float *sums;      /* Adagrad's, stages 0 and 3 */
-    float *meta_sums; /* Adagrad's, stage 2 */
+    float *meta_sums; /* Adagrad's, stage 2; for a student alone, who has a teacher: its weights */
     float *student;   /* mask x weights, kept so by every step */
     float *trial;     /* the student after its trial step */
     float *gradient;

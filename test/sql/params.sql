@@ -32,7 +32,7 @@ END $$;
 SELECT r.* FROM jsonb_array_elements('[
     {"batch": 0}, {"batch": 1e10}, {"batch": true}, {"by_component": 1}, {"checkpoint_every": -2}, {"checkpoint_every": "often"}, {"class_weights": "yes"}, {"epochs": 0},
     {"epochs": 1e99}, {"epochs": [1]}, {"family": "transe"}, {"family": 1}, {"family": "ComplEx"},
-    {"finish_restart": "no"},
+    {"finish_kl": -1}, {"finish_restart": "no"},
     {"kl_forward": -0.1}, {"kl_reverse": "1"}, {"lr": 0}, {"lr": 11}, {"meta": null, "mutual": {}},
     {"meta_lr": 0}, {"patience": -1}, {"quiz_batch": 0}, {"quiz_fraction": 0.51}, {"ramp": 0.5},
     {"rank": 10001}, {"rank": {"a": 1}}, {"reg": -1}, {"regularizer": ""}, {"regularizer": "dura "},

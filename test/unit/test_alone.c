@@ -96,6 +96,73 @@ learns_as_a_model_of_its_own(void **state)
     free(memory);
 }
 
+typedef struct Gradient {
+    const Pupil *pupil;
+    float *copy;
+} Gradient;
+
+static void
+copy_trial_gradient(void *context, MetasdStage stage)
+{
+    const Gradient *gradient = context;
+
+    if (stage == METASD_TRIAL_GRADIENT)
+        memcpy(gradient->copy, gradient->pupil->step.masked_gradient,
+               tools_table_floats(&gradient->pupil->step) * sizeof(float));
+}
+
+/* With a teacher the student alone goes where a trial step would lead it: the sums are large, so evenly. */
+static void
+a_teacher_teaches_as_in_a_trial(void **state)
+{
+    const float sum = 1e6f;
+    MetasdBatch batch;
+    void *memory = make_batch(&batch, 0);
+
+    (void)state;
+    for (Products products = DENSE; products < KINDS; products++) {
+        Pupil alone = begin_alone(products),
+              tried = begin_alone(products == HELD ? SPARSE : products);
+        size_t n = tools_table_floats(&alone.step);
+        Gradient gradient = {&tried, tools_alloc(n * sizeof(float))};
+        float *before = tools_alloc(n * sizeof(*before));
+        MetasdStepOptions trial = {
+            .lr = 1e-12f, .reg = 0.05f, .tau = 2, .kl_forward = 0.7f, .quiz = true};
+        MetasdStepOptions options = {
+            .lr = 1, .reg = 0.05f, .tau = 2, .kl_alone = 0.7f, .alone = true};
+        MetasdLosses losses[2];
+
+        if (products == HELD) /* until the sums are there */
+            end_alone(&alone);
+        memcpy(before, alone.step.weights, n * sizeof(*before));
+        memcpy(alone.step.meta_sums, before, n * sizeof(*before));
+        for (size_t i = 0; i < n; i++)
+            alone.step.sums[i] = sum;
+        if (products == HELD)
+            assert_int_equal(metasd_alone_begin(&alone.step, &alone.team), METASD_OK);
+        tried.step.observe = copy_trial_gradient;
+        tried.step.observer = &gradient;
+        assert_int_equal(metasd_step(&tried.step, &tried.team, &trial, &batch, &batch, &losses[0]),
+                         METASD_OK);
+        assert_int_equal(metasd_step(&alone.step, &alone.team, &options, &batch, NULL, &losses[1]),
+                         METASD_OK);
+        assert_float_equal(losses[1].mutual_student, losses[0].trial, 1e-4);
+        end_alone(&alone);
+        for (size_t i = 0; i < n; i++) {
+            double wanted = alone.step.mask[i] ? (double)gradient.copy[i] : 0;
+            double moved = ((double)before[i] - (double)alone.step.weights[i]) * 1e3;
+
+            if (!(fabs(moved - wanted) < 2e-4))
+                fail_msg("weight %zu: %g is not %g", i, moved, wanted);
+        }
+        free(before);
+        free(gradient.copy);
+        free(alone.memory);
+        free(tried.memory);
+    }
+    free(memory);
+}
+
 /* Batch after batch: what is not named waits for its turn, and learns what it is not the answer to. */
 static void
 held_weights_learn_as_others_do(void **state)
@@ -196,6 +263,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_as_a_model_of_its_own),
+        cmocka_unit_test(a_teacher_teaches_as_in_a_trial),
         cmocka_unit_test(held_weights_learn_as_others_do),
         cmocka_unit_test(last_epochs_finish_the_student),
         cmocka_unit_test(a_student_may_learn_alone_from_the_start),

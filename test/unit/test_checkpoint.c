@@ -120,6 +120,7 @@ with_a_finish(void **state)
     options.finish = 3;
     options.finish_lr = 0.3f;
     options.finish_restart = true;
+    options.finish_kl = 0.5f;
     options.by_component = true;
     options.salience = 0.5;
     options.alignment = 2;

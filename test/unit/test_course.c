@@ -61,22 +61,18 @@ a_mask_is_taken_until_it_stays(void **state)
         assert_int_equal(metasd_course_takes_mask(&options, epoch), epoch == 5);
 }
 
-/* Adagrad begins anew once, as the student begins to learn alone. */
+/* Once, as the student begins to learn alone. */
 static void
-a_finish_can_restart(void **state)
+a_finish_begins_once(void **state)
 {
     MetasdTrainOptions options = course();
 
     (void)state;
-    for (int epoch = 1; epoch <= options.epochs; epoch++) {
-        options.finish_restart = false;
-        assert_false(metasd_course_restarts(&options, epoch));
-        options.finish_restart = true;
-        assert_int_equal(metasd_course_restarts(&options, epoch), epoch == 7);
-    }
+    for (int epoch = 1; epoch <= options.epochs; epoch++)
+        assert_int_equal(metasd_course_begins_finish(&options, epoch), epoch == 7);
     options.finish = 0;
     for (int epoch = 1; epoch <= options.epochs + 1; epoch++)
-        assert_false(metasd_course_restarts(&options, epoch));
+        assert_false(metasd_course_begins_finish(&options, epoch));
 }
 
 int
@@ -84,7 +80,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_fall_where_one_learns_alone),
-        cmocka_unit_test(a_finish_can_restart),
+        cmocka_unit_test(a_finish_begins_once),
         cmocka_unit_test(a_mask_is_taken_until_it_stays),
     };
 
