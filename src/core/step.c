@@ -96,6 +96,7 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
                                            .relations = &step->relation_slices,
                                            .members = members,
                                            .guided = step->guided,
+                                           .taught = step->taught,
                                            .packed = packed,
                                            .whole = whole,
                                            .gathered = gathered});

@@ -77,6 +77,7 @@ typedef struct MetasdStep {
                     /* several blocks */
     const MetasdFamily *family;
     bool guided; /* quiz or mutual will be used: a student is kept */
+    bool taught; /* kl_alone will be used */
     /*
      * Part of a table's weights up to which the student's products with it are sparse, by a pattern
      * of the mask; 0: never. metasd_sparse_kernels()->most_density where it is fastest.

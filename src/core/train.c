@@ -63,6 +63,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .family = options->family,
                          .queries = most_queries(graph, options, most_examples(graph, sizes)),
                          .guided = metasd_course_guided(options),
+                         .taught = options->finish_kl > 0,
                          .apart = options->apart,
                          .salience = options->salience,
                          .alignment = options->alignment,

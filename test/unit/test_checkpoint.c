@@ -143,6 +143,25 @@ with_a_sample(void **state)
     free(world.memory);
 }
 
+/* The source was scored against a sample; student alone and teacher are against all entities. */
+static void
+with_a_teacher(void **state)
+{
+    World world = trainings_noise();
+    MetasdTrainOptions options = course();
+
+    (void)state;
+    options.step.quiz = options.step.mutual = false;
+    options.negatives = 20;
+    options.finish = 4;
+    options.finish_kl = 1;
+    options.alignment = 2;
+    options.by_component = true;
+    options.sparsity = 0.9;
+    check_every_epoch(&world, options);
+    free(world.memory);
+}
+
 static void
 of_a_source_alone(void **state)
 {
@@ -317,6 +336,7 @@ main(void)
         cmocka_unit_test(with_a_quiz),
         cmocka_unit_test(with_a_finish),
         cmocka_unit_test(with_a_sample),
+        cmocka_unit_test(with_a_teacher),
         cmocka_unit_test(of_a_source_alone),
         cmocka_unit_test(with_patience),
         cmocka_unit_test(after_a_repeated_epoch),
