@@ -57,7 +57,7 @@ FROM metasd.versions;
 
 -- The pruned model learns alone at the end: there are no losses but its own. Entities are sampled.
 -- Where one learns alone its rate falls.
-SELECT kg_train('people', params => '{"epochs": 6, "warmup": 2, "warmup_lr": 0.4, "ramp": 0, "meta": true, "finish": 2, "cut": "apart", "negatives": 10,
+SELECT kg_train('people', params => '{"epochs": 6, "warmup": 2, "warmup_lr": 0.4, "ramp": 0, "meta": true, "finish": 2, "finish_kl": 0.5, "cut": "apart", "negatives": 10,
                                       "negative_sampling": "degree"}') AS run \gset
 SELECT tools.ended(:run);
 SELECT epoch, loss_source > 0 AS source, loss_quiz > 0 AS quiz, loss_mutual_source > 0 AS mutual_source,
