@@ -16,8 +16,9 @@
  *       positions; zeros fill the last byte
  *
  * Which are kept: the positions of the kept weights or, where these are more than half, of the
- * pruned ones; version 3 has those of the first half of the row. Of each the gap to the one before, a Golomb code whose divisor follows from how
- * many there are: within 1 % of their entropy where columns are kept at random.
+ * pruned ones; version 3 has those of the first half of the row. Of each the gap to the one before,
+ * a Golomb code whose divisor follows from how many there are: within 1 % of their entropy where
+ * columns are kept at random.
  *
  * Values: float32 are 32 bits. float16 are the 16 bits of IEEE 754 halves, times a power of two
  * such that the largest has a half's largest exponent, so that none overflows. Of integers of B

@@ -241,7 +241,7 @@ samples(const MetasdTraining *training, bool alone)
 /* What is left of Adagrad's sums where they begin anew. */
 #define RESTART 0.01f
 
-/* Adagrad begins anew, nearly, for this member's rows. */
+/* Adagrad begins anew, for this member's rows: nearly, as it still knows which weights learnt more. */
 static MetasdStatus
 restart(MetasdTraining *training)
 {

@@ -23,8 +23,7 @@ typedef struct MetasdTrainOptions {
     int finish;      /* last epochs, in which the student learns alone, at a rate that falls */
                      /* towards 0; after the ramp its mask stays */
     float finish_lr; /* from this rate; 0: from lr */
-    float
-        finish_kl; /* taught by the source as it was before them, with this weight of KL; 0: not */
+    float finish_kl; /* weight of KL(source as it was before them || student), at temperature 1 */
     float finish_relation_weight; /* with at most this weight of the relation loss */
     bool finish_restart; /* with the sums of Adagrad begun anew: they would hold its rates down */
     bool fixed_mask;     /* the first mask of the full sparsity stays, rather than one an epoch */
