@@ -87,13 +87,6 @@ pass_progress(Pen *pen, MetasdProgress *progress)
     pass_epoch(pen, &progress->best);
 }
 
-/* Whether a table is used that has the quiz's sums or the teacher of a student alone. */
-static bool
-has_meta_sums(const MetasdTrainOptions *options)
-{
-    return options->step.quiz || options->finish_kl > 0;
-}
-
 /* What must be the same in who saves and who loads. */
 enum {
     WORD_MAGIC,
@@ -115,7 +108,7 @@ describe(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
     shape[WORD_ENTITIES] = step->entities;
     shape[WORD_RELATIONS] = step->relation_rows;
     shape[WORD_WIDTH] = step->width;
-    shape[WORD_META_SUMS] = has_meta_sums(checkpoint->options);
+    shape[WORD_META_SUMS] = metasd_step_has_meta_sums(step);
 }
 
 /* Behind the progress, at the end: the hash of the tables, and that of all words before. */
@@ -155,7 +148,7 @@ add_tables(MetasdCheckpoint *checkpoint, bool best)
 
     add_area(checkpoint, step->weights, weights * sizeof(float));
     add_area(checkpoint, step->sums, weights * sizeof(float));
-    if (has_meta_sums(checkpoint->options))
+    if (metasd_step_has_meta_sums(step))
         add_area(checkpoint, step->meta_sums, weights * sizeof(float));
     add_area(checkpoint, step->mask, weights);
     if (best)

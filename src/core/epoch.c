@@ -64,13 +64,20 @@ metasd_epoch_copy_own(const MetasdTraining *training, void *to, const void *from
     return walk.status;
 }
 
+/* Of trainer->saved, those that are used. */
+static int
+saved_tables(const MetasdTrainer *trainer)
+{
+    return metasd_step_has_meta_sums(&trainer->step) ? 3 : 2;
+}
+
 static MetasdStatus
 save(MetasdTraining *training)
 {
     MetasdTrainer *trainer = training->trainer;
     const float *state[3] = {trainer->step.weights, trainer->step.sums, trainer->step.meta_sums};
 
-    for (int i = 0; i < (trainer->step.guided ? 3 : 2); i++)
+    for (int i = 0; i < saved_tables(trainer); i++)
         METASD_TRY(metasd_epoch_copy_own(training, trainer->saved[i], state[i], sizeof(float)));
     training->quiz_rounds = trainer->progress.quiz_rounds;
     trainer->progress.quiz_next = trainer->quizzes.next;
@@ -98,7 +105,7 @@ restore(MetasdTraining *training)
     training->trainer->progress.quiz_rounds = training->quiz_rounds;
     METASD_TRY(metasd_epoch_place_quizzes(training));
     METASD_TRY(training->team->barrier(training->team)); /* all have seen the failure */
-    for (int i = 0; i < (step->guided ? 3 : 2); i++)
+    for (int i = 0; i < saved_tables(training->trainer); i++)
         METASD_TRY(
             metasd_epoch_copy_own(training, state[i], training->trainer->saved[i], sizeof(float)));
     METASD_TRY(metasd_epoch_make_student(training));

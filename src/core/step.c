@@ -81,7 +81,7 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     step->gradient = METASD_TAKE(arena, float, table);
     step->student = METASD_TAKE(arena, float, table);
     step->mask = METASD_TAKE(arena, uint8_t, table);
-    step->meta_sums = METASD_TAKE(arena, float, guided);
+    step->meta_sums = METASD_TAKE(arena, float, metasd_step_has_meta_sums(step) ? table : 0);
     step->trial = METASD_TAKE(arena, float, guided);
     step->masked_gradient = METASD_TAKE(arena, float, guided);
     take_patterns(step, arena, &packed, &whole);
@@ -145,7 +145,7 @@ metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int 
                     scale * (float)metasd_random_normal(seed, METASD_STREAM_WEIGHTS, i);
             step->student[i] = step->weights[i];
             step->sums[i] = sum;
-            if (step->guided)
+            if (metasd_step_has_meta_sums(step))
                 step->meta_sums[i] = 0;
             step->mask[i] = 1;
         }

@@ -76,8 +76,9 @@ typedef struct MetasdStep {
     size_t queries; /* groups that blocks of scores have room for; a batch with more takes */
                     /* several blocks */
     const MetasdFamily *family;
-    bool guided; /* quiz or mutual will be used: a student is kept */
-    bool taught; /* kl_alone will be used */
+    bool guided;  /* quiz or mutual will be used: a student is kept */
+    bool quizzed; /* the quiz will be used */
+    bool taught;  /* kl_alone will be used */
     /*
      * Part of a table's weights up to which the student's products with it are sparse, by a pattern
      * of the mask; 0: never. metasd_sparse_kernels()->most_density where it is fastest.
@@ -118,7 +119,8 @@ typedef struct MetasdStep {
     /* tables of (N + P) x width */
     float *weights;   /* the source */
     float *sums;      /* Adagrad's, stages 0 and 3 */
-    float *meta_sums; /* Adagrad's, stage 2; for a student alone, who has a teacher: its weights */
+    float *meta_sums; /* Adagrad's, stage 2; for a student alone, who has a teacher: its weights. */
+                      /* Only if `quizzed` or `taught` */
     float *student;   /* mask x weights, kept so by every step */
     float *trial;     /* the student after its trial step */
     float *gradient;
@@ -144,6 +146,12 @@ typedef struct MetasdStep {
     double *column_sums;        /* parts of the entities x width: of squares */
     float *factors;             /* width: of salience, by column */
 } MetasdStep;
+
+static inline bool
+metasd_step_has_meta_sums(const MetasdStep *step)
+{
+    return step->quizzed || step->taught;
+}
 
 /* Takes all memory of a step for a team of `members`; measures on a measuring arena. */
 extern void metasd_step_take(MetasdStep *step, MetasdArena *arena, int members,

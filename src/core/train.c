@@ -63,6 +63,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .family = options->family,
                          .queries = most_queries(graph, options, most_examples(graph, sizes)),
                          .guided = metasd_course_guided(options),
+                         .quizzed = options->step.quiz,
                          .taught = options->finish_kl > 0,
                          .apart = options->apart,
                          .salience = options->salience,
@@ -88,7 +89,8 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                             step->batch, options->by_degree ? &graph->part[METASD_TRAIN] : NULL);
     metasd_ranker_take(&trainer->ranker, shared, members, step->batch);
     for (int i = 0; i < 3; i++)
-        trainer->saved[i] = METASD_TAKE(shared, float, i < 2 || step->guided ? table : 0);
+        trainer->saved[i] =
+            METASD_TAKE(shared, float, i < 2 || metasd_step_has_meta_sums(step) ? table : 0);
     trainer->best = METASD_TAKE(shared, float, table);
     trainer->old_mask = METASD_TAKE(shared, uint8_t, table);
     trainer->bins = METASD_TAKE(shared, uint64_t, (size_t)members * METASD_PRUNE_BINS);

@@ -4,7 +4,7 @@ INSERT INTO sizes VALUES (1, 'small', 200, 7, 800), (2, 'small, dense', 40, 7, 1
     (3, 'large', 9000, 20, 60000), (4, 'large, thin', 15000, 11, 40000), (5, 'large, 150 relations', 9000, 150, 60000);
 CREATE TABLE made (head integer, relation integer, tail integer);
 CREATE FUNCTION defaults(size sizes) RETURNS TABLE (graph text, preset text, warmup text, finish text, epochs text,
-    mutual text, rank text, batch text, negatives text, regularizer text, reg text, relation_weight text, class_weights text, alignment text, by_component text, finish_restart text)
+    mutual text, rank text, batch text, negatives text, regularizer text, reg text, relation_weight text, finish_relation_weight text, class_weights text, alignment text, by_component text, finish_restart text)
 LANGUAGE plpgsql AS $$
 BEGIN
     TRUNCATE made;
@@ -12,13 +12,15 @@ BEGIN
     FROM generate_series(0, size.triples - 1) i;
     INSERT INTO made SELECT 0, i, 1 FROM generate_series(0, size.relations - 1) i;
     RETURN QUERY SELECT size.graph, p.preset, u ->> 'warmup', u ->> 'finish', u ->> 'epochs', u ->> 'mutual', u ->> 'rank',
-        u ->> 'batch', u ->> 'negatives', u ->> 'regularizer', u ->> 'reg', u ->> 'relation_weight', u ->> 'class_weights', u ->> 'alignment', u ->> 'by_component', u ->> 'finish_restart'
+        u ->> 'batch', u ->> 'negatives', u ->> 'regularizer', u ->> 'reg', u ->> 'relation_weight', u ->> 'finish_relation_weight', u ->> 'class_weights', u ->> 'alignment', u ->> 'by_component', u ->> 'finish_restart'
     FROM unnest('{fast, balanced, best}'::text[]) p(preset),
          LATERAL (SELECT params_used FROM kg_estimate('made', params => jsonb_build_object('preset', p.preset))) e(u);
 END
 $$;
+SET metasd.train_mem = 0;
 SELECT d.* FROM sizes s, defaults(s) d ORDER BY s.n;
 
+RESET metasd.train_mem;
 -- What is given stays as it is; epochs alone stretch the course.
 SELECT u ->> 'preset' AS preset, u ->> 'rank' AS rank, u ->> 'reg' AS reg, u ->> 'epochs' AS epochs, u ->> 'warmup' AS warmup, u ->> 'finish' AS finish
 FROM (SELECT params_used FROM kg_estimate('made', params => '{"preset": "fast", "rank": 64, "epochs": 18}')) e(u);

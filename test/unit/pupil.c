@@ -13,6 +13,7 @@ pupil_make(bool guided, bool sparse, bool apart)
                             .batch = PUPIL_EXAMPLES,
                             .family = &metasd_complex,
                             .guided = guided,
+                            .quizzed = guided,
                             .apart = apart,
                             .most_density = sparse ? 1 : 0,
                             .whole_from = 0.21},

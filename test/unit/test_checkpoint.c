@@ -38,7 +38,7 @@ make_dirty(const World *world, MetasdTrainOptions options)
     memset(step->student, 0x55, bytes);
     memset(step->mask, 1, bytes / sizeof(float));
     memset(training->trainer[0].best, 0x55, bytes);
-    if (step->guided)
+    if (metasd_step_has_meta_sums(step))
         memset(step->meta_sums, 0x55, bytes);
     return training;
 }

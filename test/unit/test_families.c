@@ -276,6 +276,7 @@ try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
                             .batch = COUNT(triples),
                             .family = family,
                             .guided = true,
+                            .quizzed = true,
                             .most_density = sparse ? 1 : 0,
                             .whole_from = 0.6,
                             .observe = look},

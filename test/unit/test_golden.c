@@ -339,6 +339,7 @@ start_run(Run *run)
                              .family = &metasd_complex,
                              .queries = run->variant.blocks ? 50 : 0, /* no whole tile */
                              .guided = run->options.quiz || run->options.mutual,
+                             .quizzed = run->options.quiz,
                              .most_density = run->variant.sparse ? 1 : 0,
                              .whole_from = run->variant.blocks ? 0.5 : 0,
                              .observe = look,

@@ -54,6 +54,7 @@ steps_have_limits(void **state)
                              .queries = 100,
                              .family = &metasd_complex,
                              .guided = true,
+                             .quizzed = true,
                              .most_density = 0.4,
                              .negatives = 50};
     MetasdStep step = good;

@@ -50,7 +50,8 @@ take_step(const MetasdFamily *family, size_t rank, void **memory)
                        .batch = 4,
                        .queries = 4,
                        .family = family,
-                       .guided = true};
+                       .guided = true,
+                       .quizzed = true};
 
     *memory = tools_step_take(&step, 1, 1000);
     return step;
