@@ -45,7 +45,7 @@ my $session = session($node);
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 $session->query_safe("SET metasd.image_cache_size = 0; SELECT count(*) FROM kg_predict('e1', 'r1', 5, model => 'small')");
 unlink glob($node->data_dir . '/base/pgsql_tmp/pgsql_tmp_metasd_*');
-limit($pid, 2 << 20);
+limit($pid, 4 << 20); # more than the rows it is made of take, less than the image
 is($session->query($ask), '', 'where there is no memory for an image there is no answer');
 like($session->{stderr}, qr/ERROR:  out of memory.*DETAIL:  Failed on \d+ bytes for the image of a model/s, 'but an error');
 $session->{stderr} = '';
