@@ -76,7 +76,7 @@ typedef struct MetasdStep {
     size_t queries; /* groups that blocks of scores have room for; a batch with more takes */
                     /* several blocks */
     const MetasdFamily *family;
-    bool guided;  /* quiz or mutual will be used: a student is kept */
+    bool guided;  /* a student is kept: for quiz, mutual learning or a finish */
     bool quizzed; /* the quiz will be used */
     bool taught;  /* kl_alone will be used */
     /*
