@@ -16,22 +16,40 @@
 
 /* ---- an epoch ---- */
 
+bool
+metasd_alone_fits(const MetasdStep *step)
+{
+    return metasd_pattern_most_packed(&step->patterns[0]) <= step->entities * step->width / 3;
+}
+
+/* Where values, sums and gradient are held: in two tables at most; false where they do not fit. */
+static bool
+place_held(MetasdStep *step)
+{
+    const MetasdPattern *pattern = &step->patterns[0];
+    size_t floats = metasd_pattern_place(pattern, pattern->slices.count);
+    size_t table = step->entities * step->width;
+    float *room = step->gradient;
+
+    if (floats > table / 2)
+        return false;
+    step->held.sums = room;
+    room = floats > table / 3 ? step->trial : room + floats;
+    step->held.values = room;
+    step->held.gradient = room + floats;
+    return true;
+}
+
 MetasdStatus
 metasd_alone_begin(MetasdStep *step, MetasdTeam *team)
 {
     const MetasdPattern *pattern = &step->patterns[0];
-    size_t width = step->width, floats;
+    size_t width = step->width;
     uint32_t first, end;
 
     step->held = (MetasdHeld){NULL};
-    if (!step->sparse[0] || step->sampler)
+    if (!step->sparse[0] || step->sampler || !place_held(step))
         return METASD_OK;
-    /* `trial` has room for values and gradient where each is half a table at most. */
-    floats = metasd_pattern_place(pattern, pattern->slices.count);
-    if (floats > step->entities * width / 2)
-        return METASD_OK;
-    step->held = (MetasdHeld){
-        .values = step->trial, .gradient = step->trial + floats, .sums = step->gradient};
     metasd_team_rows(team, &step->entity_slices, &first, &end);
     for (uint32_t e = first; e < end; e++) {
         size_t at = e * width;

@@ -140,32 +140,16 @@ metasd_epoch_mask(MetasdTraining *training, MetasdEpoch *report, double sparsity
 {
     MetasdTrainer *trainer = training->trainer;
     MetasdStep *step = &trainer->step;
-    uint64_t *mine = trainer->changes + 3 * (size_t)training->team->rank, kept = 0;
     size_t all = ((size_t)step->entities + step->relation_rows) * step->width;
-    MetasdWalk walk;
-    float cut;
+    MetasdMasked masked;
 
-    METASD_TRY(metasd_epoch_copy_own(training, trainer->old_mask, step->mask, 1));
-    METASD_TRY(metasd_step_prune(step, training->team, sparsity, trainer->bins, &cut));
-    mine[0] = mine[1] = mine[2] = 0;
-    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
-        for (size_t i = walk.first; i < walk.end; i++) {
-            mine[0] += step->mask[i] > trainer->old_mask[i];
-            mine[1] += step->mask[i] < trainer->old_mask[i];
-            mine[2] += step->mask[i];
-        }
-    METASD_TRY(walk.status);
-    METASD_TRY(training->team->barrier(training->team));
-    report->came = report->went = 0;
-    for (int member = 0; member < training->team->size; member++) {
-        report->came += trainer->changes[3 * member];
-        report->went += trainer->changes[3 * member + 1];
-        kept += trainer->changes[3 * member + 2];
-    }
+    METASD_TRY(metasd_step_prune(step, training->team, sparsity, trainer->bins, &masked));
     report->pruned = true;
-    report->cut = cut;
-    report->sparsity = 1.0 - (double)kept / (double)all;
-    return training->team->barrier(training->team);
+    report->cut = masked.cut;
+    report->sparsity = 1.0 - (double)masked.kept / (double)all;
+    report->came = masked.came;
+    report->went = masked.went;
+    return METASD_OK;
 }
 
 static void

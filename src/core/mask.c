@@ -130,24 +130,55 @@ join_components(MetasdStep *step, MetasdTeam *team, const MetasdRun own[2])
     return METASD_OK;
 }
 
-/* Keeps what counts for at least `cut` in a run of this member's weights; the student follows. */
+/*
+ * Keeps what counts for at least `cut` in a run of this member's weights; the student follows. What is
+ * counted is added to.
+ */
 static MetasdStatus
-mask_run(MetasdStep *step, MetasdTeam *team, const MetasdRun *run, const float *salience, float cut)
+mask_run(MetasdStep *step, MetasdTeam *team, const MetasdRun *run, const float *salience, float cut,
+         MetasdMasked *masked)
 {
     MetasdWalk walk;
 
     for (walk = metasd_walk(team, run, 1, 3); metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++) {
-            step->mask[i] = fabsf(salience[i]) >= cut;
-            step->student[i] = step->mask[i] ? step->weights[i] : 0.0f;
+            uint8_t before = step->mask[i], now = fabsf(salience[i]) >= cut;
+
+            step->mask[i] = now;
+            step->student[i] = now ? step->weights[i] : 0.0f;
+            masked->kept += now;
+            masked->came += now > before;
+            masked->went += now < before;
         }
     return walk.status;
+}
+
+/* What all members have counted. The bins are free: all have found the cuts. With barriers. */
+static MetasdStatus
+sum_masked(MetasdTeam *team, uint64_t *bins, MetasdMasked *masked)
+{
+    uint64_t *mine = bins + (size_t)team->rank * METASD_PRUNE_BINS;
+
+    mine[0] = masked->kept;
+    mine[1] = masked->came;
+    mine[2] = masked->went;
+    METASD_TRY(team->barrier(team));
+    masked->kept = masked->came = masked->went = 0;
+    for (int member = 0; member < team->size; member++) {
+        const uint64_t *one = bins + (size_t)member * METASD_PRUNE_BINS;
+
+        masked->kept += one[0];
+        masked->came += one[1];
+        masked->went += one[2];
+    }
+    return team->barrier(team);
 }
 
 /* ---- the mask ---- */
 
 MetasdStatus
-metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t *bins, float *cut)
+metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t *bins,
+                  MetasdMasked *masked)
 {
     size_t entities = (size_t)step->entities * step->width;
     size_t relations = (size_t)step->relation_rows * step->width;
@@ -173,9 +204,10 @@ metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t 
                                     &cuts[0]));
         cuts[1] = cuts[0];
     }
-    *cut = cuts[0];
+    *masked = (MetasdMasked){.cut = cuts[0]};
     for (int i = 0; i < 2; i++)
-        METASD_TRY(mask_run(step, team, &own[i], salience, cuts[i]));
+        METASD_TRY(mask_run(step, team, &own[i], salience, cuts[i], masked));
+    METASD_TRY(sum_masked(team, bins, masked));
     METASD_TRY(metasd_pattern_build(&step->patterns[0], team, step->mask, &step->sparse[0]));
     METASD_TRY(
         metasd_pattern_build(&step->patterns[1], team, step->mask + entities, &step->sparse[1]));

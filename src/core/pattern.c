@@ -44,6 +44,15 @@ metasd_pattern_most(const MetasdPattern *pattern)
     return most + rows * pattern->most_whole;
 }
 
+/* Of a whole column, a part of `whole_from` or more is kept. */
+size_t
+metasd_pattern_most_packed(const MetasdPattern *pattern)
+{
+    double each = pattern->whole_from > 0 ? fmax(1, 1 / pattern->whole_from) : 1;
+
+    return (size_t)ceil((double)pattern->room * each);
+}
+
 /* ---- places ---- */
 
 static uint32_t *

@@ -55,6 +55,9 @@ extern void metasd_pattern_take(MetasdPattern *pattern, MetasdArena *arena,
 /* Floats that one slice is packed into at most. */
 extern size_t metasd_pattern_most(const MetasdPattern *pattern);
 
+/* Floats that a whole table is packed into at most. */
+extern size_t metasd_pattern_most_packed(const MetasdPattern *pattern);
+
 /*
  * Takes the pattern of a mask (rows x width, 1 = kept). *sparse: whether no more are kept than
  * there is memory for; else the pattern is not usable. With barriers; every member gets the same

@@ -26,7 +26,8 @@ take_patterns(MetasdStep *step, MetasdArena *arena, size_t *packed, size_t *whol
     *packed = *whole = 0;
     for (int i = 0; i < 2; i++) {
         MetasdPattern *pattern = &step->patterns[i];
-        double density = step->guided ? step->most_density : 0;
+        double kept = i == 0 ? 1 - step->pruned : 1;
+        double density = step->guided ? fmin(step->most_density, kept) : 0;
         size_t most;
 
         step->sparse[i] = false;
@@ -63,7 +64,7 @@ void
 metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score_floats)
 {
     size_t table = table_floats(step, arena), packed, whole;
-    size_t guided = step->guided ? table : 0, gathered = 0;
+    size_t guided = step->guided ? table : 0, trial, gathered = 0;
     MetasdSlices scored;
 
     step->entity_slices = metasd_slices(step->entities);
@@ -82,9 +83,10 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     step->student = METASD_TAKE(arena, float, table);
     step->mask = METASD_TAKE(arena, uint8_t, table);
     step->meta_sums = METASD_TAKE(arena, float, metasd_step_has_meta_sums(step) ? table : 0);
-    step->trial = METASD_TAKE(arena, float, guided);
     step->masked_gradient = METASD_TAKE(arena, float, guided);
     take_patterns(step, arena, &packed, &whole);
+    trial = step->quizzed || !metasd_alone_fits(step) ? guided : 0;
+    step->trial = METASD_TAKE(arena, float, trial);
     take_queries(step, arena, whole);
     metasd_scores_take(&step->scores, arena,
                        &(MetasdScoresNeed){.batch = step->batch,

@@ -85,6 +85,11 @@ typedef struct MetasdStep {
      */
     double most_density;
     /*
+     * Part of the entities' weights that the masks prune at the least: there is memory for a pattern of
+     * the others only. Where a mask prunes less, the products are dense.
+     */
+    double pruned;
+    /*
      * Part of a table's rows that keep a column from which it is multiplied whole (pattern.h); 0: none
      * is. Where dense products are faster, column by column, so most_density.
      */
@@ -122,7 +127,8 @@ typedef struct MetasdStep {
     float *meta_sums; /* Adagrad's, stage 2; for a student alone, who has a teacher: its weights. */
                       /* Only if `quizzed` or `taught` */
     float *student;   /* mask x weights, kept so by every step */
-    float *trial;     /* the student after its trial step */
+    float *trial;     /* the student after its trial step, or what is held; only if `quizzed`, or */
+                      /* where `gradient` may have no room for that */
     float *gradient;
     float *masked_gradient;
     uint8_t *mask;
@@ -174,12 +180,19 @@ extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_
 extern MetasdStatus metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs,
                                      int nruns, uint64_t seed, float scale, float sum);
 
+/* What a new mask is like. */
+typedef struct MetasdMasked {
+    float cut;           /* the salience that entities' weights are kept from */
+    uint64_t kept;       /* weights of both tables */
+    uint64_t came, went; /* kept now and not before, and the other way round */
+} MetasdMasked;
+
 /*
- * Takes a new mask that prunes `sparsity` of all weights; *cut is the salience that entities' weights
- * are kept from. `gradient` is overwritten. Defined in mask.c.
+ * Takes a new mask that prunes `sparsity` of all weights; `bins` are those of metasd_prune_cut.
+ * `gradient` is overwritten. Every member gets the same *masked. Defined in mask.c.
  */
 extern MetasdStatus metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity,
-                                      uint64_t *bins, float *cut);
+                                      uint64_t *bins, MetasdMasked *masked);
 
 /*
  * One step on `batch`, with `quiz` where options->quiz (NULL leaves stages 1 and 2
@@ -193,10 +206,13 @@ extern MetasdStatus metasd_step(MetasdStep *step, MetasdTeam *team,
 /*
  * Before the first and after the last of the steps that the student takes alone: holds its entities'
  * weights packed, where their products are sparse and all entities are scored; lays them out again.
- * Steps in between have options->alone. `trial` and `gradient` are used for it. Whoever ends the steps
+ * Steps in between have options->alone. `gradient` is used for it, `trial` where that is too small. Whoever ends the steps
  * by METASD_NON_FINITE and fills weights and sums anew begins again. Defined in alone.c.
  */
 extern MetasdStatus metasd_alone_begin(MetasdStep *step, MetasdTeam *team);
 extern MetasdStatus metasd_alone_end(MetasdStep *step, MetasdTeam *team);
+
+/* Has `gradient` room for what will be held, whichever weights are kept? */
+extern bool metasd_alone_fits(const MetasdStep *step);
 
 #endif

@@ -45,6 +45,22 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
     return options->random_triples || most > batch ? batch : most;
 }
 
+/* Weights that are as salient as the last one kept are kept, too: so many more, or dense products. */
+#define TIES 1.02
+
+/*
+ * Part of the entities' weights that every mask prunes: of a sparsity that rises, nothing. By one cut
+ * for both tables, relations may be pruned as a whole and entities keep what is theirs.
+ */
+static double
+pruned_always(const MetasdGraph *graph, const MetasdTrainOptions *options)
+{
+    double relations = options->apart ? 0 : 2.0 * graph->relations;
+    double kept = (1 - options->sparsity) * (1 + relations / fmax(graph->entities, 1));
+
+    return options->ramp > 0 ? 0 : fmax(0, 1 - TIES * kept);
+}
+
 void
 metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *own,
                     const MetasdGraph *graph, const MetasdTrainOptions *options, int members)
@@ -71,6 +87,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .by_component = options->by_component,
                          .negatives = options->negatives < graph->entities ? options->negatives : 0,
                          .most_density = metasd_sparse_kernels()->most_density,
+                         .pruned = pruned_always(graph, options),
                          .whole_from = metasd_sparse_kernels()->most_density};
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
         __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
@@ -92,9 +109,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
         trainer->saved[i] =
             METASD_TAKE(shared, float, i < 2 || metasd_step_has_meta_sums(step) ? table : 0);
     trainer->best = METASD_TAKE(shared, float, table);
-    trainer->old_mask = METASD_TAKE(shared, uint8_t, table);
     trainer->bins = METASD_TAKE(shared, uint64_t, (size_t)members * METASD_PRUNE_BINS);
-    trainer->changes = METASD_TAKE(shared, uint64_t, (size_t)members * 3);
     trainer->broken = METASD_TAKE(shared, uint64_t, (size_t)members);
 }
 

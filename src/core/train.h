@@ -104,12 +104,10 @@ typedef struct MetasdTrainer {
     /* shared by the team */
     MetasdStep step;
     MetasdRanker ranker;
-    float *saved[3];   /* weights, sums, meta_sums at the start of the epoch */
-    float *best;       /* the pruned weights of the best epoch: (N + P) x width */
-    uint8_t *old_mask; /* the mask of the epoch before */
-    uint64_t *bins;    /* members x METASD_PRUNE_BINS */
-    uint64_t *changes; /* members x 3: weights that came, that went, that are kept */
-    uint64_t *broken;  /* members: weights that are not finite */
+    float *saved[3];  /* weights, sums, meta_sums at the start of the epoch */
+    float *best;      /* the pruned weights of the best epoch: (N + P) x width */
+    uint64_t *bins;   /* members x METASD_PRUNE_BINS */
+    uint64_t *broken; /* members: weights that are not finite */
 } MetasdTrainer;
 
 /*

@@ -15,7 +15,10 @@ typedef struct Pupil {
     void *memory; /* to be freed by the caller */
 } Pupil;
 
-/* A model of random weights: the same whenever it is made. */
+/* A model of random weights: the same whenever it is made. Of `settings`, all but its sizes count. */
+extern Pupil pupil_of(const MetasdStep *settings);
+
+/* With a quiz where it is guided. */
 extern Pupil pupil_make(bool guided, bool sparse, bool apart);
 
 /* Takes a mask of that sparsity. */

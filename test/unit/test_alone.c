@@ -165,26 +165,58 @@ a_teacher_teaches_as_in_a_trial(void **state)
 
 /* Batch after batch: what is not named waits for its turn, and learns what it is not the answer to. */
 static void
-held_weights_learn_as_others_do(void **state)
+check_held(Pupil *held, Pupil *sparse)
 {
-    Pupil sparse = begin_alone(SPARSE), held = begin_alone(HELD);
-    size_t n = tools_table_floats(&sparse.step);
+    size_t n = tools_table_floats(&sparse->step);
 
-    (void)state;
+    assert_int_equal(metasd_alone_begin(&held->step, &held->team), METASD_OK);
+    assert_non_null(held->step.held.values);
     for (uint32_t i = 0; i < 5; i++) {
         MetasdBatch batch;
         void *memory = make_batch(&batch, i % 3);
 
-        assert_true(fabs(take_step(&sparse, &batch, true) - take_step(&held, &batch, true)) < 1e-4);
+        assert_true(fabs(take_step(sparse, &batch, true) - take_step(held, &batch, true)) < 1e-4);
         free(memory);
     }
-    end_alone(&held);
+    end_alone(held);
     for (size_t i = 0; i < n; i++) {
-        assert_true(fabsf(held.step.weights[i] - sparse.step.weights[i]) < 1e-3f);
-        assert_true(held.step.student[i] == (held.step.mask[i] ? held.step.weights[i] : 0.0f));
-        assert_true(fabsf(held.step.sums[i] - sparse.step.sums[i]) < 1e-4f);
+        assert_true(fabsf(held->step.weights[i] - sparse->step.weights[i]) < 1e-3f);
+        assert_true(held->step.student[i] == (held->step.mask[i] ? held->step.weights[i] : 0.0f));
+        assert_true(fabsf(held->step.sums[i] - sparse->step.sums[i]) < 1e-4f);
     }
-    free(sparse.memory);
+    free(sparse->memory);
+    free(held->memory);
+}
+
+static void
+held_weights_learn_as_others_do(void **state)
+{
+    Pupil sparse = begin_alone(SPARSE), held = begin_alone(SPARSE);
+
+    (void)state;
+    assert_false(metasd_alone_fits(&held.step));
+    check_held(&held, &sparse);
+}
+
+/* Where it is known how few will be kept, they are held in a table that there is anyway. */
+static void
+few_weights_are_held_without_a_table_of_their_own(void **state)
+{
+    Pupil sparse = pupil_make(true, true, true);
+    Pupil held = pupil_of(&(MetasdStep){
+        .guided = true, .apart = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
+
+    (void)state;
+    assert_true(metasd_alone_fits(&held.step));
+    pupil_prune(&held, 0.85);
+    pupil_prune(&sparse, 0.85);
+    assert_true(held.step.sparse[0]);
+    check_held(&held, &sparse);
+
+    held = pupil_of(&(MetasdStep){
+        .guided = true, .apart = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
+    pupil_prune(&held, 0.8); /* more are kept than was said */
+    assert_false(held.step.sparse[0]);
     free(held.memory);
 }
 
@@ -265,6 +297,7 @@ main(void)
         cmocka_unit_test(learns_as_a_model_of_its_own),
         cmocka_unit_test(a_teacher_teaches_as_in_a_trial),
         cmocka_unit_test(held_weights_learn_as_others_do),
+        cmocka_unit_test(few_weights_are_held_without_a_table_of_their_own),
         cmocka_unit_test(last_epochs_finish_the_student),
         cmocka_unit_test(a_student_may_learn_alone_from_the_start),
     };

@@ -295,8 +295,8 @@ try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
     uint64_t *bins = tools_alloc(METASD_PRUNE_BINS * sizeof(*bins));
     MetasdBatch batch, quiz;
     MetasdLosses losses;
+    MetasdMasked masked;
     void *memory[3];
-    float cut;
 
     trial.step.observer = &trial;
     memory[0] = tools_step_take(&trial.step, 1, METASD_TILE * ENTITIES);
@@ -305,7 +305,7 @@ try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
     trial.floats = tools_table_floats(&trial.step);
     assert_int_equal(metasd_step_init(&trial.step, &team, 3, 0.7f), METASD_OK);
     check_unused(&trial);
-    assert_int_equal(metasd_step_prune(&trial.step, &team, 0.4, bins, &cut), METASD_OK);
+    assert_int_equal(metasd_step_prune(&trial.step, &team, 0.4, bins, &masked), METASD_OK);
     assert_int_equal(trial.step.sparse[0], sparse);
     assert_int_equal(metasd_step(&trial.step, &team, &trial.options, &batch, &quiz, &losses),
                      METASD_OK);

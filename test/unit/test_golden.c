@@ -409,16 +409,16 @@ train(MetasdTeam *team, void *context)
     Job *job = context;
     Run *run = job->run;
     MetasdStep *step = &run->step;
-    float cut;
+    MetasdMasked masked;
 
     METASD_TRY(metasd_step_init(step, team, 1, 0.1f));
     if (team->rank == 0)
         for (size_t i = 0; i < tools_table_floats(step); i++)
             step->weights[i] = (float)run->ours[i];
     METASD_TRY(team->barrier(team));
-    METASD_TRY(metasd_step_prune(step, team, number(run->golden, "sparsity"), job->bins, &cut));
+    METASD_TRY(metasd_step_prune(step, team, number(run->golden, "sparsity"), job->bins, &masked));
     if (team->rank == 0)
-        check_mask(run, step->mask, cut);
+        check_mask(run, step->mask, masked.cut);
     for (int i = 0; i < job->steps; i++) {
         MetasdLosses losses;
 
