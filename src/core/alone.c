@@ -1,11 +1,11 @@
 /*
  * alone.c - the student learns by itself: its kept weights change, the others wait.
  *
- * Of a table of which nine in ten weights are pruned nearly every cache line has a kept one, so that
- * clearing it, packing it and Adagrad's pass would move whole tables through memory in every batch,
- * for as long as the products take. So entities' kept weights, sums and gradients are held packed
- * from the first batch of an epoch to its last. Only heads and tails of a batch are wanted as rows:
- * they are laid out in `student` for it, and what they learn as such is gathered from
+ * Of a table of which nine in ten weights are pruned nearly every cache line has a kept one, so
+ * that clearing it, packing it and Adagrad's pass would move whole tables through memory in every
+ * batch, for as long as the products take. So entities' kept weights, sums and gradients are held
+ * packed from the first batch of an epoch to its last. Only heads and tails of a batch are wanted
+ * as rows: they are laid out in `student` for it, and what they learn as such is gathered from
  * masked_gradient, whose entity rows are 0 between two batches.
  */
 #include "stages.h"
@@ -140,8 +140,8 @@ own_held(const MetasdLesson *lesson)
 }
 
 /*
- * Rows are laid out while nobody reads any: the batch before has ended behind a barrier. The one here
- * lets everybody read those of this batch.
+ * Rows are laid out while nobody reads any: the batch before has ended behind a barrier. The one
+ * here lets everybody read those of this batch.
  */
 static MetasdStatus
 begin_held(MetasdLesson *lesson)

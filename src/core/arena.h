@@ -40,7 +40,10 @@ typedef struct MetasdArena {
 /* An arena that measures. */
 extern MetasdArena metasd_arena_measure(void);
 
-/* An arena over memory of SIZE bytes from the caller (aligned within; METASD_ALIGN spare is needed). */
+/*
+ * An arena over memory of SIZE bytes from the caller (aligned within; METASD_ALIGN spare is
+ * needed).
+ */
 extern MetasdArena metasd_arena_over(void *memory, size_t size);
 
 /*

@@ -122,7 +122,10 @@ newton_step(const Loss *loss, Pair at)
     return step;
 }
 
-/* The most likely sigmoid by the examples of a chain. The loss is convex: steps that fail are halved. */
+/*
+ * The most likely sigmoid by the examples of a chain. The loss is convex: steps that fail are
+ * halved.
+ */
 static MetasdStatus
 fit(MetasdTeam *team, const MetasdExample *examples, uint32_t head, const Prior *prior, Pair *best)
 {

@@ -1,16 +1,17 @@
 /*
  * calibrate.h - from scores to probabilities that hold.
  *
- * A score says which of two answers to a question is more likely, not how likely it is. Its odds do:
- * those of the softmax over the candidates of the question. Pruned and regularised models are too
- * sure or not sure enough, and questions with several answers share one softmax. So the
- * logarithm of the odds goes through a sigmoid that was fitted (Platt 1999) to facts that were held out:
+ * A score says which of two answers to a question is more likely, not how likely it is. Its odds
+ * do: those of the softmax over the candidates of the question. Pruned and regularised models are
+ * too sure or not sure enough, and questions with several answers share one softmax. So the
+ * logarithm of the odds goes through a sigmoid that was fitted (Platt 1999) to facts that were held
+ * out:
  *
  *     probability = 1 / (1 + exp(-(slope x log odds + offset)))
  *
  * Slope and offset are of a relation row, that is of a relation and a direction. They are drawn to
- * those of the whole model, as if these had been seen before the examples (a normal prior), and these
- * to 1 and 0, the softmax itself; rows of few questions have those of the whole model.
+ * those of the whole model, as if these had been seen before the examples (a normal prior), and
+ * these to 1 and 0, the softmax itself; rows of few questions have those of the whole model.
  */
 #ifndef METASD_CALIBRATE_H
 #define METASD_CALIBRATE_H
@@ -24,7 +25,9 @@
 
 /* ---- the odds of a question's candidates ---- */
 
-/* Known facts among so many of the best candidates do not compete, nor do those above the answers. */
+/*
+ * Known facts among so many of the best candidates do not compete, nor do those above the answers.
+ */
 #define METASD_FIELD_KNOWN 32
 
 /*

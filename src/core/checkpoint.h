@@ -60,8 +60,8 @@ extern void metasd_checkpoint_load(MetasdCheckpoint *checkpoint, MetasdTrainer *
                                    const MetasdTrainOptions *options, uint64_t graph);
 
 /*
- * Takes the next n bytes of the stream. METASD_INVALID for a checkpoint of another graph, or of other
- * options, METASD_CORRUPT for what is none, or is longer than it says.
+ * Takes the next n bytes of the stream. METASD_INVALID for a checkpoint of another graph, or of
+ * other options, METASD_CORRUPT for what is none, or is longer than it says.
  */
 extern MetasdStatus metasd_checkpoint_feed(MetasdCheckpoint *checkpoint, const void *from,
                                            size_t n);

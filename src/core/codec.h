@@ -2,9 +2,9 @@
  * codec.h - one embedding row as bytes.
  *
  * Pruned weights are zeros and are not stored. Byte 0 of a row is the version of its format.
- * Version 3 is written where a row's halves keep the same weights, some but not all, as rows of complex
- * numbers do that were pruned by component; version 2 where they do not; and version 1 (codec_v1.c)
- * is read as well. Versions 2 and 3, integers little-endian on every host:
+ * Version 3 is written where a row's halves keep the same weights, some but not all, as rows of
+ * complex numbers do that were pruned by component; version 2 where they do not; and version 1
+ * (codec_v1.c) is read as well. Versions 2 and 3, integers little-endian on every host:
  *
  *    0  version (2 or 3)
  *    1  kind: how weights are stored, 1 + MetasdStorage
@@ -27,10 +27,10 @@
  * as float32, the lowest q in use as a byte, and the others as q above it, with a sign, in
  * minimal binary. (Values of a row are too few, and too evenly spread, for more than that to pay.)
  *
- * A row has exactly one encoding of each kind, and in version 2 another one if its halves keep the same.
- * The decoders accept these and nothing else, whatever bytes they are given: everything else is
- * METASD_CORRUPT. A decoded row has the same encoding, in the same kind, as the row before it was
- * encoded.
+ * A row has exactly one encoding of each kind, and in version 2 another one if its halves keep the
+ * same. The decoders accept these and nothing else, whatever bytes they are given: everything else
+ * is METASD_CORRUPT. A decoded row has the same encoding, in the same kind, as the row before it
+ * was encoded.
  */
 #ifndef METASD_CODEC_H
 #define METASD_CODEC_H

@@ -1,11 +1,11 @@
 /*
  * columns.h - scores of all entities by the dimensions that most of them keep.
  *
- * Such a column has a code for every entity, 0 where it keeps no weight; a weight is its entity's scale x
- * the code. Codes lie by tiles of 64 entities, of each all columns one after the other, so that all that
- * is asked for is read once, forwards, and a tile's sums stay in registers. As with lists (postings.h)
- * products are rounded before they are added, column after column, and every instruction set
- * gives the same bits; this file, too, is compiled without contraction.
+ * Such a column has a code for every entity, 0 where it keeps no weight; a weight is its entity's
+ * scale x the code. Codes lie by tiles of 64 entities, of each all columns one after the other, so
+ * that all that is asked for is read once, forwards, and a tile's sums stay in registers. As with
+ * lists (postings.h) products are rounded before they are added, column after column, and every
+ * instruction set gives the same bits; this file, too, is compiled without contraction.
  */
 #ifndef METASD_COLUMNS_H
 #define METASD_COLUMNS_H
@@ -40,8 +40,8 @@ typedef struct MetasdColumnKernels {
     const char *name; /* of the instruction set */
 
     /*
-     * scores[e] = scale x (the sum of weight x code, in the order of `asked`) + 0, which is never -0,
-     * for 64 entities of each of the first `count` tiles.
+     * scores[e] = scale x (the sum of weight x code, in the order of `asked`) + 0, which is never
+     * -0, for 64 entities of each of the first `count` tiles.
      */
     void (*scores[METASD_CODES])(const MetasdColumns *tiles, size_t count,
                                  const MetasdColumn *asked, size_t asked_count, float *scores);

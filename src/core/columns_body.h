@@ -1,9 +1,9 @@
 /*
  * columns_body.h - metasd_column_kernels' sums for one way to load codes; included once for each.
  *
- * The includer defines NAMED(x), the name of a function for these codes and this instruction set, CODE,
- * their type, LANES, VECTOR of so many floats, and LOAD(at): a vector of LANES codes. Of the instruction
- * set are LOAD_FLOATS, STORE_FLOATS and SPLAT.
+ * The includer defines NAMED(x), the name of a function for these codes and this instruction set,
+ * CODE, their type, LANES, VECTOR of so many floats, and LOAD(at): a vector of LANES codes. Of the
+ * instruction set are LOAD_FLOATS, STORE_FLOATS and SPLAT.
  */
 static void
 NAMED(scores)(const MetasdColumns *tiles, size_t count, const MetasdColumn *asked,

@@ -232,7 +232,9 @@ samples(const MetasdTraining *training, bool alone)
 /* What is left of Adagrad's sums where they begin anew. */
 #define RESTART 0.01f
 
-/* Adagrad begins anew, for this member's rows: nearly, as it still knows which weights learnt more. */
+/*
+ * Adagrad begins anew, for this member's rows: nearly, as it still knows which weights learnt more.
+ */
 static MetasdStatus
 restart(MetasdTraining *training)
 {
@@ -246,8 +248,8 @@ restart(MetasdTraining *training)
 }
 
 /*
- * The source as it is becomes the teacher. It takes the place of the quiz's sums, which nobody needs any
- * more, so that saved epochs and checkpoints have it.
+ * The source as it is becomes the teacher. It takes the place of the quiz's sums, which nobody
+ * needs any more, so that saved epochs and checkpoints have it.
  */
 static MetasdStatus
 appoint_teacher(MetasdTraining *training)

@@ -50,9 +50,9 @@ typedef struct MetasdSplit {
     double quiz_fraction;    /* likewise */
     /*
      * Hashes of the labels of entities and relations, by id, or NULL. With them whether a triple is
-     * drawn for validation depends on what it says, and not on the seed or on the other triples: what
-     * an earlier version was not trained on is held out from a later one, too, however the source has
-     * changed. The part drawn is then near the fraction, but not it exactly.
+     * drawn for validation depends on what it says, and not on the seed or on the other triples:
+     * what an earlier version was not trained on is held out from a later one, too, however the
+     * source has changed. The part drawn is then near the fraction, but not it exactly.
      */
     const uint64_t *entity_keys, *relation_keys;
 } MetasdSplit;
@@ -67,8 +67,8 @@ extern MetasdStatus metasd_triples_sort(MetasdTeam *team, MetasdTriple *triples,
                                         uint32_t relations);
 
 /*
- * Whether `split`, which has keys, draws that triple for validation: but for the last training triple
- * of an entity or relation.
+ * Whether `split`, which has keys, draws that triple for validation: but for the last training
+ * triple of an entity or relation.
  */
 extern bool metasd_split_draws(const MetasdSplit *split, const MetasdTriple *triple);
 

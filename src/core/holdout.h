@@ -1,6 +1,7 @@
 /*
  * holdout.h - what a table says of the facts that were held out: where they rank, in all and by
- * relation, and how likely the best answers to questions about them are to hold, be they entities or relations.
+ * relation, and how likely the best answers to questions about them are to hold, be they entities
+ * or relations.
  */
 #ifndef METASD_HOLDOUT_H
 #define METASD_HOLDOUT_H
@@ -34,9 +35,9 @@ extern void metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena,
 
 /*
  * Ranks tails of the graph's validation triples, at least `most` or all, by the weights of `table`
- * (of step's shape), as metasd_rank_batch does: adds to *ranks. Then calibrates, by all that is known
- * but the validation triples. Uses the step's query, gradient and score memory. `batches` is over the
- * validation groups. A team of one.
+ * (of step's shape), as metasd_rank_batch does: adds to *ranks. Then calibrates, by all that is
+ * known but the validation triples. Uses the step's query, gradient and score memory. `batches` is
+ * over the validation groups. A team of one.
  */
 extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team,
                                    const float *table, MetasdBatcher *batches,

@@ -11,18 +11,18 @@
  *    the sigmoid of each relation row, that makes probabilities of its scores;
  *    Euclidean norms of the entities; all labels, each kind with a hash table;
  *    and the entities' weights again by dimensions, so that a query (h, r) reads those of its few
- *    non-zero components and no others. A dimension that METASD_INDEX_DENSE of the entities keep is a
- *    column of codes, one for every entity (columns.h): 1, 2 or 4 bytes each, by what holds the weights
- *    of all rows exactly, as multiples of a scale an entity: int8 where rows were stored as int6,
- *    halves where they were stored as int8 or float16, floats otherwise. Any other one is a list: a bit
- *    an entity, and 4 bytes for each that keeps a weight there (postings.h).
+ *    non-zero components and no others. A dimension that METASD_INDEX_DENSE of the entities keep is
+ *    a column of codes, one for every entity (columns.h): 1, 2 or 4 bytes each, by what holds the
+ *    weights of all rows exactly, as multiples of a scale an entity: int8 where rows were stored as
+ *    int6, halves where they were stored as int8 or float16, floats otherwise. Any other one is a
+ *    list: a bit an entity, and 4 bytes for each that keeps a weight there (postings.h).
  *
- * Queries take no memory: scores have N floats (or R), scratch 3 width floats.
- * Ids passed to them must be in range. A score is scale x (the columns' sum, in ascending order) + the
- * lists' weights, in ascending order, each in float: the same image gives the same bits whatever the
- * processor, for all entities or for one. No score is NaN or infinite, since no weight
- * above METASD_INDEX_MAX_WEIGHT is let in. In an image that is damaged after it was opened
- * answers are wrong, perhaps NaN, but ids stay in range and nothing outside it is read.
+ * Queries take no memory: scores have N floats (or R), scratch 3 width floats. Ids passed to them
+ * must be in range. A score is scale x (the columns' sum, in ascending order) + the lists' weights,
+ * in ascending order, each in float: the same image gives the same bits whatever the processor, for
+ * all entities or for one. No score is NaN or infinite, since no weight above
+ * METASD_INDEX_MAX_WEIGHT is let in. In an image that is damaged after it was opened answers are
+ * wrong, perhaps NaN, but ids stay in range and nothing outside it is read.
  */
 #ifndef METASD_INDEX_H
 #define METASD_INDEX_H
@@ -70,10 +70,10 @@ typedef struct MetasdSparse {
 } MetasdSparse;
 
 /*
- * The same weights by dimensions: place[j] is the number of the column that dimension j is, or D + that of
- * its list; both ascend. List l has the weights from start[l] to start[l + 1] - 1 of values, and in
- * `words` words of bits from l x words on a bit for each entity that keeps one, ascending. Columns have
- * METASD_WORD codes each in all of the words.
+ * The same weights by dimensions: place[j] is the number of the column that dimension j is, or D +
+ * that of its list; both ascend. List l has the weights from start[l] to start[l + 1] - 1 of
+ * values, and in `words` words of bits from l x words on a bit for each entity that keeps one,
+ * ascending. Columns have METASD_WORD codes each in all of the words.
  */
 typedef struct MetasdDimensions {
     uint64_t words;  /* N / 64, rounded up */
@@ -136,8 +136,8 @@ extern size_t metasd_index_bytes(const MetasdIndexPlan *plan);
 extern size_t metasd_index_row_bytes(const MetasdIndexPlan *plan);
 
 /*
- * Starts an image in memory of metasd_index_bytes(plan); or only of metasd_index_row_bytes(plan), where it
- * is to be moved. In the plan no dimension is a column.
+ * Starts an image in memory of metasd_index_bytes(plan); or only of metasd_index_row_bytes(plan),
+ * where it is to be moved. In the plan no dimension is a column.
  */
 extern MetasdStatus metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan,
                                        void *memory);
@@ -154,8 +154,9 @@ extern MetasdStatus metasd_index_add_relation(MetasdIndexWriter *writer, uint32_
                                               MetasdSparseRow forward, MetasdSparseRow reciprocal);
 
 /*
- * Sets the sigmoid of a relation row, 0 .. P - 1 (relation r + R is r's reciprocal), or for P, 2 R, that
- * of relations themselves, between two entities; it is metasd_uncalibrated until then. METASD_INVALID where metasd_sigmoid_ok says no.
+ * Sets the sigmoid of a relation row, 0 .. P - 1 (relation r + R is r's reciprocal), or for P, 2 R,
+ * that of relations themselves, between two entities; it is metasd_uncalibrated until then.
+ * METASD_INVALID where metasd_sigmoid_ok says no.
  */
 extern MetasdStatus metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation,
                                              MetasdSigmoid sigmoid);

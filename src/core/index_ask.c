@@ -46,7 +46,8 @@ sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const fl
 
 /*
  * Lists are walked GROUP at a time, whose sums are in registers (more of them come from memory more
- * slowly), and over BLOCK words of scores, which stay in a cache while all lists at hand have their turn.
+ * slowly), and over BLOCK words of scores, which stay in a cache while all lists at hand have their
+ * turn.
  */
 #define LISTS 64
 #define GROUP 4

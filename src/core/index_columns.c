@@ -154,8 +154,8 @@ metasd_choose_columns(const MetasdIndex *index, MetasdIndexPlan *plan, uint32_t 
 }
 
 /*
- * Columns and lists get their places; start[l + 1] is then where the next entity of list l goes, and in
- * the end where it ends.
+ * Columns and lists get their places; start[l + 1] is then where the next entity of list l goes,
+ * and in the end where it ends.
  */
 static void
 place_dimensions(MetasdIndex *index)

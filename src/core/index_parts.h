@@ -36,8 +36,8 @@ metasd_weight_ok(float value)
 }
 
 /*
- * Which dimensions of the rows are columns, into the plan, with what their codes are; COUNTS has `width`
- * numbers. Polls the team.
+ * Which dimensions of the rows are columns, into the plan, with what their codes are; COUNTS has
+ * `width` numbers. Polls the team.
  */
 extern MetasdStatus metasd_choose_columns(const MetasdIndex *index, MetasdIndexPlan *plan,
                                           uint32_t *counts, MetasdTeam *team);
@@ -45,17 +45,21 @@ extern MetasdStatus metasd_choose_columns(const MetasdIndex *index, MetasdIndexP
 /* The transpose of the entities' rows, into memory that is all zeros. Polls the team. */
 extern MetasdStatus metasd_fill_dimensions(MetasdIndex *index, MetasdTeam *team);
 
-/* METASD_CORRUPT unless a question stays inside the dimensions, with finite scores. Polls the team. */
+/*
+ * METASD_CORRUPT unless a question stays inside the dimensions, with finite scores. Polls the team.
+ */
 extern MetasdStatus metasd_check_dimensions(const MetasdIndex *index, MetasdTeam *team);
 
 /*
- * Adds label ID, of which there are CAPACITY bytes in all; METASD_INVALID where it is there already,
- * or too long.
+ * Adds label ID, of which there are CAPACITY bytes in all; METASD_INVALID where it is there
+ * already, or too long.
  */
 extern MetasdStatus metasd_labels_add(MetasdLabels *labels, uint64_t capacity, uint32_t id,
                                       const char *label, size_t len);
 
-/* METASD_CORRUPT unless a search in labels of so many bytes ends and stays inside. Polls the team. */
+/*
+ * METASD_CORRUPT unless a search in labels of so many bytes ends and stays inside. Polls the team.
+ */
 extern MetasdStatus metasd_labels_check(const MetasdLabels *labels, uint64_t bytes,
                                         MetasdTeam *team);
 

@@ -174,7 +174,9 @@ pair_sums(size_t rows, size_t stride, const float *t, const float *s, const floa
     BY_POWER(heat, pair_sums_by, rows, stride, t, s, each, heat.per_tau, t_max, s_max, out);
 }
 
-/* Float sums are kept this short, and added up as doubles, so that rounding does not grow with N. */
+/*
+ * Float sums are kept this short, and added up as doubles, so that rounding does not grow with N.
+ */
 #define SUM_ROWS ((size_t)128)
 
 static size_t
@@ -323,7 +325,10 @@ metasd_tile_scale(size_t rows, size_t stride, float *restrict z, const float *re
             z[e * stride + b] *= scale[b];
 }
 
-/* The gradient of both divergences by a learner's score; gap = log(mine / other) - KL(mine || other). */
+/*
+ * The gradient of both divergences by a learner's score; gap = log(mine / other) - KL(mine ||
+ * other).
+ */
 INLINE float
 taught(float mine, float other, float gap, float forward, float reverse)
 {

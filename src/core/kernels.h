@@ -40,8 +40,8 @@ typedef enum MetasdSet { METASD_SET_V4, METASD_SET_V3, METASD_SET_PLAIN, METASD_
 extern MetasdSet metasd_instruction_set(int i);
 
 /*
- * Defines NAME_at(i), the kernels of metasd_instruction_set(i), and NAME(), those of the best set, from
- * `plain` and, where sets are dispatched, `v3` and `v4` of the file.
+ * Defines NAME_at(i), the kernels of metasd_instruction_set(i), and NAME(), those of the best set,
+ * from `plain` and, where sets are dispatched, `v3` and `v4` of the file.
  */
 #if METASD_DISPATCH
 #define METASD_KERNEL_SETS [METASD_SET_V4] = &v4, [METASD_SET_V3] = &v3, [METASD_SET_PLAIN] = &plain
@@ -162,8 +162,8 @@ extern void metasd_tile_gradient_meta(size_t rows, size_t stride, const float *p
                                       float *zdot);
 
 /*
- * Sum of exp(min(z - top, 0)) over n scores of one query, which lie one after another; -infinity among
- * them counts nothing.
+ * Sum of exp(min(z - top, 0)) over n scores of one query, which lie one after another; -infinity
+ * among them counts nothing.
  */
 extern double metasd_exp_sum(size_t n, const float *z, float top);
 

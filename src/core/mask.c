@@ -2,8 +2,8 @@
  * mask.c - which weights the student keeps: the most salient ones of the source.
  *
  * Salience is worked out once, into the table of gradients, which is free between two batches; cuts
- * and masks then read it. As published it is the magnitude of a real number, which needs no table of
- * its own.
+ * and masks then read it. As published it is the magnitude of a real number, which needs no table
+ * of its own.
  */
 #include "step.h"
 
@@ -105,8 +105,8 @@ weigh(MetasdStep *step, MetasdTeam *team, const MetasdRun own[2])
 }
 
 /*
- * The reals of a component share the root of their squares' sum, of this member's rows: their parts in
- * what the loss would lose add up.
+ * The reals of a component share the root of their squares' sum, of this member's rows: their parts
+ * in what the loss would lose add up.
  */
 static MetasdStatus
 join_components(MetasdStep *step, MetasdTeam *team, const MetasdRun own[2])
@@ -131,8 +131,8 @@ join_components(MetasdStep *step, MetasdTeam *team, const MetasdRun own[2])
 }
 
 /*
- * Keeps what counts for at least `cut` in a run of this member's weights; the student follows. What is
- * counted is added to.
+ * Keeps what counts for at least `cut` in a run of this member's weights; the student follows. What
+ * is counted is added to.
  */
 static MetasdStatus
 mask_run(MetasdStep *step, MetasdTeam *team, const MetasdRun *run, const float *salience, float cut,

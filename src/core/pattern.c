@@ -179,7 +179,9 @@ count_rows(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *mask)
 /* What keeping a weight takes: reading its mask, and a few writes that no cache helps. */
 #define KEEP_WORK 4
 
-/* The weights of a slice in its lists by row, its columns' lengths, and its part of whole columns. */
+/*
+ * The weights of a slice in its lists by row, its columns' lengths, and its part of whole columns.
+ */
 static MetasdStatus
 fill_rows(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *mask)
 {

@@ -56,8 +56,8 @@ static const MetasdPostingKernels plain = {"plain", add_plain};
 static const uint64_t places[256] = {PLACES64(0), PLACES64(64), PLACES64(128), PLACES64(192)};
 
 /*
- * Bytes by which weights are asked for in advance. Lists are shorter than what makes a processor see
- * where each of several is going, which it forgets at every page.
+ * Bytes by which weights are asked for in advance. Lists are shorter than what makes a processor
+ * see where each of several is going, which it forgets at every page.
  */
 #define AHEAD 2048
 
@@ -70,7 +70,9 @@ static const uint64_t places[256] = {PLACES64(0), PLACES64(64), PLACES64(128), P
 #include "postings_body.h"
 #pragma GCC pop_options
 
-/* vexpandps is made for this, but takes half as long again on a Zen, and so does a mask register. */
+/*
+ * vexpandps is made for this, but takes half as long again on a Zen, and so does a mask register.
+ */
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v4")
 #define NAMED(x) x##_v4

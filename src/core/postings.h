@@ -1,11 +1,11 @@
 /*
  * postings.h - scores of all entities by the lists of those that keep a weight in a dimension.
  *
- * A list is a bit for every entity, 64 to a word, and behind those bits that are set the weights, in
- * order. So eight entities are one load, and a permutation, of what lies side by side in memory; an
- * entity number costs a bit, not 32; and a score is added up in a register over several lists. Products are
- * rounded before they are added, list after list, so that every instruction set gives the same bits;
- * this file is compiled without contraction (-ffp-contract=off).
+ * A list is a bit for every entity, 64 to a word, and behind those bits that are set the weights,
+ * in order. So eight entities are one load, and a permutation, of what lies side by side in memory;
+ * an entity number costs a bit, not 32; and a score is added up in a register over several lists.
+ * Products are rounded before they are added, list after list, so that every instruction set gives
+ * the same bits; this file is compiled without contraction (-ffp-contract=off).
  */
 #ifndef METASD_POSTINGS_H
 #define METASD_POSTINGS_H
@@ -33,8 +33,8 @@ typedef struct MetasdPostingKernels {
     const char *name; /* of the instruction set */
 
     /*
-     * Over the next `words` words: scores[e] += weight x (the list's at e, or 0), for one list after
-     * the other; scores has METASD_WORD floats a word. The lists move on.
+     * Over the next `words` words: scores[e] += weight x (the list's at e, or 0), for one list
+     * after the other; scores has METASD_WORD floats a word. The lists move on.
      */
     void (*add)(size_t words, MetasdPosting *lists, size_t count, float *scores);
 } MetasdPostingKernels;

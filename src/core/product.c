@@ -1,8 +1,8 @@
 /*
  * product.c - the products of a pass (score.h): queries with the rows of a slice, and the way back.
  *
- * Three kinds: with all weights of a slice's rows, which a sampled table gathers first; with the whole
- * columns of a pattern; with its lists.
+ * Three kinds: with all weights of a slice's rows, which a sampled table gathers first; with the
+ * whole columns of a pattern; with its lists.
  */
 #include "score.h"
 

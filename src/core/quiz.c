@@ -60,7 +60,9 @@ metasd_stage_quiz(const MetasdLesson *quiz, MetasdLosses *losses)
 
 /* ---- stage 2: its gradient by the source ---- */
 
-/* query_dot = the derivative of the student's queries along v = masked_gradient; their tiles too. */
+/*
+ * query_dot = the derivative of the student's queries along v = masked_gradient; their tiles too.
+ */
 static MetasdStatus
 compose_dot(const MetasdLesson *lesson)
 {

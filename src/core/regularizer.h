@@ -13,7 +13,9 @@
 
 #include "step.h"
 
-/* loss[g] = the sum over the examples of group g by a table's weights, for groups first .. end - 1. */
+/*
+ * loss[g] = the sum over the examples of group g by a table's weights, for groups first .. end - 1.
+ */
 extern MetasdStatus metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind,
                                             const MetasdStep *step, const MetasdBatch *batch,
                                             const float *table, size_t first, size_t end,

@@ -178,7 +178,8 @@ extern MetasdStatus metasd_pass_reduce(const MetasdPass *pass, const MetasdTable
 
 /*
  * The mean loss of a block's targets by softmax, through block[b]; the gradient by the table is
- * added, dqueries are set. guides[i].weight is the sum of query i's targets' weights. Adds to *loss.
+ * added, dqueries are set. guides[i].weight is the sum of query i's targets' weights. Adds to
+ * *loss.
  */
 extern MetasdStatus metasd_pass_cross_entropy(const MetasdPass *pass, int b,
                                               const MetasdTable *table,

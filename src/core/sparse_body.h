@@ -14,7 +14,9 @@ typedef int NAMED(order) __attribute__((vector_size(VECTOR)));
 #define AT(p) (*(VEC *)(p))
 #define FROM(p) (*(const VEC *)(p))
 
-/* out = (add ? out : 0) + sum over k of value[k] from[index[k] x stride], a tile of queries each. */
+/*
+ * out = (add ? out : 0) + sum over k of value[k] from[index[k] x stride], a tile of queries each.
+ */
 static inline __attribute__((always_inline)) void
 NAMED(combine)(uint32_t start, uint32_t end, const uint16_t *index, const float *value,
                const float *from, size_t stride, bool add, float *out)

@@ -4,7 +4,8 @@
  * A slice has `rows` rows of which few weights are kept; a tile is METASD_TILE queries side by
  * side: tile[j x METASD_TILE + b] is component j of query b. Queries stay in registers while kept
  * weights stream past, so that each is read once a tile. Compiled for each instruction set that
- * is worth it and chosen by what the processor can do; nothing else decides about a bit of a result.
+ * is worth it and chosen by what the processor can do; nothing else decides about a bit of a
+ * result.
  */
 #ifndef METASD_SPARSE_KERNELS_H
 #define METASD_SPARSE_KERNELS_H

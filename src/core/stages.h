@@ -82,7 +82,9 @@ extern MetasdTargets metasd_block_targets(const MetasdLesson *lesson, size_t fir
 /* Its queries, from query[which] and what is made of them. */
 extern MetasdQueries metasd_block_queries(const MetasdLesson *lesson, size_t first, int which);
 
-/* Queries from number `first` on: those in `rows`, and what metasd_tile_queries has made of them. */
+/*
+ * Queries from number `first` on: those in `rows`, and what metasd_tile_queries has made of them.
+ */
 extern MetasdQueries metasd_queries_from(const MetasdStep *step, const MetasdPattern *pattern,
                                          const float *rows, int which, size_t first);
 
@@ -92,8 +94,8 @@ extern MetasdStatus metasd_tile_queries(const MetasdStep *step, MetasdTeam *team
                                         int which);
 
 /*
- * The tail loss without a guide, and its gradient, which is added; uses query[0] and block[b]. Where
- * the entities' weights are held, what they learn as answers goes to step->held.gradient.
+ * The tail loss without a guide, and its gradient, which is added; uses query[0] and block[b].
+ * Where the entities' weights are held, what they learn as answers goes to step->held.gradient.
  */
 extern MetasdStatus metasd_tail_loss(const MetasdLesson *lesson, const float *table, bool pruned,
                                      float *gradient, int b, double *loss);
@@ -132,9 +134,9 @@ extern MetasdStatus metasd_guided_weights(const MetasdLesson *lesson, double for
                                           double reverse);
 
 /*
- * The student's tail loss, and `forward` times KL(teacher || student) and `reverse` times the other, at
- * temperature tau; the gradient is added to masked_gradient, or as metasd_tail_loss does it. Blocks 0
- * and 1 keep the scores where there is one block.
+ * The student's tail loss, and `forward` times KL(teacher || student) and `reverse` times the
+ * other, at temperature tau; the gradient is added to masked_gradient, or as metasd_tail_loss does
+ * it. Blocks 0 and 1 keep the scores where there is one block.
  */
 extern MetasdStatus metasd_taught_tails(const MetasdLesson *lesson, float forward, float reverse,
                                         double *loss);

@@ -85,13 +85,13 @@ typedef struct MetasdStep {
      */
     double most_density;
     /*
-     * Part of the entities' weights that the masks prune at the least: there is memory for a pattern of
-     * the others only. Where a mask prunes less, the products are dense.
+     * Part of the entities' weights that the masks prune at the least: there is memory for a
+     * pattern of the others only. Where a mask prunes less, the products are dense.
      */
     double pruned;
     /*
-     * Part of a table's rows that keep a column from which it is multiplied whole (pattern.h); 0: none
-     * is. Where dense products are faster, column by column, so most_density.
+     * Part of a table's rows that keep a column from which it is multiplied whole (pattern.h); 0:
+     * none is. Where dense products are faster, column by column, so most_density.
      */
     double whole_from;
     bool apart; /* entities and relations have cuts of their own; else one for both */
@@ -106,9 +106,9 @@ typedef struct MetasdStep {
     double salience;
     double alignment;
     /*
-     * The reals of a component (of a complex number both) are kept or pruned together, by the root of
-     * the sum of the squares of their saliences. A component of which head, relation and tail each keep
-     * one real adds one product to a score; one of which they keep both adds four.
+     * The reals of a component (of a complex number both) are kept or pruned together, by the root
+     * of the sum of the squares of their saliences. A component of which head, relation and tail
+     * each keep one real adds one product to a score; one of which they keep both adds four.
      */
     bool by_component;
 
@@ -167,15 +167,16 @@ extern void metasd_step_take(MetasdStep *step, MetasdArena *arena, int members,
 extern void metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2]);
 
 /*
- * Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1; what a family
- * leaves unused in a relation's row is 0.
+ * Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1; what a
+ * family leaves unused in a relation's row is 0.
  */
 extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed,
                                      float scale);
 
 /*
- * Of runs of the tables: weights that are 0 get normal numbers of deviation `scale`, but for those that a
- * family leaves unused, sums begin at `sum` (those of the quiz at 0), and the mask keeps all.
+ * Of runs of the tables: weights that are 0 get normal numbers of deviation `scale`, but for those
+ * that a family leaves unused, sums begin at `sum` (those of the quiz at 0), and the mask keeps
+ * all.
  */
 extern MetasdStatus metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs,
                                      int nruns, uint64_t seed, float scale, float sum);
@@ -204,10 +205,11 @@ extern MetasdStatus metasd_step(MetasdStep *step, MetasdTeam *team,
                                 const MetasdBatch *quiz, MetasdLosses *losses);
 
 /*
- * Before the first and after the last of the steps that the student takes alone: holds its entities'
- * weights packed, where their products are sparse and all entities are scored; lays them out again.
- * Steps in between have options->alone. `gradient` is used for it, `trial` where that is too small. Whoever ends the steps
- * by METASD_NON_FINITE and fills weights and sums anew begins again. Defined in alone.c.
+ * Before the first and after the last of the steps that the student takes alone: holds its
+ * entities' weights packed, where their products are sparse and all entities are scored; lays them
+ * out again. Steps in between have options->alone. `gradient` is used for it, `trial` where that is
+ * too small. Whoever ends the steps by METASD_NON_FINITE and fills weights and sums anew begins
+ * again. Defined in alone.c.
  */
 extern MetasdStatus metasd_alone_begin(MetasdStep *step, MetasdTeam *team);
 extern MetasdStatus metasd_alone_end(MetasdStep *step, MetasdTeam *team);

@@ -96,7 +96,8 @@ not_given(const MetasdTopk *topk, uint32_t id)
 
 /*
  * What no score of the next chunk is below, from as many blocks as it has scores, each of which
- * has one at least that high; the rest is then hardly looked at. -infinity where that is not worth it.
+ * has one at least that high; the rest is then hardly looked at. -infinity where that is not worth
+ * it.
  */
 static float
 least_of_chunk(const MetasdTopk *topk)

@@ -45,12 +45,14 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
     return options->random_triples || most > batch ? batch : most;
 }
 
-/* Weights that are as salient as the last one kept are kept, too: so many more, or dense products. */
+/*
+ * Weights that are as salient as the last one kept are kept, too: so many more, or dense products.
+ */
 #define TIES 1.02
 
 /*
- * Part of the entities' weights that every mask prunes: of a sparsity that rises, nothing. By one cut
- * for both tables, relations may be pruned as a whole and entities keep what is theirs.
+ * Part of the entities' weights that every mask prunes: of a sparsity that rises, nothing. By one
+ * cut for both tables, relations may be pruned as a whole and entities keep what is theirs.
  */
 static double
 pruned_always(const MetasdGraph *graph, const MetasdTrainOptions *options)

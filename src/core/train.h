@@ -68,7 +68,9 @@ typedef struct MetasdEpoch {
     bool best; /* the best so far */
 } MetasdEpoch;
 
-/* Where a training is between two epochs. With the tables, all that it takes to go on from there. */
+/*
+ * Where a training is between two epochs. With the tables, all that it takes to go on from there.
+ */
 typedef struct MetasdProgress {
     int epoch;            /* over; 0: the training begins */
     bool warm;            /* where it began the tables were filled (warm.h) */
@@ -122,7 +124,8 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, Met
 
 /*
  * Trains from where trainer->progress is: from random weights, or from filled tables: as
- * another training left them (warm.h), or, where epochs are over, a checkpoint (checkpoint.h). All members have the same progress.
+ * another training left them (warm.h), or, where epochs are over, a checkpoint (checkpoint.h). All
+ * members have the same progress.
  *
  * trainer->best then holds the pruned weights of *best. Options out of range:
  * METASD_INVALID. A loss or weight that is not finite makes the epoch start again from where

@@ -172,8 +172,8 @@ make_rungs(MetasdTune *tune)
 }
 
 /*
- * The lowest rung that may decide. Shorter trainings say which candidates are hopeless, not which one
- * is the best: on UMLS the best after 4 epochs of 30 stayed .02 of MRR behind the present one.
+ * The lowest rung that may decide. Shorter trainings say which candidates are hopeless, not which
+ * one is the best: on UMLS the best after 4 epochs of 30 stayed .02 of MRR behind the present one.
  */
 static int
 lowest_to_decide(const MetasdTune *tune)
@@ -196,7 +196,10 @@ metasd_tune_start(MetasdTune *tune, const MetasdTuneOptions *options)
 
 /* ---- time ---- */
 
-/* How much more an epoch of this candidate costs than one of the present one, as far as can be told. */
+/*
+ * How much more an epoch of this candidate costs than one of the present one, as far as can be
+ * told.
+ */
 static double
 cost_of(const MetasdTune *tune, int candidate)
 {
@@ -386,7 +389,9 @@ rank_rivals(const MetasdTune *tune, int *order)
     return n;
 }
 
-/* Goes on to the next rung with those of the best third that there is time for; false if for none. */
+/*
+ * Goes on to the next rung with those of the best third that there is time for; false if for none.
+ */
 static bool
 climb(MetasdTune *tune, double left)
 {
@@ -458,9 +463,9 @@ metasd_tune_is_best(const MetasdTune *tune, const MetasdTuneTrial *trial)
 }
 
 /*
- * Reciprocal ranks deviate by some .35 from their mean, and those that two models give to one answer
- * go together: the standard error of the difference is about .2 / sqrt(n). On UMLS the best of 24 was
- * better by .004 on 1,304 validation answers, and worse by .02 on as many others.
+ * Reciprocal ranks deviate by some .35 from their mean, and those that two models give to one
+ * answer go together: the standard error of the difference is about .2 / sqrt(n). On UMLS the best
+ * of 24 was better by .004 on 1,304 validation answers, and worse by .02 on as many others.
  */
 double
 metasd_tune_margin(double n)

@@ -6,8 +6,8 @@
  *
  *    weights that are 0   get the small random number that every weight begins with elsewhere: the
  *                         gradient of a product of zeros is 0
- *    sums                 begin above 0: else Adagrad's first steps, of the size of the learning rate
- *                         for every weight, would undo what has been learnt
+ *    sums                 begin above 0: else Adagrad's first steps, of the size of the learning
+ *                         rate for every weight, would undo what has been learnt
  *    new entities         begin as what their triples say of them: the mean of the queries that
  *                         they answer, and of the vectors that would answer theirs
  *    new relations        begin at random

@@ -13,7 +13,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-/* Pages from which on it is worth while: to read fewer takes about as long as to score the entities. */
+/*
+ * Pages from which on it is worth while: to read fewer takes about as long as to score the
+ * entities.
+ */
 #define LEAST_PAGES 128
 
 /* What this session has looked at. */
@@ -67,7 +70,9 @@ pages_of(Oid relation)
     return pages;
 }
 
-/* Is key column N of an index this one, so that it is found by the operator = of its own collation? */
+/*
+ * Is key column N of an index this one, so that it is found by the operator = of its own collation?
+ */
 static bool
 has_key(Relation index, Relation relation, int n, AttrNumber column)
 {
@@ -78,8 +83,8 @@ has_key(Relation index, Relation relation, int n, AttrNumber column)
 }
 
 /*
- * Does an index find the rows of a group? One of a given entity first, or of the relation and then the
- * entity: a relation alone may have most of the rows.
+ * Does an index find the rows of a group? One of a given entity first, or of the relation and then
+ * the entity: a relation alone may have most of the rows.
  */
 static bool
 supports(Relation index, Relation relation, MetasdAsked asked, const AttrNumber column[3])

@@ -244,7 +244,9 @@ numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities)
     return (Numbers){numbers, count};
 }
 
-/* Scores of all entities for the query of the arguments; all the same where the model has to guess. */
+/*
+ * Scores of all entities for the query of the arguments; all the same where the model has to guess.
+ */
 static Ranking
 score_query(FunctionCallInfo fcinfo)
 {

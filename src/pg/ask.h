@@ -21,8 +21,8 @@ extern bool metasd_model_may_ask(const MetasdModel *model);
 extern MetasdModel *metasd_model_to_ask(const char *name);
 
 /*
- * The model of that name, locked, for its owner to change; errors where it is not there, with HINT or
- * else the names of those that are, or where it is not the current user's.
+ * The model of that name, locked, for its owner to change; errors where it is not there, with HINT
+ * or else the names of those that are, or where it is not the current user's.
  */
 extern MetasdModel *metasd_model_to_change(const char *name, const char *hint);
 

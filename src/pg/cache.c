@@ -247,7 +247,8 @@ static MetasdStatus
 poll_interrupts(MetasdTeam *team)
 {
     (void)team;
-    CHECK_FOR_INTERRUPTS(); /* may jump: an image's memory belongs to a context, the core holds none */
+    /* May jump: an image's memory belongs to a context, the core holds none. */
+    CHECK_FOR_INTERRUPTS();
     return METASD_OK;
 }
 
@@ -342,7 +343,9 @@ same_uuid(const pg_uuid_t *a, const pg_uuid_t *b)
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* The link to the image that has not been used for longest, and not by this transaction; or NULL. */
+/*
+ * The link to the image that has not been used for longest, and not by this transaction; or NULL.
+ */
 static Image **
 oldest_image(void)
 {

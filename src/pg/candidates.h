@@ -17,8 +17,8 @@ typedef struct MetasdCandidates {
 
 /*
  * Candidates by arguments N, a relation whose first column holds their identifiers, and N + 1,
- * an array of them; not given where both are NULL. What the model does not know is left out. The relation
- * is read once a call site: a statement sees it as it was when the statement began.
+ * an array of them; not given where both are NULL. What the model does not know is left out. The
+ * relation is read once a call site: a statement sees it as it was when the statement began.
  */
 extern MetasdCandidates metasd_candidates_argument(const MetasdQuestion *question, int n);
 

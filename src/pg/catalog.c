@@ -291,8 +291,8 @@ model_of_row(const Row *row, HeapTuple *run)
 /* ---- models remembered ---- */
 
 /*
- * A row that the snapshot shows, with the bytes it had when it was read, says what it said then. So a
- * question asks no more of the catalog than whether both rows are that: whatever has been done to
+ * A row that the snapshot shows, with the bytes it had when it was read, says what it said then. So
+ * a question asks no more of the catalog than whether both rows are that: whatever has been done to
  * them since, and whichever version of them the snapshot still sees.
  */
 #define MOST_REMEMBERED 4

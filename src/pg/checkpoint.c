@@ -2,8 +2,9 @@
  * checkpoint.c - what lets a training go on later: all of its state, in rows of metasd.checkpoint.
  *
  * A run has two parts, of which its row names the one that is whole. The other is written chunk by
- * chunk, each in a transaction of its own; the last of these lets the row name it and removes the part
- * before. Whenever the server stops, the row names a whole part, or none if there never was one.
+ * chunk, each in a transaction of its own; the last of these lets the row name it and removes the
+ * part before. Whenever the server stops, the row names a whole part, or none if there never was
+ * one.
  */
 #include "job.h"
 
@@ -80,7 +81,10 @@ clear_part(MetasdJob *job, const void *what)
     delete_part(job, writing->part);
 }
 
-/* Locks the run's row: kg_drop, which locks it first, must see the chunk or keep it from being there. */
+/*
+ * Locks the run's row: kg_drop, which locks it first, must see the chunk or keep it from being
+ * there.
+ */
 static void
 write_chunk(MetasdJob *job, const void *what)
 {
@@ -163,8 +167,8 @@ is_due(const MetasdJob *job)
 }
 
 /*
- * A checkpoint that cannot be written, for lack of space perhaps, is no reason to end a training that
- * may yet succeed. What a session or an administrator asks for is.
+ * A checkpoint that cannot be written, for lack of space perhaps, is no reason to end a training
+ * that may yet succeed. What a session or an administrator asks for is.
  */
 static MetasdStatus
 forgive(MetasdJob *job)

@@ -1,13 +1,14 @@
 /*
  * compare.c - the version about to be stored beside the one that serves: both rank the same facts.
  *
- * Their embeddings differ in shape and in numbers, so both are asked by their serving images, entities
- * and relations matched by label. Ranks are among the entities of the new version, its known facts left
- * out. What the old version does not know counts as in kg_evaluate: an answer comes after all that
- * it knows, and for a query all candidates tie. A version that has learnt more so is the better one.
+ * Their embeddings differ in shape and in numbers, so both are asked by their serving images,
+ * entities and relations matched by label. Ranks are among the entities of the new version, its
+ * known facts left out. What the old version does not know counts as in kg_evaluate: an answer
+ * comes after all that it knows, and for a query all candidates tie. A version that has learnt more
+ * so is the better one.
  *
- * Neither may have been trained on a fact that counts. Facts drawn from the source are drawn by what
- * they say (graph.h), so the old version's parameters tell whether it, too, held one out.
+ * Neither may have been trained on a fact that counts. Facts drawn from the source are drawn by
+ * what they say (graph.h), so the old version's parameters tell whether it, too, held one out.
  *
  * The worker reads the old version in one short transaction and compares outside any. Who promotes
  * another version meanwhile makes it compare again (store.c).
@@ -330,7 +331,9 @@ score(Comparing *c, uint32 head, uint32 relation)
 
 /* ---- ranks ---- */
 
-/* Of a group of validation facts those that the old version held out, too: their tails; how many. */
+/*
+ * Of a group of validation facts those that the old version held out, too: their tails; how many.
+ */
 static size_t
 facts_that_count(Comparing *c, size_t g)
 {

@@ -1,10 +1,10 @@
 /*
  * evaluate.c - kg_evaluate: how a model ranks triples that it was not trained on.
  *
- * One query does all, and PostgreSQL's sorts keep it in bounded memory: test triples and known facts
- * become numbers, are grouped by what is asked, and metasd.rank_answers ranks the answers of each
- * group. For each side there is one branch of a UNION ALL, or several that share the groups, so that
- * a Parallel Append can give them to workers.
+ * One query does all, and PostgreSQL's sorts keep it in bounded memory: test triples and known
+ * facts become numbers, are grouped by what is asked, and metasd.rank_answers ranks the answers of
+ * each group. For each side there is one branch of a UNION ALL, or several that share the groups,
+ * so that a Parallel Append can give them to workers.
  *
  * The query runs with the caller's rights, who names the test relation and the filters. The model's
  * source and its validation are read as the model's owner, as kg_predict does: into a
@@ -175,8 +175,8 @@ add_known(Evaluation *evaluation, Oid relation, char *const column[3], const cha
 }
 
 /*
- * Ranks tell whether a fact was left out. So facts of the validation source, whose readers need not be
- * those of the source, only count for the owner and for who could read them himself.
+ * Ranks tell whether a fact was left out. So facts of the validation source, whose readers need not
+ * be those of the source, only count for the owner and for who could read them himself.
  */
 static void
 add_validation(Evaluation *evaluation)
@@ -278,8 +278,8 @@ append_branch(StringInfo sql, const Evaluation *evaluation, const char *side, in
 }
 
 /*
- * The expected calibration error: how far, in the mean, the probabilities of a bin are from the part of
- * it that holds. A bin adds |its sum of differences| / all.
+ * The expected calibration error: how far, in the mean, the probabilities of a bin are from the
+ * part of it that holds. A bin adds |its sum of differences| / all.
  */
 static void
 append_calibration_error(StringInfo sql)
@@ -394,8 +394,9 @@ slices_for(const Evaluation *evaluation)
 
 /*
  * Sorting keeps within work_mem however many groups there are, as an array for each in a hash table
- * would not. That slices are worth workers has been found out, by a better estimate than the planner's;
- * rows must seem dear to pass on, or it would gather the facts in each branch and rank without help.
+ * would not. That slices are worth workers has been found out, by a better estimate than the
+ * planner's; rows must seem dear to pass on, or it would gather the facts in each branch and rank
+ * without help.
  */
 static void
 plan_locally(const Evaluation *evaluation)

@@ -187,7 +187,10 @@ has_time(const struct stat *st, int64 time)
 #endif
 }
 
-/* What is wrong with an image that is mapped, or NULL. One that has been written to is read in full. */
+/*
+ * What is wrong with an image that is mapped, or NULL. One that has been written to is read in
+ * full.
+ */
 static const char *
 check_mapped(const Mapping *mapping, int fd, const struct stat *st, const pg_uuid_t *uuid,
              MetasdTeam *team, MetasdIndex *index)
@@ -329,7 +332,9 @@ static Mapping *
 write_image(Draft *draft, const Path *path, const pg_uuid_t *uuid, const void *image, size_t bytes,
             MemoryContext context)
 {
-    /* A second ago, in whole seconds: whoever writes to the file sets a later time, however coarse. */
+    /*
+     * A second ago, in whole seconds: whoever writes to the file sets a later time, however coarse.
+     */
     Frame frame = {.magic = MAGIC,
                    .version = VERSION,
                    .uuid = *uuid,

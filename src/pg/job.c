@@ -228,7 +228,9 @@ plan_by(const MetasdTriples *input, int max_workers, const MetasdParams *params)
 /* Ranks are tried in tens, so that people can read them. */
 #define RANKS 10
 
-/* Where memory decides, a part is left to the rows of this version, from which the next may start. */
+/*
+ * Where memory decides, a part is left to the rows of this version, from which the next may start.
+ */
 #define SPARE 16
 
 MetasdPlan

@@ -135,15 +135,15 @@ extern size_t metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOp
 typedef struct MetasdPlan {
     MetasdTrainOptions options;
     MetasdSplit split;
-    int members; /* as many as the parameters say or, where they leave it open, as may train, but no */
-                 /* more than can be of use */
+    /* as many as the parameters say or, where they leave it open, as may train and are of use */
+    int members;
     size_t bytes;  /* as metasd_train_bytes says */
     int rank_wish; /* the default rank that memory does not allow; 0: it does, or it was given */
 } MetasdPlan;
 
 /*
- * Sets the defaults among `params` and plans by them. A rank that was not given is one for which the
- * training needs no more than `most` bytes (0: any number), if METASD_LEAST_RANK or more does.
+ * Sets the defaults among `params` and plans by them. A rank that was not given is one for which
+ * the training needs no more than `most` bytes (0: any number), if METASD_LEAST_RANK or more does.
  */
 extern MetasdPlan metasd_plan(const MetasdTriples *input, int max_workers, size_t most,
                               MetasdParams *params);
@@ -213,7 +213,9 @@ extern void metasd_keep_graph(MetasdJob *job);
 /* Fills the trainer, whose memory has been taken, with the run's checkpoint where it is resumed. */
 extern void metasd_keep_load(MetasdJob *job);
 
-/* At the end of an epoch: writes a checkpoint where it is time for one. For callbacks of the core. */
+/*
+ * At the end of an epoch: writes a checkpoint where it is time for one. For callbacks of the core.
+ */
 extern MetasdStatus metasd_keep_epoch(MetasdJob *job);
 
 /* Removes all checkpoints of the model's runs. In a transaction. */
@@ -222,8 +224,8 @@ extern void metasd_keep_forget(const MetasdJob *job);
 /* ---- warm.c ---- */
 
 /*
- * After the triples: reads the version that serves where the training can start from it, and settles
- * the parameters that follow from that. In a transaction.
+ * After the triples: reads the version that serves where the training can start from it, and
+ * settles the parameters that follow from that. In a transaction.
  */
 extern void metasd_warm_read(MetasdJob *job);
 
@@ -236,9 +238,9 @@ extern void metasd_warm_fill(MetasdJob *job);
 /* ---- compare.c ---- */
 
 /*
- * Bytes that the comparison takes beside the trainer, of which the leader keeps its part: the images of
- * both versions, where the old one is like the new, and scores. VALIDATION: the examples of that part.
- * SIZE_MAX if too many to count.
+ * Bytes that the comparison takes beside the trainer, of which the leader keeps its part: the
+ * images of both versions, where the old one is like the new, and scores. VALIDATION: the examples
+ * of that part. SIZE_MAX if too many to count.
  */
 extern size_t metasd_compare_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
                                    size_t validation);
@@ -255,7 +257,8 @@ extern void metasd_append_comparison(StringInfo json, const MetasdJob *job);
 /* ---- store.c ---- */
 
 /*
- * Writes the best embeddings in one transaction, and lets them serve unless those that do are better.
+ * Writes the best embeddings in one transaction, and lets them serve unless those that do are
+ * better.
  */
 extern void metasd_store(MetasdJob *job);
 

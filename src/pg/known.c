@@ -18,8 +18,9 @@
 #define ROWS_PER_FETCH 1000
 
 /*
- * A group of fewer facts is read whole: that takes less than looking for candidates, which an index on
- * two columns finds by reading the group as well. More are in few groups, and cost that once in vain.
+ * A group of fewer facts is read whole: that takes less than looking for candidates, which an index
+ * on two columns finds by reading the group as well. More are in few groups, and cost that once in
+ * vain.
  */
 #define SMALL_GROUP 128
 

@@ -31,7 +31,10 @@ typedef struct MetasdKnown {
 extern void metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked asked,
                                const MetasdLabel *given);
 
-/* Sets known_ids[id] for those of the N ids whose labels make a fact, and perhaps for others that do. */
+/*
+ * Sets known_ids[id] for those of the N ids whose labels make a fact, and perhaps for others that
+ * do.
+ */
 extern void metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids,
                               size_t n, bool *known_ids);
 

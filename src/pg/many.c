@@ -1,10 +1,11 @@
 /*
  * many.c - kg_predict_many: the answers to a batch of questions, as whole triples.
  *
- * Questions come from two arrays, or one by one from a cursor on a relation, read as the caller; the
- * answers go to the result's tuplestore, which spills to disk beyond work_mem. So memory does
- * not grow with the number of questions, and the model is looked up once. Questions that come again are
- * answered from memory, as long as that fits work_mem: in one statement their answers are the same.
+ * Questions come from two arrays, or one by one from a cursor on a relation, read as the caller;
+ * the answers go to the result's tuplestore, which spills to disk beyond work_mem. So memory does
+ * not grow with the number of questions, and the model is looked up once. Questions that come again
+ * are answered from memory, as long as that fits work_mem: in one statement their answers are the
+ * same.
  */
 #include "compat.h"
 
@@ -20,7 +21,10 @@
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many);
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many_of);
 
-/* Columns of the result that say which triple it is, and whose question it answers; then come the others. */
+/*
+ * Columns of the result that say which triple it is, and whose question it answers; then come the
+ * others.
+ */
 enum { QUERY, HEAD, RELATION, TAIL, RANK };
 
 /* A question that has been answered, by numbers, and its answers. */
@@ -199,7 +203,10 @@ element_label(const Elements *elements, int i)
                               : metasd_identifier_label(elements->identifier, elements->values[i]);
 }
 
-/* kg_predict_many(entities, relations, k, model, known, side, candidates, candidate_ids, min_probability) */
+/*
+ * kg_predict_many(entities, relations, k, model, known, side, candidates, candidate_ids,
+ * min_probability)
+ */
 Datum
 metasd_kg_predict_many(PG_FUNCTION_ARGS)
 {
@@ -243,7 +250,10 @@ text_of(MetasdLabel label)
                                       : NULL);
 }
 
-/* The name of column PLACE of the questions: as the model's source calls it, where no other is there. */
+/*
+ * The name of column PLACE of the questions: as the model's source calls it, where no other is
+ * there.
+ */
 static const char *
 question_column(const Batch *batch, Oid queries, int place)
 {

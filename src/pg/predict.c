@@ -96,7 +96,9 @@ metasd_kg_score(PG_FUNCTION_ARGS)
     PG_RETURN_FLOAT4(score);
 }
 
-/* Leaves known tails of (head, relation) out of the scores, except one; returns how many are left. */
+/*
+ * Leaves known tails of (head, relation) out of the scores, except one; returns how many are left.
+ */
 static uint32
 leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, uint32 except,
                 float *scores)
@@ -119,7 +121,9 @@ leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, uint32
     return left;
 }
 
-/* kg_rank(head, relation, tail, model): one row, or none where the model does not know one of them */
+/*
+ * kg_rank(head, relation, tail, model): one row, or none where the model does not know one of them
+ */
 Datum
 metasd_kg_rank(PG_FUNCTION_ARGS)
 {

@@ -41,8 +41,9 @@ metasd_least_argument(FunctionCallInfo fcinfo, int n)
 /* ---- known facts ---- */
 
 /*
- * Facts are looked up for a few candidates at first: a group may have thousands, and most questions are
- * answered by these. Where they do not suffice most of them are known, and the whole group is read, once.
+ * Facts are looked up for a few candidates at first: a group may have thousands, and most questions
+ * are answered by these. Where they do not suffice most of them are known, and the whole group is
+ * read, once.
  */
 typedef struct Facts {
     bool missing; /* or have all been looked up */
@@ -92,7 +93,10 @@ typedef struct Walk {
     uint64 probe;          /* to take next */
 } Walk;
 
-/* Starts among N candidates of these scores, who are wanted by the PROBE; ids and scratch have room for all. */
+/*
+ * Starts among N candidates of these scores, who are wanted by the PROBE; ids and scratch have room
+ * for all.
+ */
 static Walk
 start_walk(const float *scores, const uint32 *numbers, uint32 n, uint64 probe, uint32 *ids,
            uint32 *scratch)

@@ -18,7 +18,9 @@ typedef enum MetasdKnownMode {
     METASD_KNOWN_INCLUDE
 } MetasdKnownMode;
 
-/* Columns of the result, at most: query, head, relation, tail, rank, score, probability and known. */
+/*
+ * Columns of the result, at most: query, head, relation, tail, rank, score, probability and known.
+ */
 #define METASD_MOST_COLUMNS 8
 
 typedef struct MetasdAnswer {

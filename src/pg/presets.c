@@ -48,7 +48,8 @@ typedef struct Course {
 
 /*
  * Small graphs can afford mutual learning, which takes three times the products of a student alone:
- * on UMLS it was worth .01 to .02, on Kinship nothing. Where it is off, the pruned model has the time.
+ * on UMLS it was worth .01 to .02, on Kinship nothing. Where it is off, the pruned model has the
+ * time.
  */
 static const Course small_courses[] = {
     [METASD_FAST] = {4, 10, 6, 1e14, 1000},
@@ -57,8 +58,9 @@ static const Course small_courses[] = {
 };
 
 /*
- * A source need not live long to tell which weights to keep. FB15k-237 at rank 1000, validation MRR after
- * eight epochs alone: .345 by a source of 2 epochs, .349 by one of 6, .340 by one of 24 with N3 and a falling rate.
+ * A source need not live long to tell which weights to keep. FB15k-237 at rank 1000, validation MRR
+ * after eight epochs alone: .345 by a source of 2 epochs, .349 by one of 6, .340 by one of 24 with
+ * N3 and a falling rate.
  */
 static const Course large_courses[] = {
     [METASD_FAST] = {3, 0, 6, 4e13, 1000},
@@ -89,8 +91,8 @@ static const Course large_courses[] = {
 #define MOST_THIN_RANK 1000
 
 /*
- * Parts of a course that a training needs which starts from another version, and no ramp: about half
- * of the time. It ends better than one that starts anew.
+ * Parts of a course that a training needs which starts from another version, and no ramp: about
+ * half of the time. It ends better than one that starts anew.
  */
 #define WARM_WARMUP 0.2
 #define WARM_MUTUAL 0.43
@@ -113,9 +115,10 @@ static const Course large_courses[] = {
 #define MOST_RATE 10 /* of any parameter */
 
 /*
- * Relations from which predicting them teaches something: FB15k-237 has 237, UMLS, where it costs .015,
- * 46. A full model learns more from a large weight, but only in time: on FB15k-237 weight 0.5 is ahead
- * of 0 from the first epochs on, weight 4 after about ten.
+ * Relations from which predicting them teaches something: FB15k-237 has 237, UMLS, where it costs
+ * .015,
+ * 46. A full model learns more from a large weight, but only in time: on FB15k-237 weight 0.5 is
+ * ahead of 0 from the first epochs on, weight 4 after about ten.
  */
 #define MANY_RELATIONS 100
 static const double relation_weights[] = {

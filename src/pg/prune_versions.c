@@ -13,8 +13,8 @@
 #include "catalog.h"
 
 /*
- * Of all versions but the one that serves the newest stay, so that there are `keep_versions` in all.
- * Rows of metasd.run stay, too, with their figures.
+ * Of all versions but the one that serves the newest stay, so that there are `keep_versions` in
+ * all. Rows of metasd.run stay, too, with their figures.
  */
 void
 metasd_prune_versions(const MetasdJob *job)

@@ -24,8 +24,9 @@ typedef struct MetasdReader {
 } MetasdReader;
 
 /*
- * Opens a cursor on N columns of RELATION, or on the first there is where COLUMN is NULL. Connects to
- * SPI, and stays in its memory context until metasd_reader_close. USE says what for in errors: "candidates".
+ * Opens a cursor on N columns of RELATION, or on the first there is where COLUMN is NULL. Connects
+ * to SPI, and stays in its memory context until metasd_reader_close. USE says what for in errors:
+ * "candidates".
  */
 extern void metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column, int n,
                                const char *use);

@@ -100,7 +100,10 @@ metasd_run_status(int64 run, const char *status)
 
     if (!unfinished(status) || RecoveryInProgress() || metasd_run_is_alive(run))
         return status;
-    /* The worker may have finished since the caller's snapshot was taken: what does the row say now? */
+    /*
+     * The worker may have finished since the caller's snapshot was taken: what does the row say
+     * now?
+     */
     newest = newest_status(run);
     return newest && !unfinished(newest) ? newest : "interrupted";
 }

@@ -2,12 +2,12 @@
  * schedule.c - kg_schedule, kg_unschedule: trainings that the extension pg_cron starts.
  *
  * A schedule is a job of pg_cron, and nothing else: whoever restores, lists or stops jobs sees it
- * there. It is found by its name, which holds the database's and the model's. The job belongs to who
- * calls kg_schedule, with his rights; jobs of others for the same model are replaced, and removed with
- * it, with the rights of the extension's owner.
+ * there. It is found by its name, which holds the database's and the model's. The job belongs to
+ * who calls kg_schedule, with his rights; jobs of others for the same model are replaced, and
+ * removed with it, with the rights of the extension's owner.
  *
- * What is called is in schema cron, and only where that schema is part of the extension pg_cron: anybody
- * may create a schema of that name where there is none.
+ * What is called is in schema cron, and only where that schema is part of the extension pg_cron:
+ * anybody may create a schema of that name where there is none.
  */
 #include "schedule.h"
 
@@ -166,7 +166,9 @@ make_job(const char *model, const char *schedule)
     return DatumGetInt64(metasd_column(0, 1, &isnull));
 }
 
-/* Removes the jobs of a model, but not those of role BUT, if not NULL; returns how many there were. */
+/*
+ * Removes the jobs of a model, but not those of role BUT, if not NULL; returns how many there were.
+ */
 static uint64
 remove_jobs(const char *model, const char *but)
 {
@@ -255,8 +257,8 @@ warn_of_jobs(const char *model)
 }
 
 /*
- * Where pg_cron has its jobs in another database, they cannot be seen from here: metasd_schedule_end
- * helps who finds them there.
+ * Where pg_cron has its jobs in another database, they cannot be seen from here:
+ * metasd_schedule_end helps who finds them there.
  */
 void
 metasd_schedule_drop(const char *model)

@@ -7,8 +7,8 @@
 #include "compat.h"
 
 /*
- * Ends the schedule of a model that is being dropped, whoever made it, where pg_cron is there and the
- * extension's owner may change its jobs; a warning where pg_cron is there but not loaded.
+ * Ends the schedule of a model that is being dropped, whoever made it, where pg_cron is there and
+ * the extension's owner may change its jobs; a warning where pg_cron is there but not loaded.
  */
 extern void metasd_schedule_drop(const char *model);
 

@@ -1,6 +1,6 @@
 /*
- * start.c - kg_train, also as a scheduled job, and kg_tune: what is asked for, written into the model's
- * row, and a run of it.
+ * start.c - kg_train, also as a scheduled job, and kg_tune: what is asked for, written into the
+ * model's row, and a run of it.
  */
 #include "launch.h"
 
@@ -134,7 +134,10 @@ start_training(const MetasdModel *model)
     return metasd_launch_run(model, NULL, NULL);
 }
 
-/* kg_train(model text, source regclass, head, relation, tail text, validation regclass, params jsonb) */
+/*
+ * kg_train(model text, source regclass, head, relation, tail text, validation regclass, params
+ * jsonb)
+ */
 Datum
 metasd_kg_train(PG_FUNCTION_ARGS)
 {

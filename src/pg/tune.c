@@ -301,7 +301,10 @@ metrics_json(const MetasdJob *job, const MetasdTuneChoice *choice)
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
-/* What the tuning was given was in force in all of its trials: it is remembered with what was found. */
+/*
+ * What the tuning was given was in force in all of its trials: it is remembered with what was
+ * found.
+ */
 static void
 remember(MetasdJob *job, const MetasdTuneChoice *choice)
 {

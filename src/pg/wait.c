@@ -1,6 +1,6 @@
 /*
- * wait.c - CALL kg_wait(run, timeout): shows epochs, or trials of a tuning, as they end, and returns
- * with the run.
+ * wait.c - CALL kg_wait(run, timeout): shows epochs, or trials of a tuning, as they end, and
+ * returns with the run.
  *
  * A procedure, so that it can commit: between two looks no snapshot and no lock is
  * held, and every look sees what has been committed since.

@@ -26,8 +26,8 @@
 #define ROWS_PER_LOOK 1000
 
 /*
- * How much the default of `rank` may be off that of the version: it follows the size of the graph by
- * small steps, and a source that grows must not start anew at each of them.
+ * How much the default of `rank` may be off that of the version: it follows the size of the graph
+ * by small steps, and a source that grows must not start anew at each of them.
  */
 #define NEAR_RANK 0.25
 
@@ -86,8 +86,8 @@ keep_rank(MetasdJob *job, const Old *old, MetasdParams *params)
 }
 
 /*
- * Why a training by these parameters cannot start from it, or NULL. What it was trained on must not be
- * held out now: validation would be of what the model has seen.
+ * Why a training by these parameters cannot start from it, or NULL. What it was trained on must not
+ * be held out now: validation would be of what the model has seen.
  */
 static char *
 objection(const MetasdJob *job, const Old *old, const MetasdParams *params)

@@ -52,7 +52,9 @@ load_run(MetasdJob *job, const void *what)
         2,
         {INT8OID, BOOLOID},
         NULL};
-    /* The row of a run to be resumed was there before the transaction that starts it, and may have */
+    /*
+     * The row of a run to be resumed was there before the transaction that starts it, and may have
+     */
     /* been rolled back to what it was. */
     Datum run[2] = {Int64GetDatum(job->launch.run), BoolGetDatum(job->launch.resume)};
     MetasdModel *model = NULL;
@@ -126,7 +128,9 @@ refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
                                        "or batch.")));
 }
 
-/* What to train, by how many members; what would not fit is refused before anything is allocated. */
+/*
+ * What to train, by how many members; what would not fit is refused before anything is allocated.
+ */
 static void
 make_plan(MetasdJob *job)
 {

@@ -6,12 +6,13 @@
  *
  * The best ten tails of (head, relation) at random: by the image's columns and lists, and by
  * the inner products of the same query with all rows as dense float32, four rows at a time with the
- * widest vectors there are, both with the same choice of the ten. Prints processor time: medians, and of the
- * image what 99 of 100 questions take; the two take turns, so that whatever else runs disturbs both.
+ * widest vectors there are, both with the same choice of the ten. Prints processor time: medians,
+ * and of the image what 99 of 100 questions take; the two take turns, so that whatever else runs
+ * disturbs both.
  *
- * A made-up model (ComplEx, 237 relations, 90 % pruned) keeps its columns as unevenly as parameter alignment
- * makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without arguments: a
- * small one.
+ * A made-up model (ComplEx, 237 relations, 90 % pruned) keeps its columns as unevenly as parameter
+ * alignment makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without
+ * arguments: a small one.
  */
 #include <ctype.h>
 #include <math.h>
@@ -251,7 +252,9 @@ typedef struct Desk {
     double image[QUESTIONS], choice[QUESTIONS], dense[QUESTIONS]; /* seconds */
 } Desk;
 
-/* Asks question I both ways; true if the answers are the same, but for what rounding makes equal. */
+/*
+ * Asks question I both ways; true if the answers are the same, but for what rounding makes equal.
+ */
 static bool
 ask(Desk *desk, int i)
 {

@@ -20,7 +20,8 @@ extern void triples_add(TripleList *list, MetasdTriple triple);
 /*
  * Reads train.tsv, valid.tsv and test.tsv of a folder (head, relation, tail, separated by tabs),
  * of which the last may be missing; ends the program where that fails. Where `name` is
- * synthetic:ENTITIES:TRIPLES:RELATIONS[:SEED] makes up such a graph instead, all of it for training.
+ * synthetic:ENTITIES:TRIPLES:RELATIONS[:SEED] makes up such a graph instead, all of it for
+ * training.
  */
 extern TripleSet triples_open(const char *name);
 

@@ -15,7 +15,9 @@ typedef struct Pupil {
     void *memory; /* to be freed by the caller */
 } Pupil;
 
-/* A model of random weights: the same whenever it is made. Of `settings`, all but its sizes count. */
+/*
+ * A model of random weights: the same whenever it is made. Of `settings`, all but its sizes count.
+ */
 extern Pupil pupil_of(const MetasdStep *settings);
 
 /* With a quiz where it is guided. */

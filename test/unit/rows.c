@@ -68,7 +68,9 @@ compare(size_t width, const float *row, const uint32_t *positions, const float *
     return next == kept ? NULL : "sparse and dense differ";
 }
 
-/* Whether both halves keep the same weights, some of them: version 2 came before that was noticed. */
+/*
+ * Whether both halves keep the same weights, some of them: version 2 came before that was noticed.
+ */
 static bool
 halves_alike(size_t width, const float *row)
 {

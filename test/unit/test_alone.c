@@ -111,7 +111,10 @@ copy_trial_gradient(void *context, MetasdStage stage)
                tools_table_floats(&gradient->pupil->step) * sizeof(float));
 }
 
-/* With a teacher the student alone goes where a trial step would lead it: the sums are large, so evenly. */
+/*
+ * With a teacher the student alone goes where a trial step would lead it: the sums are large, so
+ * evenly.
+ */
 static void
 a_teacher_teaches_as_in_a_trial(void **state)
 {
@@ -163,7 +166,9 @@ a_teacher_teaches_as_in_a_trial(void **state)
     free(memory);
 }
 
-/* Batch after batch: what is not named waits for its turn, and learns what it is not the answer to. */
+/*
+ * Batch after batch: what is not named waits for its turn, and learns what it is not the answer to.
+ */
 static void
 check_held(Pupil *held, Pupil *sparse)
 {

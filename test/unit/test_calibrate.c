@@ -1,6 +1,6 @@
 /*
- * Odds are those of a softmax over who competes; sigmoids are as likely as any, those of rows with few
- * questions are the model's.
+ * Odds are those of a softmax over who competes; sigmoids are as likely as any, those of rows with
+ * few questions are the model's.
  */
 #include "unit.h"
 
@@ -87,7 +87,10 @@ odds_are_those_of_who_competes(void **state)
                     double odds = metasd_field_odds(&f.field, f.scores[f.order[place]]);
                     double plain = plain_odds(&f, place);
 
-                    /* The sum is of floats: of a part of it as small as their precision little is left. */
+                    /*
+                     * The sum is of floats: of a part of it as small as their precision little is
+                     * left.
+                     */
                     assert_true(fabs(odds - plain) < 1e-4 + 4e-6 * exp(fmax(plain, 0)));
                     assert_true(odds <= above);
                     above = odds;
@@ -161,7 +164,9 @@ make_fit(Fit *fit, uint32_t rows, size_t most)
     fit->team = metasd_team_of_one();
 }
 
-/* An answer to a question of its own, with such odds; it holds with the probability of a sigmoid. */
+/*
+ * An answer to a question of its own, with such odds; it holds with the probability of a sigmoid.
+ */
 static void
 add(Fit *fit, uint32_t row, MetasdSigmoid sigmoid)
 {
@@ -238,7 +243,10 @@ check_near(MetasdSigmoid sigmoid, double slope, double offset, double far)
     assert_true(fabs((double)sigmoid.offset - offset) < far);
 }
 
-/* The whole and each row with many questions: as the reference has it, near what they were drawn from. */
+/*
+ * The whole and each row with many questions: as the reference has it, near what they were drawn
+ * from.
+ */
 static void
 sigmoids_are_found_again(void **state)
 {
@@ -290,7 +298,10 @@ few_questions_leave_a_row_to_the_whole(void **state)
     free(fit.memory);
 }
 
-/* Without both kinds of answers likelihood has no maximum: what was believed before keeps it finite. */
+/*
+ * Without both kinds of answers likelihood has no maximum: what was believed before keeps it
+ * finite.
+ */
 static void
 all_answers_may_be_alike(void **state)
 {

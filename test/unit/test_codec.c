@@ -295,7 +295,9 @@ the_format_is_what_it_was(void **state)
         }
 }
 
-/* A row whose halves keep the same, as float32 and int8 of version 3 and as float32 of version 2. */
+/*
+ * A row whose halves keep the same, as float32 and int8 of version 3 and as float32 of version 2.
+ */
 static const struct Golden alike[] = {
     {16, 25, {0x03, 0x01, 0x3a, 0x59, 0x41, 0x46, 0x10, 0x04, 0x12, 0x00, 0x00, 0xe0, 0x0f,
               0x00, 0x00, 0xc0, 0x2f, 0x00, 0x00, 0xa0, 0x0f, 0x00, 0x00, 0x00, 0x30}},

@@ -1,6 +1,6 @@
 /*
- * Columns of codes are added up to the same bits by every instruction set of this processor, and those
- * are the bits of plain sums; halves are what IEEE 754 says.
+ * Columns of codes are added up to the same bits by every instruction set of this processor, and
+ * those are the bits of plain sums; halves are what IEEE 754 says.
  */
 #include "unit.h"
 

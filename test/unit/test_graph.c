@@ -104,7 +104,9 @@ splits_leave_every_entity_in_training(void **state)
     free(built.memory);
 }
 
-/* Whatever else a source has, in whatever order, and whatever the seed: what is held out stays so. */
+/*
+ * Whatever else a source has, in whatever order, and whatever the seed: what is held out stays so.
+ */
 static void
 keys_decide_what_is_held_out(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * What is learnt from facts held out is what asking each question plainly says: ranks, in all and by
- * relation, and which of the best answers hold; whatever the batches.
+ * What is learnt from facts held out is what asking each question plainly says: ranks, in all and
+ * by relation, and which of the best answers hold; whatever the batches.
  *
  * Weights are small whole numbers, so that scores are exact and tie often.
  */

@@ -455,7 +455,10 @@ builders_mistakes_are_refused(void **state)
     assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
 }
 
-/* Each relation row has its own, and relations that are asked for have one; what is not set is the softmax itself, and what is no sigmoid refused. */
+/*
+ * Each relation row has its own, and relations that are asked for have one; what is not set is the
+ * softmax itself, and what is no sigmoid refused.
+ */
 static void
 sigmoids_are_kept(void **state)
 {
@@ -589,7 +592,9 @@ make_damageable(void)
     return w;
 }
 
-/* Offset AT of an image, or where it goes on behind the text of the long labels if that is there. */
+/*
+ * Offset AT of an image, or where it goes on behind the text of the long labels if that is there.
+ */
 static size_t
 beside_text(const World *w, size_t at)
 {

@@ -193,7 +193,9 @@ divergence_of(size_t n, const Soft *a, const Soft *b)
     return sum;
 }
 
-/* Everything about one pair of queries: ours, in as many slices as members would have, and theirs. */
+/*
+ * Everything about one pair of queries: ours, in as many slices as members would have, and theirs.
+ */
 typedef struct Pair {
     size_t n;
     float tau;

@@ -34,7 +34,9 @@ tables_can_be_pruned_apart(void **state)
     }
 }
 
-/* With magnitudes weighted by column, a column of large weights is kept whole, whatever they are. */
+/*
+ * With magnitudes weighted by column, a column of large weights is kept whole, whatever they are.
+ */
 static void
 rows_can_keep_the_same_columns(void **state)
 {
@@ -61,7 +63,9 @@ salience_of(const Pupil *m, size_t i, double power)
     return fabsf(m->step.weights[i]) * (float)pow((double)m->step.sums[i], power / 2);
 }
 
-/* By a power of the sums the kept weights are those of the largest product, for roots and others. */
+/*
+ * By a power of the sums the kept weights are those of the largest product, for roots and others.
+ */
 static void
 sums_of_adagrad_count(void **state)
 {
@@ -95,8 +99,8 @@ sums_of_adagrad_count(void **state)
 }
 
 /*
- * Both reals of a component are kept or neither is, by the squares of both: so many pairs are kept, and
- * none that counts for less than one pruned. Of real numbers a component is one.
+ * Both reals of a component are kept or neither is, by the squares of both: so many pairs are kept,
+ * and none that counts for less than one pruned. Of real numbers a component is one.
  */
 static void
 components_can_be_kept_whole(void **state)

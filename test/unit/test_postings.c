@@ -1,6 +1,6 @@
 /*
- * Lists of kept weights are added up to the same bits by every instruction set of this processor, and
- * those are the bits of plain sums; a damaged list does no harm.
+ * Lists of kept weights are added up to the same bits by every instruction set of this processor,
+ * and those are the bits of plain sums; a damaged list does no harm.
  */
 #include "unit.h"
 

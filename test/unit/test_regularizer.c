@@ -1,4 +1,6 @@
-/* The regularisers are their formulas, and their gradients are derivatives, by central differences. */
+/*
+ * The regularisers are their formulas, and their gradients are derivatives, by central differences.
+ */
 #include "unit.h"
 
 #include <math.h>

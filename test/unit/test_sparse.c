@@ -218,7 +218,9 @@ products_are_those_of_all_weights(void **state)
         }
 }
 
-/* Columns that enough rows keep are whole; every weight is packed once, and unpacked where it was. */
+/*
+ * Columns that enough rows keep are whole; every weight is packed once, and unpacked where it was.
+ */
 static void
 columns_of_many_rows_are_whole(void **state)
 {

@@ -1,4 +1,6 @@
-/* Standings are what counting by hand gives: with ties, with answers that are equal, few or many. */
+/*
+ * Standings are what counting by hand gives: with ties, with answers that are equal, few or many.
+ */
 #include "unit.h"
 
 #include <stdlib.h>

@@ -1,4 +1,7 @@
-/* Training learns, keeps the best, is the same for the same seed and any team, and copes with edges. */
+/*
+ * Training learns, keeps the best, is the same for the same seed and any team, and copes with
+ * edges.
+ */
 #include "unit.h"
 
 #include <math.h>
@@ -340,7 +343,9 @@ small_graphs_train(void **state)
             }
 }
 
-/* Batches and quizzes of random examples cut all groups; the validation is asked by groups still. */
+/*
+ * Batches and quizzes of random examples cut all groups; the validation is asked by groups still.
+ */
 static void
 examples_can_be_random(void **state)
 {

@@ -1,4 +1,6 @@
-/* A training that starts from the rows of another: what the tables begin with, and where it ends. */
+/*
+ * A training that starts from the rows of another: what the tables begin with, and where it ends.
+ */
 #include "unit.h"
 
 #include <math.h>
@@ -16,8 +18,8 @@
 #define ROWS (ENTITIES + 2 * RELATIONS)
 
 /*
- * Entities 2 and 3 are new, and relation 1. Entity 2 is told of by 0, which has it as a tail, and by
- * 1, which it has; 3 by nobody who is known.
+ * Entities 2 and 3 are new, and relation 1. Entity 2 is told of by 0, which has it as a tail, and
+ * by 1, which it has; 3 by nobody who is known.
  */
 static const MetasdTriple facts[] = {{0, 0, 2}, {2, 0, 1}, {2, 0, 3}, {4, 1, 2}, {0, 0, 4}};
 static const uint8_t known[ROWS] = {1, 1, 0, 0, 1, 1, 0, 1, 0};

@@ -1,4 +1,7 @@
-/* tools.h - what several unit tests need: memory of a step, batches from lists, formulas, distances. */
+/*
+ * tools.h - what several unit tests need: memory of a step, batches from lists, formulas,
+ * distances.
+ */
 #ifndef METASD_UNIT_TOOLS_H
 #define METASD_UNIT_TOOLS_H
 
