@@ -145,6 +145,7 @@ CREATE TABLE metasd.relation (
     tail_offset real,
     head_slope real,
     head_offset real,
+    irreflexive boolean NOT NULL DEFAULT false,
     PRIMARY KEY (run, id)
 );
 ALTER TABLE metasd.relation ALTER COLUMN embedding SET STORAGE EXTERNAL;
@@ -155,6 +156,8 @@ COMMENT ON COLUMN metasd.relation.mrr IS 'filtered validation MRR of the embeddi
 COMMENT ON COLUMN metasd.relation.tail_slope IS
 'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: as the whole model, whose slope and offset are in the metrics of the run';
 COMMENT ON COLUMN metasd.relation.head_slope IS 'the same of a head';
+COMMENT ON COLUMN metasd.relation.irreflexive IS
+'whether fewer than 1 in 100 of its training triples lead from an entity to itself: none is predicted then';
 
 CREATE TABLE metasd.checkpoint (
     run bigint NOT NULL,
@@ -224,7 +227,8 @@ SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples,
        CASE WHEN v.shown THEN l.held_out END AS held_out, CASE WHEN v.shown THEN l.mrr END AS mrr,
        CASE WHEN l.tail_slope IS NOT NULL THEN 'relation'::text
             WHEN r.metrics #> '{calibration,slope}'::text[] IS NOT NULL THEN 'model'::text
-            END AS calibration
+            END AS calibration,
+       l.irreflexive
 FROM metasd.model m
 JOIN metasd.run r ON r.id = m.serving
 JOIN metasd.relation l ON l.run = r.id
@@ -233,7 +237,7 @@ JOIN LATERAL (SELECT r.validation IS NULL
               OFFSET 0) v ON true
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.relations IS
-'the relations of the models the current user may ask: triples, how many were held out for validation, filtered validation MRR by these (both null for whoever may not read the validation source, where there is one), and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out)';
+'the relations of the models the current user may ask: triples, how many were held out for validation, filtered validation MRR by these (both null for whoever may not read the validation source, where there is one), and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out); and whether no entity is predicted as what stands in the relation to itself, as hardly any does in training';
 
 CREATE VIEW metasd.tunings WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
@@ -565,13 +569,13 @@ COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, tex
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, text, text, real) IS
 'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. probability: as calibrated by facts held out of the training, of pairs between which a relation is missing; the softmax of the scores where none were held out; null for a fact marked as known. Answers of a probability below min_probability are left out';
 COMMENT ON FUNCTION kg_score(anycompatible, text, text, text) IS
-'the score of a triple, higher is more likely; null if the model does not know one of the three';
+'the score of a triple, higher is more likely; -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_score(anycompatible, text, anyelement, text) IS
-'the score of a triple, higher is more likely; null if the model does not know one of the three';
+'the score of a triple, higher is more likely; -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_score(anycompatible, "any", text, text) IS
-'the score of a triple, higher is more likely; null if the model does not know one of the three';
+'the score of a triple, higher is more likely; -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_score(anycompatible, "any", anyelement, text) IS
-'the score of a triple, higher is more likely; null if the model does not know one of the three';
+'the score of a triple, higher is more likely; -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_rank(anycompatible, text, text, text) IS
 'the filtered rank of a tail: among all entities of the model but other known tails of (head, relation), by the source as it is now. rank = 1 + entities scored higher + half of those scored the same, pessimistic_rank counts all of these, candidates are the entities ranked, the tail included; no rows, with a notice, if the model does not know one of the three';
 COMMENT ON FUNCTION kg_rank(anycompatible, text, anyelement, text) IS

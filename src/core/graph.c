@@ -185,6 +185,7 @@ take_workspace(MetasdGraph *graph, MetasdArena *arena, size_t triples, size_t va
     for (int part = 0; part < METASD_PARTS; part++)
         take_groups(&graph->part[part], arena, examples, examples);
     take_groups(&graph->known, arena, examples, examples);
+    graph->irreflexive = METASD_TAKE(arena, bool, relations);
     w.all = METASD_TAKE(arena, MetasdTriple, n);
     w.parts = METASD_TAKE(arena, uint8_t, n);
     w.examples = METASD_TAKE(arena, MetasdTriple, examples);
@@ -343,6 +344,29 @@ join_triples(Workspace *w, MetasdTeam *team, const MetasdTriple *triples, size_t
     return METASD_OK;
 }
 
+/* By the training triples alone, so that validation triples are a surprise. */
+static MetasdStatus
+find_irreflexive(MetasdGraph *graph, Workspace *w, MetasdTeam *team)
+{
+    size_t *loops = w->counts;
+
+    for (uint32_t r = 0; r < graph->relations; r++) {
+        loops[r] = 0;
+        METASD_TRY(metasd_team_work(team, 1));
+    }
+    for (size_t i = 0; i < graph->triples; i++) {
+        const MetasdTriple *x = &w->all[i];
+
+        loops[x->relation] += w->parts[i] == METASD_TRAIN && x->head == x->tail;
+        METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
+    }
+    for (uint32_t r = 0; r < graph->relations; r++) {
+        graph->irreflexive[r] = (double)loops[r] < METASD_REFLEXIVE * (double)w->relation_count[r];
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+    }
+    return METASD_OK;
+}
+
 MetasdStatus
 metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena, MetasdTriple *triples,
                    size_t n, MetasdTriple *validation, size_t validation_n, uint32_t entities,
@@ -374,6 +398,7 @@ metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena, Met
                                w.scratch, w.counts, entities, relations));
         graph->part_triples[part] = graph->part[part].examples / 2;
     }
+    METASD_TRY(find_irreflexive(graph, &w, team));
     return fill_groups(&graph->known, team, w.all, w.parts, all, -1, w.examples, w.scratch,
                        w.counts, entities, relations);
 }
@@ -386,6 +411,7 @@ metasd_graph_take(MetasdGraph *graph, MetasdArena *arena)
     for (int part = 0; part < METASD_PARTS; part++)
         take_groups(&graph->part[part], arena, graph->part[part].count, graph->part[part].examples);
     take_groups(&graph->known, arena, graph->known.count, graph->known.examples);
+    graph->irreflexive = METASD_TAKE(arena, bool, graph->relations);
 }
 
 static MetasdStatus
@@ -416,5 +442,9 @@ metasd_graph_copy(MetasdGraph *to, MetasdTeam *team, const MetasdGraph *from)
 {
     for (int part = 0; part < METASD_PARTS; part++)
         METASD_TRY(copy_groups(&to->part[part], team, &from->part[part]));
+    for (uint32_t r = 0; r < from->relations; r++) {
+        to->irreflexive[r] = from->irreflexive[r];
+        METASD_TRY(metasd_team_work(team, 1));
+    }
     return copy_groups(&to->known, team, &from->known);
 }

@@ -41,7 +41,22 @@ typedef struct MetasdGraph {
     size_t part_triples[METASD_PARTS];
     MetasdGroups part[METASD_PARTS]; /* the groups of each part, both directions */
     MetasdGroups known;              /* the groups of all parts: what filtered ranking leaves out */
+    bool *irreflexive; /* R: hardly any training triple leads from an entity to itself */
 } MetasdGraph;
+
+/*
+ * Part of a relation's training triples that lead from an entity to itself from which on it is not
+ * irreflexive. A model gives the triple (e, r, e) of a symmetric relation a high score whatever e
+ * is, as products of like with like are what r makes large; so the graph has to tell.
+ */
+#define METASD_REFLEXIVE 0.01
+
+/* Does the graph rule a tail out? `relation` is a row, below P. */
+static inline bool
+metasd_graph_rules_out(const MetasdGraph *graph, uint32_t head, uint32_t relation, uint32_t tail)
+{
+    return head == tail && graph->irreflexive[relation % graph->relations];
+}
 
 typedef struct MetasdSplit {
     uint64_t seed;

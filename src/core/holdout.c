@@ -100,7 +100,7 @@ add_examples(MetasdHoldout *holdout, MetasdCalibration *calibration, uint32_t ro
     metasd_field_start(&field, n, holdout->scores);
     metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
     while ((got < METASD_HOLDOUT_ANSWERS || field.seen < METASD_FIELD_KNOWN) &&
-           metasd_topk_next(&topk, &id, &score)) {
+           metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE) {
         bool is_known = holds(known, id) && !holds(missing, id);
 
         metasd_field_show(&field, score, is_known);
@@ -178,7 +178,9 @@ ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
     memset(query, 0, width * sizeof(*query));
     step->family->adjoint_relation(width, table + head * width, table + tail * width, query);
     for (uint32_t r = 0; r < n; r++)
-        holdout->scores[r] = inner(width, query, relations + r * width);
+        holdout->scores[r] = metasd_graph_rules_out(asking->graph, head, r, tail)
+                                 ? METASD_IMPOSSIBLE
+                                 : inner(width, query, relations + r * width);
     add_examples(holdout, &holdout->relation_calibration, 0, n, known, missing);
     return metasd_team_work(asking->team, n * width);
 }
@@ -194,6 +196,8 @@ ask(Asking *asking, size_t group)
     Ids known = tails_of(&asking->graph->known, head, row);
     Ids missing = tails_of(&asking->graph->part[METASD_VALIDATION], head, row);
 
+    if (metasd_graph_rules_out(asking->graph, head, row, head))
+        holdout->scores[head] = METASD_IMPOSSIBLE;
     /* Batches share the tails of a large group: the one with its first asks the question. */
     if (batch->tails[batch->start[group]] == missing.ids[0])
         add_examples(holdout, &holdout->calibration, row, asking->step->entities, known, missing);

@@ -8,7 +8,7 @@
 #include "postings.h"
 
 #define MAGIC "metasdIX"
-#define VERSION 5
+#define VERSION 6
 #define BYTE_ORDER_MARK 0x01020304u
 
 /* The image starts with this; every other place follows from its counts. */
@@ -147,6 +147,7 @@ lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index
     index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
     index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*index->sigmoids));
     index->norms = take(&arena, plan->entities, sizeof(*index->norms));
+    index->irreflexive = take(&arena, plan->relations, sizeof(*index->irreflexive));
     index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
     *row_bytes = arena.used;
@@ -257,6 +258,15 @@ metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation, MetasdSig
     if (relation > 2 * index->plan.relations || !metasd_sigmoid_ok(sigmoid))
         return METASD_INVALID;
     index->sigmoids[metasd_sigmoid_place(index, relation)] = sigmoid;
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_index_set_irreflexive(MetasdIndexWriter *writer, uint32_t id)
+{
+    if (id >= writer->index.plan.relations)
+        return METASD_INVALID;
+    writer->index.irreflexive[id] = 1;
     return METASD_OK;
 }
 

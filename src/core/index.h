@@ -9,7 +9,8 @@
  *    the kept weights of every entity, and of the P = 2 R relation rows (r forward,
  *    r + R reciprocal), as positions and values: 8 bytes a weight;
  *    the sigmoid of each relation row, that makes probabilities of its scores;
- *    Euclidean norms of the entities; all labels, each kind with a hash table;
+ *    which relations no entity has to itself; Euclidean norms of the entities; all labels, each
+ *    kind with a hash table;
  *    and the entities' weights again by dimensions, so that a query (h, r) reads those of its few
  *    non-zero components and no others. A dimension that METASD_INDEX_DENSE of the entities keep is
  *    a column of codes, one for every entity (columns.h): 1, 2 or 4 bytes each, by what holds the
@@ -21,7 +22,8 @@
  * must be in range. A score is scale x (the columns' sum, in ascending order) + the lists' weights,
  * in ascending order, each in float: the same image gives the same bits whatever the processor, for
  * all entities or for one. No score is NaN or infinite, since no weight above
- * METASD_INDEX_MAX_WEIGHT is let in. In an image that is damaged after it was opened answers are
+ * METASD_INDEX_MAX_WEIGHT is let in; that of an entity in an irreflexive relation to itself is
+ * METASD_IMPOSSIBLE. In an image that is damaged after it was opened answers are
  * wrong, perhaps NaN, but ids stay in range and nothing outside it is read.
  */
 #ifndef METASD_INDEX_H
@@ -111,6 +113,7 @@ typedef struct MetasdIndex {
     MetasdSigmoid
         *sigmoids; /* P, in the order of the relation rows here, and of relations asked for */
     float *norms;  /* N */
+    uint8_t *irreflexive; /* R: 1 = no entity stands in this relation to itself */
     MetasdLabels entity_labels, relation_labels;
 } MetasdIndex;
 
@@ -160,6 +163,9 @@ extern MetasdStatus metasd_index_add_relation(MetasdIndexWriter *writer, uint32_
  */
 extern MetasdStatus metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation,
                                              MetasdSigmoid sigmoid);
+
+/* No entity stands in relation ID to itself. METASD_INVALID where there is no such relation. */
+extern MetasdStatus metasd_index_set_irreflexive(MetasdIndexWriter *writer, uint32_t id);
 
 /*
  * Makes columns of the dimensions that are to be, once all that was planned has been added, no less

@@ -3,6 +3,7 @@
 #include "columns.h"
 #include "index_parts.h"
 #include "postings.h"
+#include "standing.h"
 
 /*
  * ---- asking ----
@@ -171,12 +172,21 @@ compose(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scrat
     return query;
 }
 
+/* Of a relation row, 0 .. P - 1. */
+static bool
+is_irreflexive(const MetasdIndex *index, uint32_t relation)
+{
+    return index->irreflexive[relation % index->plan.relations] != 0;
+}
+
 void
 metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scores,
                           float *scratch)
 {
     (void)compose(index, head, relation, scratch);
     scan(index, scratch, scores);
+    if (is_irreflexive(index, relation))
+        scores[head] = METASD_IMPOSSIBLE;
 }
 
 MetasdSigmoid
@@ -189,6 +199,8 @@ float
 metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation, uint32_t tail,
                    float *scratch)
 {
+    if (head == tail && is_irreflexive(index, relation))
+        return METASD_IMPOSSIBLE;
     return score_of(index, compose(index, head, relation, scratch), tail);
 }
 
@@ -204,8 +216,10 @@ metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t 
     memset(query, 0, width * sizeof(*query));
     index->plan.family->adjoint_relation(width, scratch, scratch + width, query);
     for (uint32_t r = 0; r < index->plan.relations; r++)
-        scores[r] =
-            sparse_dot(&index->relation, metasd_relation_row(index, r), index->plan.width, query);
+        scores[r] = head == tail && is_irreflexive(index, r)
+                        ? METASD_IMPOSSIBLE
+                        : sparse_dot(&index->relation, metasd_relation_row(index, r),
+                                     index->plan.width, query);
 }
 
 void

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "stages.h"
+#include "standing.h"
 
 void
 metasd_ranker_take(MetasdRanker *ranker, MetasdArena *arena, int members, size_t batch)
@@ -36,7 +37,7 @@ typedef struct Ranking {
     MetasdTeam *team;
     MetasdTable entities;
     const MetasdBatch *batch;
-    const MetasdGroups *known;
+    const MetasdGraph *graph;
     uint32_t *higher, *same; /* this member's */
 } Ranking;
 
@@ -66,6 +67,26 @@ compose(const Ranking *ranking)
     return ranking->team->barrier(ranking->team);
 }
 
+/* The scores of what is ruled out, within this member's rows. */
+static MetasdStatus
+rule_out(const Ranking *ranking, const MetasdPass *pass, size_t first)
+{
+    const MetasdBatch *batch = ranking->batch;
+    uint32_t low, high;
+
+    metasd_team_rows(pass->team, pass->slices, &low, &high);
+    for (size_t i = 0; i < pass->rows; i++) {
+        size_t g = batch->group_of[first + i];
+        uint32_t head = batch->heads[g];
+
+        if (head >= low && head < high &&
+            metasd_graph_rules_out(ranking->graph, head, batch->relations[g], head))
+            pass->scores->block[0][head * pass->stride + i] = METASD_IMPOSSIBLE;
+        METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK));
+    }
+    return METASD_OK;
+}
+
 /* Takes what is known off the counts of a block's examples, within this member's rows. */
 static MetasdStatus
 leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
@@ -80,7 +101,8 @@ leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
         float target = pass->scores->target_scores[0][x];
         const uint32_t *tails;
 
-        n = metasd_groups_find(ranking->known, batch->heads[g], batch->relations[g], &tails);
+        n = metasd_groups_find(&ranking->graph->known, batch->heads[g], batch->relations[g],
+                               &tails);
         for (size_t k = 0; k < n; k++)
             if (tails[k] >= low && tails[k] < high) {
                 float z = block[tails[k] * pass->stride + i];
@@ -104,10 +126,11 @@ count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
     int begin, end;
 
     metasd_team_slices(pass->team, pass->slices, &begin, &end);
-    for (int s = begin; s < end; s++) {
+    for (int s = begin; s < end; s++)
         METASD_TRY(metasd_slice_scores(pass, s, 0, &ranking->entities, &queries, false));
+    METASD_TRY(rule_out(ranking, pass, first));
+    for (int s = begin; s < end; s++)
         METASD_TRY(metasd_slice_keep_targets(pass, s, 0, 0, &targets));
-    }
     METASD_TRY(pass->team->barrier(pass->team));
     for (int s = begin; s < end; s++) {
         for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);) {
@@ -139,7 +162,7 @@ metasd_ranks_add(MetasdRanks *ranks, double rank)
 
 MetasdStatus
 metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, const float *table,
-                  bool pruned, const MetasdBatch *batch, const MetasdGroups *known,
+                  bool pruned, const MetasdBatch *batch, const MetasdGraph *graph,
                   MetasdRanks *ranks)
 {
     size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->queries);
@@ -151,7 +174,7 @@ metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, cons
         .entities = {.rows = table,
                      .pattern = pruned && step->sparse[0] ? &step->patterns[0] : NULL},
         .batch = batch,
-        .known = known,
+        .graph = graph,
         .higher = ranker->higher + base,
         .same = ranker->same + base};
 

@@ -31,11 +31,11 @@ extern void metasd_ranker_take(MetasdRanker *ranker, MetasdArena *arena, int mem
 
 /*
  * Adds the ranks of a batch's tails by the weights of `table` (of step's shape; `pruned`: they are
- * 0 where step's mask is); uses the step's query and score memory. `known` holds the answers to
- * leave out. All members call it, and all get the same sums.
+ * 0 where step's mask is); uses the step's query and score memory. Known answers of the graph are
+ * left out, and what it rules out ranks last. All members call it, and all get the same sums.
  */
 extern MetasdStatus metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team,
                                       const float *table, bool pruned, const MetasdBatch *batch,
-                                      const MetasdGroups *known, MetasdRanks *ranks);
+                                      const MetasdGraph *graph, MetasdRanks *ranks);
 
 #endif

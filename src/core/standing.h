@@ -15,6 +15,9 @@
 /* Neither higher than nor the same as any score of a model, which are finite. */
 #define METASD_LEFT_OUT (-INFINITY)
 
+/* The score of what a model rules out: finite, and lower than any that a model computes. */
+#define METASD_IMPOSSIBLE (-1e38f)
+
 typedef struct MetasdStanding {
     float score;     /* of the answer; finite */
     uint32_t id;     /* the caller's */

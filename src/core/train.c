@@ -182,7 +182,7 @@ rank_validation(MetasdTraining *training, bool student, MetasdRanks *ranks)
             break;
         METASD_TRY(metasd_rank_batch(&trainer->ranker, step, training->team,
                                      student ? step->student : step->weights, student, batch,
-                                     &training->graph->known, ranks));
+                                     training->graph, ranks));
     }
     return METASD_OK;
 }

@@ -332,7 +332,7 @@ first_row(const Ranking *ranking, Numbers answers, Numbers known, Datum *row)
     metasd_field_start(&field, ranking->entities, site->scores);
     metasd_topk_start(&topk, ranking->entities, site->scores, site->ids);
     while ((!field.found || field.seen < METASD_FIELD_KNOWN) &&
-           metasd_topk_next(&topk, &id, &score)) {
+           metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE) {
         if (!field.found)
             first = id;
         metasd_field_show(&field, score, is_among(known, id) && !is_among(answers, id));

@@ -30,7 +30,7 @@ static int image_count;
 
 /* ---- reading rows ---- */
 
-/* Rows of one kind: id, label, one embedding or two, who wrote it; slopes and offsets. */
+/* Rows of one kind: id, label, one embedding or two, who wrote it; of relations there is more. */
 typedef struct RowKind {
     const char *sql;
     const char *name;
@@ -42,7 +42,7 @@ static const RowKind entity_rows = {"SELECT id, label, embedding, xmin FROM meta
                                     "entity", 1};
 static const RowKind relation_rows = {
     "SELECT id, label, embedding, reciprocal, xmin, tail_slope, tail_offset, head_slope, "
-    "head_offset FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
+    "head_offset, irreflexive FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
     "relation", 2};
 
 typedef struct Row {
@@ -52,7 +52,8 @@ typedef struct Row {
     const uint8_t *bytes[2];
     size_t size[2];
     TransactionId xmin;
-    bool calibrated; /* a relation with sigmoids of its own, */
+    bool irreflexive; /* of a relation */
+    bool calibrated;  /* a relation with sigmoids of its own, */
     MetasdSigmoid sigmoid[2];
 } Row;
 
@@ -95,6 +96,7 @@ read_row(const RowKind *kind, uint64 i, Row *row)
     }
     row->xmin = DatumGetTransactionId(metasd_column(i, 3 + kind->embeddings, &isnull));
     row->calibrated = kind == &relation_rows;
+    row->irreflexive = row->calibrated && DatumGetBool(metasd_column(i, 10, &isnull));
     for (int side = 0; side < 2 && row->calibrated; side++) {
         row->sigmoid[side].slope = DatumGetFloat4(metasd_column(i, 6 + 2 * side, &isnull));
         row->calibrated = !isnull;
@@ -188,6 +190,8 @@ add_row(Build *build, const RowKind *kind, const Row *row)
         status =
             metasd_index_set_sigmoid(&build->writer, (uint32)row->id + side * build->plan.relations,
                                      row->calibrated ? row->sigmoid[side] : build->sigmoid);
+    if (row->irreflexive && status == METASD_OK)
+        status = metasd_index_set_irreflexive(&build->writer, (uint32)row->id);
     if (status != METASD_OK)
         damaged(build, kind, row->id);
 }

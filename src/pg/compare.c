@@ -15,7 +15,6 @@
  */
 #include "job.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "catalog/pg_type.h"
@@ -40,7 +39,6 @@ int metasd_image_cache_size = 0;
 #define MOST_TOPS 200 /* queries whose best answers are compared */
 
 #define NOT_KNOWN UINT32_MAX
-#define WORST (-FLT_MAX) /* the score of an entity that the old version does not know */
 
 /* One of the two. */
 typedef struct Version {
@@ -249,6 +247,8 @@ build_new(Comparing *c)
                                        kept_of(row, width, positions + width, values + width)};
             METASD_TRY(
                 metasd_index_add_relation(&writer, id, label.data, label.len, first, second));
+            if (job->graph.irreflexive[id])
+                METASD_TRY(metasd_index_set_irreflexive(&writer, id));
         }
         METASD_TRY(metasd_team_work(&c->team, METASD_FAR_WORK + width));
     }
@@ -317,7 +317,7 @@ score(Comparing *c, uint32 head, uint32 relation)
 
     metasd_index_scores_tails(&c->new.index, head, relation, c->new.z, c->scratch);
     for (uint32 e = 0; e < entities; e++)
-        c->old.z[e] = known ? WORST : 0;
+        c->old.z[e] = known ? METASD_IMPOSSIBLE : 0;
     if (!known)
         return false;
     if (reciprocal)
@@ -385,7 +385,7 @@ best_of(Comparing *c, const Version *version, uint32 best[TOP])
     int n = 0;
 
     metasd_topk_start(&topk, c->graph->entities, version->z, c->order);
-    while (n < TOP && metasd_topk_next(&topk, &best[n], &z) && z > WORST)
+    while (n < TOP && metasd_topk_next(&topk, &best[n], &z) && z > METASD_IMPOSSIBLE)
         n++;
     return n;
 }

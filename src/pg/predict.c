@@ -7,6 +7,7 @@
  */
 #include "compat.h"
 
+#include "utils/float.h"
 #include "utils/tuplestore.h"
 
 #include "cache.h"
@@ -93,7 +94,7 @@ metasd_kg_score(PG_FUNCTION_ARGS)
     scratch = palloc(3 * (size_t)question.image->plan.width * sizeof(*scratch));
     score = metasd_index_score(question.image, id[0], id[1], id[2], scratch);
     pfree(scratch);
-    PG_RETURN_FLOAT4(score);
+    PG_RETURN_FLOAT4(score == METASD_IMPOSSIBLE ? -get_float4_infinity() : score);
 }
 
 /*

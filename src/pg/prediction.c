@@ -3,6 +3,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "standing.h"
 #include "topk.h"
 
 /* ---- arguments ---- */
@@ -189,8 +190,8 @@ survey(MetasdPrediction *prediction, Walk *walk, Facts *facts)
 }
 
 /*
- * Writes the best of a walk that are not known facts (or all, by mode). Probabilities fall with the
- * scores, so the first that is too low ends it.
+ * Writes the best of a walk that are not known facts (or all, by mode), nor impossible.
+ * Probabilities fall with the scores, so the first that is too low ends it.
  */
 static void
 write_answers(MetasdPrediction *prediction, Walk *walk, Facts *facts)
@@ -201,6 +202,8 @@ write_answers(MetasdPrediction *prediction, Walk *walk, Facts *facts)
         uint32 id = walk->ids[i];
         MetasdAnswer one = {.id = id, .score = prediction->scores[id], .known = facts->ids[id]};
 
+        if (one.score == METASD_IMPOSSIBLE)
+            return;
         if (!one.known) {
             one.probability = probability_of(prediction, one.score);
             if (one.probability < prediction->least)

@@ -28,7 +28,7 @@
 #define CHUNK_ROWS 1000
 #define CHUNK_BYTES ((size_t)8 << 20)
 
-#define MOST_COLUMNS 11
+#define MOST_COLUMNS 12
 
 /* A table being filled: arrays of its columns, but for the run, which is the same in all. */
 typedef struct Chunk {
@@ -207,18 +207,19 @@ store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *h
 {
     static MetasdStatement insert = {
         "INSERT INTO metasd.relation (run, id, label, count, embedding, reciprocal, held_out, mrr, "
-        "tail_slope, tail_offset, head_slope, head_offset) "
+        "tail_slope, tail_offset, head_slope, head_offset, irreflexive) "
         "SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), "
         "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
         "pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), "
-        "pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12)) u",
-        12,
+        "pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12), "
+        "pg_catalog.unnest($13)) u",
+        13,
         {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, BYTEAARRAYOID,
          INT8ARRAYOID, FLOAT8ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
-         FLOAT4ARRAYOID},
+         FLOAT4ARRAYOID, BOOLARRAYOID},
         NULL};
-    static const Oid types[] = {INT4OID,   TEXTOID,   INT8OID,   BYTEAOID,  BYTEAOID, INT8OID,
-                                FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT4OID, FLOAT4OID};
+    static const Oid types[] = {INT4OID,   TEXTOID,   INT8OID,   BYTEAOID,  BYTEAOID,  INT8OID,
+                                FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT4OID, FLOAT4OID, BOOLOID};
     size_t width = job->trainer.step.width, total = 0;
     uint32 relations = job->graph.relations;
     const float *rows = job->trainer.best + (size_t)job->graph.entities * width;
@@ -236,6 +237,7 @@ store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *h
         chunk.values[4][i] = encode(&chunk, job, rows + ((size_t)relations + r) * width, &total);
         chunk.values[5][i] = Int64GetDatum(held_out[r]);
         put_trust(&chunk, holdout, r, relations);
+        chunk.values[11][i] = BoolGetDatum(job->graph.irreflexive[r]);
         next_row(&chunk, job->launch.run);
     }
     flush_chunk(&chunk, job->launch.run);

@@ -165,7 +165,12 @@ UNION ALL
 SELECT 'head', q.tail, q.relation, p.head, p.score,
        EXISTS (SELECT FROM facts f WHERE (f.head, f.relation, f.tail) = (p.head, q.relation, q.tail)),
        EXISTS (SELECT FROM asked f WHERE (f.head, f.relation, f.tail) = (p.head, q.relation, q.tail))
-FROM (SELECT DISTINCT tail, relation FROM asked) q, kg_predict_heads(q.relation, q.tail, 1000, 'graph', 'include') p;
+FROM (SELECT DISTINCT tail, relation FROM asked) q, kg_predict_heads(q.relation, q.tail, 1000, 'graph', 'include') p
+UNION ALL -- what is ruled out is no answer, and ranks last
+SELECT DISTINCT 'head', a.tail, a.relation, a.tail, '-Infinity'::real,
+       EXISTS (SELECT FROM facts f WHERE (f.head, f.relation, f.tail) = (a.tail, a.relation, a.tail)),
+       EXISTS (SELECT FROM asked f WHERE (f.head, f.relation, f.tail) = (a.tail, a.relation, a.tail))
+FROM asked a JOIN metasd.models m ON m.name = 'graph' JOIN metasd.relation l ON (l.run, l.label) = (m.serving, a.relation) WHERE l.irreflexive;
 CREATE TEMP TABLE ranks AS
 SELECT a.side, a.relation,
        (1 + count(*) FILTER (WHERE c.score > a.score) + 0.5 * count(*) FILTER (WHERE c.score = a.score))::float8 AS rank,

@@ -262,6 +262,29 @@ same_groups(const MetasdGroups *a, const MetasdGroups *b)
 }
 
 /* A copy takes less than building, has all of the graph, and can be ended by a poll. */
+/* One training triple in a hundred from an entity to itself is enough; others do not count. */
+static void
+few_loops_are_no_loops(void **state)
+{
+    MetasdTriple triples[] = {{0, 0, 1}, {2, 0, 2}, {0, 1, 1}, {1, 2, 1}, {3, 2, 3}, {0, 2, 3}};
+    MetasdTriple many[TRIPLES], held_out[] = {{4, 1, 4}, {5, 1, 5}};
+    static const bool wanted[RELATIONS] = {false, true, false, false, false};
+    MetasdSplit split = {.seed = 1};
+    Built built = build(triples, sizeof(triples) / sizeof(*triples), held_out, 2, &split);
+
+    (void)state;
+    assert_memory_equal(built.graph.irreflexive, wanted, sizeof(wanted));
+    free(built.memory);
+    for (uint32_t n = 99; n < 102; n++) {
+        for (uint32_t i = 0; i < n; i++)
+            many[i] = (MetasdTriple){i % 30, 0, 31 + i / 30};
+        many[n] = (MetasdTriple){7, 0, 7};
+        built = build(many, n + 1, NULL, 0, &split);
+        assert_true(built.graph.irreflexive[0] == (n + 1 > 100));
+        free(built.memory);
+    }
+}
+
 static void
 copies_are_whole_and_small(void **state)
 {
@@ -287,6 +310,7 @@ copies_are_whole_and_small(void **state)
     for (int part = 0; part < METASD_PARTS; part++)
         same_groups(&copy.part[part], &built.graph.part[part]);
     same_groups(&copy.known, &built.graph.known);
+    assert_memory_equal(copy.irreflexive, built.graph.irreflexive, RELATIONS * sizeof(bool));
     team.poll = stop;
     team.worked = METASD_POLL_WORK - 1;
     assert_int_equal(metasd_graph_copy(&copy, &team, &built.graph), METASD_INTERRUPTED);
@@ -305,6 +329,7 @@ main(void)
         cmocka_unit_test(the_smallest_graphs_are_graphs),
         cmocka_unit_test(building_can_be_stopped),
         cmocka_unit_test(ids_out_of_range_are_refused),
+        cmocka_unit_test(few_loops_are_no_loops),
         cmocka_unit_test(copies_are_whole_and_small),
     };
 

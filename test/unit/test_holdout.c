@@ -12,6 +12,7 @@
 
 #include "holdout.h"
 #include "random.h"
+#include "standing.h"
 #include "tools.h"
 
 #define ENTITIES 800 /* three slices */
@@ -75,6 +76,8 @@ make(World *w, double validation_fraction, size_t size, size_t block_rows)
                            .tail = (uint32_t)metasd_random_below(1, 70, 3 * i + 2, ENTITIES)};
     w->team = metasd_team_of_one();
     w->memory[0] = tools_graph(&w->graph, triples, TRIPLES, ENTITIES, RELATIONS, &split);
+    w->graph.irreflexive[0] = true;
+    w->graph.irreflexive[1] = false;
     w->memory[1] = take_batcher(&w->batches, &w->graph.part[METASD_VALIDATION], size);
     if (size < 3)
         w->batches.most = 1;
@@ -142,6 +145,8 @@ score_all(const World *w, uint32_t head, uint32_t row, float *scores)
         for (size_t j = 0; j < WIDTH; j++)
             scores[tail] += query[j] * e[(size_t)tail * WIDTH + j];
     }
+    if (w->graph.irreflexive[row % RELATIONS])
+        scores[head] = METASD_IMPOSSIBLE;
 }
 
 static void
@@ -230,7 +235,7 @@ plain_relations(const World *w, Found *found, uint32_t head, uint32_t tail)
     }
     found->pairs += asked;
     for (size_t at = 0; asked && at < RELATIONS; at++)
-        if (!known[order[at]]) {
+        if (!known[order[at]] && scores[order[at]] != METASD_IMPOSSIBLE) {
             found->relations++;
             found->related += missing[order[at]];
             found->relation_odds += plain_odds(scores, order, known, RELATIONS, at);

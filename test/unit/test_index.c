@@ -10,6 +10,7 @@
 #include "codec.h"
 #include "index.h"
 #include "random.h"
+#include "standing.h"
 #include "tools.h"
 #include "topk.h"
 
@@ -88,6 +89,12 @@ label_of(char kind, uint32_t id, char *label)
     return (size_t)sprintf(label, id % 3 == 0 ? "%c-\xc3\xa9t\xc3\xa9-\xff-%u" : "%c%u", kind, id);
 }
 
+static bool
+is_irreflexive(uint32_t relation)
+{
+    return relation % 2 == 1;
+}
+
 static void
 build_image(World *w)
 {
@@ -127,7 +134,10 @@ build_image(World *w)
                 sparse_row(forward, w->width, positions, values),
                 sparse_row(reciprocal, w->width, positions + w->width, values + w->width)),
             METASD_OK);
+        if (is_irreflexive(r))
+            assert_int_equal(metasd_index_set_irreflexive(&writer, r), METASD_OK);
     }
+    assert_int_equal(metasd_index_set_irreflexive(&writer, w->relations), METASD_INVALID);
     if (w->settled)
         assert_int_equal(metasd_index_settle(&writer, positions, &team), METASD_OK);
     w->bytes = metasd_index_bytes(&writer.index.plan);
@@ -193,6 +203,8 @@ dense_score(const World *w, uint32_t h, uint32_t r, uint32_t t)
     const float *tail = w->E + (size_t)t * w->width;
     double row[3][64];
 
+    if (h == t && is_irreflexive(r % w->relations))
+        return (double)METASD_IMPOSSIBLE;
     assert_true(w->width <= 64);
     for (uint32_t j = 0; j < w->width; j++) {
         row[0][j] = head[j];

@@ -13,6 +13,7 @@
 #include "random.h"
 #include "rank.h"
 #include "threads.h"
+#include "standing.h"
 #include "tools.h"
 
 #define ENTITIES 800 /* three slices */
@@ -46,6 +47,8 @@ make(World *w, size_t block_rows)
                            .relation = (uint32_t)metasd_random_below(1, 70, 3 * i + 1, RELATIONS),
                            .tail = (uint32_t)metasd_random_below(1, 70, 3 * i + 2, ENTITIES)};
     w->memory[0] = tools_graph(&w->graph, triples, TRIPLES, ENTITIES, RELATIONS, &split);
+    w->graph.irreflexive[0] = true;
+    w->graph.irreflexive[1] = false;
     for (size_t g = 0; g < train->count; g++)
         for (size_t i = train->start[g]; i < train->start[g + 1]; i++)
             examples[n++] = (MetasdTriple){train->heads[g], train->relations[g], train->tails[i]};
@@ -83,6 +86,8 @@ score(const World *w, uint32_t head, uint32_t relation, uint32_t tail)
     double sum = 0;
 
     metasd_complex.compose(WIDTH, e + (size_t)head * WIDTH, r, query);
+    if (head == tail && w->graph.irreflexive[relation % RELATIONS])
+        return (double)METASD_IMPOSSIBLE;
     for (size_t j = 0; j < WIDTH; j++)
         sum += (double)query[j] * (double)e[(size_t)tail * WIDTH + j];
     return sum;
@@ -136,7 +141,7 @@ rank_all(MetasdTeam *team, void *context)
     World *w = context;
 
     return metasd_rank_batch(&w->ranker, &w->step, team, w->step.weights, false, &w->batch,
-                             &w->graph.known, &w->ranks[team->rank]);
+                             &w->graph, &w->ranks[team->rank]);
 }
 
 static void
@@ -186,11 +191,11 @@ ranks_add_up(void **state)
     (void)state;
     make(&w, 0);
     assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
-                                       &w.graph.known, &once),
+                                       &w.graph, &once),
                      METASD_OK);
     twice = once;
     assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
-                                       &w.graph.known, &twice),
+                                       &w.graph, &twice),
                      METASD_OK);
     assert_int_equal(twice.n, 2 * once.n);
     assert_true(twice.rank == 2 * once.rank);
@@ -236,7 +241,7 @@ scores_that_are_no_numbers_rank_last(void **state)
                                            w.batch.relations[group], &tails);
     }
     assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
-                                       &w.graph.known, &ranks),
+                                       &w.graph, &ranks),
                      METASD_OK);
     assert_true(ranks.rank == last);
     unmake(&w);
