@@ -125,8 +125,8 @@ static const double relation_weights[] = {
     [METASD_FAST] = 0, [METASD_BALANCED] = 0.5, [METASD_BEST] = 4};
 
 /*
- * At most, in the finish: fewer weights want less of it. At rank 1000 weight 2 is behind 0.5; at 4000
- * it is ahead of 1, by .003 of validation MRR and .004 of Hits@1.
+ * At most, in the finish: fewer weights want less of it. At rank 1000 weight 2 is behind 0.5; at
+ * 4000 it is ahead of 1, by .003 of validation MRR and .004 of Hits@1.
  */
 static const double finish_relation_weights[] = {
     [METASD_FAST] = 0.5, [METASD_BALANCED] = 0.5, [METASD_BEST] = 2};
