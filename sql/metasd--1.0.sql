@@ -9,15 +9,54 @@ CREATE SCHEMA metasd;
 COMMENT ON SCHEMA metasd IS 'knowledge-graph models: views for people, and the tables behind them';
 GRANT USAGE ON SCHEMA metasd TO PUBLIC;
 
+-- Roles and relations as they are remembered: a name with the OID behind it. In a dump it is the name
+-- of then, and one that means nothing where it is restored does no harm.
+CREATE TYPE metasd.role_ref;
+CREATE FUNCTION metasd.role_ref_in(cstring) RETURNS metasd.role_ref
+AS 'MODULE_PATHNAME', 'metasd_role_ref_in' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.role_ref_out(metasd.role_ref) RETURNS cstring
+AS 'MODULE_PATHNAME', 'metasd_role_ref_out' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE TYPE metasd.role_ref (INPUT = metasd.role_ref_in, OUTPUT = metasd.role_ref_out,
+                             INTERNALLENGTH = VARIABLE, ALIGNMENT = int4, STORAGE = plain);
+CREATE TYPE metasd.relation_ref;
+CREATE FUNCTION metasd.relation_ref_in(cstring) RETURNS metasd.relation_ref
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_in' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.relation_ref_out(metasd.relation_ref) RETURNS cstring
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_out' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE TYPE metasd.relation_ref (INPUT = metasd.relation_ref_in, OUTPUT = metasd.relation_ref_out,
+                                 INTERNALLENGTH = VARIABLE, ALIGNMENT = int4, STORAGE = plain);
+CREATE FUNCTION metasd.role_ref(oid) RETURNS metasd.role_ref
+AS 'MODULE_PATHNAME', 'metasd_role_ref_of' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.relation_ref(oid) RETURNS metasd.relation_ref
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_of' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.oid_of(metasd.role_ref) RETURNS regrole
+AS 'MODULE_PATHNAME', 'metasd_role_oid' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.oid_of(metasd.relation_ref) RETURNS regclass
+AS 'MODULE_PATHNAME', 'metasd_relation_oid' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+COMMENT ON TYPE metasd.role_ref IS
+'a role: its name, with a minus in front once it has been dropped; what is restored where there is no such role stays the name of nobody';
+COMMENT ON TYPE metasd.relation_ref IS
+'a relation: its qualified name, with a minus in front once it has been dropped; what is restored where there is no such relation stays a mere name';
+COMMENT ON FUNCTION metasd.role_ref_in(cstring) IS 'input of type metasd.role_ref';
+COMMENT ON FUNCTION metasd.role_ref_out(metasd.role_ref) IS 'output of type metasd.role_ref';
+COMMENT ON FUNCTION metasd.relation_ref_in(cstring) IS 'input of type metasd.relation_ref';
+COMMENT ON FUNCTION metasd.relation_ref_out(metasd.relation_ref) IS 'output of type metasd.relation_ref';
+COMMENT ON FUNCTION metasd.role_ref(oid) IS 'a reference to the role of that OID; null if there is none';
+COMMENT ON FUNCTION metasd.relation_ref(oid) IS
+'a reference to the relation of that OID; null if there is none';
+COMMENT ON FUNCTION metasd.oid_of(metasd.role_ref) IS 'the role; null if it is not there any more';
+COMMENT ON FUNCTION metasd.oid_of(metasd.relation_ref) IS
+'the relation; null if it is not there any more';
+
 -- No foreign keys: pg_restore --jobs loads these tables in any order.
 CREATE TABLE metasd.model (
     name text PRIMARY KEY,
-    owner regrole NOT NULL,
-    source regclass NOT NULL,
+    owner metasd.role_ref NOT NULL,
+    source metasd.relation_ref NOT NULL,
     head text NOT NULL,
     relation text NOT NULL,
     tail text NOT NULL,
-    validation regclass,
+    validation metasd.relation_ref,
     params jsonb NOT NULL DEFAULT '{}',
     serving bigint,
     history bigint[] NOT NULL DEFAULT '{}'
@@ -32,7 +71,7 @@ CREATE TABLE metasd.run (
     uuid uuid NOT NULL DEFAULT gen_random_uuid(),
     kind text NOT NULL DEFAULT 'training' CHECK (kind IN ('training', 'tuning')),
     model text NOT NULL,
-    source regclass NOT NULL,
+    source metasd.relation_ref NOT NULL,
     head text NOT NULL,
     relation text NOT NULL,
     tail text NOT NULL,
@@ -63,7 +102,7 @@ CREATE TABLE metasd.run (
     checkpoint smallint,
     checkpoint_epoch integer,
     resumed_epoch integer,
-    validation regclass
+    validation metasd.relation_ref
 ) WITH (fillfactor = 50);
 CREATE INDEX run_model ON metasd.run (model);
 COMMENT ON TABLE metasd.run IS 'one row a training or tuning; a successful training is a version of its model';
@@ -183,16 +222,18 @@ SELECT pg_catalog.pg_extension_config_dump('metasd.relation', '');
 CREATE FUNCTION metasd.run_status(run bigint, status text) RETURNS text
 AS 'MODULE_PATHNAME', 'metasd_run_status_sql' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 10;
 COMMENT ON FUNCTION metasd.run_status(bigint, text) IS
-'the status of a run whose row says STATUS: interrupted if its worker has died since';
+'the status of a run whose row says STATUS: interrupted if its worker has died since; STATUS itself for whoever may not ask the model';
 
-CREATE FUNCTION metasd.may_ask(owner oid, source oid, head text, relation text, tail text)
-RETURNS boolean
+CREATE FUNCTION metasd.may_ask(
+    owner metasd.role_ref, source metasd.relation_ref, head text, relation text, tail text
+) RETURNS boolean
 AS 'MODULE_PATHNAME', 'metasd_may_ask_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION metasd.may_ask(oid, oid, text, text, text) IS
+COMMENT ON FUNCTION metasd.may_ask(metasd.role_ref, metasd.relation_ref, text, text, text) IS
 'whether the current user may ask a model of that owner and source';
 
 CREATE VIEW metasd.models WITH (security_barrier) AS
-SELECT m.name, m.owner, m.source, m.head, m.relation, m.tail, m.validation, m.params,
+SELECT m.name, metasd.oid_of(m.owner) AS owner, metasd.oid_of(m.source) AS source,
+       m.head, m.relation, m.tail, metasd.oid_of(m.validation) AS validation, m.params,
        m.serving, s.finished AS trained, s.entities, s.relations, s.triples,
        coalesce(s.metrics #>> '{stored,mrr}'::text[], s.metrics #>> '{validation,mrr}'::text[])::float8 AS mrr, s.bytes,
        l.id AS last_run, metasd.run_status(l.id, l.status) AS last_status
@@ -204,7 +245,7 @@ LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r
 WHERE metasd.may_ask(m.owner, coalesce(s.source, m.source), coalesce(s.head, m.head),
                      coalesce(s.relation, m.relation), coalesce(s.tail, m.tail));
 COMMENT ON VIEW metasd.models IS
-'models the current user may ask, the run that serves each, and its last training';
+'models the current user may ask, the run that serves each, and its last training; owner, source and validation are null once they have been dropped';
 
 CREATE VIEW metasd.versions WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
@@ -357,6 +398,11 @@ AS 'MODULE_PATHNAME', 'metasd_kg_rollback' LANGUAGE C STRICT VOLATILE PARALLEL U
 COMMENT ON FUNCTION kg_rollback(text) IS
 'lets the version serve again, at commit, that served before the present one, and returns it; called again, the one before that. Versions whose embeddings are not kept are passed over. For the model''s owner';
 
+CREATE FUNCTION kg_owner(model text, role regrole) RETURNS void
+AS 'MODULE_PATHNAME', 'metasd_kg_owner' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_owner(text, regrole) IS
+'gives a model to another role, of which the caller must be a member; for the model''s owner or, where that role is gone, for a superuser. A training under way must have ended';
+
 CREATE FUNCTION kg_schedule(model text, schedule text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_kg_schedule' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_schedule(text, text) IS
@@ -411,7 +457,7 @@ CREATE FUNCTION kg_predict(
     min_probability real DEFAULT NULL,
     OUT rank integer, OUT tail text, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict(
@@ -421,7 +467,7 @@ CREATE FUNCTION kg_predict(
     OUT rank integer, OUT tail anyelement, OUT score real, OUT probability real,
     OUT known boolean
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_predict' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict_heads(
@@ -431,7 +477,7 @@ CREATE FUNCTION kg_predict_heads(
     OUT rank integer, OUT head text, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_heads'
-LANGUAGE C STABLE PARALLEL RESTRICTED
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict_heads(
@@ -442,7 +488,7 @@ CREATE FUNCTION kg_predict_heads(
     OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_heads'
-LANGUAGE C STABLE PARALLEL RESTRICTED
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict_many(
@@ -453,7 +499,7 @@ CREATE FUNCTION kg_predict_many(
     OUT query bigint, OUT head anyelement, OUT relation anycompatible, OUT tail anyelement,
     OUT rank integer, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_predict_many' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
 
 CREATE FUNCTION kg_predict_many(
@@ -464,7 +510,7 @@ CREATE FUNCTION kg_predict_many(
     OUT query bigint, OUT head text, OUT relation text, OUT tail text,
     OUT rank integer, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
 
 -- Head, relation and tail may each have a type of its own, and literals and parameters without one are text.
@@ -475,7 +521,7 @@ CREATE FUNCTION kg_predict_relations(
     OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_relations'
-LANGUAGE C STABLE PARALLEL RESTRICTED
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_predict_relations(
@@ -485,7 +531,7 @@ CREATE FUNCTION kg_predict_relations(
     OUT known boolean
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_relations'
-LANGUAGE C STABLE PARALLEL RESTRICTED
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_score(head anycompatible, relation text, tail text, model text DEFAULT NULL)
@@ -508,28 +554,28 @@ CREATE FUNCTION kg_rank(
     head anycompatible, relation text, tail text, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation text, tail anyelement, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation "any", tail text, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation "any", tail anyelement, model text DEFAULT NULL,
     OUT rank double precision, OUT pessimistic_rank bigint, OUT candidates bigint
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 
 CREATE FUNCTION kg_similar(
@@ -639,6 +685,6 @@ CREATE FUNCTION kg_evaluate(
     OUT mean_rank double precision, OUT amri double precision,
     OUT brier double precision, OUT ece double precision
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_evaluate' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 10 COST 1000000;
+AS 'MODULE_PATHNAME', 'metasd_kg_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 1000000;
 COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass[]) IS
 'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). Of the first answer to each question that the test triples ask, its probability against whether it is a test triple: Brier score (mean square of the difference, 0 best) and expected calibration error (in each of ten equal ranges of probability, how far the mean probability is from the part that holds; the mean of that over all such answers; 0 best); both null where the model knows none of the questions. by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree; of a first answer, itself) is in the training triples. An error if test has no triple';

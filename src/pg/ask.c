@@ -6,20 +6,22 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "reference.h"
+#include "run.h"
 #include "settings.h"
 #include "source.h"
 
 bool
 metasd_model_is_mine(const MetasdModel *model)
 {
-    return has_privs_of_role(GetUserId(), model->owner);
+    return OidIsValid(model->owner) ? has_privs_of_role(GetUserId(), model->owner) : superuser();
 }
 
 bool
 metasd_model_may_ask(const MetasdModel *model)
 {
     return metasd_model_is_mine(model) ||
-           metasd_source_is_readable(model->serving_source, model->serving_column, GetUserId());
+           metasd_source_is_readable(model->serving_source.oid, model->serving_column, GetUserId());
 }
 
 /* All models that the current user may ask. */
@@ -102,21 +104,49 @@ metasd_model_to_ask(const char *name)
     else if (!(model = metasd_model_find(name, false)))
         metasd_model_unknown(name);
     if (!metasd_model_may_ask(model))
-        ereport(
-            ERROR,
-            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-             errmsg("permission denied for model \"%s\"", model->name),
-             errhint(
-                 "Asking it needs SELECT on its source's columns and USAGE of its schema, where "
-                 "it is a table without row security for you, or membership in the role "
-                 "\"%s\".",
-                 GetUserNameFromId(model->owner, true) ? GetUserNameFromId(model->owner, true)
-                                                       : "of its owner")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                 errmsg("permission denied for model \"%s\"", model->name),
+                 errdetail("Asking it takes membership in the role that owns it, or a source that "
+                           "is a table without row security for you, with SELECT on its columns "
+                           "and USAGE of its schema."),
+                 OidIsValid(model->owner)
+                     ? errhint("The owner is role \"%s\".", GetUserNameFromId(model->owner, true))
+                     : errhint("The owner does not exist any more: a superuser can give the model "
+                               "to another role with kg_owner.")));
     if (model->serving == 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("model \"%s\" has not been trained yet", model->name),
                         errhint("Look at metasd.versions for its runs.")));
     return model;
+}
+
+void
+metasd_model_check_mine(const MetasdModel *model)
+{
+    if (metasd_model_is_mine(model))
+        return;
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             errmsg("must be owner of model \"%s\"", model->name),
+             OidIsValid(model->owner)
+                 ? 0
+                 : errhint("The owner does not exist any more: a superuser can give the model to "
+                           "another role with kg_owner.")));
+}
+
+Oid
+metasd_model_owner(const MetasdModel *model)
+{
+    if (!OidIsValid(model->owner))
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT),
+                 errmsg("the role that owned model \"%s\" does not exist any more", model->name),
+                 errdetail("Its name was %s.", model->owner_name),
+                 errhint("A superuser can give the model to another role: SELECT "
+                         "kg_owner(%s, '...').",
+                         quote_literal_cstr(model->name))));
+    return model->owner;
 }
 
 MetasdModel *
@@ -129,9 +159,7 @@ metasd_model_to_change(const char *name, const char *hint)
     if (!model)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model \"%s\" does not exist", name), errhint("%s", hint)));
-    if (!metasd_model_is_mine(model))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("must be owner of model \"%s\"", model->name)));
+    metasd_model_check_mine(model);
     return model;
 }
 
@@ -153,13 +181,59 @@ metasd_check_writable(const char *function)
 
 PG_FUNCTION_INFO_V1(metasd_may_ask_sql);
 
-/* metasd.may_ask(owner oid, source oid, head text, relation text, tail text) returns boolean */
+/* metasd.may_ask(owner metasd.role_ref, source metasd.relation_ref, head text, ...) */
 Datum
 metasd_may_ask_sql(PG_FUNCTION_ARGS)
 {
-    MetasdModel model = {.owner = PG_GETARG_OID(0), .serving_source = PG_GETARG_OID(1)};
+    MetasdModel model = {.owner = metasd_reference_oid(METASD_ROLE, PG_GETARG_DATUM(0))};
 
+    model.serving_source.oid = metasd_reference_oid(METASD_RELATION, PG_GETARG_DATUM(1));
     for (int i = 0; i < 3; i++)
         model.serving_column[i] = text_to_cstring(PG_GETARG_TEXT_PP(2 + i));
     PG_RETURN_BOOL(metasd_model_may_ask(&model));
+}
+
+PG_FUNCTION_INFO_V1(metasd_run_status_sql);
+
+/* May the current user know of the run: as he may of the model, were this run the one that serves? */
+static bool
+may_know(int64 run)
+{
+    static MetasdStatement look = {
+        "SELECT m.owner, r.source, r.head, r.relation, r.tail FROM metasd.run r JOIN metasd.model "
+        "m "
+        "ON m.name OPERATOR(pg_catalog.=) r.model WHERE r.id OPERATOR(pg_catalog.=) $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum value = Int64GetDatum(run);
+    MetasdModel model = {0};
+    bool isnull, found;
+
+    SPI_connect();
+    found = metasd_execute(&look, &value, NULL, true) > 0;
+    if (found) {
+        model.owner = metasd_reference_oid(METASD_ROLE, metasd_column(0, 1, &isnull));
+        model.serving_source = metasd_column_relation(0, 2);
+        for (int i = 0; i < 3; i++)
+            model.serving_column[i] = metasd_column_text(0, 3 + i);
+        found = metasd_model_may_ask(&model);
+    }
+    SPI_finish();
+    return found;
+}
+
+/*
+ * metasd.run_status(run bigint, status text) returns text: the status that is given, for who may
+ * not know more
+ */
+Datum
+metasd_run_status_sql(PG_FUNCTION_ARGS)
+{
+    int64 run = PG_GETARG_INT64(0);
+    char *status = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+    if (!may_know(run))
+        PG_RETURN_DATUM(PG_GETARG_DATUM(1));
+    PG_RETURN_TEXT_P(cstring_to_text(metasd_run_status(run, status)));
 }

@@ -8,8 +8,14 @@
 
 #include "catalog.h"
 
-/* Owner, or a member of the owner's role. */
+/* Owner, or a member of the owner's role; a superuser where the owner is gone. */
 extern bool metasd_model_is_mine(const MetasdModel *model);
+
+/* An error unless it is the current user's. */
+extern void metasd_model_check_mine(const MetasdModel *model);
+
+/* The role that owns it; an error if that does not exist any more. */
+extern Oid metasd_model_owner(const MetasdModel *model);
 
 /* May the current user ask this model? */
 extern bool metasd_model_may_ask(const MetasdModel *model);

@@ -23,6 +23,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "reference.h"
+
 #define EXTENSION "metasd"
 #define SCHEMA "metasd"
 
@@ -77,18 +79,6 @@ metasd_extension_hold(Oid extension)
     return OidIsValid(extension) && metasd_extension() == extension;
 }
 
-char *
-metasd_owner_name(Oid owner)
-{
-    char *name = GetUserNameFromId(owner, true);
-
-    if (!name)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("the role that owned the model does not exist any more"),
-                        errhint("A superuser may drop the model with kg_drop.")));
-    return name;
-}
-
 /* ---- statements ---- */
 
 uint64
@@ -132,6 +122,22 @@ metasd_column_text(uint64 row, int column)
     return copy;
 }
 
+MetasdRemembered
+metasd_column_relation(uint64 row, int column)
+{
+    bool isnull;
+    Datum value = metasd_column(row, column, &isnull);
+    char *name, *copy;
+
+    if (isnull)
+        return (MetasdRemembered){.given = false};
+    name = metasd_reference_name(METASD_RELATION, value);
+    copy = SPI_palloc(strlen(name) + 1);
+    strcpy(copy, name);
+    return (MetasdRemembered){
+        .given = true, .oid = metasd_reference_oid(METASD_RELATION, value), .name = copy};
+}
+
 /* ---- models ---- */
 
 /*
@@ -165,13 +171,26 @@ text_attribute(const Row *row, const char *name)
     return isnull ? NULL : TextDatumGetCString(value);
 }
 
-static Oid
-oid_attribute(const Row *row, const char *name)
+static MetasdRemembered
+relation_attribute(const Row *row, const char *name)
 {
     bool isnull;
     Datum value = attribute(row, name, &isnull);
 
-    return isnull ? InvalidOid : DatumGetObjectId(value);
+    if (isnull)
+        return (MetasdRemembered){.given = false};
+    return (MetasdRemembered){.given = true,
+                              .oid = metasd_reference_oid(METASD_RELATION, value),
+                              .name = metasd_reference_name(METASD_RELATION, value)};
+}
+
+static Oid
+named_attribute(const Row *row, const char *name)
+{
+    bool isnull;
+    Datum value = attribute(row, name, &isnull);
+
+    return isnull ? InvalidOid : metasd_reference_named(value);
 }
 
 /* The columns named head, relation and tail of a row. */
@@ -250,7 +269,8 @@ find_serving(MetasdModel *model)
         if (scan_next(&scan)) {
             run = heap_copytuple(scan.row.tuple);
             model->uuid = *DatumGetUUIDP(attribute(&scan.row, "uuid", &isnull));
-            model->serving_source = oid_attribute(&scan.row, "source");
+            model->serving_source = relation_attribute(&scan.row, "source");
+            model->serving_validation = relation_attribute(&scan.row, "validation");
             columns_attribute(&scan.row, model->serving_column);
         }
         scan_end(&scan);
@@ -259,6 +279,7 @@ find_serving(MetasdModel *model)
     }
     model->serving = 0;
     model->serving_source = model->source;
+    model->serving_validation = model->validation;
     memcpy(model->serving_column, model->column, sizeof(model->column));
     return NULL;
 }
@@ -273,10 +294,12 @@ model_of_row(const Row *row, HeapTuple *run)
     Datum value;
 
     model->name = text_attribute(row, "name");
-    model->owner = oid_attribute(row, "owner");
-    model->source = oid_attribute(row, "source");
+    value = attribute(row, "owner", &isnull);
+    model->owner = metasd_reference_oid(METASD_ROLE, value);
+    model->owner_name = metasd_reference_name(METASD_ROLE, value);
+    model->source = relation_attribute(row, "source");
     columns_attribute(row, model->column);
-    model->validation = oid_attribute(row, "validation");
+    model->validation = relation_attribute(row, "validation");
     value = attribute(row, "params", &isnull);
     if (!isnull)
         model->params = DatumGetJsonbPCopy(value);
@@ -306,6 +329,17 @@ typedef struct Remembered {
 static Remembered remembered[MOST_REMEMBERED];
 static int next_place;
 
+static MetasdRemembered
+copy_remembered(MetasdRemembered remembered)
+{
+    if (remembered.given) {
+        remembered.name = pstrdup(remembered.name);
+        if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(remembered.oid)))
+            remembered.oid = InvalidOid; /* by now */
+    }
+    return remembered;
+}
+
 static MetasdModel *
 copy_model(const MetasdModel *model)
 {
@@ -313,6 +347,13 @@ copy_model(const MetasdModel *model)
 
     *copy = *model;
     copy->name = pstrdup(model->name);
+    copy->owner_name = pstrdup(model->owner_name);
+    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(model->owner)))
+        copy->owner = InvalidOid;
+    copy->source = copy_remembered(model->source);
+    copy->validation = copy_remembered(model->validation);
+    copy->serving_source = copy_remembered(model->serving_source);
+    copy->serving_validation = copy_remembered(model->serving_validation);
     for (int i = 0; i < 3; i++) {
         copy->column[i] = pstrdup(model->column[i]);
         copy->serving_column[i] = pstrdup(model->serving_column[i]);
@@ -445,6 +486,8 @@ find_and_lock(const char *name)
         metasd_switch_to(&saved, metasd_extension_owner(), false);
         PushActiveSnapshot(GetLatestSnapshot());
         model = model_of_row(&row, NULL);
+        model->source_named = named_attribute(&row, "source");
+        model->validation_named = named_attribute(&row, "validation");
         PopActiveSnapshot();
         metasd_switch_back(&saved);
         MemoryContextSwitchTo(spi);

@@ -45,9 +45,6 @@ extern Oid metasd_extension(void);
  */
 extern bool metasd_extension_hold(Oid extension);
 
-/* The name of a role that owns a model; an error if the role has been dropped. */
-extern char *metasd_owner_name(Oid owner);
-
 /* ---- statements ---- */
 
 #define METASD_MOST_ARGUMENTS 16
@@ -68,23 +65,38 @@ typedef struct MetasdStatement {
 extern uint64 metasd_execute(MetasdStatement *statement, Datum *values, const char *nulls,
                              bool read_only);
 
+/*
+ * A relation that a model remembers. It is what it was by its OID; whoever may read that may ask.
+ * A training goes by the name, which another relation may have by now.
+ */
+typedef struct MetasdRemembered {
+    bool given; /* else there is none */
+    Oid oid;    /* InvalidOid: it has been dropped, or was not there when the model was restored */
+    char *name; /* for messages, as SQL has it */
+} MetasdRemembered;
+
 /* A column of row ROW of SPI_tuptable. */
 extern Datum metasd_column(uint64 row, int column, bool *isnull);
 /* The same as a palloc'd string in the context that was current before SPI_connect, or NULL. */
 extern char *metasd_column_text(uint64 row, int column);
+/* A column of type metasd.relation_ref, likewise. */
+extern MetasdRemembered metasd_column_relation(uint64 row, int column);
 
 /* ---- models ---- */
 
 /* What kg_predict and the others need of a model. */
 typedef struct MetasdModel {
     char *name;
-    Oid owner;
-    Oid source;      /* of its last training */
+    Oid owner;        /* InvalidOid: the role has been dropped */
+    char *owner_name; /* for messages */
+    /* of its last training, */
+    MetasdRemembered source, validation;
     char *column[3]; /* head, relation, tail */
-    /* The same of the run that answers, where there is one: who may read that may ask. */
-    Oid serving_source;
+    /* and of the run that answers, where there is one: who may read its source may ask. */
+    MetasdRemembered serving_source, serving_validation;
     char *serving_column[3];
-    Oid validation; /* or InvalidOid */
+    /* of a model that is locked: relations that have the remembered names now, or InvalidOid */
+    Oid source_named, validation_named;
     Jsonb *params;  /* as the owner gave them */
     int64 serving;  /* run that answers, or 0 */
     pg_uuid_t uuid; /* of that run */

@@ -55,6 +55,13 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
     object_ownercheck(RelationRelationId, (relation), (role))
 #endif
 
+/* 16: to be a member of a role is not all that it takes to become it. */
+#if PG_VERSION_NUM < 160000
+#define metasd_check_may_become(role) check_is_member_of_role(GetUserId(), (role))
+#else
+#define metasd_check_may_become(role) check_can_set_role(GetUserId(), (role))
+#endif
+
 /* 17: a worker may connect as a role that has no LOGIN. */
 #if PG_VERSION_NUM >= 170000
 #define METASD_WORKER_NEEDS_LOGIN false
@@ -62,6 +69,13 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
 #else
 #define METASD_WORKER_NEEDS_LOGIN true
 #define METASD_CONNECT_FLAGS 0
+#endif
+
+/* 17: a stronger lock may count, too. */
+#if PG_VERSION_NUM < 170000
+#define metasd_lock_is_held(tag, mode) LockHeldByMe((tag), (mode))
+#else
+#define metasd_lock_is_held(tag, mode) LockHeldByMe((tag), (mode), false)
 #endif
 
 /* 17: an extension can name what it waits for. */

@@ -6,15 +6,16 @@
  * each group. For each side there is one branch of a UNION ALL, or several that share the groups,
  * so that a Parallel Append can give them to workers.
  *
- * The query runs with the caller's rights, who names the test relation and the filters. The model's
- * source and its validation are read as the model's owner, as kg_predict does: into a
- * tuplestore that the query sees as a relation. Where the caller may read a plain table himself the
- * query reads it: that is the same rows, and workers can do it.
+ * The query runs with the caller's rights, who names the test relation and the filters; the model's
+ * source and its validation count as the model's owner reads them. What the query can read itself,
+ * with the same rows, running nobody's code that the caller need not trust (reading.h), it reads:
+ * workers can do that. The rest is read first, into a tuplestore that the query sees as a relation.
  */
 #include "compat.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -31,11 +32,12 @@
 #include "ask.h"
 #include "cache.h"
 #include "catalog.h"
+#include "reading.h"
 #include "source.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_evaluate);
 
-#define FACTS "metasd_facts" /* what was read as the owner, under this name in the query */
+#define FACTS "metasd_facts" /* what was read before, under this name in the query */
 #define MOST_SLICES 16
 #define RESULT_COLUMNS 12
 #define BINS 10 /* of probabilities, all as wide */
@@ -83,48 +85,75 @@ typedef struct Evaluation {
     const MetasdIndex *image;
     const Bucket *by;
     MetasdSource *test;
+    bool test_is_read;      /* it is among facts; else the query reads it */
     List *known;            /* MetasdSource that the query reads for known facts */
-    Tuplestorestate *facts; /* those that the owner read, as numbers; or NULL */
+    List *locked;           /* OIDs of relations that the query may read */
+    Tuplestorestate *facts; /* what was read before, with labels as numbers; or NULL */
     TupleDesc facts_row;
     int64 fact_count;
-    uint64 triples; /* in the test relation */
-    int slices;     /* branches a side */
+    bool asked;       /* the triples that are being read are those of the test */
+    int64 triples;    /* in the test relation */
+    int64 incomplete; /* rows of it that are none */
+    int slices;       /* branches a side */
 } Evaluation;
 
-/* ---- known facts ---- */
+/* ---- what is read before the query ---- */
 
-/* A fact that the owner has read, on its way to the query. */
+/* Columns of a row of facts. */
+enum { FACT_HEAD, FACT_RELATION, FACT_TAIL, FACT_LABEL, FACT_ASKED, FACT_COLUMNS };
+
+/* A fact on its way to the query. */
 static void
 keep_fact(void *context, const MetasdLabels3 *row)
 {
     Evaluation *evaluation = context;
-    Datum values[3];
-    bool nulls[3] = {false};
+    Datum values[FACT_COLUMNS] = {[FACT_ASKED] = BoolGetDatum(evaluation->asked)};
+    bool nulls[FACT_COLUMNS] = {[FACT_LABEL] = true};
 
     for (int i = 0; i < 3; i++)
         values[i] = Int64GetDatum(metasd_number_of_label(
             i == 1 ? &evaluation->image->relation_labels : &evaluation->image->entity_labels,
             row->data[i], row->len[i]));
+    if (evaluation->asked) {
+        evaluation->triples++;
+        if (strcmp(evaluation->by->name, "relation") == 0) {
+            values[FACT_LABEL] =
+                PointerGetDatum(cstring_to_text_with_len(row->data[1], (int)row->len[1]));
+            nulls[FACT_LABEL] = false;
+        }
+    }
     tuplestore_putvalues(evaluation->facts, evaluation->facts_row, values, nulls);
+    if (!nulls[FACT_LABEL])
+        pfree(DatumGetPointer(values[FACT_LABEL]));
     evaluation->fact_count++;
 }
 
 static void
-read_as_owner(Evaluation *evaluation, const MetasdSource *source)
+start_facts(Evaluation *evaluation)
 {
-    if (!evaluation->facts) {
-        evaluation->facts_row = CreateTemplateTupleDesc(3);
-        for (int i = 0; i < 3; i++) {
-            static const char *const names[3] = {"h", "r", "t"};
+    static const char *const names[FACT_COLUMNS] = {"h", "r", "t", "label", "asked"};
+    static const Oid types[FACT_COLUMNS] = {INT8OID, INT8OID, INT8OID, TEXTOID, BOOLOID};
 
-            TupleDescInitEntry(evaluation->facts_row, (AttrNumber)(i + 1), names[i], INT8OID, -1,
-                               0);
-        }
-        evaluation->facts = tuplestore_begin_heap(false, false, work_mem);
-    }
+    evaluation->facts_row = CreateTemplateTupleDesc(FACT_COLUMNS);
+    for (int i = 0; i < FACT_COLUMNS; i++)
+        TupleDescInitEntry(evaluation->facts_row, (AttrNumber)(i + 1), names[i], types[i], -1, 0);
+    TupleDescInitEntryCollation(evaluation->facts_row, FACT_LABEL + 1, C_COLLATION_OID);
+    evaluation->facts = tuplestore_begin_heap(false, false, work_mem);
+}
+
+/* Reads a relation on behalf of USER; returns how many of its rows are no triples. */
+static int64
+read_before(Evaluation *evaluation, const MetasdSource *source, Oid user, bool asked)
+{
+    uint64 incomplete;
+
+    if (!evaluation->facts)
+        start_facts(evaluation);
+    evaluation->asked = asked;
     SPI_connect();
-    (void)metasd_source_read(source, evaluation->model->owner, keep_fact, evaluation);
+    incomplete = metasd_source_read(source, user, keep_fact, evaluation);
     SPI_finish();
+    return (int64)incomplete;
 }
 
 static bool
@@ -138,40 +167,69 @@ has_foreign_part(Oid relation)
     return false;
 }
 
-/* Would the caller's own query read the rows that the owner reads, and run nobody's code? */
+/*
+ * Can the caller's own query read what a relation gives, by READING, which is on his behalf? It is
+ * told which relations that are.
+ */
 static bool
-same_for_caller(const Evaluation *evaluation, const MetasdSource *source)
+query_reads(Evaluation *evaluation, const MetasdReading *reading)
 {
+    if (reading->reader != GetUserId())
+        return false;
+    evaluation->locked = list_concat_unique_oid(evaluation->locked, reading->reached);
+    return true;
+}
+
+/* Would it read the rows that the model's owner reads of a source? */
+static bool
+same_for_caller(Evaluation *evaluation, const MetasdSource *source)
+{
+    MetasdReading reading;
+
     return metasd_source_is_readable(source->relation, source->column, GetUserId()) &&
            metasd_source_is_readable(source->relation, source->column, evaluation->model->owner) &&
-           !has_foreign_part(source->relation);
+           !has_foreign_part(source->relation) &&
+           metasd_reading_try(&reading, source->relation, GetUserId(), false) == NULL &&
+           query_reads(evaluation, &reading);
 }
 
-/* A NOTICE that facts of what the model was made of, its WHAT, count as candidates. */
+/* ---- known facts ---- */
+
+/* A NOTICE that facts of what the model was made of, its source or the other, count as candidates. */
 static void
-not_left_out(const Evaluation *evaluation, const char *what, const char *why)
+not_left_out(const Evaluation *evaluation, bool validation, const char *why)
 {
-    ereport(NOTICE, (errmsg("the %s of model \"%s\" %s", what, evaluation->model->name, why),
-                     errdetail("Its facts are not left out of the ranking.")));
+    const char *name = evaluation->model->name;
+
+    ereport(
+        NOTICE,
+        (validation
+             ? errmsg("facts of the validation source of model \"%s\" are not left out of the "
+                      "ranking",
+                      name)
+             : errmsg("facts of the source of model \"%s\" are not left out of the ranking", name),
+         errdetail("%s", why)));
 }
 
-/* Known facts of a relation that the model was made of, which may have been dropped since. */
+/* Known facts of a relation that the model was made of. */
 static void
-add_known(Evaluation *evaluation, Oid relation, char *const column[3], const char *what)
+add_known(Evaluation *evaluation, const MetasdRemembered *relation, bool validation)
 {
+    const MetasdModel *model = evaluation->model;
+    char *objection = relation->given
+                          ? metasd_source_objection(relation, model->serving_column, model->owner)
+                          : NULL;
     MetasdSource *source;
 
-    if (!OidIsValid(relation))
+    if (objection)
+        not_left_out(evaluation, validation, objection);
+    if (!relation->given || objection)
         return;
-    if (get_rel_relkind(relation) == '\0') {
-        not_left_out(evaluation, what, "does not exist any more");
-        return;
-    }
-    source = metasd_source_open(relation, column, evaluation->model->owner);
+    source = metasd_source_open(relation->oid, model->serving_column, model->owner);
     if (same_for_caller(evaluation, source))
         evaluation->known = lappend(evaluation->known, source);
     else
-        read_as_owner(evaluation, source);
+        (void)read_before(evaluation, source, model->owner, false);
 }
 
 /*
@@ -182,13 +240,13 @@ static void
 add_validation(Evaluation *evaluation)
 {
     const MetasdModel *model = evaluation->model;
+    const MetasdRemembered *validation = &model->serving_validation;
 
-    if (OidIsValid(model->validation) && get_rel_relkind(model->validation) != '\0' &&
-        !metasd_model_is_mine(model) &&
-        !metasd_source_is_readable(model->validation, model->column, GetUserId()))
-        not_left_out(evaluation, "validation source", "cannot be read with your rights");
+    if (validation->given && OidIsValid(validation->oid) && !metasd_model_is_mine(model) &&
+        !metasd_source_is_readable(validation->oid, model->serving_column, GetUserId()))
+        not_left_out(evaluation, true, "They cannot be read with your rights.");
     else
-        add_known(evaluation, model->validation, model->column, "validation source");
+        add_known(evaluation, validation, true);
 }
 
 static void
@@ -200,13 +258,18 @@ add_filters(Evaluation *evaluation, ArrayType *filters, char *const column[3])
 
     deconstruct_array(filters, REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &values, &nulls, &n);
     for (int i = 0; i < n; i++) {
+        MetasdSource *filter;
+
         if (nulls[i])
             ereport(ERROR,
                     (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                      errmsg("filters must not contain NULL"),
                      errhint("Name relations whose facts are known: filters => '{facts}'.")));
-        evaluation->known = lappend(
-            evaluation->known, metasd_source_open_to_query(DatumGetObjectId(values[i]), column));
+        filter = metasd_source_open_to_query(DatumGetObjectId(values[i]), column);
+        if (query_reads(evaluation, &filter->reading))
+            evaluation->known = lappend(evaluation->known, filter);
+        else
+            (void)read_before(evaluation, filter, GetUserId(), false);
     }
 }
 
@@ -259,14 +322,16 @@ append_branch(StringInfo sql, const Evaluation *evaluation, const char *side, in
                      "min(f.label) AS label, array_agg(%s) FILTER (WHERE f.asked) AS answers, "
                      "array_agg(%s) FILTER (WHERE NOT f.asked) AS known FROM (",
                      side, side, given, answer, answer);
-    append_triples(sql, evaluation, evaluation->test, true);
+    if (evaluation->facts)
+        appendStringInfoString(sql, "SELECT h, r, t, label, asked FROM " FACTS);
+    if (!evaluation->test_is_read) {
+        appendStringInfoString(sql, evaluation->facts ? " UNION ALL " : "");
+        append_triples(sql, evaluation, evaluation->test, true);
+    }
     foreach (cell, evaluation->known) {
         appendStringInfoString(sql, " UNION ALL ");
         append_triples(sql, evaluation, lfirst(cell), false);
     }
-    if (evaluation->facts)
-        appendStringInfoString(sql, " UNION ALL SELECT h, r, t, NULL::text COLLATE \"C\", false "
-                                    "FROM " FACTS);
     appendStringInfoString(sql, ") f");
     if (evaluation->slices >
         1) /* as CASE, which the planner takes for half of the rows: "=" for few */
@@ -332,34 +397,54 @@ set_locally(const char *name, const char *value)
                             false);
 }
 
-/* Counts the test triples; a NOTICE tells how many rows are none. */
+/* A plan of a query of ours, which may read what was looked at, and no more. */
+static SPIPlanPtr
+prepare(const Evaluation *evaluation, const char *sql, int nargs, Oid *types)
+{
+    SPIPlanPtr plan = SPI_prepare(sql, nargs, types);
+
+    if (!plan)
+        elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+    metasd_reading_check_plan(plan, evaluation->locked, GetUserId());
+    return plan;
+}
+
+/* Counts the test triples. */
 static void
 count_triples(Evaluation *evaluation)
 {
     const MetasdSource *test = evaluation->test;
     StringInfoData sql;
     bool isnull;
-    int64 rows;
 
     initStringInfo(&sql);
     appendStringInfoString(&sql, "SELECT count(*), count(*) FILTER (WHERE ");
     append_whole(&sql, test);
     appendStringInfo(&sql, ") FROM %s", test->quoted);
-    if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT)
+    if (SPI_execute_plan(prepare(evaluation, sql.data, 0, NULL), NULL, NULL, true, 0) !=
+        SPI_OK_SELECT)
         elog(ERROR, "could not count the triples of \"%s\"", test->name);
-    rows = DatumGetInt64(metasd_column(0, 1, &isnull));
-    evaluation->triples = (uint64)DatumGetInt64(metasd_column(0, 2, &isnull));
+    evaluation->triples = DatumGetInt64(metasd_column(0, 2, &isnull));
+    evaluation->incomplete = DatumGetInt64(metasd_column(0, 1, &isnull)) - evaluation->triples;
+}
+
+/* A NOTICE tells how many rows of the test are no triples. */
+static void
+check_triples(const Evaluation *evaluation)
+{
+    const char *name = evaluation->test->name;
+
     if (evaluation->triples == 0)
         ereport(ERROR,
                 (errcode(ERRCODE_NO_DATA_FOUND),
-                 errmsg("relation \"%s\" has no triples to rank", test->name),
+                 errmsg("relation \"%s\" has no triples to rank", name),
                  errhint("Give a relation of facts that the model was not trained on, without "
                          "NULL and empty identifiers.")));
-    rows -= (int64)evaluation->triples;
-    if (rows > 0)
+    if (evaluation->incomplete > 0)
         ereport(NOTICE,
                 (errmsg_plural("%lld row of \"%s\" is left out", "%lld rows of \"%s\" are left out",
-                               (unsigned long)rows, (long long)rows, test->name),
+                               (unsigned long)evaluation->incomplete,
+                               (long long)evaluation->incomplete, name),
                  errdetail("A head, relation or tail is NULL or empty.")));
 }
 
@@ -433,14 +518,17 @@ run(Evaluation *evaluation, ReturnSetInfo *result)
     Datum name = CStringGetTextDatum(evaluation->model->name);
 
     set_locally("search_path", "pg_catalog, pg_temp");
+    metasd_pin_settings();
     SPI_connect();
-    count_triples(evaluation);
+    if (!evaluation->test_is_read)
+        count_triples(evaluation);
+    check_triples(evaluation);
     evaluation->slices = slices_for(evaluation);
     plan_locally(evaluation);
     if (evaluation->facts)
         show_facts(evaluation);
-    if (SPI_execute_with_args(evaluation_sql(evaluation), 1, &type, &name, NULL, true, 0) !=
-        SPI_OK_SELECT)
+    if (SPI_execute_plan(prepare(evaluation, evaluation_sql(evaluation), 1, &type), &name, " ",
+                         true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not rank the triples of \"%s\"", evaluation->test->name);
     for (uint64 i = 0; i < SPI_processed; i++) {
         Datum values[RESULT_COLUMNS];
@@ -471,11 +559,13 @@ metasd_kg_evaluate(PG_FUNCTION_ARGS)
         column[i] = PG_ARGISNULL(3 + i) ? evaluation.model->serving_column[i]
                                         : text_to_cstring(PG_GETARG_TEXT_PP(3 + i));
     evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column);
+    evaluation.image = metasd_cache_image(evaluation.model);
+    evaluation.test_is_read = !query_reads(&evaluation, &evaluation.test->reading);
+    if (evaluation.test_is_read)
+        evaluation.incomplete = read_before(&evaluation, evaluation.test, GetUserId(), true);
     if (!PG_ARGISNULL(6))
         add_filters(&evaluation, PG_GETARG_ARRAYTYPE_P(6), column);
-    evaluation.image = metasd_cache_image(evaluation.model);
-    add_known(&evaluation, evaluation.model->serving_source, evaluation.model->serving_column,
-              "source");
+    add_known(&evaluation, &evaluation.model->serving_source, false);
     add_validation(&evaluation);
     run(&evaluation, (ReturnSetInfo *)fcinfo->resultinfo);
     if (evaluation.facts)

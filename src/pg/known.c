@@ -29,7 +29,9 @@
 typedef struct KeptPlan {
     char *sql;
     Oid types[3];
+    Oid reader; /* as whom it was made */
     SPIPlanPtr plan;
+    uint64 generation;   /* when what it runs was looked at (trust.h) */
     TimestampTz used_in; /* start of the transaction that used it last */
 } KeptPlan;
 
@@ -60,26 +62,43 @@ place_for_plan(void)
     return oldest;
 }
 
+/*
+ * A plan that is kept, if it still runs what was looked at: else it might be made anew with what has
+ * been added since.
+ */
+static KeptPlan *
+find_plan(const MetasdReading *reading, const char *sql, const Oid *types)
+{
+    for (int i = 0; i < MOST_PLANS; i++)
+        if (plans[i].plan && plans[i].reader == reading->reader &&
+            memcmp(plans[i].types, types, sizeof(plans[i].types)) == 0 &&
+            strcmp(plans[i].sql, sql) == 0)
+            return &plans[i];
+    return NULL;
+}
+
 /* The plan of a lookup, valid until SPI_finish. */
 static SPIPlanPtr
-plan_for(const char *sql, Oid *types)
+plan_for(const MetasdReading *reading, const char *sql, Oid *types)
 {
-    KeptPlan *place;
+    KeptPlan *place = find_plan(reading, sql, types);
     SPIPlanPtr plan;
 
-    for (int i = 0; i < MOST_PLANS; i++)
-        if (plans[i].plan && memcmp(plans[i].types, types, sizeof(plans[i].types)) == 0 &&
-            strcmp(plans[i].sql, sql) == 0) {
-            plans[i].used_in = GetCurrentTransactionStartTimestamp();
-            return plans[i].plan;
-        }
-    plan = SPI_prepare(sql, 3, types);
-    if (!plan)
-        elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+    if (place && place->generation != reading->generation) {
+        metasd_reading_check_plan(place->plan, reading->reached, reading->reader);
+        place->generation = reading->generation;
+    }
+    if (place) {
+        place->used_in = GetCurrentTransactionStartTimestamp();
+        return place->plan;
+    }
+    plan = metasd_reading_prepare(reading, sql, 3, types);
     place = place_for_plan();
     if (place) {
         place->sql = MemoryContextStrdup(TopMemoryContext, sql);
         memcpy(place->types, types, sizeof(place->types));
+        place->reader = reading->reader;
+        place->generation = reading->generation;
         if (SPI_keepplan(plan) != 0)
             elog(ERROR, "could not keep a plan");
         place->used_in = GetCurrentTransactionStartTimestamp();
@@ -100,9 +119,16 @@ lookup_sql(const MetasdSource *source, const int given[2], int asked, bool some)
     initStringInfo(&sql);
     appendStringInfo(&sql, "SELECT %s::pg_catalog.text FROM %s WHERE ",
                      quote_identifier(source->column[asked]), source->quoted);
-    for (int i = 0; i < 2; i++)
-        appendStringInfo(&sql, "%s%s OPERATOR(pg_catalog.=) $%d", i ? " AND " : "",
-                         quote_identifier(source->column[given[i]]), i + 1);
+    for (int i = 0; i < 2; i++) {
+        const char *column = quote_identifier(source->column[given[i]]);
+
+        appendStringInfo(&sql, "%s%s OPERATOR(pg_catalog.=) $%d", i ? " AND " : "", column, i + 1);
+        if (!source->by_bytes[given[i]]) /* where strings that are equal may differ */
+            appendStringInfo(&sql,
+                             " AND %s::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.=) "
+                             "$%d::pg_catalog.text COLLATE \"C\"",
+                             column, i + 1);
+    }
     if (some)
         appendStringInfo(&sql, " AND %s OPERATOR(pg_catalog.=) ANY ($3)",
                          quote_identifier(source->column[asked]));
@@ -111,24 +137,29 @@ lookup_sql(const MetasdSource *source, const int given[2], int asked, bool some)
 
 /* ---- labels as values of a column ---- */
 
+/* Is it an integer in that range, as its type writes it: no plus, no space, no leading zero? */
 static bool
 fits_integer(const char *text, int64 least, int64 most)
 {
+    const char *digits = text + (text[0] == '-');
     char *end;
     long long x;
 
+    if (!isdigit((unsigned char)digits[0]) || (digits[0] == '0' && strcmp(text, "0") != 0))
+        return false;
     errno = 0;
     x = strtoll(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0' && x >= least && x <= most;
+    return errno == 0 && *end == '\0' && x >= least && x <= most;
 }
 
+/* Is it a uuid as its type writes it: in lower case? */
 static bool
 fits_uuid(const char *text)
 {
     for (int i = 0; i < 36; i++) {
         bool dash = i == 8 || i == 13 || i == 18 || i == 23;
 
-        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+        if (dash ? text[i] != '-' : !strchr("0123456789abcdef", text[i]) || text[i] == '\0')
             return false;
     }
     return text[36] == '\0';
@@ -179,10 +210,9 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
                    const MetasdLabel *given)
 {
     MetasdSource *source =
-        metasd_source_open(model->serving_source, model->serving_column, model->owner);
+        metasd_source_open(model->serving_source.oid, model->serving_column, model->owner);
 
-    *known =
-        (MetasdKnown){.owner = model->owner, .source = source, .asked = asked, .possible = true};
+    *known = (MetasdKnown){.source = source, .asked = asked, .possible = true};
     metasd_advise_index(source, asked);
     for (int place = 0, i = 0; place < 3; place++)
         if (place != (int)asked) {
@@ -249,9 +279,10 @@ mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabels *labels, bool *kno
 
 /* Runs a lookup; of the rows no more than MOST count, if that is not 0. */
 static void
-mark_rows(SPIPlanPtr plan, Datum *values, long most, const MetasdLabels *labels, bool *known_ids)
+mark_rows(SPIPlanPtr plan, Datum *values, const char *nulls, long most, const MetasdLabels *labels,
+          bool *known_ids)
 {
-    if (SPI_execute_plan(plan, values, NULL, true, most) != SPI_OK_SELECT)
+    if (SPI_execute_plan(plan, values, nulls, true, most) != SPI_OK_SELECT)
         elog(ERROR, "could not look up known facts");
     mark_found(labels, known_ids);
 }
@@ -260,29 +291,28 @@ mark_rows(SPIPlanPtr plan, Datum *values, long most, const MetasdLabels *labels,
 static void
 mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n, bool *known_ids)
 {
-    const MetasdSource *source = known->source;
+    MetasdSource *source = known->source;
     int asked = known->asked, given[2] = {asked == 0 ? 1 : 0, asked == 2 ? 1 : 2};
     Oid types[3] = {source->type[given[0]], source->type[given[1]],
                     get_array_type(source->type[asked])};
-    Datum values[3] = {known->given[0], known->given[1]};
-    MetasdSwitch saved;
+    Datum values[3] = {known->given[0], known->given[1], (Datum)0};
     SPIPlanPtr plan;
 
     SPI_connect();
-    metasd_switch_to(&saved, known->owner, true);
-    plan = plan_for(lookup_sql(source, given, asked, false), types);
+    metasd_reading_begin(&source->reading);
+    plan = plan_for(&source->reading, lookup_sql(source, given, asked, false), types);
     if (!ids)
         mark_group(plan, values, labels, known_ids);
     else {
-        mark_rows(plan, values, SMALL_GROUP, labels, known_ids);
+        mark_rows(plan, values, "  n", SMALL_GROUP, labels, known_ids);
         known->whole = SPI_processed < SMALL_GROUP;
         if (!known->whole) {
             values[2] = labels_array(known, labels, ids, n);
-            plan = plan_for(lookup_sql(source, given, asked, true), types);
-            mark_rows(plan, values, 0, labels, known_ids);
+            plan = plan_for(&source->reading, lookup_sql(source, given, asked, true), types);
+            mark_rows(plan, values, "   ", 0, labels, known_ids);
         }
     }
-    metasd_switch_back(&saved);
+    metasd_reading_end(&source->reading);
     SPI_finish();
 }
 

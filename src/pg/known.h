@@ -19,7 +19,6 @@ typedef enum MetasdAsked {
 } MetasdAsked;
 
 typedef struct MetasdKnown {
-    Oid owner; /* of the model: the role that looks */
     MetasdSource *source;
     MetasdAsked asked;
     Datum given[2]; /* the other two places, in order, as their columns have them */

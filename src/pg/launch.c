@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "postmaster/bgworker.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -38,20 +39,40 @@ check_login(Oid role)
             ERROR,
             (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
              errmsg("role \"%s\" cannot own a training: it is not permitted to log in",
-                    metasd_owner_name(role)),
+                    GetUserNameFromId(role, false)),
              errdetail("Before PostgreSQL 17 a background worker cannot connect as such a role."),
              errhint("Train as a role with LOGIN.")));
+}
+
+/* The source or validation source of a model, opened as its owner; errors where it is gone. */
+static MetasdSource *
+open_source(const MetasdModel *model, const MetasdRemembered *remembered, bool validation)
+{
+    if (metasd_reading_lock(remembered->oid))
+        return metasd_source_open(remembered->oid, model->column, model->owner);
+    if (validation)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE),
+                 errmsg("the validation source %s of model \"%s\" does not exist any more",
+                        remembered->name, model->name),
+                 errhint("Name another, or train without one: kg_train(%s, validation => '-').",
+                         quote_literal_cstr(model->name))));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_TABLE),
+             errmsg("the source %s of model \"%s\" does not exist any more", remembered->name,
+                    model->name),
+             errhint("Name another: kg_train(%s, source).", quote_literal_cstr(model->name))));
 }
 
 /* Everything about the sources that can be known before a worker reads them. */
 static void
 check_sources(const MetasdModel *model)
 {
-    MetasdSource *source = metasd_source_open(model->source, model->column, model->owner);
+    MetasdSource *source = open_source(model, &model->source, false);
 
-    if (OidIsValid(model->validation))
-        (void)metasd_source_open(model->validation, model->column, model->owner);
-    if (!metasd_source_has_rows(source, model->owner))
+    if (model->validation.given)
+        (void)open_source(model, &model->validation, true);
+    if (!metasd_source_has_rows(source))
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
                         errmsg("source \"%s\" has no triples", source->name),
                         errhint("Rows with a NULL in \"%s\", \"%s\" or \"%s\" do not count.",
@@ -61,7 +82,7 @@ check_sources(const MetasdModel *model)
 void
 metasd_launch_check(const MetasdModel *model)
 {
-    check_login(model->owner);
+    check_login(metasd_model_owner(model));
     check_sources(model);
 }
 
@@ -88,7 +109,10 @@ metasd_launch_alive(const MetasdModel *model, char **kind)
     uint64 n;
 
     SPI_connect();
-    n = metasd_execute(&unfinished, &name, NULL, false);
+    /* A transaction's own snapshot may be older than a run that another one has started. */
+    PushActiveSnapshot(GetLatestSnapshot());
+    n = metasd_execute(&unfinished, &name, NULL, true);
+    PopActiveSnapshot();
     for (uint64 i = 0; i < n && alive == 0; i++) {
         SPITupleTable *rows = SPI_tuptable;
         bool isnull;
@@ -141,9 +165,9 @@ metasd_launch_own(int64 run, char **status)
     model = name ? metasd_model_find(name, false) : NULL;
     if (!model)
         metasd_run_unknown(run);
-    if (!metasd_model_is_mine(model))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("must be owner of model \"%s\"", model->name)));
+    if (!metasd_model_may_ask(model)) /* whose name, even, is not for everybody */
+        metasd_run_unknown(run);
+    metasd_model_check_mine(model);
     return model;
 }
 
@@ -165,13 +189,14 @@ insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
     static MetasdStatement insert = {
         "INSERT INTO metasd.run (model, source, head, relation, tail, status, phase, params, kind, "
         "budget, fixed, validation) "
-        "VALUES ($1, $2, $3, $4, $5, 'queued', 'starting', $6, $7, $8, $9, $10) RETURNING id",
+        "VALUES ($1, metasd.relation_ref($2), $3, $4, $5, 'queued', 'starting', $6, $7, $8, $9, "
+        "metasd.relation_ref($10)) RETURNING id",
         10,
         {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, INTERVALOID, JSONBOID,
          OIDOID},
         NULL};
     Datum values[10] = {CStringGetTextDatum(model->name),
-                        ObjectIdGetDatum(model->source),
+                        ObjectIdGetDatum(model->source.oid),
                         CStringGetTextDatum(model->column[0]),
                         CStringGetTextDatum(model->column[1]),
                         CStringGetTextDatum(model->column[2]),
@@ -179,14 +204,14 @@ insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
                         CStringGetTextDatum(budget ? "tuning" : "training"),
                         IntervalPGetDatum(budget),
                         PointerGetDatum(fixed),
-                        ObjectIdGetDatum(model->validation)};
+                        ObjectIdGetDatum(model->validation.oid)};
     char nulls[] = "          ";
     bool isnull;
     int64 run;
 
     if (!budget)
         nulls[7] = nulls[8] = 'n';
-    if (!OidIsValid(model->validation))
+    if (!model->validation.given)
         nulls[9] = 'n';
 
     SPI_connect();

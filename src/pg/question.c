@@ -10,6 +10,8 @@
 #include "utils/memutils.h"
 
 #include "ask.h"
+#include "reading.h"
+#include "source.h"
 
 /* ---- identifiers ---- */
 
@@ -53,7 +55,15 @@ metasd_identifier_label(MetasdIdentifier *identifier, Datum value)
             len = bpchartruelen(data, len);
         return (MetasdLabel){.data = data, .len = (uint32)len};
     }
-    text = OutputFunctionCall(&identifier->output, value);
+    if (metasd_type_is_simple(type))
+        text = OutputFunctionCall(&identifier->output, value);
+    else { /* as a worker writes it */
+        int nest_level = NewGUCNestLevel();
+
+        metasd_pin_settings();
+        text = OutputFunctionCall(&identifier->output, value);
+        AtEOXact_GUC(false, nest_level);
+    }
     return (MetasdLabel){.data = text, .len = (uint32)strlen(text)};
 }
 
@@ -213,12 +223,20 @@ metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool rel
 bool
 metasd_question_has_source(const MetasdQuestion *question)
 {
-    if (get_rel_relkind(question->model->serving_source) != '\0')
+    const MetasdModel *model = question->model;
+    char *objection =
+        metasd_source_objection(&model->serving_source, model->serving_column, model->owner);
+
+    if (!objection)
         return true;
     if (metasd_question_may_notice(question))
-        ereport(NOTICE, (errmsg("the source of model \"%s\" does not exist any more",
-                                question->model->name),
-                         errdetail("Known facts cannot be told from predictions.")));
+        ereport(NOTICE,
+                (errmsg("known facts cannot be told from predictions of model \"%s\"", model->name),
+                 errdetail("%s", objection),
+                 OidIsValid(model->owner)
+                     ? errhint("Train it again from what there is now: kg_train(%s, source).",
+                               quote_literal_cstr(model->name))
+                     : errhint("A superuser can give the model to another role with kg_owner.")));
     return false;
 }
 

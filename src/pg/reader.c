@@ -1,8 +1,10 @@
 #include "reader.h"
 
 #include "access/htup_details.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "lib/stringinfo.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -10,13 +12,14 @@
 
 #define ROWS_PER_FETCH 1000
 
-/* An error unless rows can be read from it; its name. */
+/* Locks it until the transaction ends; an error unless rows can be read from it. Its name. */
 static char *
 check_relation(Oid relation, const char *use)
 {
+    bool there = metasd_reading_lock(relation);
     char kind = get_rel_relkind(relation), *name = get_rel_name(relation);
 
-    if (!name)
+    if (!there)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("the relation of %s does not exist", use)));
     if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
@@ -45,36 +48,67 @@ first_column(Oid relation, const char *name, const char *use)
     }
 }
 
+/* The caller must be allowed to read it, whoever does so for him. */
+static void
+check_rights(Oid relation, const char *name, char *const *columns, int n)
+{
+    bool all = pg_class_aclcheck(relation, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+    Oid schema = get_rel_namespace(relation);
+
+    if (metasd_schema_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+        aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(schema));
+    for (int i = 0; i < n && !all; i++)
+        if (pg_attribute_aclcheck(relation, get_attnum(relation, columns[i]), GetUserId(),
+                                  ACL_SELECT) != ACLCHECK_OK)
+            aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relation)), name);
+}
+
+/* Settles which columns are read, by what names, and whether what they hold depends on settings. */
+static void
+choose_columns(MetasdReader *reader, Oid relation, const char *name, const char *const *column,
+               const char *use, char **chosen, bool *simple)
+{
+    *simple = true;
+    for (int i = 0; i < reader->columns; i++) {
+        AttrNumber number;
+
+        chosen[i] = column ? pstrdup(column[i]) : first_column(relation, name, use);
+        number = get_attnum(relation, chosen[i]);
+        if (number <= 0)
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                            errmsg("relation \"%s\" has no column \"%s\"", name, chosen[i]),
+                            errhint("A view of %s can give a column that name.", use)));
+        *simple = *simple && metasd_type_is_simple(get_atttype(relation, number));
+    }
+}
+
 void
 metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column, int n,
                    const char *use)
 {
-    char *name = check_relation(relation, use);
+    char *name = check_relation(relation, use), *chosen[METASD_MOST_READ];
     StringInfoData sql;
     SPIPlanPtr plan;
+    bool simple;
 
     Assert(n <= METASD_MOST_READ);
+    *reader = (MetasdReader){.columns = n};
+    choose_columns(reader, relation, name, column, use, chosen, &simple);
+    check_rights(relation, name, chosen, n);
+    metasd_reading_open(&reader->reading, relation, GetUserId(), false);
+    reader->reading.pinned = reader->reading.pinned || !simple;
     initStringInfo(&sql);
     appendStringInfoString(&sql, "SELECT ");
-    for (int i = 0; i < n; i++) {
-        if (column && get_attnum(relation, column[i]) <= 0)
-            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                            errmsg("relation \"%s\" has no column \"%s\"", name, column[i]),
-                            errhint("A view of %s can give a column that name.", use)));
-        appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "",
-                         quote_identifier(column ? column[i] : first_column(relation, name, use)));
-    }
-    appendStringInfo(
-        &sql, " FROM %s",
-        quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name));
+    for (int i = 0; i < n; i++)
+        appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "", quote_identifier(chosen[i]));
+    appendStringInfo(&sql, " FROM %s", reader->reading.quoted);
     SPI_connect();
-    *reader = (MetasdReader){.columns = n};
     reader->values =
         AllocSetContextCreate(CurrentMemoryContext, "metasd reader", ALLOCSET_DEFAULT_SIZES);
-    plan = SPI_prepare(sql.data, 0, NULL);
-    if (!plan)
-        elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
+    metasd_reading_begin(&reader->reading);
+    plan = metasd_reading_prepare(&reader->reading, sql.data, 0, NULL);
     reader->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+    metasd_reading_end(&reader->reading);
 }
 
 static MetasdLabel
@@ -100,7 +134,9 @@ metasd_reader_next(MetasdReader *reader, MetasdLabel *labels)
     if (reader->at == reader->count) {
         if (reader->rows)
             SPI_freetuptable(reader->rows);
+        metasd_reading_begin(&reader->reading);
         SPI_cursor_fetch(reader->portal, true, ROWS_PER_FETCH);
+        metasd_reading_end(&reader->reading);
         reader->rows = SPI_tuptable; /* those who connect to SPI in between have others */
         reader->count = SPI_processed;
         reader->at = 0;

@@ -1,8 +1,8 @@
 /*
  * reader.h - reads columns of a relation that the caller of a function has named.
  *
- * The query runs as the caller, with no right more than he has: the executor checks his
- * privileges, row security applies to him, and functions of a view run as in any query of his.
+ * The query needs the caller's rights, and nobody's code runs with them that he need not trust:
+ * reading.h says as whom it runs.
  */
 #ifndef METASD_READER_H
 #define METASD_READER_H
@@ -12,11 +12,13 @@
 #include "executor/spi.h"
 
 #include "labels.h"
+#include "reading.h"
 
 #define METASD_MOST_READ 2
 
 typedef struct MetasdReader {
     int columns;
+    MetasdReading reading;
     Portal portal;
     SPITupleTable *rows;  /* fetched together, */
     uint64 count, at;     /* how many, and the next of them to give */

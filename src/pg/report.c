@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
+#include "run.h"
 
 #define BEAT_EVERY_MS 1000
 
@@ -31,6 +32,7 @@ metasd_job_transaction(MetasdJob *job, MetasdJobFunction work, const void *what)
     SPI_finish();
     PopActiveSnapshot();
     CommitTransactionCommand();
+    metasd_run_keep_locks();
     MemoryContextSwitchTo(job->context);
     pgstat_report_stat(false); /* else autovacuum never learns of what was written */
 }
@@ -48,6 +50,7 @@ metasd_job_guard(MetasdJob *job, MetasdJobFunction work, const void *what)
         job->error = CopyErrorData();
         FlushErrorState();
         AbortOutOfAnyTransaction();
+        metasd_run_keep_locks();
         MemoryContextSwitchTo(job->context);
     }
     PG_END_TRY();

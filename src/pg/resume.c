@@ -15,7 +15,7 @@ PG_FUNCTION_INFO_V1(metasd_kg_resume);
 /* What the run's row says. */
 typedef struct Stopped {
     bool tuning, succeeded, has_checkpoint;
-    Oid source;
+    MetasdRemembered source, validation;
     char *column[3];
 } Stopped;
 
@@ -25,8 +25,8 @@ look_at(int64 run)
     static MetasdStatement look = {
         "SELECT r.kind OPERATOR(pg_catalog.=) 'tuning', r.status OPERATOR(pg_catalog.=) "
         "'succeeded', EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) "
-        "r.id AND c.part OPERATOR(pg_catalog.=) r.checkpoint), r.source::pg_catalog.oid, r.head, "
-        "r.relation, r.tail FROM metasd.run r WHERE r.id OPERATOR(pg_catalog.=) $1",
+        "r.id AND c.part OPERATOR(pg_catalog.=) r.checkpoint), r.source, r.head, "
+        "r.relation, r.tail, r.validation FROM metasd.run r WHERE r.id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
         NULL};
@@ -40,7 +40,8 @@ look_at(int64 run)
     stopped.tuning = DatumGetBool(metasd_column(0, 1, &isnull));
     stopped.succeeded = DatumGetBool(metasd_column(0, 2, &isnull));
     stopped.has_checkpoint = DatumGetBool(metasd_column(0, 3, &isnull));
-    stopped.source = DatumGetObjectId(metasd_column(0, 4, &isnull));
+    stopped.source = metasd_column_relation(0, 4);
+    stopped.validation = metasd_column_relation(0, 8);
     for (int i = 0; i < 3; i++)
         stopped.column[i] = metasd_column_text(0, 5 + i);
     SPI_finish();
@@ -94,6 +95,7 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
                            "out, and a later training that succeeds removes them."),
                  errhint("SELECT kg_train(%s) starts anew.", name)));
     model->source = stopped.source; /* the model may have others since */
+    model->validation = stopped.validation;
     for (int i = 0; i < 3; i++)
         model->column[i] = stopped.column[i];
     metasd_launch_check(model);

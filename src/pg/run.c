@@ -3,6 +3,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -12,43 +13,87 @@
 #include "catalog.h"
 
 /*
- * Advisory locks of SQL have 1 or 2 in the last field: nobody can take this one by accident.
- * Runs 4 billion apart share a lock.
+ * That a run is alive is told by two locks of its worker's process, of which one is enough: none
+ * outlasts all that may happen there. SQL in a source can release all advisory locks of its session;
+ * the lock on an object, of the extension's and which there is not, it cannot. That one goes where a
+ * transaction aborts, which an advisory lock survives. What has gone is taken again as soon as the
+ * transaction is over. Advisory locks of SQL have 1 or 2 in the last field: nobody takes these by
+ * accident. Runs 4 billion apart share them.
  */
-static void
-run_lock_tag(LOCKTAG *tag, Oid extension, int64 run)
+typedef struct RunLocks {
+    LOCKTAG tag[2];
+} RunLocks;
+
+static RunLocks own_locks; /* of the run whose worker this process is */
+static bool is_worker;
+
+static RunLocks
+locks_of(Oid extension, int64 run)
 {
-    SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, extension, (uint32)run, 0x6d73);
+    RunLocks locks;
+
+    SET_LOCKTAG_ADVISORY(locks.tag[0], MyDatabaseId, extension, (uint32)run, 0x6d73);
+    SET_LOCKTAG_OBJECT(locks.tag[1], MyDatabaseId, extension, (uint32)run, 0x6d73);
+    return locks;
+}
+
+void
+metasd_run_keep_locks(void)
+{
+    if (!is_worker)
+        return;
+    for (int i = 0; i < 2; i++)
+        if (!metasd_lock_is_held(&own_locks.tag[i], ExclusiveLock))
+            (void)LockAcquire(&own_locks.tag[i], ExclusiveLock, true, false);
+}
+
+/* A lock on an object is not released by itself where the process ends outside a transaction. */
+static void
+release_locks(int code, Datum argument)
+{
+    (void)code;
+    (void)argument;
+    for (int i = 0; i < 2; i++)
+        if (metasd_lock_is_held(&own_locks.tag[i], ExclusiveLock))
+            (void)LockRelease(&own_locks.tag[i], ExclusiveLock, true);
 }
 
 void
 metasd_run_lock(Oid extension, int64 run)
 {
-    LOCKTAG tag;
+    own_locks = locks_of(extension, run);
+    is_worker = true;
+    metasd_run_keep_locks();
+    before_shmem_exit(release_locks, (Datum)0);
+}
 
-    run_lock_tag(&tag, extension, run);
-    (void)LockAcquire(&tag, ExclusiveLock, true, false);
+/* Does another process have the lock? */
+static bool
+is_locked(const LOCKTAG *tag)
+{
+    if (LockAcquire(tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+        return true;
+    LockRelease(tag, ShareLock, false);
+    return false;
 }
 
 bool
 metasd_run_is_alive(int64 run)
 {
-    LOCKTAG tag;
+    RunLocks locks;
 
     if (RecoveryInProgress())
         return false;
-    run_lock_tag(&tag, metasd_extension(), run);
-    if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-        return true;
-    LockRelease(&tag, ShareLock, false);
-    return false;
+    locks = locks_of(metasd_extension(), run);
+    return is_locked(&locks.tag[0]) || is_locked(&locks.tag[1]);
 }
 
 int
 metasd_run_pid(int64 run)
 {
     static MetasdStatement holder = {
-        "SELECT l.pid FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory'"
+        "SELECT l.pid FROM pg_catalog.pg_locks l "
+        "WHERE l.locktype OPERATOR(pg_catalog.=) ANY ('{advisory,object}'::pg_catalog.text[])"
         " AND l.database OPERATOR(pg_catalog.=) $1 AND l.classid OPERATOR(pg_catalog.=) $2"
         " AND l.objid OPERATOR(pg_catalog.=) $3 AND l.objsubid OPERATOR(pg_catalog.=) 28019"
         " AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock' AND l.granted",
@@ -123,15 +168,4 @@ metasd_run_unknown(int64 run)
     ereport(ERROR,
             (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("run " INT64_FORMAT " does not exist", run),
              errhint("Look at metasd.versions.")));
-}
-
-PG_FUNCTION_INFO_V1(metasd_run_status_sql);
-
-/* metasd.run_status(run bigint, status text) returns text */
-Datum
-metasd_run_status_sql(PG_FUNCTION_ARGS)
-{
-    char *status = text_to_cstring(PG_GETARG_TEXT_PP(1));
-
-    PG_RETURN_TEXT_P(cstring_to_text(metasd_run_status(PG_GETARG_INT64(0), status)));
 }

@@ -7,11 +7,12 @@
 #include "compat.h"
 
 /*
- * A run is alive while its worker holds the run's lock, whatever its row says: the
- * lock goes with the process, however that ends. It is on the number and on the
+ * A run is alive while its worker holds a lock of the run's, whatever its row says: it
+ * goes with the process, however that ends. It is on the number and on the
  * extension, since after DROP EXTENSION another may have a run of that number.
  */
 extern void metasd_run_lock(Oid extension, int64 run); /* by the worker, for its lifetime */
+extern void metasd_run_keep_locks(void); /* by the worker, after each transaction; by others, no-op */
 extern bool metasd_run_is_alive(int64 run);            /* false on a standby */
 extern int metasd_run_pid(int64 run); /* of the process that holds the lock, or 0 */
 

@@ -12,68 +12,47 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
-#include "catalog.h"
-
 #define ROWS_PER_FETCH 1000
 
 static const char *const roles[3] = {"head", "relation", "tail"};
 
-/* How messages speak of a relation: what it is, and the call that names it. */
-typedef struct Wording {
-    const char *noun;
-    const char *missing; /* hint where it does not exist */
-    const char *call;
-} Wording;
+/* ---- what it is ---- */
 
-static const Wording of_source = {"source", "Name another source: kg_train(model, source).",
-                                  "kg_train"};
-static const Wording of_reader = {"relation", "Name another: kg_evaluate(model, test).",
-                                  "kg_evaluate"};
-
-/* Errors unless triples can be in a relation of that kind; its persistence and owner. */
-static char
-check_kind(Oid relation, const char *name, const Wording *wording, char *persistence, Oid *owner)
+static void
+refuse_missing(bool to_query)
 {
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-    char kind;
-
-    if (!HeapTupleIsValid(tuple))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                        errmsg("the %s does not exist",
-                               wording == &of_source ? "source relation" : "relation of triples"),
-                        errhint("%s", wording->missing)));
-    kind = ((Form_pg_class)GETSTRUCT(tuple))->relkind;
-    *persistence = ((Form_pg_class)GETSTRUCT(tuple))->relpersistence;
-    *owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
-        kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
-        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                        errmsg("\"%s\" cannot be a %s of triples", name, wording->noun),
-                        errhint("Use a table, view, materialized view or foreign table.")));
-    return kind;
+    if (to_query)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the relation of triples does not exist"),
+                 errhint("Name another: kg_evaluate(model, test).")));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the source relation does not exist"),
+                    errhint("Name another source: kg_train(model, source).")));
 }
 
-/* A source is read by a worker, with the rights of USER. */
-static void
-check_source(Oid relation, const char *name, Oid user)
+static bool
+is_kind_of_triples(char kind)
 {
-    char persistence, kind;
-    Oid owner;
+    return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_VIEW ||
+           kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE;
+}
 
-    kind = check_kind(relation, name, &of_source, &persistence, &owner);
-    if (persistence == RELPERSISTENCE_TEMP)
+/* Errors unless triples can be in a relation of that kind. A source is read by a worker. */
+static void
+check_kind(Oid relation, bool to_query)
+{
+    const char *name = get_rel_name(relation);
+    const char *hint = "Use a table, view, materialized view or foreign table.";
+
+    if (!is_kind_of_triples(get_rel_relkind(relation)))
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        to_query ? errmsg("\"%s\" cannot be a relation of triples", name)
+                                 : errmsg("\"%s\" cannot be a source of triples", name),
+                        errhint("%s", hint)));
+    if (!to_query && get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("temporary relation \"%s\" cannot be a source of triples", name),
                         errdetail("A background worker reads the source, and cannot see it."),
                         errhint("Use a permanent or unlogged table.")));
-    if (kind == RELKIND_VIEW && superuser_arg(user) && !superuser_arg(owner))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("view \"%s\" of a role that is no superuser cannot be the source of "
-                               "a superuser's model",
-                               name),
-                        errdetail("Functions in the view would run with the superuser's rights."),
-                        errhint("Train as another role, or from a table or materialized view.")));
 }
 
 static char *
@@ -95,95 +74,145 @@ column_names(Oid relation)
     return names.data;
 }
 
-/* The type of a column, its domain looked through; errors name what would do. */
-static Oid
-column_type(Oid relation, const char *name, const char *column, const char *role,
-            const Wording *wording)
+static bool
+is_identifier_type(Oid type)
 {
-    AttrNumber number = get_attnum(relation, column);
-    Oid type;
+    return type == TEXTOID || type == VARCHAROID || type == INT2OID || type == INT4OID ||
+           type == INT8OID || type == UUIDOID;
+}
+
+static void
+refuse_column(const MetasdSource *source, int place)
+{
+    const char *column = source->column[place], *role = roles[place];
+
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_COLUMN),
+             source->to_query ? errmsg("relation \"%s\" has no column \"%s\"", source->name, column)
+                              : errmsg("source \"%s\" has no column \"%s\"", source->name, column),
+             errdetail("Its columns are: %s.", column_names(source->relation)),
+             errhint("Name the column of the %s: %s(..., %s => '...').", role,
+                     source->to_query ? "kg_evaluate" : "kg_train", role)));
+}
+
+static void
+refuse_type(const MetasdSource *source, int place, Oid type)
+{
+    const char *column = source->column[place];
+
+    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                    source->to_query ? errmsg("column \"%s\" of relation \"%s\" is of type %s",
+                                              column, source->name, format_type_be(type))
+                                     : errmsg("column \"%s\" of source \"%s\" is of type %s",
+                                              column, source->name, format_type_be(type)),
+                    errdetail("Identifiers are text, character varying, smallint, integer, "
+                              "bigint or uuid."),
+                    source->to_query ? errhint("Cast the column in a view, and evaluate from that.")
+                                     : errhint("Cast the column in a view, and train from that.")));
+}
+
+/* Looks a column up: its type, its domain looked through, and whether = means the same bytes. */
+static void
+look_up_column(MetasdSource *source, int place)
+{
+    AttrNumber number = get_attnum(source->relation, source->column[place]);
+    Oid type, collation;
+    int32 modifier;
 
     if (number <= 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                        errmsg("%s \"%s\" has no column \"%s\"", wording->noun, name, column),
-                        errdetail("Its columns are: %s.", column_names(relation)),
-                        errhint("Name the column of the %s: %s(..., %s => '...').", role,
-                                wording->call, role)));
-    type = getBaseType(get_atttype(relation, number));
-    if (type != TEXTOID && type != VARCHAROID && type != INT2OID && type != INT4OID &&
-        type != INT8OID && type != UUIDOID)
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("column \"%s\" of %s \"%s\" is of type %s", column, wording->noun,
-                               name, format_type_be(get_atttype(relation, number))),
-                        errdetail("Identifiers are text, character varying, smallint, integer, "
-                                  "bigint or uuid."),
-                        errhint("Cast the column in a view, and %s from that.",
-                                wording == &of_source ? "train" : "evaluate")));
-    return type;
+        refuse_column(source, place);
+    get_atttypetypmodcoll(source->relation, number, &type, &modifier, &collation);
+    source->type[place] = getBaseType(type);
+    if (!is_identifier_type(source->type[place]))
+        refuse_type(source, place, type);
+    source->by_bytes[place] = !OidIsValid(collation) || get_collation_isdeterministic(collation);
 }
+
+/* ---- who may read it ---- */
 
 static bool
 may_select(Oid relation, char *const column[3], Oid user)
 {
-    if (pg_class_aclcheck(relation, user, ACL_SELECT) == ACLCHECK_OK)
-        return true;
+    bool all = pg_class_aclcheck(relation, user, ACL_SELECT) == ACLCHECK_OK;
+
     for (int i = 0; i < 3; i++) {
         AttrNumber number = get_attnum(relation, column[i]);
 
-        if (number <= 0 || pg_attribute_aclcheck(relation, number, user, ACL_SELECT) != ACLCHECK_OK)
+        if (number <= 0 ||
+            (!all && pg_attribute_aclcheck(relation, number, user, ACL_SELECT) != ACLCHECK_OK))
             return false;
     }
-    return true;
+    return metasd_schema_aclcheck(get_rel_namespace(relation), user, ACL_USAGE) == ACLCHECK_OK;
 }
 
-/* What is known of a relation whose kind will do: its columns, their types, its quoted name. */
+static void
+check_rights(const MetasdSource *source, Oid user)
+{
+    const char *hint = "It takes USAGE of schema \"%s\" and SELECT on columns \"%s\", \"%s\" and "
+                       "\"%s\" for role \"%s\".";
+
+    if (may_select(source->relation, source->column, user))
+        return;
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    source->to_query ? errmsg("permission denied for relation \"%s\"", source->name)
+                                     : errmsg("permission denied for source \"%s\"", source->name),
+                    errhint(hint, get_namespace_name(get_rel_namespace(source->relation)),
+                            source->column[0], source->column[1], source->column[2],
+                            GetUserNameFromId(user, false))));
+}
+
 static MetasdSource *
-describe(Oid relation, char *const column[3], const Wording *wording)
+open_relation(Oid relation, char *const column[3], Oid user, bool to_query)
 {
     MetasdSource *source = palloc0(sizeof(*source));
 
+    if (!metasd_reading_lock(relation))
+        refuse_missing(to_query);
+    check_kind(relation, to_query);
     source->relation = relation;
+    source->to_query = to_query;
     source->name = get_rel_name(relation);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         source->column[i] = pstrdup(column[i]);
-        source->type[i] = column_type(relation, source->name, column[i], roles[i], wording);
-    }
-    source->quoted =
-        quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), source->name);
+    for (int i = 0; i < 3; i++)
+        look_up_column(source, i);
+    check_rights(source, user);
+    metasd_reading_open(&source->reading, relation, user, !to_query);
+    source->quoted = source->reading.quoted;
     return source;
 }
 
 MetasdSource *
 metasd_source_open(Oid relation, char *const column[3], Oid user)
 {
-    MetasdSource *source;
-
-    check_source(relation, get_rel_name(relation), user);
-    source = describe(relation, column, &of_source);
-    if (!may_select(relation, column, user))
-        ereport(ERROR,
-                (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                 errmsg("permission denied for source \"%s\"", source->name),
-                 errhint("Grant SELECT on its columns \"%s\", \"%s\" and \"%s\" to role \"%s\".",
-                         column[0], column[1], column[2], metasd_owner_name(user))));
-    return source;
+    return open_relation(relation, column, user, false);
 }
 
 MetasdSource *
 metasd_source_open_to_query(Oid relation, char *const column[3])
 {
-    MetasdSource *source;
-    char persistence;
-    Oid owner;
+    return open_relation(relation, column, GetUserId(), true);
+}
 
-    (void)check_kind(relation, get_rel_name(relation), &of_reader, &persistence, &owner);
-    source = describe(relation, column, &of_reader);
-    if (!may_select(relation, column, GetUserId()))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("permission denied for relation \"%s\"", source->name),
-                        errhint("It takes SELECT on its columns \"%s\", \"%s\" and \"%s\".",
-                                column[0], column[1], column[2])));
-    return source;
+char *
+metasd_source_objection(const MetasdRemembered *source, char *const column[3], Oid owner)
+{
+    if (!metasd_reading_lock(source->oid))
+        return psprintf("Relation %s does not exist any more.", source->name);
+    if (!OidIsValid(owner))
+        return pstrdup("The role that owned the model does not exist any more.");
+    if (!is_kind_of_triples(get_rel_relkind(source->oid)))
+        return psprintf("Relation %s is another one now.", source->name);
+    for (int i = 0; i < 3; i++) {
+        AttrNumber number = get_attnum(source->oid, column[i]);
+
+        if (number <= 0)
+            return psprintf("Relation %s has no column \"%s\" any more.", source->name, column[i]);
+        if (!is_identifier_type(getBaseType(get_atttype(source->oid, number))))
+            return psprintf("Column \"%s\" of relation %s has another type now.", column[i],
+                            source->name);
+    }
+    return NULL;
 }
 
 bool
@@ -192,7 +221,6 @@ metasd_source_is_readable(Oid relation, char *const column[3], Oid user)
     char kind = OidIsValid(relation) ? get_rel_relkind(relation) : '\0';
 
     return (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) &&
-           metasd_schema_aclcheck(get_rel_namespace(relation), user, ACL_USAGE) == ACLCHECK_OK &&
            may_select(relation, column, user) &&
            check_enable_rls(relation, user, true) != RLS_ENABLED;
 }
@@ -236,17 +264,15 @@ labels_of(HeapTuple tuple, TupleDesc desc, MetasdLabels3 *row)
 uint64
 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
 {
+    MetasdSource *now = open_relation(source->relation, source->column, user, source->to_query);
     uint64 skipped = 0;
-    MetasdSwitch saved;
     SPIPlanPtr plan;
     Portal portal;
     MemoryContext caller = CurrentMemoryContext; /* SPI leaves another one behind */
     MemoryContext per_fetch = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
 
-    metasd_switch_to(&saved, user, true);
-    plan = SPI_prepare(select_triples(source), 0, NULL);
-    if (!plan)
-        elog(ERROR, "could not prepare to read the source: %s", SPI_result_code_string(SPI_result));
+    metasd_reading_begin(&now->reading);
+    plan = metasd_reading_prepare(&now->reading, select_triples(now), 0, NULL);
     portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
     for (;;) {
         SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
@@ -269,17 +295,16 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
         CHECK_FOR_INTERRUPTS();
     }
     SPI_cursor_close(portal);
-    metasd_switch_back(&saved);
+    metasd_reading_end(&now->reading);
     MemoryContextSwitchTo(caller);
     MemoryContextDelete(per_fetch);
     return skipped;
 }
 
 bool
-metasd_source_has_rows(const MetasdSource *source, Oid user)
+metasd_source_has_rows(MetasdSource *source)
 {
     StringInfoData sql;
-    MetasdSwitch saved;
     bool found;
 
     initStringInfo(&sql);
@@ -289,11 +314,12 @@ metasd_source_has_rows(const MetasdSource *source, Oid user)
                          quote_identifier(source->column[i]));
     appendStringInfoString(&sql, " LIMIT 1");
     SPI_connect();
-    metasd_switch_to(&saved, user, true);
-    if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT)
+    metasd_reading_begin(&source->reading);
+    if (SPI_execute_plan(metasd_reading_prepare(&source->reading, sql.data, 0, NULL), NULL, NULL,
+                         true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look for rows of the source");
     found = SPI_processed > 0;
-    metasd_switch_back(&saved);
+    metasd_reading_end(&source->reading);
     SPI_finish();
     return found;
 }

@@ -6,26 +6,36 @@
 
 #include "compat.h"
 
+#include "reading.h"
+
 typedef struct MetasdSource {
     Oid relation;
-    char *column[3]; /* head, relation, tail */
-    Oid type[3];     /* their types, domains looked through */
-    char *quoted;    /* schema.name, quoted for SQL */
-    char *name;      /* for messages */
+    char *column[3];       /* head, relation, tail */
+    Oid type[3];           /* their types, domains looked through */
+    bool by_bytes[3];      /* the column's collation tells all strings apart */
+    char *quoted;          /* schema.name, quoted for SQL */
+    char *name;            /* for messages */
+    bool to_query;         /* named by a caller for a query of his, who need not own a model */
+    MetasdReading reading; /* as whom; valid until the transaction ends */
 } MetasdSource;
 
 /*
- * Looks a source up and checks that triples can be read from it by USER: its kind,
- * its three columns and their types, the right to SELECT them. Errors name what is
- * allowed.
+ * Locks a source until the transaction ends, and checks that USER may read triples from it: its
+ * kind, its three columns and their types, the right to SELECT them, and that no code in it would
+ * run with rights that it must not have (reading.h). Errors name what is allowed.
  */
 extern MetasdSource *metasd_source_open(Oid relation, char *const column[3], Oid user);
 
-/*
- * Looks up a relation of triples that a query of the current user's is to read, and checks that he
- * may SELECT them; it may be temporary. Errors speak of kg_evaluate.
- */
+/* The same of a relation that the current user has named for a query; it may be temporary. */
 extern MetasdSource *metasd_source_open_to_query(Oid relation, char *const column[3]);
+
+/*
+ * Why a model's source is no longer what it was for the model's owner: it, a column or the role is
+ * gone. A whole sentence; NULL if nothing has become of it. That rights are missing is an error of
+ * metasd_source_open.
+ */
+extern char *metasd_source_objection(const MetasdRemembered *source, char *const column[3],
+                                     Oid owner);
 
 /*
  * May USER see the triples of this source, so that he may ask a model made of them? That takes
@@ -44,14 +54,14 @@ typedef struct MetasdLabels3 {
 typedef void (*MetasdRowFunction)(void *context, const MetasdLabels3 *row);
 
 /*
- * Reads all rows through a cursor as role USER, in a security-restricted operation, and
- * returns how many were left out: NULL or empty in one of the three columns. Needs
- * SPI_connect and an active snapshot; serves interrupts.
+ * Reads all rows through a cursor on behalf of USER, and returns how many were left out: NULL or
+ * empty in one of the three columns. Looks at the source anew: it may have been opened in an
+ * earlier transaction. Needs SPI_connect and an active snapshot; serves interrupts.
  */
 extern uint64 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row,
                                  void *context);
 
-/* Does the source have a row without NULLs? Read as USER likewise. */
-extern bool metasd_source_has_rows(const MetasdSource *source, Oid user);
+/* Does the source, opened in this transaction, have a row without NULLs? */
+extern bool metasd_source_has_rows(MetasdSource *source);
 
 #endif

@@ -4,13 +4,18 @@
  */
 #include "launch.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "ask.h"
 #include "params.h"
 #include "schedule.h"
+#include "trust.h"
 
 #define MOST_NAME_BYTES 255
 
@@ -20,12 +25,12 @@ PG_FUNCTION_INFO_V1(metasd_kg_tune);
 
 /* ---- the model's row ---- */
 
-/* The arguments of kg_train; NULL or invalid where not given. */
+/* The arguments of kg_train; NULL or not given where they are not. */
 typedef struct Request {
     char *name;
-    Oid source;
+    bool source_given, validation_given; /* validation: perhaps none, which is '-' as a regclass */
+    Oid source, validation;
     char *column[3];
-    Oid validation;
     Jsonb *params;
 } Request;
 
@@ -45,7 +50,8 @@ insert_model(const Request *request)
 {
     static MetasdStatement insert = {
         "INSERT INTO metasd.model (name, owner, source, head, relation, tail) "
-        "VALUES ($1, $2, $3, 'head', 'relation', 'tail') ON CONFLICT (name) DO NOTHING",
+        "VALUES ($1, metasd.role_ref($2), metasd.relation_ref($3), 'head', 'relation', 'tail') "
+        "ON CONFLICT (name) DO NOTHING",
         3,
         {TEXTOID, OIDOID, OIDOID},
         NULL};
@@ -61,21 +67,42 @@ static void
 update_model(const MetasdModel *model)
 {
     static MetasdStatement update = {
-        "UPDATE metasd.model SET source = $2, head = $3, relation = $4, tail = $5, "
-        "validation = $6, params = $7 WHERE name OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.model SET source = metasd.relation_ref($2), head = $3, relation = $4, "
+        "tail = $5, validation = metasd.relation_ref($6), params = $7 "
+        "WHERE name OPERATOR(pg_catalog.=) $1",
         7,
         {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, JSONBOID},
         NULL};
-    Datum values[7] = {CStringGetTextDatum(model->name),      ObjectIdGetDatum(model->source),
-                       CStringGetTextDatum(model->column[0]), CStringGetTextDatum(model->column[1]),
-                       CStringGetTextDatum(model->column[2]), ObjectIdGetDatum(model->validation),
-                       JsonbPGetDatum(model->params)};
+    Datum values[7] = {
+        CStringGetTextDatum(model->name),      ObjectIdGetDatum(model->source.oid),
+        CStringGetTextDatum(model->column[0]), CStringGetTextDatum(model->column[1]),
+        CStringGetTextDatum(model->column[2]), ObjectIdGetDatum(model->validation.oid),
+        JsonbPGetDatum(model->params)};
     char nulls[] = "       ";
 
-    if (!OidIsValid(model->validation))
+    if (!model->validation.given)
         nulls[5] = 'n';
     SPI_connect();
     metasd_execute(&update, values, nulls, false);
+    SPI_finish();
+}
+
+/*
+ * A run that is new changes its model's row, so that a transaction whose snapshot does not have the
+ * run cannot lock that row, and does nothing that the run is not part of.
+ */
+static void
+touch_model(const MetasdModel *model)
+{
+    static MetasdStatement touch = {
+        "UPDATE metasd.model SET name = name WHERE name OPERATOR(pg_catalog.=) $1",
+        1,
+        {TEXTOID},
+        NULL};
+    Datum name = CStringGetTextDatum(model->name);
+
+    SPI_connect();
+    metasd_execute(&touch, &name, NULL, false);
     SPI_finish();
 }
 
@@ -85,23 +112,83 @@ concatenated(Jsonb *a, Jsonb *b)
     return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(a), JsonbPGetDatum(b)));
 }
 
+static MetasdRemembered
+remembered(Oid relation)
+{
+    if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the source relation does not exist"),
+                 errhint("Name another source: kg_train(model, source).")));
+    return (MetasdRemembered){
+        .given = true,
+        .oid = relation,
+        .name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+                                           get_rel_name(relation))};
+}
+
+/*
+ * What a model was trained from goes by its name: who loads a table anew makes another one, and
+ * gives it the name of the old one. Not where it is of a role that the owner need not trust: anybody
+ * could take the name of a table that is gone, and have the model of what he puts there.
+ */
+static void
+follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named)
+{
+    Oid owner = InvalidOid, before = InvalidOid;
+    HeapTuple tuple;
+
+    if (!relation->given || !OidIsValid(named) || named == relation->oid)
+        return;
+    tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(named));
+    if (HeapTupleIsValid(tuple)) {
+        owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+        ReleaseSysCache(tuple);
+    }
+    tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation->oid));
+    if (HeapTupleIsValid(tuple)) {
+        before = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+        ReleaseSysCache(tuple);
+    }
+    if (!OidIsValid(owner) || (owner != before && !metasd_trusts(model->owner, owner)))
+        return;
+    ereport(NOTICE, (errmsg("model \"%s\" goes on with the relation that is named %s now",
+                            model->name, relation->name)));
+    *relation = remembered(named);
+}
+
+/* The model as it is to be trained again: what has been loaded anew under its name counts. */
+static void
+follow_names(MetasdModel *model, bool source, bool validation)
+{
+    (void)metasd_model_owner(model);
+    if (source)
+        follow_name(model, &model->source, model->source_named);
+    if (validation)
+        follow_name(model, &model->validation, model->validation_named);
+}
+
 /* The model as the request wants it: what it does not say stays as it was. */
 static MetasdModel *
 wanted_model(const Request *request)
 {
+    MetasdRemembered source = {.given = false};
     MetasdModel *model;
 
-    if (OidIsValid(request->source))
+    if (request->source_given) {
+        source = remembered(request->source);
         insert_model(request);
+    }
     model = metasd_model_to_change(request->name,
                                    "Name the source to train it from: kg_train(model, source).");
-    if (OidIsValid(request->source))
-        model->source = request->source;
+    follow_names(model, !request->source_given, !request->validation_given);
+    if (source.given)
+        model->source = source;
     for (int i = 0; i < 3; i++)
         if (request->column[i])
             model->column[i] = request->column[i];
-    if (OidIsValid(request->validation))
-        model->validation = request->validation;
+    if (request->validation_given)
+        model->validation = OidIsValid(request->validation) ? remembered(request->validation)
+                                                            : (MetasdRemembered){.given = false};
     if (request->params)
         model->params = concatenated(model->params, request->params);
     return model;
@@ -142,7 +229,9 @@ Datum
 metasd_kg_train(PG_FUNCTION_ARGS)
 {
     Request request = {.name = text_argument(fcinfo, 0),
+                       .source_given = !PG_ARGISNULL(1),
                        .source = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+                       .validation_given = !PG_ARGISNULL(5),
                        .validation = PG_ARGISNULL(5) ? InvalidOid : PG_GETARG_OID(5),
                        .params = PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6)};
     MetasdParams params;
@@ -173,6 +262,7 @@ metasd_train_scheduled(PG_FUNCTION_ARGS)
     check_call("metasd.train_scheduled()", name);
     (void)metasd_extension_hold(metasd_extension());
     model = metasd_model_to_change(name, metasd_schedule_end(name));
+    follow_names(model, true, true);
     run = metasd_launch_alive(model, &kind);
     if (run != 0) {
         ereport(LOG,
@@ -197,7 +287,7 @@ check_search(const MetasdModel *model, const MetasdParams *fixed)
                  errdetail("lr, rank, reg and relation_weight are searched, and all are given."),
                  errhint("Leave out of params what is to be searched.")));
     metasd_params_read(&params, model->params);
-    if (!OidIsValid(model->validation) && params.given[METASD_P_VALIDATION_FRACTION] &&
+    if (!model->validation.given && params.given[METASD_P_VALIDATION_FRACTION] &&
         params.value[METASD_P_VALIDATION_FRACTION] == 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("model \"%s\" cannot be tuned without validation", model->name),
@@ -240,9 +330,11 @@ metasd_kg_tune(PG_FUNCTION_ARGS)
     metasd_params_read(&fixed, params);
     (void)metasd_extension_hold(metasd_extension());
     model = metasd_model_to_change(name, "Train it first: kg_train(model, source).");
+    follow_names(model, true, true);
     model->params = concatenated(model->params, params);
     metasd_launch_alone(model);
     check_search(model, &fixed);
     metasd_launch_check(model);
+    touch_model(model);
     PG_RETURN_INT64(metasd_launch_run(model, budget, params));
 }

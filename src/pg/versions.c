@@ -1,5 +1,5 @@
 /*
- * versions.c - kg_promote, kg_rollback: which version of a model serves.
+ * versions.c - kg_promote, kg_rollback, kg_owner: which version of a model serves, and whose it is.
  *
  * All that changes a model's versions takes its row first: the owner here, kg_drop, and the worker
  * that stores a version. The version is locked, too, and read after that: a snapshot of before may
@@ -9,14 +9,19 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/syscache.h"
 
 #include "ask.h"
 #include "catalog.h"
+#include "launch.h"
 #include "run.h"
+#include "schedule.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_promote);
 PG_FUNCTION_INFO_V1(metasd_kg_rollback);
+PG_FUNCTION_INFO_V1(metasd_kg_owner);
 
 static MetasdModel *
 lock_model(const char *function, const char *name)
@@ -125,4 +130,33 @@ metasd_kg_rollback(PG_FUNCTION_ARGS)
     metasd_execute(&serve, values, NULL, false);
     SPI_finish();
     PG_RETURN_INT64(run);
+}
+
+/*
+ * kg_owner(model text, role regrole) returns void. What the new owner may not read is found out when
+ * the model is trained or asked. A schedule is a job of the old owner's, who may train it no more.
+ */
+Datum
+metasd_kg_owner(PG_FUNCTION_ARGS)
+{
+    static MetasdStatement update = {
+        "UPDATE metasd.model SET owner = metasd.role_ref($2) WHERE name OPERATOR(pg_catalog.=) $1",
+        2,
+        {TEXTOID, OIDOID},
+        NULL};
+    char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    Oid role = PG_GETARG_OID(1);
+    MetasdModel *model = lock_model("kg_owner()", name);
+    Datum values[2] = {CStringGetTextDatum(model->name), ObjectIdGetDatum(role)};
+
+    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("role with OID %u does not exist", role)));
+    metasd_check_may_become(role);
+    metasd_launch_alone(model);
+    metasd_schedule_drop(name);
+    SPI_connect();
+    metasd_execute(&update, values, NULL, false);
+    SPI_finish();
+    PG_RETURN_VOID();
 }

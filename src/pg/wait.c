@@ -334,11 +334,8 @@ check_look(int64 run, const Look *look)
 {
     MetasdModel *model = look->exists ? metasd_model_find(look->model, false) : NULL;
 
-    if (!model)
+    if (!model || !metasd_model_may_ask(model)) /* its name is not for everybody */
         metasd_run_unknown(run);
-    if (!metasd_model_may_ask(model))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("permission denied for model \"%s\"", model->name)));
     if (look->started_here)
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                         errmsg("run " INT64_FORMAT " was started by this transaction", run),

@@ -45,8 +45,8 @@ load_run(MetasdJob *job, const void *what)
 {
     static MetasdStatement look = {
         "SELECT model, params, fixed, pg_catalog.date_part('epoch', budget), "
-        "source::pg_catalog.oid, head, relation, tail, checkpoint, metrics ->> "
-        "'warm_start'::pg_catalog.text FROM metasd.run "
+        "source, head, relation, tail, checkpoint, metrics ->> "
+        "'warm_start'::pg_catalog.text, validation FROM metasd.run "
         "WHERE id OPERATOR(pg_catalog.=) $1 "
         "AND (NOT $2 OR status OPERATOR(pg_catalog.=) 'queued')",
         2,
@@ -54,12 +54,12 @@ load_run(MetasdJob *job, const void *what)
         NULL};
     /*
      * The row of a run to be resumed was there before the transaction that starts it, and may have
+     * been rolled back to what it was.
      */
-    /* been rolled back to what it was. */
     Datum run[2] = {Int64GetDatum(job->launch.run), BoolGetDatum(job->launch.resume)};
     MetasdModel *model = NULL;
+    MetasdRemembered source = {.given = false}, validation = {.given = false};
     char *column[3];
-    Oid source = InvalidOid;
     MemoryContext spi;
     double budget;
     bool isnull;
@@ -69,7 +69,8 @@ load_run(MetasdJob *job, const void *what)
         job->model = MemoryContextStrdup(
             job->context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
         metasd_params_read(&job->remembered, DatumGetJsonbP(metasd_column(0, 2, &isnull)));
-        source = DatumGetObjectId(metasd_column(0, 5, &isnull));
+        source = metasd_column_relation(0, 5);
+        validation = metasd_column_relation(0, 11);
         for (int i = 0; i < 3; i++)
             column[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 6 + i);
         job->keep.part = DatumGetInt16(metasd_column(0, 9, &isnull));
@@ -90,11 +91,15 @@ load_run(MetasdJob *job, const void *what)
         job->gone = true;
         return;
     }
+    if (model->owner != job->launch.owner)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("model \"%s\" has another owner by now", job->model),
+                        errhint("Let that role train it.")));
     spi = MemoryContextSwitchTo(job->context);
     job->params = job->remembered;
-    job->source = metasd_source_open(source, column, model->owner);
-    if (OidIsValid(model->validation))
-        job->validation = metasd_source_open(model->validation, column, model->owner);
+    job->source = metasd_source_open(source.oid, column, job->launch.owner);
+    if (validation.given)
+        job->validation = metasd_source_open(validation.oid, column, job->launch.owner);
     MemoryContextSwitchTo(spi);
 }
 

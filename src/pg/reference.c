@@ -1,0 +1,213 @@
+#include "reference.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "libpq/pqformat.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+/* A value of both types. */
+typedef struct Reference {
+    int32 vl_len_;
+    Oid oid;      /* InvalidOid: not there when it was read in, or dropped before */
+    bool dropped; /* before it was dumped */
+    char name[FLEXIBLE_ARRAY_MEMBER]; /* as SQL has it; terminated */
+} Reference;
+
+static const Reference *
+reference_of(Datum value)
+{
+    return (const Reference *)PG_DETOAST_DATUM(value);
+}
+
+static Datum
+make_reference(Oid oid, bool dropped, const char *name)
+{
+    Size size = offsetof(Reference, name) + strlen(name) + 1;
+    Reference *reference = palloc0(size);
+
+    SET_VARSIZE(reference, size);
+    reference->oid = oid;
+    reference->dropped = dropped;
+    strcpy(reference->name, name);
+    return PointerGetDatum(reference);
+}
+
+/* The name that an object has now, as SQL has it; NULL if it is gone. */
+static char *
+name_of(MetasdReferenceKind kind, Oid oid)
+{
+    char *name = NULL;
+
+    if (!OidIsValid(oid))
+        return NULL;
+    if (kind == METASD_RELATION) {
+        name = get_rel_name(oid);
+        return name ? quote_qualified_identifier(get_namespace_name(get_rel_namespace(oid)), name)
+                    : NULL;
+    }
+    name = GetUserNameFromId(oid, true);
+    return name ? pstrdup(quote_identifier(name)) : NULL;
+}
+
+/* The object of that name, which may be in no form that a name has. */
+static Oid
+find_named(MetasdReferenceKind kind, const char *name)
+{
+    List *names = NIL;
+    char *copy = pstrdup(name);
+
+    if (!SplitIdentifierString(copy, '.', &names))
+        return InvalidOid;
+    if (kind == METASD_ROLE)
+        return list_length(names) == 1 ? get_role_oid(linitial(names), true) : InvalidOid;
+    if (list_length(names) == 1)
+        return RelnameGetRelid(linitial(names));
+    if (list_length(names) == 2) {
+        Oid schema = get_namespace_oid(linitial(names), true);
+
+        return OidIsValid(schema) ? get_relname_relid(lsecond(names), schema) : InvalidOid;
+    }
+    return InvalidOid;
+}
+
+Oid
+metasd_reference_oid(MetasdReferenceKind kind, Datum value)
+{
+    const Reference *reference = reference_of(value);
+    bool there =
+        OidIsValid(reference->oid) && SearchSysCacheExists1(kind == METASD_ROLE ? AUTHOID : RELOID,
+                                                            ObjectIdGetDatum(reference->oid));
+
+    return there ? reference->oid : InvalidOid;
+}
+
+char *
+metasd_reference_name(MetasdReferenceKind kind, Datum value)
+{
+    const Reference *reference = reference_of(value);
+    char *now = name_of(kind, reference->oid);
+
+    return now ? now : pstrdup(reference->name);
+}
+
+Oid
+metasd_reference_named(Datum value)
+{
+    const Reference *reference = reference_of(value);
+
+    return reference->dropped ? InvalidOid : find_named(METASD_RELATION, reference->name);
+}
+
+/* ---- the types ---- */
+
+PG_FUNCTION_INFO_V1(metasd_role_ref_in);
+PG_FUNCTION_INFO_V1(metasd_role_ref_out);
+PG_FUNCTION_INFO_V1(metasd_role_ref_of);
+PG_FUNCTION_INFO_V1(metasd_role_oid);
+PG_FUNCTION_INFO_V1(metasd_relation_ref_in);
+PG_FUNCTION_INFO_V1(metasd_relation_ref_out);
+PG_FUNCTION_INFO_V1(metasd_relation_ref_of);
+PG_FUNCTION_INFO_V1(metasd_relation_oid);
+
+static Datum
+read_in(MetasdReferenceKind kind, const char *text)
+{
+    if (text[0] == '-')
+        return make_reference(InvalidOid, true, text + 1);
+    return make_reference(find_named(kind, text), false, text);
+}
+
+/* What was there once and is not any more has been dropped. */
+static char *
+write_out(MetasdReferenceKind kind, Datum value)
+{
+    const Reference *reference = reference_of(value);
+    char *now = name_of(kind, reference->oid);
+
+    if (now)
+        return now;
+    return reference->dropped || OidIsValid(reference->oid) ? psprintf("-%s", reference->name)
+                                                            : pstrdup(reference->name);
+}
+
+static Datum
+reference_to(MetasdReferenceKind kind, Oid oid)
+{
+    char *name = name_of(kind, oid);
+
+    return name ? make_reference(oid, false, name) : (Datum)0;
+}
+
+Datum
+metasd_role_ref_in(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_DATUM(read_in(METASD_ROLE, PG_GETARG_CSTRING(0)));
+}
+
+Datum
+metasd_relation_ref_in(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_DATUM(read_in(METASD_RELATION, PG_GETARG_CSTRING(0)));
+}
+
+Datum
+metasd_role_ref_out(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_CSTRING(write_out(METASD_ROLE, PG_GETARG_DATUM(0)));
+}
+
+Datum
+metasd_relation_ref_out(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_CSTRING(write_out(METASD_RELATION, PG_GETARG_DATUM(0)));
+}
+
+/* metasd.role_ref(oid) returns metasd.role_ref: null if there is none */
+Datum
+metasd_role_ref_of(PG_FUNCTION_ARGS)
+{
+    Datum reference = reference_to(METASD_ROLE, PG_GETARG_OID(0));
+
+    if (reference == (Datum)0)
+        PG_RETURN_NULL();
+    PG_RETURN_DATUM(reference);
+}
+
+/* metasd.relation_ref(oid) returns metasd.relation_ref: null if there is none */
+Datum
+metasd_relation_ref_of(PG_FUNCTION_ARGS)
+{
+    Datum reference = reference_to(METASD_RELATION, PG_GETARG_OID(0));
+
+    if (reference == (Datum)0)
+        PG_RETURN_NULL();
+    PG_RETURN_DATUM(reference);
+}
+
+/* metasd.oid_of(metasd.role_ref) returns regrole: null if it is gone */
+Datum
+metasd_role_oid(PG_FUNCTION_ARGS)
+{
+    Oid oid = metasd_reference_oid(METASD_ROLE, PG_GETARG_DATUM(0));
+
+    if (!OidIsValid(oid))
+        PG_RETURN_NULL();
+    PG_RETURN_OID(oid);
+}
+
+/* metasd.oid_of(metasd.relation_ref) returns regclass: null if it is gone */
+Datum
+metasd_relation_oid(PG_FUNCTION_ARGS)
+{
+    Oid oid = metasd_reference_oid(METASD_RELATION, PG_GETARG_DATUM(0));
+
+    if (!OidIsValid(oid))
+        PG_RETURN_NULL();
+    PG_RETURN_OID(oid);
+}
