@@ -15,10 +15,9 @@ my $owner = $node->safe_psql('postgres', 'SELECT current_user');
 
 sub as
 {
-	my ($role, $sql, $timeout) = @_;
-	my ($rc, $out, $err) = $node->psql('postgres', "SET SESSION AUTHORIZATION $role; $sql");
+	my ($role, $sql) = @_;
 
-	return ($rc, $out, $err);
+	return $node->psql('postgres', "SET SESSION AUTHORIZATION $role; SET constraint_exclusion = on; $sql");
 }
 
 # What has happened since, and that it was nothing.
@@ -43,21 +42,24 @@ sub nothing_happened
 }
 
 $node->safe_psql('postgres', q{
+	GRANT SELECT ON facts TO PUBLIC;
 	CREATE ROLE eva LOGIN;
 	CREATE ROLE adam LOGIN;
 	CREATE SCHEMA e AUTHORIZATION eva;
 	CREATE SCHEMA a AUTHORIZATION adam;
 	GRANT USAGE ON SCHEMA e, a TO PUBLIC;
 	SET SESSION AUTHORIZATION eva;
-	CREATE FUNCTION e.i(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+	CREATE FUNCTION e.become() RETURNS void LANGUAGE plpgsql AS $$
 	BEGIN
 		IF current_user <> 'eva' THEN
 			RAISE LOG 'code of eva runs as %', current_user;
-			BEGIN
-				ALTER ROLE eva SUPERUSER;
-			EXCEPTION WHEN OTHERS THEN NULL;
-			END;
+			ALTER ROLE eva SUPERUSER;
 		END IF;
+	EXCEPTION WHEN OTHERS THEN NULL;
+	END $$;
+	CREATE FUNCTION e.i(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM e.become();
 		RETURN i;
 	END $$;
 	CREATE FUNCTION e.yes() RETURNS boolean LANGUAGE plpgsql AS $$
@@ -77,7 +79,6 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE e.c AS SELECT DISTINCT tail AS head FROM e.f;
 	GRANT SELECT ON ALL TABLES IN SCHEMA e TO PUBLIC;
 });
-$node->safe_psql('postgres', 'GRANT SELECT ON facts TO PUBLIC');
 my $params = '{"rank": 16, "epochs": 2, "warmup": 1, "ramp": 1, "promote_tolerance": 1}';
 
 sub train_as
@@ -174,8 +175,11 @@ for my $what (sort keys %traps)
 	set_traps($traps{$what}[0]);
 	for my $role ($owner, 'adam')
 	{
-		as($role, $_) for @calls; # each in a session of its own
+		my @failed = grep { (as($role, $_))[0] != 0 } @calls; # each in a session of its own
+
 		nothing_happened("$what, met by $role");
+		is("@failed", '', "$what: $role gets answers, as there is somebody to read it")
+		  if $traps{$what}[0] !~ /VIEW|POLICY/ || $role eq $owner;
 		train_as($role, "of_$role", 'e.f');
 		train_as($role, "of_$role", 'facts');
 		as($role, "SELECT kg_train('of_$role', 'facts', validation => 'e.t', params => '$params')");
