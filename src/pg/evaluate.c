@@ -401,7 +401,7 @@ set_locally(const char *name, const char *value)
 static SPIPlanPtr
 prepare(const Evaluation *evaluation, const char *sql, int nargs, Oid *types)
 {
-    SPIPlanPtr plan = SPI_prepare(sql, nargs, types);
+    SPIPlanPtr plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_PARALLEL_OK);
 
     if (!plan)
         elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));

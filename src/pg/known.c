@@ -37,6 +37,14 @@ typedef struct KeptPlan {
 
 static KeptPlan plans[MOST_PLANS];
 
+static void
+drop_plan(KeptPlan *place)
+{
+    SPI_freeplan(place->plan);
+    pfree(place->sql);
+    place->plan = NULL;
+}
+
 /*
  * A free place, or the one that has not been used for longest; NULL if there is none.
  * What this transaction has used stays: a view's function may ask other models while
@@ -54,27 +62,36 @@ place_for_plan(void)
         if (plans[i].used_in != now && (!oldest || plans[i].used_in < oldest->used_in))
             oldest = &plans[i];
     }
-    if (oldest) {
-        SPI_freeplan(oldest->plan);
-        pfree(oldest->sql);
-        oldest->plan = NULL;
-    }
+    if (oldest)
+        drop_plan(oldest);
     return oldest;
 }
 
-/*
- * A plan that is kept, if it still runs what was looked at: else it might be made anew with what has
- * been added since.
- */
 static KeptPlan *
 find_plan(const MetasdReading *reading, const char *sql, const Oid *types)
 {
     for (int i = 0; i < MOST_PLANS; i++)
         if (plans[i].plan && plans[i].reader == reading->reader &&
+            plans[i].generation == reading->generation &&
             memcmp(plans[i].types, types, sizeof(plans[i].types)) == 0 &&
             strcmp(plans[i].sql, sql) == 0)
             return &plans[i];
     return NULL;
+}
+
+/* Plans of before might be made anew with what nobody has looked at: they go, unless in use. */
+static void
+drop_outdated(uint64 generation)
+{
+    static uint64 seen = 0;
+    TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+    if (seen == generation)
+        return;
+    seen = generation;
+    for (int i = 0; i < MOST_PLANS; i++)
+        if (plans[i].plan && plans[i].generation != generation && plans[i].used_in != now)
+            drop_plan(&plans[i]);
 }
 
 /* The plan of a lookup, valid until SPI_finish. */
@@ -84,14 +101,11 @@ plan_for(const MetasdReading *reading, const char *sql, Oid *types)
     KeptPlan *place = find_plan(reading, sql, types);
     SPIPlanPtr plan;
 
-    if (place && place->generation != reading->generation) {
-        metasd_reading_check_plan(place->plan, reading->reached, reading->reader);
-        place->generation = reading->generation;
-    }
     if (place) {
         place->used_in = GetCurrentTransactionStartTimestamp();
         return place->plan;
     }
+    drop_outdated(reading->generation);
     plan = metasd_reading_prepare(reading, sql, 3, types);
     place = place_for_plan();
     if (place) {

@@ -87,7 +87,7 @@ is($node->safe_psql('postgres', $jobs), '0', 'a schedule is undone with its tran
 $node->safe_psql('postgres', "CREATE TABLE gone AS TABLE facts");
 $node->safe_psql('postgres', "SELECT kg_train('gone', 'gone', params => '$QUICK') AS run \\gset\nCALL kg_wait(:run)");
 $node->safe_psql('postgres', 'DROP TABLE gone');
-psql_fails($node, "SELECT kg_schedule('gone', '0 3 * * *')", qr/ERROR:  the source relation does not exist/,
+psql_fails($node, "SELECT kg_schedule('gone', '0 3 * * *')", qr/ERROR:  the source public.gone of model "gone" does not exist any more/,
 	'a model that cannot be trained is not scheduled');
 
 # Any name will do, and kg_drop ends its schedule.
