@@ -17,12 +17,8 @@ my $node = PostgreSQL::Test::Cluster->new('schedule');
 $node->init;
 $node->append_conf('postgresql.conf', "autovacuum = off\n");
 $node->start;
-my ($control) = glob($node->config_data('--sharedir') . '/extension/pg_cron.control');
-if (!$control)
-{
-	$node->stop;
-	plan skip_all => 'pg_cron is not installed';
-}
+-e $node->config_data('--sharedir') . '/extension/pg_cron.control'
+  or die "pg_cron is missing: test/setup.sh test installs it\n";
 $node->safe_psql('postgres', 'CREATE EXTENSION metasd');
 load_graph($node, 'postgres', 'facts');
 train($node, 'm', $QUICK);
@@ -187,21 +183,15 @@ like(slurp_file($node->logfile, $offset),
 $node->safe_psql('postgres', "SET ROLE owner; SELECT kg_train('owned', 'facts', params => '$QUICK') AS run \\gset\nCALL kg_wait(:run)");
 $node->safe_psql('postgres', q{SET ROLE owner; SELECT kg_schedule('owned', '* * * * *')});
 $node->safe_psql('postgres', q{SELECT kg_schedule('busy', '* * * * *')});
-my $deadline = time + 130;
 my $details = q{SELECT string_agg(DISTINCT concat_ws(' ', username, status, command), '; ' ORDER BY concat_ws(' ', username, status, command))
 	FROM cron.job_run_details WHERE status NOT IN ('starting', 'running', 'sending', 'connecting')};
-my $done = '';
-while (time < $deadline)
-{
-	$done = $node->safe_psql('postgres', $details);
-	last if $done =~ /busy/ && $done =~ /owned/;
-	Time::HiRes::usleep(200_000);
-}
+wait_until($node, "SELECT coalesce(($details) ~ 'busy.*owned|owned.*busy', false)");
+my $done = $node->safe_psql('postgres', $details);
 my $me = $node->safe_psql('postgres', 'SELECT current_user');
 like($done, qr/owner succeeded SELECT metasd.train_scheduled\('owned'\)/, 'a job has run as who scheduled it');
 like($done, qr/$me succeeded SELECT metasd.train_scheduled\('busy'\)/, 'one that skips has not failed');
 $node->safe_psql('postgres', q{SELECT kg_unschedule('owned'), kg_unschedule('busy')});
-ok($node->poll_query_until('postgres', q{
+ok(wait_until($node, q{
 	SELECT count(*) > 1 AND bool_and(status = 'succeeded') FROM metasd.versions WHERE model = 'owned'}),
 	'and has trained');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM metasd.versions WHERE model = 'busy'}), '1',
