@@ -249,9 +249,10 @@ mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabels *labels, bool *kno
 
 /* Runs a lookup; of the rows no more than MOST count, if that is not 0. */
 static void
-mark_rows(SPIPlanPtr plan, Datum *values, long most, const MetasdLabels *labels, bool *known_ids)
+mark_rows(SPIPlanPtr plan, Datum *values, const char *nulls, long most, const MetasdLabels *labels,
+          bool *known_ids)
 {
-    if (SPI_execute_plan(plan, values, NULL, true, most) != SPI_OK_SELECT)
+    if (SPI_execute_plan(plan, values, nulls, true, most) != SPI_OK_SELECT)
         elog(ERROR, "could not look up known facts");
     mark_found(labels, known_ids);
 }
@@ -264,7 +265,7 @@ mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n
     int asked = known->asked, given[2] = {asked == 0 ? 1 : 0, asked == 2 ? 1 : 2};
     Oid types[3] = {source->type[given[0]], source->type[given[1]],
                     get_array_type(source->type[asked])};
-    Datum values[3] = {known->given[0], known->given[1]};
+    Datum values[3] = {known->given[0], known->given[1], (Datum)0};
     MetasdSwitch saved;
     SPIPlanPtr plan;
 
@@ -274,12 +275,12 @@ mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n
     if (!ids)
         mark_group(plan, values, labels, known_ids);
     else {
-        mark_rows(plan, values, SMALL_GROUP, labels, known_ids);
+        mark_rows(plan, values, "  n", SMALL_GROUP, labels, known_ids);
         known->whole = SPI_processed < SMALL_GROUP;
         if (!known->whole) {
             values[2] = labels_array(known, labels, ids, n);
             plan = plan_for(lookup_sql(source, given, asked, true), types);
-            mark_rows(plan, values, 0, labels, known_ids);
+            mark_rows(plan, values, "   ", 0, labels, known_ids);
         }
     }
     metasd_switch_back(&saved);

@@ -1,4 +1,4 @@
-# The tests' own helpers: what says that a statement failed, or waits, does not let through what did not.
+# The tests' own tools: what says that a statement failed, or waits, or looks at parameters, lets nothing through.
 
 use strict;
 use warnings;
@@ -63,6 +63,13 @@ is(passes('SELECT current_database() / 1', qr/ERROR:  operator does not exist/, 
 		'so does a process that stays');
 	like($diagnostics->(sub { limit_process($$, 'nothing=1') }), qr/^prlimit .* failed$/, 'and a limit that cannot be set');
 }
+
+# Every server of the tests looks at the parameters of all statements.
+$node->safe_psql('postgres',
+	q{CREATE FUNCTION probe(set boolean) RETURNS int LANGUAGE c AS 'whole_params', 'whole_params_probe'});
+is($node->safe_psql('postgres', 'SELECT probe(true)'), '7', 'a statement with all its parameters runs');
+psql_fails($node, 'SELECT probe(false)', qr/ERROR:  parameter \$2, of type text\[\], has neither a value nor null in: SELECT \$1$/m,
+	'one that lacks a parameter is an error, though it does not mention it');
 
 $node->stop;
 done_testing();

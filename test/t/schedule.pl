@@ -31,7 +31,7 @@ psql_fails($node, "SELECT kg_unschedule('m')", qr/HINT:  Install it/, 'so does t
 
 # Loaded: the extension is missing.
 $node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'pg_cron'
+shared_preload_libraries = 'whole_params, pg_cron'
 cron.database_name = 'postgres'
 cron.use_background_workers = on
 max_worker_processes = 20
@@ -157,7 +157,7 @@ is($node->safe_psql('postgres', "SELECT cron.unschedule('metasd other m')"), 't'
 # A model is dropped while pg_cron is not loaded: its job stays, and a warning says what to do about it.
 train($node, 'left', $QUICK);
 $job = $node->safe_psql('postgres', "SELECT kg_schedule('left', '0 3 * * *')");
-$node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'whole_params'\n");
 $node->restart;
 ($rc, $out, $err) = $node->psql('postgres', "SELECT kg_drop('left')");
 is($rc, 0, 'without pg_cron loaded a model can be dropped');
@@ -166,7 +166,7 @@ like($err, qr/WARNING:  the schedule of model "left" could not be removed\nDETAI
 is($node->safe_psql('postgres', $jobs), '1', 'its job stays');
 ($rc, $out, $err) = $node->psql('postgres', "SELECT kg_train('quiet', 'facts', params => '$QUICK') AS run \\gset\nSELECT kg_drop('quiet')");
 is($err, '', 'one that has no schedule is dropped without');
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron'\n");
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'whole_params, pg_cron'\n");
 $node->restart;
 is($node->safe_psql('postgres', "SELECT cron.unschedule($job)"), 't', 'the hint ends it');
 

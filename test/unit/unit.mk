@@ -58,7 +58,7 @@ build/fuzz/%: test/fuzz/%.c test/unit/rows.c $(wildcard src/core/*.[ch] test/uni
 	  src/core/codec.c src/core/codec_v1.c src/core/codec_v2.c src/core/bits.c src/core/random.c \
 	  src/core/team.c -o $@ -lm
 
-.PHONY: unit unit-programs unit-valgrind-quick fuzz
+.PHONY: unit unit-programs fuzz
 .SECONDARY:
 fuzz: $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
 
@@ -67,10 +67,3 @@ unit: $(UNIT_RUNS)
 	@for t in $(UNIT_RUNS); do echo "# $$t"; $$t || exit 1; done
 
 unit-programs: $(UNIT_RUNS)
-
-# What valgrind alone finds is the use of what was never set; of the rest the sanitizers find more, and in
-# a tenth of the time. So make test has it run what covers the core in little time: UNIT_VALGRIND_SLOW are
-# left to make soak.
-UNIT_VALGRIND_SLOW =
-unit-valgrind-quick:
-	@echo $(filter-out $(UNIT_VALGRIND_SLOW:%=test_%),$(notdir $(UNIT_TESTS)))
