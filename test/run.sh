@@ -80,8 +80,7 @@ run_isolation() {
 run_tap() {
     as_server env --chdir="$work" PATH="$bindir:$PATH" PGPORT=65432 \
         PG_REGRESS="$pgxs_test/regress/pg_regress" TEMP_CONFIG="$work/server.conf" \
-        TESTDIR="$work" TESTDATADIR="$work/tap/data" TESTLOGDIR="$work/tap/log/$1" \
-        prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "$work/test/t/$1.pl"
+        TESTDIR="$work" prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "$work/test/t/$1.pl"
 }
 
 # ---- how jobs run ----
@@ -135,7 +134,7 @@ clean_up() {
     local file tries=0
     [ -z "$runner" ] || kill -INT -- "-$runner" 2>/dev/null
     while [ -n "$runner" ] && kill -0 -- "-$runner" 2>/dev/null && [ $((tries += 1)) -le 100 ]; do sleep 0.1; done
-    for file in "$work"/tap/data/*/pgdata/postmaster.pid "$work"/*/server/data/postmaster.pid; do
+    for file in "$work"/tmp_check/*/pgdata/postmaster.pid "$work"/*/server/data/postmaster.pid; do
         [ ! -f "$file" ] || kill -QUIT "$(head -n 1 "$file")" 2>/dev/null
     done
     until rm -rf "$work" 2>/dev/null || [ $((tries += 1)) -gt 200 ]; do sleep 0.1; done
@@ -199,7 +198,7 @@ for step in $steps; do
         "${of_step_passed[$step]}" "${of_step_failed[$step]}" "${of_step_seconds[$step]}"
 done
 cp "$work"/*/regression.diffs "$log" 2>/dev/null
-cp -r "$work/tap/log" "$log/tap-servers" 2>/dev/null
+cp -r "$work/tmp_check/log" "$log/tap-servers" 2>/dev/null
 
 echo
 echo "$passed passed, $failed failed"

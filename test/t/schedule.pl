@@ -170,7 +170,8 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'whole_params,
 $node->restart;
 is($node->safe_psql('postgres', "SELECT cron.unschedule($job)"), 't', 'the hint ends it');
 
-# One that finds a run under way skips.
+# One that finds a run under way skips. That run waits, as costs nothing, until all is seen.
+gate($node, 50, 'true');
 $run = start_training($node, 'busy', source => 'facts');
 my $offset = -s $node->logfile;
 is($node->safe_psql('postgres', "SELECT metasd.train_scheduled('busy') IS NULL"), 't',
@@ -197,6 +198,7 @@ ok(wait_until($node, q{
 is($node->safe_psql('postgres', q{SELECT count(*) FROM metasd.versions WHERE model = 'busy'}), '1',
 	'the other is still the only one');
 is(status_of($node, $run), 'running', 'and goes on');
+$node->safe_psql('postgres', 'UPDATE gate SET closed = false');
 $node->safe_psql('postgres', "SELECT kg_drop('busy')");
 
 # A promoted version is said to be, and one that is not.
