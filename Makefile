@@ -1,8 +1,10 @@
 # metasd - knowledge-graph embeddings trained and served inside PostgreSQL
 #
 #   make demo     set up, build, train a small world map on a throwaway server, show answers
-#   make test     set up, build, run every test
-#   make soak     200 kills, and an hour of random SQL; METASD_TRIALS, METASD_SECONDS, METASD_SEED
+#   make test     set up, build, run every test: a few minutes on two processors
+#   make soak     what takes hours: 200 kills, an hour of random SQL, ten times as many random names
+#                 and parameters, all unit tests under valgrind; METASD_TRIALS, METASD_SECONDS,
+#                 METASD_ROUNDS, METASD_SEED
 #   make coverage the statements which the tests execute, by file
 #   make          build against the PostgreSQL of PG_CONFIG
 #   make install  ... and install there; make installcheck then runs the SQL tests
@@ -81,8 +83,9 @@ coverage:
 	@test/setup.sh test && test/coverage.sh
 
 soak:
-	@test/setup.sh test && METASD_TRIALS=$${METASD_TRIALS:-200} \
-		METASD_SECONDS=$${METASD_SECONDS:-3600} METASD_TAP="kills soak" test/run.sh tap
+	@test/setup.sh test && METASD_TRIALS=$${METASD_TRIALS:-200} METASD_SECONDS=$${METASD_SECONDS:-3600} \
+		METASD_ROUNDS=$${METASD_ROUNDS:-10} METASD_TAP="soak kills fuzz" METASD_VALGRIND=all \
+		test/run.sh tap unit-valgrind
 
 demo:
 	@test/setup.sh && test/demo.sh

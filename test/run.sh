@@ -1,66 +1,25 @@
 #!/usr/bin/env bash
 # run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, cppcheck,
 # unit, unit-sanitize, unit-valgrind, regress, isolation, tap. The last line is "N passed, M failed".
-wanted=" $* "
+#
+# A step is made of jobs: the programs of unit tests and the TAP files are one each. One job more than
+# there are processors runs at a time, for many wait for a server, or METASD_JOBS; what each says is in
+# build/test-logs/STEP/JOB.log.
+# METASD_TAP names some of the TAP files; METASD_VALGRIND=all has valgrind run the unit tests in full.
+steps="clang-format cppcheck unit unit-sanitize unit-valgrind regress isolation tap"
 cd "$(dirname "$0")/.." || exit 1
 . test/server.sh
-log=$PWD/build/test-logs
+wanted=" ${*:-$steps} "
+export root=$PWD log=$PWD/build/test-logs bindir pgxs_test
+jobs=${METASD_JOBS:-$(($(nproc) + 1))}
 rm -rf "$log"
 mkdir -p "$log"
-passed=0 failed=0
 
-# count NAME PASSED FAILED STATUS: a step that fails without naming a test counts as one failure.
-count() {
-    local name=$1 good=$2 bad=$3 status=$4
-    [ "$status" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
-    [ "$good" -eq 0 ] && [ "$bad" -eq 0 ] && bad=1
-    passed=$((passed + good)) failed=$((failed + bad))
-    printf '%-28s %4d passed, %d failed\n' "$name" "$good" "$bad"
-    [ "$bad" -eq 0 ] || { echo "--- end of $log/$name.log"; tail -n 60 "$log/$name.log"; echo "---"; }
-}
-
-# is_wanted STEP: nothing named wants all.
+# is_wanted STEP...: one of them.
 is_wanted() {
-    [ "$wanted" = "  " ] || [[ $wanted == *" $1 "* ]]
-}
-
-# step NAME PASSED-PATTERN FAILED-PATTERN COMMAND...: counts the lines that match.
-step() {
-    local name=$1 good=$2 bad=$3 status
-    is_wanted "$name" || return 0
-    shift 3
-    "$@" >"$log/$name.log" 2>&1
-    status=$?
-    count "$name" "$(grep -Ec "$good" "$log/$name.log")" "$(grep -Ec "$bad" "$log/$name.log")" $status
-}
-
-# Programs that are cmocka tests.
-unit() {
-    local name=$1
-    shift
-    step "$name" '^\[       OK \]' '^\[  FAILED  \] [a-z_0-9]+$' "$@"
-}
-
-# pg_regress and its like; what differs from the expected output goes to the log.
-regress() {
-    local name=$1 program=$2 input=$3
-    shift 3
-    step "$name" '^(test |     ) *[a-z_0-9]+ +\.\.\. ok ' '^(test |     ) *[a-z_0-9]+ +\.\.\. FAILED' \
-        as_server bash -c 'cd "$0" && out=$1 && shift && "$@" || { cat "$out/regression.diffs"; exit 1; }' \
-        "$work" "$work/$name" "$program" --bindir="$bindir" --inputdir="$work/$input" \
-        --outputdir="$work/$name" --temp-instance="$work/$name/server" \
-        --temp-config="$work/server.conf" --dbname="$name" "$@"
-}
-
-# TAP tests: real servers that are stopped, killed and started again. METASD_TAP names some of them.
-tap() {
-    local files=("$work"/test/t/*.pl)
-    [ -z "$METASD_TAP" ] || files=($(printf "$work/test/t/%s.pl " $METASD_TAP))
-    step tap '^ok [0-9]' '^not ok [0-9]' \
-        as_server env --chdir="$work" PATH="$bindir:$PATH" PGPORT=65432 \
-        PG_REGRESS="$pgxs_test/regress/pg_regress" TEMP_CONFIG="$work/server.conf" \
-        TESTDIR="$work" TESTDATADIR="$work/tap/data" TESTLOGDIR="$work/tap/log" \
-        prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "${files[@]}"
+    local step
+    for step in "$@"; do [[ $wanted == *" $step "* ]] && return 0; done
+    return 1
 }
 
 names() {
@@ -68,33 +27,178 @@ names() {
     for file in "$@"; do basename "${file%.*}"; done
 }
 
-# It leaves comments as they are, so that lists in them stay; only the lines' length is looked at.
-step clang-format '^ok' '^[^o]' bash -c \
-    'find src test -name "*.[ch]" -print0 | xargs -0 clang-format --dry-run -Werror &&
-     ! grep -rnE "^.{101}" --include="*.[ch]" src test && echo ok'
-# It takes the second index of a comparison for one that is checked too late.
-step cppcheck '^ok' '(error|warning|performance|portability|style): ' bash -c \
-    'cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
-     --suppress=arrayIndexThenCheck --suppress=missingIncludeSystem -Isrc/core -Isrc/pg src && echo ok'
-unit unit make -s unit
-unit unit-sanitize make -s unit SANITIZE=1
-unit unit-valgrind make -s unit-valgrind
+# ---- what the jobs of a step do: run_STEP JOB ----
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-test.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-chmod 755 "$work"
-cp -rL test README.md "$work"
-if prepare "$work" >"$log/build.log" 2>&1; then
-    regress regress "$pgxs_test/regress/pg_regress" test \
-        $(awk '{ sub(/#.*/, ""); print }' test/sql/order)
-    regress isolation "$pgxs_test/isolation/pg_isolation_regress" test/isolation \
+# It leaves comments as they are, so that lists in them stay; only the lines' length is looked at.
+run_clang-format() {
+    find src test -name "*.[ch]" -print0 | xargs -0 -n 16 -P "$(nproc)" clang-format --dry-run -Werror &&
+        ! grep -rnE "^.{101}" --include="*.[ch]" src test && echo ok
+}
+
+# It takes the second index of a comparison for one that is checked too late.
+run_cppcheck() {
+    cppcheck -j "$(nproc)" --quiet --error-exitcode=1 --std=c11 \
+        --enable=warning,performance,portability --suppress=arrayIndexThenCheck \
+        --suppress=missingIncludeSystem -Isrc/core -Isrc/pg src && echo ok
+}
+
+run_unit() { "build/unit/$1"; }
+
+run_unit-sanitize() { "build/unit-sanitize/$1"; }
+
+# What valgrind alone finds is the use of what was never set. Each kind of case once is enough for that
+# (METASD_UNIT_QUICK): of the rest the sanitizers find more, in a tenth of the time.
+# valgrind 3.19 does not know AVX-512, and takes a hundred times as long for fused
+# multiply-adds: OpenBLAS and our own kernels take forms without both there.
+run_unit-valgrind() {
+    [ "$METASD_VALGRIND" = all ] || export METASD_UNIT_QUICK=1
+    OPENBLAS_CORETYPE=Nehalem valgrind -q --error-exitcode=9 --leak-check=full "build/unit-plain/$1"
+}
+
+# regress_with PROGRAM NAME INPUT TEST...: pg_regress or its like; what differs from the expected
+# output goes to the log.
+regress_with() {
+    local program=$1 name=$2 input=$3
+    shift 3
+    as_server bash -c 'cd "$0" && out=$1 && shift && "$@" || { cat "$out/regression.diffs"; exit 1; }' \
+        "$work" "$work/$name" "$pgxs_test/$program" --bindir="$bindir" --inputdir="$work/$input" \
+        --outputdir="$work/$name" --temp-instance="$work/$name/server" \
+        --temp-config="$work/server.conf" --dbname="$name" "$@"
+}
+
+run_regress() {
+    regress_with regress/pg_regress regress test $(sed 's/#.*//' test/sql/order)
+}
+
+run_isolation() {
+    regress_with isolation/pg_isolation_regress isolation test/isolation \
         $(names test/isolation/specs/*.spec)
-    tap
-    cp "$work"/*/regression.diffs "$log" 2>/dev/null
-    cp -r "$work/tmp_check/log" "$log/tap-servers" 2>/dev/null
-else
-    count build 0 1 1
+}
+
+# Real servers that are stopped, killed and started again. Each file has servers of its own, in folders
+# named by it; the ports, which only name sockets, are reserved in the folder that all share.
+run_tap() {
+    as_server env --chdir="$work" PATH="$bindir:$PATH" PGPORT=65432 \
+        PG_REGRESS="$pgxs_test/regress/pg_regress" TEMP_CONFIG="$work/server.conf" \
+        TESTDIR="$work" prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "$work/test/t/$1.pl"
+}
+
+# ---- how jobs run ----
+
+# What a step's log says of a test that has passed, and of one that has failed.
+declare -A passes=(
+    [clang-format]='^ok' [cppcheck]='^ok' [build]='^ok'
+    [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. ok '
+    [tap]='^ok [0-9]' [unit]='^\[       OK \]')
+declare -A fails=(
+    [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [build]='^!'
+    [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. FAILED'
+    [tap]='^not ok [0-9]' [unit]='^\[  FAILED  \] [a-z_0-9]+$')
+for step in unit-sanitize unit-valgrind; do passes[$step]=${passes[unit]} fails[$step]=${fails[unit]}; done
+passes[isolation]=${passes[regress]} fails[isolation]=${fails[regress]}
+
+# run_job STEP JOB: with its output and status beside each other in the logs.
+run_job() {
+    local begun=$SECONDS status took verdict=ends
+    mkdir -p "$log/$1"
+    "run_$1" "$2" >"$log/$1/$2.log" 2>&1 </dev/null
+    status=$? took=$((SECONDS - begun))
+    echo "$status $took" >"$log/$1/$2.status"
+    [ "$status" -eq 0 ] || verdict=FAILS
+    [ "$status" -eq 0 ] && [ "$took" -lt 5 ] || echo "$1 $2 $verdict after $took s"
+}
+export -f run_job as_server regress_with names
+for step in $steps; do export -f "run_$step"; done
+
+# count STEP JOB: adds up what its log says. A job that fails without naming a test counts as one
+# failure, and so does one that tests nothing or has no status: it was killed.
+passed=0 failed=0
+declare -A of_step_passed of_step_failed of_step_seconds
+count() {
+    local file=$log/$1/$2 good bad status=1 seconds=0
+    [ -f "$file.status" ] && read -r status seconds <"$file.status"
+    good=$(grep -Ec "${passes[$1]}" "$file.log" 2>/dev/null)
+    bad=$(grep -Ec "${fails[$1]}" "$file.log" 2>/dev/null)
+    good=${good:-0} bad=${bad:-0}
+    [ "$status" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    [ "$good" -eq 0 ] && [ "$bad" -eq 0 ] && bad=1
+    passed=$((passed + good)) failed=$((failed + bad))
+    of_step_passed[$1]=$((${of_step_passed[$1]:-0} + good))
+    of_step_failed[$1]=$((${of_step_failed[$1]:-0} + bad))
+    of_step_seconds[$1]=$((${of_step_seconds[$1]:-0} + seconds))
+    [ "$bad" -eq 0 ] || { echo "--- $1 $2: $bad failed; end of $file.log"; tail -n 60 "$file.log"; echo "---"; }
+}
+
+# However this ends, nothing stays: jobs are asked to end, as Ctrl-C would, and servers made to.
+clean_up() {
+    local file tries=0
+    [ -z "$runner" ] || kill -INT -- "-$runner" 2>/dev/null
+    while [ -n "$runner" ] && kill -0 -- "-$runner" 2>/dev/null && [ $((tries += 1)) -le 100 ]; do sleep 0.1; done
+    for file in "$work"/tmp_check/*/pgdata/postmaster.pid "$work"/*/server/data/postmaster.pid; do
+        [ ! -f "$file" ] || kill -QUIT "$(head -n 1 "$file")" 2>/dev/null
+    done
+    until rm -rf "$work" 2>/dev/null || [ $((tries += 1)) -gt 200 ]; do sleep 0.1; done
+}
+runner= # the process group of the jobs
+export work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-test.XXXXXX")
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+chmod 755 "$work"
+
+# ---- build ----
+
+cp -rL test README.md "$work"
+mkdir "$log/build"
+build() {
+    if is_wanted regress isolation tap; then
+        prepare "$work" || return 1
+        make -s -C "$work/test/modules" && cp "$work"/test/modules/*.so "$work/stage$(pg_config --pkglibdir)" || return 1
+        cat test/server.conf >>"$work/server.conf"
+    fi
+    ! is_wanted unit || make -s -j"$jobs" unit-programs || return 1
+    ! is_wanted unit-sanitize || make -s -j"$jobs" SANITIZE=1 unit-programs || return 1
+    ! is_wanted unit-valgrind || make -s -j"$jobs" PLAIN=1 unit-programs || return 1
+}
+if ! build >"$log/build/all.log" 2>&1; then
+    count build all
+    wanted=
 fi
+
+# ---- the list of jobs, those that take longest first ----
+
+list=$log/jobs
+jobs_of() {
+    local step=$1
+    shift
+    ! is_wanted "$step" || [ $# -eq 0 ] || printf "$step %s\n" "$@" >>"$list"
+}
+unit_programs=($(names test/unit/test_*.c))
+tap_files=(${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)})
+: >"$list"
+jobs_of tap "${tap_files[0]}"
+jobs_of regress all
+jobs_of isolation all
+jobs_of tap "${tap_files[@]:1}"
+jobs_of unit-valgrind "${unit_programs[@]}"
+jobs_of unit-sanitize "${unit_programs[@]}" $(printf "fuzz_%s " $(names test/fuzz/*.c))
+jobs_of unit "${unit_programs[@]}"
+jobs_of cppcheck all
+jobs_of clang-format all
+
+# They are a process group of their own, so that they can be ended together.
+set -m
+xargs -r -a "$list" -L 1 -P "$jobs" bash -c 'run_job "$@"' run_job &
+runner=$!
+set +m
+wait "$runner"
+runner=
+while read -r step job; do count "$step" "$job"; done <"$list"
+for step in $steps; do
+    [ -z "${of_step_seconds[$step]}" ] || printf '%-28s %4d passed, %d failed, %d s\n' "$step" \
+        "${of_step_passed[$step]}" "${of_step_failed[$step]}" "${of_step_seconds[$step]}"
+done
+cp "$work"/*/regression.diffs "$log" 2>/dev/null
+cp -r "$work/tmp_check/log" "$log/tap-servers" 2>/dev/null
 
 echo
 echo "$passed passed, $failed failed"

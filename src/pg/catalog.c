@@ -96,6 +96,9 @@ metasd_execute(MetasdStatement *statement, Datum *values, const char *nulls, boo
                  SPI_result_code_string(SPI_result));
         statement->plan = plan;
     }
+    if (nulls && strlen(nulls) != (size_t)statement->nargs)
+        elog(ERROR, "\"%s\" has %d parameters, not %zu", statement->sql, statement->nargs,
+             strlen(nulls));
     result = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
     if (result < 0)
         elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(result));

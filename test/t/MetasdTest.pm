@@ -14,12 +14,12 @@ use Test::More;
 
 our @EXPORT = qw(
   $LONG $MEDIUM $QUICK new_node load_graph gate train start_training worker_of session
-  wait_until_gone wait_for_status status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images
-  has_parameter has_argument
+  wait_until wait_until_gone wait_for_status wait_for_no_worker wait_for_server start_again limit_process
+  status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images
 );
 
-# The deadline of all that is waited for.
-$PostgreSQL::Test::Utils::timeout_default = 60 unless $ENV{PG_TEST_TIMEOUT_DEFAULT};
+# The deadline of all that is waited for is that of PostgreSQL's own tests, PG_TEST_TIMEOUT_DEFAULT: only
+# what hangs gets there, however busy the machine is.
 
 # Parameters, with which every version is promoted, of a training that does not end by itself and of one that takes a second, of table
 # slow, and of one that is soon over, of table facts.
@@ -110,9 +110,7 @@ sub start_training
 	my $run = $node->safe_psql($database,
 		($how{before} || '') . "SELECT kg_train('$model', '$source', params => '$params')");
 
-	$node->poll_query_until($database,
-		"SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run")
-	  or die "run $run does not train";
+	wait_until($node, "SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run", $database);
 	return $run;
 }
 
@@ -132,18 +130,71 @@ sub session
 	return $node->background_psql($database || 'postgres', on_error_stop => 0);
 }
 
-# Waits for a process to end; returns the milliseconds that took, or undef if it did not.
+# Waits until the query says t. The test dies at the deadline: what follows is about a state that has
+# not come about.
+sub wait_until
+{
+	my ($node, $query, $database) = @_;
+
+	$node->poll_query_until($database || 'postgres', $query)
+	  or die sprintf("waited in vain at line %d until: %s\n", (caller)[2], $query);
+	return 1;
+}
+
+# Waits for a process to end; returns the milliseconds that took. The test dies if it does not.
 sub wait_until_gone
 {
 	my ($pid, $seconds) = @_;
 	my $begun = time;
 
+	$seconds ||= $PostgreSQL::Test::Utils::timeout_default;
 	while (kill(0, $pid))
 	{
-		return undef if time - $begun > ($seconds || $PostgreSQL::Test::Utils::timeout_default);
+		die sprintf("process %d was still there after %s s, at line %d\n", $pid, $seconds, (caller)[2])
+		  if time - $begun > $seconds;
 		usleep(1000);
 	}
 	return 1000 * (time - $begun);
+}
+
+# Waits until no training worker is there.
+sub wait_for_no_worker
+{
+	my ($node) = @_;
+
+	return wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'");
+}
+
+# Waits for a server that starts itself again.
+sub wait_for_server
+{
+	my ($node) = @_;
+
+	return wait_until($node, 'SELECT true');
+}
+
+# Starts a server whose postmaster was killed: that fails for as long as its processes are there.
+sub start_again
+{
+	my ($node) = @_;
+	my $begun = time;
+
+	until ($node->start(fail_ok => 1))
+	{
+		die "no server starts in place of one that was killed\n"
+		  if time - $begun > $PostgreSQL::Test::Utils::timeout_default;
+		usleep(100_000);
+	}
+	return 1;
+}
+
+# Sets a limit of a process, as prlimit names it (util-linux, a part of every Debian).
+sub limit_process
+{
+	my ($pid, $limit) = @_;
+
+	system("prlimit --pid $pid --$limit") == 0 or die "prlimit --pid $pid --$limit failed\n";
+	return;
 }
 
 sub status_of
@@ -154,14 +205,15 @@ sub status_of
 		"SELECT status FROM metasd.versions WHERE run = $run");
 }
 
-# Waits until the run has that status; a test of that name.
+# Waits until the run has that status; a test of that name, which ends all where it fails.
 sub wait_for_status
 {
 	my ($node, $run, $status, $name, $database) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ok($node->poll_query_until($database || 'postgres',
-			"SELECT status = '$status' FROM metasd.versions WHERE run = $run"), $name);
+			"SELECT status = '$status' FROM metasd.versions WHERE run = $run"), $name)
+	  or die "run $run is " . status_of($node, $run, $database) . ", not $status\n";
 	return;
 }
 
@@ -179,14 +231,17 @@ sub answers
 		ORDER BY 1, 2, 3});
 }
 
-# The statement must fail with an error that matches.
+# The statements must fail, and the error itself must match: its message, DETAIL and HINT, not what was
+# said before it.
 sub psql_fails
 {
-	my ($node, $sql, $pattern, $name, $database) = @_;
-	my ($rc, $out, $err) = $node->psql($database || 'postgres', $sql);
+	my ($node, $sql, $pattern, $name, $database, %params) = @_;
+	my ($rc, $out, $err) = $node->psql($database || 'postgres', $sql, %params);
+	my ($error) = $err =~ /^(?:psql:\S*: )?((?:ERROR|FATAL):  .*)/ms;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	like($err, $pattern, $name);
+	ok($rc != 0 && defined $error && $error =~ $pattern, $name)
+	  or diag("psql's status is $rc, not an error like $pattern; it said:\n$err");
 	return;
 }
 
@@ -202,22 +257,6 @@ sub stray_rows
 			 + (SELECT count(*) FROM metasd.trial WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.checkpoint WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.run WHERE model NOT IN (SELECT name FROM metasd.model))});
-}
-
-# Whether trainings have a parameter of that name, and a function has such an argument.
-sub has_parameter
-{
-	my ($node, $name) = @_;
-
-	return $node->safe_psql('postgres', "SELECT params_used ? '$name' FROM kg_estimate('facts')") eq 't';
-}
-
-sub has_argument
-{
-	my ($node, $function, $name) = @_;
-
-	return $node->safe_psql('postgres', "SELECT count(*) > 0 FROM pg_catalog.pg_proc
-		WHERE proname = '$function' AND '$name' = ANY (proargnames)") eq 't';
 }
 
 # The postmaster's children.

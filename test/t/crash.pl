@@ -32,18 +32,13 @@ sub check_interrupted
 	return;
 }
 
-sub alive
-{
-	return $node->poll_query_until('postgres', 'SELECT true');
-}
-
 # The worker is killed: the server restarts, as it does for every process of its own.
 my $run = start_training($node, 'm');
 my $pid = worker_of($node, $run);
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 kill 'KILL', $pid;
 ok(defined wait_until_gone($pid), 'a worker is killed');
-ok(alive(), 'the server comes back');
+ok(wait_for_server($node), 'the server comes back');
 is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $started, 'by itself');
 check_interrupted($run, 'kill -9');
 my $next = start_training($node, 'm');
@@ -65,7 +60,7 @@ $node->reload;
 kill 'USR1', $pid;
 kill 'HUP', $pid;
 my $beat = $node->safe_psql('postgres', "SELECT heartbeat FROM metasd.run WHERE id = $run");
-ok($node->poll_query_until('postgres', "SELECT heartbeat > '$beat' FROM metasd.run WHERE id = $run"),
+ok(wait_until($node, "SELECT heartbeat > '$beat' FROM metasd.run WHERE id = $run"),
 	'SIGHUP and SIGUSR1 do not end a training');
 
 # A training must not keep others from dropping their databases.
@@ -107,13 +102,7 @@ $node->kill9;
 ok(defined wait_until_gone($pid, 10), 'a worker notices that the postmaster is dead');
 kill 'KILL', $pid;
 ok(defined wait_until_gone($pid, 10), 'the worker is gone');
-my $up = 0;
-for (1 .. 100)
-{
-	last if $up = $node->start(fail_ok => 1);
-	usleep(100_000);
-}
-ok($up, 'a server starts in its place');
+ok(start_again($node), 'a server starts in its place');
 check_interrupted($run, 'death of the postmaster');
 
 # A stop in every moment of short trainings: the run succeeds or does not, and nothing is between.

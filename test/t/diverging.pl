@@ -63,8 +63,7 @@ gate($node, 4, 'true');
 for my $workers (1, 2)
 {
 	my $run = $node->safe_psql('postgres', "SELECT kg_train('m$workers', 'facts', params => '$params')");
-	ok($node->poll_query_until('postgres',
-			"SELECT checkpoint_epoch = 3 FROM metasd.versions WHERE run = $run"), 'a training has a checkpoint');
+	ok(wait_until($node, "SELECT checkpoint_epoch = 3 FROM metasd.versions WHERE run = $run"), 'a training has a checkpoint');
 	my $pid = worker_of($node, $run);
 	$node->safe_psql('postgres', "SELECT kg_cancel($run)");
 	ok(defined wait_until_gone($pid), 'and is cancelled');

@@ -33,7 +33,7 @@ psql_fails($node, "SELECT kg_train('m')", qr/ERROR:  the source public.slow of m
 is($node->safe_psql('postgres', 'SELECT name, last_status FROM metasd.models'), 'm|succeeded',
 	'its owner sees it');
 $node->safe_psql('postgres', "SELECT kg_train('m', 'facts', params => '$QUICK')");
-ok($node->poll_query_until('postgres', "SELECT serving > $run FROM metasd.models"),
+ok(wait_until($node, "SELECT serving > $run FROM metasd.models"),
 	'but it can from elsewhere');
 
 # A column of another name.
@@ -75,7 +75,7 @@ $pid = worker_of($node, $run);
 my $dropping = session($node);
 $dropping->query_safe('BEGIN');
 $dropping->query_safe("SELECT kg_drop('m')");
-ok($node->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid"),
+ok(wait_until($node, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid"),
 	'the worker waits for a transaction that drops its model');
 $node->safe_psql('postgres', "SELECT kg_cancel($run)");
 $node->safe_psql('postgres', 'CREATE DATABASE other TEMPLATE template0');
@@ -97,15 +97,13 @@ $locking->query_safe('BEGIN');
 $locking->query_safe('LOCK TABLE metasd.epoch IN SHARE MODE');
 $run = $node->safe_psql('postgres',
 	"SELECT kg_train('m', 'facts', params => '{\"rank\": 16, \"epochs\": 1}')");
-$node->poll_query_until('postgres', q{SELECT wait_event_type = 'Lock' FROM pg_stat_activity
-	WHERE backend_type = 'metasd training'}) or die 'the worker does not wait';
+wait_until($node, q{SELECT wait_event_type = 'Lock' FROM pg_stat_activity
+	WHERE backend_type = 'metasd training'});
 $dropping = session($node);
 my $dropping_pid = $dropping->query_safe('SELECT pg_backend_pid()');
 $dropping->query_safe('BEGIN');
 $dropping->query_until(qr/dropping/, "\\echo dropping\nSELECT kg_drop('m');\n");
-$node->poll_query_until('postgres',
-	"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $dropping_pid")
-  or die 'kg_drop does not wait';
+wait_until($node, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $dropping_pid");
 $locking->query_safe('COMMIT');
 $locking->quit;
 my $anew = $dropping->query_safe("SELECT kg_train('m', 'facts', params => '$QUICK')");
@@ -113,7 +111,7 @@ $anew =~ s/\D//g;
 $dropping->query_safe('COMMIT');
 $dropping->quit;
 wait_for_status($node, $anew, 'succeeded', 'a model dropped and trained anew as its training ends');
-$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'");
+wait_for_no_worker($node);
 is(stray_rows($node), '0', 'has no rows of the old');
 $node->safe_psql('postgres', "SELECT kg_drop('m')");
 

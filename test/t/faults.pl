@@ -30,16 +30,12 @@ $node->safe_psql('postgres', q{
 cmp_ok($node->safe_psql('postgres', "SELECT pg_relation_size('metasd.entity')"), '>', $limit,
 	'the table of entities is large');
 
-SKIP:
 {
 	my $params = $MEDIUM =~ s/"epochs": 4/"epochs": 15/r;
 	my $run = $node->safe_psql('postgres', "SELECT kg_train('m', 'slow', params => '$params')");
-	ok($node->poll_query_until('postgres', "SELECT phase = 'training' FROM metasd.run WHERE id = $run"),
-		'a training is under way');
+	ok(wait_until($node, "SELECT phase = 'training' FROM metasd.run WHERE id = $run"), 'a training is under way');
 	my $pid = worker_of($node, $run);
-	skip 'there is no prlimit here', 5
-	  if system("prlimit --pid $pid --fsize=$limit 2>/dev/null") != 0;
-
+	limit_process($pid, "fsize=$limit");
 	psql_fails($node, "CALL kg_wait($run)", qr/could not extend file "base/, 'there is no room: kg_wait says so');
 	like($node->safe_psql('postgres', "SELECT status, error FROM metasd.versions WHERE run = $run"),
 		qr/^failed\|could not extend file "base/, 'and so does metasd.versions');
@@ -67,7 +63,7 @@ sub client
 my $run = start_training($node, 'm');
 my ($session, $gone, $backend) = client();
 $session->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($run);\n");
-ok($node->poll_query_until('postgres', "SELECT query ~ '^CALL' AND wait_event_type = 'Extension' "
+ok(wait_until($node, "SELECT query ~ '^CALL' AND wait_event_type = 'Extension' "
 	  . "FROM pg_stat_activity WHERE pid = $backend"), 'a client waits for a training');
 $gone->();
 ok(defined wait_until_gone($backend), 'its session ends when the client is gone');
@@ -87,8 +83,7 @@ $run = $session->query_safe("SELECT kg_train('m', 'slow', params => '$LONG')");
 is(workers(), '1', 'a training waits for its transaction');
 $gone->();
 ok(defined wait_until_gone($backend), 'whose client is gone');
-ok($node->poll_query_until('postgres',
-		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'"),
+ok(wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'"),
 	'its worker leaves');
 is($node->safe_psql('postgres', "SELECT count(*) FROM metasd.run WHERE id = $run"), '0', 'and there is no run');
 isnt(answers($node, 'm'), '', 'the model answers');

@@ -213,7 +213,7 @@ my $trainings = 120 * $rounds;
 	"SELECT kg_train('m', params => $_) AS run \\gset\nSELECT kg_cancel(:run)",
 	"SELECT kg_tune('m', params => $_) AS run \\gset\nSELECT kg_cancel(:run)",
 	"SELECT kg_tune('m', @{[argument()]}, $_) AS run \\gset\nSELECT kg_cancel(:run)") } map { params() } 1 .. $trainings);
-ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM metasd.progress'), 'trainings that were started have ended');
+ok(wait_until($node, 'SELECT count(*) = 0 FROM metasd.progress'), 'trainings that were started have ended');
 all_is_well('parameters');
 
 # What parameters that are in range do: the training succeeds, or says in which way it fails.
@@ -286,7 +286,7 @@ my @statements = ('SET metasd.model = m', map { my $call = $_; map { $call->() }
 @results = attempts(@statements);
 $accepted = grep { $_->[0] eq '' } @results;
 cmp_ok($accepted, '>', @statements / 5, sprintf('%d of %d calls with any names are taken', $accepted, scalar @statements));
-ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM metasd.progress'), 'trainings that were started have ended');
+ok(wait_until($node, 'SELECT count(*) = 0 FROM metasd.progress'), 'trainings that were started have ended');
 all_is_well('names');
 
 # ---- graphs whose names and labels are anything ----

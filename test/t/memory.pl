@@ -8,8 +8,6 @@ use Test::More;
 
 use MetasdTest;
 
-plan skip_all => "there is no prlimit here" if system("prlimit --pid $$ --as=unlimited 2>/dev/null") != 0;
-
 my $node = new_node('memory', 'metasd.max_workers' => 2);
 my $wide = $MEDIUM =~ s/"rank": 64/"rank": 600, "sparsity": 0/r; # its image has 6 MB and more
 
@@ -20,7 +18,7 @@ sub limit
 	my ($kb) = slurp_file("/proc/$pid/status") =~ /^VmSize:\s+(\d+) kB/m;
 	my $bytes = ($kb << 10) + $more;
 
-	system("prlimit --pid $pid --as=$bytes:unlimited") == 0 or die 'prlimit failed';
+	limit_process($pid, "as=$bytes:unlimited");
 	return;
 }
 
@@ -28,7 +26,7 @@ sub unlimit
 {
 	my ($pid) = @_;
 
-	system("prlimit --pid $pid --as=unlimited") == 0 or die 'prlimit failed';
+	limit_process($pid, 'as=unlimited');
 	return;
 }
 
@@ -64,8 +62,7 @@ for my $workers (1, 2)
 
 	$session = session($node);
 	$run = $session->query_safe("BEGIN; SELECT kg_train('wide', 'slow', params => '$params')");
-	ok($node->poll_query_until('postgres',
-			"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'metasd training'"), 'a worker waits');
+	ok(wait_until($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'metasd training'"), 'a worker waits');
 	$pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'metasd training'");
 	limit($pid, 16 << 20);
 	$session->query_safe('COMMIT');

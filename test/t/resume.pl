@@ -42,9 +42,7 @@ sub at_the_gate
 
 	$node->safe_psql('postgres', 'UPDATE gate SET closed = true');
 	my $run = $node->safe_psql('postgres', "SELECT kg_train('m', 'slow', params => '$params')");
-	$node->poll_query_until('postgres',
-		"SELECT checkpoint_epoch = 5 FROM metasd.versions WHERE run = $run")
-	  or die "run $run has no checkpoint";
+	wait_until($node, "SELECT checkpoint_epoch = 5 FROM metasd.versions WHERE run = $run");
 	return $run;
 }
 
@@ -67,11 +65,6 @@ sub check_resumed
 	return;
 }
 
-sub alive
-{
-	return $node->poll_query_until('postgres', 'SELECT true');
-}
-
 my $whole = $node->safe_psql('postgres', "SELECT kg_train('m', 'slow', params => '$params')");
 $node->safe_psql('postgres', "CALL kg_wait($whole)");
 my $wanted = result_of($whole);
@@ -85,7 +78,7 @@ for my $workers (1, 2)
 	my $pid = worker_of($node, $run);
 	kill 'KILL', $pid;
 	ok(defined wait_until_gone($pid), 'kill -9: the worker is gone');
-	ok(alive(), 'the server comes back');
+	ok(wait_for_server($node), 'the server comes back');
 	is(status_of($node, $run), 'interrupted', 'the run is interrupted');
 	check_resumed($run, $wanted, "kill -9 of $workers");
 }
@@ -96,8 +89,7 @@ my $pid = worker_of($node, $run);
 $node->safe_psql('postgres', "SELECT kg_cancel($run)");
 ok(defined wait_until_gone($pid), 'kg_cancel: the worker is gone');
 $node->safe_psql('postgres', "SELECT kg_resume($run)");
-ok($node->poll_query_until('postgres',
-		"SELECT phase = 'training' AND status = 'running' AND pid <> $pid FROM metasd.run WHERE id = $run"),
+ok(wait_until($node, "SELECT phase = 'training' AND status = 'running' AND pid <> $pid FROM metasd.run WHERE id = $run"),
 	'it trains again');
 $pid = worker_of($node, $run);
 $node->safe_psql('postgres', "SELECT kg_cancel($run)");
@@ -178,12 +170,12 @@ my %ended;
 for my $moment (1 .. 5)
 {
 	$run = $node->safe_psql('postgres', "SELECT kg_train('w', params => '$wide')");
-	$node->poll_query_until('postgres', "SELECT pid IS NOT NULL FROM metasd.run WHERE id = $run");
+	wait_until($node, "SELECT pid IS NOT NULL FROM metasd.run WHERE id = $run");
 	$pid = worker_of($node, $run);
 	usleep(1e6 * rand $seconds);
 	kill 'KILL', $pid if $pid;
 	wait_until_gone($pid) if $pid;
-	ok(alive(), "killed at moment $moment the server comes back");
+	ok(wait_for_server($node), "killed at moment $moment the server comes back");
 	my ($rc, $out, $err) = $node->psql('postgres', "SELECT kg_resume($run)");
 	if ($rc == 0)
 	{
@@ -214,14 +206,13 @@ $node->safe_psql('postgres', q{
 	FOR EACH ROW EXECUTE FUNCTION wait_always();
 	UPDATE gate SET closed = true});
 $run = $node->safe_psql('postgres', "SELECT kg_train('m', params => '$params')");
-$node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity a "
+wait_until($node, "SELECT wait_event = 'PgSleep' FROM pg_stat_activity a "
 	  . "JOIN metasd.run r ON r.pid = a.pid WHERE r.id = $run");
 $pid = worker_of($node, $run);
 my $dropping = session($node);
 my $dropping_pid = $dropping->query_safe('SELECT pg_backend_pid()');
 $dropping->query_until(qr/dropping/, "\\echo dropping\nSELECT kg_drop('m');\n");
-ok($node->poll_query_until('postgres',
-		"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $dropping_pid"),
+ok(wait_until($node, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $dropping_pid"),
 	'kg_drop waits for a chunk being written');
 $node->safe_psql('postgres', 'UPDATE gate SET closed = false');
 $dropping->query('');

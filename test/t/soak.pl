@@ -32,12 +32,10 @@ my $node = new_node('soak', 'metasd.nice' => 0, 'metasd.max_workers' => 1, max_w
 $node->safe_psql('postgres',
 	"CREATE TABLE test AS SELECT * FROM facts WHERE head IN ('e1', 'e2', 'e3', 'e61')");
 
-my $cold = has_parameter($node, 'warm_start') ? '"warm_start": false, ' : '';
-
 sub params
 {
 	my ($seed) = @_;
-	return $QUICK =~ s/\{/{$cold"seed": $seed, /r;
+	return $QUICK =~ s/\{/{"seed": $seed, /r;
 }
 
 # ---- questions, and what each seed answers ----
@@ -46,8 +44,6 @@ sub any { return $_[int(rand(@_))]; }
 
 sub entity   { return "'e" . int(rand(62)) . "'"; }    # two of them are not known
 sub relation { return "'r" . int(rand(3)) . "'"; }
-
-my $chosen = has_argument($node, 'kg_predict', 'candidate_ids');
 
 # Text for an expression; the model is put in for %s.
 sub question
@@ -58,8 +54,8 @@ sub question
 
 	return any(
 		"(SELECT $all kg_predict(@{[entity()]}, @{[relation()]}, $k, model => '%s', known => '$known') p)",
-		"(SELECT $all kg_predict(@{[entity()]}, @{[relation()]}, $k, model => '%s'"
-		  . ($chosen ? ", candidate_ids => ARRAY['e1', 'e2', 'e3', 'e4']" : '') . ') p)',
+		"(SELECT $all kg_predict(@{[entity()]}, @{[relation()]}, $k, model => '%s', "
+		  . "candidate_ids => ARRAY['e1', 'e2', 'e3', 'e4']) p)",
 		"(SELECT $all kg_predict_heads(@{[relation()]}, @{[entity()]}, $k, model => '%s', known => '$known') p)",
 		"(SELECT $all kg_predict_relations(@{[entity()]}, @{[entity()]}, $k, model => '%s', known => '$known') p)",
 		"(SELECT $all kg_similar(@{[entity()]}, $k, model => '%s') p)",
@@ -337,10 +333,16 @@ my %who = (
 	(map { random_session($_) => "session $_" } 1 .. $sessions),
 	steady_session(8) => 'the steady session',
 	trainer(9) => 'the training');
+my $hangs = $deadline + 10 * $PostgreSQL::Test::Utils::timeout_default;
 while (%who)
 {
 	note_segments($node);
 	usleep(200_000);
+	if (time > $hangs)
+	{
+		kill 'KILL', keys %who;
+		die 'do not end: ' . join(', ', sort values %who) . "\n";
+	}
 	my $pid = first { waitpid($_, WNOHANG) == $_ } keys %who or next;
 	my $name = delete $who{$pid};
 	is($?, 0, "$name ends");
@@ -372,8 +374,7 @@ cmp_ok($total{trainings} // 0, '>', 0, 'while a model was trained again and agai
 cmp_ok(abs(shared_memory() - $shared), '<', 1 << 20, 'shared memory has not grown');
 
 $node->safe_psql('postgres', 'SELECT kg_cancel(run) FROM metasd.progress');
-ok($node->poll_query_until('postgres',
-		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'"),
+ok(wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'"),
 	'no worker is left');
 is(join(' ', orphaned_segments($node)), '', 'no segment of shared memory is left');
 # A build removes what there is too much of, but for what its session has mapped, here nothing.

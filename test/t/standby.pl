@@ -60,8 +60,7 @@ my $session = session($standby);
 is($session->query_safe("SELECT count(*) FROM kg_predict('e1', 'r1', 5)"), '5', 'a session asks');
 my $next = start_training($primary, 'm');
 catch_up();
-ok($standby->poll_query_until('postgres',
-		"SELECT status = 'running' AND epoch > 0 FROM metasd.progress WHERE run = $next"),
+ok(wait_until($standby, "SELECT status = 'running' AND epoch > 0 FROM metasd.progress WHERE run = $next"),
 	'a run of the primary is running');
 is(status_of($standby, $next), 'running', 'in metasd.versions, too');
 psql_fails($standby, "SELECT kg_cancel($next)", qr/on a standby server/, 'it cannot be cancelled there');
@@ -98,7 +97,7 @@ catch_up();
 $primary->stop('immediate');
 is(status_of($standby, $next), 'running', 'as far as the standby knows the training goes on');
 $standby->promote;
-ok($standby->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()'), 'promoted');
+ok(wait_until($standby, 'SELECT NOT pg_is_in_recovery()'), 'promoted');
 is(status_of($standby, $next), 'interrupted', 'on the new primary it is interrupted');
 is(answers($standby, 'm'), $after, 'what served serves');
 $run = train($standby, 'm', $QUICK);

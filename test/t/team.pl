@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -55,16 +55,13 @@ sub reason_of
 	return $node->safe_psql('postgres', "SELECT status, error FROM metasd.run WHERE id = $run");
 }
 
-# Waits for all these processes to end; returns the milliseconds that took, or undef.
+# Waits for all these processes to end; returns the milliseconds that took.
 sub all_gone
 {
 	my @pids = @_;
 	my $begun = time;
 
-	for my $pid (@pids)
-	{
-		return undef unless defined wait_until_gone($pid, 20);
-	}
+	wait_until_gone($_, 20) for @pids;
 	return 1000 * (time - $begun);
 }
 
@@ -121,18 +118,14 @@ is($node->safe_psql('postgres', qq{
 		  AND query ~ '^metasd: training model "m", run $run, worker [23] of 3\$'}),
 	'2|1|0|0', 'the followers say what they do, and hold no transaction');
 
-SKIP:
+for my $pid ($leader, @followers)
 {
-	skip 'there is no /proc here', 6 unless -d "/proc/$leader/task";
-	for my $pid ($leader, @followers)
-	{
-		my @threads = glob "/proc/$pid/task/*";
-		# What follows the name in parentheses: the state, which is field 3, then the others.
-		my @stat = split / /, slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr;
+	my @threads = glob "/proc/$pid/task/*";
+	# What follows the name in parentheses: the state, which is field 3, then the others.
+	my @stat = split / /, slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr;
 
-		is(scalar @threads, 1, 'a worker has one thread');
-		is($stat[19 - 3], 7, 'and the priority that metasd.nice says');
-	}
+	is(scalar @threads, 1, 'a worker has one thread');
+	is($stat[19 - 3], 7, 'and the priority that metasd.nice says');
 }
 
 # ---- the end of one is the end of all ----
@@ -214,7 +207,7 @@ $leader = worker_of($node, $run);
 @followers = workers_but($leader);
 kill 'KILL', $followers[0];
 ok(defined all_gone($leader, @followers), 'a follower is killed: all are gone');
-ok($node->poll_query_until('postgres', 'SELECT true'), 'the server comes back');
+ok(wait_until($node, 'SELECT true'), 'the server comes back');
 is(status_of($node, $run), 'interrupted', 'the run is interrupted');
 is(answers($node, 'm'), $before, 'the version before answers as before');
 
@@ -234,11 +227,7 @@ $node->kill9;
 my $took = all_gone($leader, @followers);
 ok(defined $took, 'the postmaster is killed: all leave');
 note sprintf('after %.0f ms', $took);
-for (1 .. 100)
-{
-	last if $node->start(fail_ok => 1);
-	usleep(100_000);
-}
+start_again($node);
 is(status_of($node, $run), 'interrupted', 'the run is interrupted');
 
 # ---- memory ----
@@ -276,18 +265,17 @@ sub limit
 {
 	my ($resource, $most) = @_;
 	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
-	my $before = `prlimit --pid $postmaster --$resource --output SOFT --noheadings 2>/dev/null`;
+	my $before = `prlimit --pid $postmaster --$resource --output SOFT --noheadings`;
 
-	return undef if $? != 0 || system("prlimit --pid $postmaster --$resource=$most:") != 0;
+	die "prlimit says nothing about $resource\n" if $? != 0;
+	limit_process($postmaster, "$resource=$most:");
 	return $before =~ s/\s//gr;
 }
 
 # No file, and so no segment either, may be larger than what the write-ahead log needs.
 new_log();
-SKIP:
 {
 	my $before = limit('fsize', 17 << 20);
-	skip 'there is no prlimit here', 5 unless defined $before;
 	$run = train_large('n', '"workers": 3, "rank": 500, "epochs": 2, "warmup": 0, "ramp": 0');
 	is(workers_of($run), 1, 'too little shared memory: one worker trains');
 	like(new_log(), qr/LOG:  metasd run $run trains with one worker instead of 3: could not .*
@@ -309,8 +297,7 @@ $node->safe_psql('postgres', q{
 	$$SELECT pg_catalog.pg_advisory_xact_lock_shared(7) IS NOT NULL$$;
 	CREATE VIEW waiting AS SELECT f.* FROM (SELECT public.held() OFFSET 0) h, public.large f});
 
-# A run in which followers are started under a limit, which is made of the leader's process id; undef
-# where limits cannot be set.
+# A run in which followers are started under a limit, which is made of the leader's process id.
 sub train_with_limited_followers
 {
 	my ($resource, $most, $params) = @_;
@@ -319,39 +306,31 @@ sub train_with_limited_followers
 
 	$session->query_safe('SELECT pg_advisory_lock(7)');
 	my $run = $session->query_safe("SELECT kg_train('n', 'waiting', params => '$all')");
-	$node->poll_query_until('postgres', "SELECT phase = 'reading' FROM metasd.run WHERE id = $run");
+	wait_until($node, "SELECT phase = 'reading' FROM metasd.run WHERE id = $run");
 	my $leader = worker_of($node, $run);
 	my $before = limit($resource, $most->($leader));
 	$session->query_safe('SELECT pg_advisory_unlock(7)');
 	wait_until_gone($leader);
-	limit($resource, $before) if defined $before;
+	limit($resource, $before);
 	$session->quit;
-	return defined $before ? $run : undef;
+	return $run;
 }
 
-SKIP:
-{
-	my $run = train_with_limited_followers('nproc', sub { 1 }, '"seed": 2');
-	skip 'there is no prlimit here', 3 unless $run;
-	is(status_of($node, $run), 'succeeded', 'no follower can be started: the training succeeds');
-	is(workers_of($run), 1, 'by one worker');
-	like(new_log(), qr/metasd run $run trains with 1 of 3 workers/, 'and the log says so');
-}
+$run = train_with_limited_followers('nproc', sub { 1 }, '"seed": 2');
+is(status_of($node, $run), 'succeeded', 'no follower can be started: the training succeeds');
+is(workers_of($run), 1, 'by one worker');
+like(new_log(), qr/metasd run $run trains with 1 of 3 workers/, 'and the log says so');
 
 # Followers are as large as their leader, but for the 150 MB of the training.
-SKIP:
-{
-	my $run = train_with_limited_followers('as', sub {
-			my ($kb) = slurp_file("/proc/$_[0]/status") =~ /^VmSize:\s+(\d+) kB/m;
-			return 1024 * $kb + (60 << 20);
-		}, '"rank": 1500');
-	skip 'there is no prlimit here', 2 unless $run;
-	like(reason_of($run), qr/^failed\|could not map shared memory segment .*Cannot allocate memory/,
-		'followers fail: the run fails with their reason');
-	is($node->safe_psql('postgres', q{
-		SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'metasd training'}), '0',
-		'nobody is left');
-}
+$run = train_with_limited_followers('as', sub {
+		my ($kb) = slurp_file("/proc/$_[0]/status") =~ /^VmSize:\s+(\d+) kB/m;
+		return 1024 * $kb + (60 << 20);
+	}, '"rank": 1500');
+like(reason_of($run), qr/^failed\|could not map shared memory segment .*Cannot allocate memory/,
+	'followers fail: the run fails with their reason');
+is($node->safe_psql('postgres', q{
+	SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'metasd training'}), '0',
+	'nobody is left');
 
 # The launcher of logical replication takes one of three places.
 $node->append_conf('postgresql.conf', 'max_worker_processes = 3');

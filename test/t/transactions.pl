@@ -26,8 +26,7 @@ sub nothing_left
 	my ($name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$node->poll_query_until('postgres',
-		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'");
+	wait_for_no_worker($node);
 	is(left(), '0|0|0', $name);
 	return;
 }
@@ -36,11 +35,11 @@ sub nothing_left
 $session->query_safe('BEGIN');
 my $run = $session->query_safe($start);
 is(left(), '0|0|1', 'a worker waits for the transaction');
-ok($node->poll_query_until('postgres', q{
+ok(wait_until($node, q{
 	SELECT backend_xmin IS NULL AND query = 'metasd: waiting for the transaction that started it'
 	FROM pg_stat_activity WHERE backend_type = 'metasd training'}), 'and says so');
 $session->query("CALL kg_wait($run)");
-like($session->{stderr}, qr/kg_wait cannot run inside a transaction block/,
+like($session->{stderr}, qr/ERROR:  kg_wait cannot run inside a transaction block/,
 	'kg_wait refuses to wait for itself');
 $session->{stderr} = '';
 $session->query_safe('ROLLBACK');
@@ -104,15 +103,13 @@ like($err, qr/WARNING:  run $run is still going on/, 'so does its own timeout');
 my $waiting = session($node);
 my $waiting_pid = $waiting->query_safe('SELECT pg_backend_pid()');
 $waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($run);\n");
-$node->poll_query_until('postgres',
-	"SELECT query ~ '^CALL' AND wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $waiting_pid");
+wait_until($node, "SELECT query ~ '^CALL' AND wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $waiting_pid");
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($waiting_pid)");
 $waiting->query('');
 like($waiting->{stderr}, qr/ERROR:  canceling statement due to user request/, 'and pg_cancel_backend');
 $waiting->{stderr} = '';
 $waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($run);\n");
-$node->poll_query_until('postgres',
-	"SELECT query ~ '^CALL' AND wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $waiting_pid");
+wait_until($node, "SELECT query ~ '^CALL' AND wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $waiting_pid");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($waiting_pid)");
 ok(defined wait_until_gone($waiting_pid), 'a session that waits can be ended');
 eval { $waiting->quit };
@@ -184,7 +181,7 @@ $node->safe_psql('postgres', q{
 $session->query_safe('SET ROLE strict');
 $session->query_safe('BEGIN');
 $run = $session->query_safe("SELECT kg_train('m', 'facts', params => '$QUICK')");
-$node->poll_query_until('postgres', q{
+wait_until($node, q{
 	SELECT wait_event_type = 'Lock' AND clock_timestamp() - xact_start > '100ms'
 	FROM pg_stat_activity WHERE backend_type = 'metasd training'});
 $session->query_safe('COMMIT');

@@ -20,9 +20,7 @@ sub start_tuning
 	my ($model, $budget) = @_;
 	my $run = $node->safe_psql('postgres', "SELECT kg_tune('$model', '$budget')");
 
-	$node->poll_query_until('postgres',
-		"SELECT count(*) > 0 FROM metasd.progress WHERE run = $run AND phase = 'tuning'")
-	  or die "run $run does not tune";
+	wait_until($node, "SELECT count(*) > 0 FROM metasd.progress WHERE run = $run AND phase = 'tuning'");
 	return $run;
 }
 
@@ -139,8 +137,7 @@ is(params_of('slow'), $as_given, 'and nothing changes');
 
 my $run = start_tuning('slow', '1 hour');
 my $pid = worker_of($node, $run);
-ok($node->poll_query_until('postgres',
-		"SELECT query ~ 'tuning model \"slow\", trial 1, epoch \\d+ of \\d+, batch \\d+ of \\d+' "
+ok(wait_until($node, "SELECT query ~ 'tuning model \"slow\", trial 1, epoch \\d+ of \\d+, batch \\d+ of \\d+' "
 	  . "FROM pg_stat_activity WHERE pid = $pid"), 'pg_stat_activity shows trial, epoch and batch');
 is($node->safe_psql('postgres', "SELECT status, done, total, epoch, epochs, remaining > '50 minutes' "
 	  . "FROM metasd.progress WHERE model = 'slow' AND phase = 'tuning'"),
@@ -152,12 +149,11 @@ psql_fails($node, "SELECT kg_train('slow')", qr/model "slow" is already being tu
 my $waiting = session($node);
 my $waiting_pid = $waiting->query_safe('SELECT pg_backend_pid()');
 $waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($run);\n");
-ok($node->poll_query_until('postgres',
-		"SELECT query ~ '^CALL' AND wait_event_type = 'Extension' FROM pg_stat_activity "
+ok(wait_until($node, "SELECT query ~ '^CALL' AND wait_event_type = 'Extension' FROM pg_stat_activity "
 	  . "WHERE pid = $waiting_pid"), 'kg_wait waits');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($waiting_pid)");
 $waiting->query('');
-like($waiting->{stderr}, qr/canceling statement due to user request/, 'and is cancelled');
+like($waiting->{stderr}, qr/ERROR:  canceling statement due to user request/, 'and is cancelled');
 $waiting->{stderr} = '';
 is(status_of_tuning($run), 'running', 'the tuning goes on');
 
@@ -176,11 +172,10 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM metasd.progress'), '0', 'n
 # Trials are counted where there are several.
 my $m = params_of('m');
 $run = start_tuning('m', '1 hour');
-ok($node->poll_query_until('postgres',
-		"SELECT done BETWEEN 1 AND total FROM metasd.progress WHERE run = $run"),
+ok(wait_until($node, "SELECT done BETWEEN 1 AND total FROM metasd.progress WHERE run = $run"),
 	'metasd.progress counts trials');
 $node->safe_psql('postgres', "SELECT kg_cancel($run)");
-$node->poll_query_until('postgres', "SELECT status = 'cancelled' FROM metasd.tunings WHERE run = $run");
+wait_until($node, "SELECT status = 'cancelled' FROM metasd.tunings WHERE run = $run");
 is(params_of('m'), $m, 'a tuning that is cancelled after some trials changes nothing, either');
 
 # ---- the worker ends ----
@@ -196,7 +191,7 @@ $run = start_tuning('slow', '1 hour');
 $pid = worker_of($node, $run);
 kill 'KILL', $pid;
 ok(defined wait_until_gone($pid), 'a worker is killed');
-$node->poll_query_until('postgres', 'SELECT true');
+wait_for_server($node);
 is(status_of_tuning($run), 'interrupted', 'its tuning is interrupted');
 is(params_of('slow'), $as_given, 'nothing has changed');
 $slow = start_training($node, 'slow');

@@ -1,7 +1,8 @@
 # Unit tests of the core: small programs without PostgreSQL, built apart from the extension's objects.
 #   make unit               as the extension is built
 #   make unit SANITIZE=1    under AddressSanitizer and UndefinedBehaviorSanitizer
-#   make unit-valgrind      under valgrind
+#   make unit-programs      builds them only; SANITIZE=1, or PLAIN=1: for valgrind
+# test/run.sh runs them under valgrind, too.
 
 UNIT_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) -Isrc/core -I$(BLAS_INCLUDE)
 ifeq ($(SANITIZE),1)
@@ -57,7 +58,7 @@ build/fuzz/%: test/fuzz/%.c test/unit/rows.c $(wildcard src/core/*.[ch] test/uni
 	  src/core/codec.c src/core/codec_v1.c src/core/codec_v2.c src/core/bits.c src/core/random.c \
 	  src/core/team.c -o $@ -lm
 
-.PHONY: unit unit-valgrind unit-under-valgrind fuzz
+.PHONY: unit unit-programs fuzz
 .SECONDARY:
 fuzz: $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
 
@@ -65,12 +66,4 @@ UNIT_RUNS = $(UNIT_TESTS) $(if $(filter 1,$(SANITIZE)),$(UNIT_FUZZERS))
 unit: $(UNIT_RUNS)
 	@for t in $(UNIT_RUNS); do echo "# $$t"; $$t || exit 1; done
 
-# valgrind 3.19 does not know AVX-512, and takes a hundred times as long for fused
-# multiply-adds: OpenBLAS and our own kernels take forms without both there.
-unit-valgrind:
-	@$(MAKE) --no-print-directory PLAIN=1 unit-under-valgrind
-
-unit-under-valgrind: $(UNIT_TESTS)
-	@for t in $(UNIT_TESTS); do echo "# valgrind $$t"; \
-	  METASD_UNIT_QUICK=1 OPENBLAS_CORETYPE=Nehalem \
-	  valgrind -q --error-exitcode=9 --leak-check=full $$t || exit 1; done
+unit-programs: $(UNIT_RUNS)
