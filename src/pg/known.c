@@ -183,7 +183,7 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
 
     *known =
         (MetasdKnown){.owner = model->owner, .source = source, .asked = asked, .possible = true};
-    metasd_advise_index(source, asked);
+    metasd_advise_index(source, asked, model->owner);
     for (int place = 0, i = 0; place < 3; place++)
         if (place != (int)asked) {
             if (!value_of_label(source->type[place], given[i], &known->given[i]))
