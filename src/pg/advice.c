@@ -10,8 +10,9 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
+
+#include "known_cost.h"
 
 /*
  * Pages from which on it is worth while: to read fewer takes about as long as to score the
@@ -19,37 +20,35 @@
  */
 #define LEAST_PAGES 128
 
-/* What this session has looked at. */
+/* The same of what has no pages of its own, in the planner's units: such a table costs that. */
+#define LEAST_COST 250
+
+/* What this session has looked at, the last of it: who makes and drops sources may go on for ever. */
+#define MOST_ADVISED 64
+
 typedef struct Advised {
     Oid relation;
     MetasdAsked asked;
 } Advised;
 
-static List *advised;
+static Advised advised[MOST_ADVISED];
+static unsigned int advised_count;
 
 static bool
 is_advised(Oid relation, MetasdAsked asked)
 {
-    ListCell *cell;
-
-    foreach (cell, advised) {
-        const Advised *one = lfirst(cell);
-
-        if (one->relation == relation && one->asked == asked)
+    for (unsigned int i = 0; i < Min(advised_count, MOST_ADVISED); i++)
+        if (advised[i].relation == relation && advised[i].asked == asked)
             return true;
-    }
     return false;
 }
 
 static void
 remember(Oid relation, MetasdAsked asked)
 {
-    MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-    Advised *one = palloc(sizeof(*one));
-
-    *one = (Advised){.relation = relation, .asked = asked};
-    advised = lappend(advised, one);
-    MemoryContextSwitchTo(before);
+    advised[advised_count % MOST_ADVISED] = (Advised){.relation = relation, .asked = asked};
+    if (++advised_count == 2 * MOST_ADVISED)
+        advised_count = MOST_ADVISED;
 }
 
 /* Pages of a table, of its partitions and of what inherits from it. */
@@ -104,45 +103,102 @@ supports(Relation index, Relation relation, MetasdAsked asked, const AttrNumber 
 }
 
 static bool
-has_index(const MetasdSource *source, MetasdAsked asked)
+is_table(char kind)
 {
-    Relation relation = relation_open(source->relation, AccessShareLock);
+    return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_MATVIEW;
+}
+
+/* Has the relation, or has each of its partitions, such an index? */
+static bool
+has_index(Oid id, char *const names[3], MetasdAsked asked)
+{
+    Relation relation = relation_open(id, AccessShareLock);
     AttrNumber column[3];
     bool found = false;
     ListCell *cell;
 
     for (int i = 0; i < 3; i++)
-        column[i] = get_attnum(source->relation, source->column[i]);
+        column[i] = get_attnum(id, names[i]);
     foreach (cell, RelationGetIndexList(relation)) {
         Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 
         found = found || supports(index, relation, asked, column);
         index_close(index, NoLock);
     }
+    if (!found && relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) {
+        List *parts = find_inheritance_children(id, AccessShareLock);
+
+        found = parts != NIL;
+        foreach (cell, parts)
+            found = found && is_table(get_rel_relkind(lfirst_oid(cell))) &&
+                    has_index(lfirst_oid(cell), names, asked);
+    }
     relation_close(relation, NoLock);
     return found;
+}
+
+bool
+metasd_source_has_index(const MetasdSource *source, MetasdAsked asked)
+{
+    return is_table(get_rel_relkind(source->relation)) &&
+           has_index(source->relation, source->column, asked);
+}
+
+/* ---- what is said ---- */
+
+/* The two columns that a question gives, an entity's first: as an index should have them. */
+static void
+columns_given(const MetasdSource *source, MetasdAsked asked, const char *column[2])
+{
+    column[0] = source->column[asked == METASD_ASKED_HEAD ? METASD_ASKED_TAIL : METASD_ASKED_HEAD];
+    column[1] =
+        source->column[asked == METASD_ASKED_RELATION ? METASD_ASKED_TAIL : METASD_ASKED_RELATION];
+}
+
+static void
+advise_table(const MetasdSource *source, MetasdAsked asked)
+{
+    const char *column[2];
+
+    if (pages_of(source->relation) < LEAST_PAGES || metasd_source_has_index(source, asked))
+        return;
+    columns_given(source, asked, column);
+    ereport(NOTICE,
+            (errmsg("source \"%s\" has no index by which to look known facts up", source->name),
+             errdetail("Each question about a \"%s\" and a \"%s\" reads all of it.", column[0],
+                       column[1]),
+             errhint("CREATE INDEX ON %s (%s, %s);", source->quoted,
+                     pstrdup(quote_identifier(column[0])), quote_identifier(column[1]))));
+}
+
+/* A view may use indexes of what it reads, a foreign table those of another server. */
+static void
+advise_other(const MetasdSource *source, MetasdAsked asked)
+{
+    MetasdReadCost cost = metasd_known_cost(source, asked);
+    const char *column[2];
+
+    if (cost.whole < LEAST_COST || !metasd_lookup_is_dear(&cost))
+        return;
+    columns_given(source, asked, column);
+    ereport(
+        NOTICE,
+        (errmsg("source \"%s\" uses no index to look known facts up", source->name),
+         errdetail("Each question about a \"%s\" and a \"%s\" reads all of it, or much.", column[0],
+                   column[1]),
+         errhint("Ask many questions at once with kg_predict_many, which reads it once, or train "
+                 "from a materialized view of it that has an index on (%s, %s).",
+                 pstrdup(quote_identifier(column[0])), quote_identifier(column[1]))));
 }
 
 void
 metasd_advise_index(const MetasdSource *source, MetasdAsked asked)
 {
-    char kind = get_rel_relkind(source->relation);
-    const char *first, *second;
-
-    if (is_advised(source->relation, asked) ||
-        (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
-         kind != RELKIND_MATVIEW) ||
-        !metasd_owns_relation(source->relation, GetUserId()))
+    if (is_advised(source->relation, asked) || !metasd_owns_relation(source->relation, GetUserId()))
         return;
     remember(source->relation, asked);
-    if (pages_of(source->relation) < LEAST_PAGES || has_index(source, asked))
-        return;
-    first = source->column[asked == METASD_ASKED_HEAD ? METASD_ASKED_TAIL : METASD_ASKED_HEAD];
-    second =
-        source->column[asked == METASD_ASKED_RELATION ? METASD_ASKED_TAIL : METASD_ASKED_RELATION];
-    ereport(NOTICE,
-            (errmsg("source \"%s\" has no index by which to look known facts up", source->name),
-             errdetail("Each question about a \"%s\" and a \"%s\" reads all of it.", first, second),
-             errhint("CREATE INDEX ON %s (%s, %s);", source->quoted,
-                     pstrdup(quote_identifier(first)), quote_identifier(second))));
+    if (is_table(get_rel_relkind(source->relation)))
+        advise_table(source, asked);
+    else
+        advise_other(source, asked);
 }

@@ -62,6 +62,15 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
 #define metasd_check_may_become(role) check_can_set_role(GetUserId(), (role))
 #endif
 
+/* 16: who reads sorted values says whether to copy them. */
+#if PG_VERSION_NUM < 160000
+#define metasd_tuplesort_getdatum(sort, value, isnull)                                             \
+    tuplesort_getdatum((sort), true, (value), (isnull), NULL)
+#else
+#define metasd_tuplesort_getdatum(sort, value, isnull)                                             \
+    tuplesort_getdatum((sort), true, false, (value), (isnull), NULL)
+#endif
+
 /* 17: a worker may connect as a role that has no LOGIN. */
 #if PG_VERSION_NUM >= 170000
 #define METASD_WORKER_NEEDS_LOGIN false

@@ -5,7 +5,8 @@
  * the answers go to the result's tuplestore, which spills to disk beyond work_mem. So memory does
  * not grow with the number of questions, and the model is looked up once. Questions that come again
  * are answered from memory, as long as that fits work_mem: in one statement their answers are the
- * same.
+ * same. Where known facts matter, questions wait until as many have come as work_mem has room for:
+ * then those facts are read at once, if that takes less than to look them up.
  */
 #include "compat.h"
 
@@ -15,6 +16,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "known_whole.h"
 #include "prediction.h"
 #include "reader.h"
 
@@ -34,20 +36,36 @@ typedef struct Answered {
     MetasdAnswer *answers;
 } Answered;
 
+/* A question that waits: its place among all, and the numbers of what is given. */
+typedef struct Waiting {
+    int64 query;
+    uint32 id[2];
+} Waiting;
+
+typedef struct Elements {
+    MetasdIdentifier *identifier;
+    Datum *values;
+    bool *nulls;
+    int n;
+} Elements;
+
 typedef struct Batch {
     MetasdQuestion question;
     MetasdPrediction prediction;
-    MemoryContext each; /* of one question */
-    int64 count;        /* questions so far */
+    const Elements *entities, *relations; /* the questions, or NULL where they are in a relation */
+    MemoryContext each;                   /* of one question */
+    int64 count;                          /* questions so far */
+    bool waits;                           /* until known facts are read */
+    Waiting *waiting;                     /* room for so many, of most that may wait */
+    uint32 waiting_count, room, most;
     MetasdAnswers kept; /* of this question */
     MemoryContext memory;
     HTAB *answered; /* of questions so far, up to work_mem */
 } Batch;
 
-/* A question: what is given as labels, NULL where it is NULL, and as values of the result. */
+/* A question: what is given, NULL where it is NULL. */
 typedef struct BatchQuery {
     MetasdLabel entity, relation;
-    Datum entity_value, relation_value;
 } BatchQuery;
 
 /* Argument N: are heads asked for, so that the entities given are tails? */
@@ -85,6 +103,19 @@ start_memory(Batch *batch)
     batch->prediction.kept = &batch->kept;
 }
 
+/* Nobody waits where there is nothing to look up. */
+static void
+start_waiting(Batch *batch)
+{
+    const MetasdPrediction *prediction = &batch->prediction;
+
+    batch->waits = prediction->mode != METASD_KNOWN_INCLUDE && prediction->k > 0;
+    batch->most = metasd_known_batch_room();
+    batch->room = 64;
+    batch->waiting = batch->waits ? palloc(batch->room * sizeof(*batch->waiting)) : NULL;
+    batch->waiting_count = 0;
+}
+
 /*
  * Starts on arguments FIRST and on: k, model, known, side, candidates, candidate_ids,
  * min_probability. False where one of them is NULL that must not be.
@@ -107,7 +138,9 @@ start(Batch *batch, FunctionCallInfo fcinfo, int first)
     metasd_prediction_start(prediction);
     batch->each =
         AllocSetContextCreate(CurrentMemoryContext, "metasd question", ALLOCSET_DEFAULT_SIZES);
+    batch->entities = batch->relations = NULL;
     batch->count = 0;
+    start_waiting(batch);
     start_memory(batch);
     return true;
 }
@@ -129,54 +162,140 @@ keep(Batch *batch, const uint32 id[2])
     memcpy(entry->answers, kept->list, bytes);
 }
 
+static Datum
+text_of(MetasdLabel label)
+{
+    return PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
+}
+
+/* Sets what is given: as labels, and as the values of the result that the question came with. */
 static void
-ask(Batch *batch, const BatchQuery *query)
+give(Batch *batch, int64 query, const uint32 id[2], Datum values[RANK])
 {
     MetasdPrediction *prediction = &batch->prediction;
     int entity = prediction->asked == METASD_ASKED_HEAD; /* its place among what is given */
-    Datum values[RANK] = {[QUERY] = Int64GetDatum(++batch->count),
-                          [HEAD] = query->entity_value, /* or the answer, */
-                          [RELATION] = query->relation_value,
-                          [TAIL] = query->entity_value}; /* whichever is asked for */
-    const Answered *before;
-    uint32 id[2];
+
+    for (int i = 0; i < 2; i++) {
+        size_t len;
+
+        prediction->given[i].data =
+            metasd_labels_get(metasd_question_labels(&batch->question, i != entity), id[i], &len);
+        prediction->given[i].len = (uint32)len;
+    }
+    values[QUERY] = Int64GetDatum(query);
+    if (batch->entities) {
+        values[HEAD] = batch->entities->values[query - 1];
+        values[RELATION] = batch->relations->values[batch->relations->n == 1 ? 0 : query - 1];
+    } else {
+        values[HEAD] = text_of(prediction->given[entity]);
+        values[RELATION] = text_of(prediction->given[1 - entity]);
+    }
+    values[TAIL] = values[HEAD]; /* whichever is asked for: the answer */
+    prediction->given_values = values;
+}
+
+/* Writes the answers to question QUERY, whose known facts FACTS has; NULL: they are looked up. */
+static void
+answer(Batch *batch, int64 query, const uint32 id[2], MetasdKnownBatch *facts)
+{
+    MetasdPrediction *prediction = &batch->prediction;
+    const Answered *before = hash_search(batch->answered, id, HASH_FIND, NULL);
+    Datum values[RANK];
 
     CHECK_FOR_INTERRUPTS();
-    if (!query->entity.data || !query->relation.data ||
-        !metasd_question_find(&batch->question, query->entity, false, &id[entity]) ||
-        !metasd_question_find(&batch->question, query->relation, true, &id[1 - entity]))
-        return;
-    prediction->given[entity] = query->entity;
-    prediction->given[1 - entity] = query->relation;
-    prediction->given_values = values;
-    before = hash_search(batch->answered, id, HASH_FIND, NULL);
+    give(batch, query, id, values);
     if (before) {
         metasd_prediction_repeat(prediction, before->answers, before->count);
         return;
     }
     batch->kept.count = 0;
     batch->kept.whole = true;
+    prediction->facts = facts;
     metasd_prediction_answer(prediction, id);
     keep(batch, id);
 }
 
+/* The known facts of those who wait, read at once; NULL where they had better be looked up. */
+static MetasdKnownBatch *
+read_facts(const Batch *batch)
+{
+    MetasdKnownBatch *facts;
+
+    if (batch->waiting_count < 2 ||
+        metasd_known_whole(&batch->question, batch->prediction.asked)) /* they are there already */
+        return NULL;
+    facts = metasd_known_batch_create(&batch->question, batch->prediction.asked);
+    for (uint32 i = 0; i < batch->waiting_count; i++)
+        if (!hash_search(batch->answered, batch->waiting[i].id, HASH_FIND, NULL))
+            metasd_known_batch_add(facts, batch->waiting[i].id);
+    if (metasd_known_batch_read(facts))
+        return facts;
+    metasd_known_batch_end(facts);
+    return NULL;
+}
+
+/* Answers those who wait. */
+static void
+flush(Batch *batch)
+{
+    MemoryContext before = MemoryContextSwitchTo(MemoryContextGetParent(batch->each));
+    MetasdKnownBatch *facts = read_facts(batch);
+
+    MemoryContextSwitchTo(batch->each);
+    for (uint32 i = 0; i < batch->waiting_count; i++) {
+        answer(batch, batch->waiting[i].query, batch->waiting[i].id, facts);
+        MemoryContextReset(batch->each);
+    }
+    MemoryContextSwitchTo(before);
+    batch->waiting_count = 0;
+    if (facts)
+        metasd_known_batch_end(facts);
+}
+
+static void
+postpone(Batch *batch, const uint32 id[2])
+{
+    if (batch->waiting_count == batch->room) {
+        batch->room = Min(2 * batch->room, batch->most);
+        batch->waiting = repalloc(batch->waiting, batch->room * sizeof(*batch->waiting));
+    }
+    batch->waiting[batch->waiting_count++] = (Waiting){.query = batch->count, .id = {id[0], id[1]}};
+    if (batch->waiting_count == batch->most)
+        flush(batch);
+}
+
+static void
+ask(Batch *batch, const BatchQuery *query)
+{
+    int entity = batch->prediction.asked == METASD_ASKED_HEAD;
+    uint32 id[2];
+
+    CHECK_FOR_INTERRUPTS();
+    batch->count++;
+    if (!query->entity.data || !query->relation.data ||
+        !metasd_question_find(&batch->question, query->entity, false, &id[entity]) ||
+        !metasd_question_find(&batch->question, query->relation, true, &id[1 - entity]))
+        return;
+    if (batch->waits)
+        postpone(batch, id);
+    else
+        answer(batch, batch->count, id, NULL);
+}
+
+/* Ends the batch: there are no more questions. */
 static void
 end(Batch *batch)
 {
+    flush(batch);
     metasd_prediction_end(&batch->prediction);
+    if (batch->waiting)
+        pfree(batch->waiting);
     pfree(batch->kept.list);
     MemoryContextDelete(batch->each);
     MemoryContextDelete(batch->memory);
 }
 
 /* ---- questions in arrays ---- */
-
-typedef struct Elements {
-    MetasdIdentifier *identifier;
-    Datum *values;
-    bool *nulls;
-    int n;
-} Elements;
 
 static Elements
 elements_argument(FunctionCallInfo fcinfo, int n)
@@ -225,13 +344,13 @@ metasd_kg_predict_many(PG_FUNCTION_ARGS)
                         errhint("Give a relation for each entity, or one for all.")));
     if (!start(&batch, fcinfo, 2))
         return (Datum)0;
+    batch.entities = &entities;
+    batch.relations = &relations;
     before = MemoryContextSwitchTo(batch.each);
     for (int i = 0; i < entities.n; i++) {
         int r = relations.n == 1 ? 0 : i;
         BatchQuery query = {.entity = element_label(&entities, i),
-                            .relation = element_label(&relations, r),
-                            .entity_value = entities.values[i],
-                            .relation_value = relations.values[r]};
+                            .relation = element_label(&relations, r)};
 
         ask(&batch, &query);
         MemoryContextReset(batch.each);
@@ -242,13 +361,6 @@ metasd_kg_predict_many(PG_FUNCTION_ARGS)
 }
 
 /* ---- questions in a relation ---- */
-
-static Datum
-text_of(MetasdLabel label)
-{
-    return PointerGetDatum(label.data ? cstring_to_text_with_len(label.data, (int)label.len)
-                                      : NULL);
-}
 
 /*
  * The name of column PLACE of the questions: as the model's source calls it, where no other is
@@ -283,10 +395,7 @@ metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
     metasd_reader_open(&reader, PG_GETARG_OID(0), column, 2, "queries");
     before = MemoryContextSwitchTo(batch.each);
     while (metasd_reader_next(&reader, label)) {
-        BatchQuery query = {.entity = label[0],
-                            .relation = label[1],
-                            .entity_value = text_of(label[0]),
-                            .relation_value = text_of(label[1])};
+        BatchQuery query = {.entity = label[0], .relation = label[1]};
 
         ask(&batch, &query);
         MemoryContextReset(batch.each);

@@ -13,6 +13,7 @@
 #include "cache.h"
 #include "catalog.h"
 #include "known.h"
+#include "known_whole.h"
 #include "labels.h"
 #include "prediction.h"
 #include "standing.h"
@@ -98,10 +99,11 @@ metasd_kg_score(PG_FUNCTION_ARGS)
 }
 
 /*
- * Leaves known tails of (head, relation) out of the scores, except one; returns how many are left.
+ * Leaves known tails of (head, relation) out of the scores, except the one given; returns how many
+ * are left.
  */
 static uint32
-leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, uint32 except,
+leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, const uint32 id[3],
                 float *scores)
 {
     uint32 n = question->image->plan.entities, left = n;
@@ -111,10 +113,14 @@ leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, uint32
     if (!metasd_question_has_source(question))
         return left;
     known_ids = palloc_extended(n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-    metasd_known_start(&known, question->model, METASD_ASKED_TAIL, given);
-    metasd_known_mark_all(&known, metasd_question_labels(question, false), known_ids);
+    if (metasd_known_whole(question, METASD_ASKED_TAIL))
+        metasd_known_whole_mark(question, METASD_ASKED_TAIL, id, known_ids);
+    else {
+        metasd_known_start(&known, question->model, METASD_ASKED_TAIL, given);
+        metasd_known_mark_all(&known, metasd_question_labels(question, false), known_ids);
+    }
     for (uint32 e = 0; e < n; e++)
-        if (known_ids[e] && e != except) {
+        if (known_ids[e] && e != id[2]) {
             scores[e] = METASD_LEFT_OUT;
             left--;
         }
@@ -151,7 +157,7 @@ metasd_kg_rank(PG_FUNCTION_ARGS)
     scratch = palloc(3 * (size_t)question.image->plan.width * sizeof(*scratch));
     metasd_index_scores_tails(question.image, id[0], id[1], scores, scratch);
     tail.score = scores[id[2]];
-    candidates = leave_out_known(&question, label, id[2], scores);
+    candidates = leave_out_known(&question, label, id, scores);
     metasd_standings(question.image->plan.entities, scores, 1, &tail);
     /* It ties with itself. */
     values[0] = Float8GetDatum(1 + tail.higher + 0.5 * (tail.same - 1));

@@ -3,6 +3,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "known_whole.h"
 #include "standing.h"
 #include "topk.h"
 
@@ -54,7 +55,7 @@ typedef struct Facts {
 } Facts;
 
 static Facts
-start_facts(const MetasdPrediction *prediction)
+start_facts(const MetasdPrediction *prediction, const uint32 id[2])
 {
     const MetasdQuestion *question = prediction->question;
     Facts facts = {.missing = prediction->mode != METASD_KNOWN_INCLUDE,
@@ -62,7 +63,13 @@ start_facts(const MetasdPrediction *prediction)
                        metasd_question_labels(question, prediction->asked == METASD_ASKED_RELATION),
                    .ids = palloc_extended(prediction->n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO)};
 
-    if (facts.missing)
+    if (facts.missing && prediction->facts) {
+        metasd_known_batch_mark(prediction->facts, id, facts.ids);
+        facts.missing = false;
+    } else if (facts.missing && metasd_known_whole(question, prediction->asked)) {
+        metasd_known_whole_mark(question, prediction->asked, id, facts.ids);
+        facts.missing = false;
+    } else if (facts.missing)
         metasd_known_start(&facts.known, question->model, prediction->asked, prediction->given);
     return facts;
 }
@@ -221,7 +228,7 @@ write_answers(MetasdPrediction *prediction, Walk *walk, Facts *facts)
  * hold because others were not asked about.
  */
 static void
-answer(MetasdPrediction *prediction)
+answer(MetasdPrediction *prediction, const uint32 id[2])
 {
     const MetasdCandidates *candidates = &prediction->candidates;
     uint32 n = prediction->n;
@@ -233,7 +240,7 @@ answer(MetasdPrediction *prediction)
         return;
     ids = palloc_extended((size_t)n * sizeof(*ids), MCXT_ALLOC_HUGE);
     scratch = palloc_extended((size_t)n * sizeof(*scratch), MCXT_ALLOC_HUGE);
-    facts = start_facts(prediction);
+    facts = start_facts(prediction, id);
     walk = start_walk(prediction->scores, NULL, n,
                       candidates->given ? 0 : 2 * (uint64)prediction->k, ids, scratch);
     survey(prediction, &walk, &facts);
@@ -283,7 +290,7 @@ metasd_prediction_answer(MetasdPrediction *prediction, const uint32 id[2])
         metasd_index_scores_tails(image, id[!tail], row, scores, scratch);
     }
     prediction->sigmoid = metasd_index_sigmoid(image, row);
-    answer(prediction);
+    answer(prediction, id);
 }
 
 void

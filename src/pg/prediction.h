@@ -9,6 +9,7 @@
 #include "calibrate.h"
 #include "candidates.h"
 #include "known.h"
+#include "known_batch.h"
 #include "question.h"
 
 /* What becomes of answers that are facts of the source. */
@@ -47,10 +48,11 @@ typedef struct MetasdPrediction {
     MetasdLabel given[2]; /* the other two places, in order */
     int given_columns;    /* of the result before the rank, */
     const Datum *given_values;
-    int answer_column;   /* where the answer goes, be it one of these or not */
-    MetasdAnswers *kept; /* where answers are kept as they are written, or NULL */
-    uint32 n;            /* entities, or relations, that there are */
-    float *scores;       /* n */
+    int answer_column;       /* where the answer goes, be it one of these or not */
+    MetasdKnownBatch *facts; /* where known facts have been read already, or NULL */
+    MetasdAnswers *kept;     /* where answers are kept as they are written, or NULL */
+    uint32 n;                /* entities, or relations, that there are */
+    float *scores;           /* n */
     float *scratch;
     MetasdSigmoid sigmoid; /* makes probabilities of the scores, */
     MetasdField field;     /* with the odds against all n */

@@ -25,6 +25,7 @@ typedef struct MetasdCallSite {
     Oid answer_type, answer_parameter;
     bool noticed;                       /* a NOTICE about what is not there has been given */
     struct MetasdCandidateList *chosen; /* candidates.c */
+    struct MetasdKnownWhole *whole;     /* known_whole.c */
 } MetasdCallSite;
 
 extern MetasdCallSite *metasd_call_site(FunctionCallInfo fcinfo);

@@ -111,6 +111,41 @@ SELECT kg_train('parted', 'parted', head => 'Head', tail => 'the tail', params =
 SELECT tools.ended(:run);
 SELECT count(*) FROM kg_predict('p07', 'speaks1', 3, 'parted');
 SELECT kg_drop('parted');
+-- and each may have an index of its own.
+CREATE INDEX ON parted_0 ("Head", relation);
+CREATE INDEX ON parted_1 ("Head");
+SELECT kg_train('parted', 'parted', head => 'Head', tail => 'the tail', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+\c -
+SELECT count(*) FROM kg_predict('p07', 'speaks1', 3, 'parted');
+DROP INDEX "parted_1_Head_idx";
+\c -
+SELECT count(*) FROM kg_predict('p07', 'speaks1', 3, 'parted');
+SELECT kg_drop('parted');
+
+-- A view has no index of its own. Its owner is told where each question reads it whole, if it is large.
+CREATE TABLE spoken AS SELECT * FROM tools.people();
+CREATE VIEW learnt AS TABLE spoken EXCEPT SELECT 'p01', 'speaks', 'Dutch';
+SELECT kg_train('learnt', 'learnt', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT count(*) FROM kg_predict('p07', 'speaks', 3, 'learnt');
+INSERT INTO spoken SELECT 'q' || i, 'speaks', 'Dutch' FROM generate_series(1, 20000) i;
+ANALYZE spoken;
+\c -
+SELECT count(*) FROM kg_predict_many(ARRAY['p07', 'p17'], ARRAY['speaks'], 3, 'learnt');
+SELECT count(*) FROM kg_predict('p07', 'speaks', 3, 'learnt');
+SELECT count(*) FROM kg_predict('p07', 'speaks', 3, 'learnt');
+SELECT count(*) FROM kg_predict_heads('speaks', 'French', 3, 'learnt');
+SELECT count(*) FROM kg_predict_relations('p07', 'French', 2, 'learnt');
+SELECT count(*) FROM kg_rank('p07', 'speaks', 'French', 'learnt');
+-- So it is of a table without an index, but not of one that has it.
+CREATE OR REPLACE VIEW learnt AS TABLE spoken;
+\c -
+SELECT count(*) FROM kg_predict('p07', 'speaks', 3, 'learnt');
+CREATE INDEX ON spoken (head, relation);
+\c -
+SELECT count(*) FROM kg_predict('p07', 'speaks', 3, 'learnt');
+SELECT kg_drop('learnt');
 
 -- Embeddings are arrays: COPY writes them, and reads them again.
 CREATE TABLE embeddings (entity text PRIMARY KEY, embedding real[]);
@@ -139,7 +174,8 @@ TABLE dear;
 DROP VIEW dear;
 
 SELECT kg_drop('people');
-DROP TABLE parted, persons, embeddings, copied;
+DROP VIEW learnt;
+DROP TABLE parted, spoken, persons, embeddings, copied;
 DROP SCHEMA "Odd one" CASCADE;
 DROP FUNCTION expected(text), cost(text);
 DROP ROLE regress_metasd_asker;
