@@ -161,6 +161,51 @@ without_sums_magnitudes_decide(void **state)
     free(b.memory);
 }
 
+/*
+ * The floor keeps the most salient ones of each row, be they below the cut, and as many weights are
+ * kept as without it. A row of zeros has none.
+ */
+static void
+a_floor_keeps_some_of_a_row(void **state)
+{
+    const size_t width = PUPIL_WIDTH;
+
+    (void)state;
+    for (int joined = 0; joined < 2; joined++)
+        for (int floor = 1; floor <= 2; floor++) {
+            Pupil m = pupil_make(true, false, false);
+            size_t all = tools_table_floats(&m.step), kept = 0;
+            size_t rows = all / width, each = (size_t)floor * (joined ? 2 : 1), wanted;
+
+            m.step.by_component = joined;
+            m.step.floor = floor;
+            for (size_t i = 0; i < all / 2; i++)
+                m.step.weights[i] *= i < width ? 0 : 1e-6f; /* half of the rows would be empty */
+            pupil_prune(&m, 0.5);
+            for (size_t row = 0; row < rows; row++) {
+                size_t here = 0;
+
+                for (size_t j = 0; j < width; j++)
+                    here += m.step.mask[row * width + j];
+                assert_in_range(here, row == 0 ? 0 : each, width);
+                assert_true(row == 0 ? here == 0 : row >= rows / 2 || here == each);
+                kept += here;
+                for (size_t j = 0; here > 0 && j < width; j++) {
+                    size_t best = 0;
+
+                    for (size_t k = 0; k < width; k++)
+                        if (fabsf(m.step.weights[row * width + k]) >
+                            fabsf(m.step.weights[row * width + best]))
+                            best = k;
+                    assert_true(joined || m.step.mask[row * width + best]);
+                }
+            }
+            wanted = all / 2 > (rows - 1) * each ? all / 2 : (rows - 1) * each;
+            assert_in_range(kept, wanted - 1, wanted + 1);
+            free(m.memory);
+        }
+}
+
 /* ---- saliences that no float holds ---- */
 
 #define WIDE_ENTITIES 100
@@ -291,6 +336,7 @@ main(void)
         cmocka_unit_test(components_can_be_kept_whole),
         cmocka_unit_test(reals_are_components),
         cmocka_unit_test(without_sums_magnitudes_decide),
+        cmocka_unit_test(a_floor_keeps_some_of_a_row),
         cmocka_unit_test(nothing_is_too_small_to_be_pruned),
         cmocka_unit_test(scales_make_no_difference),
         cmocka_unit_test(zeros_are_pruned),
