@@ -2,8 +2,10 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "kernels.h"
+#include "standing.h"
 
 /* ---- the odds of a question's candidates ---- */
 
@@ -39,18 +41,64 @@ metasd_field_odds(const MetasdField *field, float score)
     return fmin(fmax(odds, -METASD_MOST_ODDS), METASD_MOST_ODDS);
 }
 
+/* Odds up to which a candidate's own part in the sum makes no difference to them. */
+#define SMALL_ODDS (-7.0)
+
+static inline size_t
+bin_of(double odds)
+{
+    if (!(odds > -METASD_MOST_ODDS))
+        return 0;
+    return odds < METASD_MOST_ODDS ? (size_t)((odds + METASD_MOST_ODDS) * METASD_BINS_A_UNIT + 0.5)
+                                   : METASD_BINS - 1;
+}
+
+/* `level` = the logarithm of the sum. */
+static inline size_t
+bin_at_level(const MetasdField *field, double level, float score)
+{
+    double odds = (double)score - level;
+
+    return bin_of(odds < SMALL_ODDS ? odds : metasd_field_odds(field, score));
+}
+
+static double
+level_of(const MetasdField *field)
+{
+    return (double)field->first + log(field->sum);
+}
+
+size_t
+metasd_field_bin(const MetasdField *field, float score)
+{
+    return bin_at_level(field, level_of(field), score);
+}
+
+void
+metasd_field_count(const MetasdField *field, uint32_t bins[METASD_BINS])
+{
+    double level = level_of(field);
+
+    for (size_t i = 0; i < field->n; i++)
+        if (field->scores[i] > METASD_IMPOSSIBLE)
+            bins[bin_at_level(field, level, field->scores[i])]++;
+}
+
 /* ---- from odds to probability ---- */
 
 bool
 metasd_sigmoid_ok(MetasdSigmoid sigmoid)
 {
-    return sigmoid.slope > 0 && sigmoid.slope <= FLT_MAX && fabsf(sigmoid.offset) <= FLT_MAX;
+    return sigmoid.slope > 0 && sigmoid.slope <= FLT_MAX && fabsf(sigmoid.offset) <= FLT_MAX &&
+           sigmoid.base >= 0 && sigmoid.base < 1;
 }
 
 double
 metasd_probability(MetasdSigmoid sigmoid, double odds)
 {
-    return 1 / (1 + exp(-((double)sigmoid.slope * odds + (double)sigmoid.offset)));
+    double z = (double)sigmoid.slope * odds + (double)sigmoid.offset, base = (double)sigmoid.base;
+
+    return base + (1 - base) / (1 + exp(-z));
 }
 
 /* ---- fitting ---- */
@@ -59,6 +107,8 @@ metasd_probability(MetasdSigmoid sigmoid, double odds)
 #define LEAST_SLOPE 0.05
 #define MOST_STEPS 100
 #define TOLERANCE 1e-7
+#define BASE_TOLERANCE 1e-5
+#define CHANCE_BEFORE 0.05
 
 /* 1 over the variances of relations' slopes and offsets around those of their model. */
 #define ROW_SLOPE_WEIGHT 10.0
@@ -69,43 +119,68 @@ typedef struct Pair {
     double slope, offset;
 } Pair;
 
-/* What is believed before the examples: normal around `at`, with these inverse variances. */
+/* What is believed before the answers: normal around `at`, with these inverse variances. */
 typedef struct Prior {
     Pair at, weight;
 } Prior;
 
-/* Minus the logarithm of the posterior at a place, and its derivatives. */
+/* What is fitted to: bins of answers, the probability that all have by chance. */
+typedef struct Sample {
+    const MetasdBin *bins;
+    double base;
+    Prior prior;
+} Sample;
+
+/* Minus the logarithm of the posterior at a place, its gradient and expected curvature. */
 typedef struct Loss {
     double value;
     Pair gradient;
     double slope2, cross, offset2;
 } Loss;
 
-static MetasdStatus
-loss_at(MetasdTeam *team, const MetasdExample *examples, uint32_t head, const Prior *prior, Pair at,
-        Loss *loss)
+static double
+middle_of(size_t bin)
 {
+    return (double)bin / METASD_BINS_A_UNIT - METASD_MOST_ODDS;
+}
+
+/* Probabilities that are not 0, so that they have logarithms. */
+static double
+likely(double probability)
+{
+    return fmax(probability, DBL_MIN);
+}
+
+static Loss
+loss_at(const Sample *sample, Pair at)
+{
+    const Prior *prior = &sample->prior;
     Pair off = {at.slope - prior->at.slope, at.offset - prior->at.offset};
+    Loss loss = {.value = (prior->weight.slope * off.slope * off.slope +
+                           prior->weight.offset * off.offset * off.offset) /
+                          2,
+                 .gradient = {prior->weight.slope * off.slope, prior->weight.offset * off.offset},
+                 .slope2 = prior->weight.slope,
+                 .offset2 = prior->weight.offset};
 
-    *loss = (Loss){.value = (prior->weight.slope * off.slope * off.slope +
-                             prior->weight.offset * off.offset * off.offset) /
-                            2,
-                   .gradient = {prior->weight.slope * off.slope, prior->weight.offset * off.offset},
-                   .slope2 = prior->weight.slope,
-                   .offset2 = prior->weight.offset};
-    for (uint32_t i = head; i != NONE; i = examples[i].next) {
-        double x = (double)examples[i].odds, z = at.slope * x + at.offset;
-        double p = 1 / (1 + exp(-z)), miss = p - examples[i].holds, curve = p * (1 - p);
+    for (size_t i = 0; i < METASD_BINS; i++) {
+        double all = (double)sample->bins[i].all, holding = (double)sample->bins[i].holding;
+        double x = middle_of(i), z = at.slope * x + at.offset, rest = 1 - sample->base;
+        double sigmoid = 1 / (1 + exp(-z)), other = 1 / (1 + exp(z));
+        double p = likely(sample->base + rest * sigmoid), q = likely(rest * other);
+        double by_z = rest * sigmoid * other, curve = all * (by_z / p) * (by_z / q);
+        double slope = (all - holding) * (by_z / q) - holding * (by_z / p);
 
-        loss->value += fmax(z, 0) - examples[i].holds * z + log1p(exp(-fabs(z)));
-        loss->gradient.slope += miss * x;
-        loss->gradient.offset += miss;
-        loss->slope2 += curve * x * x;
-        loss->cross += curve * x;
-        loss->offset2 += curve;
-        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+        if (all == 0)
+            continue;
+        loss.value -= holding * log(p) + (all - holding) * log(q);
+        loss.gradient.slope += slope * x;
+        loss.gradient.offset += slope;
+        loss.slope2 += curve * x * x;
+        loss.cross += curve * x;
+        loss.offset2 += curve;
     }
-    return METASD_OK;
+    return loss;
 }
 
 /* Newton's step from a place, but not below the least slope. */
@@ -122,23 +197,17 @@ newton_step(const Loss *loss, Pair at)
     return step;
 }
 
-/*
- * The most likely sigmoid by the examples of a chain. The loss is convex: steps that fail are
- * halved.
- */
-static MetasdStatus
-fit(MetasdTeam *team, const MetasdExample *examples, uint32_t head, const Prior *prior, Pair *best)
+/* The most likely slope and offset, from those in *best on: steps that fail are halved. */
+static void
+fit(const Sample *sample, Pair *best)
 {
-    Loss loss, next;
-    Pair step;
+    Loss loss = loss_at(sample, *best), next;
+    Pair step = newton_step(&loss, *best);
 
-    *best = prior->at;
-    METASD_TRY(loss_at(team, examples, head, prior, *best, &loss));
-    step = newton_step(&loss, *best);
     for (int i = 0; i < MOST_STEPS && fabs(step.slope) + fabs(step.offset) > TOLERANCE; i++) {
         Pair at = {best->slope + step.slope, best->offset + step.offset};
 
-        METASD_TRY(loss_at(team, examples, head, prior, at, &next));
+        next = loss_at(sample, at);
         if (next.value <= loss.value) {
             *best = at;
             loss = next;
@@ -146,69 +215,140 @@ fit(MetasdTeam *team, const MetasdExample *examples, uint32_t head, const Prior 
         } else
             step = (Pair){step.slope / 2, step.offset / 2};
     }
+}
+
+/*
+ * How likely it is that an answer holds by chance: the part of all answers that do, each as far as
+ * it is chance that makes it likely; and as if one fact had been seen before, of which that is so
+ * to a small part.
+ */
+static double
+base_of(const Sample *sample, Pair at)
+{
+    double all = 0, facts = 0, by_chance = CHANCE_BEFORE;
+
+    for (size_t i = 0; i < METASD_BINS; i++) {
+        double z = at.slope * middle_of(i) + at.offset;
+        double p = likely(sample->base + (1 - sample->base) / (1 + exp(-z)));
+
+        all += (double)sample->bins[i].all;
+        facts += (double)sample->bins[i].holding;
+        by_chance += (double)sample->bins[i].holding * sample->base / p;
+    }
+    return by_chance / (all + all / fmax(facts, 1));
+}
+
+/*
+ * The whole: slope and offset by the base, and the base by these (expectation maximisation), in
+ * turn.
+ */
+static MetasdStatus
+fit_whole(MetasdTeam *team, Sample *sample, Pair *best)
+{
+    double before = 0;
+
+    *best = sample->prior.at;
+    sample->base = base_of(sample, *best);
+    for (int i = 0; i < MOST_STEPS && fabs(sample->base - before) > BASE_TOLERANCE * before; i++) {
+        fit(sample, best);
+        before = sample->base;
+        sample->base = base_of(sample, *best);
+        METASD_TRY(metasd_team_work(team, MOST_STEPS * METASD_BINS));
+    }
+    fit(sample, best);
     return METASD_OK;
 }
 
 static MetasdSigmoid
-sigmoid_of(Pair pair)
+sigmoid_of(const Sample *sample, Pair pair)
 {
-    return (MetasdSigmoid){.slope = (float)pair.slope, .offset = (float)pair.offset};
+    return (MetasdSigmoid){
+        .slope = (float)pair.slope, .offset = (float)pair.offset, .base = (float)sample->base};
 }
+
+/* ---- the answers ---- */
 
 void
 metasd_calibration_take(MetasdCalibration *calibration, MetasdArena *arena, uint32_t rows,
-                        size_t most)
+                        size_t most, size_t facts)
 {
-    if (most >= NONE)
+    size_t own = facts / METASD_OWN_FACTS < rows ? facts / METASD_OWN_FACTS : rows, bins;
+
+    if (__builtin_mul_overflow(own, METASD_BINS, &bins))
         arena->overflowed = true;
     *calibration = (MetasdCalibration){.rows = rows,
                                        .most = most,
-                                       .examples = METASD_TAKE(arena, MetasdExample, most),
-                                       .questions = METASD_TAKE(arena, uint32_t, rows),
-                                       .head = METASD_TAKE(arena, uint32_t, rows),
+                                       .most_own = (uint32_t)own,
+                                       .place = METASD_TAKE(arena, uint32_t, rows),
+                                       .facts = METASD_TAKE(arena, uint64_t, rows),
+                                       .whole_bins = METASD_TAKE(arena, MetasdBin, METASD_BINS),
+                                       .own_bins = METASD_TAKE(arena, MetasdBin, bins),
                                        .each = METASD_TAKE(arena, MetasdSigmoid, rows),
                                        .whole = metasd_uncalibrated};
-    for (uint32_t row = 0; calibration->questions && row < rows; row++)
-        calibration->questions[row] = 0;
+    for (uint32_t row = 0; calibration->facts && row < rows; row++) {
+        calibration->place[row] = NONE;
+        calibration->facts[row] = 0;
+    }
+    if (calibration->whole_bins)
+        memset(calibration->whole_bins, 0, METASD_BINS * sizeof(MetasdBin));
 }
 
-/* Chains the examples of each row, in their order. */
-static MetasdStatus
-chain_rows(MetasdCalibration *calibration, MetasdTeam *team)
+void
+metasd_calibration_expect(MetasdCalibration *calibration, uint32_t row, size_t facts)
 {
-    MetasdExample *examples = calibration->examples;
+    uint32_t place = calibration->own;
 
-    for (uint32_t row = 0; row < calibration->rows; row++)
-        calibration->head[row] = NONE;
-    for (size_t i = calibration->count; i-- > 0;) {
-        uint32_t *head = &calibration->head[examples[i].row];
+    if (facts < METASD_OWN_FACTS || place == calibration->most_own)
+        return;
+    calibration->place[row] = calibration->own++;
+    memset(calibration->own_bins + place * METASD_BINS, 0, METASD_BINS * sizeof(MetasdBin));
+}
 
-        examples[i].next = *head;
-        *head = (uint32_t)i;
-        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+void
+metasd_calibration_add(MetasdCalibration *calibration, uint32_t row,
+                       const uint32_t all[METASD_BINS], const uint32_t holding[METASD_BINS])
+{
+    MetasdBin *own = calibration->place[row] == NONE
+                         ? NULL
+                         : calibration->own_bins + calibration->place[row] * METASD_BINS;
+
+    for (size_t i = 0; i < METASD_BINS; i++) {
+        calibration->whole_bins[i].all += all[i];
+        calibration->whole_bins[i].holding += holding[i];
+        calibration->facts[row] += holding[i];
+        if (own) {
+            own[i].all += all[i];
+            own[i].holding += holding[i];
+        }
     }
-    return METASD_OK;
+    calibration->asked++;
+}
+
+bool
+metasd_is_own(const MetasdCalibration *calibration, uint32_t row)
+{
+    return calibration->place[row] != NONE && calibration->facts[row] >= METASD_OWN_FACTS;
 }
 
 MetasdStatus
 metasd_calibrate(MetasdCalibration *calibration, MetasdTeam *team)
 {
-    Prior prior = {.at = {1, 0}, .weight = {1, 1}};
-    MetasdExample *examples = calibration->examples;
-    size_t n = calibration->count;
-    Pair pair;
+    Sample sample = {.bins = calibration->whole_bins, .prior = {.at = {1, 0}, .weight = {1, 1}}};
+    Pair whole, pair;
 
-    for (size_t i = 0; i < n; i++)
-        examples[i].next = i + 1 < n ? (uint32_t)(i + 1) : NONE;
-    METASD_TRY(fit(team, examples, n > 0 ? 0 : NONE, &prior, &pair));
-    calibration->whole = sigmoid_of(pair);
-    METASD_TRY(chain_rows(calibration, team));
-    prior = (Prior){.at = pair, .weight = {ROW_SLOPE_WEIGHT, ROW_OFFSET_WEIGHT}};
+    if (calibration->asked > 0) {
+        METASD_TRY(fit_whole(team, &sample, &whole));
+        calibration->whole = sigmoid_of(&sample, whole);
+    }
     for (uint32_t row = 0; row < calibration->rows; row++) {
         calibration->each[row] = calibration->whole;
         if (metasd_is_own(calibration, row)) {
-            METASD_TRY(fit(team, examples, calibration->head[row], &prior, &pair));
-            calibration->each[row] = sigmoid_of(pair);
+            sample.bins = calibration->own_bins + calibration->place[row] * METASD_BINS;
+            sample.prior = (Prior){.at = whole, .weight = {ROW_SLOPE_WEIGHT, ROW_OFFSET_WEIGHT}};
+            pair = whole;
+            fit(&sample, &pair);
+            calibration->each[row] = sigmoid_of(&sample, pair);
+            METASD_TRY(metasd_team_work(team, MOST_STEPS * METASD_BINS));
         }
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }

@@ -30,10 +30,10 @@ metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGrap
         holdout->ranked[r] = 0;
         holdout->reciprocal[r] = 0;
     }
-    metasd_calibration_take(&holdout->calibration, arena, 2 * graph->relations,
-                            questions * METASD_HOLDOUT_ANSWERS);
-    metasd_calibration_take(&holdout->relation_calibration, arena, 1,
-                            pairs * METASD_HOLDOUT_ANSWERS);
+    metasd_calibration_take(
+        &holdout->calibration, arena, 2 * graph->relations, questions,
+        at_most(graph->part[METASD_VALIDATION].examples, METASD_HOLDOUT_QUESTIONS));
+    metasd_calibration_take(&holdout->relation_calibration, arena, 1, pairs, 0);
 }
 
 /* One pass over the facts held out, and where it is. */
@@ -81,38 +81,51 @@ holds(Ids ids, uint32_t id)
 static bool
 is_full(const MetasdCalibration *calibration)
 {
-    return calibration->count + METASD_HOLDOUT_ANSWERS > calibration->most;
+    return calibration->asked == calibration->most;
 }
 
-/* The best of the N answers to a question, as examples. */
-static void
-add_examples(MetasdHoldout *holdout, MetasdCalibration *calibration, uint32_t row, uint32_t n,
-             Ids known, Ids missing)
+/* Looks through the candidates from the best on until their odds are known; false: they have none.
+ */
+static bool
+find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, MetasdField *field)
 {
-    uint32_t answers[METASD_HOLDOUT_ANSWERS], id;
-    size_t got = 0;
-    MetasdField field;
     MetasdTopk topk;
+    uint32_t id;
     float score;
 
-    if (is_full(calibration))
-        return;
-    metasd_field_start(&field, n, holdout->scores);
+    metasd_field_start(field, n, holdout->scores);
     metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
-    while ((got < METASD_HOLDOUT_ANSWERS || field.seen < METASD_FIELD_KNOWN) &&
-           metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE) {
-        bool is_known = holds(known, id) && !holds(missing, id);
+    while ((!field->found || field->seen < METASD_FIELD_KNOWN) &&
+           metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE)
+        metasd_field_show(field, score, holds(known, id) && !holds(missing, id));
+    return field->found;
+}
 
-        metasd_field_show(&field, score, is_known);
-        if (!is_known && got < METASD_HOLDOUT_ANSWERS)
-            answers[got++] = id;
+/* All answers to a question among N that are possible and not known, and those that hold. */
+static MetasdStatus
+add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32_t n, Ids known,
+            Ids missing)
+{
+    const float *scores = asking->holdout->scores;
+    uint32_t all[METASD_BINS] = {0}, holding[METASD_BINS] = {0};
+    MetasdField field;
+
+    if (is_full(calibration) || !find_odds(asking->holdout, n, known, missing, &field))
+        return METASD_OK;
+    metasd_field_count(&field, all);
+    for (size_t k = 0; k < known.n; k++) {
+        uint32_t id = known.ids[k];
+        size_t bin = metasd_field_bin(&field, scores[id]);
+
+        if (scores[id] == METASD_IMPOSSIBLE)
+            continue;
+        if (holds(missing, id))
+            holding[bin]++;
+        else
+            all[bin]--;
     }
-    for (size_t i = 0; i < got; i++)
-        calibration->examples[calibration->count++] =
-            (MetasdExample){.odds = (float)metasd_field_odds(&field, holdout->scores[answers[i]]),
-                            .row = row,
-                            .holds = holds(missing, answers[i])};
-    calibration->questions[row]++;
+    metasd_calibration_add(calibration, row, all, holding);
+    return metasd_team_work(asking->team, 8 * (size_t)n + METASD_FAR_WORK * known.n);
 }
 
 /* The rank of a tail of a question among what is not known, itself left out. */
@@ -181,8 +194,8 @@ ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
         holdout->scores[r] = metasd_graph_rules_out(asking->graph, head, r, tail)
                                  ? METASD_IMPOSSIBLE
                                  : inner(width, query, relations + r * width);
-    add_examples(holdout, &holdout->relation_calibration, 0, n, known, missing);
-    return metasd_team_work(asking->team, n * width);
+    METASD_TRY(metasd_team_work(asking->team, n * width));
+    return add_answers(asking, &holdout->relation_calibration, 0, n, known, missing);
 }
 
 /* All that is learnt from one question of the batch, by its scores. */
@@ -200,8 +213,8 @@ ask(Asking *asking, size_t group)
         holdout->scores[head] = METASD_IMPOSSIBLE;
     /* Batches share the tails of a large group: the one with its first asks the question. */
     if (batch->tails[batch->start[group]] == missing.ids[0])
-        add_examples(holdout, &holdout->calibration, row, asking->step->entities, known, missing);
-    METASD_TRY(metasd_team_work(asking->team, 8 * (size_t)asking->step->entities));
+        METASD_TRY(add_answers(asking, &holdout->calibration, row, asking->step->entities, known,
+                               missing));
     for (size_t x = batch->start[group]; x < batch->start[group + 1]; x++) {
         double rank = rank_of(asking, batch->tails[x], known);
 
@@ -267,6 +280,25 @@ ask_batch(Asking *asking)
     return METASD_OK;
 }
 
+/* Says how many facts each row has: rows with enough of them have a sigmoid of their own. */
+static MetasdStatus
+expect_facts(MetasdHoldout *holdout, MetasdTeam *team, const MetasdGraph *graph)
+{
+    const MetasdGroups *missing = &graph->part[METASD_VALIDATION];
+    MetasdCalibration *calibration = &holdout->calibration;
+
+    for (size_t g = 0; g < missing->count; g++) {
+        calibration->facts[missing->relations[g]] += missing->start[g + 1] - missing->start[g];
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+    }
+    for (uint32_t row = 0; row < calibration->rows; row++) {
+        metasd_calibration_expect(calibration, row, calibration->facts[row]);
+        calibration->facts[row] = 0;
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+    }
+    return METASD_OK;
+}
+
 MetasdStatus
 metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team, const float *table,
                MetasdBatcher *batches, const MetasdGraph *graph, size_t most, MetasdRanks *ranks)
@@ -279,6 +311,7 @@ metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team, const
                      .graph = graph,
                      .ranks = ranks};
 
+    METASD_TRY(expect_facts(holdout, team, graph));
     batches->next = 0;
     while (ranks->n < most) {
         METASD_TRY(metasd_batcher_next(batches, team));

@@ -1,7 +1,7 @@
 /*
  * holdout.h - what a table says of the facts that were held out: where they rank, in all and by
- * relation, and how likely the best answers to questions about them are to hold, be they entities
- * or relations.
+ * relation, and how likely answers to questions about them are to hold, be they entities or
+ * relations.
  */
 #ifndef METASD_HOLDOUT_H
 #define METASD_HOLDOUT_H
@@ -9,10 +9,7 @@
 #include "calibrate.h"
 #include "rank.h"
 
-/* Answers to each question that the calibration learns from: as many as are shown by default. */
-#define METASD_HOLDOUT_ANSWERS 10
-
-/* Questions that it learns from, at most. */
+/* Questions that the calibration learns from, at most. */
 #define METASD_HOLDOUT_QUESTIONS 20000
 
 /* Questions for relations, times relations, at most: for each it is looked up whether it holds. */

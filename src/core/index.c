@@ -8,7 +8,7 @@
 #include "postings.h"
 
 #define MAGIC "metasdIX"
-#define VERSION 6
+#define VERSION 7
 #define BYTE_ORDER_MARK 0x01020304u
 
 /* The image starts with this; every other place follows from its counts. */

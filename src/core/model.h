@@ -22,6 +22,8 @@
 
 #include <stddef.h>
 
+#define METASD_MOST_REALS 2 /* of a component, in any family */
+
 typedef struct MetasdFamily {
     const char *name;
     size_t reals_per_rank; /* width = rank x this */

@@ -104,7 +104,7 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
                                            .gathered = gathered});
     step->scratch = METASD_TAKE(arena, float, (size_t)members * 2 * step->width);
     step->column_sums = METASD_TAKE(arena, double, (size_t)step->entity_slices.parts * step->width);
-    step->factors = METASD_TAKE(arena, float, step->width);
+    step->factors = METASD_TAKE(arena, MetasdFactor, step->width);
 }
 
 void

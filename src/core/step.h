@@ -67,6 +67,12 @@ typedef struct MetasdHeld {
     float *gradient;
 } MetasdHeld;
 
+/* size x 2^exponent: powers of the columns' norms may be less than any float. */
+typedef struct MetasdFactor {
+    float size;
+    int exponent;
+} MetasdFactor;
+
 typedef struct MetasdStep {
     /* set by the caller before metasd_step_take */
     uint32_t entities;      /* N */
@@ -111,6 +117,12 @@ typedef struct MetasdStep {
      * each keep one real adds one product to a score; one of which they keep both adds four.
      */
     bool by_component;
+    /*
+     * Weights, or components, that every mask keeps of a row, and of its part as a head and as a
+     * tail: the most salient ones. A row without any has a score of 0 with everything. As
+     * published: 0.
+     */
+    int floor;
 
     size_t negatives; /* entities that a batch is scored against, besides its targets; 0: all */
 
@@ -150,7 +162,7 @@ typedef struct MetasdStep {
     uint32_t *example_relation; /* batch: its target */
     float *scratch;             /* team size x 2 x width */
     double *column_sums;        /* parts of the entities x width: of squares */
-    float *factors;             /* width: of salience, by column */
+    MetasdFactor *factors;      /* width: of salience, by column */
 } MetasdStep;
 
 static inline bool
@@ -183,14 +195,15 @@ extern MetasdStatus metasd_step_fill(MetasdStep *step, MetasdTeam *team, const M
 
 /* What a new mask is like. */
 typedef struct MetasdMasked {
-    float cut;           /* the salience that entities' weights are kept from */
+    double cut;          /* the salience that entities' weights are kept from */
     uint64_t kept;       /* weights of both tables */
     uint64_t came, went; /* kept now and not before, and the other way round */
 } MetasdMasked;
 
 /*
- * Takes a new mask that prunes `sparsity` of all weights; `bins` are those of metasd_prune_cut.
- * `gradient` is overwritten. Every member gets the same *masked. Defined in mask.c.
+ * Takes a new mask that prunes `sparsity` of all weights, or less where more of them must be kept;
+ * `bins` are those of metasd_prune_cut. What is 0 is never kept. `gradient` is
+ * overwritten. Every member gets the same *masked. Defined in mask.c.
  */
 extern MetasdStatus metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity,
                                       uint64_t *bins, MetasdMasked *masked);

@@ -51,6 +51,15 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
 #define TIES 1.02
 
 /*
+ * One is what it takes that a row is not empty. In trainings of a few epochs, of a graph of 3,000
+ * members of two nations, first answers without a score went from 1.00 and .42 of all to .00, and
+ * the MRR from .004 to .37; of a graph of world geography from .088 to .084. More than one is worth
+ * nothing there, and takes weights from where they count: at a sparsity of .97, 1 costs .01 of MRR,
+ * 2 .02 and 4 .15. Where no row would be empty, as in UMLS and Kinship, one changes nothing.
+ */
+#define FLOOR 1
+
+/*
  * Part of the entities' weights that every mask prunes: of a sparsity that rises, nothing. By one
  * cut for both tables, relations may be pruned as a whole and entities keep what is theirs.
  */
@@ -87,6 +96,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .salience = options->salience,
                          .alignment = options->alignment,
                          .by_component = options->by_component,
+                         .floor = FLOOR,
                          .negatives = options->negatives < graph->entities ? options->negatives : 0,
                          .most_density = metasd_sparse_kernels()->most_density,
                          .pruned = pruned_always(graph, options),

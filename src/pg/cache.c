@@ -186,10 +186,13 @@ add_row(Build *build, const RowKind *kind, const Row *row)
                                            row->label_len, sparse[0])
                  : metasd_index_add_relation(&build->writer, (uint32_t)row->id, row->label,
                                              row->label_len, sparse[0], sparse[1]);
-    for (uint32 side = 0; side < 2 && kind == &relation_rows && status == METASD_OK; side++)
-        status =
-            metasd_index_set_sigmoid(&build->writer, (uint32)row->id + side * build->plan.relations,
-                                     row->calibrated ? row->sigmoid[side] : build->sigmoid);
+    for (uint32 side = 0; side < 2 && kind == &relation_rows && status == METASD_OK; side++) {
+        MetasdSigmoid sigmoid = row->calibrated ? row->sigmoid[side] : build->sigmoid;
+
+        sigmoid.base = build->sigmoid.base; /* the model's */
+        status = metasd_index_set_sigmoid(&build->writer,
+                                          (uint32)row->id + side * build->plan.relations, sigmoid);
+    }
     if (row->irreflexive && status == METASD_OK)
         status = metasd_index_set_irreflexive(&build->writer, (uint32)row->id);
     if (status != METASD_OK)
@@ -203,15 +206,16 @@ typedef struct Expected {
     MetasdSigmoid sigmoid, relation_sigmoid; /* of entities, and of relations that are asked for */
 } Expected;
 
-/* Columns N and N + 1 of the row that SPI has found. */
+/* Columns N to N + 2 of the row that SPI has found. */
 static MetasdSigmoid
 sigmoid_column(int n)
 {
-    bool no_slope, no_offset;
+    bool no_slope, no_offset, no_base;
     MetasdSigmoid sigmoid = {.slope = DatumGetFloat4(metasd_column(0, n, &no_slope)),
-                             .offset = DatumGetFloat4(metasd_column(0, n + 1, &no_offset))};
+                             .offset = DatumGetFloat4(metasd_column(0, n + 1, &no_offset)),
+                             .base = DatumGetFloat4(metasd_column(0, n + 2, &no_base))};
 
-    return no_slope || no_offset ? metasd_uncalibrated : sigmoid;
+    return no_slope || no_offset || no_base ? metasd_uncalibrated : sigmoid;
 }
 
 static Expected
@@ -221,8 +225,10 @@ expected_of(int64 run)
         "SELECT params ->> 'family'::pg_catalog.text, entities, relations, "
         "(metrics #>> '{calibration,slope}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,offset}'::pg_catalog.text[])::pg_catalog.float4, "
+        "(metrics #>> '{calibration,base}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,relations,slope}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,offset}'::pg_catalog.text[])::pg_catalog.float4 "
+        "(metrics #>> '{calibration,relations,offset}'::pg_catalog.text[])::pg_catalog.float4, "
+        "(metrics #>> '{calibration,relations,base}'::pg_catalog.text[])::pg_catalog.float4 "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -239,7 +245,7 @@ expected_of(int64 run)
         expected.entities = DatumGetInt64(metasd_column(0, 2, &isnull));
         expected.relations = DatumGetInt64(metasd_column(0, 3, &isnull));
         expected.sigmoid = sigmoid_column(4);
-        expected.relation_sigmoid = sigmoid_column(6);
+        expected.relation_sigmoid = sigmoid_column(7);
     }
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),

@@ -176,7 +176,8 @@ metasd_kg_similar(PG_FUNCTION_ARGS)
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
     MetasdQuestion question;
     MetasdTopk topk;
-    uint32 entity, id, n, k, rank = 0, *ids;
+    MetasdTies ties = {0};
+    uint32 entity, id, n, k, *ids;
     float *scores, *scratch, score;
 
     metasd_init_materialized_srf(fcinfo);
@@ -192,7 +193,7 @@ metasd_kg_similar(PG_FUNCTION_ARGS)
     scratch = palloc(3 * (size_t)question.image->plan.width * sizeof(*scratch));
     metasd_index_scores_similar(question.image, entity, scores, scratch);
     metasd_topk_start(&topk, n, scores, ids);
-    while (rank < k && metasd_topk_next(&topk, &id, &score)) {
+    while (ties.count < k && metasd_topk_next(&topk, &id, &score)) {
         Datum values[3];
         bool nulls[3] = {false};
         MetasdLabel label;
@@ -202,7 +203,7 @@ metasd_kg_similar(PG_FUNCTION_ARGS)
             continue;
         label.data = metasd_index_entity_label(question.image, id, &len);
         label.len = (uint32)len;
-        values[0] = Int32GetDatum((int32)++rank);
+        values[0] = Int32GetDatum((int32)metasd_ties_rank(&ties, score));
         values[1] = metasd_answer_datum(fcinfo, TupleDescAttr(result->setDesc, 1)->atttypid, label);
         values[2] = Float4GetDatum(score);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

@@ -142,7 +142,7 @@ probability_of(const MetasdPrediction *prediction, float score)
 }
 
 static void
-put_answer(const MetasdPrediction *prediction, uint32 rank, const MetasdAnswer *answer)
+put_answer(const MetasdPrediction *prediction, const MetasdAnswer *answer)
 {
     FunctionCallInfo fcinfo = prediction->question->fcinfo;
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
@@ -158,7 +158,7 @@ put_answer(const MetasdPrediction *prediction, uint32 rank, const MetasdAnswer *
     label.len = (uint32)len;
     for (int i = 0; i < prediction->given_columns; i++)
         values[i] = prediction->given_values[i];
-    values[prediction->given_columns] = Int32GetDatum((int32)rank);
+    values[prediction->given_columns] = Int32GetDatum((int32)answer->rank);
     values[at] = metasd_answer_datum(fcinfo, TupleDescAttr(result->setDesc, at)->atttypid, label);
     values[last - 2] = Float4GetDatum(answer->score);
     values[last - 1] = Float4GetDatum(answer->probability);
@@ -181,7 +181,7 @@ void
 metasd_prediction_repeat(const MetasdPrediction *prediction, const MetasdAnswer *answers, uint32 n)
 {
     for (uint32 i = 0; i < n; i++)
-        put_answer(prediction, i + 1, &answers[i]);
+        put_answer(prediction, &answers[i]);
 }
 
 /* Shows the field all that there are, whoever the candidates be, until it knows the odds. */
@@ -198,14 +198,15 @@ survey(MetasdPrediction *prediction, Walk *walk, Facts *facts)
 
 /*
  * Writes the best of a walk that are not known facts (or all, by mode), nor impossible.
- * Probabilities fall with the scores, so the first that is too low ends it.
+ * Probabilities fall with the scores, so the first that is too low ends it. Those that tie come by
+ * their ids, which have the order of the labels' bytes.
  */
 static void
 write_answers(MetasdPrediction *prediction, Walk *walk, Facts *facts)
 {
-    uint32 rank = 0;
+    MetasdTies ties = {0};
 
-    for (uint32 i = 0; rank < prediction->k && (i < walk->taken || take(walk, facts)); i++) {
+    for (uint32 i = 0; ties.count < prediction->k && (i < walk->taken || take(walk, facts)); i++) {
         uint32 id = walk->ids[i];
         MetasdAnswer one = {.id = id, .score = prediction->scores[id], .known = facts->ids[id]};
 
@@ -217,7 +218,8 @@ write_answers(MetasdPrediction *prediction, Walk *walk, Facts *facts)
                 return;
         } else if (prediction->mode == METASD_KNOWN_EXCLUDE)
             continue;
-        put_answer(prediction, ++rank, &one);
+        one.rank = metasd_ties_rank(&ties, one.score);
+        put_answer(prediction, &one);
         if (prediction->kept)
             keep_answer(prediction->kept, &one);
     }

@@ -26,6 +26,7 @@ typedef enum MetasdKnownMode {
 
 typedef struct MetasdAnswer {
     uint32 id;
+    uint32 rank; /* 1 + the answers before it that score higher */
     float score, probability;
     bool known;
 } MetasdAnswer;
@@ -36,6 +37,22 @@ typedef struct MetasdAnswers {
     uint32 count, room;
     bool whole; /* there was room for all */
 } MetasdAnswers;
+
+/* Ranks as answers come, best first: those that tie have the same, as by SQL's rank(). */
+typedef struct MetasdTies {
+    uint32 count; /* of answers so far */
+    uint32 rank;  /* and of the last one, */
+    float score;  /* which has this score */
+} MetasdTies;
+
+static inline uint32
+metasd_ties_rank(MetasdTies *ties, float score)
+{
+    if (ties->count++ == 0 || score != ties->score)
+        ties->rank = ties->count;
+    ties->score = score;
+    return ties->rank;
+}
 
 /* What a prediction is made of. */
 typedef struct MetasdPrediction {

@@ -327,24 +327,27 @@ append_ranks(StringInfo json, const char *name, const MetasdRanks *ranks)
 static void
 append_sigmoid(StringInfo json, const char *name, const MetasdCalibration *calibration)
 {
-    uint64 questions = 0;
+    uint64 answers = 0, facts = 0;
 
-    for (uint32 row = 0; row < calibration->rows; row++)
-        questions += calibration->questions[row];
+    for (size_t bin = 0; bin < METASD_BINS; bin++) {
+        answers += calibration->whole_bins[bin].all;
+        facts += calibration->whole_bins[bin].holding;
+    }
     appendStringInfo(json,
-                     ", \"%s\": {\"questions\": " UINT64_FORMAT
-                     ", \"answers\": %zu, \"slope\": %.9g, \"offset\": %.9g",
-                     name, questions, calibration->count, (double)calibration->whole.slope,
-                     (double)calibration->whole.offset);
+                     ", \"%s\": {\"questions\": %zu, \"answers\": " UINT64_FORMAT
+                     ", \"facts\": " UINT64_FORMAT
+                     ", \"slope\": %.9g, \"offset\": %.9g, \"base\": %.9g",
+                     name, calibration->asked, answers, facts, (double)calibration->whole.slope,
+                     (double)calibration->whole.offset, (double)calibration->whole.base);
 }
 
 static void
 append_calibration(StringInfo json, const MetasdHoldout *holdout)
 {
-    if (holdout->calibration.count == 0)
+    if (holdout->calibration.asked == 0)
         return;
     append_sigmoid(json, "calibration", &holdout->calibration);
-    if (holdout->relation_calibration.count > 0) {
+    if (holdout->relation_calibration.asked > 0) {
         append_sigmoid(json, "relations", &holdout->relation_calibration);
         appendStringInfoChar(json, '}');
     }

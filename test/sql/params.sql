@@ -57,8 +57,8 @@ FROM metasd.versions;
 
 -- The pruned model learns alone at the end: there are no losses but its own. Entities are sampled.
 -- Where one learns alone its rate falls.
-SELECT kg_train('people', params => '{"epochs": 6, "warmup": 2, "warmup_lr": 0.4, "ramp": 0, "meta": true, "finish": 2, "finish_kl": 0.5, "cut": "apart", "negatives": 10,
-                                      "negative_sampling": "degree"}') AS run \gset
+SELECT kg_train('people', params => '{"rank": 16, "epochs": 6, "warmup": 2, "warmup_lr": 0.4, "ramp": 0, "meta": true, "finish": 2, "finish_kl": 0.5, "cut": "apart", "negatives": 10,
+                                      "negative_sampling": "degree", "promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);
 SELECT epoch, loss_source > 0 AS source, loss_quiz > 0 AS quiz, loss_mutual_source > 0 AS mutual_source,
        loss_mutual_student > 0 AS mutual_student, sparsity > 0.8 AS pruned, round(lr::numeric, 3) AS lr

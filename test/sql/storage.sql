@@ -84,8 +84,8 @@ UPDATE metasd.entity e SET embedding = first_version(weights) FROM embeddings o
 WHERE e.id = o.id AND run = (SELECT serving FROM metasd.models WHERE name = 'people');
 UPDATE metasd.run SET uuid = gen_random_uuid();
 SELECT count(*) > 1 AS answers, count(*) = (SELECT count(*) FROM before) AS "as many",
-       bool_and(before.tail = after.tail AND before.score = after.score) AS "the same"
-FROM kg_predict('p07', 'speaks', 100, 'people', known => 'include') after JOIN before USING (rank);
+       bool_and(before.rank = after.rank AND before.score = after.score) AS "the same"
+FROM kg_predict('p07', 'speaks', 100, 'people', known => 'include') after JOIN before USING (tail);
 
 SELECT count(kg_drop(name)) FROM metasd.models;
 DROP FUNCTION weights(text), first_version(real[]), crc32c(bytea), little_endian(bytea);

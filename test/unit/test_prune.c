@@ -1,6 +1,7 @@
 /* The cut is the element a full sort would find, for every sparsity, ties and zeros included. */
 #include "unit.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -23,14 +24,18 @@ check_cut(const float *weights, size_t m, double sparsity)
     MetasdTeam team = metasd_team_of_one();
     MetasdRun runs[2] = {{0, m / 3}, {m / 3, m}};
     uint64_t *bins = calloc(METASD_PRUNE_BINS, sizeof(*bins));
-    float *sorted = malloc(m * sizeof(*sorted)), cut;
+    float *sorted = malloc(m * sizeof(*sorted));
+    uint32_t *keys = malloc(m * sizeof(*keys)), cut;
     size_t at = (size_t)ceil(sparsity * (double)m);
 
-    for (size_t i = 0; i < m; i++)
+    for (size_t i = 0; i < m; i++) {
         sorted[i] = fabsf(weights[i]);
+        keys[i] = metasd_prune_key((double)sorted[i], 0);
+    }
     qsort(sorted, m, sizeof(*sorted), ascending);
-    assert_int_equal(metasd_prune_cut(&team, weights, m, runs, 2, sparsity, bins, &cut), METASD_OK);
-    assert_true(cut == sorted[at < m ? at : m - 1]);
+    assert_int_equal(metasd_prune_cut(&team, keys, m, runs, 2, sparsity, bins, &cut), METASD_OK);
+    assert_true(metasd_prune_size(cut) == (double)sorted[at < m ? at : m - 1]);
+    free(keys);
     free(sorted);
     free(bins);
 }
@@ -52,18 +57,64 @@ cut_equals_sort(void **state)
         check_cut(weights, m, 0.6);
 }
 
+/* Keys of floats that weights may be are these floats. */
+static void
+keys_hold_floats(void **state)
+{
+    static const float floats[] = {0,       FLT_TRUE_MIN,     3 * FLT_TRUE_MIN,
+                                   FLT_MIN, 0x1.fffffep-127f, 0.1f,
+                                   1,       0x1.fffffep0f,    3.25f,
+                                   1e9f,    1.8e22f,          0x1.fffffep73f};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(floats) / sizeof(*floats); i++) {
+        uint32_t key = metasd_prune_key((double)floats[i], 0);
+
+        assert_true(metasd_prune_size(key) == (double)floats[i]);
+        assert_true(metasd_prune_size(key | METASD_PRUNE_MUST) == (double)floats[i]);
+        assert_int_equal(metasd_prune_key(ldexp((double)floats[i], -9), 9), key);
+        if (i > 0 && floats[i] > floats[i - 1])
+            assert_true(key > metasd_prune_key((double)floats[i - 1], 0));
+    }
+    /* To the nearest float, and of two to the even one. */
+    assert_true(metasd_prune_size(metasd_prune_key(1 + 0x1p-24, 0)) == 1);
+    assert_true(metasd_prune_size(metasd_prune_key(1 + 0x1.8p-23, 0)) == 1 + 0x1p-22);
+}
+
+/* However small or large: the order stays, and the size is right to about 1 in 2,000. */
+static void
+keys_have_the_order_of_sizes(void **state)
+{
+    uint32_t before = 0;
+
+    (void)state;
+    for (int exponent = -60000; exponent <= 60000; exponent++)
+        for (double size = 1; size < 2; size += 0.25) {
+            uint32_t key = metasd_prune_key(size, exponent);
+            double there = metasd_prune_size(key), here = ldexp(size, exponent);
+
+            assert_true(key > before && key < METASD_PRUNE_MUST);
+            assert_true(fabs(there - fmin(here, DBL_MAX)) <= 0.0005 * fmin(here, DBL_MAX));
+            before = key;
+        }
+    assert_int_equal(metasd_prune_key(0, 5), 0);
+    assert_int_equal(metasd_prune_key(1, -1000000), 1);
+    assert_int_equal(metasd_prune_key(1, 1000000), METASD_PRUNE_MUST - 1);
+    assert_int_equal(metasd_prune_key(INFINITY, -1000000), METASD_PRUNE_MUST - 1);
+}
+
 static void
 refuses_nonsense(void **state)
 {
     MetasdTeam team = metasd_team_of_one();
     static uint64_t bins[METASD_PRUNE_BINS];
     MetasdRun run = {0, 1};
-    float weight = 1, cut;
+    uint32_t key = 1, cut;
 
     (void)state;
-    assert_int_equal(metasd_prune_cut(&team, &weight, 1, &run, 1, 1.5, bins, &cut), METASD_INVALID);
-    assert_int_equal(metasd_prune_cut(&team, &weight, 1, &run, 1, NAN, bins, &cut), METASD_INVALID);
-    assert_int_equal(metasd_prune_cut(&team, &weight, 0, &run, 1, 0.5, bins, &cut), METASD_INVALID);
+    assert_int_equal(metasd_prune_cut(&team, &key, 1, &run, 1, 1.5, bins, &cut), METASD_INVALID);
+    assert_int_equal(metasd_prune_cut(&team, &key, 1, &run, 1, NAN, bins, &cut), METASD_INVALID);
+    assert_int_equal(metasd_prune_cut(&team, &key, 0, &run, 1, 0.5, bins, &cut), METASD_INVALID);
 }
 
 int
@@ -71,6 +122,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut_equals_sort),
+        cmocka_unit_test(keys_hold_floats),
+        cmocka_unit_test(keys_have_the_order_of_sizes),
         cmocka_unit_test(refuses_nonsense),
     };
 

@@ -46,6 +46,44 @@ a_pruned_model_learns_what_follows(void **state)
     free(world.memory);
 }
 
+/* However few weights are kept: each row has one, and all together are no more than asked for. */
+static void
+no_row_is_empty(void **state)
+{
+    static const double sparsities[] = {0.85, 0.93, 0.99};
+    World world = trainings_clubs();
+
+    (void)state;
+    for (int cp = 0; cp < 2; cp++)
+        for (size_t s = 0; s < sizeof(sparsities) / sizeof(*sparsities); s++) {
+            MetasdTrainOptions options = trainings_options();
+            Training *training;
+            size_t rows, width, all, least, wanted;
+
+            options.family = cp ? &metasd_cp : &metasd_complex;
+            options.sparsity = sparsities[s];
+            training = trainings_done(&world, options);
+            width = training->trainer[0].step.width;
+            all = trainings_floats(training);
+            rows = all / width;
+            least = rows + (cp ? training->trainer[0].step.entities : 0);
+            wanted = all - (size_t)ceil(sparsities[s] * (double)all);
+            for (size_t i = 0; i < rows; i++) {
+                const float *row = training->trainer[0].best + i * width;
+                size_t kept[2] = {0};
+
+                for (size_t j = 0; j < width; j++)
+                    kept[j >= width / 2] += row[j] != 0;
+                assert_true(cp && i < training->trainer[0].step.entities
+                                ? kept[0] > 0 && kept[1] > 0
+                                : kept[0] + kept[1] > 0);
+            }
+            assert_int_equal(count_kept(training), least > wanted ? least : wanted);
+            trainings_unmake(training);
+        }
+    free(world.memory);
+}
+
 /* Warm-up, ramp and full sparsity, as reported and as counted. */
 static void
 sparsity_rises_as_told(void **state)
@@ -322,7 +360,7 @@ small_graphs_train(void **state)
                 World world;
                 Training *training;
                 MetasdTrainOptions options = trainings_options();
-                size_t m, pruned;
+                size_t m, pruned, rows;
 
                 memcpy(triples, graphs[g].triples, sizeof(triples));
                 world = trainings_world(triples, graphs[g].n, graphs[g].entities,
@@ -336,7 +374,8 @@ small_graphs_train(void **state)
                 assert_int_equal(trainings_run(training, members), METASD_OK);
                 m = trainings_floats(training);
                 pruned = (size_t)ceil(sparsities[s] * (double)m);
-                assert_int_equal(count_kept(training), pruned < m ? m - pruned : 1);
+                rows = m / training->trainer[0].step.width;
+                assert_int_equal(count_kept(training), m - pruned > rows ? m - pruned : rows);
                 assert_int_equal(training->epochs, 4);
                 trainings_unmake(training);
                 free(world.memory);
@@ -435,6 +474,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pruned_model_learns_what_follows),
+        cmocka_unit_test(no_row_is_empty),
         cmocka_unit_test(sparsity_rises_as_told),
         cmocka_unit_test(a_mask_may_stay),
         cmocka_unit_test(a_source_alone_is_pruned_afterwards),
