@@ -221,6 +221,31 @@ extern MetasdStatus metasd_keep_epoch(MetasdJob *job);
 /* Removes all checkpoints of the model's runs. In a transaction. */
 extern void metasd_keep_forget(const MetasdJob *job);
 
+/* ---- held_out.c: which facts a version was not trained on ---- */
+
+typedef struct MetasdHeldOut {
+    Oid validation;  /* the relation its validation facts came from; InvalidOid: they were drawn */
+    double fraction; /* of the source's facts that were drawn, by what they say */
+} MetasdHeldOut;
+
+/* What this training holds out; FRACTION as its parameter says. Once the triples have been read. */
+extern MetasdHeldOut metasd_held_out(const MetasdJob *job, double fraction);
+
+/* What a run that is over held out, by its row. In a transaction with SPI. */
+extern MetasdHeldOut metasd_held_out_of(int64 run);
+
+/* Which of the facts that the newer version validates by were held out from the older one, too. */
+typedef enum MetasdHeldFromBoth {
+    METASD_HELD_UNKNOWN, /* it may have been trained on any of them */
+    METASD_HELD_DRAWN,   /* those that its own split draws, and those it has no number for */
+    METASD_HELD_ALL
+} MetasdHeldFromBoth;
+
+extern MetasdHeldFromBoth metasd_held_from_both(const MetasdHeldOut *old, const MetasdHeldOut *new);
+
+/* Were all of them? What starts from the older version has seen no validation fact then. */
+extern bool metasd_held_all(const MetasdHeldOut *old, const MetasdHeldOut *new);
+
 /* ---- warm.c ---- */
 
 /*

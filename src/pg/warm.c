@@ -40,7 +40,7 @@
 typedef struct Old {
     int64 run; /* 0: none serves */
     char *family;
-    double rank, held_out; /* held_out: NaN where it had a validation source */
+    double rank;
     int64 entities, relations;
 } Old;
 
@@ -49,15 +49,14 @@ look_at_serving(const MetasdJob *job)
 {
     static MetasdStatement look = {
         "SELECT r.id, r.params ->> 'family'::pg_catalog.text, "
-        "(r.params ->> 'rank'::pg_catalog.text)::pg_catalog.float8, r.entities, r.relations, "
-        "(r.metrics ->> 'held_out'::pg_catalog.text)::pg_catalog.float8 FROM metasd.model m "
-        "JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
+        "(r.params ->> 'rank'::pg_catalog.text)::pg_catalog.float8, r.entities, r.relations "
+        "FROM metasd.model m JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
         "WHERE m.name OPERATOR(pg_catalog.=) $1",
         1,
         {TEXTOID},
         NULL};
     Datum value = CStringGetTextDatum(job->model);
-    Old old = {.held_out = NAN};
+    Old old = {0};
     bool isnull;
 
     if (metasd_execute(&look, &value, NULL, true) == 0)
@@ -67,9 +66,6 @@ look_at_serving(const MetasdJob *job)
     old.rank = DatumGetFloat8(metasd_column(0, 3, &isnull));
     old.entities = DatumGetInt64(metasd_column(0, 4, &isnull));
     old.relations = DatumGetInt64(metasd_column(0, 5, &isnull));
-    old.held_out = DatumGetFloat8(metasd_column(0, 6, &isnull));
-    if (isnull)
-        old.held_out = NAN;
     return old;
 }
 
@@ -92,16 +88,20 @@ keep_rank(MetasdJob *job, const Old *old, MetasdParams *params)
 static char *
 objection(const MetasdJob *job, const Old *old, const MetasdParams *params)
 {
+    MetasdHeldOut old_held = metasd_held_out_of(old->run), new_held;
     MetasdTrainOptions options;
     MetasdSplit split;
 
     metasd_params_options(params, &options, &split);
+    new_held = metasd_held_out(job, split.validation_fraction);
     if (strcmp(old->family ? old->family : metasd_complex.name, options.family->name) != 0)
         return psprintf("its family is another");
     if (old->rank != (double)options.rank)
         return psprintf("its rank is %.0f, not %zu", old->rank, options.rank);
-    if (job->validation ? !isnan(old->held_out) : !(old->held_out >= split.validation_fraction))
-        return psprintf("it was trained on facts that are held out now");
+    if (!metasd_held_all(&old_held, &new_held))
+        return OidIsValid(old_held.validation)
+                   ? pstrdup("it may have been trained on facts that are held out now")
+                   : pstrdup("it was trained on facts that are held out now");
     return NULL;
 }
 
