@@ -501,22 +501,24 @@ metasd_compare(MetasdJob *job)
 }
 
 void
-metasd_append_comparison(StringInfo json, const MetasdJob *job)
+metasd_append_comparison(MetasdJson *json, const MetasdJob *job)
 {
     const MetasdComparison *comparison = &job->comparison;
     MetasdHeldOut held = metasd_held_out(job, job->split.validation_fraction);
 
-    appendStringInfo(json, ", \"promoted\": %s", comparison->promoted ? "true" : "false");
+    metasd_json_bool(json, "promoted", comparison->promoted);
     if (!OidIsValid(held.validation)) /* the next one wants to know */
-        appendStringInfo(json, ", \"held_out\": %.9g", held.fraction);
+        metasd_json_number(json, "held_out", held.fraction, 9);
     if (comparison->queries == 0 && isnan(comparison->overlap))
         return;
-    appendStringInfo(json, ", \"drift\": {\"version\": " INT64_FORMAT ", \"queries\": %zu",
-                     comparison->serving, comparison->queries);
-    if (comparison->queries > 0)
-        appendStringInfo(json, ", \"mrr_before\": %.6f, \"mrr\": %.6f", comparison->mrr_before,
-                         comparison->mrr);
+    metasd_json_open(json, "drift");
+    metasd_json_whole(json, "version", comparison->serving);
+    metasd_json_whole(json, "queries", (int64)comparison->queries);
+    if (comparison->queries > 0) {
+        metasd_json_fixed(json, "mrr_before", comparison->mrr_before, 6);
+        metasd_json_fixed(json, "mrr", comparison->mrr, 6);
+    }
     if (!isnan(comparison->overlap))
-        appendStringInfo(json, ", \"top10_overlap\": %.6f", comparison->overlap);
-    appendStringInfoChar(json, '}');
+        metasd_json_fixed(json, "top10_overlap", comparison->overlap, 6);
+    metasd_json_close(json);
 }

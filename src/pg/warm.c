@@ -213,14 +213,31 @@ static void
 start_anew(MetasdJob *job, const char *why)
 {
     MetasdWarm *warm = &job->warm;
+    MetasdJson *json;
 
     ereport(LOG,
             (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT ": %s",
                     job->launch.run, warm->version, why)));
     if (warm->context)
         MemoryContextDelete(warm->context);
-    *warm = (MetasdWarm){.said = psprintf("{\"not_from\": " INT64_FORMAT ", \"reason\": \"%s\"}",
-                                          warm->version, why)};
+    json = metasd_json_begin();
+    metasd_json_whole(json, "not_from", warm->version);
+    metasd_json_string(json, "reason", why);
+    *warm = (MetasdWarm){.said = metasd_json_end(json)};
+}
+
+/* What the run's metrics say of a start from a version. */
+static Jsonb *
+start_said(const MetasdWarm *warm, uint32 entities, uint32 relations)
+{
+    MetasdJson *json = metasd_json_begin();
+
+    metasd_json_whole(json, "version", warm->version);
+    metasd_json_whole(json, "entities", warm->entities);
+    metasd_json_whole(json, "new_entities", entities - warm->entities);
+    metasd_json_whole(json, "relations", warm->relations);
+    metasd_json_whole(json, "new_relations", relations - warm->relations);
+    return metasd_json_end(json);
 }
 
 void
@@ -229,8 +246,6 @@ metasd_warm_read(MetasdJob *job)
     MetasdWarm *warm = &job->warm;
     MetasdParams params = job->params;
     const MetasdTriples *input = &job->input;
-    uint32 entities = metasd_labelset_count(input->entities);
-    uint32 relations = metasd_labelset_count(input->relations);
     MemoryContext spi;
     char *why;
     Old old;
@@ -252,10 +267,8 @@ metasd_warm_read(MetasdJob *job)
     if (why)
         start_anew(job, why);
     else
-        warm->said = psprintf("{\"version\": " INT64_FORMAT ", \"entities\": %u, \"new_entities\": "
-                              "%u, \"relations\": %u, \"new_relations\": %u}",
-                              warm->version, warm->entities, entities - warm->entities,
-                              warm->relations, relations - warm->relations);
+        warm->said = start_said(warm, metasd_labelset_count(input->entities),
+                                metasd_labelset_count(input->relations));
     MemoryContextSwitchTo(spi);
     job->params.warm = warm->version != 0;
 }

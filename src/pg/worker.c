@@ -45,7 +45,7 @@ load_run(MetasdJob *job, const void *what)
 {
     static MetasdStatement look = {
         "SELECT model, params, fixed, pg_catalog.date_part('epoch', budget), "
-        "source::pg_catalog.oid, head, relation, tail, checkpoint, metrics ->> "
+        "source::pg_catalog.oid, head, relation, tail, checkpoint, metrics -> "
         "'warm_start'::pg_catalog.text FROM metasd.run "
         "WHERE id OPERATOR(pg_catalog.=) $1 "
         "AND (NOT $2 OR status OPERATOR(pg_catalog.=) 'queued')",
@@ -62,6 +62,7 @@ load_run(MetasdJob *job, const void *what)
     Oid source = InvalidOid;
     MemoryContext spi;
     double budget;
+    Datum said;
     bool isnull;
 
     (void)what;
@@ -75,9 +76,9 @@ load_run(MetasdJob *job, const void *what)
         job->keep.part = DatumGetInt16(metasd_column(0, 9, &isnull));
         if (isnull)
             job->keep.part = -1;
-        job->warm.said = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 10);
-        if (job->warm.said) /* of a run that is resumed */
-            job->warm.said = MemoryContextStrdup(job->context, job->warm.said);
+        said = metasd_column(0, 10, &isnull);
+        if (!isnull) /* of a run that is resumed */
+            job->warm.said = copy_json(job->context, said);
         budget = DatumGetFloat8(metasd_column(0, 4, &isnull));
         job->tuning = !isnull;
         if (job->tuning) {
