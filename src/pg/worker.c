@@ -252,25 +252,6 @@ run_job(MetasdJob *job, const void *what)
 
 /* ---- the process ---- */
 
-/* What the role or the database may have set, and would end a training or leave it unrecorded. */
-static void
-pin_settings(void)
-{
-    static const char *const settings[][2] = {
-        /* Heartbeats need not survive a crash, and must not wait for the disk; the result does. */
-        {"synchronous_commit", "off"},
-        {"default_transaction_isolation", "read committed"},
-        {"default_transaction_read_only", "off"},
-        {"lock_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
-        {"transaction_timeout", "0"},
-#endif
-    };
-
-    for (int i = 0; i < (int)lengthof(settings); i++)
-        SetConfigOption(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION);
-}
-
 static void
 conclude(MetasdJob *job, bool succeeded)
 {
@@ -304,7 +285,6 @@ metasd_train_main(Datum argument)
 
     (void)argument;
     metasd_member_connect(job);
-    pin_settings();
     metasd_run_lock(job->launch.extension, job->launch.run);
     status = metasd_job_guard(job, run_job, NULL);
     if (status != METASD_OK && job->crew) /* the followers need not wait for what comes now */
