@@ -44,9 +44,13 @@ typedef struct Batch {
     HTAB *answered; /* of questions so far, up to work_mem */
 } Batch;
 
-/* A question: what is given as labels, NULL where it is NULL, and as values of the result. */
+/*
+ * A question: what is given as labels, NULL where it is NULL, and as values of the result, unless
+ * these are to be made of the labels.
+ */
 typedef struct BatchQuery {
     MetasdLabel entity, relation;
+    bool labels_only;
     Datum entity_value, relation_value;
 } BatchQuery;
 
@@ -85,25 +89,26 @@ start_memory(Batch *batch)
     batch->prediction.kept = &batch->kept;
 }
 
-/*
- * Starts on arguments FIRST and on: k, model, known, side, candidates, candidate_ids,
- * min_probability. False where one of them is NULL that must not be.
- */
+/* The last arguments: model, known, side, candidates, candidate_ids, min_probability. */
+#define LAST_ARGUMENTS 6
+
+/* Starts; argument K is k. False where an argument is NULL that must not be. */
 static bool
-start(Batch *batch, FunctionCallInfo fcinfo, int first)
+start(Batch *batch, FunctionCallInfo fcinfo, int k)
 {
     MetasdPrediction *prediction = &batch->prediction;
+    int first = PG_NARGS() - LAST_ARGUMENTS;
 
-    if (PG_ARGISNULL(first) || PG_ARGISNULL(first + 2) || PG_ARGISNULL(first + 3))
+    if (PG_ARGISNULL(k) || PG_ARGISNULL(first + 1) || PG_ARGISNULL(first + 2))
         return false;
     *prediction = (MetasdPrediction){.question = &batch->question, .given_columns = RANK};
-    prediction->k = metasd_limit_argument(fcinfo, first);
-    prediction->mode = metasd_known_argument(fcinfo, first + 2);
-    prediction->asked = asks_heads(fcinfo, first + 3) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
+    prediction->k = metasd_limit_argument(fcinfo, k);
+    prediction->mode = metasd_known_argument(fcinfo, first + 1);
+    prediction->asked = asks_heads(fcinfo, first + 2) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
     prediction->answer_column = prediction->asked == METASD_ASKED_HEAD ? HEAD : TAIL;
-    prediction->least = metasd_least_argument(fcinfo, first + 6);
-    batch->question = metasd_question_open(fcinfo, first + 1);
-    prediction->candidates = metasd_candidates_argument(&batch->question, first + 4);
+    prediction->least = metasd_least_argument(fcinfo, first + 5);
+    batch->question = metasd_question_open(fcinfo, first);
+    prediction->candidates = metasd_candidates_argument(&batch->question, first + 3);
     metasd_prediction_start(prediction);
     batch->each =
         AllocSetContextCreate(CurrentMemoryContext, "metasd question", ALLOCSET_DEFAULT_SIZES);
@@ -129,6 +134,16 @@ keep(Batch *batch, const uint32 id[2])
     memcpy(entry->answers, kept->list, bytes);
 }
 
+/* A label as a value of column N of the result. */
+static Datum
+value_of(const Batch *batch, MetasdLabel label, int n)
+{
+    FunctionCallInfo fcinfo = batch->question.fcinfo;
+    TupleDesc row = ((ReturnSetInfo *)fcinfo->resultinfo)->setDesc;
+
+    return metasd_given_datum(fcinfo, TupleDescAttr(row, n)->atttypid, label, n == RELATION);
+}
+
 static void
 ask(Batch *batch, const BatchQuery *query)
 {
@@ -146,6 +161,10 @@ ask(Batch *batch, const BatchQuery *query)
         !metasd_question_find(&batch->question, query->entity, false, &id[entity]) ||
         !metasd_question_find(&batch->question, query->relation, true, &id[1 - entity]))
         return;
+    if (query->labels_only) {
+        values[HEAD] = values[TAIL] = value_of(batch, query->entity, HEAD);
+        values[RELATION] = value_of(batch, query->relation, RELATION);
+    }
     prediction->given[entity] = query->entity;
     prediction->given[1 - entity] = query->relation;
     prediction->given_values = values;
@@ -243,13 +262,6 @@ metasd_kg_predict_many(PG_FUNCTION_ARGS)
 
 /* ---- questions in a relation ---- */
 
-static Datum
-text_of(MetasdLabel label)
-{
-    return PointerGetDatum(label.data ? cstring_to_text_with_len(label.data, (int)label.len)
-                                      : NULL);
-}
-
 /*
  * The name of column PLACE of the questions: as the model's source calls it, where no other is
  * there.
@@ -264,7 +276,10 @@ question_column(const Batch *batch, Oid queries, int place)
                                                                                      : names[place];
 }
 
-/* kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability) */
+/*
+ * kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability); after
+ * k there may be identifiers, and after these relation_identifiers, for nothing but their types.
+ */
 Datum
 metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
 {
@@ -283,10 +298,7 @@ metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
     metasd_reader_open(&reader, PG_GETARG_OID(0), column, 2, "queries");
     before = MemoryContextSwitchTo(batch.each);
     while (metasd_reader_next(&reader, label)) {
-        BatchQuery query = {.entity = label[0],
-                            .relation = label[1],
-                            .entity_value = text_of(label[0]),
-                            .relation_value = text_of(label[1])};
+        BatchQuery query = {.entity = label[0], .relation = label[1], .labels_only = true};
 
         ask(&batch, &query);
         MemoryContextReset(batch.each);
