@@ -1,7 +1,5 @@
 #include "question.h"
 
-#include <ctype.h>
-
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -9,6 +7,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "alike.h"
 #include "ask.h"
 
 /* ---- identifiers ---- */
@@ -167,27 +166,6 @@ metasd_question_may_notice(const MetasdQuestion *question)
 /* More relations than these are not listed. */
 #define MOST_LISTED 20
 
-/* A label that is the same but for case, and spaces around it; false if there is none. */
-static bool
-find_alike(const MetasdLabels *labels, MetasdLabel label, MetasdLabel *alike)
-{
-    while (label.len > 0 && isspace((unsigned char)label.data[0])) {
-        label.data++;
-        label.len--;
-    }
-    while (label.len > 0 && isspace((unsigned char)label.data[label.len - 1]))
-        label.len--;
-    for (uint32 id = 0; id < labels->count; id++) {
-        size_t len;
-
-        alike->data = metasd_labels_get(labels, id, &len);
-        alike->len = (uint32)len;
-        if (len == label.len && pg_strncasecmp(alike->data, label.data, len) == 0)
-            return true;
-    }
-    return false;
-}
-
 static char *
 list_of(const MetasdLabels *labels)
 {
@@ -214,7 +192,7 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
     if (metasd_labels_find(metasd_question_labels(question, !relation), label.data, label.len, &id))
         return psprintf("It is %s of the model: look at the order of the arguments.",
                         relation ? "an entity" : "a relation");
-    if (find_alike(labels, label, &alike))
+    if (metasd_find_alike(labels, label, &alike))
         return psprintf("Perhaps \"%.*s\" was meant.",
                         pg_mbcliplen(alike.data, (int)alike.len, 200), alike.data);
     if (relation && labels->count <= MOST_LISTED)
