@@ -513,6 +513,30 @@ CREATE FUNCTION kg_predict_many(
 AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
 
+-- The types of a result must be known before the relation is looked at: these take them from an argument. It has no
+-- default, as a default's type is not known where a query names the function.
+CREATE FUNCTION kg_predict_many(
+    queries regclass, k integer, identifiers anyelement,
+    model text DEFAULT NULL, known text DEFAULT 'exclude', side text DEFAULT 'tail',
+    candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
+    min_probability real DEFAULT NULL,
+    OUT query bigint, OUT head anyelement, OUT relation text, OUT tail anyelement,
+    OUT rank integer, OUT score real, OUT probability real, OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
+
+CREATE FUNCTION kg_predict_many(
+    queries regclass, k integer, identifiers anyelement, relation_identifiers anycompatible,
+    model text DEFAULT NULL, known text DEFAULT 'exclude', side text DEFAULT 'tail',
+    candidates regclass DEFAULT NULL, candidate_ids "any" DEFAULT NULL,
+    min_probability real DEFAULT NULL,
+    OUT query bigint, OUT head anyelement, OUT relation anycompatible, OUT tail anyelement,
+    OUT rank integer, OUT score real, OUT probability real, OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C STABLE PARALLEL RESTRICTED
+ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
+
 -- Head, relation and tail may each have a type of its own, and literals and parameters without one are text.
 CREATE FUNCTION kg_predict_relations(
     head anycompatible, tail text, k integer DEFAULT 10, model text DEFAULT NULL,
@@ -610,6 +634,10 @@ COMMENT ON FUNCTION kg_predict_many(anyarray, anycompatiblearray, integer, text,
 'kg_predict of many questions, answered by triples: query is the place of an entity in the array, relations has as many elements, or one for all. With side head the entities are tails, and heads the answers, as in kg_predict_heads. Rows are in the order of the questions, best answers first, and rank counts within a question. Memory does not grow with the number of questions';
 COMMENT ON FUNCTION kg_predict_many(regclass, integer, text, text, text, regclass, "any", real) IS
 'kg_predict of the questions in a relation, read as the caller: columns head and relation or, with side head, relation and tail, or as the model''s source calls them; identifiers are returned as text, query counts the rows in the order in which they are read';
+COMMENT ON FUNCTION kg_predict_many(regclass, integer, anyelement, text, text, text, regclass, "any", real) IS
+'the same, with heads and tails in the type of identifiers, whose value does not matter: identifiers => NULL::integer';
+COMMENT ON FUNCTION kg_predict_many(regclass, integer, anyelement, anycompatible, text, text, text, regclass, "any", real) IS
+'the same, with relations in the type of relation_identifiers, too';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, text, real) IS
 'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. Answers of the same score have the same rank, as by rank(), and come in the order of their labels'' bytes. probability: as calibrated by facts held out of the training, of pairs between which a relation is missing; the softmax of the scores where none were held out; null for a fact marked as known. Answers of a probability below min_probability are left out';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, text, text, real) IS

@@ -9,7 +9,6 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "utils/array.h"
@@ -45,11 +44,11 @@ metasd_number_of_label(const MetasdLabels *labels, const char *label, size_t len
 
 /* ---- the model that a call site asks ---- */
 
-/* Kept in fn_extra while role, transaction and name are the same. */
+/* Kept in fn_extra while role, transaction and name are the same, and no savepoint is rolled back. */
 typedef struct AskedSite {
     MemoryContext context; /* of all that belongs to the model */
     Oid user;
-    TimestampTz started;
+    uint64 generation;
     text *name;
     const MetasdModel *model;
     const MetasdIndex *image;
@@ -65,7 +64,7 @@ static bool
 still_valid(const AskedSite *site, const text *name)
 {
     return site->name && site->user == GetUserId() &&
-           site->started == GetCurrentTransactionStartTimestamp() &&
+           site->generation == metasd_cache_generation() &&
            VARSIZE_ANY_EXHDR(site->name) == VARSIZE_ANY_EXHDR(name) &&
            memcmp(VARDATA_ANY(site->name), VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) == 0;
 }
@@ -92,7 +91,7 @@ asked_site(FunctionCallInfo fcinfo)
     site->image = metasd_cache_image(site->model);
     site->name = cstring_to_text_with_len(VARDATA_ANY(name), (int)VARSIZE_ANY_EXHDR(name));
     site->user = GetUserId();
-    site->started = GetCurrentTransactionStartTimestamp();
+    site->generation = metasd_cache_generation();
     MemoryContextSwitchTo(before);
     fcinfo->flinfo->fn_extra = site;
     return site;

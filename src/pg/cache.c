@@ -19,14 +19,72 @@ typedef struct Image {
     MemoryContext context;
     MetasdIndex index;
     bool shared;         /* a mapping of a file; else memory of this session's own */
-    bool provisional;    /* of rows that the transaction which built it may have taken back */
-    TimestampTz used_in; /* start of the transaction that used it last */
+    bool provisional;    /* of rows that the transaction which built it may yet take back */
+    bool outdated;       /* it may have: who asks now gets another image */
+    uint64 used_in;      /* the transaction that used it last */
     TimestampTz touched; /* when the file was last told so */
     struct Image *next;
 } Image;
 
 static Image *images;
 static int image_count;
+
+/* ---- transactions ---- */
+
+/* Counted here: two of one string of statements begin at the same time. */
+static uint64 transaction = 1;
+static uint64 generation = 1;
+
+uint64
+metasd_cache_generation(void)
+{
+    return generation;
+}
+
+/*
+ * Rows of this transaction are gone, or are everybody's. The images of such rows stay, as somebody
+ * may be using them, but answer no more.
+ */
+static void
+outdate(void)
+{
+    generation++;
+    for (Image *image = images; image; image = image->next)
+        image->outdated |= image->provisional;
+}
+
+static void
+transaction_ends(XactEvent event, void *context)
+{
+    (void)context;
+    if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PARALLEL_PRE_COMMIT ||
+        event == XACT_EVENT_PRE_PREPARE)
+        return;
+    transaction++;
+    outdate();
+}
+
+static void
+subtransaction_ends(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *context)
+{
+    (void)id;
+    (void)parent;
+    (void)context;
+    if (event == SUBXACT_EVENT_ABORT_SUB)
+        outdate();
+}
+
+static void
+watch_transactions(void)
+{
+    static bool watching;
+
+    if (watching)
+        return;
+    RegisterXactCallback(transaction_ends, NULL);
+    RegisterSubXactCallback(subtransaction_ends, NULL);
+    watching = true;
+}
 
 /* ---- reading rows ---- */
 
@@ -204,6 +262,7 @@ typedef struct Expected {
     const MetasdFamily *family;
     int64 entities, relations;
     MetasdSigmoid sigmoid, relation_sigmoid; /* of entities, and of relations that are asked for */
+    bool uncommitted;                        /* it has been written by this transaction */
 } Expected;
 
 /* Columns N to N + 2 of the row that SPI has found. */
@@ -228,8 +287,8 @@ expected_of(int64 run)
         "(metrics #>> '{calibration,base}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,relations,slope}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,relations,offset}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,base}'::pg_catalog.text[])::pg_catalog.float4 "
-        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
+        "(metrics #>> '{calibration,relations,base}'::pg_catalog.text[])::pg_catalog.float4, "
+        "xmin FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
         NULL};
@@ -246,6 +305,8 @@ expected_of(int64 run)
         expected.relations = DatumGetInt64(metasd_column(0, 3, &isnull));
         expected.sigmoid = sigmoid_column(4);
         expected.relation_sigmoid = sigmoid_column(7);
+        expected.uncommitted = TransactionIdIsCurrentTransactionId(
+            DatumGetTransactionId(metasd_column(0, 10, &isnull)));
     }
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -272,6 +333,7 @@ plan_image(Build *build)
     build->plan.family = expected.family;
     build->sigmoid = expected.sigmoid;
     build->relation_sigmoid = expected.relation_sigmoid;
+    build->uncommitted = expected.uncommitted;
     metasd_switch_to(&saved, metasd_extension_owner(), false);
     for_each_row(build, &entity_rows, count_row);
     for_each_row(build, &relation_rows, count_row);
@@ -359,11 +421,10 @@ same_uuid(const pg_uuid_t *a, const pg_uuid_t *b)
 static Image **
 oldest_image(void)
 {
-    TimestampTz now = GetCurrentTransactionStartTimestamp();
     Image **oldest = NULL;
 
     for (Image **link = &images; *link; link = &(*link)->next)
-        if ((*link)->used_in != now && (!oldest || (*link)->used_in < (*oldest)->used_in))
+        if ((*link)->used_in != transaction && (!oldest || (*link)->used_in < (*oldest)->used_in))
             oldest = link;
     return oldest;
 }
@@ -376,6 +437,17 @@ drop(Image **link)
     *link = image->next;
     image_count--;
     MemoryContextDelete(image->context);
+}
+
+/* Those that no one can be using any more. */
+static void
+drop_outdated(void)
+{
+    for (Image **link = &images; *link;)
+        if ((*link)->outdated && (*link)->used_in != transaction)
+            drop(link);
+        else
+            link = &(*link)->next;
 }
 
 /*
@@ -446,10 +518,11 @@ fill(Image *image, int64 run)
 static void
 note_use(Image *image)
 {
-    image->used_in = GetCurrentTransactionStartTimestamp();
-    if (image->shared &&
-        TimestampDifferenceExceeds(image->touched, image->used_in, TOUCH_INTERVAL)) {
-        image->touched = image->used_in;
+    TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+    image->used_in = transaction;
+    if (image->shared && TimestampDifferenceExceeds(image->touched, now, TOUCH_INTERVAL)) {
+        image->touched = now;
         metasd_image_touch(&image->uuid);
     }
 }
@@ -457,18 +530,16 @@ note_use(Image *image)
 const MetasdIndex *
 metasd_cache_image(const MetasdModel *model)
 {
-    TimestampTz now = GetCurrentTransactionStartTimestamp();
     MemoryContext context, before;
-    Image **link = &images, *image;
+    Image *image;
 
-    while (*link && !same_uuid(&(*link)->uuid, &model->uuid))
-        link = &(*link)->next;
-    if (*link && (!(*link)->provisional || (*link)->used_in == now)) {
-        note_use(*link);
-        return &(*link)->index;
-    }
-    if (*link)
-        drop(link);
+    watch_transactions();
+    drop_outdated();
+    for (image = images; image; image = image->next)
+        if (!image->outdated && same_uuid(&image->uuid, &model->uuid)) {
+            note_use(image);
+            return &image->index;
+        }
     make_room();
     /* Until it is whole an image belongs to the transaction: an error frees it. */
     context = AllocSetContextCreate(CurTransactionContext, "metasd image", ALLOCSET_SMALL_SIZES);
@@ -476,7 +547,8 @@ metasd_cache_image(const MetasdModel *model)
     image = palloc0(sizeof(*image));
     image->uuid = model->uuid;
     image->context = context;
-    image->used_in = image->touched = now;
+    image->used_in = transaction;
+    image->touched = GetCurrentTransactionStartTimestamp();
     fill(image, model->serving);
     MemoryContextSwitchTo(before);
     MemoryContextSetParent(context, TopMemoryContext);

@@ -7,8 +7,8 @@
  * comes after all that it knows, and for a query all candidates tie. A version that has learnt more
  * so is the better one.
  *
- * Neither may have been trained on a fact that counts. Facts drawn from the source are drawn by
- * what they say (graph.h), so the old version's parameters tell whether it, too, held one out.
+ * Neither may have been trained on a fact that counts: held_out.c says which the old version held
+ * out, too. Where that is not known nothing counts, and the new version is promoted.
  *
  * The worker reads the old version in one short transaction and compares outside any. Who promotes
  * another version meanwhile makes it compare again (store.c).
@@ -52,7 +52,8 @@ typedef struct Comparing {
     MetasdComparison *result;
     MetasdTeam team; /* of this worker alone */
     const MetasdGraph *graph;
-    MetasdSplit old_split; /* what the old version held out */
+    MetasdHeldFromBoth held; /* which facts count */
+    MetasdSplit old_split;   /* what the old version drew, and so held out */
     Version old, new;
     uint32 *old_entity;   /* N: its number in the old version */
     uint32 *new_entity;   /* of the old version's entities: in the new one */
@@ -108,34 +109,13 @@ metasd_compare_bytes(const MetasdTriples *input, const MetasdTrainOptions *optio
 
 /* ---- the old version ---- */
 
-/* The part of its source that the serving run drew for validation; 0 where it drew none. */
-static double
-part_held_out(int64 run)
-{
-    static MetasdStatement look = {
-        "SELECT (metrics ->> 'held_out'::pg_catalog.text)::pg_catalog.float8 FROM metasd.run "
-        "WHERE id OPERATOR(pg_catalog.=) $1",
-        1,
-        {INT8OID},
-        NULL};
-    Datum value = Int64GetDatum(run);
-    double part = 0;
-
-    if (metasd_execute(&look, &value, NULL, true) > 0) {
-        bool isnull;
-        Datum column = metasd_column(0, 1, &isnull);
-
-        part = isnull ? 0 : DatumGetFloat8(column);
-    }
-    return part;
-}
-
 /* Finds the version that serves, and its image; a copy of it, as that says where things are. */
 static void
 open_serving(MetasdJob *job, const void *what)
 {
     Comparing *c = *(Comparing *const *)what;
     MetasdModel *model = metasd_model_find(job->model, false);
+    MetasdHeldOut old_held, new_held = metasd_held_out(job, job->split.validation_fraction);
 
     if (!model) {
         job->gone = true;
@@ -144,7 +124,9 @@ open_serving(MetasdJob *job, const void *what)
     c->result->serving = model->serving;
     if (model->serving == 0)
         return;
-    c->old_split.validation_fraction = part_held_out(model->serving);
+    old_held = metasd_held_out_of(model->serving);
+    c->held = metasd_held_from_both(&old_held, &new_held);
+    c->old_split.validation_fraction = old_held.fraction;
     c->old.index = *metasd_cache_image(model);
 }
 
@@ -331,9 +313,25 @@ score(Comparing *c, uint32 head, uint32 relation)
 
 /* ---- ranks ---- */
 
-/*
- * Of a group of validation facts those that the old version held out, too: their tails; how many.
- */
+/* Was the old version not trained on it? */
+static bool
+was_held_out(const Comparing *c, const MetasdTriple *fact)
+{
+    switch (c->held) {
+        case METASD_HELD_ALL:
+            return true;
+        case METASD_HELD_DRAWN:
+            return metasd_split_draws(&c->old_split, fact) ||
+                   c->old_entity[fact->head] == NOT_KNOWN ||
+                   c->old_entity[fact->tail] == NOT_KNOWN ||
+                   c->old_relation[fact->relation] == NOT_KNOWN;
+        case METASD_HELD_UNKNOWN:
+            break;
+    }
+    return false;
+}
+
+/* Of a group of validation facts those that were held out from both: their tails; how many. */
 static size_t
 facts_that_count(Comparing *c, size_t g)
 {
@@ -348,7 +346,7 @@ facts_that_count(Comparing *c, size_t g)
 
         if (relation >= relations)
             fact = (MetasdTriple){tail, relation - relations, head};
-        if (c->job->validation || metasd_split_draws(&c->old_split, &fact))
+        if (was_held_out(c, &fact))
             c->tails[n++] = tail;
     }
     return n;
@@ -453,6 +451,13 @@ decide(const Comparing *c)
 
     result->queries = c->queries;
     result->overlap = c->tops > 0 ? c->overlap / (double)c->tops : NAN;
+    if (c->held == METASD_HELD_UNKNOWN) {
+        result->note =
+            psprintf("it was not compared with version " INT64_FORMAT ": no fact is known to have "
+                     "been held out from both, as that version had a validation source of its own",
+                     result->serving);
+        return;
+    }
     if (c->queries == 0) {
         result->note =
             psprintf("not compared with version " INT64_FORMAT ": no fact was held out from both",
@@ -496,21 +501,24 @@ metasd_compare(MetasdJob *job)
 }
 
 void
-metasd_append_comparison(StringInfo json, const MetasdJob *job)
+metasd_append_comparison(MetasdJson *json, const MetasdJob *job)
 {
     const MetasdComparison *comparison = &job->comparison;
+    MetasdHeldOut held = metasd_held_out(job, job->split.validation_fraction);
 
-    appendStringInfo(json, ", \"promoted\": %s", comparison->promoted ? "true" : "false");
-    if (!job->validation) /* the next one wants to know */
-        appendStringInfo(json, ", \"held_out\": %.9g", job->split.validation_fraction);
+    metasd_json_bool(json, "promoted", comparison->promoted);
+    if (!OidIsValid(held.validation)) /* the next one wants to know */
+        metasd_json_number(json, "held_out", held.fraction, 9);
     if (comparison->queries == 0 && isnan(comparison->overlap))
         return;
-    appendStringInfo(json, ", \"drift\": {\"version\": " INT64_FORMAT ", \"queries\": %zu",
-                     comparison->serving, comparison->queries);
-    if (comparison->queries > 0)
-        appendStringInfo(json, ", \"mrr_before\": %.6f, \"mrr\": %.6f", comparison->mrr_before,
-                         comparison->mrr);
+    metasd_json_open(json, "drift");
+    metasd_json_whole(json, "version", comparison->serving);
+    metasd_json_whole(json, "queries", (int64)comparison->queries);
+    if (comparison->queries > 0) {
+        metasd_json_fixed(json, "mrr_before", comparison->mrr_before, 6);
+        metasd_json_fixed(json, "mrr", comparison->mrr, 6);
+    }
     if (!isnan(comparison->overlap))
-        appendStringInfo(json, ", \"top10_overlap\": %.6f", comparison->overlap);
-    appendStringInfoChar(json, '}');
+        metasd_json_fixed(json, "top10_overlap", comparison->overlap, 6);
+    metasd_json_close(json);
 }

@@ -10,9 +10,9 @@
 
 #include "compat.h"
 
-#include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
+#include "json.h"
 #include "labels.h"
 #include "launch.h"
 #include "params.h"
@@ -69,7 +69,7 @@ typedef struct MetasdComparison {
 /* The version that a training starts from; warm.c. */
 typedef struct MetasdWarm {
     int64 version;              /* 0: it starts anew */
-    char *said;                 /* JSON for the run's metrics, or NULL */
+    Jsonb *said;                /* for the run's metrics, or NULL */
     MemoryContext context;      /* of the rows; NULL once they are used */
     bytea **row;                /* N + 2 R, as stored; NULL: the version does not know it */
     uint32 entities, relations; /* that it knows */
@@ -196,8 +196,8 @@ extern MetasdStatus metasd_report_beat(MetasdJob *job, const MetasdBeat *beat);
 /* The graph as read, and the parameters in force. */
 extern void metasd_report_graph(MetasdJob *job);
 
-/* Begins the JSON of a run's metrics: what is known before it trains. The caller closes it. */
-extern void metasd_append_input(StringInfo json, const MetasdJob *job);
+/* Appends members to a run's metrics: what is known before it trains. */
+extern void metasd_append_input(MetasdJson *json, const MetasdJob *job);
 
 /* Callbacks of metasd_train. */
 extern MetasdTrainEvents metasd_report_events(MetasdJob *job);
@@ -220,6 +220,31 @@ extern MetasdStatus metasd_keep_epoch(MetasdJob *job);
 
 /* Removes all checkpoints of the model's runs. In a transaction. */
 extern void metasd_keep_forget(const MetasdJob *job);
+
+/* ---- held_out.c: which facts a version was not trained on ---- */
+
+typedef struct MetasdHeldOut {
+    Oid validation;  /* the relation its validation facts came from; InvalidOid: they were drawn */
+    double fraction; /* of the source's facts that were drawn, by what they say */
+} MetasdHeldOut;
+
+/* What this training holds out; FRACTION as its parameter says. Once the triples have been read. */
+extern MetasdHeldOut metasd_held_out(const MetasdJob *job, double fraction);
+
+/* What a run that is over held out, by its row. In a transaction with SPI. */
+extern MetasdHeldOut metasd_held_out_of(int64 run);
+
+/* Which of the facts that the newer version validates by were held out from the older one, too. */
+typedef enum MetasdHeldFromBoth {
+    METASD_HELD_UNKNOWN, /* it may have been trained on any of them */
+    METASD_HELD_DRAWN,   /* those that its own split draws, and those it has no number for */
+    METASD_HELD_ALL
+} MetasdHeldFromBoth;
+
+extern MetasdHeldFromBoth metasd_held_from_both(const MetasdHeldOut *old, const MetasdHeldOut *new);
+
+/* Were all of them? What starts from the older version has seen no validation fact then. */
+extern bool metasd_held_all(const MetasdHeldOut *old, const MetasdHeldOut *new);
 
 /* ---- warm.c ---- */
 
@@ -252,7 +277,7 @@ extern size_t metasd_compare_bytes(const MetasdTriples *input, const MetasdTrain
 extern void metasd_compare(MetasdJob *job);
 
 /* Appends members to a JSON object: what was held out, whether the version may serve, the drift. */
-extern void metasd_append_comparison(StringInfo json, const MetasdJob *job);
+extern void metasd_append_comparison(MetasdJson *json, const MetasdJob *job);
 
 /* ---- store.c ---- */
 

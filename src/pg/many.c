@@ -116,25 +116,26 @@ start_waiting(Batch *batch)
     batch->waiting_count = 0;
 }
 
-/*
- * Starts on arguments FIRST and on: k, model, known, side, candidates, candidate_ids,
- * min_probability. False where one of them is NULL that must not be.
- */
+/* The last arguments: model, known, side, candidates, candidate_ids, min_probability. */
+#define LAST_ARGUMENTS 6
+
+/* Starts; argument K is k. False where an argument is NULL that must not be. */
 static bool
-start(Batch *batch, FunctionCallInfo fcinfo, int first)
+start(Batch *batch, FunctionCallInfo fcinfo, int k)
 {
     MetasdPrediction *prediction = &batch->prediction;
+    int first = PG_NARGS() - LAST_ARGUMENTS;
 
-    if (PG_ARGISNULL(first) || PG_ARGISNULL(first + 2) || PG_ARGISNULL(first + 3))
+    if (PG_ARGISNULL(k) || PG_ARGISNULL(first + 1) || PG_ARGISNULL(first + 2))
         return false;
     *prediction = (MetasdPrediction){.question = &batch->question, .given_columns = RANK};
-    prediction->k = metasd_limit_argument(fcinfo, first);
-    prediction->mode = metasd_known_argument(fcinfo, first + 2);
-    prediction->asked = asks_heads(fcinfo, first + 3) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
+    prediction->k = metasd_limit_argument(fcinfo, k);
+    prediction->mode = metasd_known_argument(fcinfo, first + 1);
+    prediction->asked = asks_heads(fcinfo, first + 2) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
     prediction->answer_column = prediction->asked == METASD_ASKED_HEAD ? HEAD : TAIL;
-    prediction->least = metasd_least_argument(fcinfo, first + 6);
-    batch->question = metasd_question_open(fcinfo, first + 1);
-    prediction->candidates = metasd_candidates_argument(&batch->question, first + 4);
+    prediction->least = metasd_least_argument(fcinfo, first + 5);
+    batch->question = metasd_question_open(fcinfo, first);
+    prediction->candidates = metasd_candidates_argument(&batch->question, first + 3);
     metasd_prediction_start(prediction);
     batch->each =
         AllocSetContextCreate(CurrentMemoryContext, "metasd question", ALLOCSET_DEFAULT_SIZES);
@@ -162,10 +163,14 @@ keep(Batch *batch, const uint32 id[2])
     memcpy(entry->answers, kept->list, bytes);
 }
 
+/* A label as a value of column N of the result. */
 static Datum
-text_of(MetasdLabel label)
+value_of(const Batch *batch, MetasdLabel label, int n)
 {
-    return PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
+    FunctionCallInfo fcinfo = batch->question.fcinfo;
+    TupleDesc row = ((ReturnSetInfo *)fcinfo->resultinfo)->setDesc;
+
+    return metasd_given_datum(fcinfo, TupleDescAttr(row, n)->atttypid, label, n == RELATION);
 }
 
 /* Sets what is given: as labels, and as the values of the result that the question came with. */
@@ -187,8 +192,8 @@ give(Batch *batch, int64 query, const uint32 id[2], Datum values[RANK])
         values[HEAD] = batch->entities->values[query - 1];
         values[RELATION] = batch->relations->values[batch->relations->n == 1 ? 0 : query - 1];
     } else {
-        values[HEAD] = text_of(prediction->given[entity]);
-        values[RELATION] = text_of(prediction->given[1 - entity]);
+        values[HEAD] = value_of(batch, prediction->given[entity], HEAD);
+        values[RELATION] = value_of(batch, prediction->given[1 - entity], RELATION);
     }
     values[TAIL] = values[HEAD]; /* whichever is asked for: the answer */
     prediction->given_values = values;
@@ -376,7 +381,10 @@ question_column(const Batch *batch, Oid queries, int place)
                                                                                      : names[place];
 }
 
-/* kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability) */
+/*
+ * kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability); after
+ * k there may be identifiers, and after these relation_identifiers, for nothing but their types.
+ */
 Datum
 metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
 {

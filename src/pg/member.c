@@ -114,6 +114,36 @@ lower_priority(int nice)
         ereport(LOG, (errmsg("could not set the priority of a training worker to %d: %m", nice)));
 }
 
+/*
+ * What the role or the database may have set, and would end a training or leave it unrecorded. An
+ * error must not end the process: its reason is recorded, and members tell each other.
+ */
+static void
+pin_settings(void)
+{
+    static const char *const settings[][2] = {
+        /* Heartbeats need not survive a crash, and must not wait for the disk; the result does. */
+        {"synchronous_commit", "off"},
+        {"default_transaction_isolation", "read committed"},
+        {"default_transaction_read_only", "off"},
+        {"default_transaction_deferrable", "off"},
+        {"session_replication_role", "origin"},
+        {"exit_on_error", "off"},
+        {"lock_timeout", "0"},
+        {"statement_timeout", "0"},
+        {"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 140000
+        {"idle_session_timeout", "0"},
+#endif
+#if PG_VERSION_NUM >= 170000
+        {"transaction_timeout", "0"},
+#endif
+    };
+
+    for (int i = 0; i < (int)lengthof(settings); i++)
+        SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
+}
+
 MetasdJob *
 metasd_member_start(void)
 {
@@ -140,6 +170,7 @@ metasd_member_connect(MetasdJob *job)
 {
     BackgroundWorkerInitializeConnectionByOid(job->launch.database, job->launch.owner,
                                               METASD_CONNECT_FLAGS);
+    pin_settings();
     MemoryContextSwitchTo(job->context);
     job->room.wait_event = metasd_wait_event("MetasdRoom");
 }

@@ -7,6 +7,7 @@
 #include "utils/numeric.h"
 
 #include "codec.h"
+#include "json.h"
 
 typedef enum Kind { WHOLE, REAL, SWITCH, WORD } Kind;
 
@@ -223,23 +224,20 @@ metasd_params_settle(MetasdParams *params)
 Jsonb *
 metasd_params_json(const MetasdParams *params)
 {
-    StringInfoData json;
+    MetasdJson *json = metasd_json_begin();
 
-    initStringInfo(&json);
     for (int i = 0; i < METASD_PARAMS; i++) {
         const Parameter *parameter = &parameters[i];
         double x = params->value[i];
 
-        appendStringInfo(&json, "%s\"%s\": ", i ? ", " : "{", parameter->name);
         if (parameter->kind == SWITCH)
-            appendStringInfoString(&json, x != 0 ? "true" : "false");
+            metasd_json_bool(json, parameter->name, x != 0);
         else if (parameter->kind == WORD)
-            appendStringInfo(&json, "\"%s\"", parameter->words[(int)x]);
+            metasd_json_string(json, parameter->name, parameter->words[(int)x]);
         else
-            appendStringInfo(&json, "%.*g", parameter->kind == WHOLE ? 17 : DIGITS, x);
+            metasd_json_number(json, parameter->name, x, parameter->kind == WHOLE ? 17 : DIGITS);
     }
-    appendStringInfoChar(&json, '}');
-    return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
+    return metasd_json_end(json);
 }
 
 void

@@ -1,7 +1,5 @@
 #include "question.h"
 
-#include <ctype.h>
-
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -9,6 +7,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "alike.h"
 #include "ask.h"
 #include "reading.h"
 #include "source.h"
@@ -82,16 +81,16 @@ metasd_label_argument(FunctionCallInfo fcinfo, int n)
     return metasd_identifier_label(identifier, PG_GETARG_DATUM(n));
 }
 
-/* An answer on its way to the caller's type. */
-typedef struct Answer {
+/* A label on its way to the caller's type. */
+typedef struct Conversion {
     Oid type;
     MetasdLabel label;
-} Answer;
+} Conversion;
 
 static void
 answer_context(void *argument)
 {
-    const Answer *answer = argument;
+    const Conversion *answer = argument;
 
     errcontext("answer \"%.*s\" as %s, the type of the identifier in the question; asked with "
                "text, the answers are text",
@@ -99,29 +98,55 @@ answer_context(void *argument)
                format_type_be(answer->type));
 }
 
-Datum
-metasd_answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
+static void
+given_context(void *argument)
 {
-    MetasdCallSite *site = metasd_call_site(fcinfo);
-    Answer answer = {.type = type, .label = label};
+    const Conversion *given = argument;
+
+    errcontext("identifier \"%.*s\" of a question as %s, the type that identifiers are to have; as "
+               "text they are what they are",
+               pg_mbcliplen(given->label.data, (int)given->label.len, 200), given->label.data,
+               format_type_be(given->type));
+}
+
+/* A label as a value of TYPE; CONTEXT says in an error what it is. */
+static Datum
+value_of_label(FunctionCallInfo fcinfo, MetasdWritten *written, Oid type, MetasdLabel label,
+               void (*context)(void *conversion))
+{
+    Conversion conversion = {.type = type, .label = label};
     ErrorContextCallback callback = {
-        .previous = error_context_stack, .callback = answer_context, .arg = &answer};
+        .previous = error_context_stack, .callback = context, .arg = &conversion};
     Datum value;
 
     if (type == TEXTOID || type == VARCHAROID)
         return PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
-    if (site->answer_type != type) {
+    if (written->type != type) {
         Oid input;
 
-        getTypeInputInfo(type, &input, &site->answer_parameter);
-        fmgr_info_cxt(input, &site->input, fcinfo->flinfo->fn_mcxt);
-        site->answer_type = type;
+        getTypeInputInfo(type, &input, &written->parameter);
+        fmgr_info_cxt(input, &written->input, fcinfo->flinfo->fn_mcxt);
+        written->type = type;
     }
     error_context_stack = &callback;
-    value = InputFunctionCall(&site->input, pnstrdup(label.data, label.len), site->answer_parameter,
-                              -1);
+    value =
+        InputFunctionCall(&written->input, pnstrdup(label.data, label.len), written->parameter, -1);
     error_context_stack = callback.previous;
     return value;
+}
+
+Datum
+metasd_answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
+{
+    return value_of_label(fcinfo, &metasd_call_site(fcinfo)->written[0], type, label,
+                          answer_context);
+}
+
+Datum
+metasd_given_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label, bool relation)
+{
+    return value_of_label(fcinfo, &metasd_call_site(fcinfo)->written[relation], type, label,
+                          given_context);
 }
 
 /* ---- questions ---- */
@@ -151,27 +176,6 @@ metasd_question_may_notice(const MetasdQuestion *question)
 /* More relations than these are not listed. */
 #define MOST_LISTED 20
 
-/* A label that is the same but for case, and spaces around it; false if there is none. */
-static bool
-find_alike(const MetasdLabels *labels, MetasdLabel label, MetasdLabel *alike)
-{
-    while (label.len > 0 && isspace((unsigned char)label.data[0])) {
-        label.data++;
-        label.len--;
-    }
-    while (label.len > 0 && isspace((unsigned char)label.data[label.len - 1]))
-        label.len--;
-    for (uint32 id = 0; id < labels->count; id++) {
-        size_t len;
-
-        alike->data = metasd_labels_get(labels, id, &len);
-        alike->len = (uint32)len;
-        if (len == label.len && pg_strncasecmp(alike->data, label.data, len) == 0)
-            return true;
-    }
-    return false;
-}
-
 static char *
 list_of(const MetasdLabels *labels)
 {
@@ -198,7 +202,7 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
     if (metasd_labels_find(metasd_question_labels(question, !relation), label.data, label.len, &id))
         return psprintf("It is %s of the model: look at the order of the arguments.",
                         relation ? "an entity" : "a relation");
-    if (find_alike(labels, label, &alike))
+    if (metasd_find_alike(labels, label, &alike))
         return psprintf("Perhaps \"%.*s\" was meant.",
                         pg_mbcliplen(alike.data, (int)alike.len, 200), alike.data);
     if (relation && labels->count <= MOST_LISTED)

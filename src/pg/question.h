@@ -18,11 +18,17 @@ typedef struct MetasdIdentifier {
     FmgrInfo output; /* what it writes is the label */
 } MetasdIdentifier;
 
+/* A type that labels become values of. */
+typedef struct MetasdWritten {
+    Oid type; /* InvalidOid before it is prepared */
+    Oid parameter;
+    FmgrInfo input;
+} MetasdWritten;
+
 /* Kept in fn_extra for one call site of one query. */
 typedef struct MetasdCallSite {
     MetasdIdentifier given[METASD_MOST_IDENTIFIERS]; /* a place of its own for each argument */
-    FmgrInfo input;                                  /* of the answers' type */
-    Oid answer_type, answer_parameter;
+    MetasdWritten written[2];                        /* of entities, and of relations */
     bool noticed;                       /* a NOTICE about what is not there has been given */
     struct MetasdCandidateList *chosen; /* candidates.c */
     struct MetasdKnownWhole *whole;     /* known_whole.c */
@@ -39,8 +45,12 @@ extern MetasdLabel metasd_identifier_label(MetasdIdentifier *identifier, Datum v
 /* The label that argument N stands for. */
 extern MetasdLabel metasd_label_argument(FunctionCallInfo fcinfo, int n);
 
-/* A label as a value of TYPE; an error that says how to ask, if it cannot be one. */
+/* An answer as a value of TYPE; an error that says how to ask, if it cannot be one. */
 extern Datum metasd_answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label);
+
+/* The same of an identifier that a question gave as a label. */
+extern Datum metasd_given_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label,
+                                bool relation);
 
 /* ---- questions ---- */
 

@@ -140,16 +140,15 @@ metasd_report_phase(MetasdJob *job, const char *phase)
 }
 
 void
-metasd_append_input(StringInfo json, const MetasdJob *job)
+metasd_append_input(MetasdJson *json, const MetasdJob *job)
 {
-    appendStringInfo(json,
-                     "{\"workers\": %d, \"skipped_rows\": " UINT64_FORMAT
-                     ", \"unknown_rows\": " UINT64_FORMAT,
-                     job->team.size, job->input.skipped, job->input.unknown);
+    metasd_json_whole(json, "workers", job->team.size);
+    metasd_json_whole(json, "skipped_rows", (int64)job->input.skipped);
+    metasd_json_whole(json, "unknown_rows", (int64)job->input.unknown);
     if (job->rank_wish > 0)
-        appendStringInfo(json, ", \"rank_by_default\": %d", job->rank_wish);
+        metasd_json_whole(json, "rank_by_default", job->rank_wish);
     if (job->warm.said)
-        appendStringInfo(json, ", \"warm_start\": %s", job->warm.said);
+        metasd_json_object(json, "warm_start", job->warm.said);
 }
 
 static void
@@ -165,12 +164,10 @@ write_graph(MetasdJob *job, const void *what)
         Int64GetDatum(job->launch.run), JsonbPGetDatum(metasd_params_json(&job->params)),
         Int64GetDatum((int64)job->graph.entities), Int64GetDatum((int64)job->graph.relations),
         Int64GetDatum((int64)job->graph.triples)};
-    StringInfoData json;
+    MetasdJson *json = metasd_json_begin();
 
-    initStringInfo(&json);
-    metasd_append_input(&json, job);
-    appendStringInfoChar(&json, '}');
-    values[5] = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+    metasd_append_input(json, job);
+    values[5] = JsonbPGetDatum(metasd_json_end(json));
     metasd_execute(&statement, values, NULL, false);
 }
 

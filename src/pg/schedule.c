@@ -19,6 +19,7 @@
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -32,12 +33,34 @@ PG_FUNCTION_INFO_V1(metasd_kg_unschedule);
 
 /* ---- what a job is called, and what it does ---- */
 
+/*
+ * NAME, in quotes unless it is of plain letters. Not by quote_identifier: what that quotes depends
+ * on quote_all_identifiers, and on the keywords of the server's version.
+ */
+static char *
+quoted(const char *name)
+{
+    StringInfoData text;
+
+    if (name[0] && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name))
+        return pstrdup(name);
+    initStringInfo(&text);
+    appendStringInfoChar(&text, '"');
+    for (; *name; name++) {
+        if (*name == '"')
+            appendStringInfoChar(&text, '"');
+        appendStringInfoChar(&text, *name);
+    }
+    appendStringInfoChar(&text, '"');
+    return text.data;
+}
+
 /* Unlike that of any other model or database; of no more bytes than a name has. */
 static char *
 job_name(const char *model)
 {
     const char *database = get_database_name(MyDatabaseId);
-    char *both = psprintf("%s %s", quote_identifier(database), quote_identifier(model));
+    char *both = psprintf("%s %s", quoted(database), quoted(model));
 
     if (strlen("metasd ") + strlen(both) >= NAMEDATALEN)
         both = TextDatumGetCString(DirectFunctionCall1(md5_text, CStringGetTextDatum(both)));

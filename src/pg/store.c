@@ -310,22 +310,25 @@ round_best(MetasdJob *job, Findings *findings)
 /* ---- the version ---- */
 
 static void
-append_ranks(StringInfo json, const char *name, const MetasdRanks *ranks)
+append_ranks(MetasdJson *json, const char *name, const MetasdRanks *ranks)
 {
+    static const char *const hits[] = {"hits_1", "hits_3", "hits_10"};
     double n = (double)ranks->n;
 
     if (ranks->n == 0)
         return;
-    appendStringInfo(json,
-                     ", \"%s\": {\"queries\": %zu, \"mrr\": %.6f, \"hits_1\": %.6f, \"hits_3\": "
-                     "%.6f, \"hits_10\": %.6f, \"mean_rank\": %.2f}",
-                     name, ranks->n, ranks->reciprocal / n, (double)ranks->hits[0] / n,
-                     (double)ranks->hits[1] / n, (double)ranks->hits[2] / n, ranks->rank / n);
+    metasd_json_open(json, name);
+    metasd_json_whole(json, "queries", (int64)ranks->n);
+    metasd_json_fixed(json, "mrr", ranks->reciprocal / n, 6);
+    for (int i = 0; i < (int)lengthof(hits); i++)
+        metasd_json_fixed(json, hits[i], (double)ranks->hits[i] / n, 6);
+    metasd_json_fixed(json, "mean_rank", ranks->rank / n, 2);
+    metasd_json_close(json);
 }
 
-/* Its size and sigmoid, without the brace that ends it. */
+/* Its size and sigmoid; the caller closes the object. */
 static void
-append_sigmoid(StringInfo json, const char *name, const MetasdCalibration *calibration)
+append_sigmoid(MetasdJson *json, const char *name, const MetasdCalibration *calibration)
 {
     uint64 answers = 0, facts = 0;
 
@@ -333,52 +336,50 @@ append_sigmoid(StringInfo json, const char *name, const MetasdCalibration *calib
         answers += calibration->whole_bins[bin].all;
         facts += calibration->whole_bins[bin].holding;
     }
-    appendStringInfo(json,
-                     ", \"%s\": {\"questions\": %zu, \"answers\": " UINT64_FORMAT
-                     ", \"facts\": " UINT64_FORMAT
-                     ", \"slope\": %.9g, \"offset\": %.9g, \"base\": %.9g",
-                     name, calibration->asked, answers, facts, (double)calibration->whole.slope,
-                     (double)calibration->whole.offset, (double)calibration->whole.base);
+    metasd_json_open(json, name);
+    metasd_json_whole(json, "questions", (int64)calibration->asked);
+    metasd_json_whole(json, "answers", (int64)answers);
+    metasd_json_whole(json, "facts", (int64)facts);
+    metasd_json_number(json, "slope", (double)calibration->whole.slope, 9);
+    metasd_json_number(json, "offset", (double)calibration->whole.offset, 9);
+    metasd_json_number(json, "base", (double)calibration->whole.base, 9);
 }
 
 static void
-append_calibration(StringInfo json, const MetasdHoldout *holdout)
+append_calibration(MetasdJson *json, const MetasdHoldout *holdout)
 {
     if (holdout->calibration.asked == 0)
         return;
     append_sigmoid(json, "calibration", &holdout->calibration);
     if (holdout->relation_calibration.asked > 0) {
         append_sigmoid(json, "relations", &holdout->relation_calibration);
-        appendStringInfoChar(json, '}');
+        metasd_json_close(json);
     }
-    appendStringInfoChar(json, '}');
+    metasd_json_close(json);
 }
 
 static Datum
 metrics_json(const MetasdJob *job, const Findings *findings)
 {
-    StringInfoData json;
+    MetasdJson *json = metasd_json_begin();
     struct rusage usage;
     const MetasdStep *step = &job->trainer.step;
+    size_t rows = (size_t)step->entities + step->relation_rows;
 
     getrusage(RUSAGE_SELF, &usage);
-    initStringInfo(&json);
-    metasd_append_input(&json, job);
-    appendStringInfo(
-        &json,
-        ", \"epoch\": %d, \"sparsity\": %.6f, "
-        "\"threshold\": %.9g, \"seconds\": %.1f, \"dense_bytes\": %zu, \"peak_memory\": %ld",
-        job->best.epoch, job->best.sparsity, job->best.cut,
-        (double)(GetCurrentTimestamp() - job->started) / 1e6,
-        ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
-        usage.ru_maxrss * 1024L);
-    metasd_append_comparison(&json, job);
-    append_ranks(&json, "validation", &job->best.student);
-    append_ranks(&json, "source", &job->best.source);
-    append_ranks(&json, "stored", &findings->ranks);
-    append_calibration(&json, &findings->holdout);
-    appendStringInfoChar(&json, '}');
-    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+    metasd_append_input(json, job);
+    metasd_json_whole(json, "epoch", job->best.epoch);
+    metasd_json_fixed(json, "sparsity", job->best.sparsity, 6);
+    metasd_json_number(json, "threshold", (double)job->best.cut, 9);
+    metasd_json_fixed(json, "seconds", (double)(GetCurrentTimestamp() - job->started) / 1e6, 1);
+    metasd_json_whole(json, "dense_bytes", (int64)(rows * step->width * sizeof(float)));
+    metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);
+    metasd_append_comparison(json, job);
+    append_ranks(json, "validation", &job->best.student);
+    append_ranks(json, "source", &job->best.source);
+    append_ranks(json, "stored", &findings->ranks);
+    append_calibration(json, &findings->holdout);
+    return JsonbPGetDatum(metasd_json_end(json));
 }
 
 /* Before anything else is locked: kg_drop, too, takes the model's row first. */

@@ -86,15 +86,12 @@ options_of(const MetasdJob *job, const MetasdTune *search, const MetasdTuneTrial
 static Jsonb *
 json_of(const MetasdTune *search, int candidate)
 {
-    StringInfoData json;
+    MetasdJson *json = metasd_json_begin();
 
-    initStringInfo(&json);
     for (int axis = 0; axis < METASD_AXES; axis++)
         if (!search->options.fixed[axis])
-            appendStringInfo(&json, "%s\"%s\": %.9g", json.len > 0 ? ", " : "{", name_of[axis],
-                             search->candidate[candidate].x[axis]);
-    appendStringInfoString(&json, json.len > 0 ? "}" : "{}");
-    return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
+            metasd_json_number(json, name_of[axis], search->candidate[candidate].x[axis], 9);
+    return metasd_json_end(json);
 }
 
 /* ---- memory ---- */
@@ -273,32 +270,37 @@ run_trial(MetasdJob *job, MetasdTuning *tuning)
 
 /* ---- the end ---- */
 
+/* None where it is less than 0. */
+static void
+append_mrr(MetasdJson *json, const char *name, double mrr)
+{
+    if (!(mrr >= 0))
+        return;
+    metasd_json_open(json, name);
+    metasd_json_fixed(json, "mrr", mrr, 6);
+    metasd_json_close(json);
+}
+
 static Datum
 metrics_json(const MetasdJob *job, const MetasdTuneChoice *choice)
 {
     const MetasdTuning *tuning = job->search;
     const MetasdTune *search = &tuning->search;
-    StringInfoData json;
+    MetasdJson *json = metasd_json_begin();
     struct rusage usage;
-    char *best = JsonbToCString(NULL, &json_of(search, choice->candidate)->root, 0);
 
     getrusage(RUSAGE_SELF, &usage);
-    initStringInfo(&json);
-    metasd_append_input(&json, job);
-    appendStringInfo(
-        &json,
-        ", \"trials\": %d, \"epochs\": %d, \"margin\": %.6f, \"seconds\": %.1f, \"peak_memory\": "
-        "%ld, "
-        "\"better\": %s, \"best\": %s",
-        tuning->number, choice->rung < 0 ? 0 : search->epochs[choice->rung],
-        metasd_tune_margin(tuning->answers), (double)(GetCurrentTimestamp() - job->started) / 1e6,
-        usage.ru_maxrss * 1024L, choice->candidate > 0 ? "true" : "false", best);
-    if (choice->rung >= 0 && choice->mrr >= 0)
-        appendStringInfo(&json, ", \"validation\": {\"mrr\": %.6f}", choice->mrr);
-    if (choice->rung >= 0 && choice->present_mrr >= 0)
-        appendStringInfo(&json, ", \"before\": {\"mrr\": %.6f}", choice->present_mrr);
-    appendStringInfoChar(&json, '}');
-    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+    metasd_append_input(json, job);
+    metasd_json_whole(json, "trials", tuning->number);
+    metasd_json_whole(json, "epochs", choice->rung < 0 ? 0 : search->epochs[choice->rung]);
+    metasd_json_fixed(json, "margin", metasd_tune_margin(tuning->answers), 6);
+    metasd_json_fixed(json, "seconds", (double)(GetCurrentTimestamp() - job->started) / 1e6, 1);
+    metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);
+    metasd_json_bool(json, "better", choice->candidate > 0);
+    metasd_json_object(json, "best", json_of(search, choice->candidate));
+    append_mrr(json, "validation", choice->rung >= 0 ? choice->mrr : -1);
+    append_mrr(json, "before", choice->rung >= 0 ? choice->present_mrr : -1);
+    return JsonbPGetDatum(metasd_json_end(json));
 }
 
 /*

@@ -40,7 +40,7 @@
 typedef struct Old {
     int64 run; /* 0: none serves */
     char *family;
-    double rank, held_out; /* held_out: NaN where it had a validation source */
+    double rank;
     int64 entities, relations;
 } Old;
 
@@ -49,15 +49,14 @@ look_at_serving(const MetasdJob *job)
 {
     static MetasdStatement look = {
         "SELECT r.id, r.params ->> 'family'::pg_catalog.text, "
-        "(r.params ->> 'rank'::pg_catalog.text)::pg_catalog.float8, r.entities, r.relations, "
-        "(r.metrics ->> 'held_out'::pg_catalog.text)::pg_catalog.float8 FROM metasd.model m "
-        "JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
+        "(r.params ->> 'rank'::pg_catalog.text)::pg_catalog.float8, r.entities, r.relations "
+        "FROM metasd.model m JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
         "WHERE m.name OPERATOR(pg_catalog.=) $1",
         1,
         {TEXTOID},
         NULL};
     Datum value = CStringGetTextDatum(job->model);
-    Old old = {.held_out = NAN};
+    Old old = {0};
     bool isnull;
 
     if (metasd_execute(&look, &value, NULL, true) == 0)
@@ -67,9 +66,6 @@ look_at_serving(const MetasdJob *job)
     old.rank = DatumGetFloat8(metasd_column(0, 3, &isnull));
     old.entities = DatumGetInt64(metasd_column(0, 4, &isnull));
     old.relations = DatumGetInt64(metasd_column(0, 5, &isnull));
-    old.held_out = DatumGetFloat8(metasd_column(0, 6, &isnull));
-    if (isnull)
-        old.held_out = NAN;
     return old;
 }
 
@@ -92,16 +88,20 @@ keep_rank(MetasdJob *job, const Old *old, MetasdParams *params)
 static char *
 objection(const MetasdJob *job, const Old *old, const MetasdParams *params)
 {
+    MetasdHeldOut old_held = metasd_held_out_of(old->run), new_held;
     MetasdTrainOptions options;
     MetasdSplit split;
 
     metasd_params_options(params, &options, &split);
+    new_held = metasd_held_out(job, split.validation_fraction);
     if (strcmp(old->family ? old->family : metasd_complex.name, options.family->name) != 0)
         return psprintf("its family is another");
     if (old->rank != (double)options.rank)
         return psprintf("its rank is %.0f, not %zu", old->rank, options.rank);
-    if (job->validation ? !isnan(old->held_out) : !(old->held_out >= split.validation_fraction))
-        return psprintf("it was trained on facts that are held out now");
+    if (!metasd_held_all(&old_held, &new_held))
+        return OidIsValid(old_held.validation)
+                   ? pstrdup("it may have been trained on facts that are held out now")
+                   : pstrdup("it was trained on facts that are held out now");
     return NULL;
 }
 
@@ -213,14 +213,31 @@ static void
 start_anew(MetasdJob *job, const char *why)
 {
     MetasdWarm *warm = &job->warm;
+    MetasdJson *json;
 
     ereport(LOG,
             (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT ": %s",
                     job->launch.run, warm->version, why)));
     if (warm->context)
         MemoryContextDelete(warm->context);
-    *warm = (MetasdWarm){.said = psprintf("{\"not_from\": " INT64_FORMAT ", \"reason\": \"%s\"}",
-                                          warm->version, why)};
+    json = metasd_json_begin();
+    metasd_json_whole(json, "not_from", warm->version);
+    metasd_json_string(json, "reason", why);
+    *warm = (MetasdWarm){.said = metasd_json_end(json)};
+}
+
+/* What the run's metrics say of a start from a version. */
+static Jsonb *
+start_said(const MetasdWarm *warm, uint32 entities, uint32 relations)
+{
+    MetasdJson *json = metasd_json_begin();
+
+    metasd_json_whole(json, "version", warm->version);
+    metasd_json_whole(json, "entities", warm->entities);
+    metasd_json_whole(json, "new_entities", entities - warm->entities);
+    metasd_json_whole(json, "relations", warm->relations);
+    metasd_json_whole(json, "new_relations", relations - warm->relations);
+    return metasd_json_end(json);
 }
 
 void
@@ -229,8 +246,6 @@ metasd_warm_read(MetasdJob *job)
     MetasdWarm *warm = &job->warm;
     MetasdParams params = job->params;
     const MetasdTriples *input = &job->input;
-    uint32 entities = metasd_labelset_count(input->entities);
-    uint32 relations = metasd_labelset_count(input->relations);
     MemoryContext spi;
     char *why;
     Old old;
@@ -252,10 +267,8 @@ metasd_warm_read(MetasdJob *job)
     if (why)
         start_anew(job, why);
     else
-        warm->said = psprintf("{\"version\": " INT64_FORMAT ", \"entities\": %u, \"new_entities\": "
-                              "%u, \"relations\": %u, \"new_relations\": %u}",
-                              warm->version, warm->entities, entities - warm->entities,
-                              warm->relations, relations - warm->relations);
+        warm->said = start_said(warm, metasd_labelset_count(input->entities),
+                                metasd_labelset_count(input->relations));
     MemoryContextSwitchTo(spi);
     job->params.warm = warm->version != 0;
 }

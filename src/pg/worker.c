@@ -45,7 +45,7 @@ load_run(MetasdJob *job, const void *what)
 {
     static MetasdStatement look = {
         "SELECT model, params, fixed, pg_catalog.date_part('epoch', budget), "
-        "source, head, relation, tail, checkpoint, metrics ->> "
+        "source, head, relation, tail, checkpoint, metrics -> "
         "'warm_start'::pg_catalog.text, validation FROM metasd.run "
         "WHERE id OPERATOR(pg_catalog.=) $1 "
         "AND (NOT $2 OR status OPERATOR(pg_catalog.=) 'queued')",
@@ -62,6 +62,7 @@ load_run(MetasdJob *job, const void *what)
     char *column[3];
     MemoryContext spi;
     double budget;
+    Datum said;
     bool isnull;
 
     (void)what;
@@ -76,9 +77,9 @@ load_run(MetasdJob *job, const void *what)
         job->keep.part = DatumGetInt16(metasd_column(0, 9, &isnull));
         if (isnull)
             job->keep.part = -1;
-        job->warm.said = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 10);
-        if (job->warm.said) /* of a run that is resumed */
-            job->warm.said = MemoryContextStrdup(job->context, job->warm.said);
+        said = metasd_column(0, 10, &isnull);
+        if (!isnull) /* of a run that is resumed */
+            job->warm.said = copy_json(job->context, said);
         budget = DatumGetFloat8(metasd_column(0, 4, &isnull));
         job->tuning = !isnull;
         if (job->tuning) {
@@ -256,25 +257,6 @@ run_job(MetasdJob *job, const void *what)
 
 /* ---- the process ---- */
 
-/* What the role or the database may have set, and would end a training or leave it unrecorded. */
-static void
-pin_settings(void)
-{
-    static const char *const settings[][2] = {
-        /* Heartbeats need not survive a crash, and must not wait for the disk; the result does. */
-        {"synchronous_commit", "off"},
-        {"default_transaction_isolation", "read committed"},
-        {"default_transaction_read_only", "off"},
-        {"lock_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
-        {"transaction_timeout", "0"},
-#endif
-    };
-
-    for (int i = 0; i < (int)lengthof(settings); i++)
-        SetConfigOption(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION);
-}
-
 static void
 conclude(MetasdJob *job, bool succeeded)
 {
@@ -308,7 +290,6 @@ metasd_train_main(Datum argument)
 
     (void)argument;
     metasd_member_connect(job);
-    pin_settings();
     metasd_run_lock(job->launch.extension, job->launch.run);
     status = metasd_job_guard(job, run_job, NULL);
     if (status != METASD_OK && job->crew) /* the followers need not wait for what comes now */

@@ -26,6 +26,48 @@ SELECT * FROM kg_predict(repeat('é', 300), 'hört', 1);
 SELECT * FROM kg_predict('x' || repeat('é', 300), 'hört', 1);
 SELECT * FROM kg_predict('x' || repeat('名', 300), 'hört', 1);
 
+-- What may have been meant differs in the case of letters, be they of ASCII or not, or in spaces: around it, within it,
+-- and of other kinds. On either side.
+INSERT INTO people VALUES (' Ålesund  by ', 'hört', 'Dvořák'), ('  ', 'hört', 'Dvořák'),
+                          ('Ålesund', 'hört', 'Dvořák'), ('straße', 'hört', 'Dvořák');
+SET client_min_messages = warning;
+SELECT kg_train('leute – 人', params => '{"promote_tolerance": 1, "warm_start": false}') AS run \gset
+DO $$
+BEGIN
+    FOR i IN 1 .. 6000 LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM metasd.progress);
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+RESET client_min_messages;
+CREATE FUNCTION hint(label text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM kg_predict(label, 'hört', 1, candidate_ids => ARRAY[label]);
+    RETURN NULL;
+END $$;
+\pset tuples_only on
+\set SHOW_CONTEXT never
+SELECT hint('ZOË');
+SELECT hint('zoË ');
+SELECT hint(' dvořÁk');
+SELECT hint('dvorak');
+SELECT hint('JĘZYK' || chr(160) || 'POLSKI');
+SELECT hint('język   polski');
+SELECT hint('językpolski');
+SELECT hint('ålesund by');
+SELECT hint('ålesund' || chr(12288));
+SELECT hint('STRASSE');
+SELECT hint('名前 ');
+SELECT hint('名');
+SELECT hint('');
+SELECT hint('    ');
+SELECT hint('HÖRT');
+SELECT hint('hört');
+SELECT count(*) FROM kg_predict('Zoë', 'HÖRT');
+SELECT count(*) FROM kg_predict('Zoë', 'zoë');
+\pset tuples_only off
+\unset SHOW_CONTEXT
+
 -- A client of another encoding asks and is answered in it, as far as it has the characters.
 \encoding LATIN1
 SELECT count(*) FROM kg_predict('Zo' || chr(235), 'h' || chr(246) || 'rt', 100, known => 'mark') WHERE known;

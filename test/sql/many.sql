@@ -119,6 +119,46 @@ SELECT pg_typeof(head), pg_typeof(relation), pg_typeof(tail) FROM kg_predict_man
 SELECT pg_typeof(head), pg_typeof(relation), pg_typeof(tail) FROM kg_predict_many('{7}'::varchar[], '{3}'::bigint[], 1);
 SELECT head, pg_typeof(head), pg_typeof(relation), pg_typeof(tail) FROM kg_predict_many('{1201}'::bigint[], '{3}'::text[], 1, side => 'head');
 SELECT head, pg_typeof(head), relation, tail FROM kg_predict_many('numbers', 1, known => 'include') WHERE query = 1;
+
+-- Those of a relation, too, where the caller names it: so they can be joined, and inserted.
+CREATE TABLE asked AS VALUES (7, 3), (17, 2), (27, 1);
+ALTER TABLE asked RENAME column1 TO head;
+ALTER TABLE asked RENAME column2 TO relation;
+CREATE TABLE answered (LIKE numbers);
+INSERT INTO answered SELECT head, relation, tail
+FROM kg_predict_many('asked', 1, identifiers => NULL::integer, relation_identifiers => NULL::integer);
+TABLE answered;
+SELECT q.head, p.tail, pg_typeof(p.head) AS head, pg_typeof(p.relation) AS relation, pg_typeof(p.tail) AS tail
+FROM asked q JOIN kg_predict_many('asked', 1, identifiers => 0, relation_identifiers => NULL::bigint) p USING (head, relation);
+SELECT f.head, count(*), pg_typeof(p.head)
+FROM kg_predict_many('answered', 2, NULL::bigint, side => 'head', known => 'include') p JOIN numbers f USING (head)
+GROUP BY 1, 3 ORDER BY 1 LIMIT 2;
+SELECT pg_typeof(head), pg_typeof(relation), pg_typeof(tail) FROM kg_predict_many('asked', 1, NULL::bigint, NULL::smallint) WHERE query = 1;
+SELECT pg_typeof(head), pg_typeof(relation), pg_typeof(tail)
+FROM kg_predict_many('asked', k => 1, identifiers => NULL::text, model => 'numbers') WHERE query = 1;
+SELECT * FROM kg_predict_many('asked', NULL::integer, NULL::integer);
+CREATE DOMAIN place AS smallint CHECK (VALUE < 2000);
+SELECT pg_typeof(head), pg_typeof(tail), tail FROM kg_predict_many('asked', 1, identifiers => NULL::place) WHERE query = 1;
+
+-- What cannot be one is an error; but not of a question that the model does not know.
+INSERT INTO asked SELECT NULL, 3;
+CREATE VIEW odd AS SELECT head::text, relation FROM asked UNION ALL SELECT 'x', 3;
+SELECT query, head, tail FROM kg_predict_many('odd', 1, identifiers => NULL::integer) ORDER BY 1;
+SELECT query, head, tail FROM kg_predict_many('asked', 1, identifiers => NULL::uuid);
+SELECT query, head, tail FROM kg_predict_many('asked', 1, identifiers => NULL);
+SELECT query, head, tail FROM kg_predict_many('asked', 1, NULL::integer, side => 'relation');
+RESET metasd.model;
+CREATE TABLE uuids AS
+SELECT md5(head)::uuid AS head, relation, md5(tail)::uuid AS tail FROM people;
+SELECT kg_train('uuids', 'uuids', params => tools.thorough()) AS run \gset
+SELECT tools.ended(:run);
+CREATE TABLE lost AS SELECT md5('p07')::uuid AS head, 'speaks'::text AS relation;
+SELECT p.head = l.head AS same, p.tail = md5('French')::uuid AS found, p.relation
+FROM lost l JOIN kg_predict_many('lost', 1, identifiers => NULL::uuid, model => 'uuids') p USING (head, relation);
+DROP VIEW odd;
+DROP TABLE asked, answered, uuids, lost;
+DROP DOMAIN place;
+SET metasd.model = 'numbers';
 RESET metasd.model;
 
 SELECT count(kg_drop(name)) FROM metasd.models;

@@ -165,6 +165,72 @@ SELECT entities, metrics #> '{drift,queries}' AS queries, metrics #> '{drift,mrr
 FROM metasd.versions WHERE model = 'people' AND serving;
 SELECT kg_drop('people');
 
+-- Validation that comes, changes and goes: facts that the version before was trained on, or may have been, do not
+-- count, and no training starts from it. What each person likes follows no rule: a model that was trained on such a
+-- fact knows it, an honest one can only guess.
+CREATE TABLE likes AS
+SELECT format('p%s', i) AS head, format('likes_%s', r) AS relation, format('t%s', (hashint4(i * 7 + r) & 1023) % 20) AS tail
+FROM generate_series(1, 40) i, generate_series(1, 4) r;
+CREATE TABLE unseen AS SELECT * FROM likes WHERE hashtext(head || relation) % 5 = 0;
+CREATE TABLE unseen_too AS SELECT * FROM likes WHERE hashtext(head || relation) % 5 = 1;
+CREATE VIEW compared AS
+SELECT run, serving, note, coalesce((metrics #>> '{drift,queries}')::int, 0) AS compared,
+       (metrics #>> '{validation,queries}')::int AS of, metrics ? 'held_out' AS drew, metrics #> '{warm_start}' AS start
+FROM metasd.versions WHERE model = 'likes' ORDER BY run;
+CREATE FUNCTION inflated(before bigint, after bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    old float8;
+    new float8;
+BEGIN
+    PERFORM kg_promote('likes', before);
+    SELECT mrr INTO old FROM kg_evaluate('likes', 'unseen');
+    PERFORM kg_promote('likes', after);
+    SELECT mrr INTO new FROM kg_evaluate('likes', 'unseen');
+    RETURN old > new + 0.2;
+END $$;
+-- It comes: of what the first version drew, and so was not trained on, nothing counts here.
+SELECT kg_train('likes', 'likes', params => trained('{"validation_fraction": 0, "warm_start": null}')) AS before \gset
+SELECT tools.ended(:before);
+DELETE FROM likes USING unseen u WHERE (likes.head, likes.relation) = (u.head, u.relation);
+SELECT kg_train('likes', validation => 'unseen', params => '{"promote_tolerance": 0}') AS run \gset
+SELECT tools.ended(:run);
+TABLE compared;
+SELECT inflated(:before, :run);
+-- The same again: all its facts count, and the training starts from the version before.
+SELECT kg_train('likes', params => '{"promote_tolerance": 1}') AS run \gset
+SELECT tools.ended(:run);
+SELECT compared = of AS "all facts", drew, note, start ->> 'version' AS "starts from" FROM compared WHERE run = :run;
+-- It is another.
+DELETE FROM likes USING unseen_too u WHERE (likes.head, likes.relation) = (u.head, u.relation);
+SELECT kg_train('likes', validation => 'unseen_too', params => '{"promote_tolerance": 0}') AS run \gset
+SELECT tools.ended(:run);
+SELECT serving, note, compared, drew, start - 'not_from' AS start FROM compared WHERE run = :run;
+-- It goes, by name or for want of a fact that can be ranked.
+UPDATE metasd.model SET validation = NULL WHERE name = 'likes';
+SELECT kg_train('likes', params => '{"validation_fraction": 0.3}') AS run \gset
+SELECT tools.ended(:run);
+SELECT serving, note, compared, drew, start - 'not_from' AS start FROM compared WHERE run = :run;
+SELECT kg_promote('likes', run) FROM compared WHERE NOT drew ORDER BY run DESC LIMIT 1;
+DELETE FROM unseen_too;
+SELECT kg_train('likes', validation => 'unseen_too') AS drew \gset
+SELECT tools.ended(:drew);
+SELECT serving, note, compared, drew, start - 'not_from' AS start FROM compared WHERE run = :drew;
+-- It comes: what the version before drew counts, and nothing else.
+INSERT INTO unseen_too SELECT * FROM likes WHERE hashtext(head || relation) % 3 = 0;
+DELETE FROM likes USING unseen_too u WHERE (likes.head, likes.relation) = (u.head, u.relation);
+SELECT kg_train('likes', params => '{"promote_tolerance": 1}') AS run \gset
+SELECT tools.ended(:run);
+SELECT compared BETWEEN 2 AND of - 2 AS "some facts", drew, note, start - 'not_from' AS start FROM compared WHERE run = :run;
+-- Nothing is held out: whatever the version before held out, a training may start from it.
+UPDATE metasd.model SET validation = NULL WHERE name = 'likes';
+SELECT kg_train('likes', params => '{"validation_fraction": 0}') AS run \gset
+SELECT tools.ended(:run);
+SELECT serving, note, start - 'version' AS start FROM compared WHERE run = :run;
+SELECT kg_drop('likes');
+DROP VIEW compared;
+DROP FUNCTION inflated(bigint, bigint);
+DROP TABLE likes, unseen, unseen_too;
+
 -- A version that cannot be read is replaced, whatever it was worth.
 SELECT kg_train('people', 'people', params => trained('{}')) AS run \gset
 SELECT tools.ended(:run);

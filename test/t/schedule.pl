@@ -69,6 +69,12 @@ psql_fails($node, "SELECT kg_schedule('m', 'at dawn')", qr/ERROR:  invalid sched
 	'a schedule that is none is refused');
 psql_fails($node, "SELECT kg_schedule('other', '0 4 * * *')", qr/ERROR:  model "other" does not exist/,
 	'a model that is not there, too');
+is($node->safe_psql('postgres', "SET quote_all_identifiers = on; SELECT kg_schedule('m', '0 5 * * *')"), $job,
+	'so does one with quote_all_identifiers');
+is($node->safe_psql('postgres', $look),
+	"$job|0 5 * * *|SELECT metasd.train_scheduled('m')|postgres|metasd postgres m", 'as the same job');
+is($node->safe_psql('postgres', "SET quote_all_identifiers = on; SELECT kg_unschedule('m')"), 't', 'which that can end');
+$node->safe_psql('postgres', "SELECT kg_schedule('m', '0 4 * * *')");
 is($node->safe_psql('postgres', "SELECT kg_unschedule('m')"), 't', 'unscheduled');
 is($node->safe_psql('postgres', $jobs), '0', 'it is gone');
 my ($rc, $out, $err) = $node->psql('postgres', "SELECT kg_unschedule('m')");
