@@ -43,6 +43,7 @@ typedef struct MetasdBeat {
 typedef struct MetasdRoom {
     double looked, computed; /* at the last look, in microseconds: the time, and what it had used */
     double taken;            /* mean part of its time awake that others took */
+    double busy;             /* mean of the sessions that computed */
     double asleep;           /* microseconds since then that it did not want to run */
     uint32 wait_event;
 } MetasdRoom;
