@@ -64,6 +64,13 @@ extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
 #define METASD_CONNECT_FLAGS 0
 #endif
 
+/* 17: whether a lock of a higher mode will do is asked, too. */
+#if PG_VERSION_NUM >= 170000
+#define metasd_lock_is_mine(tag, mode) LockHeldByMe((tag), (mode), false)
+#else
+#define metasd_lock_is_mine(tag, mode) LockHeldByMe((tag), (mode))
+#endif
+
 /* 17: an extension can name what it waits for. */
 #if PG_VERSION_NUM >= 170000
 #define metasd_wait_event(name) WaitEventExtensionNew(name)

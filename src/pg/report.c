@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
+#include "quota.h"
 
 #define BEAT_EVERY_MS 1000
 
@@ -48,6 +49,7 @@ metasd_job_guard(MetasdJob *job, MetasdJobFunction work, const void *what)
         job->error = CopyErrorData();
         FlushErrorState();
         AbortOutOfAnyTransaction();
+        metasd_quota_hold_again();
         MemoryContextSwitchTo(job->context);
     }
     PG_END_TRY();
