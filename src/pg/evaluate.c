@@ -21,6 +21,7 @@
 #include "lib/stringinfo.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -473,7 +474,7 @@ metasd_kg_evaluate(PG_FUNCTION_ARGS)
     evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column);
     if (!PG_ARGISNULL(6))
         add_filters(&evaluation, PG_GETARG_ARRAYTYPE_P(6), column);
-    evaluation.image = metasd_cache_image(evaluation.model);
+    evaluation.image = metasd_cache_image(evaluation.model, metasd_image_cache_size);
     add_known(&evaluation, evaluation.model->serving_source, evaluation.model->serving_column,
               "source");
     add_validation(&evaluation);

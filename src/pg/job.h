@@ -190,6 +190,9 @@ extern MetasdArena metasd_private_arena(size_t bytes, void **allocated);
  */
 extern void metasd_limits_obey(MetasdJob *job);
 
+/* metasd.image_cache_size, as this worker sees it. */
+extern int metasd_limits_cache_size(void);
+
 /* Which setting bounds the training's memory. */
 extern const char *metasd_limits_memory_setting(const MetasdLaunch *launch);
 

@@ -4,7 +4,7 @@
 #include "job.h"
 
 #include "quota.h"
-#include "run.h"
+#include "settings.h"
 
 #define GATE_MS 10000 /* to wait for another training of the role that is about to take workers */
 
@@ -51,6 +51,17 @@ metasd_limits_obey(MetasdJob *job)
     }
     if (own_limit(job, METASD_MAX_TRAININGS, &value))
         check_trainings(launch, metasd_quota_trainings(value, launch->owner));
+}
+
+int
+metasd_limits_cache_size(void)
+{
+    const char *text = GetConfigOption("metasd.image_cache_size", true, false);
+    int value;
+
+    if (!text || !parse_int(text, &value, GUC_UNIT_KB, NULL) || value < 0)
+        return METASD_IMAGE_CACHE_SIZE;
+    return value;
 }
 
 const char *

@@ -20,7 +20,7 @@ int metasd_train_mem_limit = 0;
 int metasd_min_nice = 0;
 int metasd_max_trainings_per_role = -1;
 int metasd_max_workers_per_role = -1;
-int metasd_image_cache_size = 1024 * 1024;
+int metasd_image_cache_size = METASD_IMAGE_CACHE_SIZE;
 
 #define MOST_WORKERS 1024 /* as for max_parallel_workers */
 
@@ -85,8 +85,8 @@ _PG_init(void)
                             "Most disk space for the images of models that sessions of a database "
                             "share.",
                             "0 means that each session has images of its own, in its memory.",
-                            &metasd_image_cache_size, 1024 * 1024, 0, INT_MAX, PGC_SUSET,
-                            GUC_UNIT_KB, NULL, NULL, NULL);
+                            &metasd_image_cache_size, METASD_IMAGE_CACHE_SIZE, 0, INT_MAX,
+                            PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
     define_limits();
     MarkGUCPrefixReserved("metasd");
 }

@@ -28,5 +28,6 @@ extern int metasd_max_workers_per_role;
 
 /* metasd.image_cache_size, in kB: the most disk space of a database's shared images; 0: none. */
 extern int metasd_image_cache_size;
+#define METASD_IMAGE_CACHE_SIZE (1024 * 1024) /* by default */
 
 #endif
