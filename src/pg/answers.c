@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -88,7 +89,7 @@ asked_site(FunctionCallInfo fcinfo)
     site = palloc0(sizeof(*site));
     site->context = context;
     site->model = metasd_model_to_ask(text_to_cstring(name));
-    site->image = metasd_cache_image(site->model);
+    site->image = metasd_cache_image(site->model, metasd_image_cache_size);
     site->name = cstring_to_text_with_len(VARDATA_ANY(name), (int)VARSIZE_ANY_EXHDR(name));
     site->user = GetUserId();
     site->generation = metasd_cache_generation();

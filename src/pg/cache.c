@@ -5,6 +5,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "codec.h"
@@ -20,6 +21,7 @@ typedef struct Image {
     MetasdIndex index;
     bool shared;         /* a mapping of a file; else memory of this session's own */
     bool provisional;    /* of rows that the transaction which built it may yet take back */
+    bool kept;           /* to be shared nevertheless: nobody asks for it if it does */
     bool outdated;       /* it may have: who asks now gets another image */
     uint64 used_in;      /* the transaction that used it last */
     TimestampTz touched; /* when the file was last told so */
@@ -477,15 +479,15 @@ uuids_mapped(void)
 
 /* Builds an image, for all if it can be shared; it belongs to the current memory context. */
 static void
-build(Image *image, int64 run, MetasdTeam *team)
+build(Image *image, int64 run, MetasdTeam *team, int cache_size)
 {
     MemoryContext own = AllocSetContextCreate(image->context, "metasd own", ALLOCSET_SMALL_SIZES);
     MemoryContext before = MemoryContextSwitchTo(own);
     void *memory = build_image(run, team, &image->index, &image->provisional);
     size_t bytes = metasd_index_bytes(&image->index.plan);
 
-    if (!image->provisional && metasd_image_may_share(bytes)) {
-        metasd_image_collect(&image->uuid, bytes, uuids_mapped());
+    if ((!image->provisional || image->kept) && metasd_image_may_share(bytes, cache_size)) {
+        metasd_image_collect(&image->uuid, bytes, uuids_mapped(), cache_size);
         MemoryContextSwitchTo(image->context);
         image->shared = metasd_image_publish(&image->uuid, memory, bytes, &image->index);
     }
@@ -496,13 +498,13 @@ build(Image *image, int64 run, MetasdTeam *team)
 
 /* Gets the image that all share, or builds it: one session, while others wait for it. */
 static void
-fill(Image *image, int64 run)
+fill(Image *image, int64 run, int cache_size)
 {
     MetasdTeam team = metasd_team_of_one();
 
     team.poll = poll_interrupts;
-    if (!metasd_image_may_share(0)) {
-        build(image, run, &team);
+    if (!metasd_image_may_share(0, cache_size)) {
+        build(image, run, &team, cache_size);
         return;
     }
     image->shared = metasd_image_attach(&image->uuid, false, &team, &image->index);
@@ -511,7 +513,7 @@ fill(Image *image, int64 run)
     metasd_image_lock(&image->uuid);
     image->shared = metasd_image_attach(&image->uuid, true, &team, &image->index);
     if (!image->shared)
-        build(image, run, &team);
+        build(image, run, &team, cache_size);
     metasd_image_unlock(&image->uuid);
 }
 
@@ -528,7 +530,7 @@ note_use(Image *image)
 }
 
 const MetasdIndex *
-metasd_cache_image(const MetasdModel *model)
+metasd_cache_image(const MetasdModel *model, int cache_size)
 {
     MemoryContext context, before;
     Image *image;
@@ -549,11 +551,47 @@ metasd_cache_image(const MetasdModel *model)
     image->context = context;
     image->used_in = transaction;
     image->touched = GetCurrentTransactionStartTimestamp();
-    fill(image, model->serving);
+    fill(image, model->serving, cache_size);
     MemoryContextSwitchTo(before);
     MemoryContextSetParent(context, TopMemoryContext);
     image->next = images;
     images = image;
     image_count++;
     return &image->index;
+}
+
+void
+metasd_cache_publish(const char *name, int cache_size)
+{
+    MemoryContext context, before;
+    MetasdModel *model;
+    Image *image;
+
+    if (!metasd_image_may_share(0, cache_size))
+        return;
+    CommandCounterIncrement();
+    PushActiveSnapshot(GetLatestSnapshot());
+    context = AllocSetContextCreate(CurrentMemoryContext, "metasd image", ALLOCSET_SMALL_SIZES);
+    before = MemoryContextSwitchTo(context);
+    model = metasd_model_find(name, false);
+    if (model && model->serving != 0) {
+        metasd_image_keep(&model->uuid);
+        image = palloc0(sizeof(*image));
+        image->uuid = model->uuid;
+        image->context = context;
+        image->kept = true;
+        fill(image, model->serving, cache_size);
+    }
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(context); /* the file stays */
+    PopActiveSnapshot();
+}
+
+void
+metasd_cache_forget(void)
+{
+    Image **link;
+
+    while ((link = oldest_image()) != NULL)
+        drop(link);
 }

@@ -12,11 +12,21 @@
 /*
  * The image of the version that serves the model, by the active snapshot: the one that all
  * sessions share (image.h), built from the version's rows if it is not there; or one
- * of this session's own where it cannot be shared. Valid until the transaction ends,
+ * of this session's own where it cannot be shared, by CACHE_SIZE, which is what
+ * metasd.image_cache_size is here. Valid until the transaction ends,
  * and from then until the next call.
  * ERRCODE_DATA_CORRUPTED if a stored row is damaged.
  */
-extern const MetasdIndex *metasd_cache_image(const MetasdModel *model);
+extern const MetasdIndex *metasd_cache_image(const MetasdModel *model, int cache_size);
+
+/*
+ * Shares the image of the version that serves the model by what this transaction has done, so that
+ * it is there before the transaction ends. Does nothing where images are not shared.
+ */
+extern void metasd_cache_publish(const char *model, int cache_size);
+
+/* Gives back the images that this transaction has not used. */
+extern void metasd_cache_forget(void);
 
 /*
  * Another number once a transaction has ended or a savepoint has been rolled back: who kept an image

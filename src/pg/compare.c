@@ -24,12 +24,11 @@
 
 #include "cache.h"
 #include "catalog.h"
-#include "settings.h"
 #include "standing.h"
 #include "topk.h"
 
-/* The image of the old version is this worker's alone, like those of sessions that share none. */
-int metasd_image_cache_size = 0;
+/* Of images to share: that of the old version is this worker's alone. */
+#define CACHE_SIZE 0
 
 /* How much is compared at most: answers, and scores of both versions each. */
 #define MOST_ANSWERS 20000
@@ -127,7 +126,7 @@ open_serving(MetasdJob *job, const void *what)
     old_held = metasd_held_out_of(model->serving);
     c->held = metasd_held_from_both(&old_held, &new_held);
     c->old_split.validation_fraction = old_held.fraction;
-    c->old.index = *metasd_cache_image(model);
+    c->old.index = *metasd_cache_image(model, CACHE_SIZE);
 }
 
 static void

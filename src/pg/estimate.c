@@ -12,6 +12,7 @@
 
 #include "checkpoint.h"
 #include "codec.h"
+#include "quota.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_estimate);
 
@@ -87,12 +88,28 @@ setting(const char *name, int unit)
     return value;
 }
 
+/* What a training that this session launched might have. */
+static MetasdLaunch
+launch_settings(void)
+{
+    MetasdLaunch launch = {.owner = GetUserId(),
+                           .train_mem = setting("metasd.train_mem", GUC_UNIT_KB)};
+
+    metasd_limit_memory(&launch.train_mem, setting("metasd.train_mem_limit", GUC_UNIT_KB),
+                        &launch.limited);
+    launch.max_workers =
+        Min(setting("metasd.max_workers", 0),
+            metasd_quota_workers(setting("metasd.max_workers_per_role", 0), launch.owner));
+    return launch;
+}
+
 /* kg_estimate(source regclass, head, relation, tail text, params jsonb) */
 Datum
 metasd_kg_estimate(PG_FUNCTION_ARGS)
 {
     MetasdParams params;
     MetasdTriples input;
+    MetasdLaunch launch;
     MetasdPlan plan;
     MetasdSource *source;
     char *column[3];
@@ -111,9 +128,12 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     metasd_params_read(&params, PG_GETARG_JSONB_P(4));
     source = metasd_source_open(PG_GETARG_OID(0), column, GetUserId());
     SPI_connect();
-    metasd_triples_read(&input, source, NULL, GetUserId(), 0);
-    plan = metasd_plan(&input, setting("metasd.max_workers", 0),
-                       (size_t)setting("metasd.train_mem", GUC_UNIT_KB) * 1024, &params);
+    launch = launch_settings();
+    /* Any statement of a session may have work_mem. */
+    metasd_triples_read(&input, source, NULL, GetUserId(),
+                        launch.train_mem ? Max(launch.train_mem, work_mem) : 0,
+                        metasd_limits_memory_setting(&launch));
+    plan = metasd_plan(&input, launch.max_workers, (size_t)launch.train_mem * 1024, &params);
     stored = stored_bytes(&input, &plan.options, (MetasdStorage)params.value[METASD_P_STORAGE]);
     /* It may start from a version as large as the one that it makes. */
     if (params.value[METASD_P_WARM_START] &&

@@ -22,6 +22,7 @@
 #include "lib/stringinfo.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -559,7 +560,7 @@ metasd_kg_evaluate(PG_FUNCTION_ARGS)
         column[i] = PG_ARGISNULL(3 + i) ? evaluation.model->serving_column[i]
                                         : text_to_cstring(PG_GETARG_TEXT_PP(3 + i));
     evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column);
-    evaluation.image = metasd_cache_image(evaluation.model);
+    evaluation.image = metasd_cache_image(evaluation.model, metasd_image_cache_size);
     evaluation.test_is_read = !query_reads(&evaluation, &evaluation.test->reading);
     if (evaluation.test_is_read)
         evaluation.incomplete = read_before(&evaluation, evaluation.test, GetUserId(), true);

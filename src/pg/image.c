@@ -1,5 +1,6 @@
 #include "image.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -17,7 +18,6 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
-#include "settings.h"
 
 #define DIRECTORY "base/" PG_TEMP_FILES_DIR
 #define PREFIX PG_TEMP_FILE_PREFIX "_metasd_"
@@ -119,14 +119,18 @@ metasd_image_memory(size_t bytes)
 
 /* ---- one builder at a time ---- */
 
-/* As in run.c, with a last field of its own; two versions in 2^64 share a lock. */
+/* In the last field of a lock: nobody takes one of these by SQL. */
+#define BUILD_LOCK 0x6d74
+#define KEEP_LOCK 0x6d75
+
+/* Two versions in 2^64 share a lock. */
 static void
-lock_tag(LOCKTAG *tag, const pg_uuid_t *uuid)
+lock_tag(LOCKTAG *tag, const pg_uuid_t *uuid, uint16 kind)
 {
     uint32 word[2];
 
     memcpy(word, uuid->data, sizeof(word));
-    SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, word[0], word[1], 0x6d74);
+    SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, word[0], word[1], kind);
 }
 
 /*
@@ -141,7 +145,7 @@ metasd_image_lock(const pg_uuid_t *uuid)
 
     (void)set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
                             0, false);
-    lock_tag(&tag, uuid);
+    lock_tag(&tag, uuid, BUILD_LOCK);
     (void)LockAcquire(&tag, ExclusiveLock, false, false);
     AtEOXact_GUC(false, nest_level);
 }
@@ -151,8 +155,30 @@ metasd_image_unlock(const pg_uuid_t *uuid)
 {
     LOCKTAG tag;
 
-    lock_tag(&tag, uuid);
+    lock_tag(&tag, uuid, BUILD_LOCK);
     LockRelease(&tag, ExclusiveLock, false);
+}
+
+/* A lock that several may have: a version may be promoted by one, and stored by another. */
+void
+metasd_image_keep(const pg_uuid_t *uuid)
+{
+    LOCKTAG tag;
+
+    lock_tag(&tag, uuid, KEEP_LOCK);
+    (void)LockAcquire(&tag, ShareLock, false, false);
+}
+
+static bool
+is_kept(const pg_uuid_t *uuid)
+{
+    LOCKTAG tag;
+
+    lock_tag(&tag, uuid, KEEP_LOCK);
+    if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+        return true;
+    LockRelease(&tag, ExclusiveLock, false);
+    return false;
 }
 
 /* ---- attaching ---- */
@@ -413,9 +439,9 @@ typedef struct Found {
 } Found;
 
 bool
-metasd_image_may_share(size_t bytes)
+metasd_image_may_share(size_t bytes, int cache_size)
 {
-    return bytes <= (uint64)metasd_image_cache_size * 1024 && metasd_image_cache_size > 0;
+    return bytes <= (uint64)cache_size * 1024 && cache_size > 0;
 }
 
 /* Whose a file is, by its name; false if it is none of ours. */
@@ -459,9 +485,9 @@ files_found(void)
     return files;
 }
 
-/* The paths (char *) of images of versions that serve, as the newest snapshot has it. */
+/* The paths (char *) of images of versions that serve by a snapshot, in the caller's context. */
 static List *
-paths_serving(void)
+paths_in(Snapshot snapshot, CommandId before)
 {
     static MetasdStatement look = {"SELECT r.uuid FROM metasd.model m JOIN metasd.run r "
                                    "ON r.id OPERATOR(pg_catalog.=) m.serving",
@@ -473,7 +499,8 @@ paths_serving(void)
     uint64 n;
 
     SPI_connect();
-    PushActiveSnapshot(GetLatestSnapshot());
+    PushCopiedSnapshot(snapshot);
+    GetActiveSnapshot()->curcid = Min(before, GetActiveSnapshot()->curcid);
     n = metasd_execute(&look, NULL, NULL, true);
     PopActiveSnapshot();
     for (uint64 i = 0; i < n; i++) {
@@ -486,6 +513,18 @@ paths_serving(void)
     }
     SPI_finish();
     return paths;
+}
+
+/*
+ * As the newest snapshot has it, and as it has it without what this transaction has done: until it
+ * ends others ask what served before.
+ */
+static List *
+paths_serving(void)
+{
+    Snapshot newest = GetLatestSnapshot();
+
+    return list_concat(paths_in(newest, newest->curcid), paths_in(newest, FirstCommandId));
 }
 
 static bool
@@ -507,15 +546,36 @@ remove_file(const Found *found)
                       errmsg("could not remove file \"%s\": %m", found->path.name)));
 }
 
+/* The version of a complete file of this database, by its name. */
+static bool
+has_uuid(const Found *found, pg_uuid_t *uuid)
+{
+    const char *text = strrchr(found->path.name, '_') + 1;
+
+    for (int i = 0; i < UUID_LEN; i++) {
+        unsigned int byte;
+
+        text += *text == '-';
+        if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]) ||
+            sscanf(text, "%2x", &byte) != 1)
+            return false;
+        uuid->data[i] = (unsigned char)byte;
+        text += 2;
+    }
+    return *text == '\0';
+}
+
 /* Whether nobody can want a file any more. */
 static bool
 is_useless(const Found *found, const List *serving)
 {
+    pg_uuid_t uuid;
+
     if (found->database != MyDatabaseId)
         return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(found->database));
     if (found->writer != 0) /* this process writes none now */
         return found->writer == MyProcPid || BackendPidGetProc(found->writer) == NULL;
-    return !has_path(serving, &found->path);
+    return !has_path(serving, &found->path) && !(has_uuid(found, &uuid) && is_kept(&uuid));
 }
 
 static int
@@ -528,11 +588,12 @@ by_use(const ListCell *a, const ListCell *b)
 
 /*
  * The directory is read before the snapshot is taken: a version whose image was there was served
- * by then, and if it does not serve now it has been replaced, unless the transaction that made it
- * serve built its image and has not ended. Its image is then built twice, nothing worse.
+ * by then, and if it does not serve now it has been replaced, unless the transaction that makes it
+ * serve has not ended, which keeps it. One that ends between the two leaves an image to be built
+ * again, nothing worse.
  */
 void
-metasd_image_collect(const pg_uuid_t *uuid, size_t bytes, List *mine)
+metasd_image_collect(const pg_uuid_t *uuid, size_t bytes, List *mine, int cache_size)
 {
     List *files, *serving, *stay = NIL, *others = NIL;
     Path path = path_of(uuid);
@@ -563,7 +624,7 @@ metasd_image_collect(const pg_uuid_t *uuid, size_t bytes, List *mine)
     foreach (cell, others) {
         Found *found = lfirst(cell);
 
-        if (total > (uint64)metasd_image_cache_size * 1024 && !has_path(stay, &found->path)) {
+        if (total > (uint64)cache_size * 1024 && !has_path(stay, &found->path)) {
             remove_file(found);
             total -= found->bytes;
         }

@@ -57,17 +57,23 @@ extern bool metasd_image_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *
 extern bool metasd_image_publish(const pg_uuid_t *uuid, const void *image, size_t bytes,
                                  MetasdIndex *index);
 
-/* Whether an image of that size may be shared, by metasd.image_cache_size; 0: any at all. */
-extern bool metasd_image_may_share(size_t bytes);
+/* Whether an image of that size may be shared where CACHE_SIZE is the setting; 0: any at all. */
+extern bool metasd_image_may_share(size_t bytes, int cache_size);
+
+/*
+ * Keeps the image of a version that does not serve yet from being collected until the transaction
+ * ends.
+ */
+extern void metasd_image_keep(const pg_uuid_t *uuid);
 
 /* Says that the image is in use, for metasd_image_collect to know which is not. */
 extern void metasd_image_touch(const pg_uuid_t *uuid);
 
 /*
  * Removes the files of versions that do not serve, and of writers that are gone, then those that
- * have not been used for longest until one more of BYTES bytes, of version UUID, has room by
- * metasd.image_cache_size. MINE: the uuids (pg_uuid_t *) of images that stay.
+ * have not been used for longest until one more of BYTES bytes, of version UUID, has room in
+ * CACHE_SIZE kB. MINE: the uuids (pg_uuid_t *) of images that stay.
  */
-extern void metasd_image_collect(const pg_uuid_t *uuid, size_t bytes, List *mine);
+extern void metasd_image_collect(const pg_uuid_t *uuid, size_t bytes, List *mine, int cache_size);
 
 #endif

@@ -11,7 +11,8 @@
 
 typedef struct Reader {
     MetasdTriples *input;
-    size_t most_bytes; /* 0: no limit */
+    size_t most_bytes;   /* 0: no limit */
+    const char *setting; /* that says so */
 } Reader;
 
 static void
@@ -23,11 +24,12 @@ check_memory(const Reader *reader)
                    (input->room + input->validation_room) * sizeof(MetasdTriple);
 
     if (reader->most_bytes > 0 && bytes > reader->most_bytes)
-        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                        errmsg("the triples alone need more than metasd.train_mem"),
-                        errdetail("%zu MB after %zu triples, %zu MB allowed.", bytes >> 20,
-                                  input->count, reader->most_bytes >> 20),
-                        errhint("Raise metasd.train_mem, or train from a view of fewer triples.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                 errmsg("the triples alone need more than %s", reader->setting),
+                 errdetail("%zu MB after %zu triples, %zu MB allowed.", bytes >> 20, input->count,
+                           reader->most_bytes >> 20),
+                 errhint("Raise %s, or train from a view of fewer triples.", reader->setting)));
 }
 
 static void
@@ -112,9 +114,9 @@ drop_repeated(MetasdTriples *input)
 
 void
 metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
-                    const MetasdSource *validation, Oid user, int train_mem)
+                    const MetasdSource *validation, Oid user, int train_mem, const char *setting)
 {
-    Reader reader = {.input = input, .most_bytes = (size_t)train_mem * 1024};
+    Reader reader = {.input = input, .most_bytes = (size_t)train_mem * 1024, .setting = setting};
     uint32 *entity, *relation;
 
     memset(input, 0, sizeof(*input));

@@ -43,6 +43,7 @@ typedef struct MetasdBeat {
 typedef struct MetasdRoom {
     double looked, computed; /* at the last look, in microseconds: the time, and what it had used */
     double taken;            /* mean part of its time awake that others took */
+    double busy;             /* mean of the sessions that computed */
     double asleep;           /* microseconds since then that it did not want to run */
     uint32 wait_event;
 } MetasdRoom;
@@ -120,9 +121,13 @@ typedef struct MetasdJob {
 
 /* ---- job.c: reading and sizing, shared with kg_estimate ---- */
 
-/* Reads the source and, where there is one, the validation source; in a transaction with SPI. */
+/*
+ * Reads the source and, where there is one, the validation source; in a transaction with SPI. An
+ * error before that takes more than TRAIN_MEM kB of memory, 0 for any, which SETTING allows.
+ */
 extern void metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
-                                const MetasdSource *validation, Oid user, int train_mem);
+                                const MetasdSource *validation, Oid user, int train_mem,
+                                const char *setting);
 
 /*
  * Bytes of memory for graph and training by `options`, all members together, or for what the leader
@@ -162,6 +167,9 @@ extern void metasd_wake_up(MetasdJob *job, double asleep_since);
 /* Sets a new worker up: signals, priority, a job with what it was launched with, a team of one. */
 extern MetasdJob *metasd_member_start(void);
 
+/* Lowers its priority to that of its launch. */
+extern void metasd_member_lower_priority(const MetasdJob *job);
+
 /* Connects it to the database, as the owner of the model. */
 extern void metasd_member_connect(MetasdJob *job);
 
@@ -173,6 +181,28 @@ extern char *metasd_error_text(const ErrorData *error);
 
 /* An arena over memory of this worker; *allocated, if not NULL, is what may be pfree'd. */
 extern MetasdArena metasd_private_arena(size_t bytes, void **allocated);
+
+/* ---- limits.c ---- */
+
+/*
+ * Before anything is done: lowers what the training was launched with to what the worker's own
+ * session allows, where the session that launched it said nothing. An error for one too many.
+ */
+extern void metasd_limits_obey(MetasdJob *job);
+
+/* metasd.image_cache_size, as this worker sees it. */
+extern int metasd_limits_cache_size(void);
+
+/* Which setting bounds the training's memory. */
+extern const char *metasd_limits_memory_setting(const MetasdLaunch *launch);
+
+/*
+ * Of that many followers wished for, as many as the owner may have now; no other training of his
+ * takes workers before metasd_limits_end, which is to be called once they have come.
+ */
+extern bool metasd_limits_bind(const MetasdJob *job); /* whether there is a limit */
+extern int metasd_limits_followers(MetasdJob *job, int wished);
+extern void metasd_limits_end(const MetasdJob *job);
 
 /* ---- report.c: what the catalog learns, in short transactions ---- */
 

@@ -12,12 +12,14 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "postmaster/bgworker.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "ask.h"
+#include "quota.h"
 #include "run.h"
 #include "settings.h"
 #include "source.h"
@@ -257,6 +259,54 @@ register_worker(BackgroundWorker *worker)
     return handle;
 }
 
+/*
+ * Limits that this session has by default. A value in the server's configuration may be hidden by
+ * one that the client asked for when it connected, before the library was there to say that it may
+ * not: so the worker, which has no client, looks at its own.
+ */
+static int
+limits_unset(void)
+{
+    static MetasdStatement look = {
+        "SELECT pg_catalog.array_position($1, name) FROM pg_catalog.pg_settings "
+        "WHERE name OPERATOR(pg_catalog.=) ANY ($1) AND source OPERATOR(pg_catalog.=) 'default'",
+        1,
+        {TEXTARRAYOID},
+        NULL};
+    static const char *const names[METASD_LIMITS] = METASD_LIMIT_NAMES;
+    Datum texts[METASD_LIMITS], array;
+    int unset = 0;
+    uint64 n;
+
+    if (superuser())
+        return 0;
+    for (int limit = 0; limit < METASD_LIMITS; limit++)
+        texts[limit] = CStringGetTextDatum(names[limit]);
+    array =
+        PointerGetDatum(construct_array(texts, METASD_LIMITS, TEXTOID, -1, false, TYPALIGN_INT));
+    SPI_connect();
+    n = metasd_execute(&look, &array, NULL, true);
+    for (uint64 i = 0; i < n; i++) {
+        bool isnull;
+
+        unset |= 1 << (DatumGetInt32(metasd_column(i, 1, &isnull)) - 1);
+    }
+    SPI_finish();
+    return unset;
+}
+
+/* The settings of this session, within its limits. */
+static void
+fill_settings(MetasdLaunch *launch)
+{
+    launch->most_workers = metasd_quota_workers(metasd_max_workers_per_role, launch->owner);
+    launch->max_workers = Min(metasd_max_workers, launch->most_workers);
+    launch->nice = Max(metasd_nice, metasd_min_nice);
+    launch->train_mem = metasd_train_mem;
+    metasd_limit_memory(&launch->train_mem, metasd_train_mem_limit, &launch->limited);
+    launch->unset = limits_unset();
+}
+
 static void
 launch_worker(const MetasdModel *model, int64 run, bool resume)
 {
@@ -266,11 +316,11 @@ launch_worker(const MetasdModel *model, int64 run, bool resume)
                            .database = MyDatabaseId,
                            .extension = metasd_extension(),
                            .owner = model->owner,
-                           .train_mem = metasd_train_mem,
-                           .max_workers = metasd_max_workers,
-                           .nice = metasd_nice,
                            .resume = resume};
 
+    fill_settings(&launch);
+    launch.place = metasd_quota_enter(
+        launch.owner, metasd_quota_trainings(metasd_max_trainings_per_role, launch.owner));
     StaticAssertStmt(sizeof(launch) <= BGW_EXTRALEN, "a launch must fit bgw_extra");
     memset(&worker, 0, sizeof(worker));
     snprintf(worker.bgw_name, BGW_MAXLEN, "metasd run " INT64_FORMAT, run);
@@ -283,6 +333,7 @@ launch_worker(const MetasdModel *model, int64 run, bool resume)
     worker.bgw_notify_pid = MyProcPid;
     memcpy(worker.bgw_extra, &launch, sizeof(launch));
     wait_until_alive(register_worker(&worker), run);
+    metasd_quota_leave(launch.owner);
 }
 
 int64

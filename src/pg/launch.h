@@ -10,6 +10,21 @@
 #define METASD_WORKER_TYPE "metasd training" /* in pg_stat_activity */
 #define METASD_TRAIN_FUNCTION "metasd_train_main"
 
+/* Settings that bound the others; the names are in METASD_LIMITS. */
+typedef enum MetasdLimit {
+    METASD_TRAIN_MEM_LIMIT,
+    METASD_MIN_NICE,
+    METASD_MAX_TRAININGS,
+    METASD_MAX_WORKERS,
+    METASD_LIMITS
+} MetasdLimit;
+
+#define METASD_LIMIT_NAMES                                                                         \
+    {                                                                                              \
+        "metasd.train_mem_limit", "metasd.min_nice", "metasd.max_trainings_per_role",              \
+            "metasd.max_workers_per_role"                                                          \
+    }
+
 /* In bgw_extra of the worker that leads, and of those that follow it. */
 typedef struct MetasdLaunch {
     int64 run;
@@ -21,7 +36,13 @@ typedef struct MetasdLaunch {
     int train_mem; /* kB */
     int max_workers;
     int nice;
-    bool resume; /* the run's row was there before: it goes on from its checkpoint */
+    /* of all trainings of the owner */
+    int place; /* of this one; quota.h */
+    int most_workers;
+    /* limits that the session only has by default, as bits (1 << MetasdLimit); limits.c */
+    int unset;
+    bool limited; /* train_mem is what metasd.train_mem_limit allows */
+    bool resume;  /* the run's row was there before: it goes on from its checkpoint */
 } MetasdLaunch;
 
 /*

@@ -107,9 +107,11 @@ metasd_private_arena(size_t bytes, void **allocated)
 /* ---- the process ---- */
 
 /* Training is never as urgent as what sessions do. */
-static void
-lower_priority(int nice)
+void
+metasd_member_lower_priority(const MetasdJob *job)
 {
+    int nice = job->launch.nice;
+
     if (getpriority(PRIO_PROCESS, 0) < nice && setpriority(PRIO_PROCESS, 0, nice) != 0)
         ereport(LOG, (errmsg("could not set the priority of a training worker to %d: %m", nice)));
 }
@@ -161,7 +163,7 @@ metasd_member_start(void)
     job->team.context = job;
     job->started = GetCurrentTimestamp();
     memcpy(&job->launch, MyBgworkerEntry->bgw_extra, sizeof(job->launch));
-    lower_priority(job->launch.nice);
+    metasd_member_lower_priority(job);
     return job;
 }
 

@@ -16,7 +16,11 @@ char *metasd_default_model = NULL;
 int metasd_train_mem = 4 * 1024 * 1024;
 int metasd_max_workers = 1;
 int metasd_nice = 10;
-int metasd_image_cache_size = 1024 * 1024;
+int metasd_train_mem_limit = 0;
+int metasd_min_nice = 0;
+int metasd_max_trainings_per_role = -1;
+int metasd_max_workers_per_role = -1;
+int metasd_image_cache_size = METASD_IMAGE_CACHE_SIZE;
 
 #define MOST_WORKERS 1024 /* as for max_parallel_workers */
 
@@ -29,6 +33,32 @@ default_max_workers(void)
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
     return (int)Max(1, Min(Min(cpus, max_worker_processes / 2), MOST_WORKERS));
+}
+
+/* What a role may have at most of the settings above: for superusers to set. */
+static void
+define_limits(void)
+{
+    DefineCustomIntVariable("metasd.train_mem_limit",
+                            "Most memory that metasd.train_mem may allow a training.",
+                            "0 means no limit.", &metasd_train_mem_limit, 0, 0, INT_MAX, PGC_SUSET,
+                            GUC_UNIT_KB, NULL, NULL, NULL);
+    DefineCustomIntVariable("metasd.min_nice",
+                            "Highest scheduling priority that metasd.nice may give a training.",
+                            "0 is that of the server, 19 the lowest.", &metasd_min_nice, 0, 0, 19,
+                            PGC_SUSET, 0, NULL, NULL, NULL);
+    DefineCustomIntVariable(
+        "metasd.max_trainings_per_role", "Most trainings that a role may have at once.",
+        "-1 means half of max_worker_processes, less one, for roles that are "
+        "not superusers.",
+        &metasd_max_trainings_per_role, -1, -1, MOST_WORKERS, PGC_SUSET, 0, NULL, NULL, NULL);
+    DefineCustomIntVariable("metasd.max_workers_per_role",
+                            "Most background workers that all trainings of a role may have, beside "
+                            "the first of each.",
+                            "-1 means half of max_worker_processes, for roles that are not "
+                            "superusers.",
+                            &metasd_max_workers_per_role, -1, -1, MOST_WORKERS, PGC_SUSET, 0, NULL,
+                            NULL, NULL);
 }
 
 void
@@ -55,7 +85,8 @@ _PG_init(void)
                             "Most disk space for the images of models that sessions of a database "
                             "share.",
                             "0 means that each session has images of its own, in its memory.",
-                            &metasd_image_cache_size, 1024 * 1024, 0, INT_MAX, PGC_SUSET,
-                            GUC_UNIT_KB, NULL, NULL, NULL);
+                            &metasd_image_cache_size, METASD_IMAGE_CACHE_SIZE, 0, INT_MAX,
+                            PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+    define_limits();
     MarkGUCPrefixReserved("metasd");
 }

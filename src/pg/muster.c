@@ -89,6 +89,14 @@ make_crew(MetasdJob *job, const void *what)
     job->crew = job->muster->crew = metasd_crew_open(job, job->muster->segment, true);
 }
 
+static bool
+have_come(const MetasdMuster *muster)
+{
+    uint32 here = pg_atomic_read_u32(&muster->crew->shared->came);
+
+    return (int)here + count_gone(muster) >= muster->registered;
+}
+
 /* Registers up to N followers; fewer where there is no slot for more. */
 static void
 register_followers(MetasdJob *job, int n)
@@ -111,6 +119,23 @@ register_followers(MetasdJob *job, int n)
     while (muster->registered < n &&
            RegisterDynamicBackgroundWorker(&worker, &muster->follower[muster->registered]))
         muster->registered++;
+}
+
+/* As many as the owner's trainings may have together: where that counts, they must be there. */
+static void
+register_allowed(MetasdJob *job)
+{
+    MetasdMuster *muster = job->muster;
+    TimestampTz begun = GetCurrentTimestamp();
+    int wished = Min(job->wished - 1, MOST_FOLLOWERS);
+
+    register_followers(job, metasd_limits_followers(job, wished));
+    while (metasd_limits_bind(job) && !have_come(muster) && !elapsed(begun, COME_MS)) {
+        pg_atomic_uint32 *came = &job->crew->shared->came;
+
+        metasd_check_status(job, metasd_crew_doze(job, came, pg_atomic_read_u32(came)));
+    }
+    metasd_limits_end(job);
 }
 
 /* The training goes on without a team, because of the error that the guard has kept. */
@@ -144,7 +169,7 @@ metasd_muster(MetasdJob *job)
         return;
     }
     before_shmem_exit(see_off, PointerGetDatum(job->muster));
-    register_followers(job, Min(job->wished - 1, MOST_FOLLOWERS));
+    register_allowed(job);
 }
 
 /* Waits until all followers have come that will; returns how many. */
@@ -239,9 +264,13 @@ log_missing(const MetasdJob *job, int members)
         ereport(LOG, (errmsg("metasd run " INT64_FORMAT " trains with %d of %d workers",
                              job->launch.run, members, job->wished),
                       errdetail("There were no more background workers to be had."),
-                      errhint("Raise max_worker_processes, which is %d, or lower "
-                              "metasd.max_workers.",
-                              max_worker_processes)));
+                      metasd_limits_bind(job)
+                          ? errhint("Raise max_worker_processes, which is %d, or "
+                                    "metasd.max_workers_per_role, or lower metasd.max_workers.",
+                                    max_worker_processes)
+                          : errhint("Raise max_worker_processes, which is %d, or lower "
+                                    "metasd.max_workers.",
+                                    max_worker_processes)));
 }
 
 void

@@ -3,6 +3,7 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -159,7 +160,7 @@ metasd_question_open(FunctionCallInfo fcinfo, int model_argument)
         PG_ARGISNULL(model_argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(model_argument));
 
     question.model = metasd_model_to_ask(name);
-    question.image = metasd_cache_image(question.model);
+    question.image = metasd_cache_image(question.model, metasd_image_cache_size);
     return question;
 }
 

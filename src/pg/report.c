@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
+#include "quota.h"
 #include "run.h"
 
 #define BEAT_EVERY_MS 1000
@@ -51,6 +52,7 @@ metasd_job_guard(MetasdJob *job, MetasdJobFunction work, const void *what)
         FlushErrorState();
         AbortOutOfAnyTransaction();
         metasd_run_keep_locks();
+        metasd_quota_hold_again();
         MemoryContextSwitchTo(job->context);
     }
     PG_END_TRY();

@@ -3,7 +3,6 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "pgstat.h"
-#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -47,24 +46,13 @@ metasd_run_keep_locks(void)
             (void)LockAcquire(&own_locks.tag[i], ExclusiveLock, true, false);
 }
 
-/* A lock on an object is not released by itself where the process ends outside a transaction. */
-static void
-release_locks(int code, Datum argument)
-{
-    (void)code;
-    (void)argument;
-    for (int i = 0; i < 2; i++)
-        if (metasd_lock_is_held(&own_locks.tag[i], ExclusiveLock))
-            (void)LockRelease(&own_locks.tag[i], ExclusiveLock, true);
-}
-
+/* The worker holds its place by then, with which all of its locks go as the process ends (quota.h). */
 void
 metasd_run_lock(Oid extension, int64 run)
 {
     own_locks = locks_of(extension, run);
     is_worker = true;
     metasd_run_keep_locks();
-    before_shmem_exit(release_locks, (Datum)0);
 }
 
 /* Does another process have the lock? */

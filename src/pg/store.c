@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "cache.h"
 #include "catalog.h"
 #include "codec.h"
 #include "holdout.h"
@@ -427,6 +428,43 @@ is_outdated(MetasdJob *job)
     return job->gone || job->comparison.outdated;
 }
 
+/*
+ * Before anybody sees the version serve. Without an image it serves as well, though its first
+ * question takes longer: a failure does not undo the training, but for what ends the worker.
+ */
+static void
+publish_image(const MetasdJob *job)
+{
+    MemoryContext context = CurrentMemoryContext;
+    ResourceOwner owner = CurrentResourceOwner;
+
+    metasd_cache_forget();
+    BeginInternalSubTransaction(NULL);
+    PG_TRY();
+    {
+        metasd_cache_publish(job->model, metasd_limits_cache_size());
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        ErrorData *error;
+
+        MemoryContextSwitchTo(context);
+        error = CopyErrorData();
+        if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+            error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+            PG_RE_THROW();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": the image of its version could not be "
+                             "built: %s",
+                             job->launch.run, error->message)));
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
+    CurrentResourceOwner = owner;
+}
+
 static void
 store(MetasdJob *job, const void *what)
 {
@@ -444,6 +482,8 @@ store(MetasdJob *job, const void *what)
     metasd_keep_forget(job);
     ForceSyncCommit();
     promote(job, findings, bytes);
+    if (job->comparison.promoted && !job->gone)
+        publish_image(job);
 }
 
 /* The model's row is not locked while versions are compared: that may take minutes. */

@@ -4,6 +4,8 @@
  * All that changes a model's versions takes its row first: the owner here, kg_drop, and the worker
  * that stores a version. The version is locked, too, and read after that: a snapshot of before may
  * still show embeddings that have been pruned meanwhile.
+ *
+ * The version's image is there before others see it serve: no question waits for it.
  */
 #include "compat.h"
 
@@ -14,10 +16,12 @@
 #include "utils/syscache.h"
 
 #include "ask.h"
+#include "cache.h"
 #include "catalog.h"
 #include "launch.h"
 #include "run.h"
 #include "schedule.h"
+#include "settings.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_promote);
 PG_FUNCTION_INFO_V1(metasd_kg_rollback);
@@ -81,6 +85,7 @@ metasd_kg_promote(PG_FUNCTION_ARGS)
     else
         metasd_model_serve(model->name, run);
     SPI_finish();
+    metasd_cache_publish(model->name, metasd_image_cache_size);
     PG_RETURN_VOID();
 }
 
@@ -129,6 +134,7 @@ metasd_kg_rollback(PG_FUNCTION_ARGS)
     values[1] = Int64GetDatum(run);
     metasd_execute(&serve, values, NULL, false);
     SPI_finish();
+    metasd_cache_publish(model->name, metasd_image_cache_size);
     PG_RETURN_INT64(run);
 }
 

@@ -21,6 +21,7 @@
 #include "blas.h"
 #include "catalog.h"
 #include "crew.h"
+#include "quota.h"
 #include "run.h"
 
 PG_MODULE_MAGIC;
@@ -111,7 +112,7 @@ read_triples(MetasdJob *job, const void *what)
 
     (void)what;
     metasd_triples_read(&job->input, job->source, job->validation, job->launch.owner,
-                        job->launch.train_mem);
+                        job->launch.train_mem, metasd_limits_memory_setting(&job->launch));
     MemoryContextSwitchTo(spi);
     metasd_warm_read(job);
 }
@@ -119,19 +120,21 @@ read_triples(MetasdJob *job, const void *what)
 static void
 refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
 {
-    ereport(ERROR,
-            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-             errmsg("training needs %zu MB of memory, metasd.train_mem allows %zu MB", bytes >> 20,
-                    most >> 20),
-             errdetail("%u entities and %u relations at rank %zu, batches of %zu triples%s.",
-                       metasd_labelset_count(job->input.entities),
-                       metasd_labelset_count(job->input.relations), job->options.rank,
-                       job->options.batch,
-                       job->wished > 1 ? psprintf(", %d workers", job->wished) : ""),
-             job->wished > 1 ? errhint("Raise metasd.train_mem, or lower the parameters rank, "
-                                       "batch or workers.")
-                             : errhint("Raise metasd.train_mem, or lower the parameters rank "
-                                       "or batch.")));
+    const char *setting = metasd_limits_memory_setting(&job->launch);
+
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("training needs %zu MB of memory, %s allows %zu MB", bytes >> 20,
+                           setting, most >> 20),
+                    errdetail("%u entities and %u relations at rank %zu, batches of %zu triples%s.",
+                              metasd_labelset_count(job->input.entities),
+                              metasd_labelset_count(job->input.relations), job->options.rank,
+                              job->options.batch,
+                              job->wished > 1 ? psprintf(", %d workers", job->wished) : ""),
+                    job->wished > 1
+                        ? errhint("Raise %s, or lower the parameters rank, batch or "
+                                  "workers.",
+                                  setting)
+                        : errhint("Raise %s, or lower the parameters rank or batch.", setting)));
 }
 
 /*
@@ -290,6 +293,8 @@ metasd_train_main(Datum argument)
 
     (void)argument;
     metasd_member_connect(job);
+    metasd_limits_obey(job);
+    metasd_quota_hold(job->launch.owner, job->launch.place);
     metasd_run_lock(job->launch.extension, job->launch.run);
     status = metasd_job_guard(job, run_job, NULL);
     if (status != METASD_OK && job->crew) /* the followers need not wait for what comes now */
