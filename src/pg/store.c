@@ -336,9 +336,10 @@ append_sigmoid(StringInfo json, const char *name, const MetasdCalibration *calib
     appendStringInfo(json,
                      ", \"%s\": {\"questions\": %zu, \"answers\": " UINT64_FORMAT
                      ", \"facts\": " UINT64_FORMAT
-                     ", \"slope\": %.9g, \"offset\": %.9g, \"base\": %.9g",
+                     ", \"slope\": %.9g, \"offset\": %.9g, \"base\": %.9g, \"steep\": %.9g",
                      name, calibration->asked, answers, facts, (double)calibration->whole.slope,
-                     (double)calibration->whole.offset, (double)calibration->whole.base);
+                     (double)calibration->whole.offset, (double)calibration->whole.base,
+                     (double)calibration->whole.steep);
 }
 
 static void
