@@ -274,7 +274,27 @@ round_weights(const MetasdJob *job, MetasdTeam *team)
 typedef struct Findings {
     MetasdRanks ranks; /* of the validation triples that the training ranked */
     MetasdHoldout holdout;
+    size_t empty; /* rows of entities and relations, both ways, without a weight */
 } Findings;
+
+static MetasdStatus
+count_empty(const MetasdJob *job, MetasdTeam *team, size_t *empty)
+{
+    const MetasdStep *step = &job->trainer.step;
+    size_t rows = (size_t)step->entities + step->relation_rows;
+
+    *empty = 0;
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = job->trainer.best + i * step->width;
+        size_t j = 0;
+
+        while (j < step->width && row[j] == 0)
+            j++;
+        *empty += j == step->width;
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + j));
+    }
+    return METASD_OK;
+}
 
 static void
 take_holdout(MetasdHoldout *holdout, const MetasdGraph *graph)
@@ -300,6 +320,7 @@ round_best(MetasdJob *job, Findings *findings)
     findings->ranks = (MetasdRanks){0};
     if (storage_of(job) != METASD_FLOAT32)
         metasd_check_status(job, round_weights(job, &alone));
+    metasd_check_status(job, count_empty(job, &alone, &findings->empty));
     metasd_check_status(job, metasd_holdout(&findings->holdout, &trainer->step, &alone,
                                             trainer->best, &trainer->validation, &job->graph,
                                             job->best.student.n, &findings->ranks));
@@ -368,8 +389,9 @@ metrics_json(const MetasdJob *job, const Findings *findings)
     appendStringInfo(
         &json,
         ", \"epoch\": %d, \"sparsity\": %.6f, "
-        "\"threshold\": %.9g, \"seconds\": %.1f, \"dense_bytes\": %zu, \"peak_memory\": %ld",
-        job->best.epoch, job->best.sparsity, job->best.cut,
+        "\"threshold\": %.9g, \"empty_rows\": %zu, \"seconds\": %.1f, \"dense_bytes\": %zu, "
+        "\"peak_memory\": %ld",
+        job->best.epoch, job->best.sparsity, job->best.cut, findings->empty,
         (double)(GetCurrentTimestamp() - job->started) / 1e6,
         ((size_t)step->entities + step->relation_rows) * step->width * sizeof(float),
         usage.ru_maxrss * 1024L);
