@@ -523,7 +523,7 @@ CREATE FUNCTION kg_predict_many(
     OUT query bigint, OUT head anyelement, OUT relation text, OUT tail anyelement,
     OUT rank integer, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
 
 CREATE FUNCTION kg_predict_many(
@@ -534,7 +534,7 @@ CREATE FUNCTION kg_predict_many(
     OUT query bigint, OUT head anyelement, OUT relation anycompatible, OUT tail anyelement,
     OUT rank integer, OUT score real, OUT probability real, OUT known boolean
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many_of' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10000 COST 1000000 SUPPORT metasd.predict_many_support;
 
 -- Head, relation and tail may each have a type of its own, and literals and parameters without one are text.

@@ -86,17 +86,24 @@ metasd_field_count(const MetasdField *field, uint32_t bins[METASD_BINS])
 
 /* ---- from odds to probability ---- */
 
+static double
+bend(double odds, double steep)
+{
+    return odds < METASD_KNEE ? METASD_KNEE + steep * (odds - METASD_KNEE) : odds;
+}
+
 bool
 metasd_sigmoid_ok(MetasdSigmoid sigmoid)
 {
     return sigmoid.slope > 0 && sigmoid.slope <= FLT_MAX && fabsf(sigmoid.offset) <= FLT_MAX &&
-           sigmoid.base >= 0 && sigmoid.base < 1;
+           sigmoid.base >= 0 && sigmoid.base < 1 && sigmoid.steep > 0 && sigmoid.steep <= FLT_MAX;
 }
 
 double
 metasd_probability(MetasdSigmoid sigmoid, double odds)
 {
-    double z = (double)sigmoid.slope * odds + (double)sigmoid.offset, base = (double)sigmoid.base;
+    double x = bend(odds, (double)sigmoid.steep), base = (double)sigmoid.base;
+    double z = (double)sigmoid.slope * x + (double)sigmoid.offset;
 
     return base + (1 - base) / (1 + exp(-z));
 }
@@ -109,6 +116,8 @@ metasd_probability(MetasdSigmoid sigmoid, double odds)
 #define TOLERANCE 1e-7
 #define BASE_TOLERANCE 1e-5
 #define CHANCE_BEFORE 0.05
+#define MOST_LOG_STEEP 1.5
+#define STEEP_TOLERANCE 1e-3
 
 /* 1 over the variances of relations' slopes and offsets around those of their model. */
 #define ROW_SLOPE_WEIGHT 10.0
@@ -124,10 +133,10 @@ typedef struct Prior {
     Pair at, weight;
 } Prior;
 
-/* What is fitted to: bins of answers, the probability that all have by chance. */
+/* What is fitted to: bins of answers; with the base and the steepness that there are so far. */
 typedef struct Sample {
     const MetasdBin *bins;
-    double base;
+    double base, steep;
     Prior prior;
 } Sample;
 
@@ -139,9 +148,9 @@ typedef struct Loss {
 } Loss;
 
 static double
-middle_of(size_t bin)
+middle_of(const Sample *sample, size_t bin)
 {
-    return (double)bin / METASD_BINS_A_UNIT - METASD_MOST_ODDS;
+    return bend((double)bin / METASD_BINS_A_UNIT - METASD_MOST_ODDS, sample->steep);
 }
 
 /* Probabilities that are not 0, so that they have logarithms. */
@@ -165,7 +174,7 @@ loss_at(const Sample *sample, Pair at)
 
     for (size_t i = 0; i < METASD_BINS; i++) {
         double all = (double)sample->bins[i].all, holding = (double)sample->bins[i].holding;
-        double x = middle_of(i), z = at.slope * x + at.offset, rest = 1 - sample->base;
+        double x = middle_of(sample, i), z = at.slope * x + at.offset, rest = 1 - sample->base;
         double sigmoid = 1 / (1 + exp(-z)), other = 1 / (1 + exp(z));
         double p = likely(sample->base + rest * sigmoid), q = likely(rest * other);
         double by_z = rest * sigmoid * other, curve = all * (by_z / p) * (by_z / q);
@@ -228,7 +237,7 @@ base_of(const Sample *sample, Pair at)
     double all = 0, facts = 0, by_chance = CHANCE_BEFORE;
 
     for (size_t i = 0; i < METASD_BINS; i++) {
-        double z = at.slope * middle_of(i) + at.offset;
+        double z = at.slope * middle_of(sample, i) + at.offset;
         double p = likely(sample->base + (1 - sample->base) / (1 + exp(-z)));
 
         all += (double)sample->bins[i].all;
@@ -239,31 +248,70 @@ base_of(const Sample *sample, Pair at)
 }
 
 /*
- * The whole: slope and offset by the base, and the base by these (expectation maximisation), in
- * turn.
+ * Slope and offset by the base, and the base by these (expectation maximisation), in turn. Returns
+ * minus the logarithm of how likely they are.
  */
-static MetasdStatus
-fit_whole(MetasdTeam *team, Sample *sample, Pair *best)
+static double
+fit_with_base(Sample *sample, Pair *best)
 {
     double before = 0;
 
     *best = sample->prior.at;
+    sample->base = 0;
     sample->base = base_of(sample, *best);
     for (int i = 0; i < MOST_STEPS && fabs(sample->base - before) > BASE_TOLERANCE * before; i++) {
         fit(sample, best);
         before = sample->base;
         sample->base = base_of(sample, *best);
-        METASD_TRY(metasd_team_work(team, MOST_STEPS * METASD_BINS));
     }
     fit(sample, best);
+    return loss_at(sample, *best).value;
+}
+
+/* The same for a logarithm of steepness, of which 0 is believed before. */
+static double
+fit_with_steep(Sample *sample, double log_steep, Pair *best)
+{
+    sample->steep = exp(log_steep);
+    return fit_with_base(sample, best) + log_steep * log_steep / 2;
+}
+
+/* The whole: the most likely of all, by sections of the range of steepness. */
+static MetasdStatus
+fit_whole(MetasdTeam *team, Sample *sample, Pair *best)
+{
+    const double part = 0.6180339887;
+    double low = -MOST_LOG_STEEP, high = MOST_LOG_STEEP;
+    double a = high - part * (high - low), b = low + part * (high - low);
+    double at_a = fit_with_steep(sample, a, best), at_b = fit_with_steep(sample, b, best);
+
+    while (high - low > STEEP_TOLERANCE) {
+        if (at_a < at_b) {
+            high = b;
+            b = a;
+            at_b = at_a;
+            a = high - part * (high - low);
+            at_a = fit_with_steep(sample, a, best);
+        } else {
+            low = a;
+            a = b;
+            at_a = at_b;
+            b = low + part * (high - low);
+            at_b = fit_with_steep(sample, b, best);
+        }
+        METASD_TRY(metasd_team_work(team, MOST_STEPS * METASD_BINS));
+    }
+    (void)fit_with_steep(sample, (low + high) / 2, best);
     return METASD_OK;
 }
 
 static MetasdSigmoid
 sigmoid_of(const Sample *sample, Pair pair)
 {
-    return (MetasdSigmoid){
-        .slope = (float)pair.slope, .offset = (float)pair.offset, .base = (float)sample->base};
+    return (MetasdSigmoid){.slope = (float)pair.slope,
+                           .offset = (float)pair.offset,
+                           .base = (float)sample->base,
+                           .steep = (float)sample->steep};
 }
 
 /* ---- the answers ---- */

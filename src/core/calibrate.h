@@ -7,7 +7,11 @@
  * logarithm of the odds goes through a sigmoid that was fitted (Platt 1999) to facts that were held
  * out; and some facts no model foresees, so that no candidate is less likely than by chance:
  *
- *     probability = base + (1 - base) / (1 + exp(-(slope x log odds + offset)))
+ *     probability = base + (1 - base) / (1 + exp(-(slope x + offset))), with
+ *     x = log odds, or METASD_KNEE + steep (log odds - METASD_KNEE) where they are below the knee:
+ *
+ * what holds for the few best candidates, who are the likelier the better they are, need not hold
+ * for the many others.
  *
  * All candidates of the questions that the facts answer are fitted to, not the best ones alone:
  * so the probabilities of a question's candidates sum to about the number of its missing answers,
@@ -15,8 +19,8 @@
  *
  * Slope and offset are of a relation row, that is of a relation and a direction. They are drawn to
  * those of the whole model, as if these had been seen before the answers (a normal prior), and
- * these to 1 and 0, the softmax itself; rows of few facts have those of the whole model. The base
- * is the model's.
+ * these to 1 and 0, the softmax itself; rows of few facts have those of the whole model. Base and
+ * steepness are the model's.
  */
 #ifndef METASD_CALIBRATE_H
 #define METASD_CALIBRATE_H
@@ -78,13 +82,17 @@ extern void metasd_field_count(const MetasdField *field, uint32_t bins[METASD_BI
 typedef struct MetasdSigmoid {
     float slope; /* positive, so that a higher score has no lower probability */
     float offset;
-    float base; /* at least 0, less than 1 */
+    float base;  /* at least 0, less than 1 */
+    float steep; /* positive */
 } MetasdSigmoid;
 
-/* The softmax itself: what there is without facts held out. */
-static const MetasdSigmoid metasd_uncalibrated = {.slope = 1, .offset = 0, .base = 0};
+/* Log odds, those of 1 to 20. */
+#define METASD_KNEE (-3.0)
 
-/* Finite, the slope positive, and the base in its range. */
+/* The softmax itself: what there is without facts held out. */
+static const MetasdSigmoid metasd_uncalibrated = {.slope = 1, .offset = 0, .base = 0, .steep = 1};
+
+/* Finite, slope and steepness positive, and the base in its range. */
 extern bool metasd_sigmoid_ok(MetasdSigmoid sigmoid);
 
 extern double metasd_probability(MetasdSigmoid sigmoid, double odds);

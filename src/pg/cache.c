@@ -250,6 +250,7 @@ add_row(Build *build, const RowKind *kind, const Row *row)
         MetasdSigmoid sigmoid = row->calibrated ? row->sigmoid[side] : build->sigmoid;
 
         sigmoid.base = build->sigmoid.base; /* the model's */
+        sigmoid.steep = build->sigmoid.steep;
         status = metasd_index_set_sigmoid(&build->writer,
                                           (uint32)row->id + side * build->plan.relations, sigmoid);
     }
@@ -267,16 +268,17 @@ typedef struct Expected {
     bool uncommitted;                        /* it has been written by this transaction */
 } Expected;
 
-/* Columns N to N + 2 of the row that SPI has found. */
+/* Columns N to N + 3 of the row that SPI has found. */
 static MetasdSigmoid
 sigmoid_column(int n)
 {
-    bool no_slope, no_offset, no_base;
+    bool no_slope, no_offset, no_base, no_steep;
     MetasdSigmoid sigmoid = {.slope = DatumGetFloat4(metasd_column(0, n, &no_slope)),
                              .offset = DatumGetFloat4(metasd_column(0, n + 1, &no_offset)),
-                             .base = DatumGetFloat4(metasd_column(0, n + 2, &no_base))};
+                             .base = DatumGetFloat4(metasd_column(0, n + 2, &no_base)),
+                             .steep = DatumGetFloat4(metasd_column(0, n + 3, &no_steep))};
 
-    return no_slope || no_offset || no_base ? metasd_uncalibrated : sigmoid;
+    return no_slope || no_offset || no_base || no_steep ? metasd_uncalibrated : sigmoid;
 }
 
 static Expected
@@ -287,9 +289,11 @@ expected_of(int64 run)
         "(metrics #>> '{calibration,slope}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,offset}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,base}'::pg_catalog.text[])::pg_catalog.float4, "
+        "(metrics #>> '{calibration,steep}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,relations,slope}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,relations,offset}'::pg_catalog.text[])::pg_catalog.float4, "
         "(metrics #>> '{calibration,relations,base}'::pg_catalog.text[])::pg_catalog.float4, "
+        "(metrics #>> '{calibration,relations,steep}'::pg_catalog.text[])::pg_catalog.float4, "
         "xmin FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -306,9 +310,9 @@ expected_of(int64 run)
         expected.entities = DatumGetInt64(metasd_column(0, 2, &isnull));
         expected.relations = DatumGetInt64(metasd_column(0, 3, &isnull));
         expected.sigmoid = sigmoid_column(4);
-        expected.relation_sigmoid = sigmoid_column(7);
+        expected.relation_sigmoid = sigmoid_column(8);
         expected.uncommitted = TransactionIdIsCurrentTransactionId(
-            DatumGetTransactionId(metasd_column(0, 10, &isnull)));
+            DatumGetTransactionId(metasd_column(0, 12, &isnull)));
     }
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),

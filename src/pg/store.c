@@ -275,7 +275,27 @@ round_weights(const MetasdJob *job, MetasdTeam *team)
 typedef struct Findings {
     MetasdRanks ranks; /* of the validation triples that the training ranked */
     MetasdHoldout holdout;
+    size_t empty; /* rows of entities and relations, both ways, without a weight */
 } Findings;
+
+static MetasdStatus
+count_empty(const MetasdJob *job, MetasdTeam *team, size_t *empty)
+{
+    const MetasdStep *step = &job->trainer.step;
+    size_t rows = (size_t)step->entities + step->relation_rows;
+
+    *empty = 0;
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = job->trainer.best + i * step->width;
+        size_t j = 0;
+
+        while (j < step->width && row[j] == 0)
+            j++;
+        *empty += j == step->width;
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + j));
+    }
+    return METASD_OK;
+}
 
 static void
 take_holdout(MetasdHoldout *holdout, const MetasdGraph *graph)
@@ -301,6 +321,7 @@ round_best(MetasdJob *job, Findings *findings)
     findings->ranks = (MetasdRanks){0};
     if (storage_of(job) != METASD_FLOAT32)
         metasd_check_status(job, round_weights(job, &alone));
+    metasd_check_status(job, count_empty(job, &alone, &findings->empty));
     metasd_check_status(job, metasd_holdout(&findings->holdout, &trainer->step, &alone,
                                             trainer->best, &trainer->validation, &job->graph,
                                             job->best.student.n, &findings->ranks));
@@ -344,6 +365,7 @@ append_sigmoid(MetasdJson *json, const char *name, const MetasdCalibration *cali
     metasd_json_number(json, "slope", (double)calibration->whole.slope, 9);
     metasd_json_number(json, "offset", (double)calibration->whole.offset, 9);
     metasd_json_number(json, "base", (double)calibration->whole.base, 9);
+    metasd_json_number(json, "steep", (double)calibration->whole.steep, 9);
 }
 
 static void
@@ -372,6 +394,7 @@ metrics_json(const MetasdJob *job, const Findings *findings)
     metasd_json_whole(json, "epoch", job->best.epoch);
     metasd_json_fixed(json, "sparsity", job->best.sparsity, 6);
     metasd_json_number(json, "threshold", (double)job->best.cut, 9);
+    metasd_json_whole(json, "empty_rows", (int64)findings->empty);
     metasd_json_fixed(json, "seconds", (double)(GetCurrentTimestamp() - job->started) / 1e6, 1);
     metasd_json_whole(json, "dense_bytes", (int64)(rows * step->width * sizeof(float)));
     metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);

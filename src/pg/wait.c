@@ -46,6 +46,7 @@ typedef struct Look {
     bool resumable;         /* it has a checkpoint */
     int resumed;            /* the epoch after which it was resumed, or 0 */
     int rank, rank_wish;    /* and the default that memory does not allow, or 0 */
+    int64 empty;            /* entities and relations without a weight, 0 while not known */
 } Look;
 
 /* What only a tuning has, from the same row. */
@@ -90,7 +91,8 @@ look_at(int64 run)
         "metrics #>> '{warm_start,not_from}'::pg_catalog.text[], "
         "metrics #>> '{warm_start,reason}'::pg_catalog.text[]) END, "
         "(params ->> 'rank'::pg_catalog.text)::pg_catalog.int4, "
-        "(metrics ->> 'rank_by_default'::pg_catalog.text)::pg_catalog.int4 "
+        "(metrics ->> 'rank_by_default'::pg_catalog.text)::pg_catalog.int4, "
+        "(metrics ->> 'empty_rows'::pg_catalog.text)::pg_catalog.int8 "
         "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
         1,
         {INT8OID},
@@ -121,6 +123,7 @@ look_at(int64 run)
     look.start = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 20);
     look.rank = DatumGetInt32(metasd_column(0, 21, &isnull));
     look.rank_wish = DatumGetInt32(metasd_column(0, 22, &isnull));
+    look.empty = DatumGetInt64(metasd_column(0, 23, &isnull)); /* a NULL comes as 0 */
     if (look.tuning)
         look_at_tuning(&look);
     return look;
@@ -408,6 +411,21 @@ note_rows(const Look *look, Progress *progress)
     progress->rows = look->skipped > 0 || look->unknown > 0;
 }
 
+/* Rows of the model that answer nothing. */
+static void
+show_empty(const Look *look)
+{
+    if (look->empty > 0)
+        ereport(NOTICE,
+                (errmsg_plural("%lld row of model \"%s\" is empty: pruning has left it no weight",
+                               "%lld rows of model \"%s\" are empty: pruning has left them no "
+                               "weight",
+                               (unsigned long)look->empty, (long long)look->empty, look->model),
+                 errdetail("All answers to a question about such an entity or relation have the "
+                           "same score."),
+                 errhint("Train longer, at a higher rank or a lower sparsity.")));
+}
+
 /* Tells what is new, commits, and leaves nothing behind; true if the run has ended well. */
 static bool
 look_once(int64 run, Progress *progress)
@@ -432,8 +450,10 @@ look_once(int64 run, Progress *progress)
     note_rows(&look, progress);
     if (ended && look.tuning)
         show_result(&look);
-    else if (ended)
+    else if (ended) {
+        show_empty(&look);
         show_promotion(run, &look);
+    }
     SPI_commit();
     SPI_finish();
     return ended;

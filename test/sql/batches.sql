@@ -75,19 +75,19 @@ BEGIN
     SELECT count(*) INTO batch
     FROM (SELECT query, rank, CASE side WHEN 'tail' THEN tail ELSE head END AS answer, score, probability, m.known
           FROM kg_predict_many('asked', k, compared.model, compared.mode, side) m) m
-         FULL JOIN single s ON (s.query, s.rank) = (m.query, m.rank)
+         FULL JOIN single s ON (s.query, s.answer) = (m.query, m.answer)
     WHERE m IS DISTINCT FROM s;
     IF side = 'tail' THEN
         SELECT count(*) INTO joined
-        FROM (SELECT n AS query, p.rank, p.tail, p.score, p.probability, p.known
+        FROM (SELECT n AS query, p.rank, p.tail AS answer, p.score, p.probability, p.known
               FROM (SELECT row_number() OVER () AS n, * FROM asked) q, kg_predict(q.head, q.relation, k, compared.model, compared.mode) p) m
-             FULL JOIN single s ON (s.query, s.rank) = (m.query, m.rank)
+             FULL JOIN single s ON (s.query, s.answer) = (m.query, m.answer)
         WHERE m IS DISTINCT FROM s;
     ELSE
         SELECT count(*) INTO joined
-        FROM (SELECT n AS query, p.rank, p.head, p.score, p.probability, p.known
+        FROM (SELECT n AS query, p.rank, p.head AS answer, p.score, p.probability, p.known
               FROM (SELECT row_number() OVER () AS n, * FROM asked) q, kg_predict_heads(q.relation, q.tail, k, compared.model, compared.mode) p) m
-             FULL JOIN single s ON (s.query, s.rank) = (m.query, m.rank)
+             FULL JOIN single s ON (s.query, s.answer) = (m.query, m.answer)
         WHERE m IS DISTINCT FROM s;
     END IF;
     DROP TABLE single;

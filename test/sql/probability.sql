@@ -10,16 +10,28 @@ SELECT model, run = :run AS serving, relation, triples, held_out, mrr BETWEEN 0 
 FROM metasd.relations ORDER BY relation;
 SELECT abs(sum(r.mrr * r.held_out) / sum(r.held_out) - (v.metrics #>> '{stored,mrr}')::float8) < 1e-6 AS "in all as stored"
 FROM metasd.relations r JOIN metasd.versions v USING (run) GROUP BY v.metrics;
--- 11 people and 3 languages are asked for, a person and a town: 10 answers each.
-SELECT metrics #> '{calibration,questions}' AS questions, metrics #> '{calibration,answers}' AS answers,
-       (metrics #>> '{calibration,slope}')::float8 > 0 AS slope, metrics #> '{calibration,offset}' IS NOT NULL AS "offset"
+-- 11 people and 3 languages are asked for, a person and a town: all answers count that are no known facts.
+SELECT metrics #> '{calibration,questions}' AS questions, metrics #> '{calibration,answers}' AS answers, metrics #> '{calibration,facts}' AS facts,
+       (metrics #>> '{calibration,slope}')::float8 > 0 AS slope, metrics #> '{calibration,offset}' IS NOT NULL AS "offset",
+       (metrics #>> '{calibration,base}')::float8 BETWEEN 0 AND 0.1 AS base, (metrics #>> '{calibration,steep}')::float8 > 0 AS steep
 FROM metasd.versions;
+-- What is held out is what the probabilities of the questions for it sum to, about.
+SELECT abs(sum(p.probability) / count(*) FILTER (WHERE p.holds) - 1) < 0.25 AS "sums are right"
+FROM (SELECT p.probability, (q.head, q.relation, p.tail) IN (TABLE held_out) AS holds
+      FROM (SELECT DISTINCT head, relation FROM held_out) q, kg_predict(q.head, q.relation, 1000) p
+      UNION ALL
+      SELECT p.probability, (p.head, q.relation, q.tail) IN (TABLE held_out)
+      FROM (SELECT DISTINCT relation, tail FROM held_out) q, kg_predict_heads(q.relation, q.tail, 1000) p) p;
 
 -- The sigmoid of a relation and direction, or the model's, by its definition: of the log odds among all that
--- compete. Known facts do not, unless they are included.
+-- compete, which fall faster or slower below -3, above what is likely by chance. Known facts do not compete,
+-- unless they are included.
+CREATE FUNCTION probability_of(odds float8, slope float8, "offset" float8, base float8, steep float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS
+$$SELECT base + (1 - base) / (1 + exp(-(slope * CASE WHEN odds < -3 THEN -3 + steep * (odds + 3) ELSE odds END + "offset")))$$;
 CREATE TABLE sigmoids AS
 SELECT label AS relation, side, coalesce(slope, (metrics #>> '{calibration,slope}')::float8) AS slope,
-       coalesce("offset", (metrics #>> '{calibration,offset}')::float8) AS "offset"
+       coalesce("offset", (metrics #>> '{calibration,offset}')::float8) AS "offset",
+       (metrics #>> '{calibration,base}')::float8 AS base, (metrics #>> '{calibration,steep}')::float8 AS steep
 FROM metasd.relation l JOIN metasd.run r ON r.id = l.run,
      LATERAL (VALUES ('tail', l.tail_slope, l.tail_offset), ('head', l.head_slope, l.head_offset)) s (side, slope, "offset");
 SELECT count(*), count(DISTINCT (slope, "offset")) AS different FROM sigmoids;
@@ -31,7 +43,7 @@ UNION ALL
 SELECT q.relation, 'head', q.tail, q.known, p.rank, p.score, p.probability
 FROM (SELECT DISTINCT tail, relation, known FROM people, unnest('{exclude,include}'::text[]) known) q,
      kg_predict_heads(q.relation, q.tail, 1000, 'people', q.known) p;
-SELECT a.known, count(*) > 1000 AS many, max(abs(a.probability - 1 / (1 + exp(-(s.slope * a.odds + s."offset"))))) < 1e-5 AS "as defined"
+SELECT a.known, count(*) > 1000 AS many, max(abs(a.probability - probability_of(a.odds, s.slope, s."offset", s.base, s.steep))) < 1e-5 AS "as defined"
 FROM (SELECT *, -ln(sum(exp(score)) OVER (PARTITION BY relation, side, given, known) * exp(-score) - 1) AS odds FROM answers) a
 JOIN sigmoids s USING (relation, side) WHERE abs(a.odds) < 10 GROUP BY 1 ORDER BY 1;
 
@@ -60,9 +72,10 @@ CREATE VIEW relations_between AS
 SELECT q.*, p.rank, p.relation, p.score::float8, p.probability
 FROM (SELECT DISTINCT head, tail, known FROM people, unnest('{exclude,include}'::text[]) known) q,
      kg_predict_relations(q.head, q.tail, 1000, 'people', q.known) p;
-SELECT a.known, count(*) > 50 AS many, max(abs(a.probability - 1 / (1 + exp(-(s.slope * a.odds + s."offset"))))) < 1e-5 AS "as defined"
+SELECT a.known, count(*) > 50 AS many, max(abs(a.probability - probability_of(a.odds, s.slope, s."offset", s.base, s.steep))) < 1e-5 AS "as defined"
 FROM (SELECT *, -ln(sum(exp(score)) OVER (PARTITION BY head, tail, known) * exp(-score) - 1) AS odds FROM relations_between) a,
-     (SELECT (metrics #>> '{calibration,relations,slope}')::float8 AS slope, (metrics #>> '{calibration,relations,offset}')::float8 AS "offset"
+     (SELECT (metrics #>> '{calibration,relations,slope}')::float8 AS slope, (metrics #>> '{calibration,relations,offset}')::float8 AS "offset",
+             (metrics #>> '{calibration,relations,base}')::float8 AS base, (metrics #>> '{calibration,relations,steep}')::float8 AS steep
       FROM metasd.versions) s WHERE abs(a.odds) < 10 GROUP BY 1 ORDER BY 1;
 SELECT count(r) AS answers, bool_and(r.probability >= p.least) AS probable,
        count(r) = (SELECT count(*) FROM kg_predict_relations('p01', 'Arles', known => 'include') a WHERE a.probability >= p.least) AS "nothing left out"
@@ -85,3 +98,4 @@ DROP VIEW answers, relations_between;
 SELECT kg_drop('people');
 SELECT count(*) FROM metasd.relations;
 DROP TABLE people, held_out, sigmoids;
+DROP FUNCTION probability_of(float8, float8, float8, float8, float8);

@@ -4,6 +4,19 @@ CREATE TABLE tied AS SELECT * FROM tools.people();
 SELECT kg_train('tied', 'tied', params => tools.thorough()) AS run \gset
 SELECT tools.ended(:run);
 
+-- Every row has a weight, however few are kept; kg_wait would tell how many have none.
+SELECT kg_train('sparse', 'tied', params => tools.thorough() || '{"rank": 4, "sparsity": 0.97}') AS sparse \gset
+SELECT tools.ended(:sparse);
+SELECT metrics -> 'empty_rows' AS "empty rows", round((metrics ->> 'sparsity')::numeric, 3) AS sparsity FROM metasd.versions WHERE run = :sparse;
+SELECT count(*) FILTER (WHERE kg_embedding_sparse(label, 'sparse') LIKE '{}%') AS "empty entities" FROM metasd.entity WHERE run = :sparse;
+DELETE FROM metasd.epoch WHERE run = :sparse; -- their figures are not the same everywhere
+CALL kg_wait(:sparse);
+UPDATE metasd.run SET metrics = metrics || '{"empty_rows": 1}' WHERE id = :sparse;
+CALL kg_wait(:sparse);
+UPDATE metasd.run SET metrics = metrics || '{"empty_rows": 3}' WHERE id = :sparse;
+CALL kg_wait(:sparse);
+SELECT kg_drop('sparse');
+
 -- People, three languages and two relations become the same to the model. A new uuid means a new image.
 UPDATE metasd.entity e SET embedding = (SELECT embedding FROM metasd.entity o WHERE o.run = e.run AND o.label = 'p01')
 WHERE run = :run AND label BETWEEN 'p02' AND 'p20';

@@ -157,10 +157,12 @@ static void
 probabilities_follow_the_odds(void **state)
 {
     static const MetasdSigmoid good[] = {
-        {1, 0, 0}, {0.05f, -30, 0.5f}, {FLT_MAX, 5, 0}, {2, FLT_MAX, 1e-9f}};
+        {1, 0, 0, 1}, {0.05f, -30, 0.5f, 2}, {FLT_MAX, 5, 0, 0.1f}, {2, FLT_MAX, 1e-9f, 1}};
     static const MetasdSigmoid bad[] = {
-        {0, 0, 0},        {-1, 0, 0},        {NAN, 0, 0},    {1, NAN, 0}, {INFINITY, 0, 0},
-        {1, INFINITY, 0}, {1, -INFINITY, 0}, {1, 0, -1e-9f}, {1, 0, 1},   {1, 0, NAN}};
+        {0, 0, 0, 1},        {-1, 0, 0, 1},       {NAN, 0, 0, 1},       {1, NAN, 0, 1},
+        {INFINITY, 0, 0, 1}, {1, INFINITY, 0, 1}, {1, -INFINITY, 0, 1}, {1, 0, -1e-9f, 1},
+        {1, 0, 1, 1},        {1, 0, NAN, 1},      {1, 0, 0, 0},         {1, 0, 0, NAN},
+        {1, 0, 0, INFINITY}};
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
@@ -298,9 +300,9 @@ plain_loss(int64_t row, MetasdSigmoid sigmoid)
 
 /* The least loss of any slope and offset, by going downhill in ever smaller steps. */
 static MetasdSigmoid
-plain_fit(int64_t row, float base)
+plain_fit(int64_t row, float base, float steep)
 {
-    MetasdSigmoid best = {.slope = 1, .offset = 0, .base = base};
+    MetasdSigmoid best = {.slope = 1, .offset = 0, .base = base, .steep = steep};
     double least = plain_loss(row, best);
 
     for (float step = 0.5f; step > 1e-4f;) {
@@ -310,7 +312,8 @@ plain_fit(int64_t row, float base)
         for (int m = 0; m < 4; m++) {
             MetasdSigmoid next = {.slope = best.slope + (float)moves[m][0] * step,
                                   .offset = best.offset + (float)moves[m][1] * step,
-                                  .base = base};
+                                  .base = base,
+                                  .steep = steep};
             double loss = next.slope > 0 ? plain_loss(row, next) : INFINITY;
 
             if (loss < least) {
@@ -338,9 +341,9 @@ check_near(MetasdSigmoid sigmoid, MetasdSigmoid wanted, double far)
 static void
 sigmoids_are_found_again(void **state)
 {
-    static const MetasdSigmoid drawn[] = {{0.7f, -1.5f, 0}, {1.8f, 0.5f, 0}};
+    static const MetasdSigmoid drawn[] = {{0.7f, -1.5f, 0, 1}, {1.8f, 0.5f, 0, 1}};
     size_t n = tools_quick() ? 4000 : 12000;
-    float base;
+    float base, steep;
 
     (void)state;
     make_fit(2);
@@ -348,12 +351,14 @@ sigmoids_are_found_again(void **state)
         add(i % 2, drawn[i % 2]);
     calibrate();
     base = fit.calibration.whole.base;
+    steep = fit.calibration.whole.steep;
     assert_true(base < 0.02f);
-    check_near(fit.calibration.whole, plain_fit(-1, base), 0.02);
+    check_near(fit.calibration.whole, plain_fit(-1, base, steep), 0.02);
     for (uint32_t row = 0; row < 2; row++) {
         assert_true(metasd_is_own(&fit.calibration, row));
         /* drawn to the whole a little, by fewer answers more */
-        check_near(fit.calibration.each[row], plain_fit(row, base), tools_quick() ? 0.15 : 0.05);
+        check_near(fit.calibration.each[row], plain_fit(row, base, steep),
+                   tools_quick() ? 0.15 : 0.05);
         check_near(fit.calibration.each[row], drawn[row], tools_quick() ? 0.4 : 0.25);
     }
     free(fit.memory);
@@ -363,7 +368,7 @@ sigmoids_are_found_again(void **state)
 static void
 a_base_is_found_again(void **state)
 {
-    static const MetasdSigmoid drawn = {2, 3, 0.04f};
+    static const MetasdSigmoid drawn = {2, 3, 0.04f, 1};
     double least;
 
     (void)state;
@@ -375,8 +380,28 @@ a_base_is_found_again(void **state)
     check_near(fit.calibration.whole, drawn, 0.4);
     least = plain_loss(-1, fit.calibration.whole);
     for (float base = 0.01f; base < 0.1f; base += 0.01f)
-        assert_true(least < plain_loss(-1, plain_fit(-1, base)) + 1e-5);
+        assert_true(least < plain_loss(-1, plain_fit(-1, base, 1)) + 1e-4);
     free(fit.memory);
+}
+
+/* Below the knee odds may fall faster, or slower. */
+static void
+a_knee_is_found_again(void **state)
+{
+    static const float steeps[] = {0.5f, 1, 2.5f};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        MetasdSigmoid drawn = {1, 3, 0, steeps[i]};
+
+        make_fit(1);
+        for (size_t k = 0; k < 15000; k++)
+            add(0, drawn);
+        calibrate();
+        assert_true(fabsf(logf(fit.calibration.whole.steep / steeps[i])) < 0.2f);
+        check_near(fit.calibration.whole, drawn, 0.3);
+        free(fit.memory);
+    }
 }
 
 /*
@@ -415,7 +440,7 @@ probabilities_sum_to_what_holds(void **state)
 static void
 few_facts_leave_a_row_to_the_whole(void **state)
 {
-    static const MetasdSigmoid drawn = {0.8f, -1, 0};
+    static const MetasdSigmoid drawn = {0.8f, -1, 0, 1};
 
     (void)state;
     make_fit(4);
@@ -470,7 +495,7 @@ rows_without_room_are_left_to_the_whole(void **state)
 static void
 all_answers_may_be_alike(void **state)
 {
-    static const MetasdSigmoid always = {1, 100, 0}, never = {1, -100, 0};
+    static const MetasdSigmoid always = {1, 100, 0, 1}, never = {1, -100, 0, 1};
 
     (void)state;
     make_fit(2);
@@ -554,6 +579,7 @@ main(void)
         cmocka_unit_test(probabilities_follow_the_odds),
         cmocka_unit_test(sigmoids_are_found_again),
         cmocka_unit_test(a_base_is_found_again),
+        cmocka_unit_test(a_knee_is_found_again),
         cmocka_unit_test(probabilities_sum_to_what_holds),
         cmocka_unit_test(few_facts_leave_a_row_to_the_whole),
         cmocka_unit_test(rows_without_room_are_left_to_the_whole),

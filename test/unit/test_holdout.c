@@ -1,6 +1,6 @@
 /*
  * What is learnt from facts held out is what asking each question plainly says: ranks, in all and
- * by relation, and which of the best answers hold; whatever the batches.
+ * by relation, and which answers hold; whatever the batches.
  *
  * Weights are small whole numbers, so that scores are exact and tie often.
  */
@@ -62,20 +62,52 @@ take_holdout(MetasdHoldout *holdout, const MetasdGraph *graph)
     return memory;
 }
 
+/* Entities' ids, in another order. */
+static uint32_t
+renamed(uint32_t entity, bool other)
+{
+    return other ? (entity * 7 + 3) % ENTITIES : entity;
+}
+
+/* The triples, those that are held out behind the others; returns how many those are. */
+static size_t
+draw_triples(MetasdTriple triples[TRIPLES], double validation_fraction, bool other)
+{
+    size_t first = 0, last = TRIPLES;
+
+    for (size_t i = 0; i < TRIPLES; i++) {
+        MetasdTriple triple = {.head = (uint32_t)metasd_random_below(1, 70, 3 * i, HEADS),
+                               .relation =
+                                   (uint32_t)metasd_random_below(1, 70, 3 * i + 1, RELATIONS),
+                               .tail = (uint32_t)metasd_random_below(1, 70, 3 * i + 2, ENTITIES)};
+        uint64_t number =
+            (uint64_t)(triple.head * RELATIONS + triple.relation) * ENTITIES + triple.tail;
+        bool held_out =
+            (double)metasd_random_below(1, 72, number, 1000) < 1000 * validation_fraction;
+
+        triple.head = renamed(triple.head, other);
+        triple.tail = renamed(triple.tail, other);
+        triples[held_out ? --last : first++] = triple;
+    }
+    return TRIPLES - last;
+}
+
 /* Few heads with many tails each: groups that batches of `size` cut in pieces. */
 static void
-make(World *w, double validation_fraction, size_t size, size_t block_rows)
+make_named(World *w, double validation_fraction, size_t size, size_t block_rows, bool other)
 {
     static MetasdTriple triples[TRIPLES];
-    MetasdSplit split = {.seed = 1, .validation_fraction = validation_fraction};
+    size_t held_out = draw_triples(triples, validation_fraction, other);
+    size_t bytes = metasd_graph_bytes(TRIPLES - held_out, held_out, ENTITIES, RELATIONS);
+    MetasdArena arena;
 
-    for (size_t i = 0; i < TRIPLES; i++)
-        triples[i] =
-            (MetasdTriple){.head = (uint32_t)metasd_random_below(1, 70, 3 * i, HEADS),
-                           .relation = (uint32_t)metasd_random_below(1, 70, 3 * i + 1, RELATIONS),
-                           .tail = (uint32_t)metasd_random_below(1, 70, 3 * i + 2, ENTITIES)};
     w->team = metasd_team_of_one();
-    w->memory[0] = tools_graph(&w->graph, triples, TRIPLES, ENTITIES, RELATIONS, &split);
+    w->memory[0] = tools_alloc(bytes);
+    arena = metasd_arena_over(w->memory[0], bytes);
+    assert_int_equal(metasd_graph_build(&w->graph, &w->team, &arena, triples, TRIPLES - held_out,
+                                        triples + TRIPLES - held_out, held_out, ENTITIES, RELATIONS,
+                                        &(MetasdSplit){.seed = 1}),
+                     METASD_OK);
     w->graph.irreflexive[0] = true;
     w->graph.irreflexive[1] = false;
     w->memory[1] = take_batcher(&w->batches, &w->graph.part[METASD_VALIDATION], size);
@@ -91,8 +123,18 @@ make(World *w, double validation_fraction, size_t size, size_t block_rows)
                            .family = &metasd_complex};
     w->memory[2] = tools_step_take(&w->step, 1, metasd_tiled(size) * ENTITIES);
     w->memory[3] = take_holdout(&w->holdout, &w->graph);
-    for (size_t i = 0; i < tools_table_floats(&w->step); i++)
-        w->step.weights[i] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
+    for (size_t i = 0; i < tools_table_floats(&w->step); i++) {
+        uint32_t row = (uint32_t)(i / WIDTH);
+        size_t at = row < ENTITIES ? renamed(row, other) * WIDTH + i % WIDTH : i;
+
+        w->step.weights[at] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
+    }
+}
+
+static void
+make(World *w, double validation_fraction, size_t size, size_t block_rows)
+{
+    make_named(w, validation_fraction, size, block_rows, false);
 }
 
 static void
@@ -183,14 +225,13 @@ plain_odds(const float *scores, const uint32_t *order, const bool *known, size_t
     return fmin(fmax(-log(sum), -METASD_MOST_ODDS), METASD_MOST_ODDS);
 }
 
-/* The best answers to a question: how many hold, and the sum of their odds. */
+/* The answers to a question: how many there are and hold, and the sum of their odds. */
 static void
 plain_answers(const World *w, Found *found, uint32_t head, uint32_t row, const float *scores)
 {
     const MetasdGroups *missing = &w->graph.part[METASD_VALIDATION];
     uint32_t order[ENTITIES];
     bool known[ENTITIES];
-    size_t got = 0;
 
     for (uint32_t e = 0; e < ENTITIES; e++) {
         uint32_t place = e;
@@ -200,14 +241,13 @@ plain_answers(const World *w, Found *found, uint32_t head, uint32_t row, const f
             order[place] = order[place - 1];
         order[place] = e;
     }
-    for (size_t at = 0; got < METASD_HOLDOUT_ANSWERS; at++) {
-        if (known[order[at]])
+    for (size_t at = 0; at < ENTITIES; at++) {
+        if (known[order[at]] || scores[order[at]] == METASD_IMPOSSIBLE)
             continue;
         found->odds[row] += plain_odds(scores, order, known, ENTITIES, at);
         found->holding[row] += is_among(missing, head, row, order[at]);
-        got++;
+        found->answers[row]++;
     }
-    found->answers[row] += got;
     found->questions[row]++;
 }
 
@@ -263,6 +303,21 @@ plain(const World *w, Found *found)
 
 /* ---- ours ---- */
 
+/* What an answer's odds may be from the middle of its bin, and more for what is not exact. */
+#define BIN_ERROR (0.5 / METASD_BINS_A_UNIT + 0.002)
+
+static void
+sum_bins(const MetasdBin *bins, size_t *answers, size_t *holding, double *odds)
+{
+    *answers = *holding = 0;
+    *odds = 0;
+    for (size_t i = 0; i < METASD_BINS; i++) {
+        *answers += bins[i].all;
+        *holding += bins[i].holding;
+        *odds += (double)bins[i].all * ((double)i / METASD_BINS_A_UNIT - METASD_MOST_ODDS);
+    }
+}
+
 static void
 check(const World *w, const MetasdRanks *ranks, const Found *wanted)
 {
@@ -277,19 +332,21 @@ check(const World *w, const MetasdRanks *ranks, const Found *wanted)
         assert_int_equal(w->holdout.ranked[r], wanted->ranked[r]);
         assert_true(fabs(w->holdout.reciprocal[r] - wanted->reciprocal[r]) < 1e-9);
     }
-    for (size_t i = 0; i < calibration->count; i++) {
-        const MetasdExample *example = &calibration->examples[i];
-
-        ours.answers[example->row]++;
-        ours.holding[example->row] += example->holds;
-        ours.odds[example->row] += (double)example->odds;
-    }
     for (uint32_t row = 0; row < ROWS; row++) {
-        assert_int_equal(calibration->questions[row], wanted->questions[row]);
+        size_t questions = 0;
+
+        assert_true(metasd_is_own(calibration, row));
+        sum_bins(calibration->own_bins + calibration->place[row] * METASD_BINS, &ours.answers[row],
+                 &ours.holding[row], &ours.odds[row]);
         assert_int_equal(ours.answers[row], wanted->answers[row]);
         assert_int_equal(ours.holding[row], wanted->holding[row]);
-        assert_true(fabs(ours.odds[row] - wanted->odds[row]) < 1e-4 * (double)ours.answers[row]);
+        assert_int_equal(calibration->facts[row], wanted->holding[row]);
+        assert_true(fabs(ours.odds[row] - wanted->odds[row]) <
+                    BIN_ERROR * (double)ours.answers[row]);
         assert_true(metasd_sigmoid_ok(calibration->each[row]));
+        for (uint32_t r = 0; r < ROWS; r++)
+            questions += wanted->questions[r];
+        assert_int_equal(calibration->asked, questions);
     }
 }
 
@@ -297,17 +354,14 @@ static void
 check_relations(const World *w, const Found *wanted)
 {
     const MetasdCalibration *calibration = &w->holdout.relation_calibration;
-    size_t related = 0;
-    double odds = 0;
+    size_t answers, related;
+    double odds;
 
-    for (size_t i = 0; i < calibration->count; i++) {
-        related += calibration->examples[i].holds;
-        odds += (double)calibration->examples[i].odds;
-    }
-    assert_int_equal(calibration->questions[0], wanted->pairs);
-    assert_int_equal(calibration->count, wanted->relations);
+    sum_bins(calibration->whole_bins, &answers, &related, &odds);
+    assert_int_equal(calibration->asked, wanted->pairs);
+    assert_int_equal(answers, wanted->relations);
     assert_int_equal(related, wanted->related);
-    assert_true(fabs(odds - wanted->relation_odds) < 1e-4 * (double)wanted->relations);
+    assert_true(fabs(odds - wanted->relation_odds) < BIN_ERROR * (double)wanted->relations);
     assert_true(metasd_sigmoid_ok(calibration->whole));
 }
 
@@ -353,36 +407,86 @@ a_limit_is_kept_to(void **state)
     assert_int_equal(hold_out(&w, 40, &ranks), METASD_OK);
     assert_in_range(ranks.n, 40, 40 + 15);
     assert_int_equal(w.holdout.ranked[0] + w.holdout.ranked[1], ranks.n);
-    assert_true(w.holdout.calibration.count > 0);
+    assert_true(w.holdout.calibration.asked > 0);
     unmake(&w);
 }
 
-/* Where there is no more room for examples the ranking goes on, and nothing is written beyond. */
+/* Where enough questions were asked the ranking goes on. */
 static void
-a_full_calibration_takes_no_more(void **state)
+enough_questions_are_enough(void **state)
 {
     static World w;
     MetasdRanks all = {0}, ranks = {0};
-    MetasdCalibration *calibration = &w.holdout.calibration;
-    size_t questions = 0;
+    size_t answers, holding;
+    double odds;
 
     (void)state;
     make(&w, 0.3, 16, 0);
     assert_int_equal(hold_out(&w, SIZE_MAX, &all), METASD_OK);
-    assert_true(calibration->count > 3 * METASD_HOLDOUT_ANSWERS);
+    assert_true(w.holdout.calibration.asked > 3);
     unmake(&w);
 
     make(&w, 0.3, 16, 0);
-    calibration->most = 3 * METASD_HOLDOUT_ANSWERS + 1;
-    memset(calibration->examples + calibration->most, 0xff, sizeof(*calibration->examples));
+    w.holdout.calibration.most = 3;
     assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
-    assert_int_equal(calibration->count, 3 * METASD_HOLDOUT_ANSWERS);
-    assert_int_equal(calibration->examples[calibration->most].row, UINT32_MAX);
-    for (uint32_t row = 0; row < ROWS; row++)
-        questions += calibration->questions[row];
-    assert_int_equal(questions, 3);
+    assert_int_equal(w.holdout.calibration.asked, 3);
+    sum_bins(w.holdout.calibration.whole_bins, &answers, &holding, &odds);
+    assert_in_range(answers, 2 * ENTITIES, 3 * ENTITIES);
     assert_int_equal(ranks.n, all.n);
     assert_true(ranks.rank == all.rank);
+    unmake(&w);
+}
+
+/* Not to the bit: names decide which known answers are among the best that do not compete. */
+static void
+check_same(MetasdSigmoid a, MetasdSigmoid b)
+{
+    for (double odds = -METASD_MOST_ODDS; odds <= METASD_MOST_ODDS; odds += 0.5)
+        assert_true(fabs(log(metasd_probability(a, odds) / metasd_probability(b, odds))) < 0.02);
+}
+
+/* Names decide which of the answers that tie come first, and nothing else. */
+static void
+names_make_no_difference(void **state)
+{
+    static World w, other;
+    MetasdRanks ranks = {0}, others = {0};
+
+    (void)state;
+    make_named(&w, 0.3, 512, 0, false);
+    make_named(&other, 0.3, 512, 0, true);
+    assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
+    assert_int_equal(hold_out(&other, SIZE_MAX, &others), METASD_OK);
+    assert_true(ranks.rank == others.rank);
+    check_same(w.holdout.calibration.whole, other.holdout.calibration.whole);
+    check_same(w.holdout.relation_calibration.whole, other.holdout.relation_calibration.whole);
+    for (uint32_t row = 0; row < ROWS; row++)
+        check_same(w.holdout.calibration.each[row], other.holdout.calibration.each[row]);
+    unmake(&w);
+    unmake(&other);
+}
+
+/* Of each row and in all, probabilities of all answers sum to about as many as hold. */
+static void
+probabilities_sum_to_what_is_missing(void **state)
+{
+    static World w;
+    MetasdCalibration *calibration = &w.holdout.calibration;
+    MetasdRanks ranks = {0};
+
+    (void)state;
+    make(&w, 0.3, 512, 0);
+    assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
+    for (uint32_t row = 0; row < ROWS; row++) {
+        const MetasdBin *bins = calibration->own_bins + calibration->place[row] * METASD_BINS;
+        double sum = 0;
+
+        for (size_t i = 0; i < METASD_BINS; i++)
+            sum += (double)bins[i].all *
+                   metasd_probability(calibration->each[row],
+                                      (double)i / METASD_BINS_A_UNIT - METASD_MOST_ODDS);
+        assert_true(fabs(sum / (double)calibration->facts[row] - 1) < 0.1);
+    }
     unmake(&w);
 }
 
@@ -396,8 +500,8 @@ nothing_held_out_calibrates_nothing(void **state)
     make(&w, 0, 16, 0);
     assert_int_equal(hold_out(&w, SIZE_MAX, &ranks), METASD_OK);
     assert_int_equal(ranks.n, 0);
-    assert_int_equal(w.holdout.calibration.count, 0);
-    assert_int_equal(w.holdout.relation_calibration.count, 0);
+    assert_int_equal(w.holdout.calibration.asked, 0);
+    assert_int_equal(w.holdout.relation_calibration.asked, 0);
     assert_true(w.holdout.relation_calibration.whole.slope == 1.0f);
     for (uint32_t row = 0; row < ROWS; row++) {
         assert_true(w.holdout.calibration.each[row].slope == 1.0f);
@@ -412,7 +516,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(findings_are_those_of_asking_plainly),
         cmocka_unit_test(a_limit_is_kept_to),
-        cmocka_unit_test(a_full_calibration_takes_no_more),
+        cmocka_unit_test(enough_questions_are_enough),
+        cmocka_unit_test(names_make_no_difference),
+        cmocka_unit_test(probabilities_sum_to_what_is_missing),
         cmocka_unit_test(nothing_held_out_calibrates_nothing),
     };
 

@@ -478,8 +478,9 @@ static void
 sigmoids_are_kept(void **state)
 {
     static _Alignas(64) char memory[4096];
-    static const MetasdSigmoid good = {0.5f, -3}, relations = {2, 1},
-                               bad[] = {{0, 0}, {-1, 0}, {NAN, 0}, {1, NAN}};
+    static const MetasdSigmoid good = {0.5f, -3, 0.25f, 1.5f}, relations = {2, 1, 0, 1},
+                               bad[] = {{0, 0, 0, 1},   {-1, 0, 0, 1}, {NAN, 0, 0, 1},
+                                        {1, NAN, 0, 1}, {1, 0, 1, 1},  {1, 0, 0, 0}};
     uint32_t positions[1] = {0};
     float values[1] = {1};
     MetasdSparseRow one = {positions, values, 1};
@@ -504,6 +505,8 @@ sigmoids_are_kept(void **state)
     assert_true(metasd_index_sigmoid(&index, 0).offset == 0.0f);
     assert_true(metasd_index_sigmoid(&index, 1).slope == 0.5f);
     assert_true(metasd_index_sigmoid(&index, 1).offset == -3.0f);
+    assert_true(metasd_index_sigmoid(&index, 1).base == 0.25f);
+    assert_true(metasd_index_sigmoid(&index, 1).steep == 1.5f);
     assert_true(metasd_index_sigmoid(&index, 2).slope == 2.0f);
     assert_true(metasd_index_sigmoid(&index, 2).offset == 1.0f);
 }
