@@ -157,14 +157,14 @@ SELECT count(*) AS answers, count(*) FILTER (WHERE (p.rank, p.tail) IS DISTINCT 
 FROM (SELECT a.n, m.model, p.* FROM (SELECT row_number() OVER () AS n, * FROM asked) a, unnest('{counting,shown,bare}'::text[]) m (model),
              kg_predict(a.head, a.relation, 2, m.model) p) p
      FULL JOIN (SELECT m.model, p.* FROM unnest('{counting,shown,bare}'::text[]) m (model), kg_predict_many('asked', 2, m.model) p) m
-     ON (p.model, p.n, p.rank) = (m.model, m.query, m.rank);
+     ON (p.model, p.n, p.tail) = (m.model, m.query, m.tail);
 -- More than memory holds is looked up as before.
 SET work_mem = '64kB';
 BEGIN;
 INSERT INTO bare SELECT h.head, 'r0', t.head FROM (SELECT DISTINCT head FROM graph) h, (SELECT DISTINCT head FROM graph) t;
-SELECT count(*), count(*) FILTER (WHERE (a.rank, a.tail, a.known) IS DISTINCT FROM (b.rank, b.tail, b.known)) AS different
+SELECT count(*), count(*) FILTER (WHERE (a.rank, tail, a.known) IS DISTINCT FROM (b.rank, tail, b.known)) AS different
 FROM (SELECT row_number() OVER () AS query, * FROM asked) q CROSS JOIN kg_predict(q.head, q.relation, 3, 'counting', 'mark') a
-     FULL JOIN kg_predict_many('asked', 3, 'counting', 'mark') b USING (query, rank);
+     FULL JOIN kg_predict_many('asked', 3, 'counting', 'mark') b USING (query, tail);
 ROLLBACK;
 RESET work_mem;
 
@@ -186,13 +186,13 @@ FROM (SELECT array_agg(substr(head, 2)::int) h, array_agg(substr(relation, 2)::i
      CROSS JOIN LATERAL unnest(h, r) WITH ORDINALITY u (head, relation, query)
      CROSS JOIN kg_predict(u.head, u.relation, 3, 'integers', 'mark') p
      FULL JOIN (SELECT m.* FROM (SELECT array_agg(substr(head, 2)::int) h, array_agg(substr(relation, 2)::int) r FROM asked WHERE head ~ '^e' AND relation ~ '^r') q,
-                       kg_predict_many(h, r, 3, 'integers', 'mark') m) m USING (query, rank);
+                       kg_predict_many(h, r, 3, 'integers', 'mark') m) m ON (u.query, p.tail) = (m.query, m.tail);
 SELECT count(*), count(*) FILTER (WHERE (p.rank, p.head, p.score, p.known) IS DISTINCT FROM (m.rank, m.head, m.score, m.known)) AS different, min(pg_typeof(m.head)::text)
 FROM (SELECT array_agg(md5(tail)::uuid) t, array_agg(md5(relation)::uuid) r FROM asked WHERE head ~ '^e' AND relation ~ '^r') q
      CROSS JOIN LATERAL unnest(t, r) WITH ORDINALITY u (tail, relation, query)
      CROSS JOIN kg_predict_heads(u.relation, u.tail, 3, 'uuids', 'mark') p
      FULL JOIN (SELECT m.* FROM (SELECT array_agg(md5(tail)::uuid) t, array_agg(md5(relation)::uuid) r FROM asked WHERE head ~ '^e' AND relation ~ '^r') q,
-                       kg_predict_many(t, r, 3, 'uuids', 'mark', 'head') m) m USING (query, rank);
+                       kg_predict_many(t, r, 3, 'uuids', 'mark', 'head') m) m ON (u.query, p.head) = (m.query, m.head);
 
 -- Reading is interrupted.
 CREATE OR REPLACE VIEW counting AS SELECT a.* FROM bare a, generate_series(1, 1000000) WHERE a.head < a.tail OFFSET 0;
