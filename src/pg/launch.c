@@ -79,9 +79,36 @@ check_sources(const MetasdModel *model)
                                 model->column[0], model->column[1], model->column[2])));
 }
 
+/*
+ * Where the table of runs is replicated from another database, that one numbers them: a run of this
+ * one would take the number of one to come, and replication would stop there.
+ */
+static void
+check_not_subscribed(void)
+{
+    static MetasdStatement look = {
+        "SELECT FROM pg_catalog.pg_subscription_rel "
+        "WHERE srrelid OPERATOR(pg_catalog.=) 'metasd.model'::pg_catalog.regclass "
+        "OR srrelid OPERATOR(pg_catalog.=) 'metasd.run'::pg_catalog.regclass",
+        0,
+        {InvalidOid},
+        NULL};
+    bool subscribed;
+
+    SPI_connect();
+    subscribed = metasd_execute(&look, NULL, NULL, true) > 0;
+    SPI_finish();
+    if (subscribed)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("cannot train in a database that subscribes to models of another"),
+                        errhint("Models are trained where they are published, and replicated from "
+                                "there. Where that database is gone, drop the subscription.")));
+}
+
 void
 metasd_launch_check(const MetasdModel *model)
 {
+    check_not_subscribed();
     check_login(metasd_model_owner(model));
     check_sources(model);
 }
@@ -183,6 +210,38 @@ metasd_launch_model(const char *function, int64 run)
 
 /* ---- the worker ---- */
 
+/*
+ * The sequence that numbers runs does not know of those that were copied here without it, as by
+ * replication: the next run comes after all of them. Behind a lock: another session, which has found
+ * the same, may not have committed its run.
+ */
+static void
+catch_up_numbers(void)
+{
+    static MetasdStatement behind = {
+        "SELECT FROM metasd.run_id_seq WHERE (SELECT pg_catalog.max(id) FROM metasd.run) "
+        "OPERATOR(pg_catalog.>=) CASE WHEN is_called THEN last_value OPERATOR(pg_catalog.+) 1 "
+        "ELSE last_value END",
+        0,
+        {InvalidOid},
+        NULL};
+    static MetasdStatement lock = {
+        "LOCK TABLE metasd.run IN SHARE UPDATE EXCLUSIVE MODE", 0, {InvalidOid}, NULL};
+    static MetasdStatement set = {
+        "SELECT pg_catalog.setval('metasd.run_id_seq', pg_catalog.max(id)) FROM metasd.run",
+        0,
+        {InvalidOid},
+        NULL};
+
+    SPI_connect();
+    if (metasd_execute(&behind, NULL, NULL, false) > 0) {
+        metasd_execute(&lock, NULL, NULL, false);
+        if (metasd_execute(&behind, NULL, NULL, false) > 0)
+            metasd_execute(&set, NULL, NULL, false);
+    }
+    SPI_finish();
+}
+
 static int64
 insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
 {
@@ -214,6 +273,7 @@ insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
     if (!model->validation.given)
         nulls[9] = 'n';
 
+    catch_up_numbers();
     SPI_connect();
     metasd_execute(&insert, values, nulls, false);
     run = DatumGetInt64(metasd_column(0, 1, &isnull));
