@@ -79,36 +79,10 @@ check_sources(const MetasdModel *model)
                                 model->column[0], model->column[1], model->column[2])));
 }
 
-/*
- * Where the table of runs is replicated from another database, that one numbers them: a run of this
- * one would take the number of one to come, and replication would stop there.
- */
-static void
-check_not_subscribed(void)
-{
-    static MetasdStatement look = {
-        "SELECT FROM pg_catalog.pg_subscription_rel "
-        "WHERE srrelid OPERATOR(pg_catalog.=) 'metasd.model'::pg_catalog.regclass "
-        "OR srrelid OPERATOR(pg_catalog.=) 'metasd.run'::pg_catalog.regclass",
-        0,
-        {InvalidOid},
-        NULL};
-    bool subscribed;
-
-    SPI_connect();
-    subscribed = metasd_execute(&look, NULL, NULL, true) > 0;
-    SPI_finish();
-    if (subscribed)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("cannot train in a database that subscribes to models of another"),
-                        errhint("Models are trained where they are published, and replicated from "
-                                "there. Where that database is gone, drop the subscription.")));
-}
-
 void
 metasd_launch_check(const MetasdModel *model)
 {
-    check_not_subscribed();
+    metasd_run_check_here();
     check_login(metasd_model_owner(model));
     check_sources(model);
 }

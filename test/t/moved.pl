@@ -443,6 +443,11 @@ psql_fails($subscriber, "SELECT * FROM kg_predict('e1', 'r1', 5, 'v')", qr/ERROR
 is(stray_rows($subscriber), '0', 'with all its rows');
 my $far = start_training($node, 'far');
 catch_up();
+is(status_of($subscriber, $far), 'running', 'a training goes on elsewhere');
+is($subscriber->safe_psql('postgres', 'SELECT run, status, epoch > 0, remaining > interval \'0\' FROM metasd.progress'), "$far|running|t|t", 'and can be watched');
+psql_fails($subscriber, "SELECT kg_cancel($far)", qr/ERROR:  cannot train in a database that subscribes/, 'but not be cancelled');
+my $waiting = session($subscriber);
+$waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($far);\n");
 for my $call ("kg_train('m')", "kg_train('mine', 'facts')", "kg_tune('m')", "metasd.train_scheduled('m')")
 {
 	psql_fails($subscriber, "\\set VERBOSITY verbose\nSET SESSION AUTHORIZATION ann; SELECT $call",
@@ -454,14 +459,25 @@ $node->safe_psql('postgres', "SELECT kg_cancel($far)");
 wait_for_status($node, $far, 'cancelled', 'a training is cancelled where it runs');
 catch_up();
 is(status_of($subscriber, $far), 'cancelled', 'as the subscriber sees');
+$waiting->query('');
+like($waiting->{stderr}, qr/ERROR:  run $far of model "far" was cancelled/, 'and who waits there');
+$waiting->quit;
 my $here = picture($node);
 same_picture($here, picture($subscriber), 'subscriber, in the end');
 
 # Once it is on its own it trains, and its runs come after those that it got.
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION models');
-my @own = map { $subscriber->safe_psql('postgres', "SET SESSION AUTHORIZATION ann; SELECT kg_train($_, params => '$params')") } "'m'", "'mine', 'facts'";
+my @sessions = map { session($subscriber) } 1 .. 2;
+my @own = $sessions[0]->query_safe("SET SESSION AUTHORIZATION ann; BEGIN; SELECT kg_train('m', params => '$params')");
+$sessions[1]->{stdin} .= "SET SESSION AUTHORIZATION ann; SELECT kg_train('mine', 'facts', params => '$params');\n";
+$sessions[1]->{run}->pump_nb;
+$subscriber->poll_query_until('postgres', 'SELECT count(*) > 0 FROM pg_locks WHERE NOT granted')
+  or die 'the second training does not wait for the number of the first';
+$sessions[0]->query_safe('COMMIT');
+push @own, $sessions[1]->query_safe("SELECT last_run FROM metasd.models WHERE name = 'mine'") =~ /(\d+)$/;
+$_->quit for @sessions;
 $subscriber->safe_psql('postgres', "CALL kg_wait($_)") for @own;
-is("@own", join(' ', $far + 1, $far + 2), 'without the subscription it trains, by numbers of its own');
+is("@own", join(' ', $far + 1, $far + 2), 'without the subscription it trains, two at once, by numbers of its own');
 is(status_of($subscriber, $own[0]) . status_of($subscriber, $own[1]), 'succeededsucceeded', 'and succeeds');
 is($subscriber->safe_psql('postgres', "SELECT last_run FROM metasd.models WHERE name = 'm'"), $own[0], 'the last run is the last one');
 $session->quit;
