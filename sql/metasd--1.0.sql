@@ -16,14 +16,24 @@ CREATE FUNCTION metasd.role_ref_in(cstring) RETURNS metasd.role_ref
 AS 'MODULE_PATHNAME', 'metasd_role_ref_in' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.role_ref_out(metasd.role_ref) RETURNS cstring
 AS 'MODULE_PATHNAME', 'metasd_role_ref_out' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.role_ref_recv(internal) RETURNS metasd.role_ref
+AS 'MODULE_PATHNAME', 'metasd_role_ref_recv' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.role_ref_send(metasd.role_ref) RETURNS bytea
+AS 'MODULE_PATHNAME', 'metasd_role_ref_send' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE TYPE metasd.role_ref (INPUT = metasd.role_ref_in, OUTPUT = metasd.role_ref_out,
+                             RECEIVE = metasd.role_ref_recv, SEND = metasd.role_ref_send,
                              INTERNALLENGTH = VARIABLE, ALIGNMENT = int4, STORAGE = plain);
 CREATE TYPE metasd.relation_ref;
 CREATE FUNCTION metasd.relation_ref_in(cstring) RETURNS metasd.relation_ref
 AS 'MODULE_PATHNAME', 'metasd_relation_ref_in' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.relation_ref_out(metasd.relation_ref) RETURNS cstring
 AS 'MODULE_PATHNAME', 'metasd_relation_ref_out' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.relation_ref_recv(internal) RETURNS metasd.relation_ref
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_recv' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+CREATE FUNCTION metasd.relation_ref_send(metasd.relation_ref) RETURNS bytea
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_send' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE TYPE metasd.relation_ref (INPUT = metasd.relation_ref_in, OUTPUT = metasd.relation_ref_out,
+                                 RECEIVE = metasd.relation_ref_recv, SEND = metasd.relation_ref_send,
                                  INTERNALLENGTH = VARIABLE, ALIGNMENT = int4, STORAGE = plain);
 CREATE FUNCTION metasd.role_ref(oid) RETURNS metasd.role_ref
 AS 'MODULE_PATHNAME', 'metasd_role_ref_of' LANGUAGE C STRICT STABLE PARALLEL SAFE;
@@ -39,8 +49,12 @@ COMMENT ON TYPE metasd.relation_ref IS
 'a relation: its qualified name, with a minus in front once it has been dropped; what is restored where there is no such relation stays a mere name';
 COMMENT ON FUNCTION metasd.role_ref_in(cstring) IS 'input of type metasd.role_ref';
 COMMENT ON FUNCTION metasd.role_ref_out(metasd.role_ref) IS 'output of type metasd.role_ref';
+COMMENT ON FUNCTION metasd.role_ref_recv(internal) IS 'binary input of type metasd.role_ref: its text';
+COMMENT ON FUNCTION metasd.role_ref_send(metasd.role_ref) IS 'binary output of type metasd.role_ref: its text';
 COMMENT ON FUNCTION metasd.relation_ref_in(cstring) IS 'input of type metasd.relation_ref';
 COMMENT ON FUNCTION metasd.relation_ref_out(metasd.relation_ref) IS 'output of type metasd.relation_ref';
+COMMENT ON FUNCTION metasd.relation_ref_recv(internal) IS 'binary input of type metasd.relation_ref: its text';
+COMMENT ON FUNCTION metasd.relation_ref_send(metasd.relation_ref) IS 'binary output of type metasd.relation_ref: its text';
 COMMENT ON FUNCTION metasd.role_ref(oid) IS 'a reference to the role of that OID; null if there is none';
 COMMENT ON FUNCTION metasd.relation_ref(oid) IS
 'a reference to the relation of that OID; null if there is none';

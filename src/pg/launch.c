@@ -84,6 +84,7 @@ check_sources(const MetasdModel *model)
 void
 metasd_launch_check(const MetasdModel *model)
 {
+    metasd_run_check_here();
     check_login(metasd_model_owner(model));
     check_sources(model);
 }
@@ -185,6 +186,38 @@ metasd_launch_model(const char *function, int64 run)
 
 /* ---- the worker ---- */
 
+/*
+ * The sequence that numbers runs does not know of those that were copied here without it, as by
+ * replication: the next run comes after all of them. Behind a lock: another session, which has found
+ * the same, may not have committed its run.
+ */
+static void
+catch_up_numbers(void)
+{
+    static MetasdStatement behind = {
+        "SELECT FROM metasd.run_id_seq WHERE (SELECT pg_catalog.max(id) FROM metasd.run) "
+        "OPERATOR(pg_catalog.>=) CASE WHEN is_called THEN last_value OPERATOR(pg_catalog.+) 1 "
+        "ELSE last_value END",
+        0,
+        {InvalidOid},
+        NULL};
+    static MetasdStatement lock = {
+        "LOCK TABLE metasd.run IN SHARE UPDATE EXCLUSIVE MODE", 0, {InvalidOid}, NULL};
+    static MetasdStatement set = {
+        "SELECT pg_catalog.setval('metasd.run_id_seq', pg_catalog.max(id)) FROM metasd.run",
+        0,
+        {InvalidOid},
+        NULL};
+
+    SPI_connect();
+    if (metasd_execute(&behind, NULL, NULL, false) > 0) {
+        metasd_execute(&lock, NULL, NULL, false);
+        if (metasd_execute(&behind, NULL, NULL, false) > 0)
+            metasd_execute(&set, NULL, NULL, false);
+    }
+    SPI_finish();
+}
+
 static int64
 insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
 {
@@ -216,6 +249,7 @@ insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
     if (!model->validation.given)
         nulls[9] = 'n';
 
+    catch_up_numbers();
     SPI_connect();
     metasd_execute(&insert, values, nulls, false);
     run = DatumGetInt64(metasd_column(0, 1, &isnull));

@@ -108,10 +108,14 @@ metasd_reference_named(Datum value)
 
 PG_FUNCTION_INFO_V1(metasd_role_ref_in);
 PG_FUNCTION_INFO_V1(metasd_role_ref_out);
+PG_FUNCTION_INFO_V1(metasd_role_ref_recv);
+PG_FUNCTION_INFO_V1(metasd_role_ref_send);
 PG_FUNCTION_INFO_V1(metasd_role_ref_of);
 PG_FUNCTION_INFO_V1(metasd_role_oid);
 PG_FUNCTION_INFO_V1(metasd_relation_ref_in);
 PG_FUNCTION_INFO_V1(metasd_relation_ref_out);
+PG_FUNCTION_INFO_V1(metasd_relation_ref_recv);
+PG_FUNCTION_INFO_V1(metasd_relation_ref_send);
 PG_FUNCTION_INFO_V1(metasd_relation_ref_of);
 PG_FUNCTION_INFO_V1(metasd_relation_oid);
 
@@ -123,7 +127,11 @@ read_in(MetasdReferenceKind kind, const char *text)
     return make_reference(find_named(kind, text), false, text);
 }
 
-/* What was there once and is not any more has been dropped. */
+/*
+ * What was there once and is not any more has been dropped. What was not there when it was read in
+ * stays a mere name, but not the name of what has been made here since: a dump of this database,
+ * restored, would take that for it.
+ */
 static char *
 write_out(MetasdReferenceKind kind, Datum value)
 {
@@ -132,8 +140,31 @@ write_out(MetasdReferenceKind kind, Datum value)
 
     if (now)
         return now;
-    return reference->dropped || OidIsValid(reference->oid) ? psprintf("-%s", reference->name)
-                                                            : pstrdup(reference->name);
+    if (reference->dropped || OidIsValid(reference->oid) ||
+        OidIsValid(find_named(kind, reference->name)))
+        return psprintf("-%s", reference->name);
+    return pstrdup(reference->name);
+}
+
+/* Binary, too, they are text: another database has other OIDs. */
+static Datum
+receive_text(MetasdReferenceKind kind, StringInfo message)
+{
+    int length;
+    char *text = pq_getmsgtext(message, message->len - message->cursor, &length);
+
+    return read_in(kind, text);
+}
+
+static bytea *
+send_text(MetasdReferenceKind kind, Datum value)
+{
+    char *text = write_out(kind, value);
+    StringInfoData message;
+
+    pq_begintypsend(&message);
+    pq_sendtext(&message, text, (int)strlen(text));
+    return pq_endtypsend(&message);
 }
 
 static Datum
@@ -166,6 +197,30 @@ Datum
 metasd_relation_ref_out(PG_FUNCTION_ARGS)
 {
     PG_RETURN_CSTRING(write_out(METASD_RELATION, PG_GETARG_DATUM(0)));
+}
+
+Datum
+metasd_role_ref_recv(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_DATUM(receive_text(METASD_ROLE, (StringInfo)PG_GETARG_POINTER(0)));
+}
+
+Datum
+metasd_relation_ref_recv(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_DATUM(receive_text(METASD_RELATION, (StringInfo)PG_GETARG_POINTER(0)));
+}
+
+Datum
+metasd_role_ref_send(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_BYTEA_P(send_text(METASD_ROLE, PG_GETARG_DATUM(0)));
+}
+
+Datum
+metasd_relation_ref_send(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_BYTEA_P(send_text(METASD_RELATION, PG_GETARG_DATUM(0)));
 }
 
 /* metasd.role_ref(oid) returns metasd.role_ref: null if there is none */

@@ -120,6 +120,38 @@ newest_status(int64 run)
     return status;
 }
 
+/*
+ * Does this database get its runs from another, which numbers them, by a subscription? A run of this
+ * one would take the number of one to come, and replication would stop there.
+ */
+static bool
+is_subscriber(void)
+{
+    static MetasdStatement look = {
+        "SELECT FROM pg_catalog.pg_subscription_rel "
+        "WHERE srrelid OPERATOR(pg_catalog.=) 'metasd.model'::pg_catalog.regclass "
+        "OR srrelid OPERATOR(pg_catalog.=) 'metasd.run'::pg_catalog.regclass",
+        0,
+        {InvalidOid},
+        NULL};
+    bool subscriber;
+
+    SPI_connect();
+    subscriber = metasd_execute(&look, NULL, NULL, true) > 0;
+    SPI_finish();
+    return subscriber;
+}
+
+void
+metasd_run_check_here(void)
+{
+    if (is_subscriber())
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("cannot train in a database that subscribes to models of another"),
+                        errhint("Models are trained where they are published, and replicated from "
+                                "there. Where that database is gone, drop the subscription.")));
+}
+
 static bool
 unfinished(const char *status)
 {
@@ -138,7 +170,7 @@ metasd_run_status(int64 run, const char *status)
      * now?
      */
     newest = newest_status(run);
-    return newest && !unfinished(newest) ? newest : "interrupted";
+    return newest && (!unfinished(newest) || is_subscriber()) ? newest : "interrupted";
 }
 
 void

@@ -20,6 +20,9 @@ extern int metasd_run_pid(int64 run);       /* of the process that holds the loc
 /* What the row should say: `status`, or "interrupted" where nobody holds the lock any more. */
 extern const char *metasd_run_status(int64 run, const char *status);
 
+/* An error where models are replicated from another database by a subscription, and trained there. */
+extern void metasd_run_check_here(void);
+
 /* Sleeps for so long or until the latch is set, and serves interrupts: for who waits for a run. */
 extern void metasd_doze(long milliseconds);
 

@@ -46,8 +46,10 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
     pid = metasd_run_pid(run);
     /* A signal to a process of the same user fails only if that has ended just now. */
     if (pid == 0 || !BackendPidGetProc(pid) || kill(pid, SIGINT) != 0) {
-        ereport(NOTICE, (errmsg("run " INT64_FORMAT " is not running: it is %s", run,
-                                metasd_run_status(run, status))));
+        status = pstrdup(metasd_run_status(run, status));
+        if (strcmp(status, "queued") == 0 || strcmp(status, "running") == 0)
+            metasd_run_check_here();
+        ereport(NOTICE, (errmsg("run " INT64_FORMAT " is not running: it is %s", run, status)));
         PG_RETURN_BOOL(false);
     }
     wait_until_ended(run);
