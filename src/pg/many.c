@@ -50,9 +50,8 @@ typedef struct BatchQuery {
     Datum entity_value, relation_value;
 } BatchQuery;
 
-/* Argument N: are heads asked for, so that the entities given are tails? */
-static bool
-asks_heads(FunctionCallInfo fcinfo, int n)
+bool
+metasd_heads_asked(FunctionCallInfo fcinfo, int n)
 {
     char *side = text_to_cstring(PG_GETARG_TEXT_PP(n));
 
@@ -99,7 +98,8 @@ start(Batch *batch, FunctionCallInfo fcinfo, int first)
     *prediction = (MetasdPrediction){.question = &batch->question, .given_columns = RANK};
     prediction->k = metasd_limit_argument(fcinfo, first);
     prediction->mode = metasd_known_argument(fcinfo, first + 2);
-    prediction->asked = asks_heads(fcinfo, first + 3) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
+    prediction->asked =
+        metasd_heads_asked(fcinfo, first + 3) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
     prediction->answer_column = prediction->asked == METASD_ASKED_HEAD ? HEAD : TAIL;
     prediction->least = metasd_least_argument(fcinfo, first + 6);
     batch->question = metasd_question_open(fcinfo, first + 1);

@@ -99,6 +99,13 @@ answer_context(void *argument)
                format_type_be(answer->type));
 }
 
+static Datum
+read_answer(MetasdCallSite *site, MetasdLabel label)
+{
+    return InputFunctionCall(&site->input, pnstrdup(label.data, label.len), site->answer_parameter,
+                             -1);
+}
+
 Datum
 metasd_answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
 {
@@ -118,8 +125,15 @@ metasd_answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
         site->answer_type = type;
     }
     error_context_stack = &callback;
-    value = InputFunctionCall(&site->input, pnstrdup(label.data, label.len), site->answer_parameter,
-                              -1);
+    if (metasd_type_is_simple(type))
+        value = read_answer(site, label);
+    else { /* as a worker has written it */
+        int nest_level = NewGUCNestLevel();
+
+        metasd_pin_settings();
+        value = read_answer(site, label);
+        AtEOXact_GUC(false, nest_level);
+    }
     error_context_stack = callback.previous;
     return value;
 }
