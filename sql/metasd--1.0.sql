@@ -572,20 +572,24 @@ AS 'MODULE_PATHNAME', 'metasd_kg_predict_relations'
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 
-CREATE FUNCTION kg_score(head anycompatible, relation text, tail text, model text DEFAULT NULL)
-RETURNS real
+CREATE FUNCTION kg_score(
+    head anycompatible, relation text, tail text, model text DEFAULT NULL, side text DEFAULT 'tail'
+) RETURNS real
 AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
-CREATE FUNCTION kg_score(head anycompatible, relation text, tail anyelement, model text DEFAULT NULL)
-RETURNS real
+CREATE FUNCTION kg_score(
+    head anycompatible, relation text, tail anyelement, model text DEFAULT NULL, side text DEFAULT 'tail'
+) RETURNS real
 AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
-CREATE FUNCTION kg_score(head anycompatible, relation "any", tail text, model text DEFAULT NULL)
-RETURNS real
+CREATE FUNCTION kg_score(
+    head anycompatible, relation "any", tail text, model text DEFAULT NULL, side text DEFAULT 'tail'
+) RETURNS real
 AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
-CREATE FUNCTION kg_score(head anycompatible, relation "any", tail anyelement, model text DEFAULT NULL)
-RETURNS real
+CREATE FUNCTION kg_score(
+    head anycompatible, relation "any", tail anyelement, model text DEFAULT NULL, side text DEFAULT 'tail'
+) RETURNS real
 AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
 
 CREATE FUNCTION kg_rank(
@@ -656,14 +660,14 @@ COMMENT ON FUNCTION kg_predict_relations(anycompatible, text, integer, text, tex
 'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. Answers of the same score have the same rank, as by rank(), and come in the order of their labels'' bytes. probability: as calibrated by facts held out of the training, of pairs between which a relation is missing; the softmax of the scores where none were held out; null for a fact marked as known. Answers of a probability below min_probability are left out';
 COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, text, text, real) IS
 'the k most likely relations from head to tail, best first; known facts of the source are excluded, marked or included. Answers of the same score have the same rank, as by rank(), and come in the order of their labels'' bytes. probability: as calibrated by facts held out of the training, of pairs between which a relation is missing; the softmax of the scores where none were held out; null for a fact marked as known. Answers of a probability below min_probability are left out';
-COMMENT ON FUNCTION kg_score(anycompatible, text, text, text) IS
-'the score of a triple, higher is more likely; -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
-COMMENT ON FUNCTION kg_score(anycompatible, text, anyelement, text) IS
-'the score of a triple, higher is more likely; -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
-COMMENT ON FUNCTION kg_score(anycompatible, "any", text, text) IS
-'the score of a triple, higher is more likely; -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
-COMMENT ON FUNCTION kg_score(anycompatible, "any", anyelement, text) IS
-'the score of a triple, higher is more likely; -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_score(anycompatible, text, text, text, text) IS
+'the score of a triple, higher is more likely: that of its tail in kg_predict or, with side head, that of its head in kg_predict_heads, which the model learns apart. -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_score(anycompatible, text, anyelement, text, text) IS
+'the score of a triple, higher is more likely: that of its tail in kg_predict or, with side head, that of its head in kg_predict_heads, which the model learns apart. -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_score(anycompatible, "any", text, text, text) IS
+'the score of a triple, higher is more likely: that of its tail in kg_predict or, with side head, that of its head in kg_predict_heads, which the model learns apart. -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
+COMMENT ON FUNCTION kg_score(anycompatible, "any", anyelement, text, text) IS
+'the score of a triple, higher is more likely: that of its tail in kg_predict or, with side head, that of its head in kg_predict_heads, which the model learns apart. -Infinity for an entity in an irreflexive relation to itself; null if the model does not know one of the three';
 COMMENT ON FUNCTION kg_rank(anycompatible, text, text, text) IS
 'the filtered rank of a tail: among all entities of the model but other known tails of (head, relation), by the source as it is now. rank = 1 + entities scored higher + half of those scored the same, pessimistic_rank counts all of these, candidates are the entities ranked, the tail included; no rows, with a notice, if the model does not know one of the three';
 COMMENT ON FUNCTION kg_rank(anycompatible, text, anyelement, text) IS

@@ -82,15 +82,16 @@ clear_part(MetasdJob *job, const void *what)
 }
 
 /*
- * Locks the run's row: kg_drop, which locks it first, must see the chunk or keep it from being
- * there.
+ * Changes the run's row: kg_drop, which locks it first, must see the chunk or keep it from being
+ * there. A lock would do for that, but not where its snapshot is older than the chunk.
  */
 static void
 write_chunk(MetasdJob *job, const void *what)
 {
     static MetasdStatement statement = {
-        "INSERT INTO metasd.checkpoint (run, part, chunk, data) SELECT $1, $2, $3, $4 "
-        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1 FOR KEY SHARE",
+        "WITH r AS (UPDATE metasd.run SET heartbeat = pg_catalog.clock_timestamp() "
+        "WHERE id OPERATOR(pg_catalog.=) $1 RETURNING id) "
+        "INSERT INTO metasd.checkpoint (run, part, chunk, data) SELECT r.id, $2, $3, $4 FROM r",
         4,
         {INT8OID, INT2OID, INT4OID, BYTEAOID},
         NULL};

@@ -285,7 +285,7 @@ append_whole(StringInfo sql, const MetasdSource *source)
 
         appendStringInfo(sql, "%s%s IS NOT NULL", i ? " AND " : "", column);
         if (source->type[i] == TEXTOID || source->type[i] == VARCHAROID)
-            appendStringInfo(sql, " AND %s::text <> ''", column);
+            appendStringInfo(sql, " AND %s::text COLLATE \"C\" <> ''", column);
     }
 }
 

@@ -46,34 +46,16 @@ check_login(Oid role)
              errhint("Train as a role with LOGIN.")));
 }
 
-/* The source or validation source of a model, opened as its owner; errors where it is gone. */
-static MetasdSource *
-open_source(const MetasdModel *model, const MetasdRemembered *remembered, bool validation)
-{
-    if (metasd_reading_lock(remembered->oid))
-        return metasd_source_open(remembered->oid, model->column, model->owner);
-    if (validation)
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_TABLE),
-                 errmsg("the validation source %s of model \"%s\" does not exist any more",
-                        remembered->name, model->name),
-                 errhint("Name another, or train without one: kg_train(%s, validation => '-').",
-                         quote_literal_cstr(model->name))));
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_TABLE),
-             errmsg("the source %s of model \"%s\" does not exist any more", remembered->name,
-                    model->name),
-             errhint("Name another: kg_train(%s, source).", quote_literal_cstr(model->name))));
-}
-
 /* Everything about the sources that can be known before a worker reads them. */
 static void
 check_sources(const MetasdModel *model)
 {
-    MetasdSource *source = open_source(model, &model->source, false);
+    MetasdSource *source = metasd_source_open_remembered(&model->source, false, model->name,
+                                                         model->column, model->owner);
 
     if (model->validation.given)
-        (void)open_source(model, &model->validation, true);
+        (void)metasd_source_open_remembered(&model->validation, true, model->name, model->column,
+                                            model->owner);
     if (!metasd_source_has_rows(source))
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
                         errmsg("source \"%s\" has no triples", source->name),

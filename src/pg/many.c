@@ -68,9 +68,8 @@ typedef struct BatchQuery {
     MetasdLabel entity, relation;
 } BatchQuery;
 
-/* Argument N: are heads asked for, so that the entities given are tails? */
-static bool
-asks_heads(FunctionCallInfo fcinfo, int n)
+bool
+metasd_heads_asked(FunctionCallInfo fcinfo, int n)
 {
     char *side = text_to_cstring(PG_GETARG_TEXT_PP(n));
 
@@ -131,7 +130,8 @@ start(Batch *batch, FunctionCallInfo fcinfo, int k)
     *prediction = (MetasdPrediction){.question = &batch->question, .given_columns = RANK};
     prediction->k = metasd_limit_argument(fcinfo, k);
     prediction->mode = metasd_known_argument(fcinfo, first + 1);
-    prediction->asked = asks_heads(fcinfo, first + 2) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
+    prediction->asked =
+        metasd_heads_asked(fcinfo, first + 2) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
     prediction->answer_column = prediction->asked == METASD_ASKED_HEAD ? HEAD : TAIL;
     prediction->least = metasd_least_argument(fcinfo, first + 5);
     batch->question = metasd_question_open(fcinfo, first);

@@ -78,22 +78,29 @@ metasd_kg_predict_relations(PG_FUNCTION_ARGS)
     return predict(fcinfo, METASD_ASKED_RELATION);
 }
 
-/* kg_score(head, relation, tail, model) returns real */
+/*
+ * kg_score(head, relation, tail, model, side) returns real: the score of kg_predict for the tail, or
+ * of kg_predict_heads for the head, which is a tail of the reciprocal relation.
+ */
 Datum
 metasd_kg_score(PG_FUNCTION_ARGS)
 {
     MetasdQuestion question;
     uint32 id[3];
     float *scratch, score;
+    bool head;
 
-    if (metasd_any_null(fcinfo, 0, 3))
+    if (metasd_any_null(fcinfo, 0, 3) || PG_ARGISNULL(4))
         PG_RETURN_NULL();
+    head = metasd_heads_asked(fcinfo, 4);
     question = metasd_question_open(fcinfo, 3);
     for (int i = 0; i < 3; i++)
         if (!metasd_question_find(&question, metasd_label_argument(fcinfo, i), i == 1, &id[i]))
             PG_RETURN_NULL();
     scratch = palloc(3 * (size_t)question.image->plan.width * sizeof(*scratch));
-    score = metasd_index_score(question.image, id[0], id[1], id[2], scratch);
+    score = head ? metasd_index_score(question.image, id[2], question.image->plan.relations + id[1],
+                                      id[0], scratch)
+                 : metasd_index_score(question.image, id[0], id[1], id[2], scratch);
     pfree(scratch);
     PG_RETURN_FLOAT4(score == METASD_IMPOSSIBLE ? -get_float4_infinity() : score);
 }

@@ -75,9 +75,10 @@ typedef struct MetasdPrediction {
     MetasdField field;     /* with the odds against all n */
 } MetasdPrediction;
 
-/* Arguments: what known says; a probability, 0 for NULL. */
+/* Arguments: what known says; a probability, 0 for NULL; whether side says head. */
 extern MetasdKnownMode metasd_known_argument(FunctionCallInfo fcinfo, int n);
 extern float metasd_least_argument(FunctionCallInfo fcinfo, int n);
+extern bool metasd_heads_asked(FunctionCallInfo fcinfo, int n);
 
 /* Takes memory once all is set but what is given. */
 extern void metasd_prediction_start(MetasdPrediction *prediction);

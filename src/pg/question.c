@@ -99,6 +99,13 @@ answer_context(void *argument)
                format_type_be(answer->type));
 }
 
+static Datum
+read_written(MetasdWritten *written, MetasdLabel label)
+{
+    return InputFunctionCall(&written->input, pnstrdup(label.data, label.len), written->parameter,
+                             -1);
+}
+
 static void
 given_context(void *argument)
 {
@@ -130,8 +137,15 @@ value_of_label(FunctionCallInfo fcinfo, MetasdWritten *written, Oid type, Metasd
         written->type = type;
     }
     error_context_stack = &callback;
-    value =
-        InputFunctionCall(&written->input, pnstrdup(label.data, label.len), written->parameter, -1);
+    if (metasd_type_is_simple(type))
+        value = read_written(written, label);
+    else { /* as a worker has written it */
+        int nest_level = NewGUCNestLevel();
+
+        metasd_pin_settings();
+        value = read_written(written, label);
+        AtEOXact_GUC(false, nest_level);
+    }
     error_context_stack = callback.previous;
     return value;
 }

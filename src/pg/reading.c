@@ -22,6 +22,7 @@
 static const char *const settings[][2] = {{"DateStyle", "ISO, MDY"},
                                           {"IntervalStyle", "postgres"},
                                           {"TimeZone", "UTC"},
+                                          {"timezone_abbreviations", "Default"},
                                           {"extra_float_digits", "1"},
                                           {"bytea_output", "hex"},
                                           {"lc_monetary", "C"},

@@ -189,6 +189,25 @@ metasd_source_open(Oid relation, char *const column[3], Oid user)
 }
 
 MetasdSource *
+metasd_source_open_remembered(const MetasdRemembered *source, bool validation, const char *model,
+                              char *const column[3], Oid user)
+{
+    if (metasd_reading_lock(source->oid))
+        return metasd_source_open(source->oid, column, user);
+    if (validation)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE),
+                 errmsg("the validation source %s of model \"%s\" does not exist any more",
+                        source->name, model),
+                 errhint("Name another, or train without one: kg_train(%s, validation => '-').",
+                         quote_literal_cstr(model))));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_TABLE),
+             errmsg("the source %s of model \"%s\" does not exist any more", source->name, model),
+             errhint("Name another: kg_train(%s, source).", quote_literal_cstr(model))));
+}
+
+MetasdSource *
 metasd_source_open_to_query(Oid relation, char *const column[3])
 {
     return open_relation(relation, column, GetUserId(), true);

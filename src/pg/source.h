@@ -26,6 +26,11 @@ typedef struct MetasdSource {
  */
 extern MetasdSource *metasd_source_open(Oid relation, char *const column[3], Oid user);
 
+/* The source or validation source that a MODEL remembers; an error that says which if it is gone. */
+extern MetasdSource *metasd_source_open_remembered(const MetasdRemembered *source, bool validation,
+                                                   const char *model, char *const column[3],
+                                                   Oid user);
+
 /* The same of a relation that the current user has named for a query; it may be temporary. */
 extern MetasdSource *metasd_source_open_to_query(Oid relation, char *const column[3]);
 

@@ -126,34 +126,64 @@ remembered(Oid relation)
                                            get_rel_name(relation))};
 }
 
+/* The owner of a relation, or InvalidOid if it is gone. */
+static Oid
+owner_of(Oid relation)
+{
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+    Oid owner = InvalidOid;
+
+    if (HeapTupleIsValid(tuple)) {
+        owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+        ReleaseSysCache(tuple);
+    }
+    return owner;
+}
+
+/* Says that the relation NAMED is not what the model goes on with, though it has the name. */
+static void
+stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRemembered *named,
+     bool validation)
+{
+    char *owner = GetUserNameFromId(owner_of(named->oid), true), *name;
+
+    name = quote_literal_cstr(model->name);
+    ereport(OidIsValid(relation->oid) ? NOTICE : ERROR,
+            (errcode(ERRCODE_UNDEFINED_TABLE),
+             OidIsValid(relation->oid)
+                 ? errmsg("model \"%s\" goes on with relation %s, which it was trained from",
+                          model->name, relation->name)
+                 : errmsg("the relation that model \"%s\" was trained from does not exist any more",
+                          model->name),
+             errdetail("What is named %s now is another one, of role \"%s\": that is taken for it "
+                       "only where the model's owner may be trusted with code of that role.",
+                       named->name, owner ? owner : "unknown"),
+             validation
+                 ? errhint("To train with it, name it: kg_train(%s, validation => '...').", name)
+                 : errhint("To train from it, name it: kg_train(%s, source).", name)));
+}
+
 /*
  * What a model was trained from goes by its name: who loads a table anew makes another one, and
  * gives it the name of the old one. Not where it is of a role that the owner need not trust: anybody
  * could take the name of a table that is gone, and have the model of what he puts there.
  */
 static void
-follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named)
+follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, bool validation)
 {
-    Oid owner = InvalidOid, before = InvalidOid;
-    HeapTuple tuple;
+    Oid owner = owner_of(named);
+    MetasdRemembered found;
 
-    if (!relation->given || !OidIsValid(named) || named == relation->oid)
+    if (!relation->given || !OidIsValid(owner) || named == relation->oid)
         return;
-    tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(named));
-    if (HeapTupleIsValid(tuple)) {
-        owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
-        ReleaseSysCache(tuple);
-    }
-    tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation->oid));
-    if (HeapTupleIsValid(tuple)) {
-        before = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
-        ReleaseSysCache(tuple);
-    }
-    if (!OidIsValid(owner) || (owner != before && !metasd_trusts(model->owner, owner)))
+    found = remembered(named);
+    if (owner != owner_of(relation->oid) && !metasd_trusts(model->owner, owner)) {
+        stay(model, relation, &found, validation);
         return;
+    }
     ereport(NOTICE, (errmsg("model \"%s\" goes on with the relation that is named %s now",
-                            model->name, relation->name)));
-    *relation = remembered(named);
+                            model->name, found.name)));
+    *relation = found;
 }
 
 /* The model as it is to be trained again: what has been loaded anew under its name counts. */
@@ -162,9 +192,9 @@ follow_names(MetasdModel *model, bool source, bool validation)
 {
     (void)metasd_model_owner(model);
     if (source)
-        follow_name(model, &model->source, model->source_named);
+        follow_name(model, &model->source, model->source_named, false);
     if (validation)
-        follow_name(model, &model->validation, model->validation_named);
+        follow_name(model, &model->validation, model->validation_named, true);
 }
 
 /* The model as the request wants it: what it does not say stays as it was. */

@@ -146,9 +146,15 @@ write_trial(MetasdJob *job, const void *what)
         {INT8OID, INT4OID, INT4OID, INT4OID, JSONBOID, INT4OID, FLOAT8OID, TEXTOID, FLOAT8OID,
          FLOAT8OID, BOOLOID},
         NULL};
-    /* As kg_drop does, the run's row first: else the trial could outlive it. */
-    static MetasdStatement row = {
-        "SELECT FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1 FOR UPDATE", 1, {INT8OID}, NULL};
+    /*
+     * As kg_drop does, the run's row first: else the trial could outlive it. It is changed, for a
+     * kg_drop whose snapshot is older than the trial.
+     */
+    static MetasdStatement row = {"UPDATE metasd.run SET heartbeat = pg_catalog.clock_timestamp() "
+                                  "WHERE id OPERATOR(pg_catalog.=) $1",
+                                  1,
+                                  {INT8OID},
+                                  NULL};
     const Outcome *outcome = what;
     const MetasdTuning *tuning = outcome->tuning;
     const MetasdTuneTrial *trial = &tuning->trial;

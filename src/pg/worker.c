@@ -99,9 +99,11 @@ load_run(MetasdJob *job, const void *what)
                         errhint("Let that role train it.")));
     spi = MemoryContextSwitchTo(job->context);
     job->params = job->remembered;
-    job->source = metasd_source_open(source.oid, column, job->launch.owner);
+    job->source =
+        metasd_source_open_remembered(&source, false, job->model, column, job->launch.owner);
     if (validation.given)
-        job->validation = metasd_source_open(validation.oid, column, job->launch.owner);
+        job->validation =
+            metasd_source_open_remembered(&validation, true, job->model, column, job->launch.owner);
     MemoryContextSwitchTo(spi);
 }
 

@@ -24,6 +24,23 @@ FROM families, LATERAL kg_predict_relations('p27', 'mill', 1, 'as ' || family) p
 SELECT family, bool_and(p.score = kg_score('p07', 'speaks', p.tail, 'as ' || family)) AS "the same score"
 FROM families, LATERAL kg_predict('p07', 'speaks', 1000, 'as ' || family, known => 'include') p
 GROUP BY 1 ORDER BY 1;
+-- With side => 'head' those of heads, which are other figures; batches have the same, relations those of tails but for rounding.
+SELECT family, bool_and(p.score = kg_score(p.head, 'speaks', 'French', 'as ' || family, 'head')) AS "the same score",
+       bool_or(p.score <> kg_score(p.head, 'speaks', 'French', 'as ' || family)) AS "not that of the tail"
+FROM families, LATERAL kg_predict_heads('speaks', 'French', 1000, 'as ' || family, known => 'include') p
+GROUP BY 1 ORDER BY 1;
+SELECT family, side, count(*), bool_and(p.score = kg_score(p.head, p.relation, p.tail, 'as ' || family, side)) AS "the same score"
+FROM families, (VALUES ('tail'), ('head')) s (side),
+     LATERAL kg_predict_many('{p07,French,mill}'::text[], '{speaks}'::text[], 1000, 'as ' || family, 'include', side) p
+GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT family, bool_and(abs(p.score - kg_score('p27', p.relation, 'mill', 'as ' || family)) < 1e-4 * (1 + abs(p.score))) AS "the same score"
+FROM families, LATERAL kg_predict_relations('p27', 'mill', 1000, 'as ' || family, known => 'include') p
+GROUP BY 1 ORDER BY 1;
+SELECT kg_score('p07', 'speaks', 'p07', 'as cp') AS itself, kg_score('p07', 'speaks', 'p07', 'as cp', 'head') AS "as head",
+       kg_score('p07', 'speaks', 'French', 'as cp', NULL) IS NULL AS "null",
+       kg_score(head => 'p07', relation => 'speaks', tail => 'French', side => 'tail', model => 'as cp')
+       = kg_score('p07', 'speaks', 'French', 'as cp') AS "tail is the default";
+SELECT kg_score('p07', 'speaks', 'French', 'as cp', 'relation');
 SELECT family, kg_rank('p07', 'speaks', 'French', 'as ' || family) AS rank FROM families ORDER BY 1;
 
 -- Embeddings are the rows that are stored; who works, lives and speaks alike is similar.
