@@ -694,10 +694,13 @@ CREATE TYPE metasd.standing AS (
     candidates bigint,
     unseen boolean,
     probability real,
-    holds boolean
+    holds boolean,
+    range integer,
+    claimed double precision,
+    held bigint
 );
 COMMENT ON TYPE metasd.standing IS
-'where one answer of a query stands: number of its entity, ranks, entities ranked, and whether the model does not know the answer or the query; or, instead of these, how probable the model''s first answer is, and whether it is one of the answers';
+'where one answer of a query stands: number of its entity, ranks, entities ranked, and whether the model does not know the answer or the query; or, instead of these, how probable the model''s first answer is, and whether it is one of the answers; or a range of probability, what the probabilities of all answers in it sum to, and how many of these answers hold';
 
 CREATE FUNCTION metasd.entity_number(model text, label text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_entity_number_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
@@ -719,7 +722,7 @@ CREATE FUNCTION metasd.rank_answers(
 ) RETURNS metasd.standing[]
 AS 'MODULE_PATHNAME', 'metasd_rank_answers_sql' LANGUAGE C STABLE PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION metasd.rank_answers(text, text, bigint, bigint, bigint[], bigint[]) IS
-'for kg_evaluate: ranks each answer of (entity, relation, ?) or, for side head, (?, relation, entity) among all entities that are neither answers nor known, all given by number; and adds the first of these entities with its probability, which has no rank; an error for numbers the model does not have, null for null';
+'for kg_evaluate: ranks each answer of (entity, relation, ?) or, for side head, (?, relation, entity) among all entities that are neither answers nor known, all given by number; and adds the first of these entities with its probability, which has no rank, and for each range of probability that answers are in their sum; an error for numbers the model does not have, null for null';
 
 CREATE FUNCTION kg_evaluate(
     model text, test regclass, by text DEFAULT NULL,
@@ -729,8 +732,9 @@ CREATE FUNCTION kg_evaluate(
     OUT mrr double precision, OUT mrr_pessimistic double precision,
     OUT hits_1 double precision, OUT hits_3 double precision, OUT hits_10 double precision,
     OUT mean_rank double precision, OUT amri double precision,
-    OUT brier double precision, OUT ece double precision
+    OUT brier double precision, OUT ece double precision,
+    OUT claimed double precision, OUT ece_all double precision
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 1000000;
 COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass[]) IS
-'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). Of the first answer to each question that the test triples ask, its probability against whether it is a test triple: Brier score (mean square of the difference, 0 best) and expected calibration error (in each of ten equal ranges of probability, how far the mean probability is from the part that holds; the mean of that over all such answers; 0 best); both null where the model knows none of the questions. by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree; of a first answer, itself) is in the training triples. An error if test has no triple';
+'ranks the head and the tail of every test triple among all entities of the model, other facts of source, validation source, test relation and filters left out: answers ranked (two a triple), those with an entity or relation the model does not know, mean reciprocal rank, also with ties counted against the model, part of the ranks up to 1, 3 and 10, mean rank, adjusted mean rank index (1 best, 0 chance). Of the first answer to each question that the test triples ask, its probability against whether it is a test triple: Brier score (mean square of the difference, 0 best) and expected calibration error (in each of ten equal ranges of probability, how far the mean probability is from the part that holds; the mean of that over all such answers; 0 best). Of all answers to these questions that are no known facts: what their probabilities sum to, for each that is a test triple (claimed, 1 best), and how far, in nine ranges of probability, two a power of ten, the sum is from the number that are, all differences together for each that is (ece_all, 0 best); ties share what they have. All four are null where the model knows none of the questions, the last two also by degree. by: one row for each side, relation, or power of ten of how often the relation (frequency) or the entity to be found (degree; of a first answer, itself) is in the training triples. An error if test has no triple';

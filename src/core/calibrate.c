@@ -150,7 +150,7 @@ typedef struct Loss {
 static double
 middle_of(const Sample *sample, size_t bin)
 {
-    return bend((double)bin / METASD_BINS_A_UNIT - METASD_MOST_ODDS, sample->steep);
+    return bend(metasd_bin_odds(bin), sample->steep);
 }
 
 /* Probabilities that are not 0, so that they have logarithms. */

@@ -71,6 +71,13 @@ extern double metasd_field_odds(const MetasdField *field, float score);
 #define METASD_BINS_A_UNIT 8
 #define METASD_BINS ((size_t)(2 * METASD_MOST_ODDS * METASD_BINS_A_UNIT + 1))
 
+/* The middle of a bin. */
+static inline double
+metasd_bin_odds(size_t bin)
+{
+    return (double)bin / METASD_BINS_A_UNIT - METASD_MOST_ODDS;
+}
+
 /* The bin of a candidate's odds, once one that is not known was shown. */
 extern size_t metasd_field_bin(const MetasdField *field, float score);
 

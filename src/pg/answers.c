@@ -8,6 +8,9 @@
  */
 #include "compat.h"
 
+#include <float.h>
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -32,6 +35,7 @@ PG_FUNCTION_INFO_V1(metasd_occurrences_sql);
 PG_FUNCTION_INFO_V1(metasd_rank_answers_sql);
 
 #define COUNTS_PER_FETCH 100000
+#define STANDING_COLUMNS 10 /* of metasd.standing */
 
 int64
 metasd_number_of_label(const MetasdLabels *labels, const char *label, size_t len)
@@ -307,44 +311,109 @@ is_among(Numbers numbers, int64 number)
 static Datum
 standing_row(const Ranking *ranking, int64 answer, double rank, int64 pessimistic, bool unseen)
 {
-    Datum values[7] = {Int64GetDatum(answer), Float8GetDatum(rank), Int64GetDatum(pessimistic),
-                       Int64GetDatum((int64)ranking->left + 1), BoolGetDatum(unseen)};
-    bool nulls[7] = {[5] = true, [6] = true};
+    Datum values[STANDING_COLUMNS] = {
+        Int64GetDatum(answer), Float8GetDatum(rank), Int64GetDatum(pessimistic),
+        Int64GetDatum((int64)ranking->left + 1), BoolGetDatum(unseen)};
+    bool nulls[STANDING_COLUMNS] = {[5] = true, true, true, true, true};
 
     return HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
 }
 
 /*
- * The same of what kg_predict answers first, how likely that is to hold, and whether it does; false
- * where it has no answer. The scores are still all there.
+ * Finds the odds of those who are not known, and what kg_predict answers first; false where it has
+ * no answer. The scores are still all there.
  */
 static bool
-first_row(const Ranking *ranking, Numbers answers, Numbers known, Datum *row)
+find_odds(const Ranking *ranking, Numbers answers, Numbers known, MetasdField *field, uint32 *first)
 {
     const AskedSite *site = ranking->site;
-    Datum values[7];
-    bool nulls[7] = {[1] = true, [2] = true, [3] = true, [4] = true};
-    uint32 id, first = 0;
-    MetasdField field;
+    uint32 id;
     MetasdTopk topk;
     float score;
 
-    metasd_field_start(&field, ranking->entities, site->scores);
+    metasd_field_start(field, ranking->entities, site->scores);
     metasd_topk_start(&topk, ranking->entities, site->scores, site->ids);
-    while ((!field.found || field.seen < METASD_FIELD_KNOWN) &&
+    while ((!field->found || field->seen < METASD_FIELD_KNOWN) &&
            metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE) {
-        if (!field.found)
-            first = id;
-        metasd_field_show(&field, score, is_among(known, id) && !is_among(answers, id));
+        if (!field->found)
+            *first = id;
+        metasd_field_show(field, score, is_among(known, id) && !is_among(answers, id));
     }
-    if (!field.found)
-        return false;
-    values[0] = Int64GetDatum(first);
+    return field->found;
+}
+
+/* The element of the first answer: how likely that is to hold, and whether it does. */
+static Datum
+first_row(const Ranking *ranking, Numbers answers, const MetasdField *field, uint32 first)
+{
+    bool nulls[STANDING_COLUMNS] = {[1] = true, true, true, true, [7] = true, true, true};
+    Datum values[STANDING_COLUMNS] = {[0] = Int64GetDatum(first)};
+
     values[5] = Float4GetDatum(
-        (float)metasd_probability(ranking->sigmoid, metasd_field_odds(&field, field.first)));
+        (float)metasd_probability(ranking->sigmoid, metasd_field_odds(field, field->first)));
     values[6] = BoolGetDatum(is_among(answers, first));
-    *row = HeapTupleGetDatum(heap_form_tuple(site->row, values, nulls));
-    return true;
+    return HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
+}
+
+/* ---- all answers ---- */
+
+/* Takes those of some numbers that are answers off, or puts them in, their bins. */
+static void
+count_numbers(const Ranking *ranking, const MetasdField *field, Numbers numbers, Numbers but,
+              int by, uint32 bins[METASD_BINS])
+{
+    const float *scores = ranking->site->scores;
+
+    for (size_t i = 0; i < numbers.n; i++)
+        if (numbers.number[i] >= 0 && scores[numbers.number[i]] > METASD_IMPOSSIBLE &&
+            !is_among(but, numbers.number[i]))
+            bins[metasd_field_bin(field, scores[numbers.number[i]])] += (uint32)by;
+}
+
+/* The range of a probability: two a power of ten, from the top. */
+static int
+range_of(double probability)
+{
+    int range = (int)floor(-2 * log10(Max(probability, DBL_MIN)));
+
+    return Min(Max(range, 0), METASD_RANGES - 1);
+}
+
+/*
+ * Elements of all answers that are not known, one for each range of probability that any of them is
+ * in: what their probabilities sum to, and how many of them hold. Returns how many elements.
+ */
+static size_t
+range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdField *field,
+           Datum *rows)
+{
+    const Numbers none = {NULL, 0};
+    uint32 all[METASD_BINS] = {0}, holding[METASD_BINS] = {0};
+    uint64 count[METASD_RANGES] = {0}, holds[METASD_RANGES] = {0};
+    double sum[METASD_RANGES] = {0};
+    size_t n = 0;
+
+    metasd_field_count(field, all);
+    count_numbers(ranking, field, known, answers, -1, all);
+    count_numbers(ranking, field, answers, none, 1, holding);
+    for (size_t bin = 0; bin < METASD_BINS; bin++) {
+        double probability = metasd_probability(ranking->sigmoid, metasd_bin_odds(bin));
+        int range = range_of(probability);
+
+        count[range] += all[bin];
+        holds[range] += holding[bin];
+        sum[range] += (double)all[bin] * probability;
+    }
+    for (int range = 0; range < METASD_RANGES; range++) {
+        bool nulls[STANDING_COLUMNS] = {true, true, true, true, true, true, true};
+        Datum values[STANDING_COLUMNS] = {[7] = Int32GetDatum(range),
+                                          Float8GetDatum(sum[range]),
+                                          Int64GetDatum((int64)holds[range])};
+
+        if (count[range] > 0)
+            rows[n++] = HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
+    }
+    return n;
 }
 
 static void
@@ -363,7 +432,8 @@ prepare_rows(AskedSite *site, Oid function)
 /*
  * metasd.rank_answers(model text, side text, entity bigint, relation bigint, answers bigint[],
  * known bigint[]) returns metasd.standing[]: an element an answer, to which the other answers are
- * known, too, and one for what would be answered first, which has a probability and no rank.
+ * known, too; one for what would be answered first, which has a probability and no rank; and one for
+ * each range of probability that answers are in, which has their sum.
  */
 Datum
 metasd_rank_answers_sql(PG_FUNCTION_ARGS)
@@ -373,6 +443,8 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
     size_t unknown = 0, m, n;
     MetasdStanding *standings;
     Datum *rows;
+    MetasdField field;
+    uint32 first = 0;
 
     for (int i = 0; i < 5; i++)
         if (PG_ARGISNULL(i))
@@ -386,8 +458,11 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
     while (unknown < n && answers.number[unknown] < 0)
         unknown++;
     m = n - unknown;
-    rows = palloc_extended((n + 1) * sizeof(*rows), MCXT_ALLOC_HUGE);
-    n += !ranking.guessed && n > 0 && first_row(&ranking, answers, known, &rows[n]);
+    rows = palloc_extended((n + 1 + METASD_RANGES) * sizeof(*rows), MCXT_ALLOC_HUGE);
+    if (!ranking.guessed && n > 0 && find_odds(&ranking, answers, known, &field, &first)) {
+        rows[n++] = first_row(&ranking, answers, &field, first);
+        n += range_rows(&ranking, answers, known, &field, &rows[n]);
+    }
     standings = palloc_extended((m + 1) * sizeof(*standings), MCXT_ALLOC_HUGE);
     for (size_t i = 0; i < m; i++) {
         standings[i].id = (uint32)answers.number[unknown + i];

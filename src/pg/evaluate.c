@@ -40,7 +40,7 @@ PG_FUNCTION_INFO_V1(metasd_kg_evaluate);
 
 #define FACTS "metasd_facts" /* what was read before, under this name in the query */
 #define MOST_SLICES 16
-#define RESULT_COLUMNS 12
+#define RESULT_COLUMNS 14
 #define BINS 10 /* of probabilities, all as wide */
 
 /* ---- arguments ---- */
@@ -357,6 +357,21 @@ append_calibration_error(StringInfo sql)
     appendStringInfoString(sql, ") / nullif(count(x.surplus), 0)");
 }
 
+/*
+ * The same of all answers, for each that holds: what their probabilities sum to, and how far that is
+ * from what holds in the ranges.
+ */
+static void
+append_calibration_of_all(StringInfo sql)
+{
+    appendStringInfoString(sql, "sum(x.claimed) / nullif(sum(x.held), 0)::float8, (");
+    for (int range = 0; range < METASD_RANGES; range++)
+        appendStringInfo(sql,
+                         "%scoalesce(abs(sum(x.claimed - x.held) FILTER (WHERE x.range = %d)), 0)",
+                         range ? " + " : "", range);
+    appendStringInfoString(sql, ") / nullif(sum(x.held), 0)::float8");
+}
+
 /* All names in it are found in pg_catalog, the search_path it runs with. */
 static char *
 evaluation_sql(const Evaluation *evaluation)
@@ -373,10 +388,13 @@ evaluation_sql(const Evaluation *evaluation)
                      "avg(x.surplus * x.surplus), ",
                      evaluation->by->label);
     append_calibration_error(&sql);
+    appendStringInfoString(&sql, ", ");
+    append_calibration_of_all(&sql);
     appendStringInfo(&sql,
                      " FROM (SELECT %s AS key, (b.a).rank, (b.a).pessimistic_rank, "
                      "(b.a).candidates, (b.a).unseen, "
                      "(b.a).probability::float8 - (b.a).holds::int AS surplus, "
+                     "(b.a).range, (b.a).claimed, (b.a).held, "
                      "least(floor((b.a).probability * %d), %d) AS bin FROM (",
                      evaluation->by->key, BINS, BINS - 1);
     for (int i = 0; i < evaluation->slices; i++) {

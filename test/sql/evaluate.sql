@@ -132,7 +132,8 @@ SELECT metasd.occurrences('people', false, metasd.entity_number('people', 'Arles
        metasd.occurrences('people', false, -5) AS unknown, metasd.occurrences('people', true, 39) AS unknown;
 SELECT answer, rank, pessimistic_rank, candidates, unseen
 FROM unnest(metasd.rank_answers('people', 'tail', -1, 1, '{5,4,5,-7}', '{4,5,6,-8}'));
-SELECT count(rank) AS ranked, count(probability) AS "first", bool_and((rank IS NULL) = (probability BETWEEN 0 AND 1 AND holds IS NOT NULL)) AS apart
+SELECT count(rank) AS ranked, count(probability) AS "first", count(range) > 0 AS ranges, sum(held) AS held, sum(claimed) > 0 AS claimed,
+       bool_and(num_nonnulls(rank, probability, range) = 1) AS apart
 FROM unnest(metasd.rank_answers('people', 'tail', 1, 1, '{5,4}', '{4,5,6}'));
 SELECT metasd.rank_answers('people', 'tail', 0, 0, '{}', NULL) AS empty, metasd.rank_answers('people', 'tail', 0, 0, NULL, '{}') AS "null";
 SELECT metasd.rank_answers('people', 'side', 0, 0, '{0}', NULL);
@@ -217,6 +218,26 @@ FROM (SELECT coalesce(side, relation, 'all') AS bucket, least(floor(probability 
 GROUP BY bucket;
 SELECT bucket, abs(e.brier - c.brier) < 1e-5 AS brier, abs(e.ece - c.ece) < 1e-5 AS ece
 FROM evaluated e FULL JOIN calibrated c USING (bucket) ORDER BY bucket;
+-- Of all answers: what their probabilities sum to, and in ranges of them, to about the width of a bin of odds.
+CREATE TEMP TABLE everyone AS
+SELECT side, relation, asked::int AS holds, base + (1 - base) / (1 + exp(-(slope * CASE WHEN odds < -3 THEN -3 + steep * (odds + 3) ELSE odds END + "offset"))) AS probability
+FROM (SELECT *, round(greatest(least(-ln(greatest(all_scores * exp(-score) - 1, 1e-30)), 20), -20) * 8) / 8 AS odds
+      FROM (SELECT *, sum(exp(score)) OVER (PARTITION BY side, given, relation) AS all_scores
+            FROM scores WHERE (asked OR NOT known) AND score > '-Infinity') c) c,
+     LATERAL (SELECT coalesce(CASE side WHEN 'tail' THEN tail_slope ELSE head_slope END, (metrics #>> '{calibration,slope}')::float8) AS slope,
+                     coalesce(CASE side WHEN 'tail' THEN tail_offset ELSE head_offset END, (metrics #>> '{calibration,offset}')::float8) AS "offset",
+                     (metrics #>> '{calibration,base}')::float8 AS base, (metrics #>> '{calibration,steep}')::float8 AS steep
+              FROM metasd.relation l JOIN metasd.run r ON r.id = l.run
+              WHERE l.run = :run AND l.label = c.relation) s;
+CREATE TEMP VIEW claimed AS
+SELECT bucket, sum(claimed) / sum(held) AS claimed, sum(abs(claimed - held)) / sum(held) AS ece_all
+FROM (SELECT coalesce(side, relation, 'all') AS bucket, range, sum(probability) AS claimed, sum(holds) AS held
+      FROM (SELECT *, least(greatest(floor(-2 * log(probability)), 0), 8) AS range FROM everyone) e
+      GROUP BY GROUPING SETS ((range), (side, range), (relation, range))) b
+GROUP BY bucket;
+SELECT bucket, abs(e.claimed / c.claimed - 1) < 0.02 AS claimed, abs(e.ece_all - c.ece_all) < 0.05 AS ece_all
+FROM evaluated e FULL JOIN claimed c USING (bucket) ORDER BY bucket;
+SELECT bool_and(claimed IS NULL AND ece_all IS NULL AND mrr > 0) AS "not by degree" FROM kg_evaluate('graph', 'asked', 'degree');
 
 -- Identifiers that are numbers.
 CREATE TABLE numbers AS SELECT substr(head, 2)::int AS s, substr(relation, 2)::smallint AS p, substr(tail, 2)::bigint AS o FROM graph;
