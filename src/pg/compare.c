@@ -149,8 +149,8 @@ find_old(Comparing *c)
         return c->result->serving != 0;
     if (job->error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
         ReThrowError(job->error);
-    c->result->note = psprintf("not compared with version " INT64_FORMAT ": %s", c->result->serving,
-                               job->error->message);
+    c->result->note = psprintf("it was not compared with version " INT64_FORMAT ": %s",
+                               c->result->serving, job->error->message);
     job->error = NULL;
     return false;
 }
@@ -459,9 +459,9 @@ decide(const Comparing *c)
         return;
     }
     if (c->queries == 0) {
-        result->note =
-            psprintf("not compared with version " INT64_FORMAT ": no fact was held out from both",
-                     result->serving);
+        result->note = psprintf("it was not compared with version " INT64_FORMAT
+                                ": no fact was held out from both",
+                                result->serving);
         return;
     }
     result->mrr = c->new.reciprocal / (double)c->queries;

@@ -240,7 +240,8 @@ metasd_kg_predict_many(PG_FUNCTION_ARGS)
     relations = elements_argument(fcinfo, 1);
     if (relations.n != entities.n && relations.n != 1)
         ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-                        errmsg("there are %d entities, but %d relations", entities.n, relations.n),
+                        errmsg("the arrays of entities and relations are not of one length"),
+                        errdetail("Their lengths are %d and %d.", entities.n, relations.n),
                         errhint("Give a relation for each entity, or one for all.")));
     if (!start(&batch, fcinfo, 2))
         return (Datum)0;
