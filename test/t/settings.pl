@@ -123,8 +123,8 @@ $node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM RESET metasd.nice;"
 	  . 'ALTER DATABASE postgres SET metasd.nice = 8');
 $node->reload;
 is($node->safe_psql('postgres', "LOAD 'metasd'; SHOW metasd.nice"), '8', 'ALTER DATABASE needs no library');
-is($node->safe_psql('postgres', "SHOW metasd.nice; SELECT count(*) FROM metasd.models; SHOW metasd.nice",
-		extra_params => [ '-U', 'odd' ]), "7\n0\n7", 'nor does ALTER ROLE');
+is($node->safe_psql('postgres', "SHOW metasd.nice; SELECT count(*) > 0 FROM metasd.models; SHOW metasd.nice",
+		extra_params => [ '-U', 'odd' ]), "7\nt\n7", 'nor does ALTER ROLE');
 is($node->safe_psql('postgres', "SET metasd.nice = 9; LOAD 'metasd'; SHOW metasd.nice"), '9', 'nor SET');
 
 is($node->safe_psql('postgres', "SELECT count(*) FROM metasd.versions WHERE status = 'interrupted'"), '0',
