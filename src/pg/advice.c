@@ -19,37 +19,30 @@
  */
 #define LEAST_PAGES 128
 
-/* What this session has looked at. */
+/* What this session has looked at last. So many tables: it may create and drop others for ever. */
+#define MOST_ADVISED 64
+
 typedef struct Advised {
     Oid relation;
     MetasdAsked asked;
 } Advised;
 
-static List *advised;
+static Advised advised[MOST_ADVISED];
+static unsigned next_advised; /* which may wrap around */
 
 static bool
 is_advised(Oid relation, MetasdAsked asked)
 {
-    ListCell *cell;
-
-    foreach (cell, advised) {
-        const Advised *one = lfirst(cell);
-
-        if (one->relation == relation && one->asked == asked)
+    for (int i = 0; i < MOST_ADVISED; i++)
+        if (advised[i].relation == relation && advised[i].asked == asked)
             return true;
-    }
     return false;
 }
 
 static void
 remember(Oid relation, MetasdAsked asked)
 {
-    MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-    Advised *one = palloc(sizeof(*one));
-
-    *one = (Advised){.relation = relation, .asked = asked};
-    advised = lappend(advised, one);
-    MemoryContextSwitchTo(before);
+    advised[next_advised++ % MOST_ADVISED] = (Advised){.relation = relation, .asked = asked};
 }
 
 /* Pages of a table, of its partitions and of what inherits from it. */
