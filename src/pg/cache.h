@@ -19,8 +19,8 @@
 extern const MetasdIndex *metasd_cache_image(const MetasdModel *model);
 
 /*
- * Another number once a transaction has ended or a savepoint has been rolled back: who kept an image
- * asks for it again.
+ * Another number once a transaction has ended or a savepoint has been rolled back: who kept an
+ * image asks for it again.
  */
 extern uint64 metasd_cache_generation(void);
 

@@ -278,8 +278,10 @@ question_column(const Batch *batch, Oid queries, int place)
 }
 
 /*
- * kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability); after
- * k there may be identifiers, and after these relation_identifiers, for nothing but their types.
+ * kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability)
+ *
+ * After k there may be identifiers, and after these relation_identifiers, for nothing but their
+ * types.
  */
 Datum
 metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
