@@ -127,11 +127,12 @@ take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 /*
  * Lays an image of that plan out at BASE (NULL: measures only). The arena is made by
  * hand: metasd_arena_over would skip to an aligned address, which differs between
- * mappings, where the places of an image must not.
+ * mappings, where the places of an image must not. Where there is memory for the rows alone what
+ * comes after them is measured, and is nowhere.
  */
 static bool
-lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index, size_t *bytes,
-        size_t *row_bytes)
+lay_out(const MetasdIndexPlan *plan, void *base, size_t size, bool rows_alone, MetasdIndex *index,
+        size_t *bytes, size_t *row_bytes)
 {
     MetasdArena arena = {.base = base, .size = size};
 
@@ -151,6 +152,8 @@ lay_out(const MetasdIndexPlan *plan, void *base, size_t size, MetasdIndex *index
     index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
     *row_bytes = arena.used;
+    if (rows_alone)
+        arena.base = NULL;
     index->dimension = take_dimensions(&arena, plan);
     *bytes = arena.used;
     return metasd_arena_ok(&arena);
@@ -162,7 +165,7 @@ metasd_index_bytes(const MetasdIndexPlan *plan)
     MetasdIndex index;
     size_t bytes, row_bytes;
 
-    return lay_out(plan, NULL, SIZE_MAX, &index, &bytes, &row_bytes) ? bytes : SIZE_MAX;
+    return lay_out(plan, NULL, SIZE_MAX, false, &index, &bytes, &row_bytes) ? bytes : SIZE_MAX;
 }
 
 size_t
@@ -171,7 +174,7 @@ metasd_index_row_bytes(const MetasdIndexPlan *plan)
     MetasdIndex index;
     size_t bytes, row_bytes;
 
-    return lay_out(plan, NULL, SIZE_MAX, &index, &bytes, &row_bytes) ? row_bytes : SIZE_MAX;
+    return lay_out(plan, NULL, SIZE_MAX, false, &index, &bytes, &row_bytes) ? row_bytes : SIZE_MAX;
 }
 
 /* ---- building ---- */
@@ -185,7 +188,7 @@ metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, void 
     if (bytes == SIZE_MAX || plan->columns > 0 || (uintptr_t)memory % METASD_INDEX_ALIGN != 0)
         return METASD_INVALID;
     *writer = (MetasdIndexWriter){.memory = memory};
-    (void)lay_out(plan, memory, bytes, index, &bytes, &row_bytes);
+    (void)lay_out(plan, memory, bytes, true, index, &bytes, &row_bytes);
     /* Slots and first starts must be zero, and so must padding: equal rows give equal bytes. */
     memset(memory, 0, row_bytes);
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
@@ -293,8 +296,9 @@ metasd_index_settle(MetasdIndexWriter *writer, uint32_t *counts, MetasdTeam *tea
     if (!complete(writer) || plan.columns > 0)
         return METASD_INVALID;
     METASD_TRY(metasd_choose_columns(index, &plan, counts, team));
-    return lay_out(&plan, writer->memory, SIZE_MAX, index, &bytes, &row_bytes) ? METASD_OK
-                                                                               : METASD_INVALID;
+    return lay_out(&plan, writer->memory, SIZE_MAX, true, index, &bytes, &row_bytes)
+               ? METASD_OK
+               : METASD_INVALID;
 }
 
 void
@@ -303,7 +307,8 @@ metasd_index_move(MetasdIndexWriter *writer, void *memory)
     MetasdIndexPlan plan = writer->index.plan;
     size_t bytes, row_bytes;
 
-    (void)lay_out(&plan, memory, SIZE_MAX, &writer->index, &bytes, &row_bytes);
+    (void)lay_out(&plan, memory, metasd_index_bytes(&plan), false, &writer->index, &bytes,
+                  &row_bytes);
     memcpy(memory, writer->memory, row_bytes);
     writer->memory = memory;
 }
@@ -311,8 +316,8 @@ metasd_index_move(MetasdIndexWriter *writer, void *memory)
 MetasdStatus
 metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team)
 {
-    const MetasdIndexPlan *plan = &writer->index.plan;
-    size_t bytes = metasd_index_bytes(plan), row_bytes = metasd_index_row_bytes(plan);
+    const MetasdIndexPlan *plan = &writer->index.plan, whole = *plan;
+    size_t bytes = metasd_index_bytes(plan), row_bytes = metasd_index_row_bytes(plan), planned;
     Header header = {.magic = MAGIC,
                      .version = VERSION,
                      .byte_order = BYTE_ORDER_MARK,
@@ -328,7 +333,8 @@ metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team)
                      .entity_label_bytes = plan->entity_label_bytes,
                      .relation_label_bytes = plan->relation_label_bytes};
 
-    if (!complete(writer))
+    if (!complete(writer) ||
+        !lay_out(&whole, writer->memory, bytes, false, &writer->index, &planned, &row_bytes))
         return METASD_INVALID;
     memset((char *)writer->memory + row_bytes, 0, bytes - row_bytes);
     METASD_TRY(metasd_fill_dimensions(&writer->index, team));
@@ -394,8 +400,9 @@ metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index)
                              .column_kept = header.column_kept};
     if (metasd_index_bytes(&plan) != bytes)
         return METASD_CORRUPT;
-    return lay_out(&plan, (void *)memory, bytes, index, &planned, &row_bytes) ? METASD_OK
-                                                                              : METASD_CORRUPT;
+    return lay_out(&plan, (void *)memory, bytes, false, index, &planned, &row_bytes)
+               ? METASD_OK
+               : METASD_CORRUPT;
 }
 
 MetasdStatus

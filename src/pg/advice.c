@@ -23,7 +23,7 @@
 /* The same of what has no pages of its own, in the planner's units: such a table costs that. */
 #define LEAST_COST 250
 
-/* What this session has looked at, the last of it: who makes and drops sources may go on for ever. */
+/* What this session has looked at last. So many tables: it may create and drop others for ever. */
 #define MOST_ADVISED 64
 
 typedef struct Advised {
@@ -32,12 +32,12 @@ typedef struct Advised {
 } Advised;
 
 static Advised advised[MOST_ADVISED];
-static unsigned int advised_count;
+static unsigned next_advised; /* which may wrap around */
 
 static bool
 is_advised(Oid relation, MetasdAsked asked)
 {
-    for (unsigned int i = 0; i < Min(advised_count, MOST_ADVISED); i++)
+    for (int i = 0; i < MOST_ADVISED; i++)
         if (advised[i].relation == relation && advised[i].asked == asked)
             return true;
     return false;
@@ -46,9 +46,7 @@ is_advised(Oid relation, MetasdAsked asked)
 static void
 remember(Oid relation, MetasdAsked asked)
 {
-    advised[advised_count % MOST_ADVISED] = (Advised){.relation = relation, .asked = asked};
-    if (++advised_count == 2 * MOST_ADVISED)
-        advised_count = MOST_ADVISED;
+    advised[next_advised++ % MOST_ADVISED] = (Advised){.relation = relation, .asked = asked};
 }
 
 /* Pages of a table, of its partitions and of what inherits from it. */

@@ -49,7 +49,7 @@ metasd_number_of_label(const MetasdLabels *labels, const char *label, size_t len
 
 /* ---- the model that a call site asks ---- */
 
-/* Kept in fn_extra while role, transaction and name are the same, and no savepoint is rolled back. */
+/* Kept in fn_extra while role and name are the same, until a transaction or savepoint ends. */
 typedef struct AskedSite {
     MemoryContext context; /* of all that belongs to the model */
     Oid user;

@@ -347,8 +347,8 @@ plan_image(Build *build)
     if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
-                        errdetail("There are %u of " INT64_FORMAT " entities, %u of " INT64_FORMAT
-                                  " relations.",
+                        errdetail("Entities there are: %u of " INT64_FORMAT
+                                  ". Relations: %u of " INT64_FORMAT ".",
                                   build->plan.entities, expected.entities, build->plan.relations,
                                   expected.relations),
                         errhint("Train the model again with kg_train.")));

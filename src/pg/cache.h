@@ -29,8 +29,8 @@ extern void metasd_cache_publish(const char *model, int cache_size);
 extern void metasd_cache_forget(void);
 
 /*
- * Another number once a transaction has ended or a savepoint has been rolled back: who kept an image
- * asks for it again.
+ * Another number once a transaction has ended or a savepoint has been rolled back: who kept an
+ * image asks for it again.
  */
 extern uint64 metasd_cache_generation(void);
 

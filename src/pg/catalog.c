@@ -330,7 +330,7 @@ typedef struct Remembered {
 } Remembered;
 
 static Remembered remembered[MOST_REMEMBERED];
-static int next_place;
+static unsigned next_place; /* which may wrap around */
 
 static MetasdRemembered
 copy_remembered(MetasdRemembered remembered)

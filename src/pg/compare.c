@@ -48,11 +48,13 @@ typedef struct Version {
 
 typedef struct Comparing {
     MetasdJob *job;
+    MemoryContext context;
     MetasdComparison *result;
     MetasdTeam team; /* of this worker alone */
     const MetasdGraph *graph;
     MetasdHeldFromBoth held; /* which facts count */
-    MetasdSplit old_split;   /* what the old version drew, and so held out */
+    MetasdSplit old_split;   /* what the old version drew, and so held out, */
+    bool *single[2];         /* but for entities and relations that had but one fact then */
     Version old, new;
     uint32 *old_entity;   /* N: its number in the old version */
     uint32 *new_entity;   /* of the old version's entities: in the new one */
@@ -93,7 +95,8 @@ metasd_compare_bytes(const MetasdTriples *input, const MetasdTrainOptions *optio
                             .width = (uint32)width};
     double rows = (double)plan.entities + 2.0 * plan.relations;
     double kept = ceil(rows * (double)width * (1 - options->sparsity));
-    size_t each_entity = 6 * sizeof(uint32) + sizeof(int64); /* as take_scratch, match and store */
+    /* As take_scratch, match, read_singles and store do. */
+    size_t each_entity = 6 * sizeof(uint32) + sizeof(int64) + sizeof(bool);
     size_t each_answer = sizeof(MetasdStanding) + sizeof(uint32), image;
 
     plan.entity_kept = (uint64)Min(kept, (double)plan.entities * (double)width);
@@ -107,6 +110,48 @@ metasd_compare_bytes(const MetasdTriples *input, const MetasdTrainOptions *optio
 }
 
 /* ---- the old version ---- */
+
+/* Ids that are looked at together. */
+#define IDS_PER_LOOK 100000
+
+/*
+ * The entities, or relations, that had one fact when the old version was trained. The last one is
+ * not held out, though it be drawn.
+ */
+static bool *
+read_singles(const Comparing *c, bool relations, uint32 n)
+{
+    static MetasdStatement look[2] = {
+        {"SELECT id FROM metasd.entity WHERE run OPERATOR(pg_catalog.=) $1 "
+         "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3 "
+         "AND degree OPERATOR(pg_catalog.<) 2",
+         3,
+         {INT8OID, INT8OID, INT8OID},
+         NULL},
+        {"SELECT id FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 "
+         "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3 "
+         "AND count OPERATOR(pg_catalog.<) 2",
+         3,
+         {INT8OID, INT8OID, INT8OID},
+         NULL}};
+    bool *single = MemoryContextAllocExtended(c->context, Max(n, 1) * sizeof(*single),
+                                              MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+    for (int64 first = 0; first < n; first += IDS_PER_LOOK) {
+        Datum values[3] = {Int64GetDatum(c->result->serving), Int64GetDatum(first),
+                           Int64GetDatum(Min(first + IDS_PER_LOOK, (int64)n))};
+        uint64 rows = metasd_execute(&look[relations], values, NULL, true);
+
+        for (uint64 i = 0; i < rows; i++) {
+            bool isnull;
+
+            single[DatumGetInt32(metasd_column(i, 1, &isnull))] = true;
+        }
+        SPI_freetuptable(SPI_tuptable);
+        CHECK_FOR_INTERRUPTS();
+    }
+    return single;
+}
 
 /* Finds the version that serves, and its image; a copy of it, as that says where things are. */
 static void
@@ -127,6 +172,10 @@ open_serving(MetasdJob *job, const void *what)
     c->held = metasd_held_from_both(&old_held, &new_held);
     c->old_split.validation_fraction = old_held.fraction;
     c->old.index = *metasd_cache_image(model, CACHE_SIZE);
+    if (c->held == METASD_HELD_DRAWN) {
+        c->single[0] = read_singles(c, false, c->old.index.plan.entities);
+        c->single[1] = read_singles(c, true, c->old.index.plan.relations);
+    }
 }
 
 static void
@@ -148,8 +197,8 @@ find_old(Comparing *c)
         return c->result->serving != 0;
     if (job->error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
         ReThrowError(job->error);
-    c->result->note = psprintf("not compared with version " INT64_FORMAT ": %s", c->result->serving,
-                               job->error->message);
+    c->result->note = psprintf("it was not compared with version " INT64_FORMAT ": %s",
+                               c->result->serving, job->error->message);
     job->error = NULL;
     return false;
 }
@@ -312,6 +361,19 @@ score(Comparing *c, uint32 head, uint32 relation)
 
 /* ---- ranks ---- */
 
+/* Did the old version, which drew its validation facts, hold that one out, or not know of it? */
+static bool
+was_drawn(const Comparing *c, const MetasdTriple *fact)
+{
+    uint32 head = c->old_entity[fact->head], tail = c->old_entity[fact->tail];
+    uint32 relation = c->old_relation[fact->relation];
+
+    if (head == NOT_KNOWN || tail == NOT_KNOWN || relation == NOT_KNOWN)
+        return true;
+    return metasd_split_draws(&c->old_split, fact) && !c->single[0][head] && !c->single[0][tail] &&
+           !c->single[1][relation];
+}
+
 /* Was the old version not trained on it? */
 static bool
 was_held_out(const Comparing *c, const MetasdTriple *fact)
@@ -320,10 +382,7 @@ was_held_out(const Comparing *c, const MetasdTriple *fact)
         case METASD_HELD_ALL:
             return true;
         case METASD_HELD_DRAWN:
-            return metasd_split_draws(&c->old_split, fact) ||
-                   c->old_entity[fact->head] == NOT_KNOWN ||
-                   c->old_entity[fact->tail] == NOT_KNOWN ||
-                   c->old_relation[fact->relation] == NOT_KNOWN;
+            return was_drawn(c, fact);
         case METASD_HELD_UNKNOWN:
             break;
     }
@@ -458,9 +517,9 @@ decide(const Comparing *c)
         return;
     }
     if (c->queries == 0) {
-        result->note =
-            psprintf("not compared with version " INT64_FORMAT ": no fact was held out from both",
-                     result->serving);
+        result->note = psprintf("it was not compared with version " INT64_FORMAT
+                                ": no fact was held out from both",
+                                result->serving);
         return;
     }
     result->mrr = c->new.reciprocal / (double)c->queries;
@@ -483,6 +542,7 @@ metasd_compare(MetasdJob *job)
     MemoryContext context =
         AllocSetContextCreate(job->context, "metasd comparison", ALLOCSET_DEFAULT_SIZES);
 
+    c.context = context;
     job->comparison = (MetasdComparison){.promoted = true, .overlap = NAN};
     if (!find_old(&c))
         return;

@@ -122,8 +122,11 @@ metasd_launch_alone(const MetasdModel *model)
 
     if (run != 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                        errmsg("model \"%s\" is already being %s by run " INT64_FORMAT, model->name,
-                               strcmp(kind, "tuning") == 0 ? "tuned" : "trained", run),
+                        strcmp(kind, "tuning") == 0
+                            ? errmsg("model \"%s\" is already being tuned by run " INT64_FORMAT,
+                                     model->name, run)
+                            : errmsg("model \"%s\" is already being trained by run " INT64_FORMAT,
+                                     model->name, run),
                         errhint("Wait for it with CALL kg_wait(" INT64_FORMAT
                                 "), or stop it with kg_cancel(" INT64_FORMAT ").",
                                 run, run)));

@@ -345,7 +345,8 @@ metasd_kg_predict_many(PG_FUNCTION_ARGS)
     relations = elements_argument(fcinfo, 1);
     if (relations.n != entities.n && relations.n != 1)
         ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-                        errmsg("there are %d entities, but %d relations", entities.n, relations.n),
+                        errmsg("the arrays of entities and relations are not of one length"),
+                        errdetail("Their lengths are %d and %d.", entities.n, relations.n),
                         errhint("Give a relation for each entity, or one for all.")));
     if (!start(&batch, fcinfo, 2))
         return (Datum)0;
@@ -382,8 +383,10 @@ question_column(const Batch *batch, Oid queries, int place)
 }
 
 /*
- * kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability); after
- * k there may be identifiers, and after these relation_identifiers, for nothing but their types.
+ * kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability)
+ *
+ * After k there may be identifiers, and after these relation_identifiers, for nothing but their
+ * types.
  */
 Datum
 metasd_kg_predict_many_of(PG_FUNCTION_ARGS)

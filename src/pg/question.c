@@ -230,12 +230,16 @@ metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool rel
 {
     if (metasd_labels_find(metasd_question_labels(question, relation), label.data, label.len, id))
         return true;
-    if (metasd_question_may_notice(question))
-        ereport(NOTICE, (errmsg("%s \"%.*s\" is not known to model \"%s\"",
-                                relation ? "relation" : "entity",
-                                pg_mbcliplen(label.data, (int)label.len, 200), label.data,
-                                question->model->name),
+    if (metasd_question_may_notice(question)) {
+        const char *model = question->model->name;
+        int len = pg_mbcliplen(label.data, (int)label.len, 200);
+
+        ereport(NOTICE, (relation ? errmsg("relation \"%.*s\" is not known to model \"%s\"", len,
+                                           label.data, model)
+                                  : errmsg("entity \"%.*s\" is not known to model \"%s\"", len,
+                                           label.data, model),
                          errhint("%s", metasd_question_hint(question, label, relation))));
+    }
     return false;
 }
 

@@ -295,10 +295,13 @@ metasd_train_scheduled(PG_FUNCTION_ARGS)
     follow_names(model, true, true);
     run = metasd_launch_alive(model, &kind);
     if (run != 0) {
-        ereport(LOG,
-                (errmsg("scheduled training of metasd model \"%s\" is skipped: %s run " INT64_FORMAT
-                        " is still going on",
-                        model->name, kind, run)));
+        ereport(LOG, (strcmp(kind, "tuning") == 0
+                          ? errmsg("scheduled training of metasd model \"%s\" is skipped: tuning "
+                                   "run " INT64_FORMAT " is still going on",
+                                   model->name, run)
+                          : errmsg("scheduled training of metasd model \"%s\" is skipped: training "
+                                   "run " INT64_FORMAT " is still going on",
+                                   model->name, run)));
         PG_RETURN_NULL();
     }
     PG_RETURN_INT64(start_training(model));

@@ -524,7 +524,9 @@ metasd_store(MetasdJob *job)
     } while (job->comparison.outdated);
     if (job->comparison.note)
         ereport(LOG,
-                (errmsg("metasd run " INT64_FORMAT " of model \"%s\" was %s: %s", job->launch.run,
-                        job->model, job->comparison.promoted ? "promoted" : "not promoted",
-                        job->comparison.note)));
+                (job->comparison.promoted
+                     ? errmsg("metasd run " INT64_FORMAT " of model \"%s\" was promoted: %s",
+                              job->launch.run, job->model, job->comparison.note)
+                     : errmsg("metasd run " INT64_FORMAT " of model \"%s\" was not promoted: %s",
+                              job->launch.run, job->model, job->comparison.note)));
 }

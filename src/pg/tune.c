@@ -358,9 +358,18 @@ log_choice(const MetasdJob *job, const MetasdTuneChoice *choice)
                              job->launch.run),
                       errhint("Give kg_tune a larger budget.")));
     else
-        ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": %s parameters are the best of %d trials",
-                             job->launch.run, choice->candidate > 0 ? "other" : "the present",
-                             job->search->number)));
+        ereport(LOG,
+                (choice->candidate > 0
+                     ? errmsg_plural("metasd run " INT64_FORMAT
+                                     ": other parameters are the best of %d trial",
+                                     "metasd run " INT64_FORMAT
+                                     ": other parameters are the best of %d trials",
+                                     job->search->number, job->launch.run, job->search->number)
+                     : errmsg_plural("metasd run " INT64_FORMAT
+                                     ": the present parameters are the best of %d trial",
+                                     "metasd run " INT64_FORMAT
+                                     ": the present parameters are the best of %d trials",
+                                     job->search->number, job->launch.run, job->search->number)));
 }
 
 /* ---- the search ---- */
@@ -389,8 +398,9 @@ check_validation(const MetasdJob *job)
     ereport(ERROR,
             (errcode(ERRCODE_NO_DATA_FOUND),
              errmsg("there are no triples to validate parameters on"),
-             errdetail("%zu of %zu triples are for training.",
-                       job->graph.part_triples[METASD_TRAIN], job->graph.triples),
+             errdetail_plural("%zu of %zu triple is for training.",
+                              "%zu of %zu triples are for training.", job->graph.triples,
+                              job->graph.part_triples[METASD_TRAIN], job->graph.triples),
              errhint("Raise the parameter validation_fraction, or name a validation source with "
                      "kg_train(model, validation => ...).")));
 }

@@ -81,13 +81,13 @@ look_at(int64 run)
         "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) run.id "
         "AND c.part OPERATOR(pg_catalog.=) run.checkpoint), resumed_epoch, "
         "CASE WHEN metrics #> '{warm_start,version}'::pg_catalog.text[] IS NOT NULL "
-        "THEN pg_catalog.format('starts from version %s: of %s entities and %s relations, %s and "
-        "%s "
-        "are new'::pg_catalog.text, metrics #>> '{warm_start,version}'::pg_catalog.text[], "
-        "entities, relations, metrics #>> '{warm_start,new_entities}'::pg_catalog.text[], "
-        "metrics #>> '{warm_start,new_relations}'::pg_catalog.text[]) "
+        "THEN pg_catalog.format('it starts from version %s, to which %s of %s entities and %s of "
+        "%s relations are new'::pg_catalog.text, "
+        "metrics #>> '{warm_start,version}'::pg_catalog.text[], "
+        "metrics #>> '{warm_start,new_entities}'::pg_catalog.text[], entities, "
+        "metrics #>> '{warm_start,new_relations}'::pg_catalog.text[], relations) "
         "WHEN metrics #> '{warm_start,reason}'::pg_catalog.text[] IS NOT NULL "
-        "THEN pg_catalog.format('does not start from version %s: %s'::pg_catalog.text, "
+        "THEN pg_catalog.format('it does not start from version %s: %s'::pg_catalog.text, "
         "metrics #>> '{warm_start,not_from}'::pg_catalog.text[], "
         "metrics #>> '{warm_start,reason}'::pg_catalog.text[]) END, "
         "(params ->> 'rank'::pg_catalog.text)::pg_catalog.int4, "
@@ -245,8 +245,8 @@ show_trials(int64 run, int trials, int *shown)
         appendStringInfo(&line, "trial %d", *shown);
         if (trials > 0)
             appendStringInfo(&line, " of %d", trials);
-        appendStringInfo(&line, " %s after %d epoch%s", metasd_column_text(i, 7), epochs,
-                         epochs == 1 ? "" : "s");
+        appendStringInfo(&line, ngettext(" %s after %d epoch", " %s after %d epochs", epochs),
+                         metasd_column_text(i, 7), epochs);
         append_figure(&line, ": validation MRR ", float_column(i, 3), "");
         append_figure(&line, " (pruned ", float_column(i, 4), ")");
         appendStringInfo(&line, ", %.1f s, %s%s", float_column(i, 2), metasd_column_text(i, 8),
@@ -272,8 +272,16 @@ show_result(const Look *look)
                                  look->mrr_before ? look->mrr_before : "none", look->best)));
     if (look->decided > 0 && look->decided < look->epochs)
         ereport(NOTICE,
-                (errmsg("the budget was enough to compare trainings of %d epochs, not of %d",
-                        look->decided, look->epochs)));
+                (errmsg_plural("the budget was enough to compare trainings of %d epoch, not of %d",
+                               "the budget was enough to compare trainings of %d epochs, not of %d",
+                               look->decided, look->decided, look->epochs)));
+}
+
+/* The note, which is a sentence, as an errdetail. */
+static int
+note_detail(const Look *look)
+{
+    return errdetail_internal("%c%s.", pg_toupper((unsigned char)look->note[0]), look->note + 1);
 }
 
 /* What has become of a version, where it is not what one expects. */
@@ -284,12 +292,12 @@ show_promotion(int64 run, const Look *look)
         ereport(NOTICE, (errmsg("version " INT64_FORMAT " of model \"%s\" was promoted without a "
                                 "comparison",
                                 run, look->model),
-                         errdetail_internal("It was %s.", look->note)));
+                         note_detail(look)));
     else if (look->note)
         ereport(
             NOTICE,
             (errmsg("version " INT64_FORMAT " of model \"%s\" was not promoted", run, look->model),
-             errdetail_internal("%c%s.", pg_toupper((unsigned char)look->note[0]), look->note + 1),
+             note_detail(look),
              look->kept ? errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve all the "
                                   "same.",
                                   quote_literal_cstr(look->model), run)
@@ -313,6 +321,17 @@ advise(int64 run, const Look *look)
     return errhint("What served before goes on serving. SELECT kg_train(%s) starts anew.", name);
 }
 
+/* That a run has not succeeded: an errmsg. */
+static int
+end_message(int64 run, const Look *look)
+{
+    if (strcmp(look->status, "failed") == 0)
+        return errmsg("run " INT64_FORMAT " of model \"%s\" failed", run, look->model);
+    if (strcmp(look->status, "cancelled") == 0)
+        return errmsg("run " INT64_FORMAT " of model \"%s\" was cancelled", run, look->model);
+    return errmsg("run " INT64_FORMAT " of model \"%s\" was interrupted", run, look->model);
+}
+
 /* True if the run has ended well; an error if it has ended otherwise. */
 static bool
 has_ended(int64 run, const Look *look)
@@ -325,8 +344,7 @@ has_ended(int64 run, const Look *look)
         return false;
     ereport(ERROR, (errcode(strcmp(status, "cancelled") == 0 ? ERRCODE_QUERY_CANCELED
                                                              : ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-                    errmsg("run " INT64_FORMAT " of model \"%s\" %s%s", run, look->model,
-                           strcmp(status, "failed") == 0 ? "" : "was ", status),
+                    end_message(run, look),
                     look->error ? errdetail_internal("%s", look->error)
                                 : errdetail("The training worker is gone."),
                     advise(run, look)));
@@ -342,8 +360,8 @@ check_look(int64 run, const Look *look)
     if (look->started_here)
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                         errmsg("run " INT64_FORMAT " was started by this transaction", run),
-                        errdetail("%s begins when the transaction commits.",
-                                  look->tuning ? "Tuning" : "Training"),
+                        look->tuning ? errdetail("Tuning begins when the transaction commits.")
+                                     : errdetail("Training begins when the transaction commits."),
                         errhint("COMMIT before CALL kg_wait.")));
 }
 
@@ -402,12 +420,15 @@ note_rows(const Look *look, Progress *progress)
     if (progress->rows)
         return;
     if (look->skipped > 0)
-        ereport(NOTICE, (errmsg(INT64_FORMAT " rows with a null or empty identifier were left out",
-                                look->skipped)));
+        ereport(NOTICE, (errmsg_plural("%lld row with a null or empty identifier was left out",
+                                       "%lld rows with a null or empty identifier were left out",
+                                       (unsigned long)look->skipped, (long long)look->skipped)));
     if (look->unknown > 0)
-        ereport(NOTICE, (errmsg(INT64_FORMAT " validation rows were left out: the source does not "
-                                             "have their entity or relation",
-                                look->unknown)));
+        ereport(NOTICE, (errmsg_plural("%lld validation row was left out: the source does not have "
+                                       "its entity or relation",
+                                       "%lld validation rows were left out: the source does not "
+                                       "have their entity or relation",
+                                       (unsigned long)look->unknown, (long long)look->unknown)));
     progress->rows = look->skipped > 0 || look->unknown > 0;
 }
 

@@ -201,7 +201,8 @@ keep_version(MetasdJob *job, const Old *old, const MetasdParams *params)
                                            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     why = keep_rows(&reading, true, old->entities);
     if (!why && warm->entities < LEAST_KNOWN * entities)
-        why = psprintf("it knows %u of %u entities", warm->entities, entities);
+        why = psprintf(ngettext("it knows %u of %u entity", "it knows %u of %u entities", entities),
+                       warm->entities, entities);
     if (!why)
         why = keep_rows(&reading, false, old->relations);
     return why;
@@ -304,8 +305,9 @@ metasd_warm_fill(MetasdJob *job)
     job->trainer.progress.warm = true;
     MemoryContextDelete(warm->context);
     warm->context = NULL;
-    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " starts from version " INT64_FORMAT
-                         ", which knows %u of %u entities and %u of %u relations",
-                         job->launch.run, warm->version, warm->entities, step->entities,
-                         warm->relations, step->relation_rows / 2)));
+    ereport(LOG,
+            (errmsg("metasd run " INT64_FORMAT " starts from version " INT64_FORMAT,
+                    job->launch.run, warm->version),
+             errdetail("Entities that it knows: %u of %u. Relations: %u of %u.", warm->entities,
+                       step->entities, warm->relations, step->relation_rows / 2)));
 }

@@ -127,11 +127,10 @@ refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                     errmsg("training needs %zu MB of memory, %s allows %zu MB", bytes >> 20,
                            setting, most >> 20),
-                    errdetail("%u entities and %u relations at rank %zu, batches of %zu triples%s.",
+                    errdetail("Entities: %u, relations: %u, rank: %zu, batch: %zu, workers: %d.",
                               metasd_labelset_count(job->input.entities),
                               metasd_labelset_count(job->input.relations), job->options.rank,
-                              job->options.batch,
-                              job->wished > 1 ? psprintf(", %d workers", job->wished) : ""),
+                              job->options.batch, Max(1, job->wished)),
                     job->wished > 1
                         ? errhint("Raise %s, or lower the parameters rank, batch or "
                                   "workers.",
@@ -284,7 +283,12 @@ conclude(MetasdJob *job, bool succeeded)
         status = "interrupted";
     reason = metasd_error_text(job->error);
     metasd_report_end(job, status, reason); /* before a message, which serves interrupts */
-    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " %s: %s", job->launch.run, status, reason)));
+    ereport(LOG,
+            (strcmp(status, "failed") == 0
+                 ? errmsg("metasd run " INT64_FORMAT " failed: %s", job->launch.run, reason)
+             : strcmp(status, "cancelled") == 0
+                 ? errmsg("metasd run " INT64_FORMAT " cancelled: %s", job->launch.run, reason)
+                 : errmsg("metasd run " INT64_FORMAT " interrupted: %s", job->launch.run, reason)));
 }
 
 void

@@ -165,6 +165,23 @@ SELECT entities, metrics #> '{drift,queries}' AS queries, metrics #> '{drift,mrr
 FROM metasd.versions WHERE model = 'people' AND serving;
 SELECT kg_drop('people');
 
+-- A fact that was drawn, but was the only one of an entity, was trained on: it does not count once there are others.
+CREATE TABLE alone AS SELECT 'p' || i AS head, 'r' || i % 2 AS relation, 't' || i % 4 AS tail FROM generate_series(1, 60) i;
+SELECT kg_train('alone', 'alone', params => trained('{"validation_fraction": 0.5, "promote_tolerance": 1}')) AS run \gset
+SELECT tools.ended(:run);
+SELECT coalesce((metrics #>> '{validation,queries}')::int, 0) AS queries FROM metasd.versions WHERE run = :run;
+INSERT INTO alone SELECT 'p' || i, 'r' || (i + 1) % 2, 't' || (i + 1) % 4 FROM generate_series(1, 60) i;
+INSERT INTO alone SELECT 'p' || i, 'r' || i % 2, 't' || (i + 2) % 4 FROM generate_series(1, 60) i;
+SELECT kg_train('alone') AS run \gset
+SELECT tools.ended(:run);
+SELECT (metrics #>> '{validation,queries}')::int > 100 AS many, (metrics #>> '{drift,queries}')::int AS compared, note
+FROM metasd.versions WHERE run = :run;
+SELECT kg_train('alone') AS run \gset
+SELECT tools.ended(:run);
+SELECT metrics #> '{validation,queries}' = metrics #> '{drift,queries}' AS all, note FROM metasd.versions WHERE run = :run;
+SELECT kg_drop('alone');
+DROP TABLE alone;
+
 -- Validation that comes, changes and goes: facts that the version before was trained on, or may have been, do not
 -- count, and no training starts from it. What each person likes follows no rule: a model that was trained on such a
 -- fact knows it, an honest one can only guess.

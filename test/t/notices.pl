@@ -26,5 +26,13 @@ like($err, qr/NOTICE:  3 rows with a null or empty identifier/, 'and again to wh
 is($node->safe_psql('postgres', "SELECT triples FROM metasd.versions WHERE run = $run"),
 	$node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT * FROM facts UNION VALUES ('e1', 'r1', 'e2')) x}),
 	'the others take part');
+
+# One is one.
+$node->safe_psql('postgres', q{DELETE FROM gaps WHERE head = '' OR tail IS NULL; DELETE FROM unlike WHERE head = 'nobody'});
+$run = $node->safe_psql('postgres', "SELECT kg_train('m')");
+($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($run)");
+like($err, qr/NOTICE:  1 row with a null or empty identifier was left out$/m, 'a single row');
+like($err, qr/NOTICE:  1 validation row was left out: the source does not have its entity or relation$/m,
+	'a single validation row');
 $node->stop;
 done_testing();

@@ -101,6 +101,32 @@ set_for_role(%flipped);
 is(ended(train_as_odd('m', 'facts', $QUICK)), 'succeeded|', 'all settings the other way');
 is(ended(train_as_odd('broken', 'broken', $QUICK)), 'failed|division by zero', 'and a source with an error');
 
+# The settings of the extension itself, in sessions that have not loaded it.
+psql_fails($node, 'ALTER SYSTEM SET metasd.nice = 5', qr/ERROR:  unrecognized configuration parameter "metasd\.nice"/,
+	'ALTER SYSTEM does not know settings of a library that is not loaded');
+$node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM SET metasd.nice = 5");
+$node->reload;
+ok($node->poll_query_until('postgres', "SELECT current_setting('metasd.nice', true) = '5'"), 'after LOAD it does');
+is($node->safe_psql('postgres', "LOAD 'metasd'; SHOW metasd.nice"), '5', 'and it is in force');
+for my $kind ('session_preload_libraries', 'shared_preload_libraries')
+{
+	$node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM RESET metasd.nice; ALTER SYSTEM SET $kind = 'metasd'");
+	$node->restart;
+	$node->safe_psql('postgres', 'ALTER SYSTEM SET metasd.nice = 6');
+	$node->reload;
+	ok($node->poll_query_until('postgres', "SELECT current_setting('metasd.nice', true) = '6'"), "so it does with $kind");
+	$node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM RESET $kind");
+	$node->restart;
+}
+set_for_role('metasd.nice' => 7);
+$node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM RESET metasd.nice;"
+	  . 'ALTER DATABASE postgres SET metasd.nice = 8');
+$node->reload;
+is($node->safe_psql('postgres', "LOAD 'metasd'; SHOW metasd.nice"), '8', 'ALTER DATABASE needs no library');
+is($node->safe_psql('postgres', "SHOW metasd.nice; SELECT count(*) > 0 FROM metasd.models; SHOW metasd.nice",
+		extra_params => [ '-U', 'odd' ]), "7\nt\n7", 'nor does ALTER ROLE');
+is($node->safe_psql('postgres', "SET metasd.nice = 9; LOAD 'metasd'; SHOW metasd.nice"), '9', 'nor SET');
+
 is($node->safe_psql('postgres', "SELECT count(*) FROM metasd.versions WHERE status = 'interrupted'"), '0',
 	'no worker died without a word');
 $node->stop;

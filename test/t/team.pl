@@ -243,7 +243,7 @@ my $kb = int(($three - 1) / 1024);
 $run = $node->safe_psql('postgres',
 	"SET metasd.train_mem = $kb; SELECT kg_train('memory', 'large', params => '$wanted')");
 wait_for_status($node, $run, 'failed', 'a kilobyte less than it says is too little');
-like(reason_of($run), qr/training needs \d+ MB of memory, metasd.train_mem allows \d+ MB - 1000 entities.*3 workers\. - .*or lower the parameters rank, batch or workers/,
+like(reason_of($run), qr/training needs \d+ MB of memory, metasd.train_mem allows \d+ MB - Entities: 1000,.* workers: 3\. - .*or lower the parameters rank, batch or workers/,
 	'and the error says what can be done');
 $kb++;
 $run = $node->safe_psql('postgres', "SET metasd.train_mem = $kb; SELECT kg_train('memory', 'large', "
