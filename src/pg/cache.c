@@ -8,6 +8,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "builder.h"
 #include "codec.h"
 #include "image.h"
 
@@ -516,6 +517,8 @@ fill(Image *image, int64 run, int cache_size)
         return;
     metasd_image_lock(&image->uuid);
     image->shared = metasd_image_attach(&image->uuid, true, &team, &image->index);
+    if (!image->shared && !image->kept && metasd_builder_is_wanted())
+        image->shared = metasd_builder_build(&image->uuid, run, cache_size, &team, &image->index);
     if (!image->shared)
         build(image, run, &team, cache_size);
     metasd_image_unlock(&image->uuid);
@@ -564,31 +567,48 @@ metasd_cache_image(const MetasdModel *model, int cache_size)
     return &image->index;
 }
 
+/* What makes an image by itself, which does not stay in this process. */
+static void
+share(const pg_uuid_t *uuid, int64 run, int cache_size, bool locked)
+{
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd image", ALLOCSET_SMALL_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(context);
+    Image image = {.uuid = *uuid, .context = context, .kept = true};
+    MetasdTeam team = metasd_team_of_one();
+
+    team.poll = poll_interrupts;
+    if (!locked)
+        fill(&image, run, cache_size);
+    else if (!metasd_image_attach(uuid, false, &team, &image.index))
+        build(&image, run, &team, cache_size);
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(context); /* the file stays */
+}
+
 void
 metasd_cache_publish(const char *name, int cache_size)
 {
-    MemoryContext context, before;
     MetasdModel *model;
-    Image *image;
 
     if (!metasd_image_may_share(0, cache_size))
         return;
     CommandCounterIncrement();
     PushActiveSnapshot(GetLatestSnapshot());
-    context = AllocSetContextCreate(CurrentMemoryContext, "metasd image", ALLOCSET_SMALL_SIZES);
-    before = MemoryContextSwitchTo(context);
     model = metasd_model_find(name, false);
     if (model && model->serving != 0) {
         metasd_image_keep(&model->uuid);
-        image = palloc0(sizeof(*image));
-        image->uuid = model->uuid;
-        image->context = context;
-        image->kept = true;
-        fill(image, model->serving, cache_size);
+        share(&model->uuid, model->serving, cache_size, false);
     }
-    MemoryContextSwitchTo(before);
-    MemoryContextDelete(context); /* the file stays */
     PopActiveSnapshot();
+}
+
+/* Who has asked for it holds the version's lock. */
+void
+metasd_cache_build(const pg_uuid_t *uuid, int64 run, int cache_size)
+{
+    if (metasd_image_may_share(0, cache_size))
+        share(uuid, run, cache_size, true);
 }
 
 void

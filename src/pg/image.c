@@ -122,6 +122,7 @@ metasd_image_memory(size_t bytes)
 /* In the last field of a lock: nobody takes one of these by SQL. */
 #define BUILD_LOCK 0x6d74
 #define KEEP_LOCK 0x6d75
+#define WORKER_LOCK 0x6d76
 
 /* Two versions in 2^64 share a lock. */
 static void
@@ -169,16 +170,32 @@ metasd_image_keep(const pg_uuid_t *uuid)
     (void)LockAcquire(&tag, ShareLock, false, false);
 }
 
+/* Whether somebody else has that lock of a version. */
 static bool
-is_kept(const pg_uuid_t *uuid)
+is_locked(const pg_uuid_t *uuid, uint16 kind)
 {
     LOCKTAG tag;
 
-    lock_tag(&tag, uuid, KEEP_LOCK);
+    lock_tag(&tag, uuid, kind);
     if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
         return true;
     LockRelease(&tag, ExclusiveLock, false);
     return false;
+}
+
+void
+metasd_image_begin_building(const pg_uuid_t *uuid)
+{
+    LOCKTAG tag;
+
+    lock_tag(&tag, uuid, WORKER_LOCK);
+    (void)LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+bool
+metasd_image_is_building(const pg_uuid_t *uuid)
+{
+    return is_locked(uuid, WORKER_LOCK);
 }
 
 /* ---- attaching ---- */
@@ -575,7 +592,8 @@ is_useless(const Found *found, const List *serving)
         return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(found->database));
     if (found->writer != 0) /* this process writes none now */
         return found->writer == MyProcPid || BackendPidGetProc(found->writer) == NULL;
-    return !has_path(serving, &found->path) && !(has_uuid(found, &uuid) && is_kept(&uuid));
+    return !has_path(serving, &found->path) &&
+           !(has_uuid(found, &uuid) && is_locked(&uuid, KEEP_LOCK));
 }
 
 static int

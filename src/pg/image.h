@@ -42,6 +42,10 @@ extern void *metasd_image_memory(size_t bytes);
 extern void metasd_image_lock(const pg_uuid_t *uuid);
 extern void metasd_image_unlock(const pg_uuid_t *uuid);
 
+/* The lock of a worker that builds the image, until its transaction ends; whether one has it. */
+extern void metasd_image_begin_building(const pg_uuid_t *uuid);
+extern bool metasd_image_is_building(const pg_uuid_t *uuid);
+
 /*
  * Opens the shared image of a version, mapped until the current memory context goes. False
  * where there is none that can be used. Polls the team. LOCKED, by metasd_image_lock: a damaged

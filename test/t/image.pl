@@ -82,15 +82,19 @@ sub wait_for_locks
 # ---- built once ----
 
 my $file = file_of('m');
-is_deeply([files($node)], [], 'before the first question there is no image');
+is_deeply([files($node)], [$file], 'before the first question there is an image, named by database and version');
+my @built = (stat $file)[1, 9];
 my $before = answers($node, 'm');
 isnt($before, '', 'the model answers');
-is_deeply([files($node)], [$file], 'then there is one, named by database and version');
+is_deeply([(stat $file)[1, 9]], \@built, 'from it');
+is(logged(qr/built "base/), 1, 'which the worker built');
+unlink $file;
+answers($node, 'm');
 is(S_IMODE((stat $file)[2]), oct('600'), 'which is for the server alone');
 my @stat = (stat $file)[1, 7, 9];
 is(answers($node, 'm'), $before, 'another session answers the same');
 is_deeply([(stat $file)[1, 7, 9]], \@stat, 'from the same file');
-is(logged(qr/built "base/), 1, 'which was built once');
+is(logged(qr/built "base/), 2, 'which was built once');
 
 my $session = session($node);
 $session->query_safe("SELECT * FROM kg_predict('e1', 'r1', 3)");
@@ -307,8 +311,11 @@ append_to_file($foreign, 'of a sort');
 append_to_file("$_.999999999", 'of a process that is gone') for file_of('n'), $old_file;
 my $next = answers($node, 'n');
 isnt($next, $other, 'the new one answers');
+ok(-e file_of('n') && -e $old_file, 'by an image; that of the version which served when it was built is still there');
+unlink file_of('n');
+is(answers($node, 'n'), $next, 'built again');
 @two = sort(file_of('m'), file_of('n'));
-is_deeply([sort(files($node))], \@two, 'by an image, built when the old one was removed, and halves of any');
+is_deeply([sort(files($node))], \@two, 'when the old one was removed, and halves of any');
 ok(-e $foreign, 'what is not an image is let be');
 unlink $foreign;
 is($old->query_safe($ask_n), $old_scores, 'a snapshot from before asks the old version');
@@ -342,6 +349,7 @@ for my $model ('n', 'm')
 	utime($ages, (stat file_of($model))[9], file_of($model)) or die;
 	$ages += 1000;
 }
+unlink file_of('o');
 $node->safe_psql('postgres', 'SET metasd.image_cache_size = ' . int(2.5 * $size) . ";
 							  SELECT * FROM kg_predict('e1', 'r1', 3, model => 'o')");
 is_deeply([sort(files($node))], [sort(file_of('m'), file_of('o'))], 'what was not used for longest is removed');
@@ -369,13 +377,14 @@ is(answers($node, 'm'), $before, 'as the database');
 is_deeply([files($node, 'copy')], [file_of('m', 'copy')], 'it has an image');
 is_deeply([files($node, 'postgres')], [$file], 'the database another');
 is($file =~ s/.*_//r, file_of('m', 'copy') =~ s/.*_//r, 'of the same version');
+my $copied = file_of('m', 'copy');
 train($node, 'm', $QUICK =~ s/\{/{"seed": 5, /r, 'copy');
 isnt(answers($node, 'm', 'copy'), $before, 'a new version of one');
-is_deeply([files($node, 'copy')], [file_of('m', 'copy')], 'replaces its image');
+is_deeply([sort(files($node, 'copy'))], [sort($copied, file_of('m', 'copy'))], 'has an image of its own');
 is(answers($node, 'm'), $before, 'not that of the other');
 is_deeply([files($node, 'postgres')], [$file], 'which stays');
 $node->safe_psql('postgres', 'DROP DATABASE copy');
-is(scalar(files($node)), 2, 'when a database is dropped its image is there');
+is(scalar(files($node)), 3, 'when a database is dropped its images are there');
 unlink $file;
 is(answers($node, 'm'), $before, 'until');
 is_deeply([files($node)], [$file], 'one is built in another');
