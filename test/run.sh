@@ -139,6 +139,8 @@ clean_up() {
     done
     until rm -rf "$work" 2>/dev/null || [ $((tries += 1)) -gt 200 ]; do sleep 0.1; done
 }
+# PostgreSQL's tests put sockets there, and do not quote their names.
+[[ $TMPDIR != *[[:space:]]* ]] || export TMPDIR=/tmp
 runner= # the process group of the jobs
 export work=$(mktemp -d "${TMPDIR:-/tmp}/metasd-test.XXXXXX")
 trap clean_up EXIT

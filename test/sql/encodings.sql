@@ -10,10 +10,13 @@ INSERT INTO people VALUES ('Zoë', 'hört', 'Dvořák'), ('Zoë', 'spricht', 'J�
 SELECT kg_train('leute – 人', 'people', params => '{"rank": 8, "epochs": 2}') AS run \gset
 DO $$
 BEGIN
-    FOR i IN 1 .. 6000 LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM metasd.progress);
+    FOR i IN 1 .. 18000 LOOP
+        IF NOT EXISTS (SELECT FROM metasd.progress) THEN
+            RETURN;
+        END IF;
         PERFORM pg_sleep(0.01);
     END LOOP;
+    RAISE 'waited in vain';
 END $$;
 RESET client_min_messages;
 \pset format unaligned

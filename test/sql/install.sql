@@ -33,10 +33,13 @@ SELECT kg.kg_train('world', 'facts', params => '{"rank": 4, "epochs": 2}') AS ru
 -- (a wait without the figures that kg_wait shows: they differ from processor to processor)
 CREATE PROCEDURE wait_for_all() LANGUAGE plpgsql AS $$
 BEGIN
-    FOR i IN 1 .. 6000 LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM metasd.progress);
+    FOR i IN 1 .. 18000 LOOP
+        IF NOT EXISTS (SELECT FROM metasd.progress) THEN
+            RETURN;
+        END IF;
         PERFORM pg_sleep(0.01);
     END LOOP;
+    RAISE 'waited in vain';
 END $$;
 CALL wait_for_all();
 SELECT count(*) FROM kg.kg_predict('France', 'borders');

@@ -15,7 +15,7 @@ END $$;
 CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch FOR EACH ROW EXECUTE FUNCTION wait_at_gate();
 CREATE FUNCTION kept(run bigint) RETURNS integer LANGUAGE plpgsql AS $$
 BEGIN
-    FOR i IN 1 .. 6000 LOOP
+    FOR i IN 1 .. 18000 LOOP
         EXIT WHEN (SELECT v.checkpoint_epoch = 5 FROM metasd.versions v WHERE v.run = kept.run);
         PERFORM pg_sleep(0.01);
     END LOOP;

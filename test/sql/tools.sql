@@ -9,7 +9,7 @@ SET search_path = pg_catalog AS $$
 DECLARE
     status text;
 BEGIN
-    FOR i IN 1 .. 6000 LOOP
+    FOR i IN 1 .. 18000 LOOP
         SELECT v.status INTO status FROM metasd.versions v WHERE v.run = ended.run;
         IF status IS NULL OR status NOT IN ('queued', 'running') THEN
             RETURN coalesce(status, 'no such run');
@@ -23,7 +23,7 @@ END $$;
 CREATE FUNCTION tools.all_workers_gone() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 BEGIN
-    FOR i IN 1 .. 6000 LOOP
+    FOR i IN 1 .. 18000 LOOP
         PERFORM pg_stat_clear_snapshot();
         IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'metasd training') THEN
             RETURN true;
@@ -38,7 +38,7 @@ CREATE FUNCTION tools.reached(run bigint, phase text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 BEGIN
-    FOR i IN 1 .. 6000 LOOP
+    FOR i IN 1 .. 18000 LOOP
         IF EXISTS (SELECT FROM metasd.progress p WHERE p.run = reached.run AND p.phase = reached.phase)
         THEN
             RETURN true;

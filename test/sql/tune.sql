@@ -9,7 +9,7 @@ CREATE FUNCTION tuned(run bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     ended text;
 BEGIN
-    FOR i IN 1 .. 6000 LOOP
+    FOR i IN 1 .. 18000 LOOP
         SELECT status INTO ended FROM metasd.tunings t WHERE t.run = tuned.run;
         EXIT WHEN ended IS NULL OR ended NOT IN ('queued', 'running');
         PERFORM pg_sleep(0.01);
