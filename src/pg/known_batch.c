@@ -66,7 +66,7 @@ both(const uint32 id[2])
 uint32
 metasd_known_batch_room(void)
 {
-    return Min((uint32)((uint64)work_mem * 1024 / BYTES_PER_QUESTION), MOST_QUESTIONS);
+    return (uint32)Min((uint64)work_mem * 1024 / BYTES_PER_QUESTION, MOST_QUESTIONS);
 }
 
 MetasdKnownBatch *

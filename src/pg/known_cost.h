@@ -12,6 +12,7 @@
 typedef struct MetasdReadCost {
     double lookup; /* of the facts of one question */
     double whole;  /* of all facts */
+    bool foreign;  /* somebody else looks up, nobody here knows how */
 } MetasdReadCost;
 
 /* Asks the planner, who takes some tenths of a millisecond. */
