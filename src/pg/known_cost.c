@@ -24,8 +24,8 @@
 #define INDEX_ADVANTAGE 8
 
 /*
- * To a foreign table's planner a lookup often costs as much as all rows, though the other server may
- * have an index: it is taken to cost no more than that.
+ * Where another server looks up, a lookup often seems to cost as much as all rows, though there may
+ * be an index: it is taken to cost no more than that.
  */
 #define FOREIGN_LOOKUP 100
 
@@ -47,32 +47,57 @@ rows_counted(Oid relation)
 }
 
 /*
- * Adds up what a plan costs that has been made without its parameters; 0 where nobody knows: it is
- * another extension's, or reads a foreign table whose rows were never counted.
+ * Is a foreign table read without filtering its rows here? Then another server does so, if it is a
+ * lookup.
  */
-static double
-cost_of_plan(const PlannedStmt *planned, bool *foreign)
+static bool
+filters_elsewhere(const Plan *plan)
+{
+    List *parts = NIL;
+    ListCell *cell;
+
+    if (!plan)
+        return false;
+    if (IsA(plan, ForeignScan))
+        return plan->qual == NIL;
+    if (IsA(plan, SubqueryScan))
+        return filters_elsewhere(((const SubqueryScan *)plan)->subplan);
+    if (IsA(plan, Append))
+        parts = ((const Append *)plan)->appendplans;
+    else if (IsA(plan, MergeAppend))
+        parts = ((const MergeAppend *)plan)->mergeplans;
+    foreach (cell, parts)
+        if (filters_elsewhere(lfirst(cell)))
+            return true;
+    return filters_elsewhere(plan->lefttree) || filters_elsewhere(plan->righttree);
+}
+
+/* Is there a foreign table whose rows were never counted? */
+static bool
+is_guessed(const PlannedStmt *planned)
 {
     ListCell *cell;
 
-    if (IsA(planned->planTree, CustomScan))
-        return 0;
     foreach (cell, planned->rtable) {
         const RangeTblEntry *entry = lfirst(cell);
 
-        if (entry->rtekind != RTE_RELATION || entry->relkind != RELKIND_FOREIGN_TABLE)
-            continue;
-        *foreign = true;
-        if (rows_counted(entry->relid) <= 0)
-            return 0;
+        if (entry->rtekind == RTE_RELATION && entry->relkind == RELKIND_FOREIGN_TABLE &&
+            rows_counted(entry->relid) <= 0)
+            return true;
     }
-    return planned->planTree->total_cost;
+    return false;
 }
 
+/*
+ * What a query costs whose parameters nobody knows; if it is a lookup, whether another server
+ * FILTERS its rows. 0 where that cannot be told: it is another extension's plan, or rows that are
+ * filtered elsewhere were never counted.
+ */
 static double
-cost_of(const char *sql, int nargs, Oid *types, bool *foreign)
+cost_of(const char *sql, int nargs, Oid *types, bool *filters)
 {
     SPIPlanPtr plan = SPI_prepare(sql, nargs, types);
+    const PlannedStmt *planned;
     CachedPlan *cached;
     double cost;
 
@@ -81,7 +106,13 @@ cost_of(const char *sql, int nargs, Oid *types, bool *foreign)
     cached = SPI_plan_get_cached_plan(plan);
     if (!cached)
         elog(ERROR, "could not plan \"%s\"", sql);
-    cost = cost_of_plan(linitial_node(PlannedStmt, cached->stmt_list), foreign);
+    planned = linitial_node(PlannedStmt, cached->stmt_list);
+    if (filters)
+        *filters = filters_elsewhere(planned->planTree);
+    if (IsA(planned->planTree, CustomScan) || (filters && *filters && is_guessed(planned)))
+        cost = 0;
+    else
+        cost = planned->planTree->total_cost;
     ReleaseCachedPlan(cached, NULL);
     SPI_freeplan(plan);
     return cost;
@@ -92,7 +123,7 @@ metasd_known_cost(const MetasdSource *source, MetasdAsked asked, Oid user)
 {
     const char *column[3];
     StringInfoData sql;
-    MetasdReadCost cost = {.foreign = false};
+    MetasdReadCost cost;
     MetasdSwitch saved;
     Oid types[2];
     int given = 0;
@@ -104,7 +135,7 @@ metasd_known_cost(const MetasdSource *source, MetasdAsked asked, Oid user)
     initStringInfo(&sql);
     appendStringInfo(&sql, "SELECT %s, %s, %s FROM %s", column[0], column[1], column[2],
                      source->quoted);
-    cost.whole = cost_of(sql.data, 0, NULL, &cost.foreign);
+    cost.whole = cost_of(sql.data, 0, NULL, NULL);
     for (int place = 0; place < 3; place++)
         if (place != (int)asked) {
             types[given++] = source->type[place];

@@ -28,7 +28,7 @@ BEGIN
                                                             ('nobody', 'r1', 'e002'), ('e001', 'r1', 'nobody'), ('e001', 'nothing', 'e002');
 END $$;
 CREATE VIEW counting AS SELECT * FROM counted();
-ANALYZE bare, indexed, parted, graph, unseen, abroad;
+ANALYZE bare, indexed, parted, graph, unseen;
 DO $$
 DECLARE
     kind text;
