@@ -23,7 +23,9 @@
 /* The same of what has no pages of its own, in the planner's units: such a table costs that. */
 #define LEAST_COST 250
 
-/* What this session has looked at, the last of it: who makes and drops sources may go on for ever. */
+/*
+ * What this session has looked at, the last of it: who makes and drops sources may go on for ever.
+ */
 #define MOST_ADVISED 64
 
 typedef struct Advised {

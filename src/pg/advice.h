@@ -11,8 +11,8 @@
 /*
  * A NOTICE where known facts are looked up in a source of some size by what no index supports: once
  * a session for each source and what is asked, to who owns the source. For a table, with the CREATE
- * INDEX to copy; for a view or a foreign table that USER, who owns the model, has to read whole, with
- * other ways out.
+ * INDEX to copy; for a view or a foreign table that USER, who owns the model, has to read whole,
+ * with other ways out.
  */
 extern void metasd_advise_index(const MetasdSource *source, MetasdAsked asked, Oid user);
 

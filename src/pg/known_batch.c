@@ -40,8 +40,8 @@ hash_given(uint64 given)
 #include "lib/simplehash.h"
 
 /*
- * Answers that are facts lie one question's after the other's, each question's by number: in memory,
- * or in a file. They are sorted as (question << 32 | answer).
+ * Answers that are facts lie one question's after the other's, each question's by number: in
+ * memory, or in a file. They are sorted as (question << 32 | answer).
  */
 struct MetasdKnownBatch {
     MemoryContext context;

@@ -18,8 +18,8 @@
 #define DEAR_COST 100
 
 /*
- * The planner thinks of an index on a disk, and of rows as next to nothing: lookups by an index that
- * is in memory take less than the rows that cost as much.
+ * The planner thinks of an index on a disk, and of rows as next to nothing: lookups by an index
+ * that is in memory take less than the rows that cost as much.
  */
 #define INDEX_ADVANTAGE 8
 

@@ -22,8 +22,8 @@ extern MetasdReadCost metasd_known_cost(const MetasdSource *source, MetasdAsked 
 extern bool metasd_lookup_is_dear(const MetasdReadCost *cost);
 
 /*
- * Do N questions at once take less if all facts are read than if each is looked up? Asks the planner
- * where that is not plain.
+ * Do N questions at once take less if all facts are read than if each is looked up? Asks the
+ * planner where that is not plain.
  */
 extern bool metasd_reading_pays(const MetasdSource *source, MetasdAsked asked, Oid user, uint32 n);
 
