@@ -40,8 +40,8 @@ hash_given(uint64 given)
 #include "lib/simplehash.h"
 
 /*
- * Answers that are facts lie one question's after the other's, each question's by number: in memory,
- * or in a file. They are sorted as (question << 32 | answer).
+ * Answers that are facts lie one question's after the other's, each question's by number: in
+ * memory, or in a file. They are sorted as (question << 32 | answer).
  */
 struct MetasdKnownBatch {
     MemoryContext context;
@@ -66,7 +66,7 @@ both(const uint32 id[2])
 uint32
 metasd_known_batch_room(void)
 {
-    return Min((uint32)((uint64)work_mem * 1024 / BYTES_PER_QUESTION), MOST_QUESTIONS);
+    return (uint32)Min((uint64)work_mem * 1024 / BYTES_PER_QUESTION, MOST_QUESTIONS);
 }
 
 MetasdKnownBatch *

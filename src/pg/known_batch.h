@@ -1,9 +1,10 @@
 /*
  * known_batch.h - the known facts of a batch of questions, read from the source at once.
  *
- * A view may have to be read whole to look one question up. So the questions of a batch are collected
- * first, then the source is read, once: what answers one of them is sorted by question, beyond
- * work_mem on disk. Where an index finds the facts of a few questions sooner, nothing is read.
+ * A view may have to be read whole to look one question up. So the questions of a batch are
+ * collected first, then the source is read, once: what answers one of them is sorted by question,
+ * beyond work_mem on disk. Where an index finds the facts of a few questions sooner, nothing is
+ * read.
  */
 #ifndef METASD_KNOWN_BATCH_H
 #define METASD_KNOWN_BATCH_H

@@ -12,6 +12,7 @@
 typedef struct MetasdReadCost {
     double lookup; /* of the facts of one question */
     double whole;  /* of all facts */
+    bool foreign;  /* somebody else looks up, nobody here knows how */
 } MetasdReadCost;
 
 /* Asks the planner, who takes some tenths of a millisecond. */
@@ -21,8 +22,8 @@ extern MetasdReadCost metasd_known_cost(const MetasdSource *source, MetasdAsked 
 extern bool metasd_lookup_is_dear(const MetasdReadCost *cost);
 
 /*
- * Do N questions at once take less if all facts are read than if each is looked up? Asks the planner
- * where that is not plain.
+ * Do N questions at once take less if all facts are read than if each is looked up? Asks the
+ * planner where that is not plain.
  */
 extern bool metasd_reading_pays(const MetasdSource *source, MetasdAsked asked, uint32 n);
 

@@ -8,7 +8,7 @@
 #include "known_cost.h"
 
 /* Questions that are looked up before the planner is asked whether the source be read whole. */
-#define FIRST_LOOKUPS 4
+#define FIRST_LOOKUPS 2
 
 /* Lookups must have cost as much as reading the source so often: nobody knows how many follow. */
 #define SPENT_BEFORE 2

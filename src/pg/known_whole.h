@@ -1,9 +1,10 @@
 /*
- * known_whole.h - all known facts of a source, kept by a statement that asks many questions one by one.
+ * known_whole.h - all known facts of a source, kept by a statement that asks many questions one by
+ * one.
  *
- * A join that calls kg_predict for each row does not say how many there will be. After the first few
- * that each had to read a good part of the source, it is read whole, and kept in memory until the
- * statement ends: if that fits work_mem, else all goes on as before.
+ * A join that calls kg_predict for each row does not say how many there will be. After the first
+ * few that each had to read a good part of the source, it is read whole, and kept in memory until
+ * the statement ends: if that fits work_mem, else all goes on as before.
  */
 #ifndef METASD_KNOWN_WHOLE_H
 #define METASD_KNOWN_WHOLE_H
@@ -15,8 +16,8 @@
 #include "source.h"
 
 /*
- * The numbers of a row of the source, of the two places that are given or the one that is asked for,
- * where GIVEN or ANSWER is not NULL; false if the model does not know one of them.
+ * The numbers of a row of the source, of the two places that are given or the one that is asked
+ * for, where GIVEN or ANSWER is not NULL; false if the model does not know one of them.
  */
 extern bool metasd_known_numbers(const MetasdQuestion *question, MetasdAsked asked,
                                  const MetasdLabels3 *row, uint32 *given, uint32 *answer);
