@@ -84,6 +84,12 @@ plan_for(const MetasdReading *reading, const char *sql, Oid *types)
     KeptPlan *place = find_plan(reading, sql, types);
     SPIPlanPtr plan;
 
+    if (place && place->generation != reading->generation &&
+        !metasd_reading_plan_fits(place->plan, reading->reached)) {
+        /* Another relation has the name by now. The plan may be running, further up: it stays. */
+        place->sql[0] = '\0';
+        place = NULL;
+    }
     if (place && place->generation != reading->generation) {
         metasd_reading_check_plan(place->plan, reading->reached, reading->reader);
         place->generation = reading->generation;

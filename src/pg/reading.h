@@ -53,7 +53,10 @@ extern void metasd_reading_end(const MetasdReading *reading);
 extern SPIPlanPtr metasd_reading_prepare(const MetasdReading *reading, const char *sql, int nargs,
                                          Oid *types);
 
-/* Is the plan one that reads nothing but the LOCKED relations, of which it was made? */
+/* Does the plan, as it was made, read nothing but the LOCKED relations? */
+extern bool metasd_reading_plan_fits(SPIPlanPtr plan, const List *locked);
+
+/* Is it one that reads nothing but these, and runs nothing that the reader must not? Else an error. */
 extern void metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid reader);
 
 /*
