@@ -188,8 +188,8 @@ metasd_reading_end(const MetasdReading *reading)
 
 /* ---- plans ---- */
 
-void
-metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid reader)
+static bool
+reads_nothing_else(SPIPlanPtr plan, const List *locked)
 {
     ListCell *source, *cell;
 
@@ -198,9 +198,24 @@ metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid reader)
 
         foreach (cell, one->relationOids)
             if (!list_member_oid(locked, lfirst_oid(cell)))
-                ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                                errmsg("a relation has been renamed while it was being looked at"),
-                                errhint("Try again.")));
+                return false;
+    }
+    return true;
+}
+
+void
+metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid reader)
+{
+    ListCell *source, *cell;
+
+    if (!reads_nothing_else(plan, locked))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("a relation has been renamed while it was being looked at"),
+                        errhint("Try again.")));
+
+    foreach (source, SPI_plan_get_plan_sources(plan)) {
+        const CachedPlanSource *one = lfirst(source);
+
         foreach (cell, one->query_list) {
             char *objection = metasd_trust_query_objection(reader, lfirst(cell));
 

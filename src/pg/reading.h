@@ -53,7 +53,10 @@ extern void metasd_reading_end(const MetasdReading *reading);
 extern SPIPlanPtr metasd_reading_prepare(const MetasdReading *reading, const char *sql, int nargs,
                                          Oid *types);
 
-/* Is the plan one that reads nothing but the LOCKED relations, of which it was made? */
+/*
+ * An error unless the plan, as it was made, reads nothing but the LOCKED relations, and runs
+ * nothing that the reader must not.
+ */
 extern void metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid reader);
 
 /*

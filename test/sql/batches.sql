@@ -162,9 +162,9 @@ FROM (SELECT a.n, m.model, p.* FROM (SELECT row_number() OVER () AS n, * FROM as
 SET work_mem = '64kB';
 BEGIN;
 INSERT INTO bare SELECT h.head, 'r0', t.head FROM (SELECT DISTINCT head FROM graph) h, (SELECT DISTINCT head FROM graph) t;
-SELECT count(*), count(*) FILTER (WHERE (a.rank, tail, a.known) IS DISTINCT FROM (b.rank, tail, b.known)) AS different
+SELECT count(*), count(*) FILTER (WHERE (a.rank, a.tail, a.known) IS DISTINCT FROM (b.rank, b.tail, b.known)) AS different
 FROM (SELECT row_number() OVER () AS query, * FROM asked) q CROSS JOIN kg_predict(q.head, q.relation, 3, 'counting', 'mark') a
-     FULL JOIN kg_predict_many('asked', 3, 'counting', 'mark') b USING (query, tail);
+     FULL JOIN kg_predict_many('asked', 3, 'counting', 'mark') b ON (q.query, a.tail) = (b.query, b.tail);
 ROLLBACK;
 RESET work_mem;
 

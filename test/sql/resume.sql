@@ -147,10 +147,35 @@ SELECT kept(1209);
 SELECT kg_cancel(1209);
 SELECT tools.all_workers_gone();
 SELECT count(*) FROM metasd.checkpoint;
+
+-- The validation source is that of the run, whatever the model has since; where it is gone the message says which.
+CREATE TABLE held AS SELECT * FROM people WHERE relation = 'speaks' ORDER BY head LIMIT 6;
+SELECT kg_train('people', validation => 'held');
+SELECT kept(1210);
+SELECT kg_cancel(1210);
+SELECT tools.all_workers_gone();
+SELECT kg_train('people', validation => '-');
+SELECT kg_cancel(1211);
+SELECT tools.all_workers_gone();
+SELECT validation FROM metasd.models;
+UPDATE gate SET closed = false;
+SELECT kg_resume(1210);
+SELECT tools.ended(1210);
+SELECT validation, metrics #> '{validation,queries}' AS queries FROM metasd.run WHERE id = 1210;
+SELECT validation FROM metasd.models;
+UPDATE gate SET closed = true;
+SELECT kg_train('people', validation => 'held');
+SELECT kept(1212);
+SELECT kg_cancel(1212);
+SELECT tools.all_workers_gone();
+DROP TABLE held;
+SELECT kg_resume(1212);
+DROP TABLE people;
+SELECT kg_resume(1212);
 SELECT kg_drop('people');
 SELECT count(*) FROM metasd.checkpoint;
 
 DROP TRIGGER gate ON metasd.epoch;
 DROP FUNCTION wait_at_gate, kept, often, full_disk;
-DROP TABLE people, others, gate, whole;
+DROP TABLE others, gate, whole;
 DROP ROLE regress_metasd_other;
