@@ -243,6 +243,19 @@ metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool rel
     return false;
 }
 
+/* What to do about a source that is not what it was. For ereport. */
+static int
+hint_for_source(const MetasdModel *model)
+{
+    if (!OidIsValid(model->owner))
+        return errhint("A superuser can give the model to another role with kg_owner.");
+    if (metasd_source_is_denied(&model->serving_source, model->serving_column, model->owner))
+        return errhint("Grant it SELECT on the columns and USAGE of the schema, or give the model "
+                       "to a role that has them, with kg_owner.");
+    return errhint("Train it again from what there is now: kg_train(%s, source).",
+                   quote_literal_cstr(model->name));
+}
+
 bool
 metasd_question_has_source(const MetasdQuestion *question)
 {
@@ -255,11 +268,7 @@ metasd_question_has_source(const MetasdQuestion *question)
     if (metasd_question_may_notice(question))
         ereport(NOTICE,
                 (errmsg("known facts cannot be told from predictions of model \"%s\"", model->name),
-                 errdetail("%s", objection),
-                 OidIsValid(model->owner)
-                     ? errhint("Train it again from what there is now: kg_train(%s, source).",
-                               quote_literal_cstr(model->name))
-                     : errhint("A superuser can give the model to another role with kg_owner.")));
+                 errdetail("%s", objection), hint_for_source(model)));
     return false;
 }
 

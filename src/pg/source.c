@@ -231,7 +231,19 @@ metasd_source_objection(const MetasdRemembered *source, char *const column[3], O
             return psprintf("Column \"%s\" of relation %s has another type now.", column[i],
                             source->name);
     }
+    if (!may_select(source->oid, column, owner))
+        return psprintf("Role \"%s\", which owns the model, may not read relation %s any more.",
+                        GetUserNameFromId(owner, false), source->name);
     return NULL;
+}
+
+bool
+metasd_source_is_denied(const MetasdRemembered *source, char *const column[3], Oid owner)
+{
+    for (int i = 0; i < 3; i++)
+        if (!OidIsValid(source->oid) || get_attnum(source->oid, column[i]) <= 0)
+            return false;
+    return OidIsValid(owner) && !may_select(source->oid, column, owner);
 }
 
 bool

@@ -35,12 +35,15 @@ extern MetasdSource *metasd_source_open_remembered(const MetasdRemembered *sourc
 extern MetasdSource *metasd_source_open_to_query(Oid relation, char *const column[3]);
 
 /*
- * Why a model's source is no longer what it was for the model's owner: it, a column or the role is
- * gone. A whole sentence; NULL if nothing has become of it. That rights are missing is an error of
- * metasd_source_open.
+ * Why a model's source is no longer what it was for the model's owner: it, a column, the role or
+ * the right to read it is gone. A whole sentence; NULL if nothing has become of it.
  */
 extern char *metasd_source_objection(const MetasdRemembered *source, char *const column[3],
                                      Oid owner);
+
+/* Is it there, but not for the owner to read? */
+extern bool metasd_source_is_denied(const MetasdRemembered *source, char *const column[3],
+                                    Oid owner);
 
 /*
  * May USER see the triples of this source, so that he may ask a model made of them? That takes

@@ -93,6 +93,11 @@ load_run(MetasdJob *job, const void *what)
         job->gone = true;
         return;
     }
+    if (!OidIsValid(model->owner))
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT),
+                 errmsg("the role that owned model \"%s\" does not exist any more", job->model),
+                 errhint("A superuser can give the model to another role with kg_owner.")));
     if (model->owner != job->launch.owner)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("model \"%s\" has another owner by now", job->model),

@@ -36,7 +36,7 @@ CREATE TABLE secret AS SELECT * FROM people LIMIT 3;
 SET ROLE regress_metasd_reader;
 SELECT kg_train('reader', validation => 'secret');
 
--- Rights withdrawn after the training: known facts cannot be looked up any more.
+-- Rights withdrawn after the training: known facts cannot be looked up any more, and answers come without.
 SET ROLE regress_metasd_owner;
 REVOKE ALL ON people FROM regress_metasd_reader;
 SET ROLE regress_metasd_reader;

@@ -17,7 +17,7 @@ SELECT m.source, v.status, v.triples FROM metasd.models m JOIN metasd.versions v
 
 -- A new name is no other table: training and asking go on without a word.
 ALTER TABLE people RENAME TO folk;
-SELECT count(*) FROM kg_predict('p01', 'speaks', 1, 'm', 'mark') WHERE known;
+SELECT count(*) FROM kg_predict('p01', 'speaks', 1000, 'm', 'mark') WHERE known;
 SELECT kg_train('m') AS run \gset
 SELECT tools.ended(:run);
 TABLE trained;
@@ -34,13 +34,13 @@ SELECT count(*) FROM kg_predict('p01', 'speaks', 1, 'm', 'mark');
 SELECT kg_train('m') AS run \gset
 SELECT tools.ended(:run);
 TABLE trained;
-SELECT count(*) FROM kg_predict('p01', 'lives_in', 1, 'm', 'mark') WHERE known;
+SELECT count(*) FROM kg_predict('p01', 'lives_in', 1000, 'm', 'mark') WHERE known;
 CREATE TABLE people_new AS SELECT * FROM tools.people();
 BEGIN;
 ALTER TABLE people RENAME TO people_old;
 ALTER TABLE people_new RENAME TO people;
 COMMIT;
-SELECT count(*) FROM kg_predict('p01', 'lives_in', 1, 'm', 'mark') WHERE known;
+SELECT count(*) FROM kg_predict('p01', 'lives_in', 1000, 'm', 'mark') WHERE known;
 SELECT kg_train('m') AS run \gset
 SELECT tools.ended(:run);
 TABLE trained;
@@ -56,7 +56,7 @@ SELECT tools.all_workers_gone();
 SELECT metasd.train_scheduled('m') AS run \gset
 SELECT tools.ended(:run);
 TABLE trained;
-SELECT count(*) FROM kg_predict('p01', 'lives_in', 1, 'm', 'mark') WHERE known;
+SELECT count(*) FROM kg_predict('p01', 'lives_in', 1000, 'm', 'mark') WHERE known;
 DROP VIEW people;
 RESET ROLE;
 CREATE SCHEMA regress_metasd_archive AUTHORIZATION regress_metasd_owner;

@@ -149,7 +149,7 @@ SELECT tools.all_workers_gone();
 SELECT count(*) FROM metasd.checkpoint;
 
 -- The validation source is that of the run, whatever the model has since; where it is gone the message says which.
-CREATE TABLE held AS SELECT * FROM people WHERE relation = 'speaks' ORDER BY head LIMIT 6;
+CREATE TABLE held AS SELECT 'p07' AS head, 'speaks' AS relation, 'French' AS tail;
 SELECT kg_train('people', validation => 'held');
 SELECT kept(1210);
 SELECT kg_cancel(1210);
