@@ -165,12 +165,19 @@ sub wait_for_no_worker
 	return wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'");
 }
 
-# Waits for a server that starts itself again.
+# Waits for a server that starts itself again. A psql that finds none is gone before it takes a statement, and
+# whoever writes to it then dies of the broken pipe.
 sub wait_for_server
 {
 	my ($node) = @_;
+	my $begun = time;
 
-	return wait_until($node, 'SELECT true');
+	while (system('pg_isready', '-q', '-d', $node->connstr('postgres')) != 0)
+	{
+		die "the server does not come back\n" if time - $begun > $PostgreSQL::Test::Utils::timeout_default;
+		usleep(20_000);
+	}
+	return 1;
 }
 
 # Starts a server whose postmaster was killed: that fails for as long as its processes are there.

@@ -207,7 +207,7 @@ $leader = worker_of($node, $run);
 @followers = workers_but($leader);
 kill 'KILL', $followers[0];
 ok(defined all_gone($leader, @followers), 'a follower is killed: all are gone');
-ok(wait_until($node, 'SELECT true'), 'the server comes back');
+ok(wait_for_server($node), 'the server comes back');
 is(status_of($node, $run), 'interrupted', 'the run is interrupted');
 is(answers($node, 'm'), $before, 'the version before answers as before');
 
