@@ -544,8 +544,10 @@ metasd_compare(MetasdJob *job)
 
     c.context = context;
     job->comparison = (MetasdComparison){.promoted = true, .overlap = NAN};
-    if (!find_old(&c))
+    if (!find_old(&c)) {
+        MemoryContextDelete(context);
         return;
+    }
     c.team.rank = 0; /* the other members have left */
     c.team.size = 1;
     c.team.barrier = c.team.poll;

@@ -188,6 +188,9 @@ metasd_question_may_notice(const MetasdQuestion *question)
     return may;
 }
 
+/* Bytes of a label that a message shows. */
+#define MOST_SHOWN 200
+
 /* More relations than these are not listed. */
 #define MOST_LISTED 20
 
@@ -217,9 +220,14 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
     if (metasd_labels_find(metasd_question_labels(question, !relation), label.data, label.len, &id))
         return psprintf("It is %s of the model: look at the order of the arguments.",
                         relation ? "an entity" : "a relation");
-    if (metasd_find_alike(labels, label, &alike))
-        return psprintf("Perhaps \"%.*s\" was meant.",
-                        pg_mbcliplen(alike.data, (int)alike.len, 200), alike.data);
+    if (metasd_find_alike(labels, label, &alike)) {
+        int len = pg_mbcliplen(alike.data, (int)alike.len, MOST_SHOWN);
+
+        /* Not where what is shown of both is the same. */
+        if (len != pg_mbcliplen(label.data, (int)label.len, MOST_SHOWN) ||
+            memcmp(alike.data, label.data, len) != 0)
+            return psprintf("Perhaps \"%.*s\" was meant.", len, alike.data);
+    }
     if (relation && labels->count <= MOST_LISTED)
         return psprintf("It knows the relations %s.", list_of(labels));
     return pstrdup("It learns what its source holds when it is trained again.");

@@ -31,7 +31,7 @@ SELECT * FROM kg_predict('x' || repeat('名', 300), 'hört', 1);
 
 -- What may have been meant differs in the case of letters, be they of ASCII or not, or in spaces: around it, within it,
 -- and of other kinds. On either side.
-INSERT INTO people VALUES (' Ålesund  by ', 'hört', 'Dvořák'), ('  ', 'hört', 'Dvořák'),
+INSERT INTO people VALUES (' Ålesund  by ', 'hört', 'Dvořák'), ('  ', 'hört', 'Dvořák'), (repeat('ü', 150) || ' ', 'hört', 'Dvořák'),
                           ('Ålesund', 'hört', 'Dvořák'), ('straße', 'hört', 'Dvořák');
 SET client_min_messages = warning;
 SELECT kg_train('leute – 人', params => '{"promote_tolerance": 1, "warm_start": false}') AS run \gset
@@ -63,6 +63,8 @@ SELECT hint('STRASSE');
 SELECT hint('名前 ');
 SELECT hint('名');
 SELECT hint('');
+SELECT hint(repeat('ü', 150));
+SELECT hint('Ü' || repeat('ü', 149));
 SELECT hint('    ');
 SELECT hint('HÖRT');
 SELECT hint('hört');

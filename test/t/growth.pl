@@ -87,7 +87,7 @@ my @calls = (
 	[ q{kg_predict_many(ARRAY['e1', 'e' || i % 59], ARRAY['r1'], 1, 'm')}, 2000 ],
 	[ q{kg_predict_many(ARRAY[1, i % 59], ARRAY[1], 1, 'n', side => 'head')}, 2000 ],
 	[ q{kg_predict_many('questions', 1, 'm')}, 2000 ],
-	[ q{kg_predict_many('questions', 1, NULL::varchar, 'm')}, 2000 ],
+	[ q{kg_predict_many('questions', 1, identifiers => NULL::varchar, model => 'm')}, 2000 ],
 	[ q{kg_similar('e' || i % 59, 1, 'm')}, 5000 ],
 	[ q{kg_similar(i % 59, 1, 'n')}, 5000 ],
 	[ q{kg_embedding('e' || i % 59, 'm')}, 10000 ],

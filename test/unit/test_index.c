@@ -140,6 +140,8 @@ build_image(World *w)
     assert_int_equal(metasd_index_set_irreflexive(&writer, w->relations), METASD_INVALID);
     if (w->settled)
         assert_int_equal(metasd_index_settle(&writer, positions, &team), METASD_OK);
+    assert_null(writer.index.dimension.codes); /* nothing is laid out beyond the rows' memory */
+    assert_null(writer.index.dimension.place);
     w->bytes = metasd_index_bytes(&writer.index.plan);
     w->image = malloc(w->bytes);
     metasd_index_move(&writer, w->image);
