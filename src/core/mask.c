@@ -7,7 +7,8 @@
  *
  * A row of which nothing is kept has a score of 0 with everything, so that all answers to a
  * question about it tie. Therefore some of a row, its floor, are kept whatever the cut: the most
- * salient ones. They count among the weights that are kept: all together are as many as without them.
+ * salient ones. They count among the weights that are kept: all together are as many as without
+ * them.
  */
 #include "step.h"
 

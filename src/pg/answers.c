@@ -432,8 +432,8 @@ prepare_rows(AskedSite *site, Oid function)
 /*
  * metasd.rank_answers(model text, side text, entity bigint, relation bigint, answers bigint[],
  * known bigint[]) returns metasd.standing[]: an element an answer, to which the other answers are
- * known, too; one for what would be answered first, which has a probability and no rank; and one for
- * each range of probability that answers are in, which has their sum.
+ * known, too; one for what would be answered first, which has a probability and no rank; and one
+ * for each range of probability that answers are in, which has their sum.
  */
 Datum
 metasd_rank_answers_sql(PG_FUNCTION_ARGS)

@@ -358,8 +358,8 @@ append_calibration_error(StringInfo sql)
 }
 
 /*
- * The same of all answers, for each that holds: what their probabilities sum to, and how far that is
- * from what holds in the ranges.
+ * The same of all answers, for each that holds: what their probabilities sum to, and how far that
+ * is from what holds in the ranges.
  */
 static void
 append_calibration_of_all(StringInfo sql)

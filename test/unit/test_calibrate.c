@@ -364,7 +364,7 @@ sigmoids_are_found_again(void **state)
     free(fit.memory);
 }
 
-/* What holds by chance, whatever the odds, is found to be that, and no other base is more likely. */
+/* What holds by chance, whatever the odds, is found again, and no other base is more likely. */
 static void
 a_base_is_found_again(void **state)
 {
