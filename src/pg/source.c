@@ -15,6 +15,9 @@
 #include "catalog.h"
 
 #define ROWS_PER_FETCH 1000
+#define FIRST_ROWS 8                    /* before it is known how long they are */
+#define BYTES_PER_FETCH ((Size)4 << 20) /* from which on fewer are fetched */
+#define BYTES_KEPT ((Size)1 << 20)      /* of rows whose values are out of line */
 
 static const char *const roles[3] = {"head", "relation", "tail"};
 
@@ -233,10 +236,20 @@ labels_of(HeapTuple tuple, TupleDesc desc, MetasdLabels3 *row)
     return true;
 }
 
+/* How many rows to fetch next: of long ones that a view has made, few. */
+static long
+next_fetch(long rows)
+{
+    Size bytes = MemoryContextMemAllocated(SPI_tuptable->tuptabcxt, true);
+
+    return bytes > BYTES_PER_FETCH ? Max(1, rows / 8) : Min(2 * rows, ROWS_PER_FETCH);
+}
+
 uint64
 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
 {
     uint64 skipped = 0;
+    long rows = FIRST_ROWS;
     MetasdSwitch saved;
     SPIPlanPtr plan;
     Portal portal;
@@ -249,9 +262,10 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
         elog(ERROR, "could not prepare to read the source: %s", SPI_result_code_string(SPI_result));
     portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
     for (;;) {
-        SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
+        SPI_cursor_fetch(portal, true, rows);
         if (SPI_processed == 0)
             break;
+        rows = next_fetch(rows);
         for (uint64 i = 0; i < SPI_processed; i++) {
             MetasdLabels3 labels;
             bool whole;
@@ -263,6 +277,8 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
                 row(context, &labels);
             else
                 skipped++;
+            if (MemoryContextMemAllocated(per_fetch, true) > BYTES_KEPT)
+                MemoryContextReset(per_fetch);
         }
         MemoryContextReset(per_fetch);
         SPI_freetuptable(SPI_tuptable);
