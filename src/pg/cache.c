@@ -3,6 +3,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -13,6 +14,7 @@
 #include "image.h"
 
 #define ROWS_PER_FETCH 1000
+#define BYTES_KEPT ((Size)1 << 20) /* of rows whose values are out of line */
 #define MOST_IMAGES 4              /* more only where one transaction asks more models */
 #define TOUCH_INTERVAL (60 * 1000) /* ms; a file says to a minute when it was last used */
 
@@ -193,6 +195,8 @@ for_each_row(Build *build, const RowKind *kind,
 
             read_row(kind, i, &row);
             work(build, kind, &row);
+            if (MemoryContextMemAllocated(per_fetch, true) > BYTES_KEPT)
+                MemoryContextReset(per_fetch);
         }
         MemoryContextSwitchTo(before);
         MemoryContextReset(per_fetch);
@@ -517,7 +521,7 @@ fill(Image *image, int64 run, int cache_size)
         return;
     metasd_image_lock(&image->uuid);
     image->shared = metasd_image_attach(&image->uuid, true, &team, &image->index);
-    if (!image->shared && !image->kept && metasd_builder_is_wanted())
+    if (!image->shared && !(image->kept && MyBgworkerEntry) && metasd_builder_is_wanted())
         image->shared = metasd_builder_build(&image->uuid, run, cache_size, &team, &image->index);
     if (!image->shared)
         build(image, run, &team, cache_size);

@@ -10,35 +10,38 @@
 /* ---- reading ---- */
 
 typedef struct Reader {
+    MetasdBudget *budget;
     MetasdTriples *input;
-    size_t most_bytes;   /* 0: no limit */
-    const char *setting; /* that says so */
+    MemoryContext context;
 } Reader;
 
-static void
-check_memory(const Reader *reader)
-{
-    const MetasdTriples *input = reader->input;
-    size_t bytes = metasd_labelset_bytes(input->entities) +
-                   metasd_labelset_bytes(input->relations) +
-                   (input->room + input->validation_room) * sizeof(MetasdTriple);
+/* In TopMemoryContext, for a worker, or the context of the function: labels go on using it. */
+typedef struct Budget {
+    MetasdBudget budget;
+    const MetasdTriples *input;
+    const char *setting; /* that has the limit */
+} Budget;
 
-    if (reader->most_bytes > 0 && bytes > reader->most_bytes)
-        ereport(ERROR,
-                (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                 errmsg("the triples alone need more than %s", reader->setting),
-                 errdetail("%zu MB after %zu triples, %zu MB allowed.", bytes >> 20, input->count,
-                           reader->most_bytes >> 20),
-                 errhint("Raise %s, or train from a view of fewer triples.", reader->setting)));
+static void
+refuse_memory(MetasdBudget *budget, size_t bytes)
+{
+    const Budget *own = (const Budget *)budget;
+
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("the triples alone need more than %s", own->setting),
+                    errdetail("%zu MB after %zu triples, %zu MB allowed.", bytes >> 20,
+                              own->input->count, budget->most >> 20),
+                    errhint("Raise %s, or train from a view of fewer triples.", own->setting)));
 }
 
 static void
 grow(Reader *reader, MetasdTriple **triples, size_t *room)
 {
-    *room = *room ? 2 * *room : 4096;
-    check_memory(reader);
-    *triples = *triples ? repalloc_huge(*triples, *room * sizeof(**triples))
-                        : palloc(*room * sizeof(**triples));
+    size_t before = *room, after = before ? 2 * before : 1024;
+
+    *triples = metasd_budget_grow(reader->budget, reader->context, *triples,
+                                  before * sizeof(**triples), after * sizeof(**triples));
+    *room = after;
 }
 
 static void
@@ -95,33 +98,42 @@ poll_interrupts(MetasdTeam *team)
 
 /* Facts said twice count once, in the sizes that defaults follow from, too. */
 static void
-drop_repeated(MetasdTriples *input)
+drop_repeated(MetasdTriples *input, MetasdBudget *budget)
 {
     MetasdTeam team = metasd_team_of_one();
     uint32 entities = metasd_labelset_count(input->entities);
     uint32 relations = metasd_labelset_count(input->relations);
     Size most = (Size)input->count * sizeof(MetasdTriple);
-    MetasdTriple *scratch = palloc_extended(most, MCXT_ALLOC_HUGE);
-    size_t *counts =
-        palloc_extended(((Size)Max(entities, relations) + 1) * sizeof(*counts), MCXT_ALLOC_HUGE);
+    Size all = ((Size)Max(entities, relations) + 1) * sizeof(size_t);
+    MetasdTriple *scratch;
+    size_t *counts;
+
+    metasd_budget_take(budget, most + all);
+    scratch = palloc_extended(most, MCXT_ALLOC_HUGE);
+    counts = palloc_extended(all, MCXT_ALLOC_HUGE);
 
     team.poll = poll_interrupts;
     (void)metasd_triples_sort(&team, input->triples, &input->count, scratch, counts, entities,
                               relations);
     pfree(scratch);
     pfree(counts);
+    metasd_budget_give(budget, most + all);
 }
 
 void
 metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
                     const MetasdSource *validation, Oid user, int train_mem, const char *setting)
 {
-    Reader reader = {.input = input, .most_bytes = (size_t)train_mem * 1024, .setting = setting};
+    Budget *own = palloc0(sizeof(*own));
+    Reader reader = {.budget = &own->budget, .input = input, .context = CurrentMemoryContext};
     uint32 *entity, *relation;
 
     memset(input, 0, sizeof(*input));
-    input->entities = metasd_labelset_create();
-    input->relations = metasd_labelset_create();
+    own->budget = (MetasdBudget){.most = (size_t)train_mem * 1024, .refuse = refuse_memory};
+    own->input = input;
+    own->setting = setting;
+    input->entities = metasd_labelset_create(&own->budget);
+    input->relations = metasd_labelset_create(&own->budget);
     input->skipped = metasd_source_read(source, user, add_triple, &reader);
     if (input->count == 0)
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
@@ -135,7 +147,8 @@ metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
     rename_triples(input->validation, input->validation_count, entity, relation);
     pfree(entity);
     pfree(relation);
-    drop_repeated(input);
+    drop_repeated(input, &own->budget);
+    input->bytes = own->budget.taken;
 }
 
 /* ---- sizing ---- */
@@ -173,6 +186,8 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
     MetasdHoldout holdout;
     size_t after, bytes = metasd_graph_bytes(input->count, input->validation_count, graph.entities,
                                              graph.relations);
+    /* Labels and triples as they were read, and a hash of each label. */
+    size_t read = input->bytes + ((size_t)graph.entities + graph.relations) * sizeof(uint64);
 
     metasd_trainer_take(&trainer, &shared, &own, &graph, options, members);
     if (members > 1) /* a team has a copy of the graph: what it was built in goes after that */
@@ -184,6 +199,7 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
         __builtin_add_overflow(own.used, after, &after) ||
         __builtin_mul_overflow(own.used, members, &own.used) ||
         __builtin_add_overflow(bytes, shared.used, &bytes) ||
+        __builtin_add_overflow(bytes, read, &bytes) ||
         __builtin_add_overflow(bytes, Max(own.used, after), &bytes))
         return SIZE_MAX;
     return bytes;

@@ -17,9 +17,9 @@ extern int metasd_max_workers;
 extern int metasd_nice;
 
 /*
- * What superusers allow those to be: metasd.train_mem_limit, in kB, 0 for no limit; metasd.min_nice;
- * and for all trainings of a role together metasd.max_trainings_per_role, metasd.max_workers_per_role,
- * -1 for what quota.h says.
+ * What superusers allow those to be: metasd.train_mem_limit, in kB, 0 for no limit;
+ * metasd.min_nice; and for all trainings of a role together metasd.max_trainings_per_role and
+ * metasd.max_workers_per_role, -1 for what quota.h says.
  */
 extern int metasd_train_mem_limit;
 extern int metasd_min_nice;

@@ -13,6 +13,9 @@
 #include "utils/syscache.h"
 
 #define ROWS_PER_FETCH 1000
+#define FIRST_ROWS 8                    /* before it is known how long they are */
+#define BYTES_PER_FETCH ((Size)4 << 20) /* from which on fewer are fetched */
+#define BYTES_KEPT ((Size)1 << 20)      /* of rows whose values are out of line */
 
 static const char *const roles[3] = {"head", "relation", "tail"};
 
@@ -292,11 +295,21 @@ labels_of(HeapTuple tuple, TupleDesc desc, MetasdLabels3 *row)
     return true;
 }
 
+/* How many rows to fetch next: of long ones that a view has made, few. */
+static long
+next_fetch(long rows)
+{
+    Size bytes = MemoryContextMemAllocated(SPI_tuptable->tuptabcxt, true);
+
+    return bytes > BYTES_PER_FETCH ? Max(1, rows / 8) : Min(2 * rows, ROWS_PER_FETCH);
+}
+
 uint64
 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
 {
     MetasdSource *now = open_relation(source->relation, source->column, user, source->to_query);
     uint64 skipped = 0;
+    long rows = FIRST_ROWS;
     SPIPlanPtr plan;
     Portal portal;
     MemoryContext caller = CurrentMemoryContext; /* SPI leaves another one behind */
@@ -306,9 +319,10 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
     plan = metasd_reading_prepare(&now->reading, select_triples(now), 0, NULL);
     portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
     for (;;) {
-        SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
+        SPI_cursor_fetch(portal, true, rows);
         if (SPI_processed == 0)
             break;
+        rows = next_fetch(rows);
         for (uint64 i = 0; i < SPI_processed; i++) {
             MetasdLabels3 labels;
             bool whole;
@@ -320,6 +334,8 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
                 row(context, &labels);
             else
                 skipped++;
+            if (MemoryContextMemAllocated(per_fetch, true) > BYTES_KEPT)
+                MemoryContextReset(per_fetch);
         }
         MemoryContextReset(per_fetch);
         SPI_freetuptable(SPI_tuptable);

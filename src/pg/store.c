@@ -25,7 +25,7 @@
 #include "codec.h"
 #include "holdout.h"
 
-/* Rows go in by arrays of up to so many rows, or so many bytes of embeddings. */
+/* Rows go in by arrays of up to so many rows, or so many bytes of embeddings and labels. */
 #define CHUNK_ROWS 1000
 #define CHUNK_BYTES ((size_t)8 << 20)
 
@@ -114,6 +114,7 @@ label_datum(Chunk *chunk, MetasdLabel label)
     MemoryContext before = MemoryContextSwitchTo(chunk->context);
     Datum value = PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
 
+    chunk->bytes += label.len;
     MemoryContextSwitchTo(before);
     return value;
 }

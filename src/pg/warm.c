@@ -163,10 +163,14 @@ keep_rows(Reading *reading, bool entities, int64 expected)
             return pstrdup("its embeddings are gone");
         for (uint64 i = 0; i < n; i++) {
             bool isnull, whole;
-            text *label = DatumGetTextPP(metasd_column(i, 1, &isnull));
+            Datum stored = metasd_column(i, 1, &isnull);
+            text *label = DatumGetTextPP(stored);
+            bool known =
+                metasd_labelset_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &number);
 
-            if (!metasd_labelset_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label),
-                                      &number))
+            if (PointerGetDatum(label) != stored)
+                pfree(label);
+            if (!known)
                 continue;
             whole = keep_row(reading, i, 2, entities ? number : all + number);
             if (!entities)

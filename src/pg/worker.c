@@ -194,6 +194,8 @@ build_graph(MetasdJob *job)
                         metasd_graph_build(&job->graph, &job->team, &arena, input->triples,
                                            input->count, input->validation, input->validation_count,
                                            entities, relations, &job->split));
+    pfree(input->triples);
+    input->triples = NULL;
 }
 
 /* The memory of a worker that trains alone. */

@@ -45,7 +45,7 @@
 #define ENOUGH 0.4
 
 #define MOST_US 1e6 /* to wait at once */
-#define NAP_MS 5L   /* between two looks at sessions, and whether the training is to end */
+#define NAP_MS 10L  /* between two looks at sessions, and whether the training is to end */
 
 static double
 clock_us(clockid_t clock)
