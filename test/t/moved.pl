@@ -77,21 +77,31 @@ train_as('gone', q{'orphan', 'orphaned'}, 6);
 train_as('former', q{'renamed', 'before'}, 7);
 train_as('ann', q{'checked', 'facts', validation => 'unseen'}, 8);
 
-# What one role is told of all models, and what it gets when it asks them.
+# What a role is told of all models, and what it gets when it asks them.
+sub asking
+{
+	my ($role) = @_;
+
+	return qq{SET ROLE "$role"; SELECT 'ask', * FROM all_asked();
+		SELECT name, owner, source, validation, mrr FROM metasd.models ORDER BY name; RESET ROLE;};
+}
+
 sub told
 {
 	my ($server, $role, $database) = @_;
-	my $set = $role eq $superuser ? '' : qq{SET ROLE "$role"; };
 
-	return $server->safe_psql($database || 'postgres',
-		$set . "SELECT 'ask', * FROM all_asked(); SELECT name, owner, source, validation, mrr FROM metasd.models ORDER BY name");
+	return $server->safe_psql($database || 'postgres', asking($role));
 }
+
+# All of them, one after the other in one session.
 
 sub picture
 {
 	my ($server, $database) = @_;
+	my @all = ($superuser, @roles);
+	my @told = split /^next$\n?/m, $server->safe_psql($database || 'postgres', join "\n\\echo next\n", map { asking($_) } @all);
 
-	return { map { $_ => told($server, $_, $database) } $superuser, @roles };
+	return { map { $all[$_] => $told[$_] =~ s/\n\z//r } 0 .. $#all };
 }
 
 # As lines of models, so that a difference shows what became of which.
