@@ -244,7 +244,7 @@ dump_to('inserts.sql', $node, 'postgres', '--inserts', '--quote-all-identifiers'
 dump_to('clean.sql', $node, 'postgres', '--clean', '--if-exists');
 dump_to('custom', $node, 'postgres', '-Fc');
 dump_to('folder', $node, 'postgres', '-Fd', '-j', '2');
-dump_to('part', $node, 'postgres', '-Fc', '-N', '"Schema 2"', '-T', 'orphaned');
+dump_to('part', $node, 'postgres', '-Fc', '-N', '"Schema 2"', '-T', 'orphaned', '-T', 'unseen');
 dump_to('schema.sql', $node, 'postgres', '--schema-only');
 dump_to('data.sql', $node, 'postgres', '--data-only');
 dump_to('no_models.sql', $node, 'postgres', '--exclude-table-data', 'metasd.*');
@@ -268,9 +268,16 @@ same_picture($before, picture($node, 'copied'), 'CREATE DATABASE ... TEMPLATE');
 my $again = $node->safe_psql('copied', "SET ROLE ann; SELECT kg_train('m')");
 $node->safe_psql('copied', "CALL kg_wait($again)");
 is(status_of($node, $again, 'copied'), 'succeeded', 'it trains there');
+$node->safe_psql('copied', 'DROP TABLE unseen');
+is($included->('checked', $node, 'copied'), $included->('checked'), 'a model whose validation source was dropped answers there');
+psql_fails($node, "SET ROLE ann; SELECT kg_train('checked')", qr/ERROR:  the validation source public.unseen of model "checked" does not exist/,
+	'and is not trained without saying so', 'copied');
+$again = $node->safe_psql('copied', "SET ROLE ann; SELECT kg_train('checked', validation => '-')");
+$node->safe_psql('copied', "CALL kg_wait($again)");
+is(status_of($node, $again, 'copied'), 'succeeded', 'it trains without one');
 same_picture($before, picture($node, 'custom'), 'while the template stays as it is');
-is($node->safe_psql('copied', 'SELECT count(*) FROM metasd.run') - $node->safe_psql('custom', 'SELECT count(*) FROM metasd.run'), 1,
-	'with a number that was free');
+is($node->safe_psql('copied', 'SELECT count(*) FROM metasd.run') - $node->safe_psql('custom', 'SELECT count(*) FROM metasd.run'), 2,
+	'with numbers that were free');
 
 # A dump of what was restored is the same once more.
 dump_to('second.sql', $node, 'plain');
@@ -350,6 +357,11 @@ is(stray_rows($other), '0', 'no rows are left behind');
 my $bare = new_cluster('moved_bare');
 make_imposters($bare);
 $bare->safe_psql('postgres', "CREATE ROLE $_ LOGIN") for qw(ann ben gone reader stranger);
+$bare->safe_psql('postgres', q{
+	-- another's, before there are any models
+	CREATE SCHEMA "Schema 2" AUTHORIZATION stranger; GRANT ALL ON SCHEMA "Schema 2" TO PUBLIC;
+	CREATE TABLE "Schema 2"."Fact.s" (head text, relation text, tail text); ALTER TABLE "Schema 2"."Fact.s" OWNER TO stranger;
+	GRANT SELECT ON "Schema 2"."Fact.s" TO reader});
 database('errors', $bare);
 my $complaints = $bare->connstr('errors');
 $node->command_fails_like([ 'pg_restore', '-d', $complaints, "$dump/part" ], qr/role "New Name" does not exist/, 'pg_restore complains of the role');
@@ -378,6 +390,7 @@ sub check_bare
 		is($excluded, $included, "$when: known facts of $model are not told, without its source");
 		is(column($told, $model, 2), '', "$when: it has none");
 	}
+	is(column($told, 'checked', 3), '', "$when: a validation source that is missing is none");
 	is(column($told, 'renamed', 1), '', "$when: the owner of a model whose role is missing is nobody");
 	is(column($told, 'm', 1) . column($told, 'm', 2), 'annfacts', "$when: those that are there own what they did");
 	is(told_at_bare('ann', $database), 'm v checked', "$when: ann may ask what is hers");
@@ -392,10 +405,9 @@ check_bare('missing');
 no_imposter_may_ask($bare, 'missing');
 $bare->safe_psql('postgres', q{
 	CREATE ROLE "New Name" LOGIN;
-	CREATE SCHEMA "Schema 2" AUTHORIZATION stranger; GRANT ALL ON SCHEMA "Schema 2" TO PUBLIC;
-	CREATE TABLE "Schema 2"."Fact.s" AS SELECT * FROM facts; ALTER TABLE "Schema 2"."Fact.s" OWNER TO stranger;
+	INSERT INTO "Schema 2"."Fact.s" SELECT * FROM facts;
 	CREATE TABLE orphaned AS SELECT * FROM facts; ALTER TABLE orphaned OWNER TO stranger;
-	GRANT SELECT ON orphaned, "Schema 2"."Fact.s" TO reader});
+	GRANT SELECT ON orphaned TO reader});
 check_bare('names taken by others');
 is(told_at_bare('New Name'), '', 'a new role of the name that was missing owns nothing');
 psql_fails($bare, q{SET SESSION AUTHORIZATION ben; SELECT kg_train('deep')},
