@@ -46,7 +46,7 @@ AS 'MODULE_PATHNAME', 'metasd_relation_oid' LANGUAGE C STRICT STABLE PARALLEL SA
 COMMENT ON TYPE metasd.role_ref IS
 'a role: its name, with a minus in front once it has been dropped; what is restored where there is no such role stays the name of nobody';
 COMMENT ON TYPE metasd.relation_ref IS
-'a relation: its qualified name, with a minus in front once it has been dropped; what is restored where there is no such relation stays a mere name';
+'a relation: its qualified name and that of its owner, or its name with a minus in front once it has been dropped; what is restored where there is no such relation, or only one of another owner, stays a mere name';
 COMMENT ON FUNCTION metasd.role_ref_in(cstring) IS 'input of type metasd.role_ref';
 COMMENT ON FUNCTION metasd.role_ref_out(metasd.role_ref) IS 'output of type metasd.role_ref';
 COMMENT ON FUNCTION metasd.role_ref_recv(internal) IS 'binary input of type metasd.role_ref: its text';

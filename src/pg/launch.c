@@ -173,8 +173,8 @@ metasd_launch_model(const char *function, int64 run)
 
 /*
  * The sequence that numbers runs does not know of those that were copied here without it, as by
- * replication: the next run comes after all of them. Behind a lock: another session, which has found
- * the same, may not have committed its run.
+ * replication: the next run comes after all of them. Behind a lock: another session that has found
+ * the same may not have committed its run.
  */
 static void
 catch_up_numbers(void)

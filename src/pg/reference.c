@@ -3,6 +3,7 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "libpq/pqformat.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -16,8 +17,10 @@ typedef struct Reference {
     int32 vl_len_;
     Oid oid;      /* InvalidOid: not there when it was read in, or dropped before */
     bool dropped; /* before it was dumped */
-    char name[FLEXIBLE_ARRAY_MEMBER]; /* as SQL has it; terminated */
+    char name[FLEXIBLE_ARRAY_MEMBER]; /* as SQL has it; terminated; then its owner's, or none */
 } Reference;
+
+#define OF " of " /* between the two, in text */
 
 static const Reference *
 reference_of(Datum value)
@@ -25,17 +28,38 @@ reference_of(Datum value)
     return (const Reference *)PG_DETOAST_DATUM(value);
 }
 
-static Datum
-make_reference(Oid oid, bool dropped, const char *name)
+static const char *
+owner_of(const Reference *reference)
 {
-    Size size = offsetof(Reference, name) + strlen(name) + 1;
+    return reference->name + strlen(reference->name) + 1;
+}
+
+static Datum
+make_reference(Oid oid, bool dropped, const char *name, const char *owner)
+{
+    Size length = strlen(name) + 1;
+    Size size = offsetof(Reference, name) + length + strlen(owner) + 1;
     Reference *reference = palloc0(size);
 
     SET_VARSIZE(reference, size);
     reference->oid = oid;
     reference->dropped = dropped;
     strcpy(reference->name, name);
+    strcpy(reference->name + length, owner);
     return PointerGetDatum(reference);
+}
+
+static Oid
+get_relation_owner(Oid relation)
+{
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+    Oid owner = InvalidOid;
+
+    if (HeapTupleIsValid(tuple)) {
+        owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+        ReleaseSysCache(tuple);
+    }
+    return owner;
 }
 
 /* The name that an object has now, as SQL has it; NULL if it is gone. */
@@ -74,6 +98,16 @@ find_named(MetasdReferenceKind kind, const char *name)
         return OidIsValid(schema) ? get_relname_relid(lsecond(names), schema) : InvalidOid;
     }
     return InvalidOid;
+}
+
+/* Restored without its owner, a relation is of the user who does it. */
+static bool
+is_of_owner(Oid relation, const char *owner)
+{
+    Oid now = get_relation_owner(relation);
+
+    return owner[0] == '\0' || now == GetUserId() || superuser_arg(now) ||
+           (OidIsValid(now) && now == find_named(METASD_ROLE, owner));
 }
 
 Oid
@@ -119,12 +153,34 @@ PG_FUNCTION_INFO_V1(metasd_relation_ref_send);
 PG_FUNCTION_INFO_V1(metasd_relation_ref_of);
 PG_FUNCTION_INFO_V1(metasd_relation_oid);
 
+/* Where " of " is in the text of a relation, outside of quotes; or its end. */
+static const char *
+find_of(const char *text)
+{
+    bool quoted = false;
+
+    for (; *text; text++) {
+        quoted ^= *text == '"';
+        if (!quoted && strncmp(text, OF, strlen(OF)) == 0)
+            break;
+    }
+    return text;
+}
+
 static Datum
 read_in(MetasdReferenceKind kind, const char *text)
 {
-    if (text[0] == '-')
-        return make_reference(InvalidOid, true, text + 1);
-    return make_reference(find_named(kind, text), false, text);
+    const char *end = kind == METASD_RELATION ? find_of(text) : text + strlen(text);
+    const char *owner = *end ? end + strlen(OF) : end;
+    char *name = pnstrdup(text, (Size)(end - text));
+    Oid oid;
+
+    if (name[0] == '-')
+        return make_reference(InvalidOid, true, name + 1, "");
+    oid = find_named(kind, name);
+    if (kind == METASD_RELATION && OidIsValid(oid) && !is_of_owner(oid, owner))
+        oid = InvalidOid;
+    return make_reference(oid, false, name, owner);
 }
 
 /*
@@ -136,13 +192,17 @@ static char *
 write_out(MetasdReferenceKind kind, Datum value)
 {
     const Reference *reference = reference_of(value);
-    char *now = name_of(kind, reference->oid);
+    char *now = name_of(kind, reference->oid), *owner = NULL;
 
+    if (now && kind == METASD_RELATION)
+        owner = name_of(METASD_ROLE, get_relation_owner(reference->oid));
     if (now)
-        return now;
+        return owner ? psprintf("%s" OF "%s", now, owner) : now;
     if (reference->dropped || OidIsValid(reference->oid) ||
         OidIsValid(find_named(kind, reference->name)))
         return psprintf("-%s", reference->name);
+    if (owner_of(reference)[0] != '\0')
+        return psprintf("%s" OF "%s", reference->name, owner_of(reference));
     return pstrdup(reference->name);
 }
 
@@ -172,7 +232,7 @@ reference_to(MetasdReferenceKind kind, Oid oid)
 {
     char *name = name_of(kind, oid);
 
-    return name ? make_reference(oid, false, name) : (Datum)0;
+    return name ? make_reference(oid, false, name, "") : (Datum)0;
 }
 
 Datum

@@ -7,7 +7,9 @@
  * reference holds the OID and the name. Its text is the name that the object has now. That is
  * looked up where it is read in, and never fails: what is not there is only remembered. What has
  * been dropped is written with a minus in front, and is nobody and nothing ever after, even where
- * another object has its name. So is what is only remembered, once another object here has the name.
+ * another object has its name; and so is what is only remembered, once another object here has it.
+ * Of a relation the owner is remembered, too: "schema.name of owner". What has that name and is of
+ * another role is not what was meant, unless it is a superuser's.
  */
 #ifndef METASD_REFERENCE_H
 #define METASD_REFERENCE_H

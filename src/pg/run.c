@@ -121,7 +121,7 @@ newest_status(int64 run)
 }
 
 /*
- * Does this database get its runs from another, which numbers them, by a subscription? A run of this
+ * Does this database get its runs by a subscription from another, which numbers them? A run of this
  * one would take the number of one to come, and replication would stop there.
  */
 static bool

@@ -12,15 +12,14 @@
  * extension, since after DROP EXTENSION another may have a run of that number.
  */
 extern void metasd_run_lock(Oid extension, int64 run); /* by the worker, for its lifetime */
-extern void
-metasd_run_keep_locks(void); /* by the worker, after each transaction; by others, no-op */
+extern void metasd_run_keep_locks(void); /* after each transaction; by others than workers no-op */
 extern bool metasd_run_is_alive(int64 run); /* false on a standby */
 extern int metasd_run_pid(int64 run);       /* of the process that holds the lock, or 0 */
 
 /* What the row should say: `status`, or "interrupted" where nobody holds the lock any more. */
 extern const char *metasd_run_status(int64 run, const char *status);
 
-/* An error where models are replicated from another database by a subscription, and trained there. */
+/* An error where a subscription replicates models from another database: they are trained there. */
 extern void metasd_run_check_here(void);
 
 /* Sleeps for so long or until the latch is set, and serves interrupts: for who waits for a run. */

@@ -2,22 +2,39 @@
 CREATE ROLE regress_metasd_plain;
 CREATE ROLE "regress_metasd Mixed.""case""";
 CREATE ROLE "-regress_metasd";
-CREATE SCHEMA regress_metasd;
-CREATE SCHEMA "Regress. ""of"" metasd";
+CREATE ROLE regress_metasd_holder; -- of the tables
+CREATE SCHEMA regress_metasd AUTHORIZATION regress_metasd_holder;
+CREATE SCHEMA "Regress. ""of"" metasd" AUTHORIZATION regress_metasd_holder;
+SET ROLE regress_metasd_holder;
 CREATE TABLE regress_metasd.plain ();
 CREATE TABLE regress_metasd."select" ();
 CREATE TABLE "Regress. ""of"" metasd"."a ""b"".C" ();
 CREATE VIEW "Regress. ""of"" metasd"."-minus" AS SELECT 1;
+CREATE TABLE regress_metasd."made of fact" ();
+RESET ROLE;
 
 -- A name is looked up as SQL would, and written as SQL wants it; input never fails.
 SELECT given, given::metasd.role_ref AS written, metasd.oid_of(given::metasd.role_ref) IS NOT NULL AS "is there"
 FROM unnest(ARRAY['regress_metasd_plain', ' REGRESS_metasd_plain ', '"regress_metasd Mixed.""case"""', '"-regress_metasd"',
                   '-regress_metasd', '-regress_metasd_plain', '-"regress_metasd Mixed.""case"""', 'regress_metasd_never',
                   '"', '', '-', '--', '.', 'a.b', 'public', 'a b', '10', '4294967295']) given;
-SELECT given, given::metasd.relation_ref AS written, metasd.oid_of(given::metasd.relation_ref) IS NOT NULL AS "is there"
+SELECT given, regexp_replace(given::metasd.relation_ref::text, '(pg_class of ).*', '\1somebody') AS written, metasd.oid_of(given::metasd.relation_ref) IS NOT NULL AS "is there"
 FROM unnest(ARRAY['regress_metasd.plain', 'regress_metasd."select"', 'plain', 'PG_catalog . pg_CLASS', 'pg_class',
                   '"Regress. ""of"" metasd"."a ""b"".C"', '"Regress. ""of"" metasd"."-minus"', '-regress_metasd.plain',
-                  '"-minus"', 'regress_metasd.never', 'never.plain', '"', '', '-', '.', '..', 'a.b.c', 'a b', '1259']) given;
+                  '"-minus"', 'regress_metasd.never', 'never.plain', '"', '', '-', '.', '..', 'a.b.c', 'a b', '1259',
+                  'regress_metasd."made of fact"', ' of ', 'x of y of z', '-x of y']) given;
+-- That of another role is another one, but for what is a superuser's or the current user's.
+SELECT given, given::metasd.relation_ref AS written, metasd.oid_of(given::metasd.relation_ref) IS NOT NULL AS "is there"
+FROM unnest(ARRAY['regress_metasd.plain of regress_metasd_holder', 'regress_metasd.plain of "regress_metasd_holder"',
+                  'regress_metasd.plain of regress_metasd_plain', 'regress_metasd.plain of regress_metasd_never', 'regress_metasd.plain of "',
+                  'regress_metasd."made of fact" of regress_metasd_holder', '"made of fact of regress_metasd_holder']) given;
+SELECT metasd.oid_of('pg_catalog.pg_class of regress_metasd_never'::metasd.relation_ref) AS "of a superuser";
+SET ROLE regress_metasd_holder;
+SELECT metasd.oid_of('regress_metasd.plain of regress_metasd_never'::metasd.relation_ref) IS NOT NULL AS "of the current user";
+RESET ROLE;
+ALTER ROLE regress_metasd_holder RENAME TO "regress_metasd of holders";
+SELECT 'regress_metasd.plain'::metasd.relation_ref, 'regress_metasd.plain'::metasd.relation_ref::text::metasd.relation_ref AS again;
+ALTER ROLE "regress_metasd of holders" RENAME TO regress_metasd_holder;
 SET search_path = regress_metasd;
 SELECT 'plain'::metasd.relation_ref;
 SET quote_all_identifiers = on;
@@ -38,6 +55,7 @@ INSERT INTO remembered VALUES
     ('others', '"regress_metasd Mixed.""case"""', '"Regress. ""of"" metasd"."a ""b"".C"'),
     ('with a minus', '"-regress_metasd"', '"Regress. ""of"" metasd"."-minus"'),
     ('not there', 'regress_metasd_later', 'regress_metasd.later'),
+    ('of another', 'regress_metasd_later', 'regress_metasd.plain of regress_metasd_plain'),
     ('dropped before', '-regress_metasd_plain', '-regress_metasd.plain'),
     ('none', NULL, NULL);
 CREATE VIEW shown AS SELECT what, role, metasd.oid_of(role) IS NOT NULL AS role_is_there,
@@ -60,7 +78,7 @@ SELECT r.what, count(*) FROM remembered r JOIN copied c
        AND metasd.oid_of(r.role) IS NOT DISTINCT FROM metasd.oid_of(c.role)
        AND metasd.oid_of(r.relation) IS NOT DISTINCT FROM metasd.oid_of(c.relation)
 GROUP BY r.what ORDER BY r.what;
-SELECT convert_from(metasd.role_ref_send('-"X y"'), 'UTF8') AS role, convert_from(metasd.relation_ref_send('pg_class'), 'UTF8') AS relation;
+SELECT convert_from(metasd.role_ref_send('-"X y"'), 'UTF8') AS role, convert_from(metasd.relation_ref_send('regress_metasd."select"'), 'UTF8') AS relation;
 
 -- What is dropped is nobody and nothing, even once another object has its name, and after a dump.
 -- So is what was not there: a dump would else give it to whoever has taken the name meanwhile.
@@ -93,5 +111,5 @@ SET client_min_messages = warning;
 DROP VIEW shown;
 DROP TABLE remembered, copied;
 DROP SCHEMA regress_metasd, "Regress. ""of"" metasd" CASCADE;
-DROP ROLE regress_metasd_plain, "regress_metasd Mixed.""case""", "-regress_metasd", "regress_metasd Renamed", regress_metasd_later;
+DROP ROLE regress_metasd_plain, "regress_metasd Mixed.""case""", "-regress_metasd", "regress_metasd Renamed", regress_metasd_later, regress_metasd_holder;
 RESET client_min_messages;

@@ -77,21 +77,31 @@ train_as('gone', q{'orphan', 'orphaned'}, 6);
 train_as('former', q{'renamed', 'before'}, 7);
 train_as('ann', q{'checked', 'facts', validation => 'unseen'}, 8);
 
-# What one role is told of all models, and what it gets when it asks them.
+# What a role is told of all models, and what it gets when it asks them.
+sub asking
+{
+	my ($role) = @_;
+
+	return qq{SET ROLE "$role"; SELECT 'ask', * FROM all_asked();
+		SELECT name, owner, source, validation, mrr FROM metasd.models ORDER BY name; RESET ROLE;};
+}
+
 sub told
 {
 	my ($server, $role, $database) = @_;
-	my $set = $role eq $superuser ? '' : qq{SET ROLE "$role"; };
 
-	return $server->safe_psql($database || 'postgres',
-		$set . "SELECT 'ask', * FROM all_asked(); SELECT name, owner, source, validation, mrr FROM metasd.models ORDER BY name");
+	return $server->safe_psql($database || 'postgres', asking($role));
 }
+
+# All of them, one after the other in one session.
 
 sub picture
 {
 	my ($server, $database) = @_;
+	my @all = ($superuser, @roles);
+	my @told = split /^next$\n?/m, $server->safe_psql($database || 'postgres', join "\n\\echo next\n", map { asking($_) } @all);
 
-	return { map { $_ => told($server, $_, $database) } $superuser, @roles };
+	return { map { $all[$_] => $told[$_] =~ s/\n\z//r } 0 .. $#all };
 }
 
 # As lines of models, so that a difference shows what became of which.
@@ -234,7 +244,7 @@ dump_to('inserts.sql', $node, 'postgres', '--inserts', '--quote-all-identifiers'
 dump_to('clean.sql', $node, 'postgres', '--clean', '--if-exists');
 dump_to('custom', $node, 'postgres', '-Fc');
 dump_to('folder', $node, 'postgres', '-Fd', '-j', '2');
-dump_to('part', $node, 'postgres', '-Fc', '-N', '"Schema 2"', '-T', 'orphaned');
+dump_to('part', $node, 'postgres', '-Fc', '-N', '"Schema 2"', '-T', 'orphaned', '-T', 'unseen');
 dump_to('schema.sql', $node, 'postgres', '--schema-only');
 dump_to('data.sql', $node, 'postgres', '--data-only');
 dump_to('no_models.sql', $node, 'postgres', '--exclude-table-data', 'metasd.*');
@@ -258,9 +268,16 @@ same_picture($before, picture($node, 'copied'), 'CREATE DATABASE ... TEMPLATE');
 my $again = $node->safe_psql('copied', "SET ROLE ann; SELECT kg_train('m')");
 $node->safe_psql('copied', "CALL kg_wait($again)");
 is(status_of($node, $again, 'copied'), 'succeeded', 'it trains there');
+$node->safe_psql('copied', 'DROP TABLE unseen');
+is($included->('checked', $node, 'copied'), $included->('checked'), 'a model whose validation source was dropped answers there');
+psql_fails($node, "SET ROLE ann; SELECT kg_train('checked')", qr/ERROR:  the validation source public.unseen of model "checked" does not exist/,
+	'and is not trained without saying so', 'copied');
+$again = $node->safe_psql('copied', "SET ROLE ann; SELECT kg_train('checked', validation => '-')");
+$node->safe_psql('copied', "CALL kg_wait($again)");
+is(status_of($node, $again, 'copied'), 'succeeded', 'it trains without one');
 same_picture($before, picture($node, 'custom'), 'while the template stays as it is');
-is($node->safe_psql('copied', 'SELECT count(*) FROM metasd.run') - $node->safe_psql('custom', 'SELECT count(*) FROM metasd.run'), 1,
-	'with a number that was free');
+is($node->safe_psql('copied', 'SELECT count(*) FROM metasd.run') - $node->safe_psql('custom', 'SELECT count(*) FROM metasd.run'), 2,
+	'with numbers that were free');
 
 # A dump of what was restored is the same once more.
 dump_to('second.sql', $node, 'plain');
@@ -340,6 +357,11 @@ is(stray_rows($other), '0', 'no rows are left behind');
 my $bare = new_cluster('moved_bare');
 make_imposters($bare);
 $bare->safe_psql('postgres', "CREATE ROLE $_ LOGIN") for qw(ann ben gone reader stranger);
+$bare->safe_psql('postgres', q{
+	-- another's, before there are any models
+	CREATE SCHEMA "Schema 2" AUTHORIZATION stranger; GRANT ALL ON SCHEMA "Schema 2" TO PUBLIC;
+	CREATE TABLE "Schema 2"."Fact.s" (head text, relation text, tail text); ALTER TABLE "Schema 2"."Fact.s" OWNER TO stranger;
+	GRANT SELECT ON "Schema 2"."Fact.s" TO reader});
 database('errors', $bare);
 my $complaints = $bare->connstr('errors');
 $node->command_fails_like([ 'pg_restore', '-d', $complaints, "$dump/part" ], qr/role "New Name" does not exist/, 'pg_restore complains of the role');
@@ -368,6 +390,7 @@ sub check_bare
 		is($excluded, $included, "$when: known facts of $model are not told, without its source");
 		is(column($told, $model, 2), '', "$when: it has none");
 	}
+	is(column($told, 'checked', 3), '', "$when: a validation source that is missing is none");
 	is(column($told, 'renamed', 1), '', "$when: the owner of a model whose role is missing is nobody");
 	is(column($told, 'm', 1) . column($told, 'm', 2), 'annfacts', "$when: those that are there own what they did");
 	is(told_at_bare('ann', $database), 'm v checked', "$when: ann may ask what is hers");
@@ -382,10 +405,9 @@ check_bare('missing');
 no_imposter_may_ask($bare, 'missing');
 $bare->safe_psql('postgres', q{
 	CREATE ROLE "New Name" LOGIN;
-	CREATE SCHEMA "Schema 2" AUTHORIZATION stranger; GRANT ALL ON SCHEMA "Schema 2" TO PUBLIC;
-	CREATE TABLE "Schema 2"."Fact.s" AS SELECT * FROM facts; ALTER TABLE "Schema 2"."Fact.s" OWNER TO stranger;
+	INSERT INTO "Schema 2"."Fact.s" SELECT * FROM facts;
 	CREATE TABLE orphaned AS SELECT * FROM facts; ALTER TABLE orphaned OWNER TO stranger;
-	GRANT SELECT ON orphaned, "Schema 2"."Fact.s" TO reader});
+	GRANT SELECT ON orphaned TO reader});
 check_bare('names taken by others');
 is(told_at_bare('New Name'), '', 'a new role of the name that was missing owns nothing');
 psql_fails($bare, q{SET SESSION AUTHORIZATION ben; SELECT kg_train('deep')},
