@@ -101,8 +101,8 @@ set_for_role(%flipped);
 is(ended(train_as_odd('m', 'facts', $QUICK)), 'succeeded|', 'all settings the other way');
 is(ended(train_as_odd('broken', 'broken', $QUICK)), 'failed|division by zero', 'and a source with an error');
 
-# The settings of the extension itself, in sessions that have not loaded it.
-psql_fails($node, 'ALTER SYSTEM SET metasd.nice = 5', qr/ERROR:  unrecognized configuration parameter "metasd\.nice"/,
+# The settings of the extension itself, in sessions that have not loaded it; postgresql.conf has metasd.nice.
+psql_fails($node, 'ALTER SYSTEM SET metasd.min_nice = 5', qr/ERROR:  unrecognized configuration parameter "metasd\.min_nice"/,
 	'ALTER SYSTEM does not know settings of a library that is not loaded');
 $node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM SET metasd.nice = 5");
 $node->reload;
