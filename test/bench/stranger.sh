@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# stranger.sh [SECONDS [ROUNDS]] - what a training loses to programs that are none of its server's.
+# stranger.sh [SECONDS [ROUNDS [NICE]]] - what a training loses to programs that are none of its server's.
 #
-# Beside a busy loop on each processor, a training at metasd.nice = 10 and one at metasd.nice = 0 whose
+# Beside a busy loop on each processor, of priority NICE (0), a training at metasd.nice = 10 and one at metasd.nice = 0 whose
 # workers get the same priority from outside, which makes them ordinary programs; in turns. Prints the
 # epochs of each and what the first has of the second's.
 set -eu
@@ -16,7 +16,7 @@ ask() {
 loops=()
 trap 'kill "${loops[@]}" 2>/dev/null || true; server "$work" -m immediate stop || true; rm -rf "$work"' EXIT
 for _ in $(seq "$(nproc)"); do
-    (while :; do :; done) &
+    nice -n "${3:-0}" bash -c 'while :; do :; done' &
     loops+=($!)
 done
 
