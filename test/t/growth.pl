@@ -97,7 +97,10 @@ my @calls = (
 	[ q{metasd.occurrences('m', i % 2 = 0, i % 3)}, 10000 ],
 	[ q{metasd.rank_answers('m', 'tail', i % 59, 1, ARRAY[1, 2, i % 59]::bigint[], ARRAY[3]::bigint[])}, 3000 ],
 	[ q{metasd.run_status(1, CASE i % 2 WHEN 0 THEN 'running' ELSE 'succeeded' END)}, 10000 ],
-	[ q{metasd.may_ask(10, 'facts'::regclass, 'head', 'relation', 'tail')}, 10000 ],
+	[ q{metasd.may_ask(metasd.role_ref(10), metasd.relation_ref('facts'::regclass), 'head', 'relation', 'tail')}, 10000 ],
+	[ q{metasd.role_ref(10)}, 10000 ],
+	[ q{metasd.relation_ref('facts'::regclass)}, 10000 ],
+	[ q{metasd.oid_of(CASE i % 2 WHEN 0 THEN 'facts' ELSE '-facts' END::metasd.relation_ref)}, 10000 ],
 	[ q{kg_estimate('facts')}, 200 ],
 	[ q{kg_evaluate('m', 'questions_and_answers')}, 60 ],
 );
@@ -146,7 +149,7 @@ my @left = grep { my $name = $_ =~ s/\(.*//sr; !grep { $_->[0] =~ /^\Q$name\E\(/
 	JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'metasd'
 	WHERE p.prokind = 'f' AND proname !~
-		'^(kg_(train|tune|cancel|resume|drop|promote|rollback|schedule|unschedule)|train_scheduled|predict_support|predict_many_support)$'});
+		'^(kg_(train|tune|cancel|resume|drop|promote|rollback|schedule|unschedule|owner)|train_scheduled|(role|relation)_ref_(in|out|recv|send)|predict_support|predict_many_support)$'});
 is("@left", '', 'all functions that a row may call are measured');
 
 $node->stop;
