@@ -56,6 +56,11 @@ INSERT INTO remembered VALUES
     ('with a minus', '"-regress_metasd"', '"Regress. ""of"" metasd"."-minus"'),
     ('not there', 'regress_metasd_later', 'regress_metasd.later'),
     ('of another', 'regress_metasd_later', 'regress_metasd.plain of regress_metasd_plain'),
+    ('view to come', NULL, 'regress_metasd.view_later of regress_metasd_holder'),
+    ('view of another', NULL, 'regress_metasd.view_later of regress_metasd_never'),
+    ('view of nobody', NULL, 'regress_metasd.view_later'),
+    ('view dropped', NULL, '-regress_metasd.view_later'),
+    ('view that is none', NULL, 'regress_metasd.mere_view_later of regress_metasd_holder'),
     ('dropped before', '-regress_metasd_plain', '-regress_metasd.plain'),
     ('none', NULL, NULL);
 CREATE VIEW shown AS SELECT what, role, metasd.oid_of(role) IS NOT NULL AS role_is_there,
@@ -97,6 +102,15 @@ COPY remembered TO :'file';
 COPY copied FROM :'file';
 SELECT c.what, c.role, metasd.oid_of(c.role) IS NOT NULL AS role_is_there, c.relation, metasd.oid_of(c.relation) IS NOT NULL AS relation_is_there
 FROM copied c;
+
+-- But a materialized view may come after what remembers it, if it is of the owner that is remembered: pg_dump has it so.
+CREATE MATERIALIZED VIEW regress_metasd.view_later AS SELECT 1;
+ALTER MATERIALIZED VIEW regress_metasd.view_later OWNER TO regress_metasd_holder;
+CREATE VIEW regress_metasd.mere_view_later AS SELECT 1;
+ALTER VIEW regress_metasd.mere_view_later OWNER TO regress_metasd_holder;
+SELECT what, relation, metasd.oid_of(relation) FROM remembered WHERE what LIKE 'view %';
+DROP MATERIALIZED VIEW regress_metasd.view_later;
+SELECT what, relation, metasd.oid_of(relation) FROM remembered WHERE what LIKE 'view %';
 
 -- Anybody may look at what is remembered; it gives no rights.
 SET ROLE regress_metasd_plain;

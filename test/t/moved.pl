@@ -15,7 +15,7 @@ my $node = new_node('moved', streaming => 1, wal_level => 'logical', max_worker_
 my $dump = PostgreSQL::Test::Utils::tempdir();
 my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 my $params = '{"rank": 32, "epochs": 4, "warmup": 2, "ramp": 1, "batch": 50, "sparsity": 0.5, "promote_tolerance": 1, "warm_start": false}';
-my @models = qw(m deep v lost orphan renamed checked);
+my @models = qw(m deep v lost orphan renamed checked grouped);
 my @roles = ('ann', 'ben', 'New Name', 'gone', 'reader', 'stranger');
 
 # ---- the models ----
@@ -39,7 +39,12 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE before AS SELECT * FROM facts; ALTER TABLE before OWNER TO former;
 	SELECT numbers_apart();
 	CREATE TABLE unseen AS SELECT * FROM facts LIMIT 40; ALTER TABLE unseen OWNER TO ann;
-	GRANT SELECT ON facts, lost, orphaned, before TO reader;
+	-- A dump has it after all data: it depends on the key.
+	CREATE TABLE numbered (id serial PRIMARY KEY, head text, relation text, tail text);
+	INSERT INTO numbered (head, relation, tail) SELECT * FROM facts; ALTER TABLE numbered OWNER TO ann;
+	CREATE MATERIALIZED VIEW grouped AS SELECT head, relation, tail FROM numbered GROUP BY id;
+	ALTER MATERIALIZED VIEW grouped OWNER TO ann;
+	GRANT SELECT ON facts, lost, orphaned, before, grouped TO reader;
 	DROP FUNCTION numbers_apart();
 	-- What a role gets to a question: how many answers of which bytes, or the error.
 	CREATE FUNCTION asked(model text, known text) RETURNS text LANGUAGE plpgsql SET client_min_messages = error AS $$
@@ -53,7 +58,7 @@ $node->safe_psql('postgres', q{
 	END $$;
 	CREATE FUNCTION all_asked() RETURNS TABLE (model text, excluded text, included text, marked text) LANGUAGE sql AS $$
 		SELECT m, asked(m, 'exclude'), asked(m, 'include'), asked(m, 'mark')
-		FROM unnest('{m,deep,v,lost,orphan,renamed,checked}'::text[]) m
+		FROM unnest('{m,deep,v,lost,orphan,renamed,checked,grouped}'::text[]) m
 	$$});
 
 sub train_as
@@ -76,6 +81,7 @@ train_as('ben', q{'lost', 'lost'}, 5);
 train_as('gone', q{'orphan', 'orphaned'}, 6);
 train_as('former', q{'renamed', 'before'}, 7);
 train_as('ann', q{'checked', 'facts', validation => 'unseen'}, 8);
+train_as('ann', q{'grouped', 'grouped'}, 10);
 
 # What a role is told of all models, and what it gets when it asks them.
 sub asking
@@ -145,7 +151,7 @@ my @numbers = split /\n/, $node->safe_psql('postgres', q{
 
 my $whole = { map { $_ => told($node, $_) } $superuser, qw(ann reader stranger) };
 is(may_ask($whole->{$superuser}), "@models", 'a superuser gets answers from all');
-is(may_ask($whole->{ann}), 'm v checked', 'ann from those she owns');
+is(may_ask($whole->{ann}), 'm v checked grouped', 'ann from those she owns');
 is(may_ask($whole->{reader}), 'm lost orphan renamed checked', 'a reader from those of tables that are his to read');
 is(may_ask($whole->{stranger}), '', 'a stranger from none');
 
@@ -262,6 +268,7 @@ same_picture($before, picture($node, 'folder'), 'pg_dump -Fd -j 2');
 run_file('schema.sql', $node, database('twice'));
 is($node->safe_psql('twice', 'SELECT count(*) FROM metasd.models'), '0', 'definitions alone bring no models');
 run_file('data.sql', $node, 'twice');
+$node->safe_psql('twice', 'REFRESH MATERIALIZED VIEW grouped');
 same_picture($before, picture($node, 'twice'), 'definitions first, then data');
 $node->safe_psql('postgres', 'CREATE DATABASE copied TEMPLATE custom');
 same_picture($before, picture($node, 'copied'), 'CREATE DATABASE ... TEMPLATE');
@@ -391,9 +398,10 @@ sub check_bare
 		is(column($told, $model, 2), '', "$when: it has none");
 	}
 	is(column($told, 'checked', 3), '', "$when: a validation source that is missing is none");
+	is(column($told, 'grouped', 2), 'grouped', "$when: a source that came after the models is there");
 	is(column($told, 'renamed', 1), '', "$when: the owner of a model whose role is missing is nobody");
 	is(column($told, 'm', 1) . column($told, 'm', 2), 'annfacts', "$when: those that are there own what they did");
-	is(told_at_bare('ann', $database), 'm v checked', "$when: ann may ask what is hers");
+	is(told_at_bare('ann', $database), 'm v checked grouped', "$when: ann may ask what is hers");
 	is(told_at_bare('ben', $database), 'deep lost', "$when: ben, too");
 	is(told_at_bare('reader', $database), 'm renamed checked', "$when: a reader what he may read");
 	is(told_at_bare('stranger', $database), '', "$when: a stranger nothing");
