@@ -161,7 +161,7 @@ SELECT validation FROM metasd.models;
 UPDATE gate SET closed = false;
 SELECT kg_resume(1210);
 SELECT tools.ended(1210);
-SELECT validation, metrics #> '{validation,queries}' AS queries FROM metasd.run WHERE id = 1210;
+SELECT metasd.oid_of(validation) AS validation, metrics #> '{validation,queries}' AS queries FROM metasd.run WHERE id = 1210;
 SELECT validation FROM metasd.models;
 UPDATE gate SET closed = true;
 SELECT kg_train('people', validation => 'held');
