@@ -62,6 +62,9 @@ metasd_type_is_simple(Oid type)
         case INT2OID:
         case INT4OID:
         case INT8OID:
+        case NUMERICOID:
+        case BOOLOID:
+        case OIDOID:
         case UUIDOID:
             return true;
         default:

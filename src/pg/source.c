@@ -307,7 +307,7 @@ next_fetch(long rows)
 uint64
 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
 {
-    MetasdSource *now = open_relation(source->relation, source->column, user, source->to_query);
+    MetasdSource *now;
     uint64 skipped = 0;
     long rows = FIRST_ROWS;
     SPIPlanPtr plan;
@@ -315,6 +315,11 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
     MemoryContext caller = CurrentMemoryContext; /* SPI leaves another one behind */
     MemoryContext per_fetch = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
 
+    if (!metasd_reading_lock(source->relation))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("relation \"%s\" was dropped before it was read", source->name),
+                        errhint("Name another with kg_train.")));
+    now = open_relation(source->relation, source->column, user, source->to_query);
     metasd_reading_begin(&now->reading);
     plan = metasd_reading_prepare(&now->reading, select_triples(now), 0, NULL);
     portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
