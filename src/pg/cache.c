@@ -607,6 +607,23 @@ metasd_cache_publish(const char *name, int cache_size)
     PopActiveSnapshot();
 }
 
+void
+metasd_cache_check(const char *name, int cache_size)
+{
+    MetasdModel *model;
+
+    if (metasd_image_may_share(0, cache_size)) {
+        metasd_cache_publish(name, cache_size);
+        return;
+    }
+    CommandCounterIncrement();
+    PushActiveSnapshot(GetLatestSnapshot());
+    model = metasd_model_find(name, false);
+    if (model && model->serving != 0)
+        (void)metasd_cache_image(model, cache_size);
+    PopActiveSnapshot();
+}
+
 /* Who has asked for it holds the version's lock. */
 void
 metasd_cache_build(const pg_uuid_t *uuid, int64 run, int cache_size)

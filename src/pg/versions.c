@@ -85,7 +85,7 @@ metasd_kg_promote(PG_FUNCTION_ARGS)
     else
         metasd_model_serve(model->name, run);
     SPI_finish();
-    metasd_cache_publish(model->name, metasd_image_cache_size);
+    metasd_cache_check(model->name, metasd_image_cache_size);
     PG_RETURN_VOID();
 }
 
@@ -134,7 +134,7 @@ metasd_kg_rollback(PG_FUNCTION_ARGS)
     values[1] = Int64GetDatum(run);
     metasd_execute(&serve, values, NULL, false);
     SPI_finish();
-    metasd_cache_publish(model->name, metasd_image_cache_size);
+    metasd_cache_check(model->name, metasd_image_cache_size);
     PG_RETURN_INT64(run);
 }
 

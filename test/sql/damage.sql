@@ -143,7 +143,29 @@ SELECT kg_train('people') AS run \gset
 SELECT tools.ended(:run);
 SELECT outcome();
 
+-- A version that cannot answer is not let to serve, with shared images or without: the one that does goes on.
+SELECT serving AS first FROM metasd.models \gset
+SELECT kg_train('people', params => '{"promote_tolerance": 1}') AS run \gset
+SELECT tools.ended(:run);
+CREATE FUNCTION served_by(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    RETURN 'serves';
+EXCEPTION WHEN data_corrupted THEN
+    RETURN regexp_replace(SQLERRM, 'run \d+', 'run #');
+END $$;
+DELETE FROM metasd.entity WHERE run = :first AND id = 3;
+UPDATE metasd.run SET uuid = gen_random_uuid() WHERE id = :first; -- as after a restart: there is no image
+SET metasd.image_cache_size = 0;
+SELECT served_by(format('SELECT kg_promote(%L, %s)', 'people', :first));
+SELECT served_by('SELECT kg_rollback(''people'')');
+RESET metasd.image_cache_size;
+SELECT served_by(format('SELECT kg_promote(%L, %s)', 'people', :first));
+SELECT served_by('SELECT kg_rollback(''people'')');
+SELECT serving = :run AS "goes on" FROM metasd.models;
+
 SELECT kg_drop('people');
+DROP FUNCTION served_by(text);
 DROP TABLE people, entities, relations, wider;
 DROP FUNCTION outcome(), with_bytes(bytea), changed(bytea);
 DROP PROCEDURE repair();
