@@ -56,8 +56,8 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
  * the MRR from .004 to .37; of a graph of world geography from .088 to .084. More than one is worth
  * nothing there, and takes weights from where they count: at a sparsity of .97, 1 costs .01 of MRR,
  * 2 .02 and 4 .15. UMLS at rank 50 has 5 to 8 empty rows of 227 without, and .888 of test MRR, .883
- * with, means of five seeds (validation .644, .643). Where no row would be empty, as in UMLS at rank
- * 200, Kinship and Nations, one changes nothing.
+ * with, means of five seeds (validation .644, .643). Where no row would be empty, as in UMLS at
+ * rank 200, Kinship and Nations, one changes nothing.
  */
 #define FLOOR 1
 

@@ -195,7 +195,7 @@ metasd_may_ask_sql(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(metasd_run_status_sql);
 
-/* May the current user know of the run: as he may of the model, were this run the one that serves? */
+/* May the current user know of the run? As he may of the model, if this run served it. */
 static bool
 may_know(int64 run)
 {

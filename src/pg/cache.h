@@ -25,7 +25,7 @@ extern const MetasdIndex *metasd_cache_image(const MetasdModel *model, int cache
  */
 extern void metasd_cache_publish(const char *model, int cache_size);
 
-/* Likewise, but where images are not shared one is made here: an error if the version is damaged. */
+/* Likewise, but where images are not shared makes one here: an error if the version is damaged. */
 extern void metasd_cache_check(const char *model, int cache_size);
 
 /* Builds and shares the image of a version, unless that has been done. */

@@ -196,7 +196,7 @@ same_for_caller(Evaluation *evaluation, const MetasdSource *source)
 
 /* ---- known facts ---- */
 
-/* A NOTICE that facts of what the model was made of, its source or the other, count as candidates. */
+/* A NOTICE that facts of the source, or of the validation source, count as candidates. */
 static void
 not_left_out(const Evaluation *evaluation, bool validation, const char *why)
 {

@@ -79,8 +79,8 @@ metasd_kg_predict_relations(PG_FUNCTION_ARGS)
 }
 
 /*
- * kg_score(head, relation, tail, model, side) returns real: the score of kg_predict for the tail, or
- * of kg_predict_heads for the head, which is a tail of the reciprocal relation.
+ * kg_score(head, relation, tail, model, side) returns real: the score of kg_predict for the tail,
+ * or of kg_predict_heads for the head, which is a tail of the reciprocal relation.
  */
 Datum
 metasd_kg_score(PG_FUNCTION_ARGS)

@@ -122,7 +122,7 @@ owner_may_stand_in(Oid relation, const Relative *relative, Oid user)
            (is_table(relative->kind) && check_enable_rls(relation, user, true) != RLS_ENABLED);
 }
 
-/* Does what the relation gives depend on settings? Values of its columns are looked at elsewhere. */
+/* May its rows depend on settings? Whether the text of their values does is looked at elsewhere. */
 static bool
 depends_on_settings(const Relative *relative)
 {

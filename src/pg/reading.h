@@ -2,11 +2,11 @@
  * reading.h - as whom, and under what settings, a relation is read.
  *
  * Whoever names a relation to a function of ours needs the right to read it: the owner of a model
- * for its source, the caller for what a call names. The role that then reads, under whose rights the
- * functions of views, indexes and policies run, is
+ * for its source, the caller for what a call names. The role that then reads, under whose rights
+ * the functions of views, indexes and policies run, is
  *   - that user, where the relation and all that it reads may be trusted with his rights (trust.h);
- *   - else the relation's owner, where the user has all rights of the owner (a superuser, a member),
- *     or where it is a table without row security for him: he sees the same rows;
+ *   - else the relation's owner, where the user has all rights of the owner (as a superuser or a
+ *     member has), or where it is a table without row security for him: he sees the same rows;
  *   - else nobody: an error.
  * What is read is locked by its OID before it is looked at, until the transaction ends. It is read
  * by its name, as SQL does, and the plan is seen to read nothing but what was looked at.

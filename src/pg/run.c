@@ -13,11 +13,11 @@
 
 /*
  * That a run is alive is told by two locks of its worker's process, of which one is enough: none
- * outlasts all that may happen there. SQL in a source can release all advisory locks of its session;
- * the lock on an object, of the extension's and which there is not, it cannot. That one goes where a
- * transaction aborts, which an advisory lock survives. What has gone is taken again as soon as the
- * transaction is over. Advisory locks of SQL have 1 or 2 in the last field: nobody takes these by
- * accident. Runs 4 billion apart share them.
+ * outlasts all that may happen there. SQL in a source can release all advisory locks of its
+ * session; the lock on an object, of the extension's and which there is not, it cannot. That one
+ * goes where a transaction aborts, which an advisory lock survives. What has gone is taken again as
+ * soon as the transaction is over. Advisory locks of SQL have 1 or 2 in the last field: nobody
+ * takes these by accident. Runs 4 billion apart share them.
  */
 typedef struct RunLocks {
     LOCKTAG tag[2];
@@ -46,7 +46,7 @@ metasd_run_keep_locks(void)
             (void)LockAcquire(&own_locks.tag[i], ExclusiveLock, true, false);
 }
 
-/* The worker holds its place by then, with which all of its locks go as the process ends (quota.h). */
+/* The worker holds its place by then, with which all its locks go as the process ends (quota.h). */
 void
 metasd_run_lock(Oid extension, int64 run)
 {

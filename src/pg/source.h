@@ -26,7 +26,7 @@ typedef struct MetasdSource {
  */
 extern MetasdSource *metasd_source_open(Oid relation, char *const column[3], Oid user);
 
-/* The source or validation source that a MODEL remembers; an error that says which if it is gone. */
+/* The source or validation source that a MODEL remembers; an error names it if it is gone. */
 extern MetasdSource *metasd_source_open_remembered(const MetasdRemembered *source, bool validation,
                                                    const char *model, char *const column[3],
                                                    Oid user);

@@ -165,8 +165,8 @@ stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRem
 
 /*
  * What a model was trained from goes by its name: who loads a table anew makes another one, and
- * gives it the name of the old one. Not where it is of a role that the owner need not trust: anybody
- * could take the name of a table that is gone, and have the model of what he puts there.
+ * gives it the name of the old one. Not where it is of a role that the owner need not trust:
+ * anybody could take the name of a table that is gone, and have the model of what he puts there.
  */
 static void
 follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, bool validation)

@@ -139,8 +139,9 @@ metasd_kg_rollback(PG_FUNCTION_ARGS)
 }
 
 /*
- * kg_owner(model text, role regrole) returns void. What the new owner may not read is found out when
- * the model is trained or asked. A schedule is a job of the old owner's, who may train it no more.
+ * kg_owner(model text, role regrole) returns void. What the new owner may not read is found out
+ * when the model is trained or asked. A schedule is a job of the old owner's, who may train it no
+ * more.
  */
 Datum
 metasd_kg_owner(PG_FUNCTION_ARGS)
