@@ -90,6 +90,17 @@ ok($node->poll_query_until('postgres',
 ok(-e file_of($third), 'and there is the image');
 answered('for who asks then');
 
+# Who lets a version serve may have a timeout, too.
+unlink file_of($first);
+$blocker->query_safe('BEGIN; LOCK TABLE metasd.relation IN ACCESS EXCLUSIVE MODE');
+psql_fails($node, "SET statement_timeout = '1s'; SELECT kg_promote('m', $first)",
+	qr/canceling statement due to statement timeout/, 'kg_promote has not the time');
+$blocker->query_safe('COMMIT');
+ok($node->poll_query_until('postgres',
+		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd image'"), 'but a worker goes on');
+$node->safe_psql('postgres', "SET statement_timeout = '20s'; SELECT kg_promote('m', $first)");
+answered('so that it succeeds then');
+
 # A worker that cannot be had, or fails: the session builds it.
 unlink file_of($third);
 $node->safe_psql('postgres', 'ALTER SYSTEM SET max_worker_processes = 1');
