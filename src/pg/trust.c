@@ -77,17 +77,29 @@ is_plain_type(Oid type)
            (kind == TYPTYPE_BASE || kind == TYPTYPE_RANGE || kind == TYPTYPE_ENUM);
 }
 
+/* Functions of values of all types that only write them, which nobody but a superuser can define. */
+static bool
+only_writes(const char *name)
+{
+    static const char *const names[] = {"concat", "concat_ws", "format", "array_to_string"};
+
+    for (int i = 0; i < (int)lengthof(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 /*
  * Can the function do nothing but compute? Of those that are not immutable some run SQL that they
  * are given as text, or as the name of a table, and make XML of it; those of pseudotypes run what
- * belongs to the types that they are given.
+ * belongs to the types that they are given, such as casts.
  */
 static bool
 only_computes(Form_pg_proc function)
 {
     if (function->oid >= FirstNormalObjectId || function->provolatile == PROVOLATILE_VOLATILE)
         return false;
-    if (function->provolatile == PROVOLATILE_IMMUTABLE)
+    if (function->provolatile == PROVOLATILE_IMMUTABLE || only_writes(NameStr(function->proname)))
         return true;
     if (!is_plain_type(function->prorettype))
         return false;

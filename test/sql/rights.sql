@@ -115,3 +115,37 @@ DROP TABLE actions;
 SET client_min_messages = warning;
 DROP SCHEMA regress_metasd CASCADE;
 DROP ROLE regress_metasd_owner, regress_metasd_member, regress_metasd_reader, regress_metasd_filtered, regress_metasd_half, regress_metasd_nobody;
+
+-- A view of another role's is read where the code in it can do nothing but compute; a function that can do more is
+-- named. A view of one's own over another role's table is read, with one's own functions.
+CREATE ROLE regress_metasd_maker LOGIN;
+CREATE ROLE regress_metasd_taker LOGIN;
+CREATE SCHEMA regress_metasd_views;
+GRANT USAGE, CREATE ON SCHEMA regress_metasd_views TO PUBLIC;
+SET search_path = regress_metasd_views, public;
+SET ROLE regress_metasd_maker;
+CREATE TABLE people AS SELECT * FROM tools.people();
+CREATE FUNCTION louder(t text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper(t)';
+CREATE VIEW computed AS
+SELECT lower(head) AS head, concat(relation, '') AS relation, coalesce(max(tail), format('%s', current_date)) AS tail
+FROM people WHERE length(tail) > 1 GROUP BY 1, 2;
+CREATE VIEW called AS SELECT louder(head) AS head, relation, tail FROM people;
+CREATE VIEW sampled AS SELECT * FROM people WHERE random() < 2;
+CREATE VIEW nested AS SELECT c.* FROM computed c JOIN called d ON d.head <> '';
+GRANT SELECT ON people, computed, called, sampled, nested TO regress_metasd_taker;
+SET ROLE regress_metasd_taker;
+SELECT entities FROM kg_estimate('computed');
+SELECT kg_estimate('called');
+SELECT kg_estimate('sampled');
+SELECT kg_estimate('nested');
+CREATE FUNCTION quieter(t text) RETURNS text LANGUAGE sql AS 'SELECT lower(t)';
+CREATE VIEW own AS SELECT quieter(head) AS head, relation, tail FROM people;
+SELECT entities FROM kg_estimate('own');
+RESET ROLE;
+SELECT entities FROM kg_estimate('called');
+SELECT entities FROM kg_estimate('own');
+SET client_min_messages = warning;
+DROP SCHEMA regress_metasd_views CASCADE;
+DROP ROLE regress_metasd_maker, regress_metasd_taker;
+RESET client_min_messages;
+RESET search_path;
