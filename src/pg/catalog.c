@@ -184,7 +184,8 @@ relation_attribute(const Row *row, const char *name)
         return (MetasdRemembered){.given = false};
     return (MetasdRemembered){.given = true,
                               .oid = metasd_reference_oid(METASD_RELATION, value),
-                              .name = metasd_reference_name(METASD_RELATION, value)};
+                              .name = metasd_reference_name(METASD_RELATION, value),
+                              .then = metasd_reference_then(value)};
 }
 
 static Oid
@@ -337,6 +338,7 @@ copy_remembered(MetasdRemembered remembered)
 {
     if (remembered.given) {
         remembered.name = pstrdup(remembered.name);
+        remembered.then = pstrdup(remembered.then);
         if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(remembered.oid)))
             remembered.oid = InvalidOid; /* by now */
     }

@@ -73,6 +73,7 @@ typedef struct MetasdRemembered {
     bool given; /* else there is none */
     Oid oid;    /* InvalidOid: it has been dropped, or was not there when the model was restored */
     char *name; /* for messages, as SQL has it */
+    char *then; /* the name that it had, or NULL */
 } MetasdRemembered;
 
 /* A column of row ROW of SPI_tuptable. */

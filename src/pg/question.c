@@ -11,7 +11,9 @@
 #include "alike.h"
 #include "ask.h"
 #include "reading.h"
+#include "reference.h"
 #include "source.h"
+#include "trust.h"
 
 /* ---- identifiers ---- */
 
@@ -264,6 +266,38 @@ hint_for_source(const MetasdModel *model)
                    quote_literal_cstr(model->name));
 }
 
+/*
+ * A NOTICE, one a statement, where the next training goes on with another relation, which has been
+ * given the name that the source had: known facts are still those of the old one.
+ */
+static void
+notice_swapped(const MetasdQuestion *question)
+{
+    MetasdCallSite *site = metasd_call_site(question->fcinfo);
+    const MetasdModel *model = question->model;
+    const MetasdRemembered *source = &model->serving_source;
+    Oid schema = get_rel_namespace(source->oid), named, owner;
+    char *now;
+
+    if (site->source_seen || !source->then)
+        return;
+    site->source_seen = true;
+    now = quote_qualified_identifier(get_namespace_name(schema), get_rel_name(source->oid));
+    if (strcmp(now, source->then) == 0)
+        return;
+    named = metasd_relation_named(source->then);
+    owner = metasd_relation_owner(named);
+    if (!OidIsValid(owner) || named == source->oid ||
+        (owner != metasd_relation_owner(source->oid) && !metasd_trusts(model->owner, owner)))
+        return;
+    ereport(
+        NOTICE,
+        (errmsg("known facts of model \"%s\" are those of relation %s, which it was trained from",
+                model->name, now),
+         errdetail("What is named %s now is another relation.", source->then),
+         errhint("SELECT kg_train(%s) goes on with that.", quote_literal_cstr(model->name))));
+}
+
 bool
 metasd_question_has_source(const MetasdQuestion *question)
 {
@@ -271,8 +305,10 @@ metasd_question_has_source(const MetasdQuestion *question)
     char *objection =
         metasd_source_objection(&model->serving_source, model->serving_column, model->owner);
 
-    if (!objection)
+    if (!objection) {
+        notice_swapped(question);
         return true;
+    }
     if (metasd_question_may_notice(question))
         ereport(NOTICE,
                 (errmsg("known facts cannot be told from predictions of model \"%s\"", model->name),

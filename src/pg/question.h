@@ -30,6 +30,7 @@ typedef struct MetasdCallSite {
     MetasdIdentifier given[METASD_MOST_IDENTIFIERS]; /* a place of its own for each argument */
     MetasdWritten written[2];                        /* of entities, and of relations */
     bool noticed;                       /* a NOTICE about what is not there has been given */
+    bool source_seen;                   /* it has been seen whether another relation has its name */
     struct MetasdCandidateList *chosen; /* candidates.c */
     struct MetasdKnownWhole *whole;     /* known_whole.c */
 } MetasdCallSite;

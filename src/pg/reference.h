@@ -24,7 +24,14 @@ extern Oid metasd_reference_oid(MetasdReferenceKind kind, Datum reference);
 /* The name as SQL has it: that of now, or the one that is remembered of what is not there. */
 extern char *metasd_reference_name(MetasdReferenceKind kind, Datum reference);
 
+/* The owner of a relation, or InvalidOid if it is gone. */
+extern Oid metasd_relation_owner(Oid relation);
+
+/* The name that a relation had when it was referred to, as SQL has it. */
+extern char *metasd_reference_then(Datum reference);
+
 /* The relation that has the remembered name now, whichever that is, or InvalidOid. */
 extern Oid metasd_reference_named(Datum reference);
+extern Oid metasd_relation_named(const char *name); /* likewise, by the name */
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "ask.h"
 #include "params.h"
+#include "reference.h"
 #include "schedule.h"
 #include "trust.h"
 
@@ -126,26 +127,12 @@ remembered(Oid relation)
                                            get_rel_name(relation))};
 }
 
-/* The owner of a relation, or InvalidOid if it is gone. */
-static Oid
-owner_of(Oid relation)
-{
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-    Oid owner = InvalidOid;
-
-    if (HeapTupleIsValid(tuple)) {
-        owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
-        ReleaseSysCache(tuple);
-    }
-    return owner;
-}
-
 /* Says that the relation NAMED is not what the model goes on with, though it has the name. */
 static void
 stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRemembered *named,
      bool validation)
 {
-    char *owner = GetUserNameFromId(owner_of(named->oid), true), *name;
+    char *owner = GetUserNameFromId(metasd_relation_owner(named->oid), true), *name;
 
     name = quote_literal_cstr(model->name);
     ereport(OidIsValid(relation->oid) ? NOTICE : ERROR,
@@ -171,13 +158,13 @@ stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRem
 static void
 follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, bool validation)
 {
-    Oid owner = owner_of(named);
+    Oid owner = metasd_relation_owner(named);
     MetasdRemembered found;
 
     if (!relation->given || !OidIsValid(owner) || named == relation->oid)
         return;
     found = remembered(named);
-    if (owner != owner_of(relation->oid) && !metasd_trusts(model->owner, owner)) {
+    if (owner != metasd_relation_owner(relation->oid) && !metasd_trusts(model->owner, owner)) {
         stay(model, relation, &found, validation);
         return;
     }

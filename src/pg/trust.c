@@ -77,7 +77,7 @@ is_plain_type(Oid type)
            (kind == TYPTYPE_BASE || kind == TYPTYPE_RANGE || kind == TYPTYPE_ENUM);
 }
 
-/* Functions of values of all types that only write them, which nobody but a superuser can define. */
+/* Functions that only write values, of whatever type: only superusers define how one is written. */
 static bool
 only_writes(const char *name)
 {
