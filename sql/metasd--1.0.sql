@@ -415,7 +415,7 @@ COMMENT ON FUNCTION kg_rollback(text) IS
 CREATE FUNCTION kg_owner(model text, role regrole) RETURNS void
 AS 'MODULE_PATHNAME', 'metasd_kg_owner' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_owner(text, regrole) IS
-'gives a model to another role, of which the caller must be a member; for the model''s owner or, where that role is gone, for a superuser. A training under way must have ended';
+'gives a model to another role, of which the caller must be a member; for the model''s owner or, where that role is gone, for a superuser. A training under way must have ended, and the model''s schedule ends';
 
 CREATE FUNCTION kg_schedule(model text, schedule text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_kg_schedule' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;

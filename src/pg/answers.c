@@ -397,9 +397,13 @@ range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdF
     count_numbers(ranking, field, known, answers, -1, all);
     count_numbers(ranking, field, answers, none, 1, holding);
     for (size_t bin = 0; bin < METASD_BINS; bin++) {
-        double probability = metasd_probability(ranking->sigmoid, metasd_bin_odds(bin));
-        int range = range_of(probability);
+        double probability;
+        int range;
 
+        if (all[bin] == 0) /* as most are: those that hold are among all */
+            continue;
+        probability = metasd_probability(ranking->sigmoid, metasd_bin_odds(bin));
+        range = range_of(probability);
         count[range] += all[bin];
         holds[range] += holding[bin];
         sum[range] += (double)all[bin] * probability;

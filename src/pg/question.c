@@ -301,12 +301,20 @@ notice_swapped(const MetasdQuestion *question)
 bool
 metasd_question_has_source(const MetasdQuestion *question)
 {
+    MetasdCallSite *site = metasd_call_site(question->fcinfo);
     const MetasdModel *model = question->model;
-    char *objection =
+    uint64 generation = metasd_trust_generation();
+    char *objection;
+
+    if (site->source_fine == generation && site->source_of == model->serving)
+        return true;
+    objection =
         metasd_source_objection(&model->serving_source, model->serving_column, model->owner);
 
     if (!objection) {
         notice_swapped(question);
+        site->source_fine = generation;
+        site->source_of = model->serving;
         return true;
     }
     if (metasd_question_may_notice(question))

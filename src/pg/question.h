@@ -29,8 +29,11 @@ typedef struct MetasdWritten {
 typedef struct MetasdCallSite {
     MetasdIdentifier given[METASD_MOST_IDENTIFIERS]; /* a place of its own for each argument */
     MetasdWritten written[2];                        /* of entities, and of relations */
-    bool noticed;                       /* a NOTICE about what is not there has been given */
-    bool source_seen;                   /* it has been seen whether another relation has its name */
+    bool noticed;     /* a NOTICE about what is not there has been given */
+    bool source_seen; /* it has been seen whether another relation has its name */
+    /* of which run the source was as it should be, and when; trust.h */
+    uint64 source_fine;
+    int64 source_of;
     struct MetasdCandidateList *chosen; /* candidates.c */
     struct MetasdKnownWhole *whole;     /* known_whole.c */
 } MetasdCallSite;

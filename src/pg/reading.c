@@ -129,11 +129,55 @@ depends_on_settings(const Relative *relative)
     return !is_table(relative->kind) || relative->row_security;
 }
 
-char *
-metasd_reading_try(MetasdReading *reading, Oid relation, Oid user, bool restricted)
+/*
+ * What was settled last of a relation that reaches no other, as is true of most sources: questions
+ * that follow each other read the same one. It holds until something may have changed.
+ */
+static struct {
+    Oid relation, user;
+    bool asked; /* for a restricted operation */
+    Oid reader;
+    bool restricted, pinned;
+    uint64 generation;
+} settled;
+
+static bool
+recall(MetasdReading *reading, Oid relation, Oid user, bool restricted)
+{
+    uint64 generation = metasd_trust_generation();
+
+    if (settled.generation != generation || settled.relation != relation || settled.user != user ||
+        settled.asked != restricted)
+        return false;
+    *reading = (MetasdReading){.relation = relation,
+                               .user = user,
+                               .reader = settled.reader,
+                               .restricted = settled.restricted,
+                               .pinned = settled.pinned,
+                               .reached = list_make1_oid(relation),
+                               .generation = generation};
+    return true;
+}
+
+static void
+remember(const MetasdReading *reading, bool restricted)
+{
+    if (list_length(reading->reached) != 1)
+        return;
+    settled.relation = reading->relation;
+    settled.user = reading->user;
+    settled.asked = restricted;
+    settled.reader = reading->reader;
+    settled.restricted = reading->restricted;
+    settled.pinned = reading->pinned;
+    settled.generation = reading->generation;
+}
+
+/* As whom it is read; the objection, or NULL. */
+static char *
+settle(MetasdReading *reading, Oid relation, Oid user, bool restricted)
 {
     Relative relative = look_at(relation);
-    bool trusted = metasd_trusts(user, relative.owner);
     char *objection;
 
     *reading = (MetasdReading){.relation = relation,
@@ -142,16 +186,27 @@ metasd_reading_try(MetasdReading *reading, Oid relation, Oid user, bool restrict
                                .restricted = restricted,
                                .pinned = depends_on_settings(&relative),
                                .generation = metasd_trust_generation()};
-    if (!trusted && owner_may_stand_in(relation, &relative, user)) {
+    if (!metasd_trusts(user, relative.owner) && owner_may_stand_in(relation, &relative, user)) {
         reading->reader = relative.owner;
         reading->restricted = true;
     }
     objection = metasd_trust_objection(reading->reader, relation, &reading->reached);
-    if (objection)
-        return objection;
-    reading->quoted = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-                                                 get_rel_name(relation));
-    return NULL;
+    if (!objection)
+        remember(reading, restricted);
+    return objection;
+}
+
+char *
+metasd_reading_try(MetasdReading *reading, Oid relation, Oid user, bool restricted)
+{
+    char *objection = recall(reading, relation, user, restricted)
+                          ? NULL
+                          : settle(reading, relation, user, restricted);
+
+    if (!objection)
+        reading->quoted = quote_qualified_identifier(
+            get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
+    return objection;
 }
 
 static void

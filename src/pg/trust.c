@@ -54,6 +54,7 @@ metasd_trust_generation(void)
         CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum)0);
         CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, (Datum)0);
         CacheRegisterSyscacheCallback(TYPEOID, catalog_changed, (Datum)0);
+        CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum)0);
     }
     return generation;
 }

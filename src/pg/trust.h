@@ -30,8 +30,8 @@ extern char *metasd_trust_objection(Oid reader, Oid relation, List **reached);
 extern char *metasd_trust_query_objection(Oid reader, Node *query);
 
 /*
- * A number that changes whenever a relation, a role or a function may have changed: what was
- * found before that has to be looked at again.
+ * A number that changes whenever a relation, a schema, a role, a type or a function may have
+ * changed: what was found before that has to be looked at again.
  */
 extern uint64 metasd_trust_generation(void);
 

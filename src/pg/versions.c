@@ -157,8 +157,10 @@ metasd_kg_owner(PG_FUNCTION_ARGS)
     Datum values[2] = {CStringGetTextDatum(model->name), ObjectIdGetDatum(role)};
 
     if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("role with OID %u does not exist", role)));
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role),
+                 errhint("Name a role that there is: SELECT kg_owner(%s, '...').",
+                         quote_literal_cstr(name))));
     metasd_check_may_become(role);
     metasd_launch_alone(model);
     metasd_schedule_drop(name);
