@@ -161,6 +161,9 @@ sub message_pattern
 	my ($line) = @_;
 	my $number = qr/\d+(?:[.:]\d+)*/;
 
+	$line =~ s/^(\w+:) +/$1  /;
+
+	$line =~ s/\s+$//;
 	return join '.*', map { join $number, map { quotemeta } split /$number/, $_, -1 } split /\Q...\E/, $line, -1;
 }
 
