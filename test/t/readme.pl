@@ -18,8 +18,9 @@
 # ```sh                   is looked at: targets of make and files of the tree must exist.
 # <!-- run                is run, but readers do not see it: SQL up to the line that says -->
 # <!-- wait: QUERY -->    waits until the query says true.
-# <!-- database: world --> the page's database has the facts of test/data/world.tsv and a model of them, world,
-#                         trained with the defaults. Other databases are empty.
+# <!-- database: world --> the page's database is a copy of one in which the blocks of doc/tutorial.md have run,
+#                         up to its line <!-- world -->: it has the table facts and the model world. Other
+#                         databases are empty.
 #
 # Blocks of other languages are not looked at; each block must have one. METASD_PAGE=doc/tutorial.md runs one page.
 use strict;
@@ -37,8 +38,8 @@ my $message = qr/^(?:INFO|NOTICE|WARNING|ERROR|FATAL|DETAIL|HINT): /;
 
 # ---- what a page consists of ----
 
-# The blocks of a page that do something: kind (sql, sh, look, skip, wait), text, line, and what is printed below
-# (output, and whether it is a sample).
+# The blocks of a page that do something: kind (sql, sh, look, skip, wait, database, world), text, line, and what is
+# printed below (output, and whether it is a sample).
 sub blocks_of
 {
 	my ($page, $text) = @_;
@@ -87,9 +88,9 @@ sub blocks_of
 			$open = { end => qr/^-->$/, text => '', block => $blocks[-1] };
 			undef $shown;
 		}
-		elsif ($line =~ /^<!-- wait: (.*) -->$/)
+		elsif ($line =~ /^<!-- (wait|database|world)(?:: (.*))? -->$/)
 		{
-			push @blocks, { kind => 'wait', line => $number, text => $1 };
+			push @blocks, { kind => $1, line => $number, text => $2 };
 			undef $shown;
 		}
 		elsif ($line =~ /^#/)
@@ -218,29 +219,23 @@ sub script_of
 	return "\\! bash -e $folder/$i.sh >$folder/$i.out 2>$folder/$i.err </dev/null || echo 'ERROR:  exit status' \$? >>$folder/$i.err\n";
 }
 
-sub run_page
+# Runs blocks in a database, and checks what they say.
+sub run_blocks
 {
-	my ($node, $page, $text) = @_;
-	my @blocks = grep { $_->{kind} ne 'look' } blocks_of($page, $text);
-	my $database = $page =~ s/.*\///r =~ s/\.md$//r =~ s/\W/_/gr =~ tr/A-Z/a-z/r;
-	my $template = $text =~ /^<!-- database: (\w+) -->$/m ? $1 : 'template1';
+	my ($node, $page, $database, @blocks) = @_;
 	my $folder = PostgreSQL::Test::Utils::tempdir;
-	my $own = PostgreSQL::Test::Utils::tempdir;
 	my $environment = sprintf 'export PGHOST=%s PGPORT=%s PGDATABASE=%s PGUSER=postgres TMP=%s',
-	  $node->host, $node->port, "page_$database", $own;
+	  $node->host, $node->port, $database, PostgreSQL::Test::Utils::tempdir;
 	my ($script, $out, $err) = ('', '', '');
 
-	return if !grep { $_->{kind} ne 'skip' } @blocks;
-	world($node) if $template eq 'world';
-	$node->safe_psql('postgres', "CREATE DATABASE page_$database TEMPLATE $template");
 	for my $i (0 .. $#blocks)
 	{
 		$script .= "\\echo\n\\echo \@\@ $i\n\\warn \@\@ $i\n";
 		$script .= script_of($blocks[$i], $folder, $i, $environment) . ";\n" if $blocks[$i]{kind} ne 'skip';
 	}
-	$node->psql("page_$database", $script . "\\echo\n\\echo \@\@ end\n", stdout => \$out, stderr => \$err, timeout => $forever,
+	$node->psql($database, $script . "\\echo\n\\echo \@\@ end\n", stdout => \$out, stderr => \$err, timeout => $forever,
 		on_error_stop => 0, extra_params => [ '-P', 'format=aligned', '-P', 'tuples_only=off', '-P', 'footer=off' ]);
-	like($out, qr/^\@\@ end$/m, "$page runs to its end") or diag($err);
+	like($out, qr/^\@\@ end$/m, "$page runs to its end in $database") or diag($err);
 
 	my %out = $out =~ /^\@\@ (\d+)\n(.*?)(?=^\@\@ |\z)/msg;
 	my %err = $err =~ /^\@\@ (\d+)\n(.*?)(?=^\@\@ |\z)/msg;
@@ -256,28 +251,37 @@ sub run_page
 		check_output($page, $block, $block->{kind} eq 'sh' ? map { slurp_file("$folder/$i.$_") } qw(out err)
 			: ($out{$i} // '', $err{$i} // 'ERROR:  it was not run'));
 	}
-	is($node->safe_psql("page_$database", "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'metasd training'"),
+	is($node->safe_psql($database, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'metasd training'"),
 		'0', "$page: nothing goes on training");
 	return;
 }
 
-# The database that pages start with: made when the first of them needs it.
+# The database that pages begin with is made when the first of them needs it.
+my $tutorial = 'doc/tutorial.md';
 my $world_is_there;
 
-sub world
+sub run_page
+{
+	my ($node, $page, @blocks) = @_;
+	my $database = 'page_' . $page =~ s/.*\///r =~ s/\.md$//r =~ s/\W/_/gr =~ tr/A-Z/a-z/r;
+	my ($template) = map { $_->{text} } grep { $_->{kind} eq 'database' } @blocks;
+	my ($world) = map { $_->{line} } grep { $_->{kind} eq 'world' } @blocks;
+
+	@blocks = grep { $_->{kind} =~ /^(?:sql|sh|wait|skip)$/ && $_->{line} > ($world // 0) } @blocks;
+	return if !grep { $_->{kind} ne 'skip' } @blocks;
+	make_world($node) if $template && !$world_is_there++;
+	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE " . ($template // 'template1'));
+	run_blocks($node, $page, $database, @blocks);
+	return;
+}
+
+sub make_world
 {
 	my ($node) = @_;
+	my ($text) = slurp_file($tutorial) =~ /\A(.*?)^<!-- world -->$/ms;
 
-	return if $world_is_there++;
 	$node->safe_psql('postgres', 'CREATE DATABASE world');
-	$node->safe_psql('world', q{
-		CREATE EXTENSION metasd;
-		CREATE TABLE facts (head text, relation text, tail text, PRIMARY KEY (head, relation, tail));
-		CREATE INDEX ON facts (tail, relation);
-		\copy facts FROM 'test/data/world.tsv'
-		ANALYZE facts;
-		SELECT kg_train('world', 'facts') AS run \gset
-		CALL kg_wait(:run);}, timeout => $forever);
+	run_blocks($node, $tutorial, 'world', grep { $_->{kind} =~ /^(?:sql|sh|wait)$/ } blocks_of($tutorial, $text));
 	return;
 }
 
@@ -290,9 +294,9 @@ my $makefile = slurp_file('Makefile');
 # Blocks of sh that are not run name what is there.
 sub check_shell
 {
-	my ($page, $text) = @_;
+	my ($page, @blocks) = @_;
 
-	for my $block (grep { $_->{kind} eq 'look' } blocks_of($page, $text))
+	for my $block (grep { $_->{kind} eq 'look' } @blocks)
 	{
 		my @wrong;
 
@@ -390,9 +394,10 @@ is($node->safe_psql('postgres', 'SHOW metasd.nice'), '0', 'trainings do not give
 for my $page (grep { !$ENV{METASD_PAGE} || $_ eq $ENV{METASD_PAGE} } grep { m{^(?:README|doc/[^/]+)\.md$} } sort keys %pages)
 {
 	my $begun = time;
+	my @blocks = blocks_of($page, $pages{$page});
 
-	check_shell($page, $pages{$page});
-	run_page($node, $page, $pages{$page});
+	check_shell($page, @blocks);
+	run_page($node, $page, @blocks);
 	check_functions($node, $pages{$page}) if $page eq 'doc/functions.md';
 	note("$page took " . (time - $begun) . ' s');
 }
