@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "simd.h"
 #include "postings.h"
 
 #if METASD_DISPATCH

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "kernels.h"
+#include "simd.h"
 
 /* How a family lays out the vectors of a triple. */
 typedef struct Layout {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exp.h"
 #include "kernels.h"
 #include "random.h"
 
