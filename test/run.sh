@@ -43,7 +43,7 @@ run_cppcheck() {
         --suppress=missingIncludeSystem -Isrc/core -Isrc/pg src && echo ok
 }
 
-# The golden files of the unit tests are those that the oracle computes.
+# The golden files of the unit tests agree with the oracle.
 run_oracle() { test/oracle/make.sh --check; }
 
 run_unit() { "build/unit/$1"; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the golden files of test/unit/golden, or compares them with what the oracle computes."""
+"""Writes the golden files of test/unit/golden, or compares them with the oracle."""
 import argparse
 import pathlib
 import sys
@@ -31,7 +31,7 @@ FILES = {
 
 # Another processor or C library may round the last of the nine digits otherwise.
 LAST_DIGIT = 1.1e-8
-ROUNDING = 1e-12  # of the largest entry of a matrix: what sums that cancel may leave
+ROUNDING = 1e-12  # where sums cancel, of the largest entry of the matrix
 
 
 def read_matrices(text):
@@ -58,7 +58,7 @@ def compare(found, expected):
 
 
 def judge(found, expected):
-    """Whether a file agrees with what the oracle computes, and a description."""
+    """Whether the results of the oracle are those of a golden file, and a description."""
     if found == expected:
         return True, "identical"
     if found.splitlines()[0] != expected.splitlines()[0]:

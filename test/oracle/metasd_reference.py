@@ -10,7 +10,7 @@ import sys
 
 from autodiff import Matrix
 from inputs import Generator, class_weights, draw_model, draw_triples
-from training_step import Model, Training
+from training_step import Training
 
 MOST_CHARACTERS = 100_000
 
@@ -44,10 +44,12 @@ def parse_options(arguments):
     options = parser.parse_args(arguments)
     if min(options.entities, options.relations, options.rank, options.batch, options.quiz) < 1:
         parser.error("sizes must be at least 1")
+    if options.tau <= 0 or not 0 <= options.sparsity <= 1:
+        parser.error("tau must be positive, sparsity from 0 to 1")
     return options
 
 
-# ---- what a file says ----
+# ---- parts of a file ----
 
 
 def number(value):
@@ -90,7 +92,7 @@ def stage_lines(prefix, results, brief):
 
 
 def train(options):
-    """The training at its start, and what goes into and comes out of each step."""
+    """Returns the model, mask and cut at the start, and inputs and results of each step."""
     run = argparse.Namespace(**vars(options))
     generator = Generator(options.seed)
     training = Training(draw_model(generator, options), run)

@@ -1,4 +1,4 @@
-"""One training step of MetaSD as its definition says it (doc/method.md), without any closed form.
+"""One training step of MetaSD by its definition (doc/method.md), without any closed form.
 
 Losses are functions of whole tables; every gradient comes from autodiff.py. The gradient of the
 quiz is that of the quiz loss after the trial step, with respect to the full model that guided the
@@ -63,7 +63,7 @@ def relation_scores(model, triples):
 
 
 def log_softmax(scores):
-    """Of each row. What is subtracted first is a constant: the result does not depend on it."""
+    """Of each row. The subtracted maximum is a constant: the result does not depend on it."""
     most = Matrix(scores.rows, 1, (max(scores.row(i)) for i in range(scores.rows)))
     shifted = scores - repeated(most, scores.columns)
     return shifted - repeated(log(row_sums(exp(shifted))), scores.columns)
@@ -120,7 +120,7 @@ def task_loss(model, triples, options):
 
 
 def trial_loss(pruned, full, triples, options):
-    """What the pruned model learns from in the trial step, under the guidance of the full model."""
+    """The pruned model minimizes this in the trial step. The full model guides it."""
     ours, theirs = tail_scores(pruned, triples), tail_scores(full, triples)
     return (
         cross_entropy(ours, triples.tails, options.class_weights)
@@ -131,7 +131,7 @@ def trial_loss(pruned, full, triples, options):
 
 
 def mutual_loss(model, guide, triples, options):
-    """What a model learns from in mutual learning. The guide, the other model, is a constant."""
+    """A model minimizes this in mutual learning. Its guide, the other model, is a constant."""
     ours, theirs = tail_scores(model, triples), tail_scores(guide, triples)
     return (
         task_loss(model, triples, options)[0]
@@ -186,7 +186,7 @@ class Quiz(NamedTuple):
 
 
 def take_quiz(full, copy, mask, batch, quiz, options):
-    """The trial step of a copy of the weights, then the quiz of what it has become.
+    """A copy of the weights takes the trial step, then the quiz.
 
     Gradients are taken through this step: the quiz loss depends on the full model through it alone.
     """
