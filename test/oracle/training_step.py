@@ -1,4 +1,6 @@
-"""One training step of MetaSD by its definition (doc/method.md), without any closed form.
+"""One training step of MetaSD by its definition, without any closed form.
+
+The definition is in doc/method.md, from "The model" to "Mutual learning".
 
 Losses are functions of whole tables; every gradient comes from autodiff.py. The gradient of the
 quiz is that of the quiz loss after the trial step, with respect to the full model that guided the
