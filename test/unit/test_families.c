@@ -1,7 +1,7 @@
 /*
  * Every family trains as it should: each gradient of a whole step, the quiz's second-order one
  * included, is the numerical derivative of losses that are written down here again, in double, as
- * ALGORITHM.md has them and without a query vector; and each learns a small graph.
+ * doc/method.md defines them and without a query vector; and each learns a small graph.
  */
 #include "unit.h"
 

@@ -1,8 +1,8 @@
 /*
- * Three steps of training agree with the float64 reference in every quantity of every stage.
+ * Three steps of training agree with the oracle in every quantity of every stage.
  *
- * The golden files come from golden/make.sh. Each is run with grouped and ungrouped batches, with
- * dense and sparse products of the student, with one block of scores and with several, and by
+ * The golden files come from test/oracle/make.sh. Each is run with grouped and ungrouped batches,
+ * with dense and sparse products of the student, with one block of scores and with several, and by
  * teams of one, two and three, which must not differ by a bit. An argument names another folder
  * of golden files.
  */
@@ -499,7 +499,7 @@ check_file(const char *path)
 }
 
 static void
-steps_agree_with_the_reference(void **state)
+steps_agree_with_the_oracle(void **state)
 {
     glob_t files;
     char pattern[512];
@@ -522,7 +522,7 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_agree_with_the_reference),
+        cmocka_unit_test(steps_agree_with_the_oracle),
     };
 
     if (argc > 1)

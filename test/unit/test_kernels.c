@@ -1,7 +1,8 @@
 /*
  * Softmax, divergences and their gradients agree with formulas in doubles, for scores of any size.
  *
- * The formulas are those of ALGORITHM.md, sections 4 and 5, written down again here.
+ * The formulas are those of doc/method.md, "A training step" and "The quiz and its second order",
+ * written down again here.
  */
 #include "unit.h"
 
