@@ -16,7 +16,7 @@
  * negatives=N  score a batch against its targets and N more entities; by_degree=1 draws by degree
  *
  * and rank sparsity epochs warmup warmup_lr ramp finish finish_lr finish_kl finish_restart salience
- * alignment by_component apart batch quiz_batch patience seed validation lr student_lr meta_lr reg
+ * alignment by_component apart batch quiz_batch patience seed validation lr student_lr quiz_lr reg
  * relation_weight tau kl_forward kl_reverse n3 class_weights quiz mutual quiz_fraction
  * validation_fraction. The last one above 0 draws validation from train.tsv instead.
  */
