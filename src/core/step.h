@@ -185,7 +185,7 @@ extern MetasdStatus metasd_step_fill(MetasdStep *step, MetasdTeam *team, const M
 
 /* What a new mask is like. */
 typedef struct MetasdMasked {
-    double cut;          /* the salience that entities' weights are kept from */
+    double cut;          /* the salience that weights are kept from */
     uint64_t kept;       /* weights of both tables */
     uint64_t came, went; /* kept now and not before, and the other way round */
 } MetasdMasked;
