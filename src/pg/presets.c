@@ -246,12 +246,13 @@ static const float finetune_relation_weights[] = {
     [METASD_FAST] = 0.5f, [METASD_BALANCED] = 0.5f, [METASD_BEST] = 2};
 
 /*
- * How much it counts for a weight what the loss has cared for it, and that other rows keep its
- * column (see MetasdStep); and whether the reals of a component stay together.
+ * What counts besides the magnitude of a weight, as powers (see MetasdStep): how much the loss has
+ * cared for the weight, and how large its column is. And whether the reals of a component stay
+ * together.
  *
- * Two rows must keep the same columns to have a score, and of a large graph's rows any two may have
- * to. Small ones lose by it: UMLS .01 at a power of 4. By components a row takes a sixth fewer
- * bytes: WN18RR loses nothing by it, UMLS .007; Kinship wins .003.
+ * Two rows have a score only through columns that both keep, and in a large graph any two rows may
+ * need one. Small graphs lose with alignment: UMLS .01 at a power of 4. With whole components a row
+ * takes a sixth fewer bytes: WN18RR loses nothing, UMLS .007; Kinship wins .003.
  */
 static const struct {
     double salience, alignment;
