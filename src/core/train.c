@@ -62,8 +62,8 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
 #define FLOOR 1
 
 /*
- * Part of the entities' weights that every mask prunes: of a sparsity that rises, nothing. By one
- * cut for both tables, relations may be pruned as a whole and entities keep what is theirs.
+ * The part of the entities' weights that every mask prunes: nothing where the sparsity rises. Both
+ * tables have one cut, so a mask may prune all relations and keep as many more weights of entities.
  */
 static double
 pruned_always(const MetasdGraph *graph, const MetasdTrainOptions *options)

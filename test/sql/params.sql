@@ -50,7 +50,7 @@ SELECT kg_train('people', 'people',
                 params => '{"rank": 0, "rank": 1, "epochs": 1, "batch": 1, "sparsity": 0.999,
                             "quiz_fraction": 0.5, "validation_fraction": 0.5, "patience": 0, "warmup": 0,
                             "ramp": 0, "lr": 10, "seed": 9007199254740992,
-                            "class_weights": true, "regularizer": "n3", "family": "complex"}') AS run \gset
+                            "class_weights": true, "quiz": true, "regularizer": "n3", "family": "complex"}') AS run \gset
 SELECT tools.ended(:run);
 SELECT params ->> 'rank' AS rank, params ->> 'seed' AS seed, params ->> 'sparsity' AS sparsity,
        params ->> 'regularizer' AS regularizer, params ->> 'class_weights' AS class_weights
@@ -91,6 +91,22 @@ SELECT count(DISTINCT positions) FROM (SELECT array_agg((entity, position)::text
 DROP FUNCTION keep;
 DROP TABLE kept;
 SELECT kg_drop('pruned');
+
+-- In fine-tuning the relation loss weighs what it is given, but at most what the preset says: 0.5,
+-- or 2 with "best". So a preset matters for a larger weight only, where all else is the same.
+SELECT kg_train('weighed', 'people', params => '{"preset": "fast", "relation_weight": 1, "rank": 8, "epochs": 4, "warmup": 2, "ramp": 0, "finetune": 2,
+                                                 "mutual": false, "warm_start": false, "promote_tolerance": 1}') AS run \gset
+SELECT tools.ended(:run);
+SELECT kg_train('weighed', params => '{"preset": "best"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT kg_train('weighed', params => '{"relation_weight": 0.5}') AS run \gset
+SELECT tools.ended(:run);
+SELECT kg_train('weighed', params => '{"preset": "fast"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT v.params ->> 'relation_weight' AS weight, count(*), count(DISTINCT c.loss_mutual_student) AS losses
+FROM metasd.versions v JOIN metasd.learning_curve c USING (run)
+WHERE v.model = 'weighed' AND c.epoch = 4 GROUP BY 1 ORDER BY 1;
+SELECT kg_drop('weighed');
 
 -- Each of them is read as it is given: what was used, given in full, is used again.
 SELECT count(*), bool_and(a.params_used = b.params_used) AS same
