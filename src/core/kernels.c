@@ -349,7 +349,7 @@ metasd_tile_gradient_mutual(size_t rows, size_t stride, float *t, float *s, cons
 }
 
 METASD_VECTORISE static void
-meta_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
+quiz_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
           const float *restrict zdot, const float *restrict each, float per_tau,
           const MetasdSoft *restrict soft, float *restrict by_p, float *restrict by_q)
 {
@@ -375,7 +375,7 @@ meta_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
 }
 
 void
-metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
+metasd_tile_quiz_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
                       const float *each, MetasdHeat heat, const MetasdSoft *soft,
                       double dots[2][METASD_TILE])
 {
@@ -383,7 +383,7 @@ metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const floa
         float by_p[METASD_TILE] = {0}, by_q[METASD_TILE] = {0};
         size_t at = e * stride;
 
-        meta_dots(block_rows(rows, e), stride, t + at, s + at, zdot + at, each ? each + e : NULL,
+        quiz_dots(block_rows(rows, e), stride, t + at, s + at, zdot + at, each ? each + e : NULL,
                   heat.per_tau, soft, by_p, by_q);
         for (size_t b = 0; b < METASD_TILE; b++) {
             dots[0][b] += (double)by_p[b];
@@ -393,7 +393,7 @@ metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const floa
 }
 
 METASD_VECTORISE void
-metasd_tile_gradient_meta(size_t rows, size_t stride, const float *restrict p,
+metasd_tile_gradient_quiz(size_t rows, size_t stride, const float *restrict p,
                           const float *restrict q, const float means[2][METASD_TILE],
                           const MetasdSoft *restrict soft, float *restrict zdot)
 {

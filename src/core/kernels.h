@@ -104,12 +104,12 @@ extern void metasd_tile_gradient_mutual(size_t rows, size_t stride, float *t, fl
  * The first half of the quiz's gradient by the source's scores (section 5): adds <p, zdot> and
  * <q, zdot> to dots[0] and [1] (METASD_TILE each), and t and s become p and q.
  */
-extern void metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
+extern void metasd_tile_quiz_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
                                   const float *each, MetasdHeat heat, const MetasdSoft *soft,
                                   double dots[2][METASD_TILE]);
 
 /* The second: zdot becomes forward x p (zdot - <p, zdot>) + reverse x q (zdot - <q, zdot>). */
-extern void metasd_tile_gradient_meta(size_t rows, size_t stride, const float *p, const float *q,
+extern void metasd_tile_gradient_quiz(size_t rows, size_t stride, const float *p, const float *q,
                                       const float means[2][METASD_TILE], const MetasdSoft *soft,
                                       float *zdot);
 

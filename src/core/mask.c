@@ -274,23 +274,16 @@ metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t 
                   MetasdMasked *masked)
 {
     size_t entities = (size_t)step->entities * step->width;
-    size_t relations = (size_t)step->relation_rows * step->width;
-    uint32_t *keys = (void *)step->gradient, cuts[2];
+    size_t all = entities + (size_t)step->relation_rows * step->width;
+    uint32_t *keys = (void *)step->gradient, cut;
     MetasdRun own[2];
 
     metasd_step_own(step, team, own);
     METASD_TRY(weigh(step, team, own, keys));
-    if (step->apart) {
-        METASD_TRY(metasd_prune_cut(team, keys, entities, &own[0], 1, sparsity, bins, &cuts[0]));
-        METASD_TRY(metasd_prune_cut(team, keys, relations, &own[1], 1, sparsity, bins, &cuts[1]));
-    } else {
-        METASD_TRY(
-            metasd_prune_cut(team, keys, entities + relations, own, 2, sparsity, bins, &cuts[0]));
-        cuts[1] = cuts[0];
-    }
-    *masked = (MetasdMasked){.cut = metasd_prune_size(cuts[0])};
+    METASD_TRY(metasd_prune_cut(team, keys, all, own, 2, sparsity, bins, &cut));
+    *masked = (MetasdMasked){.cut = metasd_prune_size(cut)};
     for (int i = 0; i < 2; i++)
-        METASD_TRY(mask_run(step, team, &own[i], keys, cuts[i], masked));
+        METASD_TRY(mask_run(step, team, &own[i], keys, cut, masked));
     METASD_TRY(sum_masked(team, bins, masked));
     METASD_TRY(metasd_pattern_build(&step->patterns[0], team, step->mask, &step->sparse[0]));
     METASD_TRY(

@@ -82,7 +82,7 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     step->gradient = METASD_TAKE(arena, float, table);
     step->student = METASD_TAKE(arena, float, table);
     step->mask = METASD_TAKE(arena, uint8_t, table);
-    step->meta_sums = METASD_TAKE(arena, float, metasd_step_has_meta_sums(step) ? table : 0);
+    step->quiz_sums = METASD_TAKE(arena, float, step->quizzed ? table : 0);
     step->masked_gradient = METASD_TAKE(arena, float, guided);
     take_patterns(step, arena, &packed, &whole);
     trial = step->quizzed || !metasd_alone_fits(step) ? guided : 0;
@@ -98,7 +98,6 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
                                            .relations = &step->relation_slices,
                                            .members = members,
                                            .guided = step->guided,
-                                           .taught = step->taught,
                                            .packed = packed,
                                            .whole = whole,
                                            .gathered = gathered});
@@ -147,8 +146,8 @@ metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int 
                     scale * (float)metasd_random_normal(seed, METASD_STREAM_WEIGHTS, i);
             step->student[i] = step->weights[i];
             step->sums[i] = sum;
-            if (metasd_step_has_meta_sums(step))
-                step->meta_sums[i] = 0;
+            if (step->quizzed)
+                step->quiz_sums[i] = 0;
             step->mask[i] = 1;
         }
     return walk.status;
@@ -225,7 +224,7 @@ metasd_step(MetasdStep *step, MetasdTeam *team, const MetasdStepOptions *options
     if (quiz) {
         METASD_TRY(metasd_stage_trial(&lesson, losses));
         METASD_TRY(metasd_stage_quiz(&questions, losses));
-        METASD_TRY(metasd_stage_meta(&lesson));
+        METASD_TRY(metasd_stage_quiz_source(&lesson));
     }
     if (options->mutual)
         METASD_TRY(metasd_stage_mutual(&lesson, losses));

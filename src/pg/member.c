@@ -68,7 +68,7 @@ metasd_check_status(MetasdJob *job, MetasdStatus status)
                             errdetail("The epoch was repeated with the learning rate halved %d "
                                       "times, at last %g.",
                                       METASD_REPEATS, job->trouble.lr * 2),
-                            errhint("Lower the parameters lr, meta_lr or student_lr, or raise "
+                            errhint("Lower the parameters lr, finetune_lr or quiz_lr, or raise "
                                     "reg.")));
             break;
         case METASD_NO_MEMORY:

@@ -77,7 +77,7 @@ options_of(const MetasdJob *job, const MetasdTune *search, const MetasdTuneTrial
     part = (double)trial->epochs / options.epochs;
     options.warmup = (int)floor(options.warmup * part);
     options.ramp = (int)floor(options.ramp * part);
-    options.finish = (int)floor(options.finish * part);
+    options.finetune = (int)floor(options.finetune * part);
     options.epochs = trial->epochs;
     return options;
 }

@@ -4,7 +4,7 @@
  *   build/bench/codec [ROWS]
  *
  * Rows (200) of random weights, pruned together by magnitude; with popular columns the weights of
- * some are preferred, as parameter alignment does, so that most rows keep those. Where kept columns
+ * some are preferred, as aligned pruning does, so that most rows keep those. Where kept columns
  * lie side by side (adjacent), preference falls along the row.
  */
 #include <math.h>

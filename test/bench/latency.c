@@ -10,8 +10,8 @@
  * and of the image what 99 of 100 questions take; the two take turns, so that whatever else runs
  * disturbs both.
  *
- * A made-up model (ComplEx, 237 relations, 90 % pruned) keeps its columns as unevenly as parameter
- * alignment makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without
+ * A made-up model (ComplEx, 237 relations, 90 % pruned) keeps its columns as unevenly as aligned
+ * pruning makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without
  * arguments: a small one.
  */
 #include <ctype.h>

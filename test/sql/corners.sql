@@ -63,7 +63,7 @@ SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.version
 
 -- More entities than are stored, or read back, at once.
 CREATE TABLE part AS SELECT * FROM many LIMIT 2500;
-SELECT kg_train('part', 'part', params => '{"rank": 2, "epochs": 1, "warmup": 1, "ramp": 0, "finish": 0, "batch": 1000}') AS run \gset
+SELECT kg_train('part', 'part', params => '{"rank": 2, "epochs": 1, "warmup": 1, "ramp": 0, "finetune": 0, "batch": 1000}') AS run \gset
 SELECT tools.ended(:run);
 SELECT count(*) AS stored, count(DISTINCT label) AS labels, min(id), max(id),
        count(*) FILTER (WHERE label IN (SELECT head FROM part UNION SELECT tail FROM part)) AS of_the_source

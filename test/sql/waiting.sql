@@ -168,7 +168,7 @@ CALL kg_wait(:run);
 -- need, which the detail tells, depends on the processor.)
 \set VERBOSITY terse
 SET metasd.train_mem = '1MB';
-SELECT kg_train('people', params => '{"rank": 1000, "batch": 500, "quiz_batch": 100}') AS run \gset
+SELECT kg_train('people', params => '{"rank": 1000, "batch": 500}') AS run \gset
 SELECT tools.ended(:run);
 DO $$
 DECLARE

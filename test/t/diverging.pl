@@ -54,7 +54,7 @@ sub hash_of_tables
 }
 
 my $node = new_node('diverging', 'metasd.max_workers' => 2);
-my $params = '{"rank": 16, "epochs": 6, "warmup": 6, "meta": false, "mutual": false, "patience": 0,'
+my $params = '{"rank": 16, "epochs": 6, "warmup": 6, "quiz": false, "mutual": false, "patience": 0,'
   . ' "promote_tolerance": 1, "checkpoint_every": 0, "workers": 1}';
 
 # A training waits as its fourth epoch ends.

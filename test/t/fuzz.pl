@@ -202,7 +202,7 @@ for my $i (0 .. $#given)
 	my $used = literal($results[$i][1]);
 	$wrong += $node->safe_psql('postgres', encode('UTF-8', qq{
 		SELECT count(*) FROM jsonb_each($given[$i]) g JOIN jsonb_each($used) u USING (key)
-		WHERE g.value <> 'null' AND key NOT IN ('workers', 'negatives', 'epochs', 'warmup', 'ramp', 'finish')
+		WHERE g.value <> 'null' AND key NOT IN ('workers', 'negatives', 'epochs', 'warmup', 'ramp', 'finetune')
 		  AND CASE jsonb_typeof(g.value) WHEN 'number' THEN abs(g.value::float8 - u.value::float8) > 1e-8 * abs(g.value::float8)
 			  ELSE g.value <> u.value END}));
 }

@@ -73,7 +73,7 @@ like(outcome_of("SET metasd.train_mem = '40MB'; SELECT kg_train('long', 'long', 
 $node->psql('postgres', 'ALTER DATABASE postgres SET default_toast_compression = lz4');
 $node->safe_psql('postgres', q{CREATE VIEW longer AS
 	SELECT i || repeat('x', 1100000) AS head, 'r' AS relation, (i + 1) % 1000 || repeat('x', 1100000) AS tail FROM generate_series(0, 999) i});
-is(outcome_of("SELECT kg_train('longer', 'longer', params => '{\"rank\": 2, \"epochs\": 1, \"warmup\": 1, \"ramp\": 0, \"finish\": 0}')"),
+is(outcome_of("SELECT kg_train('longer', 'longer', params => '{\"rank\": 2, \"epochs\": 1, \"warmup\": 1, \"ramp\": 0, \"finetune\": 0}')"),
 	'succeeded|', 'labels of more than a megabyte are stored');
 is($node->safe_psql('postgres', "SELECT count(*), max(length(tail)) FROM kg_predict(5 || repeat('x', 1100000), 'r', 3, model => 'longer')"),
 	'3|1100003', 'and are answers');

@@ -13,7 +13,7 @@ use Test::More;
 use MetasdTest;
 
 my $node = new_node('resume', 'metasd.max_workers' => 2);
-my $params = '{"rank": 64, "epochs": 10, "warmup": 2, "ramp": 3, "finish": 3, "batch": 1000, "patience": 0,'
+my $params = '{"rank": 64, "epochs": 10, "warmup": 2, "ramp": 3, "finetune": 3, "batch": 1000, "patience": 0,'
   . ' "promote_tolerance": 1, "seed": 3, "checkpoint_every": 0, "workers": 1, "warm_start": false}';
 my $team = $params =~ s/"workers": 1/"workers": 2/r;
 

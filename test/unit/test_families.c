@@ -244,7 +244,7 @@ look(void *context, MetasdStage stage)
         for (size_t i = 0; i < trial->floats; i++)
             wanted[i] *= trial->mask[i];
         compare(trial, "trial", NULL, step->masked_gradient, wanted);
-    } else if (stage == METASD_META_GRADIENT) {
+    } else if (stage == METASD_QUIZ_SOURCE_GRADIENT) {
         trial->wanted.quiz = quiz_loss(trial, trial->source);
         differentiate(trial, quiz_loss, trial->source, wanted);
         compare(trial, "quiz", step->gradient, NULL, wanted);
@@ -282,7 +282,7 @@ try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
                             .observe = look},
                    .options = {.lr = 0.1f,
                                .student_lr = 0.5f,
-                               .meta_lr = 1e-2f,
+                               .quiz_lr = 1e-2f,
                                .reg = 0.3f,
                                .relation_weight = 0.7f,
                                .tau = 2,

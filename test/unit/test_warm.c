@@ -111,7 +111,7 @@ check_start(const Expectation *want)
     assert_int_equal(row[2 * (BACKWARDS + 1) + 1] == 0, want->family == &metasd_cp);
     for (size_t i = 0; i < tools_table_floats(&step); i++)
         assert_true(step.student[i] == step.weights[i] && step.mask[i] == 1 && step.sums[i] > 0 &&
-                    step.meta_sums[i] == 0);
+                    step.quiz_sums[i] == 0);
     free(memory);
     free(graph_memory);
 }
