@@ -21,7 +21,6 @@ static const struct {
     double bits, scale;
 } stored_as[METASD_STORAGES] = {
     [METASD_FLOAT32] = {32, 0},
-    [METASD_FLOAT16] = {16, 1},
     [METASD_INT8] = {7.7, 5},
     [METASD_INT6] = {5.7, 5},
 };

@@ -24,8 +24,7 @@ static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegu
 static const char *const presets[] = {"fast", "balanced", "best", NULL}; /* as MetasdPreset */
 static const char *const cuts[] = {"together", "apart", NULL};
 static const char *const samplings[] = {"uniform", "degree", NULL};
-static const char *const storages[] = {"float32", "float16", "int8", "int6",
-                                       NULL}; /* MetasdStorage */
+static const char *const storages[] = {"float32", "int8", "int6", NULL}; /* MetasdStorage */
 
 /* In the order of MetasdParam. */
 static const Parameter parameters[METASD_PARAMS] = {
