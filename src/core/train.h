@@ -37,7 +37,6 @@ typedef struct MetasdTrainOptions {
     size_t negatives;    /* entities a batch is scored against besides its targets; 0: all */
     bool by_degree;      /* negatives are drawn by how often they are tails, not evenly */
     size_t validation_most; /* examples ranked an epoch at most */
-    bool random_triples;    /* batches and quizzes of random examples, not of whole groups */
     bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */
     MetasdStepOptions step;
 } MetasdTrainOptions;

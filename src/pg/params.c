@@ -18,7 +18,7 @@ typedef struct Parameter {
     const char *const *words; /* allowed ones, ended by NULL */
 } Parameter;
 
-static const char *const families[] = {"complex", "cp", "distmult", NULL};
+static const char *const families[] = {"complex", "distmult", NULL};
 static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegularizer */
 
 static const char *const presets[] = {"fast", "balanced", "best", NULL}; /* as MetasdPreset */
