@@ -245,8 +245,11 @@ add_row(Build *build, const RowKind *kind, const Row *row)
         if (metasd_decode_sparse(row->bytes[e], row->size[e], width, positions, values, width,
                                  &decoded) != METASD_OK)
             damaged(build, kind, row->id);
-        sparse[e] =
-            (MetasdSparseRow){.positions = positions, .values = values, .kept = decoded.kept};
+        sparse[e] = (MetasdSparseRow){.positions = positions,
+                                      .values = values,
+                                      .kept = decoded.kept,
+                                      .most_code = decoded.most_code,
+                                      .step = decoded.step};
     }
     status = kind == &entity_rows
                  ? metasd_index_add_entity(&build->writer, (uint32_t)row->id, row->label,
