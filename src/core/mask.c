@@ -163,7 +163,7 @@ component_key(const MetasdStep *step, size_t row, size_t first, size_t stride)
 static bool
 is_joined(const MetasdStep *step)
 {
-    return step->by_component && step->family->reals > 1;
+    return step->by_component && step->family->reals_per_rank > 1;
 }
 
 /* The best of n keys, so many, are to be kept, but for those that are 0. */
@@ -188,8 +188,7 @@ raise_best(uint32_t *row, size_t n, int floor)
 static void
 weigh_row(const MetasdStep *step, size_t at, uint32_t *row)
 {
-    size_t n = is_joined(step) ? step->width / step->family->reals : step->width;
-    size_t parts = step->family->tail_at + 1; /* as a head, as a tail: each needs some */
+    size_t n = is_joined(step) ? step->width / step->family->reals_per_rank : step->width;
 
     for (size_t j = 0; j < n; j++) {
         int exponent;
@@ -202,8 +201,7 @@ weigh_row(const MetasdStep *step, size_t at, uint32_t *row)
         size = salience_of(step, at + j, j, &exponent);
         row[j] = metasd_prune_key(size, exponent);
     }
-    for (size_t part = 0; part < parts; part++)
-        raise_best(row + part * n / parts, n / parts, step->floor);
+    raise_best(row, n, step->floor);
     for (size_t j = n; j < step->width; j++)
         row[j] = row[j - n];
 }

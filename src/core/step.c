@@ -121,18 +121,6 @@ metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2
 /* What a normal number takes: a logarithm, a root and a cosine. */
 #define NORMAL_WORK 32
 
-/*
- * What no score depends on in a row of relations, its end in some families, is 0 and stays so: its
- * gradient is always 0. It is pruned before all else, and never stored.
- */
-static bool
-is_unused(const MetasdStep *step, size_t weight)
-{
-    size_t used = step->width / step->family->reals_per_rank * step->family->reals;
-
-    return weight >= step->entities * step->width && weight % step->width >= used;
-}
-
 MetasdStatus
 metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int nruns,
                  uint64_t seed, float scale, float sum)
@@ -141,7 +129,7 @@ metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int 
 
     for (walk = metasd_walk(team, runs, nruns, NORMAL_WORK); metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++) {
-            if (step->weights[i] == 0 && !is_unused(step, i))
+            if (step->weights[i] == 0)
                 step->weights[i] =
                     scale * (float)metasd_random_normal(seed, METASD_STREAM_WEIGHTS, i);
             step->student[i] = step->weights[i];

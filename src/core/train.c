@@ -33,7 +33,7 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
 {
     size_t most = METASD_TILE;
 
-    for (int part = 0; part < METASD_VALIDATION && !options->random_triples; part++) {
+    for (int part = 0; part < METASD_VALIDATION; part++) {
         const MetasdGroups *groups = &graph->part[part];
         double size = (double)(part == METASD_TRAIN ? options->batch : options->quiz_batch);
         double mean = size * (double)groups->count / (double)(groups->examples + 1);
@@ -42,7 +42,7 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
             return batch;
         most = 1.1 * mean > (double)most ? (size_t)(1.1 * mean) : most;
     }
-    return options->random_triples || most > batch ? batch : most;
+    return most > batch ? batch : most;
 }
 
 /*
@@ -71,8 +71,7 @@ pruned_always(const MetasdGraph *graph, const MetasdTrainOptions *options)
     double relations = 2.0 * graph->relations;
     double kept = (1 - options->sparsity) * (1 + relations / fmax(graph->entities, 1));
     const MetasdFamily *family = options->family;
-    double must =
-        FLOOR * (double)((family->tail_at + 1) * (options->by_component ? family->reals : 1));
+    double must = FLOOR * (double)(options->by_component ? family->reals_per_rank : 1);
 
     kept = fmax(kept, must / ((double)options->rank * (double)family->reals_per_rank));
     return options->ramp > 0 ? 0 : fmax(0, 1 - TIES * kept);
@@ -163,8 +162,6 @@ prepare(MetasdTraining *training)
     MetasdTrainer *trainer = training->trainer;
     MetasdTeam *team = training->team;
 
-    if (training->options->random_triples)
-        trainer->batches.most = trainer->quizzes.most = 1;
     METASD_TRY(metasd_batcher_prepare(&trainer->batches, team));
     METASD_TRY(metasd_batcher_prepare(&trainer->quizzes, team));
     METASD_TRY(metasd_batcher_prepare(&trainer->validation, team));

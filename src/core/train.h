@@ -32,7 +32,6 @@ typedef struct MetasdTrainOptions {
     size_t quiz_batch;      /* examples a quiz */
     size_t negatives;       /* entities a batch is scored against besides its targets; 0: all */
     size_t validation_most; /* examples ranked an epoch at most */
-    bool random_triples;    /* batches and quizzes of random examples, not of whole groups */
     bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */
     MetasdStepOptions step;
 } MetasdTrainOptions;

@@ -240,11 +240,16 @@ add_row(Build *build, const RowKind *kind, const Row *row)
     for (int e = 0; e < kind->embeddings; e++) {
         uint32_t *positions = build->positions + (size_t)e * width;
         float *values = build->values + (size_t)e * width;
+        MetasdDecoded decoded;
 
-        sparse[e] = (MetasdSparseRow){.positions = positions, .values = values};
         if (metasd_decode_sparse(row->bytes[e], row->size[e], width, positions, values, width,
-                                 &sparse[e].kept) != METASD_OK)
+                                 &decoded) != METASD_OK)
             damaged(build, kind, row->id);
+        sparse[e] = (MetasdSparseRow){.positions = positions,
+                                      .values = values,
+                                      .kept = decoded.kept,
+                                      .most_code = decoded.most_code,
+                                      .step = decoded.step};
     }
     status = kind == &entity_rows
                  ? metasd_index_add_entity(&build->writer, (uint32_t)row->id, row->label,

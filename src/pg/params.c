@@ -22,14 +22,13 @@ typedef struct Parameter {
     const char *const *words; /* allowed ones, ended by NULL */
 } Parameter;
 
-static const char *const families[] = {"complex", "cp", "distmult", NULL};
+static const char *const families[] = {"complex", "distmult", NULL};
 static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegularizer */
 
 static const char *const presets[] = {"fast", "balanced", "best", NULL}; /* as MetasdPreset */
 static const char *const prunings[] = {"magnitude", "salience", "aligned",
                                        NULL}; /* as MetasdPruning */
-static const char *const storages[] = {"float32", "float16", "int8", "int6",
-                                       NULL}; /* MetasdStorage */
+static const char *const storages[] = {"float32", "int8", "int6", NULL}; /* MetasdStorage */
 
 static const Parameter parameters[METASD_PARAMS] = {
     [METASD_P_EPOCHS] = {"epochs", BASIC, WHOLE, .least = 1, .most = 100000},

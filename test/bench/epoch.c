@@ -12,7 +12,6 @@
  * phases=1       seconds by stage of the step; costs barriers
  * seconds=S      stop after S seconds of batches within an epoch, and extrapolate by batches
  * memory=GB      refuse what needs more, or more than is free; exit status 3
- * random_triples=1  batches of random triples, not of whole groups
  * negatives=N  score a batch against its targets and N more entities
  *
  * and rank sparsity epochs warmup warmup_lr ramp finetune finetune_lr finetune_relation_weight
@@ -145,7 +144,7 @@ batch_queries(const BenchTraining *training)
 {
     const MetasdGroups *train = &training->graph.part[METASD_TRAIN];
     const MetasdTrainOptions *options = &training->options->train;
-    double each = options->random_triples ? 1 : (double)train->count / (double)train->examples;
+    double each = (double)train->count / (double)train->examples;
     double queries = each * (double)metasd_batch_most(train, options->batch);
 
     return queries < 1 ? 1 : (size_t)queries;

@@ -56,7 +56,7 @@ SELECT kg_train('people', params => '{"workers": null, "rank": 32}') AS run \gse
 SELECT tools.ended(:run);
 DELETE FROM metasd.epoch;
 CALL kg_wait(:run);
-SELECT kg_train('people', params => '{"family": "cp"}') AS run \gset
+SELECT kg_train('people', params => '{"family": "distmult"}') AS run \gset
 SELECT tools.ended(:run);
 SELECT kg_train('people', params => '{"validation_fraction": 0.1}') AS run \gset
 SELECT tools.ended(:run);
