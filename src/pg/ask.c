@@ -200,9 +200,8 @@ static bool
 may_know(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT m.owner, r.source, r.head, r.relation, r.tail FROM metasd.run r JOIN metasd.model "
-        "m "
-        "ON m.name OPERATOR(pg_catalog.=) r.model WHERE r.id OPERATOR(pg_catalog.=) $1",
+        "SELECT m.owner, r.source, r.head, r.relation, r.tail FROM metasd.run r "
+        "JOIN metasd.model m ON m.name = r.model WHERE r.id = $1",
         1,
         {INT8OID},
         NULL};

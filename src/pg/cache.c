@@ -101,11 +101,11 @@ typedef struct RowKind {
 } RowKind;
 
 static const RowKind entity_rows = {"SELECT id, label, embedding, xmin FROM metasd.entity "
-                                    "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
+                                    "WHERE run = $1 ORDER BY id",
                                     "entity", 1};
 static const RowKind relation_rows = {
     "SELECT id, label, embedding, reciprocal, xmin, tail_slope, tail_offset, head_slope, "
-    "head_offset, irreflexive FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
+    "head_offset, irreflexive FROM metasd.relation WHERE run = $1 ORDER BY id",
     "relation", 2};
 
 typedef struct Row {
@@ -290,16 +290,15 @@ static Expected
 expected_of(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT params ->> 'family'::pg_catalog.text, entities, relations, "
-        "(metrics #>> '{calibration,slope}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,offset}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,base}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,steep}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,slope}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,offset}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,base}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,steep}'::pg_catalog.text[])::pg_catalog.float4, "
-        "xmin FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
+        "SELECT params ->> 'family', entities, relations, "
+        "(metrics #>> '{calibration,slope}')::float4, "
+        "(metrics #>> '{calibration,offset}')::float4, "
+        "(metrics #>> '{calibration,base}')::float4, (metrics #>> '{calibration,steep}')::float4, "
+        "(metrics #>> '{calibration,relations,slope}')::float4, "
+        "(metrics #>> '{calibration,relations,offset}')::float4, "
+        "(metrics #>> '{calibration,relations,base}')::float4, "
+        "(metrics #>> '{calibration,relations,steep}')::float4, xmin FROM metasd.run "
+        "WHERE id = $1",
         1,
         {INT8OID},
         NULL};

@@ -122,15 +122,11 @@ static bool *
 read_singles(const Comparing *c, bool relations, uint32 n)
 {
     static MetasdStatement look[2] = {
-        {"SELECT id FROM metasd.entity WHERE run OPERATOR(pg_catalog.=) $1 "
-         "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3 "
-         "AND degree OPERATOR(pg_catalog.<) 2",
+        {"SELECT id FROM metasd.entity WHERE run = $1 AND id >= $2 AND id < $3 AND degree < 2",
          3,
          {INT8OID, INT8OID, INT8OID},
          NULL},
-        {"SELECT id FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 "
-         "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3 "
-         "AND count OPERATOR(pg_catalog.<) 2",
+        {"SELECT id FROM metasd.relation WHERE run = $1 AND id >= $2 AND id < $3 AND count < 2",
          3,
          {INT8OID, INT8OID, INT8OID},
          NULL}};

@@ -507,7 +507,7 @@ static List *
 paths_in(Snapshot snapshot, CommandId before)
 {
     static MetasdStatement look = {"SELECT r.uuid FROM metasd.model m JOIN metasd.run r "
-                                   "ON r.id OPERATOR(pg_catalog.=) m.serving",
+                                   "ON r.id = m.serving",
                                    0,
                                    {0},
                                    NULL};

@@ -36,10 +36,6 @@ poll_interrupts(MetasdTeam *team)
     if (job->crew && metasd_crew_is_stopped(job->crew))
         return METASD_INTERRUPTED;
     metasd_make_room(job);
-    if (job->stop_at != 0 && GetCurrentTimestamp() >= job->stop_at) {
-        job->timed_out = true;
-        return METASD_INTERRUPTED;
-    }
     if (!INTERRUPTS_PENDING_CONDITION())
         return METASD_OK;
     if (ProcDiePending)

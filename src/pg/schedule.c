@@ -196,9 +196,8 @@ static uint64
 remove_jobs(const char *model, const char *but)
 {
     static MetasdStatement find = {
-        "SELECT jobid FROM cron.job WHERE jobname::pg_catalog.text OPERATOR(pg_catalog.=) $1 "
-        "AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text "
-        "AND username IS DISTINCT FROM $2",
+        "SELECT jobid FROM cron.job WHERE jobname::text = $1 "
+        "AND database = current_database()::text AND username IS DISTINCT FROM $2",
         2,
         {TEXTOID, TEXTOID},
         NULL};
@@ -262,12 +261,11 @@ metasd_kg_unschedule(PG_FUNCTION_ARGS)
 static void
 warn_of_jobs(const char *model)
 {
-    static MetasdStatement find = {
-        "SELECT jobid FROM cron.job WHERE jobname::pg_catalog.text OPERATOR(pg_catalog.=) $1 "
-        "AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text",
-        1,
-        {TEXTOID},
-        NULL};
+    static MetasdStatement find = {"SELECT jobid FROM cron.job WHERE jobname::text = $1 "
+                                   "AND database = current_database()::text",
+                                   1,
+                                   {TEXTOID},
+                                   NULL};
     Datum name = CStringGetTextDatum(job_name(model));
     uint64 n = metasd_execute(&find, &name, NULL, false);
 

@@ -40,8 +40,7 @@ static void
 check_version(const MetasdModel *model, int64 run)
 {
     static MetasdStatement look = {
-        "SELECT status, kept FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $2 "
-        "AND model OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) 'training' FOR UPDATE",
+        "SELECT status, kept FROM metasd.run WHERE id = $2 AND model = $1 FOR UPDATE",
         2,
         {TEXTOID, INT8OID},
         NULL};
@@ -94,10 +93,9 @@ static int64
 version_before(const MetasdModel *model)
 {
     static MetasdStatement look = {
-        "SELECT r.id FROM metasd.model m JOIN metasd.run r "
-        "ON r.id OPERATOR(pg_catalog.=) ANY (m.history) "
-        "WHERE m.name OPERATOR(pg_catalog.=) $1 AND r.kept "
-        "ORDER BY pg_catalog.array_position(m.history, r.id) DESC LIMIT 1 FOR UPDATE OF r",
+        "SELECT r.id FROM metasd.model m JOIN metasd.run r ON r.id = ANY (m.history) "
+        "WHERE m.name = $1 AND r.kept ORDER BY array_position(m.history, r.id) DESC LIMIT 1 FOR "
+        "UPDATE OF r",
         1,
         {TEXTOID},
         NULL};
@@ -118,9 +116,8 @@ Datum
 metasd_kg_rollback(PG_FUNCTION_ARGS)
 {
     static MetasdStatement serve = {
-        "UPDATE metasd.model SET serving = $2, history = "
-        "history[1:pg_catalog.array_position(history, $2) OPERATOR(pg_catalog.-) 1] "
-        "WHERE name OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.model SET serving = $2, history = history[1:array_position(history, "
+        "$2) - 1] WHERE name = $1",
         2,
         {TEXTOID, INT8OID},
         NULL};
@@ -147,7 +144,7 @@ Datum
 metasd_kg_owner(PG_FUNCTION_ARGS)
 {
     static MetasdStatement update = {
-        "UPDATE metasd.model SET owner = metasd.role_ref($2) WHERE name OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.model SET owner = metasd.role_ref($2) WHERE name = $1",
         2,
         {TEXTOID, OIDOID},
         NULL};

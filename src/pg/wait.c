@@ -1,6 +1,5 @@
 /*
- * wait.c - CALL kg_wait(run, timeout): shows epochs, or trials of a tuning, as they end, and
- * returns with the run.
+ * wait.c - CALL kg_wait(run, timeout): shows epochs as they end, and returns with the run.
  *
  * A procedure, so that it can commit: between two looks no snapshot and no lock is
  * held, and every look sees what has been committed since.
@@ -31,15 +30,9 @@ typedef struct Look {
     char *model;
     const char *status;
     char *error;
-    bool tuning;            /* else a training */
     int epochs;             /* at most, 0 while unknown */
-    int trials;             /* of a tuning, 0 while unknown */
-    int decided;            /* of a tuning: epochs of the trainings that were compared at last */
-    char *best;             /* of a tuning: the parameters that were best; NULL before its end */
-    char *mrr, *mrr_before; /* of a tuning: with these, and with those before; or NULL */
-    bool better;            /* these are others */
     int64 skipped, unknown; /* rows left out, 0 while not known */
-    char *start;            /* which version it starts from, or why not from that; or NULL */
+    char *start;            /* a sentence: which version it starts from, or why not; or NULL */
     char *note;             /* of a version: why it was not promoted, or not compared; or NULL */
     bool promoted;          /* at its end */
     bool kept;              /* it has embeddings, or may have them yet */
@@ -49,51 +42,42 @@ typedef struct Look {
     int64 empty;            /* entities and relations without a weight, 0 while not known */
 } Look;
 
-/* What only a tuning has, from the same row. */
-static void
-look_at_tuning(Look *look)
+static char *
+row_text(int column)
 {
-    bool isnull;
+    return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}
 
-    look->trials = (int)DatumGetInt64(metasd_column(0, 9, &isnull));
-    look->decided = DatumGetInt32(metasd_column(0, 10, &isnull));
-    look->best = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 11);
-    look->mrr = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 12);
-    look->mrr_before = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 13);
-    look->better = DatumGetBool(metasd_column(0, 14, &isnull));
+/* What the run's row says of the version that the training starts from, or does not start from. */
+static char *
+start_of_row(void)
+{
+    char *version = row_text(16), *not_from = row_text(21);
+
+    if (version)
+        return psprintf(_("The training starts from version %s. New to that version are %s of %s "
+                          "entities and %s of %s relations."),
+                        version, row_text(17), row_text(18), row_text(19), row_text(20));
+    if (not_from)
+        return psprintf(_("The training does not start from version %s: %s."), not_from,
+                        row_text(22));
+    return NULL;
 }
 
 static Look
 look_at(int64 run)
 {
     static MetasdStatement statement = {
-        "SELECT model, status, error, (params ->> 'epochs'::pg_catalog.text)::pg_catalog.int4, "
-        "xmin, (metrics ->> 'skipped_rows'::pg_catalog.text)::pg_catalog.int8, "
-        "(metrics ->> 'unknown_rows'::pg_catalog.text)::pg_catalog.int8, "
-        "kind OPERATOR(pg_catalog.=) 'tuning', total, "
-        "(metrics ->> 'epochs'::pg_catalog.text)::pg_catalog.int4, "
-        "metrics ->> 'best'::pg_catalog.text, "
-        "pg_catalog.round((metrics #>> '{validation,mrr}'::pg_catalog.text[])::pg_catalog.numeric, "
-        "3), "
-        "pg_catalog.round((metrics #>> '{before,mrr}'::pg_catalog.text[])::pg_catalog.numeric, 3), "
-        "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool, note, "
-        "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool, kept, "
-        "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) run.id "
-        "AND c.part OPERATOR(pg_catalog.=) run.checkpoint), resumed_epoch, "
-        "CASE WHEN metrics #> '{warm_start,version}'::pg_catalog.text[] IS NOT NULL "
-        "THEN pg_catalog.format('it starts from version %s, to which %s of %s entities and %s of "
-        "%s relations are new'::pg_catalog.text, "
-        "metrics #>> '{warm_start,version}'::pg_catalog.text[], "
-        "metrics #>> '{warm_start,new_entities}'::pg_catalog.text[], entities, "
-        "metrics #>> '{warm_start,new_relations}'::pg_catalog.text[], relations) "
-        "WHEN metrics #> '{warm_start,reason}'::pg_catalog.text[] IS NOT NULL "
-        "THEN pg_catalog.format('it does not start from version %s: %s'::pg_catalog.text, "
-        "metrics #>> '{warm_start,not_from}'::pg_catalog.text[], "
-        "metrics #>> '{warm_start,reason}'::pg_catalog.text[]) END, "
-        "(params ->> 'rank'::pg_catalog.text)::pg_catalog.int4, "
-        "(metrics ->> 'rank_by_default'::pg_catalog.text)::pg_catalog.int4, "
-        "(metrics ->> 'empty_rows'::pg_catalog.text)::pg_catalog.int8 "
-        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
+        "SELECT model, status, error, (params ->> 'epochs')::int4, xmin, "
+        "(metrics ->> 'skipped_rows')::int8, (metrics ->> 'unknown_rows')::int8, note, "
+        "(metrics ->> 'promoted')::bool, kept, EXISTS (SELECT FROM metasd.checkpoint c "
+        "WHERE c.run = run.id AND c.part = run.checkpoint), resumed_epoch, "
+        "(params ->> 'rank')::int4, (metrics ->> 'rank_by_default')::int4, "
+        "(metrics ->> 'empty_rows')::int8, metrics #>> '{warm_start,version}', "
+        "metrics #>> '{warm_start,new_entities}', entities, "
+        "metrics #>> '{warm_start,new_relations}', relations, "
+        "metrics #>> '{warm_start,not_from}', metrics #>> '{warm_start,reason}' FROM metasd.run "
+        "WHERE id = $1",
         1,
         {INT8OID},
         NULL};
@@ -104,28 +88,23 @@ look_at(int64 run)
     if (metasd_execute(&statement, &value, NULL, false) == 0)
         return look;
     look.exists = true;
-    look.model = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-    look.status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
-    look.error = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3);
-    look.epochs = DatumGetInt32(metasd_column(0, 4, &isnull));
-    if (isnull)
-        look.epochs = 0;
+    look.model = row_text(1);
+    look.status = row_text(2);
+    look.error = row_text(3);
+    look.epochs = DatumGetInt32(metasd_column(0, 4, &isnull)); /* a NULL comes as 0 or false */
     look.started_here =
         TransactionIdIsCurrentTransactionId(DatumGetTransactionId(metasd_column(0, 5, &isnull)));
-    look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull)); /* a NULL comes as 0 */
+    look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull));
     look.unknown = DatumGetInt64(metasd_column(0, 7, &isnull));
-    look.tuning = DatumGetBool(metasd_column(0, 8, &isnull));
-    look.note = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 15);
-    look.promoted = DatumGetBool(metasd_column(0, 16, &isnull)); /* a NULL comes as false */
-    look.kept = DatumGetBool(metasd_column(0, 17, &isnull));
-    look.resumable = DatumGetBool(metasd_column(0, 18, &isnull));
-    look.resumed = DatumGetInt32(metasd_column(0, 19, &isnull)); /* a NULL comes as 0 */
-    look.start = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 20);
-    look.rank = DatumGetInt32(metasd_column(0, 21, &isnull));
-    look.rank_wish = DatumGetInt32(metasd_column(0, 22, &isnull));
-    look.empty = DatumGetInt64(metasd_column(0, 23, &isnull)); /* a NULL comes as 0 */
-    if (look.tuning)
-        look_at_tuning(&look);
+    look.note = row_text(8);
+    look.promoted = DatumGetBool(metasd_column(0, 9, &isnull));
+    look.kept = DatumGetBool(metasd_column(0, 10, &isnull));
+    look.resumable = DatumGetBool(metasd_column(0, 11, &isnull));
+    look.resumed = DatumGetInt32(metasd_column(0, 12, &isnull));
+    look.rank = DatumGetInt32(metasd_column(0, 13, &isnull));
+    look.rank_wish = DatumGetInt32(metasd_column(0, 14, &isnull));
+    look.empty = DatumGetInt64(metasd_column(0, 15, &isnull));
+    look.start = start_of_row();
     return look;
 }
 
@@ -180,9 +159,8 @@ static void
 show_epochs(int64 run, int epochs, int *shown)
 {
     static MetasdStatement statement = {
-        "SELECT epoch, seconds, loss_source, loss_mutual_student, mrr_source, mrr_pruned, best, "
-        "sparsity FROM metasd.epoch WHERE run OPERATOR(pg_catalog.=) $1 "
-        "AND epoch OPERATOR(pg_catalog.>) $2 ORDER BY epoch",
+        "SELECT epoch, seconds, loss_full, loss_pruned, mrr_full, mrr_pruned, best, sparsity "
+        "FROM metasd.epoch WHERE run = $1 AND epoch > $2 ORDER BY epoch",
         2,
         {INT8OID, INT4OID},
         NULL};
@@ -221,62 +199,6 @@ pass_over_resumed(int64 run, const Look *look, int *shown)
                                    run, look->resumed, look->epochs)));
 }
 
-/* An INFO line for each trial after *shown. */
-static void
-show_trials(int64 run, int trials, int *shown)
-{
-    static MetasdStatement statement = {"SELECT trial, seconds, mrr_source, mrr_pruned, best, "
-                                        "epochs, outcome, params::pg_catalog.text "
-                                        "FROM metasd.trial WHERE run OPERATOR(pg_catalog.=) $1 "
-                                        "AND trial OPERATOR(pg_catalog.>) $2 ORDER BY trial",
-                                        2,
-                                        {INT8OID, INT4OID},
-                                        NULL};
-    Datum values[2] = {Int64GetDatum(run), Int32GetDatum(*shown)};
-    uint64 n = metasd_execute(&statement, values, NULL, false);
-
-    for (uint64 i = 0; i < n; i++) {
-        StringInfoData line;
-        bool isnull, best = DatumGetBool(metasd_column(i, 5, &isnull));
-        int epochs = DatumGetInt32(metasd_column(i, 6, &isnull));
-
-        *shown = DatumGetInt32(metasd_column(i, 1, &isnull));
-        initStringInfo(&line);
-        appendStringInfo(&line, "trial %d", *shown);
-        if (trials > 0)
-            appendStringInfo(&line, " of %d", trials);
-        appendStringInfo(&line, ngettext(" %s after %d epoch", " %s after %d epochs", epochs),
-                         metasd_column_text(i, 7), epochs);
-        append_figure(&line, ": validation MRR ", float_column(i, 3), "");
-        append_figure(&line, " (pruned ", float_column(i, 4), ")");
-        appendStringInfo(&line, ", %.1f s, %s%s", float_column(i, 2), metasd_column_text(i, 8),
-                         best ? ", best so far" : "");
-        ereport(INFO, (errmsg_internal("%s", line.data)));
-    }
-}
-
-/* What a tuning has come to. */
-static void
-show_result(const Look *look)
-{
-    if (look->decided == 0)
-        ereport(NOTICE, (errmsg("no other parameters could be compared within the budget"),
-                         errdetail("Model \"%s\" has the parameters that it had.", look->model),
-                         errhint("Give kg_tune a larger budget.")));
-    else if (!look->better)
-        ereport(NOTICE, (errmsg("no other parameters were clearly better"),
-                         errdetail("Model \"%s\" has the parameters that it had.", look->model)));
-    else
-        ereport(INFO,
-                (errmsg_internal("validation MRR of the pruned model %s, before %s: %s", look->mrr,
-                                 look->mrr_before ? look->mrr_before : "none", look->best)));
-    if (look->decided > 0 && look->decided < look->epochs)
-        ereport(NOTICE,
-                (errmsg_plural("the budget was enough to compare trainings of %d epoch, not of %d",
-                               "the budget was enough to compare trainings of %d epochs, not of %d",
-                               look->decided, look->decided, look->epochs)));
-}
-
 /* The note, which is a sentence, as an errdetail. */
 static int
 note_detail(const Look *look)
@@ -311,9 +233,6 @@ advise(int64 run, const Look *look)
 {
     char *name = quote_literal_cstr(look->model);
 
-    if (look->tuning)
-        return errhint("The model's parameters are as they were. SELECT kg_tune(%s) starts anew.",
-                       name);
     if (look->resumable)
         return errhint("What served before goes on serving. SELECT kg_resume(" INT64_FORMAT
                        ") goes on from the last checkpoint, SELECT kg_train(%s) starts anew.",
@@ -360,8 +279,7 @@ check_look(int64 run, const Look *look)
     if (look->started_here)
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                         errmsg("run " INT64_FORMAT " was started by this transaction", run),
-                        look->tuning ? errdetail("Tuning begins when the transaction commits.")
-                                     : errdetail("Training begins when the transaction commits."),
+                        errdetail("Training begins when the transaction commits."),
                         errhint("COMMIT before CALL kg_wait.")));
 }
 
@@ -387,7 +305,7 @@ milliseconds(const Interval *interval)
 
 /* What the caller has been told so far. */
 typedef struct Progress {
-    int shown; /* epochs or trials */
+    int shown; /* epochs */
     bool start, rank, rows;
 } Progress;
 
@@ -461,17 +379,11 @@ look_once(int64 run, Progress *progress)
     check_look(run, &look);
     note_start(&look, progress);
     note_rank(&look, progress);
-    if (look.tuning)
-        show_trials(run, look.trials, &progress->shown);
-    else {
-        pass_over_resumed(run, &look, &progress->shown);
-        show_epochs(run, look.epochs, &progress->shown);
-    }
+    pass_over_resumed(run, &look, &progress->shown);
+    show_epochs(run, look.epochs, &progress->shown);
     ended = has_ended(run, &look);
     note_rows(&look, progress);
-    if (ended && look.tuning)
-        show_result(&look);
-    else if (ended) {
+    if (ended) {
         show_empty(&look);
         show_promotion(run, &look);
     }

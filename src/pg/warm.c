@@ -48,10 +48,8 @@ static Old
 look_at_serving(const MetasdJob *job)
 {
     static MetasdStatement look = {
-        "SELECT r.id, r.params ->> 'family'::pg_catalog.text, "
-        "(r.params ->> 'rank'::pg_catalog.text)::pg_catalog.float8, r.entities, r.relations "
-        "FROM metasd.model m JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
-        "WHERE m.name OPERATOR(pg_catalog.=) $1",
+        "SELECT r.id, r.params ->> 'family', (r.params ->> 'rank')::float8, r.entities, "
+        "r.relations FROM metasd.model m JOIN metasd.run r ON r.id = m.serving WHERE m.name = $1",
         1,
         {TEXTOID},
         NULL};
@@ -138,14 +136,12 @@ static char *
 keep_rows(Reading *reading, bool entities, int64 expected)
 {
     static MetasdStatement look[2] = {
-        {"SELECT label, embedding FROM metasd.entity WHERE run OPERATOR(pg_catalog.=) $1 "
-         "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3",
+        {"SELECT label, embedding FROM metasd.entity WHERE run = $1 AND id >= $2 AND id < $3",
          3,
          {INT8OID, INT4OID, INT4OID},
          NULL},
-        {"SELECT label, embedding, reciprocal FROM metasd.relation WHERE run "
-         "OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.>=) $2 "
-         "AND id OPERATOR(pg_catalog.<) $3",
+        {"SELECT label, embedding, reciprocal FROM metasd.relation WHERE run = $1 AND id >= $2 "
+         "AND id < $3",
          3,
          {INT8OID, INT4OID, INT4OID},
          NULL}};
@@ -255,7 +251,7 @@ metasd_warm_read(MetasdJob *job)
     char *why;
     Old old;
 
-    if (job->tuning || job->launch.resume)
+    if (job->launch.resume)
         return;
     metasd_plan(input, job->launch.max_workers, (size_t)job->launch.train_mem * 1024, &params);
     if (params.value[METASD_P_WARM_START] == 0)

@@ -60,8 +60,8 @@ FROM metasd.versions;
 SELECT kg_train('people', params => '{"rank": 16, "epochs": 6, "warmup": 2, "warmup_lr": 0.4, "ramp": 0, "meta": true, "finish": 2, "finish_kl": 0.5, "cut": "apart", "negatives": 10,
                                       "negative_sampling": "degree", "promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);
-SELECT epoch, loss_source > 0 AS source, loss_quiz > 0 AS quiz, loss_mutual_source > 0 AS mutual_source,
-       loss_mutual_student > 0 AS mutual_student, sparsity > 0.8 AS pruned, round(lr::numeric, 3) AS lr
+SELECT epoch, loss_full > 0 AS full_loss, loss_quiz > 0 AS quiz, loss_mutual > 0 AS mutual,
+       loss_pruned > 0 AS pruned_loss, sparsity > 0.8 AS pruned, round(lr::numeric, 3) AS lr
 FROM metasd.learning_curve WHERE run = :run ORDER BY epoch;
 
 -- A whole number may be written with a point or an exponent, and null is as if not given.

@@ -442,7 +442,7 @@ my $subscriber = new_cluster('moved_subscriber');
 $subscriber->psql('postgres', slurp_file("$dump/roles.sql"), on_error_stop => 0);
 run_file('no_models.sql', $subscriber, 'postgres');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM metasd.model'), '0', 'a subscriber that has no models yet');
-$node->safe_psql('postgres', q{CREATE PUBLICATION models FOR TABLE metasd.model, metasd.run, metasd.epoch, metasd.trial, metasd.entity, metasd.relation});
+$node->safe_psql('postgres', q{CREATE PUBLICATION models FOR TABLE metasd.model, metasd.run, metasd.epoch, metasd.entity, metasd.relation});
 my $connection = $node->connstr('postgres') =~ s/'/''/gr;
 $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION models CONNECTION '$connection' PUBLICATION models WITH (binary = true)");
 
@@ -478,7 +478,7 @@ is($subscriber->safe_psql('postgres', 'SELECT run, status, epoch > 0, remaining 
 psql_fails($subscriber, "SELECT kg_cancel($far)", qr/ERROR:  cannot train in a database that subscribes/, 'but not be cancelled');
 my $waiting = session($subscriber);
 $waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($far);\n");
-for my $call ("kg_train('m')", "kg_train('mine', 'facts')", "kg_tune('m')", "metasd.train_scheduled('m')")
+for my $call ("kg_train('m')", "kg_train('mine', 'facts')", "metasd.train_scheduled('m')")
 {
 	psql_fails($subscriber, "\\set VERBOSITY verbose\nSET SESSION AUTHORIZATION ann; SELECT $call",
 		qr/ERROR:  55000: cannot train in a database that subscribes to models of another.*HINT:  Models are trained where they are published/s,
