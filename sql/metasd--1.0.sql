@@ -75,10 +75,10 @@ CREATE TABLE metasd.model (
     serving bigint,
     history bigint[] NOT NULL DEFAULT '{}'
 );
-COMMENT ON TABLE metasd.model IS 'one row a model: where its triples come from and which run answers for it';
-COMMENT ON COLUMN metasd.model.params IS 'parameters as the owner gave them; the rest are defaults';
+COMMENT ON TABLE metasd.model IS 'one row per model: where its triples come from and which run answers its questions';
+COMMENT ON COLUMN metasd.model.params IS 'parameters as the owner gave them; all others have their defaults';
 COMMENT ON COLUMN metasd.model.serving IS 'run whose embeddings answer; null before the first success';
-COMMENT ON COLUMN metasd.model.history IS 'runs that served before it, the latest last: where kg_rollback goes';
+COMMENT ON COLUMN metasd.model.history IS 'runs that served before, the latest last; kg_rollback goes back along them';
 
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
@@ -117,16 +117,26 @@ CREATE TABLE metasd.run (
 ) WITH (fillfactor = 50);
 CREATE INDEX run_model ON metasd.run (model);
 COMMENT ON TABLE metasd.run IS 'one row per training; a successful training is a version of its model';
-COMMENT ON COLUMN metasd.run.done IS 'batches of the current epoch that are done, of total';
-COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may read that may ask it; the model may have another source since';
-COMMENT ON COLUMN metasd.run.resumed IS 'when kg_resume started it again, last';
-COMMENT ON COLUMN metasd.run.checkpoint IS 'part of metasd.checkpoint that is whole, 0 or 1; the other one is being written, or not there';
-COMMENT ON COLUMN metasd.run.checkpoint_epoch IS 'the epoch after which that checkpoint was taken';
-COMMENT ON COLUMN metasd.run.resumed_epoch IS 'the epoch after which it went on then';
-COMMENT ON COLUMN metasd.run.validation IS 'where its validation triples came from, if not held out of the source: who may not read it is not told how many of them a relation has';
-COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: those of a version, until they are pruned';
-COMMENT ON COLUMN metasd.run.note IS 'of a version: why it was not promoted when its training ended, or was promoted without a comparison';
-COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
+COMMENT ON COLUMN metasd.run.uuid IS 'names the version in other places, as in the file of its image; run numbers begin anew with CREATE EXTENSION';
+COMMENT ON COLUMN metasd.run.pid IS 'process of the worker; null when it has ended';
+COMMENT ON COLUMN metasd.run.heartbeat IS 'when the worker last wrote this row';
+COMMENT ON COLUMN metasd.run.phase IS 'what the worker does: starting, reading, training, comparing or storing';
+COMMENT ON COLUMN metasd.run.epoch IS 'the current epoch, from 1';
+COMMENT ON COLUMN metasd.run.done IS 'batches of the current epoch that are done';
+COMMENT ON COLUMN metasd.run.total IS 'all batches of the current epoch';
+COMMENT ON COLUMN metasd.run.loss IS 'loss of the full model in the last batch';
+COMMENT ON COLUMN metasd.run.params IS 'parameters as given; once the source has been read, with all defaults';
+COMMENT ON COLUMN metasd.run.metrics IS 'figures of the training; validation, full and stored: filtered validation metrics of the pruned model, of the full model, and of the pruned model as stored';
+COMMENT ON COLUMN metasd.run.bytes IS 'bytes of the stored embeddings';
+COMMENT ON COLUMN metasd.run.source IS 'the relation that it was trained from: roles that may read it may ask this version; the model may have another source since';
+COMMENT ON COLUMN metasd.run.resumed IS 'when kg_resume last started it again';
+COMMENT ON COLUMN metasd.run.checkpoint IS 'which part of metasd.checkpoint is complete, 0 or 1; the other part is being written or does not exist';
+COMMENT ON COLUMN metasd.run.checkpoint_epoch IS 'the last epoch that the checkpoint contains';
+COMMENT ON COLUMN metasd.run.resumed_epoch IS 'the last epoch before kg_resume started it again';
+COMMENT ON COLUMN metasd.run.validation IS 'the relation that its validation triples came from; null: they were held out of the source. A role that may not read it does not see how many validation triples a relation has';
+COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: parameter keep_versions says for how many versions';
+COMMENT ON COLUMN metasd.run.note IS 'why the version was not promoted when its training ended, or why it was promoted without a comparison';
+COMMENT ON COLUMN metasd.run.status IS 'status as last written; metasd.run_status() also knows workers that have died';
 
 CREATE TABLE metasd.epoch (
     run bigint NOT NULL,
@@ -156,11 +166,11 @@ COMMENT ON COLUMN metasd.epoch.loss_pruned IS 'loss of the pruned model: in mutu
 COMMENT ON COLUMN metasd.epoch.mrr_full IS 'filtered validation MRR of the full model, both directions';
 COMMENT ON COLUMN metasd.epoch.mrr_pruned IS 'filtered validation MRR of the pruned model, both directions; null before the first pruning';
 COMMENT ON COLUMN metasd.epoch.sparsity IS 'part of the weights that the mask prunes';
-COMMENT ON COLUMN metasd.epoch.threshold IS 'smallest magnitude or salience of a weight that the mask keeps';
+COMMENT ON COLUMN metasd.epoch.threshold IS 'smallest salience of a weight that the mask keeps: its magnitude, if parameter pruning says so';
 COMMENT ON COLUMN metasd.epoch.regrown IS 'weights that this mask keeps and the mask before it pruned';
 COMMENT ON COLUMN metasd.epoch.dropped IS 'weights that this mask prunes and the mask before it kept';
 COMMENT ON COLUMN metasd.epoch.lr IS 'learning rate of the epoch';
-COMMENT ON COLUMN metasd.epoch.best IS 'whether no epoch before it had a better validation MRR of the pruned model';
+COMMENT ON COLUMN metasd.epoch.best IS 'whether it is the best epoch so far, whose embeddings would be stored';
 
 CREATE TABLE metasd.entity (
     run bigint NOT NULL,
@@ -171,7 +181,9 @@ CREATE TABLE metasd.entity (
     PRIMARY KEY (run, id)
 );
 ALTER TABLE metasd.entity ALTER COLUMN embedding SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run, or before as parameter keep_versions has it';
+COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, as encoded sparse rows; deleted with their run, or earlier, according to parameter keep_versions';
+COMMENT ON COLUMN metasd.entity.id IS 'number of the entity in this version, from 0, in the order of the labels'' bytes';
+COMMENT ON COLUMN metasd.entity.degree IS 'how often the entity is in the training triples, as head or tail';
 
 CREATE TABLE metasd.relation (
     run bigint NOT NULL,
@@ -192,11 +204,17 @@ CREATE TABLE metasd.relation (
 ALTER TABLE metasd.relation ALTER COLUMN embedding SET STORAGE EXTERNAL;
 ALTER TABLE metasd.relation ALTER COLUMN reciprocal SET STORAGE EXTERNAL;
 COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted like those of entities';
-COMMENT ON COLUMN metasd.relation.held_out IS 'how many of its triples were for validation';
+COMMENT ON COLUMN metasd.relation.id IS 'number of the relation in this version, from 0, in the order of the labels'' bytes';
+COMMENT ON COLUMN metasd.relation.count IS 'training triples of the relation';
+COMMENT ON COLUMN metasd.relation.embedding IS 'scores tails of (head, relation)';
+COMMENT ON COLUMN metasd.relation.reciprocal IS 'scores heads of (relation, tail)';
+COMMENT ON COLUMN metasd.relation.tail_offset IS 'see tail_slope';
+COMMENT ON COLUMN metasd.relation.head_offset IS 'see tail_slope; for heads';
+COMMENT ON COLUMN metasd.relation.held_out IS 'how many triples of the relation were held out for validation';
 COMMENT ON COLUMN metasd.relation.mrr IS 'filtered validation MRR of the embeddings as stored, both directions';
 COMMENT ON COLUMN metasd.relation.tail_slope IS
-'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: as the whole model, whose slope and offset are in the metrics of the run';
-COMMENT ON COLUMN metasd.relation.head_slope IS 'the same of a head';
+'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: slope and offset of the whole model count, which are in the metrics of the run';
+COMMENT ON COLUMN metasd.relation.head_slope IS 'see tail_slope; for heads';
 COMMENT ON COLUMN metasd.relation.irreflexive IS
 'whether fewer than 1 in 100 of its training triples lead from an entity to itself: none is predicted then';
 
@@ -208,8 +226,8 @@ CREATE TABLE metasd.checkpoint (
     PRIMARY KEY (run, part, chunk)
 );
 ALTER TABLE metasd.checkpoint ALTER COLUMN data SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.checkpoint IS 'trainings under way, or ended too early, as kg_resume needs them; dumps leave its rows out';
-COMMENT ON COLUMN metasd.checkpoint.part IS 'a new checkpoint is written beside the one before, which goes once the run''s row names the new one';
+COMMENT ON TABLE metasd.checkpoint IS 'state of trainings that are running or ended early, for kg_resume; dumps leave its rows out';
+COMMENT ON COLUMN metasd.checkpoint.part IS '0 or 1: a new checkpoint is written beside the one before, which is deleted once the run''s row names the new one';
 
 SELECT pg_catalog.pg_extension_config_dump('metasd.model', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run', '');
@@ -255,8 +273,7 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
                           - coalesce(r.resumed, r.started))::float8 AS seconds,
        r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error,
        r.kept, r.note, r.resumed,
-       CASE WHEN EXISTS (SELECT FROM metasd.checkpoint c
-                         WHERE c.run = r.id AND c.part = r.checkpoint)
+       CASE WHEN (r.id, r.checkpoint) IN (SELECT c.run, c.part FROM metasd.checkpoint c)
            THEN r.checkpoint_epoch END AS checkpoint_epoch
 FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
@@ -322,11 +339,11 @@ COMMENT ON COLUMN metasd.learning_curve.loss_pruned IS 'loss of the pruned model
 COMMENT ON COLUMN metasd.learning_curve.mrr_full IS 'filtered validation MRR of the full model, both directions';
 COMMENT ON COLUMN metasd.learning_curve.mrr_pruned IS 'filtered validation MRR of the pruned model, both directions; null before the first pruning';
 COMMENT ON COLUMN metasd.learning_curve.sparsity IS 'part of the weights that the mask prunes';
-COMMENT ON COLUMN metasd.learning_curve.threshold IS 'smallest magnitude or salience of a weight that the mask keeps';
+COMMENT ON COLUMN metasd.learning_curve.threshold IS 'smallest salience of a weight that the mask keeps: its magnitude, if parameter pruning says so';
 COMMENT ON COLUMN metasd.learning_curve.regrown IS 'weights that this mask keeps and the mask before it pruned';
 COMMENT ON COLUMN metasd.learning_curve.dropped IS 'weights that this mask prunes and the mask before it kept';
 COMMENT ON COLUMN metasd.learning_curve.lr IS 'learning rate of the epoch';
-COMMENT ON COLUMN metasd.learning_curve.best IS 'whether no epoch before it had a better validation MRR of the pruned model';
+COMMENT ON COLUMN metasd.learning_curve.best IS 'whether it is the best epoch so far, whose embeddings would be stored';
 
 GRANT SELECT ON metasd.models, metasd.versions, metasd.relations, metasd.progress,
                 metasd.learning_curve TO PUBLIC;

@@ -260,13 +260,14 @@ score_query(FunctionCallInfo fcinfo)
     Ranking ranking = {.site = site, .entities = plan->entities, .left = plan->entities};
 
     if (!head && strcmp(side, "tail") != 0)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("invalid value for side: \"%s\"", side),
-                        errhint("It must be \"head\" or \"tail\": what is asked for.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                 errmsg("invalid value for side: \"%s\"", side),
+                 errhint("It must be \"head\" or \"tail\", the side that the answers are on.")));
     if (entity >= (int64)plan->entities || relation >= (int64)plan->relations)
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                 errmsg("the model has no entity or relation of that number"),
+                 errmsg("the model has no entity or relation with that number"),
                  errhint("Use metasd.entity_number(model, label) and metasd.relation_number(model, "
                          "label).")));
     if (!site->scores) {
@@ -433,7 +434,7 @@ prepare_rows(AskedSite *site, Oid function)
 
 /*
  * metasd.rank_answers(model text, side text, entity bigint, relation bigint, answers bigint[],
- * known bigint[]) returns metasd.ranked_answer[]: an element an answer, to which the other answers are
+ * known bigint[]) returns metasd.ranked_answer[]: an element per answer, to which other answers are
  * known, too; one for what would be answered first, which has a probability and no rank; and one
  * for each range of probability that answers are in, which has their sum.
  */

@@ -136,8 +136,11 @@ static void
 damaged(const Build *build, const RowKind *kind, int32 id)
 {
     ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                    errmsg("embedding of %s %d in run " INT64_FORMAT " is damaged", kind->name, id,
-                           build->run),
+                    kind == &entity_rows
+                        ? errmsg("embedding of entity %d in run " INT64_FORMAT " is damaged", id,
+                                 build->run)
+                        : errmsg("embedding of relation %d in run " INT64_FORMAT " is damaged", id,
+                                 build->run),
                     errhint("Train the model again with kg_train.")));
 }
 
@@ -320,7 +323,7 @@ expected_of(int64 run)
     }
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                        errmsg("run " INT64_FORMAT " is of an unknown family", run)));
+                        errmsg("run " INT64_FORMAT " has a model of an unknown family", run)));
     return expected;
 }
 
@@ -351,16 +354,15 @@ plan_image(Build *build)
     if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
-                        errdetail("Entities there are: %u of " INT64_FORMAT
-                                  ". Relations: %u of " INT64_FORMAT ".",
+                        errdetail("There are embeddings of %u of " INT64_FORMAT
+                                  " entities and of %u of " INT64_FORMAT " relations.",
                                   build->plan.entities, expected.entities, build->plan.relations,
                                   expected.relations),
                         errhint("Train the model again with kg_train.")));
     if (metasd_index_bytes(&build->plan) == SIZE_MAX)
-        ereport(ERROR,
-                (errcode(ERRCODE_DATA_CORRUPTED),
-                 errmsg("run " INT64_FORMAT " has no embeddings that can be used", build->run),
-                 errhint("Train the model again with kg_train.")));
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("run " INT64_FORMAT " has no usable embeddings", build->run),
+                        errhint("Train the model again with kg_train.")));
 }
 
 /* Starts the image in memory of DRAFT, with its rows and no more. */

@@ -202,9 +202,9 @@ check_fed(const MetasdJob *job, MetasdStatus status)
 {
     if (status == METASD_INVALID)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("the triples are not those that run " INT64_FORMAT " began with",
+                        errmsg("the triples have changed since run " INT64_FORMAT " began",
                                job->launch.run),
-                        errhint("SELECT kg_train(%s) trains with those that there are now.",
+                        errhint("SELECT kg_train(%s) trains with the present triples.",
                                 quote_literal_cstr(job->model))));
     if (status == METASD_CORRUPT)
         ereport(ERROR,

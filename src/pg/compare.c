@@ -193,7 +193,7 @@ find_old(Comparing *c)
         return c->result->serving != 0;
     if (job->error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
         ReThrowError(job->error);
-    c->result->note = psprintf("it was not compared with version " INT64_FORMAT ": %s",
+    c->result->note = psprintf("It was not compared with version " INT64_FORMAT ": %s.",
                                c->result->serving, job->error->message);
     job->error = NULL;
     return false;
@@ -507,14 +507,14 @@ decide(const Comparing *c)
     result->overlap = c->tops > 0 ? c->overlap / (double)c->tops : NAN;
     if (c->held == METASD_HELD_UNKNOWN) {
         result->note =
-            psprintf("it was not compared with version " INT64_FORMAT ": no fact is known to have "
-                     "been held out from both, as that version had a validation source of its own",
+            psprintf("It was not compared with version " INT64_FORMAT ": that version had a "
+                     "validation source of its own, so no fact is known to be held out from both.",
                      result->serving);
         return;
     }
     if (c->queries == 0) {
-        result->note = psprintf("it was not compared with version " INT64_FORMAT
-                                ": no fact was held out from both",
+        result->note = psprintf("It was not compared with version " INT64_FORMAT
+                                ": no fact was held out from both.",
                                 result->serving);
         return;
     }
@@ -522,9 +522,10 @@ decide(const Comparing *c)
     result->mrr_before = c->old.reciprocal / (double)c->queries;
     result->promoted = !(result->mrr < result->mrr_before - tolerance);
     if (!result->promoted)
-        result->note = psprintf("its MRR of held-out facts is %.3f, that of version " INT64_FORMAT
-                                ", which served, %.3f: less by more than promote_tolerance, %g",
-                                result->mrr, result->serving, result->mrr_before, tolerance);
+        result->note =
+            psprintf("Its MRR on held-out facts is %.3f. Version " INT64_FORMAT ", which served, "
+                     "has %.3f: the difference is more than promote_tolerance, %g.",
+                     result->mrr, result->serving, result->mrr_before, tolerance);
 }
 
 void

@@ -80,13 +80,14 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
                  errhint("SELECT kg_train(%s) trains a new version.", name)));
     metasd_launch_alone(model);
     if (!stopped.has_checkpoint)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("run " INT64_FORMAT " has no checkpoint to resume from", run),
-                 errdetail("A training writes one at the end of an epoch, but not before the "
-                           "minutes of its parameter checkpoint_every are over; dumps leave them "
-                           "out, and a later training that succeeds removes them."),
-                 errhint("SELECT kg_train(%s) starts anew.", name)));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("run " INT64_FORMAT " has no checkpoint to resume from", run),
+             errdetail("A training writes a checkpoint at the end of an epoch, once the minutes of "
+                       "its parameter checkpoint_every have passed. Dumps leave checkpoints "
+                       "out, and a later training that succeeds removes them."),
+             errhint("SELECT kg_train(%s) starts anew.", name)));
     model->source = stopped.source; /* the model may have others since */
     model->validation = stopped.validation;
     for (int i = 0; i < 3; i++)

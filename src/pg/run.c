@@ -144,10 +144,11 @@ void
 metasd_run_check_here(void)
 {
     if (is_subscriber())
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("cannot train in a database that subscribes to models of another"),
-                        errhint("Models are trained where they are published, and replicated from "
-                                "there. Where that database is gone, drop the subscription.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("cannot train in a database that subscribes to models of another database"),
+                 errhint("Models are trained where they are published, and replicated from "
+                         "there. Where that database is gone, drop the subscription.")));
 }
 
 static bool

@@ -113,19 +113,21 @@ stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRem
     char *owner = GetUserNameFromId(metasd_relation_owner(named->oid), true), *name;
 
     name = quote_literal_cstr(model->name);
-    ereport(OidIsValid(relation->oid) ? NOTICE : ERROR,
-            (errcode(ERRCODE_UNDEFINED_TABLE),
-             OidIsValid(relation->oid)
-                 ? errmsg("model \"%s\" goes on with relation %s, which it was trained from",
-                          model->name, relation->name)
-                 : errmsg("the relation that model \"%s\" was trained from does not exist any more",
-                          model->name),
-             errdetail("What is named %s now is another one, of role \"%s\": that is taken for it "
-                       "only where the model's owner may be trusted with code of that role.",
-                       named->name, owner ? owner : "unknown"),
-             validation
-                 ? errhint("To train with it, name it: kg_train(%s, validation => '...').", name)
-                 : errhint("To train from it, name it: kg_train(%s, source).", name)));
+    ereport(
+        OidIsValid(relation->oid) ? NOTICE : ERROR,
+        (errcode(ERRCODE_UNDEFINED_TABLE),
+         OidIsValid(relation->oid)
+             ? errmsg("model \"%s\" still uses relation %s, which it was trained from", model->name,
+                      relation->name)
+             : errmsg("the relation that model \"%s\" was trained from does not exist any more",
+                      model->name),
+         errdetail("The name %s now belongs to another relation, of role \"%s\". The model "
+                   "follows the name only to a relation of its owner, of a member of its "
+                   "owner, or of a superuser.",
+                   named->name, owner ? owner : "unknown"),
+         validation
+             ? errhint("To use that relation, name it: kg_train(%s, validation => '...').", name)
+             : errhint("To use that relation, name it: kg_train(%s, source).", name)));
 }
 
 /*
@@ -146,8 +148,8 @@ follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, boo
         stay(model, relation, &found, validation);
         return;
     }
-    ereport(NOTICE, (errmsg("model \"%s\" goes on with the relation that is named %s now",
-                            model->name, found.name)));
+    ereport(NOTICE, (errmsg("model \"%s\" now uses the relation that has the name %s", model->name,
+                            found.name)));
     *relation = found;
 }
 
@@ -265,7 +267,7 @@ metasd_train_scheduled(PG_FUNCTION_ARGS)
     run = metasd_launch_alive(model);
     if (run != 0) {
         ereport(LOG, (errmsg("scheduled training of metasd model \"%s\" is skipped: training "
-                             "run " INT64_FORMAT " is still going on",
+                             "run " INT64_FORMAT " is still running",
                              model->name, run)));
         PG_RETURN_NULL();
     }

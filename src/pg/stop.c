@@ -49,7 +49,8 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
         status = pstrdup(metasd_run_status(run, status));
         if (strcmp(status, "queued") == 0 || strcmp(status, "running") == 0)
             metasd_run_check_here();
-        ereport(NOTICE, (errmsg("run " INT64_FORMAT " is not running: it is %s", run, status)));
+        ereport(NOTICE,
+                (errmsg("run " INT64_FORMAT " is not running: its status is \"%s\"", run, status)));
         PG_RETURN_BOOL(false);
     }
     wait_until_ended(run);

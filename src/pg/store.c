@@ -521,8 +521,10 @@ metasd_store(MetasdJob *job)
     if (job->comparison.note)
         ereport(LOG,
                 (job->comparison.promoted
-                     ? errmsg("metasd run " INT64_FORMAT " of model \"%s\" was promoted: %s",
-                              job->launch.run, job->model, job->comparison.note)
-                     : errmsg("metasd run " INT64_FORMAT " of model \"%s\" was not promoted: %s",
-                              job->launch.run, job->model, job->comparison.note)));
+                     ? errmsg("metasd run " INT64_FORMAT " of model \"%s\" was promoted without a "
+                              "comparison",
+                              job->launch.run, job->model)
+                     : errmsg("metasd run " INT64_FORMAT " of model \"%s\" was not promoted",
+                              job->launch.run, job->model),
+                 errdetail_internal("%s", job->comparison.note)));
 }

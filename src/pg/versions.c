@@ -54,11 +54,12 @@ check_version(const MetasdModel *model, int64 run)
                         errhint("Look at metasd.versions.")));
     status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
     if (strcmp(status, "succeeded") != 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("run " INT64_FORMAT " of model \"%s\" has no embeddings: it is %s", run,
-                        model->name, metasd_run_status(run, status)),
-                 errhint("Only a run that has succeeded can serve; look at metasd.versions.")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("run " INT64_FORMAT " of model \"%s\" has no embeddings: its status is \"%s\"",
+                    run, model->name, metasd_run_status(run, status)),
+             errhint("Only a run that has succeeded can serve; look at metasd.versions.")));
     if (!DatumGetBool(metasd_column(0, 2, &isnull)))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("the embeddings of version " INT64_FORMAT
@@ -103,11 +104,12 @@ version_before(const MetasdModel *model)
     bool isnull;
 
     if (metasd_execute(&look, &value, NULL, false) == 0)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("there is no version of model \"%s\" to go back to", model->name),
-                        errdetail("No version that served before the present one is kept."),
-                        errhint("kg_promote lets any version serve that metasd.versions has as "
-                                "kept.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("there is no version of model \"%s\" to go back to", model->name),
+                 errdetail("No version that served before the present one is kept."),
+                 errhint("Use kg_promote with a version that column \"kept\" of metasd.versions "
+                         "shows as kept.")));
     return DatumGetInt64(metasd_column(0, 1, &isnull));
 }
 
@@ -156,7 +158,7 @@ metasd_kg_owner(PG_FUNCTION_ARGS)
     if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role),
-                 errhint("Name a role that there is: SELECT kg_owner(%s, '...').",
+                 errhint("Name a role that exists: SELECT kg_owner(%s, '...').",
                          quote_literal_cstr(name))));
     metasd_check_may_become(role);
     metasd_launch_alone(model);

@@ -23,6 +23,12 @@
 
 PG_FUNCTION_INFO_V1(metasd_kg_wait);
 
+/* The version that a training starts from, as texts; NULL where not known, or not so. */
+typedef struct Start {
+    char *version, *new_entities, *entities, *new_relations, *relations;
+    char *not_from, *reason; /* the version that it does not start from, and why: a sentence */
+} Start;
+
 /* What a look finds. */
 typedef struct Look {
     bool exists;
@@ -32,36 +38,20 @@ typedef struct Look {
     char *error;
     int epochs;             /* at most, 0 while unknown */
     int64 skipped, unknown; /* rows left out, 0 while not known */
-    char *start;            /* a sentence: which version it starts from, or why not; or NULL */
-    char *note;             /* of a version: why it was not promoted, or not compared; or NULL */
-    bool promoted;          /* at its end */
-    bool kept;              /* it has embeddings, or may have them yet */
-    bool resumable;         /* it has a checkpoint */
-    int resumed;            /* the epoch after which it was resumed, or 0 */
-    int rank, rank_wish;    /* and the default that memory does not allow, or 0 */
-    int64 empty;            /* entities and relations without a weight, 0 while not known */
+    Start start;
+    char *note;          /* of a version: why it was not promoted, or not compared; or NULL */
+    bool promoted;       /* at its end */
+    bool kept;           /* it has embeddings, or may have them yet */
+    bool resumable;      /* it has a checkpoint */
+    int resumed;         /* the epoch after which it was resumed, or 0 */
+    int rank, rank_wish; /* and the default that memory does not allow, or 0 */
+    int64 empty;         /* entities and relations without a weight, 0 while not known */
 } Look;
 
 static char *
 row_text(int column)
 {
     return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
-}
-
-/* What the run's row says of the version that the training starts from, or does not start from. */
-static char *
-start_of_row(void)
-{
-    char *version = row_text(16), *not_from = row_text(21);
-
-    if (version)
-        return psprintf(_("The training starts from version %s. New to that version are %s of %s "
-                          "entities and %s of %s relations."),
-                        version, row_text(17), row_text(18), row_text(19), row_text(20));
-    if (not_from)
-        return psprintf(_("The training does not start from version %s: %s."), not_from,
-                        row_text(22));
-    return NULL;
 }
 
 static Look
@@ -104,7 +94,13 @@ look_at(int64 run)
     look.rank = DatumGetInt32(metasd_column(0, 13, &isnull));
     look.rank_wish = DatumGetInt32(metasd_column(0, 14, &isnull));
     look.empty = DatumGetInt64(metasd_column(0, 15, &isnull));
-    look.start = start_of_row();
+    look.start = (Start){.version = row_text(16),
+                         .new_entities = row_text(17),
+                         .entities = row_text(18),
+                         .new_relations = row_text(19),
+                         .relations = row_text(20),
+                         .not_from = row_text(21),
+                         .reason = row_text(22)};
     return look;
 }
 
@@ -194,16 +190,9 @@ pass_over_resumed(int64 run, const Look *look, int *shown)
     if (*shown >= look->resumed)
         return;
     *shown = look->resumed;
-    ereport(INFO, (errmsg_internal("run " INT64_FORMAT " was resumed from its checkpoint, after "
-                                   "epoch %d of %d",
-                                   run, look->resumed, look->epochs)));
-}
-
-/* The note, which is a sentence, as an errdetail. */
-static int
-note_detail(const Look *look)
-{
-    return errdetail_internal("%c%s.", pg_toupper((unsigned char)look->note[0]), look->note + 1);
+    ereport(INFO, (errmsg("run " INT64_FORMAT " was resumed from its checkpoint, after "
+                          "epoch %d of %d",
+                          run, look->resumed, look->epochs)));
 }
 
 /* What has become of a version, where it is not what one expects. */
@@ -214,17 +203,17 @@ show_promotion(int64 run, const Look *look)
         ereport(NOTICE, (errmsg("version " INT64_FORMAT " of model \"%s\" was promoted without a "
                                 "comparison",
                                 run, look->model),
-                         note_detail(look)));
+                         errdetail_internal("%s", look->note)));
     else if (look->note)
         ereport(
             NOTICE,
             (errmsg("version " INT64_FORMAT " of model \"%s\" was not promoted", run, look->model),
-             note_detail(look),
-             look->kept ? errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve all the "
-                                  "same.",
+             errdetail_internal("%s", look->note),
+             look->kept ? errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve "
+                                  "anyway.",
                                   quote_literal_cstr(look->model), run)
-                        : errhint("Its embeddings are not kept: with parameter keep_versions 1 "
-                                  "only the version that serves is.")));
+                        : errhint("Its embeddings are not kept: the parameter keep_versions is 1, "
+                                  "which keeps only those of the version that serves.")));
 }
 
 /* What to do about a run that has not succeeded: an errhint. */
@@ -234,10 +223,11 @@ advise(int64 run, const Look *look)
     char *name = quote_literal_cstr(look->model);
 
     if (look->resumable)
-        return errhint("What served before goes on serving. SELECT kg_resume(" INT64_FORMAT
+        return errhint("The version that served before still serves. SELECT kg_resume(" INT64_FORMAT
                        ") goes on from the last checkpoint, SELECT kg_train(%s) starts anew.",
                        run, name);
-    return errhint("What served before goes on serving. SELECT kg_train(%s) starts anew.", name);
+    return errhint("The version that served before still serves. SELECT kg_train(%s) starts anew.",
+                   name);
 }
 
 /* That a run has not succeeded: an errmsg. */
@@ -309,13 +299,22 @@ typedef struct Progress {
     bool start, rank, rows;
 } Progress;
 
-/* What the training starts from, once. */
+/* Which version the training starts from, or why not from that which serves; once. */
 static void
 note_start(const Look *look, Progress *progress)
 {
-    if (!progress->start && look->start)
-        ereport(INFO, (errmsg_internal("%s", look->start)));
-    progress->start = look->start != NULL;
+    const Start *start = &look->start;
+
+    if (!progress->start && start->version)
+        ereport(INFO,
+                (errmsg("the training starts from version %s", start->version),
+                 errdetail("New to that version are %s of %s entities and %s of %s relations.",
+                           start->new_entities, start->entities, start->new_relations,
+                           start->relations)));
+    if (!progress->start && start->not_from)
+        ereport(INFO, (errmsg("the training does not start from version %s", start->not_from),
+                       errdetail_internal("%s", start->reason)));
+    progress->start = start->version || start->not_from;
 }
 
 /* A default that memory has lowered, once. */
@@ -323,11 +322,12 @@ static void
 note_rank(const Look *look, Progress *progress)
 {
     if (!progress->rank && look->rank_wish > 0)
-        ereport(NOTICE,
-                (errmsg("the default rank was lowered from %d to %d", look->rank_wish, look->rank),
-                 errdetail("metasd.train_mem allows no higher one."),
-                 errhint("Raise metasd.train_mem for the full rank, or give the parameter "
-                         "rank to keep the one there is.")));
+        ereport(
+            NOTICE,
+            (errmsg("the default rank was lowered from %d to %d", look->rank_wish, look->rank),
+             errdetail("metasd.train_mem allows no higher rank."),
+             errhint("Raise metasd.train_mem to get the default rank, or set the parameter rank "
+                     "to keep the lower one.")));
     progress->rank = look->rank_wish > 0;
 }
 
@@ -407,7 +407,7 @@ metasd_kg_wait(PG_FUNCTION_ARGS)
     run = PG_GETARG_INT64(0);
     while (!look_once(run, &progress)) {
         if ((double)(GetCurrentTimestamp() - begun) / 1000.0 >= most) {
-            ereport(WARNING, (errmsg("run " INT64_FORMAT " is still going on", run)));
+            ereport(WARNING, (errmsg("run " INT64_FORMAT " is still running", run)));
             break;
         }
         metasd_doze(LOOK_EVERY_MS);

@@ -93,13 +93,14 @@ objection(const MetasdJob *job, const Old *old, const MetasdParams *params)
     metasd_params_options(params, &options, &split);
     new_held = metasd_held_out(job, split.validation_fraction);
     if (strcmp(old->family ? old->family : metasd_complex.name, options.family->name) != 0)
-        return psprintf("its family is another");
+        return psprintf("Its family is %s, not %s.",
+                        old->family ? old->family : metasd_complex.name, options.family->name);
     if (old->rank != (double)options.rank)
-        return psprintf("its rank is %.0f, not %zu", old->rank, options.rank);
+        return psprintf("Its rank is %.0f, not %zu.", old->rank, options.rank);
     if (!metasd_held_all(&old_held, &new_held))
         return OidIsValid(old_held.validation)
-                   ? pstrdup("it may have been trained on facts that are held out now")
-                   : pstrdup("it was trained on facts that are held out now");
+                   ? pstrdup("It may have been trained on facts that are held out now.")
+                   : pstrdup("It was trained on facts that are held out now.");
     return NULL;
 }
 
@@ -156,7 +157,7 @@ keep_rows(Reading *reading, bool entities, int64 expected)
         uint64 n = metasd_execute(&look[entities ? 0 : 1], values, NULL, true);
 
         if (n < (uint64)Min(ROWS_PER_LOOK, expected - first))
-            return pstrdup("its embeddings are gone");
+            return pstrdup("Its embeddings are not kept any more.");
         for (uint64 i = 0; i < n; i++) {
             bool isnull, whole;
             Datum stored = metasd_column(i, 1, &isnull);
@@ -172,7 +173,7 @@ keep_rows(Reading *reading, bool entities, int64 expected)
             if (!entities)
                 whole &= keep_row(reading, i, 3, all + relations + number);
             if (!whole)
-                return pstrdup("an embedding of it is damaged");
+                return pstrdup("One of its embeddings is damaged.");
             ++*(entities ? &reading->warm->entities : &reading->warm->relations);
         }
         SPI_freetuptable(SPI_tuptable);
@@ -201,8 +202,9 @@ keep_version(MetasdJob *job, const Old *old, const MetasdParams *params)
                                            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     why = keep_rows(&reading, true, old->entities);
     if (!why && warm->entities < LEAST_KNOWN * entities)
-        why = psprintf(ngettext("it knows %u of %u entity", "it knows %u of %u entities", entities),
-                       warm->entities, entities);
+        why =
+            psprintf(ngettext("It knows %u of %u entity.", "It knows %u of %u entities.", entities),
+                     warm->entities, entities);
     if (!why)
         why = keep_rows(&reading, false, old->relations);
     return why;
@@ -216,9 +218,9 @@ start_anew(MetasdJob *job, const char *why)
     MetasdWarm *warm = &job->warm;
     MetasdJson *json;
 
-    ereport(LOG,
-            (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT ": %s",
-                    job->launch.run, warm->version, why)));
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT,
+                         job->launch.run, warm->version),
+                  errdetail_internal("%s", why)));
     if (warm->context)
         MemoryContextDelete(warm->context);
     json = metasd_json_begin();
@@ -305,9 +307,8 @@ metasd_warm_fill(MetasdJob *job)
     job->trainer.progress.warm = true;
     MemoryContextDelete(warm->context);
     warm->context = NULL;
-    ereport(LOG,
-            (errmsg("metasd run " INT64_FORMAT " starts from version " INT64_FORMAT,
-                    job->launch.run, warm->version),
-             errdetail("Entities that it knows: %u of %u. Relations: %u of %u.", warm->entities,
-                       step->entities, warm->relations, step->relation_rows / 2)));
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " starts from version " INT64_FORMAT,
+                         job->launch.run, warm->version),
+                  errdetail("It knows %u of %u entities and %u of %u relations.", warm->entities,
+                            step->entities, warm->relations, step->relation_rows / 2)));
 }

@@ -231,10 +231,10 @@ run_job(MetasdJob *job, const void *what)
     (void)what;
     wait_for_launcher(job);
     metasd_job_transaction(job, load_run, NULL);
-    ereport(
-        LOG,
-        (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run, job->model),
-         errdetail("OpenBLAS computes as for processors of type %s.", metasd_product_kernels())));
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run,
+                         job->model),
+                  errdetail("OpenBLAS uses its kernels for processors of type %s.",
+                            metasd_product_kernels())));
     metasd_report_phase(job, "reading");
     metasd_job_transaction(job, read_triples, NULL);
     make_plan(job);

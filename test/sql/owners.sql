@@ -123,7 +123,6 @@ DROP ROLE regress_metasd_heir;
 SELECT name, owner, source FROM metasd.models;
 CALL ask();
 CALL command(:run);
-SELECT kg_promote('m', :run);
 \set VERBOSITY default
 SELECT count(*) FROM kg_predict('p01', 'speaks', 3, 'm');
 SELECT count(*) FROM kg_evaluate('m', 'questions', by => 'side');

@@ -195,7 +195,7 @@ $node->safe_psql('postgres', q{
 is($included->('lost'), $lost, 'a model whose source was dropped answers its owner');
 is(may_ask(told($node, 'reader')), 'm orphan renamed checked', 'who may read a new table of that name may not ask');
 is(may_ask(told($node, 'stranger')), '', 'nor who owns it');
-psql_fails($node, "SET SESSION AUTHORIZATION ben; SELECT kg_train('lost')", qr/ERROR:  the relation that model "lost" was trained from does not exist any more\nDETAIL:  What is named public.lost now is another one/,
+psql_fails($node, "SET SESSION AUTHORIZATION ben; SELECT kg_train('lost')", qr/ERROR:  the relation that model "lost" was trained from does not exist any more\nDETAIL:  The name public.lost now belongs to another relation/,
 	'the owner does not train from it unless he says so');
 
 my $before = picture($node);
@@ -419,7 +419,7 @@ $bare->safe_psql('postgres', q{
 check_bare('names taken by others');
 is(told_at_bare('New Name'), '', 'a new role of the name that was missing owns nothing');
 psql_fails($bare, q{SET SESSION AUTHORIZATION ben; SELECT kg_train('deep')},
-	qr/ERROR:  the relation that model "deep" was trained from does not exist any more\nDETAIL:  What is named "Schema 2"."Fact.s" now is another one/, 'an owner does not train from what others have named so');
+	qr/ERROR:  the relation that model "deep" was trained from does not exist any more\nDETAIL:  The name "Schema 2"."Fact.s" now belongs to another relation/, 'an owner does not train from what others have named so');
 dump_to('bare.sql', $bare, 'postgres');
 run_file('bare.sql', $bare, database('again', $bare));
 check_bare('dumped and restored', 'again');
