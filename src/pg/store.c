@@ -154,9 +154,8 @@ static size_t
 store_entities(const MetasdJob *job, const int64 *degree)
 {
     static MetasdStatement insert = {
-        "INSERT INTO metasd.entity (run, id, label, degree, embedding) SELECT $1, u.* FROM "
-        "ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), "
-        "pg_catalog.unnest($5)) u",
+        "INSERT INTO metasd.entity (run, id, label, degree, embedding) SELECT $1, u.* FROM ROWS "
+        "FROM (unnest($2), unnest($3), unnest($4), unnest($5)) u",
         5,
         {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID},
         NULL};
@@ -215,13 +214,10 @@ static size_t
 store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *holdout)
 {
     static MetasdStatement insert = {
-        "INSERT INTO metasd.relation (run, id, label, count, embedding, reciprocal, held_out, mrr, "
-        "tail_slope, tail_offset, head_slope, head_offset, irreflexive) "
-        "SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), "
-        "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
-        "pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), "
-        "pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12), "
-        "pg_catalog.unnest($13)) u",
+        "INSERT INTO metasd.relation (run, id, label, count, embedding, reciprocal, held_out, "
+        "mrr, tail_slope, tail_offset, head_slope, head_offset, irreflexive) SELECT $1, u.* "
+        "FROM ROWS FROM (unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), "
+        "unnest($8), unnest($9), unnest($10), unnest($11), unnest($12), unnest($13)) u",
         13,
         {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, BYTEAARRAYOID,
          INT8ARRAYOID, FLOAT8ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
@@ -399,7 +395,7 @@ metrics_json(const MetasdJob *job, const Findings *findings)
     metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);
     metasd_append_comparison(json, job);
     append_ranks(json, "validation", &job->best.student);
-    append_ranks(json, "source", &job->best.source);
+    append_ranks(json, "full", &job->best.source);
     append_ranks(json, "stored", &findings->ranks);
     append_calibration(json, &findings->holdout);
     return JsonbPGetDatum(metasd_json_end(json));
@@ -418,9 +414,8 @@ static void
 promote(MetasdJob *job, const Findings *findings, size_t bytes)
 {
     static MetasdStatement finish = {
-        "UPDATE metasd.run SET status = 'succeeded', finished = pg_catalog.clock_timestamp(), "
-        "phase = NULL, pid = NULL, metrics = $2, bytes = $3, note = $4, kept = true "
-        "WHERE id OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.run SET status = 'succeeded', finished = clock_timestamp(), phase = NULL, "
+        "pid = NULL, metrics = $2, bytes = $3, note = $4, kept = true WHERE id = $1",
         4,
         {INT8OID, JSONBOID, INT8OID, TEXTOID},
         NULL};
@@ -524,8 +519,10 @@ metasd_store(MetasdJob *job)
     if (job->comparison.note)
         ereport(LOG,
                 (job->comparison.promoted
-                     ? errmsg("metasd run " INT64_FORMAT " of model \"%s\" was promoted: %s",
-                              job->launch.run, job->model, job->comparison.note)
-                     : errmsg("metasd run " INT64_FORMAT " of model \"%s\" was not promoted: %s",
-                              job->launch.run, job->model, job->comparison.note)));
+                     ? errmsg("metasd run " INT64_FORMAT " of model \"%s\" was promoted without a "
+                              "comparison",
+                              job->launch.run, job->model)
+                     : errmsg("metasd run " INT64_FORMAT " of model \"%s\" was not promoted",
+                              job->launch.run, job->model),
+                 errdetail_internal("%s", job->comparison.note)));
 }

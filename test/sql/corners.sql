@@ -47,11 +47,6 @@ SELECT count(*) FROM metasd.models;
 SELECT kg_train('people', 'people', params => tools.thorough() || '{"validation_fraction": 0.1}') AS run \gset
 SELECT tools.ended(:run);
 
--- NULL parameters are none to a search, too.
-SELECT kg_tune('people', '1 second', NULL) AS run \gset
-SELECT tools.all_workers_gone();
-SELECT kind, status FROM metasd.run WHERE id = :run;
-
 -- A source that is too large before anything can be planned.
 CREATE TABLE many AS
 SELECT 'entity ' || i AS head, 'r' || i % 2 AS relation, 'entity ' || i / 2 AS tail FROM generate_series(1, 30000) i;

@@ -61,8 +61,8 @@ FROM metasd.versions;
 SELECT kg_train('people', params => '{"rank": 16, "epochs": 6, "warmup": 2, "ramp": 0, "quiz": true, "finetune": 2, "negatives": 10,
                                       "promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);
-SELECT epoch, loss_source > 0 AS source, loss_quiz > 0 AS quiz, loss_mutual_source > 0 AS mutual_source,
-       loss_mutual_student > 0 AS mutual_student, sparsity > 0.8 AS pruned, round(lr::numeric, 3) AS lr
+SELECT epoch, loss_full > 0 AS full_loss, loss_quiz > 0 AS quiz, loss_mutual > 0 AS mutual,
+       loss_pruned > 0 AS pruned_loss, sparsity > 0.8 AS pruned, round(lr::numeric, 3) AS lr
 FROM metasd.learning_curve WHERE run = :run ORDER BY epoch;
 
 -- The numbers of a component are kept or pruned together only where rows are aligned; and each way
@@ -103,7 +103,7 @@ SELECT kg_train('weighed', params => '{"relation_weight": 0.5}') AS run \gset
 SELECT tools.ended(:run);
 SELECT kg_train('weighed', params => '{"preset": "fast"}') AS run \gset
 SELECT tools.ended(:run);
-SELECT v.params ->> 'relation_weight' AS weight, count(*), count(DISTINCT c.loss_mutual_student) AS losses
+SELECT v.params ->> 'relation_weight' AS weight, count(*), count(DISTINCT c.loss_pruned) AS losses
 FROM metasd.versions v JOIN metasd.learning_curve c USING (run)
 WHERE v.model = 'weighed' AND c.epoch = 4 GROUP BY 1 ORDER BY 1;
 SELECT kg_drop('weighed');

@@ -45,7 +45,7 @@ for my $view ('many', 'many_long')
 	$session->query_safe("SET metasd.train_mem = '20MB'");
 	$session->query("SELECT * FROM kg_estimate('$view')");
 	like($session->{stderr},
-		qr/ERROR:  the triples alone need more than metasd\.train_mem\nDETAIL:  2\d MB after \d+ triples, 20 MB allowed\./,
+		qr/ERROR:  the triples alone need more memory than metasd\.train_mem allows\nDETAIL:  After \d+ triples they need 2\d MB; 20 MB are allowed\./,
 		"$view: kg_estimate reads no more than metasd.train_mem allows");
   SKIP:
 	{
@@ -54,7 +54,7 @@ for my $view ('many', 'many_long')
 	}
 	$session->quit;
 	like(outcome_of("SET metasd.train_mem = '20MB'; SELECT kg_train('many', '$view')"),
-		qr/^failed\|the triples alone need more than metasd\.train_mem - 2\d MB after \d+ triples, 20 MB allowed/,
+		qr/^failed\|the triples alone need more memory than metasd\.train_mem allows - After \d+ triples they need 2\d MB; 20 MB are allowed/,
 		'nor does a training');
 }
 
