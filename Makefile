@@ -35,7 +35,7 @@ ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/s
 ISOLATION_OPTS = --inputdir=test/isolation
 # PostgreSQL does not run as root: see below.
 IS_ROOT := $(filter 0,$(shell id -u))
-NO_INSTALLCHECK = $(IS_ROOT)
+NO_INSTALLCHECK := $(IS_ROOT)
 
 PG_CPPFLAGS = -Isrc/core -Isrc/pg
 OWN_CFLAGS = -Wall -Wextra -Werror
