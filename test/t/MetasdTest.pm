@@ -251,7 +251,7 @@ sub answers
 }
 
 # The statements must fail, and the error itself must match: its message, DETAIL and HINT, not what was
-# said before it.
+# said before it. Returns the error.
 sub psql_fails
 {
 	my ($node, $sql, $pattern, $name, $database, %params) = @_;
@@ -261,7 +261,7 @@ sub psql_fails
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ok($rc != 0 && defined $error && $error =~ $pattern, $name)
 	  or diag("psql's status is $rc, not an error like $pattern; it said:\n$err");
-	return;
+	return $error;
 }
 
 # Rows in the catalog that belong to no run.

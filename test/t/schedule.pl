@@ -142,9 +142,9 @@ $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', 'CREATE EXTENSION metasd');
 load_graph($node, 'other', 'facts');
 train($node, 'm', $QUICK, 'other');
-($rc, $out, $err) = $node->psql('other', "SELECT kg_schedule('m', '0 3 * * *')");
-like($err, qr/HINT:  It works in database "postgres"\. There, SELECT cron/, 'elsewhere a hint says where to go');
-my ($there) = $err =~ /There, (SELECT cron.*\))\.$/m;
+my $error = psql_fails($node, "SELECT kg_schedule('m', '0 3 * * *')",
+	qr/\nHINT:  It works in database "postgres"\. There, SELECT cron/, 'elsewhere a hint says where to go', 'other');
+my ($there) = $error =~ /There, (SELECT cron.*\))\.$/m;
 $node->safe_psql('postgres', $there);
 is($node->safe_psql('postgres', 'SELECT command, database, jobname FROM cron.job'),
 	"SELECT metasd.train_scheduled('m')|other|metasd other m", 'and what to call there');
