@@ -106,7 +106,7 @@ coverage:
 
 soak:
 	@test/setup.sh test && METASD_TRIALS=$${METASD_TRIALS:-200} METASD_SECONDS=$${METASD_SECONDS:-3600} \
-		METASD_ROUNDS=$${METASD_ROUNDS:-10} METASD_TAP="soak kills fuzz" METASD_VALGRIND=all \
+		METASD_ROUNDS=$${METASD_ROUNDS:-10} METASD_TAP="soak random_kills fuzz" METASD_VALGRIND=all \
 		test/run.sh tap unit-valgrind
 
 demo:

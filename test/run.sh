@@ -5,7 +5,8 @@
 # A step is made of jobs: the programs of unit tests and the TAP files are one each. One job more than
 # there are processors runs at a time, for many wait for a server, or METASD_JOBS; what each says is in
 # build/test-logs/STEP/JOB.log.
-# METASD_TAP names some of the TAP files; METASD_VALGRIND=all has valgrind run the unit tests in full.
+# METASD_TAP names some of the TAP files, with or without their numbers; METASD_VALGRIND=all has valgrind
+# run the unit tests in full.
 steps="clang-format cppcheck unit unit-sanitize unit-valgrind regress isolation tap"
 cd "$(dirname "$0")/.." || exit 1
 . test/server.sh
@@ -175,7 +176,14 @@ jobs_of() {
     ! is_wanted "$step" || [ $# -eq 0 ] || printf "$step %s\n" "$@" >>"$list"
 }
 unit_programs=($(names test/unit/test_*.c))
-tap_files=(${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)})
+# tap_named NAME...: the TAP files of these names, or with a number before them.
+tap_named() {
+    local name
+    for name in "$@"; do
+        names $(ls "test/t/$name.pl" test/t/[0-9][0-9][0-9]_"$name".pl 2>/dev/null || echo "$name.pl")
+    done
+}
+tap_files=($(tap_named ${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)}))
 : >"$list"
 jobs_of tap "${tap_files[0]}"
 jobs_of regress all

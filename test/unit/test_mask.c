@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "pupil.h"
+#include "student.h"
 #include "tools.h"
 
 /* Tables that are pruned apart have the sparsity each, those that are not have it together. */
