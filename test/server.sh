@@ -16,6 +16,17 @@ CONF
     [ "$(id -u)" -ne 0 ] || chown -R postgres "$1"
 }
 
+# prepare_copy FOLDER: makes FOLDER/pg, a copy of PostgreSQL, and installs there as make install does
+# anywhere. PostgreSQL finds its files from where its programs are: links stand for all the others.
+prepare_copy() {
+    local folder
+    mkdir -p "$1/pg" && cp -rL --parents "$bindir" "$1/pg" || return 1
+    for folder in "$(pg_config --sharedir)" "$(pg_config --pkglibdir)" "$(pg_config --includedir-server)"; do
+        mkdir -p "$1/pg$folder" && cp -rs "$folder/." "$1/pg$folder" || return 1
+    done
+    make -C "$root" -s -j"$(nproc)" all && make -C "$root" -s install PG_CONFIG="$1/pg$bindir/pg_config"
+}
+
 # as_server COMMAND...: PostgreSQL refuses to run as root.
 as_server() {
     if [ "$(id -u)" -eq 0 ]; then
