@@ -1,11 +1,12 @@
-# server.sh - to be sourced: builds into a staging folder and runs PostgreSQL on it as a user
-# who is not root. Needs Debian's PostgreSQL, which can take extensions from such a folder.
+# server.sh - to be sourced: builds, installs into a scratch folder and runs PostgreSQL on that as a user
+# who is not root.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bindir=$(pg_config --bindir)
 pgxs_test=$(dirname "$(dirname "$(pg_config --pgxs)")")/test
 
-# prepare FOLDER: builds, installs into FOLDER/stage, and writes FOLDER/server.conf.
+# prepare FOLDER: builds, installs into FOLDER/stage, and writes FOLDER/server.conf. Needs Debian's
+# PostgreSQL, which can take extensions from such a folder.
 prepare() {
     make -C "$root" -s -j"$(nproc)" all && make -C "$root" -s install DESTDIR="$1/stage" || return 1
     cat >"$1/server.conf" <<CONF
