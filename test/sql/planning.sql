@@ -1,5 +1,4 @@
 -- What the planner knows of the functions, the index that a source lacks, and copies of embeddings.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 801;
 CREATE SCHEMA "Odd one";
 CREATE TABLE "Odd one"."Facts" ("Head" text, relation text, "the tail" text, filler text);
 INSERT INTO "Odd one"."Facts" SELECT head, relation, tail FROM tools.people();

@@ -1,5 +1,4 @@
 -- Sources that are renamed, swapped, changed or dropped, and validation sources that come, go and change.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 2601;
 CREATE SCHEMA regress_metasd;
 CREATE ROLE regress_metasd_loader LOGIN;
 CREATE ROLE regress_metasd_stranger LOGIN;

@@ -7,7 +7,7 @@ SELECT kg_train('people', 'people', params => tools.quick()) AS run;
 SELECT tools.ended(101);
 SELECT * FROM metasd.models
 \gset model_
-SELECT :'model_name' AS name, :'model_owner'::regrole = current_user::regrole AS mine,
+SELECT :'model_name' AS name, :'model_owner' = quote_ident(current_user) AS mine,
        :'model_source' AS source, :'model_head' AS head, :'model_relation' AS relation,
        :'model_tail' AS tail, :model_entities AS entities, :model_relations AS relations,
        :model_triples AS triples, :model_mrr BETWEEN 0 AND 1 AS "has MRR",

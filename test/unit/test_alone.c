@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pupil.h"
+#include "student.h"
 #include "tools.h"
 #include "trainings.h"
 

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "pupil.h"
+#include "student.h"
 #include "tools.h"
 
 /* Entities and relations have the sparsity together: what is larger stays, in whichever table. */

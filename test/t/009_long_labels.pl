@@ -17,8 +17,7 @@ sub outcome_of
 	my $run = $node->safe_psql('postgres', $sql);
 
 	$run =~ s/.*\n//s;
-	$node->poll_query_until('postgres', "SELECT status NOT IN ('queued', 'running') FROM metasd.run WHERE id = $run")
-	  or die 'a run does not end';
+	wait_until($node, "SELECT status NOT IN ('queued', 'running') FROM metasd.run WHERE id = $run");
 	return $node->safe_psql('postgres', "SELECT status, error FROM metasd.run WHERE id = $run");
 }
 

@@ -211,9 +211,7 @@ for my $call ("SELECT kg_train('raced', 'e.f')", "SELECT * FROM kg_estimate('e.f
 	my $pid = $super->query_safe('SELECT pg_backend_pid()');
 	$super->{stdin} .= "$call;\n";
 	$super->{run}->pump_nb;
-	$node->poll_query_until('postgres',
-		"SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND NOT granted")
-	  or die "$call does not wait";
+	wait_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND NOT granted");
 	for my $table (qw(f t q c))
 	{
 		$eva->query_safe("ALTER TABLE e.$table RENAME TO moved_$table;
@@ -235,8 +233,7 @@ $node->safe_psql('postgres', q{
 	'SELECT pg_advisory_unlock_all() IS NOT NULL';
 	CREATE VIEW e.unlocking AS SELECT f.* FROM e.f WHERE e.unlock()});
 my ($run_rc, $run) = as('eva', "SELECT kg_train('alive', 'e.unlocking', params => '$LONG')");
-$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run")
-  or die 'it does not train';
+wait_until($node, "SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run");
 is(status_of($node, $run), 'running', 'a source cannot release the lock of its run');
 psql_fails($node, "SET SESSION AUTHORIZATION eva; SELECT kg_train('alive')", qr/ERROR:  model "alive" is already being trained/,
 	'nor is there a second training');

@@ -17,8 +17,7 @@ my $run = start_training($node, 'm', params => $LONG);
 my $pid = worker_of($node, $run);
 my $processors = () = slurp_file('/proc/cpuinfo') =~ /^processor\s*:/mg;
 
-$node->poll_query_until('postgres', "SELECT phase = 'training' AND done > 0 FROM metasd.progress")
-  or die 'it does not train';
+wait_until($node, "SELECT phase = 'training' AND done > 0 FROM metasd.progress");
 
 # Ticks that the worker has computed, and how often it has waited of its own accord.
 sub state_of_worker
@@ -34,14 +33,15 @@ sub waits_a_second
 {
 	my ($ticks) = @_;
 	my ($begun, $before) = state_of_worker();
-	my $deadline = time + 60;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 	my ($now, $waits);
 
 	do
 	{
 		usleep 50_000;
 		($now, $waits) = state_of_worker();
-	} while ($now < $begun + $ticks && time < $deadline);
+		die "the worker does not compute $ticks ticks\n" if time > $deadline;
+	} while ($now < $begun + $ticks);
 	note sprintf('%d waits in %d ticks', $waits - $before, $now - $begun);
 	return 100 * ($waits - $before) / ($now - $begun || 1);
 }
@@ -66,9 +66,8 @@ waitpid $_, 0 for @programs;
 my @sessions = map { session($node) } 0 .. $processors;
 $_->{stdin} .= "SELECT count(*) FROM (SELECT generate_series(1, 1000000000000)) g;\n" for @sessions;
 $_->{run}->pump_nb for @sessions;
-$node->poll_query_until('postgres', 'SELECT count(*) > ' . $processors
-	  . " FROM pg_stat_activity WHERE state = 'active' AND query ~ 'generate_series' AND pid <> pg_backend_pid()")
-  or die 'sessions do not compute';
+wait_until($node, 'SELECT count(*) > ' . $processors
+	  . " FROM pg_stat_activity WHERE state = 'active' AND query ~ 'generate_series' AND pid <> pg_backend_pid()");
 waits_a_second(10);
 cmp_ok(waits_a_second(20), '>', 100, 'beside sessions it does');
 

@@ -85,8 +85,7 @@ for my $n (1 .. 3)
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'metasd image'"), '1',
 	'but one worker goes on');
 $blocker->query_safe('COMMIT');
-ok($node->poll_query_until('postgres',
-		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd image'"), 'to the end');
+ok(wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd image'"), 'to the end');
 ok(-e file_of($third), 'and there is the image');
 answered('for who asks then');
 
@@ -96,8 +95,7 @@ $blocker->query_safe('BEGIN; LOCK TABLE metasd.relation IN ACCESS EXCLUSIVE MODE
 psql_fails($node, "SET statement_timeout = '1s'; SELECT kg_promote('m', $first)",
 	qr/canceling statement due to statement timeout/, 'kg_promote has not the time');
 $blocker->query_safe('COMMIT');
-ok($node->poll_query_until('postgres',
-		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd image'"), 'but a worker goes on');
+ok(wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd image'"), 'but a worker goes on');
 $node->safe_psql('postgres', "SET statement_timeout = '20s'; SELECT kg_promote('m', $first)");
 answered('so that it succeeds then');
 

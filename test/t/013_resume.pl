@@ -185,7 +185,7 @@ for my $moment (1 .. 5)
 	}
 	else
 	{
-		like($err, qr/has no checkpoint to resume from|has succeeded/, 'or the run says why it does not');
+		like($err, qr/ERROR:  run $run has (?:no checkpoint to resume from|succeeded)/, 'or the run says why it does not');
 		$ended{'not resumed'}++;
 	}
 }

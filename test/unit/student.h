@@ -1,6 +1,6 @@
-/* pupil.h - a small model whose student can be pruned, for tests of masks and of students alone. */
-#ifndef METASD_UNIT_PUPIL_H
-#define METASD_UNIT_PUPIL_H
+/* student.h - a small model whose student can be pruned, for tests of masks and of students alone. */
+#ifndef METASD_UNIT_STUDENT_H
+#define METASD_UNIT_STUDENT_H
 
 #include "step.h"
 

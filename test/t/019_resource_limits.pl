@@ -31,9 +31,7 @@ sub as
 sub cancel_all
 {
 	$node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'metasd training'");
-	$node->poll_query_until('postgres',
-		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'")
-	  or die 'a training does not end';
+	wait_for_no_worker($node);
 	return;
 }
 
@@ -54,8 +52,7 @@ my $run = as('bob', "SELECT kg_train('b', 'facts', params => '$QUICK')");
 like($run, qr/^\d+$/, 'another role trains');
 wait_for_status($node, $run, 'succeeded', 'to the end');
 $session->query_safe('ROLLBACK');
-$node->poll_query_until('postgres',
-	"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'metasd training'");
+wait_for_no_worker($node);
 
 for my $n (1 .. 3)
 {
@@ -76,7 +73,7 @@ cancel_all();
 $run = as('ann', "SELECT kg_train('done', 'facts', params => '$QUICK')");
 wait_for_status($node, $run, 'succeeded', 'a model to train again');
 $run = as('ann', "SELECT kg_train('stopped', 'slow', params => '" . $LONG =~ s/}/, "checkpoint_every": 0}/r . "')");
-$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM metasd.checkpoint WHERE run = $run");
+wait_until($node, "SELECT count(*) > 0 FROM metasd.checkpoint WHERE run = $run");
 cancel_all();
 $node->safe_psql('postgres', 'ALTER ROLE ann SET metasd.max_trainings_per_role = 0');
 like(as('ann', "SELECT kg_train('done')"), $too_many, 'a role may have none');
@@ -123,8 +120,7 @@ $node->safe_psql('postgres', q{SET ROLE ann;
 	CREATE VIEW unlocking AS SELECT head, relation, tail FROM slow WHERE NOT EXISTS (
 		SELECT FROM (SELECT pg_advisory_unlock_all()::text AS nothing) u WHERE nothing = 'x')});
 as('ann', "SELECT kg_train('unlocking', 'unlocking', params => '$LONG')");
-$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^metasd: training model "unlocking", training, epoch'})
-  or die 'it does not train';
+wait_until($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^metasd: training model "unlocking", training, epoch'});
 like(as('ann', "SELECT kg_train('done')"), $too_many, 'after pg_advisory_unlock_all()');
 cancel_all();
 
@@ -144,7 +140,7 @@ sub outcome_of
 	my ($run) = @_;
 	$run =~ s/^psql.*WARNING.*\n//;
 	$run =~ /^\d+$/ or return $run;
-	$node->poll_query_until('postgres', "SELECT status NOT IN ('queued', 'running') FROM metasd.run WHERE id = $run");
+	wait_until($node, "SELECT status NOT IN ('queued', 'running') FROM metasd.run WHERE id = $run");
 	return $node->safe_psql('postgres', "SELECT status, error FROM metasd.run WHERE id = $run");
 }
 
@@ -152,12 +148,12 @@ like(outcome_of(as('ann', "SET metasd.train_mem = 0; SELECT kg_train('large', $l
 	'metasd.train_mem beyond the limit is lowered to it');
 like(outcome_of(as('ann', "SELECT kg_train('large', $large)", '-c metasd.train_mem_limit=0 -c metasd.train_mem=0')),
 	$refused, 'also where the client asked for another limit');
-like(as('ann', "SELECT count(*) FROM metasd.progress; SET metasd.train_mem_limit = 0"), qr/permission denied to set parameter/,
+like(as('ann', "SELECT count(*) FROM metasd.progress; SET metasd.train_mem_limit = 0"), qr/ERROR:  permission denied to set parameter/,
 	'which only superusers set');
-like(as('ann', "SELECT count(*) FROM metasd.progress; ALTER ROLE ann SET metasd.train_mem_limit = 0"), qr/permission denied to set parameter/,
+like(as('ann', "SELECT count(*) FROM metasd.progress; ALTER ROLE ann SET metasd.train_mem_limit = 0"), qr/ERROR:  permission denied to set parameter/,
 	'for a role, too');
 like(as('ann', "SELECT count(*) FROM metasd.progress; ALTER ROLE ann SET metasd.max_trainings_per_role = 9"),
-	qr/permission denied to set parameter/, 'like the others');
+	qr/ERROR:  permission denied to set parameter/, 'like the others');
 $node->safe_psql('postgres', "ALTER ROLE bob SET metasd.train_mem_limit = '50GB'");
 like(outcome_of(as('bob', "SET metasd.train_mem = '120MB'; SELECT kg_train('large_b', $large)")),
 	qr/metasd\.train_mem allows 120 MB/,
@@ -207,7 +203,7 @@ for my $n (1 .. 3)
 {
 	my $run = as('ann', "SET metasd.max_workers = 100; SELECT kg_train('w$n', 'large', params => '$team')");
 
-	$node->poll_query_until('postgres', "SELECT metrics ? 'workers' FROM metasd.run WHERE id = $run") or die;
+	wait_until($node, "SELECT metrics ? 'workers' FROM metasd.run WHERE id = $run");
 	push @workers, $node->safe_psql('postgres', "SELECT metrics ->> 'workers' FROM metasd.run WHERE id = $run");
 }
 is("@workers", '3 1 1', 'all trainings of a role together have as many workers as it may, or one each');

@@ -1,4 +1,4 @@
-#include "pupil.h"
+#include "student.h"
 
 #include "unit.h"
 

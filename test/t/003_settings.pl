@@ -31,8 +31,7 @@ sub ended
 {
 	my ($run) = @_;
 
-	$node->poll_query_until('postgres',
-		"SELECT status NOT IN ('queued', 'running') FROM metasd.versions WHERE run = $run") or die "run $run does not end";
+	wait_until($node, "SELECT status NOT IN ('queued', 'running') FROM metasd.versions WHERE run = $run");
 	return $node->safe_psql('postgres', "SELECT status, error FROM metasd.versions WHERE run = $run");
 }
 
@@ -54,8 +53,7 @@ for my $workers (1, 2)
 {
 	my $run = train_as_odd("long$workers", 'slow', $LONG =~ s/\}/, "workers": $workers}/r);
 
-	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run")
-	  or die "run $run does not train";
+	wait_until($node, "SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run");
 	is($node->safe_psql('postgres', "SELECT metrics ->> 'workers' FROM metasd.versions WHERE run = $run"), $workers,
 		"workers: $workers");
 	$node->safe_psql('postgres', "SELECT kg_cancel($run)");
@@ -64,8 +62,7 @@ for my $workers (1, 2)
 	# One that is told to leave by the system ends the training; each of them leaves its reason.
 	next if $workers == 1;
 	$run = train_as_odd("long$workers", 'slow', $LONG =~ s/\}/, "workers": $workers}/r);
-	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run")
-	  or die "run $run does not train";
+	wait_until($node, "SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run");
 	$node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 		WHERE backend_type ~ '^metasd' AND query ~ 'worker 2 of 2'");
 	is(ended($run), 'cancelled|canceling statement due to user request', 'an error of a follower is one of the run');
@@ -106,7 +103,7 @@ psql_fails($node, 'ALTER SYSTEM SET metasd.min_nice = 5', qr/ERROR:  unrecognize
 	'ALTER SYSTEM does not know settings of a library that is not loaded');
 $node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM SET metasd.nice = 5");
 $node->reload;
-ok($node->poll_query_until('postgres', "SELECT current_setting('metasd.nice', true) = '5'"), 'after LOAD it does');
+ok(wait_until($node, "SELECT current_setting('metasd.nice', true) = '5'"), 'after LOAD it does');
 is($node->safe_psql('postgres', "LOAD 'metasd'; SHOW metasd.nice"), '5', 'and it is in force');
 for my $kind ('session_preload_libraries', 'shared_preload_libraries')
 {
@@ -114,7 +111,7 @@ for my $kind ('session_preload_libraries', 'shared_preload_libraries')
 	$node->restart;
 	$node->safe_psql('postgres', 'ALTER SYSTEM SET metasd.nice = 6');
 	$node->reload;
-	ok($node->poll_query_until('postgres', "SELECT current_setting('metasd.nice', true) = '6'"), "so it does with $kind");
+	ok(wait_until($node, "SELECT current_setting('metasd.nice', true) = '6'"), "so it does with $kind");
 	$node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM RESET $kind");
 	$node->restart;
 }

@@ -448,8 +448,7 @@ $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION models CONNECTION '$conn
 
 sub catch_up
 {
-	$subscriber->poll_query_until('postgres', q{SELECT bool_and(srsubstate IN ('r', 's')) FROM pg_subscription_rel})
-	  or die 'the subscriber does not get the tables';
+	wait_until($subscriber, q{SELECT bool_and(srsubstate IN ('r', 's')) FROM pg_subscription_rel});
 	$node->safe_psql('postgres', q{SELECT pg_logical_emit_message(true, 'test', 'flush')});
 	$node->wait_for_catchup('models');
 	return;
@@ -501,8 +500,7 @@ my @sessions = map { session($subscriber) } 1 .. 2;
 my @own = $sessions[0]->query_safe("SET SESSION AUTHORIZATION ann; BEGIN; SELECT kg_train('m', params => '$params')");
 $sessions[1]->{stdin} .= "SET SESSION AUTHORIZATION ann; SELECT kg_train('mine', 'facts', params => '$params');\n";
 $sessions[1]->{run}->pump_nb;
-$subscriber->poll_query_until('postgres', 'SELECT count(*) > 0 FROM pg_locks WHERE NOT granted')
-  or die 'the second training does not wait for the number of the first';
+wait_until($subscriber, 'SELECT count(*) > 0 FROM pg_locks WHERE NOT granted');
 $sessions[0]->query_safe('COMMIT');
 push @own, $sessions[1]->query_safe("SELECT last_run FROM metasd.models WHERE name = 'mine'") =~ /(\d+)$/;
 $_->quit for @sessions;

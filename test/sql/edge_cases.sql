@@ -1,4 +1,4 @@
--- What hardly ever happens.
+-- Edge cases of training and asking: what hardly ever happens.
 ALTER SEQUENCE metasd.run_id_seq RESTART WITH 1601;
 CREATE TABLE people AS SELECT * FROM tools.people();
 SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
