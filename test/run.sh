@@ -172,7 +172,7 @@ chmod 755 "$work"
 
 # The tests of the documents need them, and the names of what they may lead to.
 cp -rL test Makefile "$work"
-find . \( -path ./build -o -name .git \) -prune -o -printf '%P\n' >"$work/tree"
+find . \( -path ./build -o -name .git \) -prune -o -printf '%P\n' >"$work/listing"
 find . -path ./build -prune -o -name '*.md' -print0 | xargs -0 cp --parents -t "$work"
 mkdir "$log/build"
 build() {
