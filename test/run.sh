@@ -205,9 +205,10 @@ jobs_of() {
 unit_programs=($(cd test/unit && for file in */test_*.c; do echo "${file%.c}"; done))
 # tap_named NAME...: the TAP files of these names, or with a number before them.
 tap_named() {
-    local name
+    local name file
     for name in "$@"; do
-        names $(ls "test/t/$name.pl" test/t/[0-9][0-9][0-9]_"$name".pl 2>/dev/null || echo "$name.pl")
+        file=$(ls "test/t/$name.pl" test/t/[0-9][0-9][0-9]_"$name".pl 2>/dev/null | head -n 1)
+        names "${file:-$name.pl}"
     done
 }
 tap_files=($(tap_named ${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)}))
