@@ -22,7 +22,8 @@
 #                         up to its line <!-- world -->: it has the table facts and the model world. Other
 #                         databases are empty.
 #
-# Blocks of mermaid, math, ini, json, c and make are not looked at. METASD_PAGE=doc/tutorial.md runs one page.
+# Blocks of mermaid, math, ini, json, c, make and rooms (test/layers.pl reads those) are not looked at.
+# METASD_PAGE=doc/tutorial.md runs one page.
 use strict;
 use warnings;
 
@@ -78,7 +79,7 @@ sub blocks_of
 			  : $kind =~ /^(?:sql|sh) not run: \S/ ? 'skip' : undef;
 			if (!$does)
 			{
-				like($kind, qr/^(?:mermaid|math|ini|json|c|make)$/, "$page, line $number: a kind of block");
+				like($kind, qr/^(?:mermaid|math|ini|json|c|make|rooms)$/, "$page, line $number: a kind of block");
 				next;
 			}
 			push @blocks, $open->{block} = { kind => $does, line => $number, why => $kind };
