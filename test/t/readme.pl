@@ -1,4 +1,4 @@
-# The documents say the truth: every command of README.md and of the pages in doc/ runs, what is printed
+# The documents say the truth: every command of README.md and of the pages in doc/ runs, the output printed
 # below it comes out, every link leads somewhere, and doc/functions.md has all functions.
 #
 # Each page is one psql session, in a database of its own. Its blocks run in their order:
@@ -32,15 +32,14 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# A page takes as long as its trainings do on this machine, with whatever else runs there: the deadline is
-# against those that never end.
+# How long a page takes depends on the machine and on its other work. The deadline stops trainings that never end.
 my $forever = 7200;
 my $message = qr/^(?:INFO|NOTICE|WARNING|ERROR|FATAL|DETAIL|HINT): /;
 
 # ---- what a page consists of ----
 
-# The blocks of a page that do something: kind (sql, sh, look, skip, wait, database, world), text, line, and what is
-# printed below (output, and whether it is a sample).
+# The blocks of a page that do something: kind (sql, sh, look, skip, wait, database, world), text, line, and
+# the output printed below (and whether it is a sample).
 sub blocks_of
 {
 	my ($page, $text) = @_;
@@ -109,7 +108,7 @@ sub blocks_of
 	return @blocks;
 }
 
-# ---- whether what came is what is printed ----
+# ---- whether the output is the printed one ----
 
 # A line as it is compared: its cells, without the blanks around them; none for rules and empty lines.
 sub cells_of
@@ -288,7 +287,7 @@ sub make_world
 	return;
 }
 
-# ---- what is not run ----
+# ---- links, and commands that do not run ----
 
 # The files and folders of the tree: run.sh, which copies only some of them, has listed them all.
 my %exists;
@@ -302,7 +301,7 @@ else
 }
 my $makefile = slurp_file('Makefile');
 
-# Blocks of sh that are not run name what is there.
+# Blocks of sh that do not run name targets and files that exist.
 sub check_shell
 {
 	my ($page, @blocks) = @_;
