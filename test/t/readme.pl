@@ -300,6 +300,7 @@ else
 	find({ no_chdir => 1, wanted => sub { $exists{ s{^\./}{}r } = 1 } }, '.');
 }
 my $makefile = slurp_file('Makefile');
+$makefile .= slurp_file($_) for $makefile =~ /^include (test\S+)$/mg;
 
 # Blocks of sh that do not run name targets and files that exist.
 sub check_shell
