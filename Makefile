@@ -20,9 +20,9 @@ DATA = $(wildcard sql/metasd--*.sql)
 MODULE_big = metasd
 MODULES = metasd_train
 
-ASK_CORE = arena bits calibrate codec codec_v1 codec_v2 columns index index_ask index_columns index_labels kernels model postings standing status team topk
-ASK_PG = metasd compat catalog reference trust reading source params presets json run ask launch quota start stop resume versions schedule wait cache image builder build_worker known known_cost known_batch known_whole question alike reader candidates prediction predict embedding many support advice answers evaluate
-TRAIN_PG = worker limits quota checkpoint held_out warm tune member yield crew muster follower job report compare prune_versions store estimate cache image builder labels compat catalog reference trust reading source params presets json run
+ASK_CORE = arena bits calibrate codec columns crc32c exp index index_ask index_columns index_labels model postings simd standing status team topk
+ASK_PG = metasd compat catalog reference trust reading source params json run ask launch quota start stop resume versions schedule wait cache image builder build_worker known known_cost known_batch known_whole question alike reader candidates prediction predict embedding many support advice answers evaluate
+TRAIN_PG = worker limits quota checkpoint held_out warm member yield crew muster follower job report compare prune_versions store estimate cache image builder labels compat catalog reference trust reading source params presets json run
 
 OBJS = $(ASK_PG:%=src/pg/%.o) $(ASK_CORE:%=src/core/%.o)
 CORE_OBJS = $(patsubst %.c,%.o,$(wildcard src/core/*.c))

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, cppcheck,
-# unit, unit-sanitize, unit-valgrind, regress, isolation, prove_installcheck, tap. The last line is "N passed, M failed".
+# oracle, unit, unit-sanitize, unit-valgrind, regress, isolation, prove_installcheck, tap. The last line
+# is "N passed, M failed".
 #
 # A step is made of jobs: the programs of unit tests and the TAP files are one each. One job more than
 # there are processors runs at a time, for many wait for a server, or METASD_JOBS; what each says is in
 # build/test-logs/STEP/JOB.log.
 # METASD_TAP names some of the TAP files, with or without their numbers; METASD_VALGRIND=all has valgrind
 # run the unit tests in full.
-steps="clang-format cppcheck unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
+steps="clang-format cppcheck oracle unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
 cd "$(dirname "$0")/.." || exit 1
 . test/server.sh
 wanted=" ${*:-$steps} "
@@ -42,6 +43,9 @@ run_cppcheck() {
         --enable=warning,performance,portability --suppress=arrayIndexThenCheck \
         --suppress=missingIncludeSystem -Isrc/core -Isrc/pg src && echo ok
 }
+
+# The golden files of the unit tests agree with the oracle.
+run_oracle() { test/oracle/make.sh --check; }
 
 run_unit() { "build/unit/$1"; }
 
@@ -102,11 +106,12 @@ run_tap() {
 
 # What a step's log says of a test that has passed, and of one that has failed.
 declare -A passes=(
-    [clang-format]='^ok' [cppcheck]='^ok' [build]='^ok'
+    [clang-format]='^ok' [cppcheck]='^ok' [build]='^ok' [oracle]='^ok '
     [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. ok '
     [tap]='^ok [0-9]' [unit]='^\[       OK \]')
 declare -A fails=(
     [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [build]='^!'
+    [oracle]='^not ok '
     [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. FAILED'
     [tap]='^not ok [0-9]' [unit]='^\[  FAILED  \] [a-z_0-9]+$')
 for step in unit-sanitize unit-valgrind; do passes[$step]=${passes[unit]} fails[$step]=${fails[unit]}; done
@@ -212,6 +217,7 @@ jobs_of tap "${tap_files[@]:1}"
 jobs_of unit-valgrind "${unit_programs[@]}"
 jobs_of unit-sanitize "${unit_programs[@]}" $(printf "fuzz_%s " $(names test/fuzz/*.c))
 jobs_of unit "${unit_programs[@]}"
+jobs_of oracle all
 jobs_of cppcheck all
 jobs_of clang-format all
 

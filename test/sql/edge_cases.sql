@@ -46,11 +46,6 @@ SELECT count(*) FROM metasd.models;
 SELECT kg_train('people', 'people', params => tools.thorough() || '{"validation_fraction": 0.1}') AS run \gset
 SELECT tools.ended(:run);
 
--- NULL parameters are none to a search, too.
-SELECT kg_tune('people', '1 second', NULL) AS run \gset
-SELECT tools.all_workers_gone();
-SELECT kind, status FROM metasd.run WHERE id = :run;
-
 -- A source that is too large before anything can be planned.
 CREATE TABLE many AS
 SELECT 'entity ' || i AS head, 'r' || i % 2 AS relation, 'entity ' || i / 2 AS tail FROM generate_series(1, 30000) i;
@@ -62,7 +57,7 @@ SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.version
 
 -- More entities than are stored, or read back, at once.
 CREATE TABLE part AS SELECT * FROM many LIMIT 2500;
-SELECT kg_train('part', 'part', params => '{"rank": 2, "epochs": 1, "warmup": 1, "ramp": 0, "finish": 0, "batch": 1000}') AS run \gset
+SELECT kg_train('part', 'part', params => '{"rank": 2, "epochs": 1, "warmup": 1, "ramp": 0, "finetune": 0, "batch": 1000}') AS run \gset
 SELECT tools.ended(:run);
 SELECT count(*) AS stored, count(DISTINCT label) AS labels, min(id), max(id),
        count(*) FILTER (WHERE label IN (SELECT head FROM part UNION SELECT tail FROM part)) AS of_the_source

@@ -69,7 +69,7 @@ $$;
 -- What is said of runs, with #1 for the number of a first run, and # for that of one that is not there.
 CREATE FUNCTION tools.hide_ids(said text) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
-    before CONSTANT text := '(\m(?:run|version) |\mkg_\w+\((?:''[^'']*'', )?)';
+    before CONSTANT text := '(\m(?:[Rr]un|[Vv]ersion) |\mkg_\w+\((?:''[^'']*'', )?)';
     id text;
 BEGIN
     FOR id IN SELECT part[2] FROM regexp_matches(said, before || '(\d+)', 'g') part LOOP
@@ -77,7 +77,7 @@ BEGIN
     END LOOP;
     RETURN said;
 END $$;
-SELECT tools.hide_ids('run 7, version 17 and kg_resume(27) of kg_promote(''p37'', 47), of 57');
+SELECT tools.hide_ids('Run 7, version 17 and kg_resume(27) of kg_promote(''p37'', 47), of 57');
 
 -- The error that a statement ends with, its DETAIL and HINT, without the numbers of runs.
 CREATE FUNCTION tools.error_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -113,5 +113,5 @@ CREATE FUNCTION tools.thorough() RETURNS jsonb LANGUAGE sql AS $$
              "reg": 0.02, "relation_weight": 0.5, "validation_fraction": 0, "warm_start": false}'::jsonb
 $$;
 CREATE FUNCTION tools.quick() RETURNS jsonb LANGUAGE sql AS
-$$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "finish": 0, "meta": true, "batch": 64,
+$$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "finetune": 0, "quiz": true, "batch": 64,
          "promote_tolerance": 1, "warm_start": false}'::jsonb$$;

@@ -179,7 +179,7 @@ SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error;
 -- need, which the detail tells, depends on the processor.)
 \set VERBOSITY sqlstate
 SET metasd.train_mem = '1MB';
-SELECT kg_train('people', params => '{"rank": 1000, "batch": 500, "quiz_batch": 100}') AS run \gset
+SELECT kg_train('people', params => '{"rank": 1000, "batch": 500}') AS run \gset
 SELECT tools.ended(:run);
 DO $$
 DECLARE

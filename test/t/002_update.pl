@@ -264,8 +264,8 @@ my $whole = slurp_file("$installed/metasd--$default.sql");
 my @missing = (
 	qr/^CREATE INDEX run_model .*?;\n/ms, qr/^COMMENT ON COLUMN metasd\.run\.done .*?;\n/ms,
 	qr/^ALTER TABLE metasd\.checkpoint ALTER COLUMN data SET STORAGE .*?;\n/ms,
-	qr/^SELECT pg_catalog\.pg_extension_config_dump\('metasd\.trial', ''\);\n/m,
-	qr/^CREATE VIEW metasd\.trials .*?;\n/ms, qr/^COMMENT ON VIEW metasd\.trials .*?;\n/ms,
+	qr/^SELECT pg_catalog\.pg_extension_config_dump\('metasd\.epoch', ''\);\n/m,
+	qr/^CREATE VIEW metasd\.progress .*?;\n/ms, qr/^COMMENT ON VIEW metasd\.progress .*?;\n/ms,
 	qr/^GRANT SELECT ON .*?;\n/ms,
 	qr/^CREATE FUNCTION kg_rollback.*?;\n/ms, qr/^COMMENT ON FUNCTION kg_rollback.*?;\n/ms);
 my @delta;
@@ -320,12 +320,12 @@ for my $extra (
 	'ALTER FUNCTION kg_rollback(text) PARALLEL SAFE', 'ALTER FUNCTION kg_rollback(text) SECURITY DEFINER',
 	'ALTER FUNCTION kg_rollback(text) CALLED ON NULL INPUT',
 	'ALTER FUNCTION kg_rollback(text) SET work_mem = 64', 'REVOKE EXECUTE ON FUNCTION kg_rollback(text) FROM PUBLIC',
-	'ALTER VIEW metasd.trials RESET (security_barrier)', 'GRANT UPDATE (trial) ON metasd.trials TO PUBLIC',
-	'ALTER TABLE metasd.trial ALTER COLUMN epochs DROP NOT NULL', 'ALTER TABLE metasd.trial ADD COLUMN more text',
+	'ALTER VIEW metasd.progress RESET (security_barrier)', 'GRANT UPDATE (epoch) ON metasd.progress TO PUBLIC',
+	'ALTER TABLE metasd.epoch ALTER COLUMN seconds DROP NOT NULL', 'ALTER TABLE metasd.epoch ADD COLUMN more text',
 	'ALTER TABLE metasd.run ALTER COLUMN status SET DEFAULT 1', 'ALTER TABLE metasd.run RESET (fillfactor)',
-	'ALTER TABLE metasd.trial DROP CONSTRAINT trial_pkey', 'ALTER SEQUENCE metasd.run_id_seq CACHE 9',
+	'ALTER TABLE metasd.epoch DROP CONSTRAINT epoch_pkey', 'ALTER SEQUENCE metasd.run_id_seq CACHE 9',
 	'ALTER SEQUENCE metasd.run_id_seq OWNED BY NONE', 'CREATE TABLE metasd.more ()',
-	'ALTER EXTENSION metasd DROP VIEW metasd.trials', 'ALTER TYPE metasd.standing RENAME ATTRIBUTE rank TO place',
+	'ALTER EXTENSION metasd DROP VIEW metasd.progress', 'ALTER TYPE metasd.ranked_answer RENAME ATTRIBUTE rank TO place',
 	'REVOKE USAGE ON SCHEMA metasd FROM PUBLIC', 'CREATE CAST (metasd.model AS text) WITH INOUT')
 {
 	is_noticed("noticed where it is too much: $extra", @delta, "$extra;\n");

@@ -79,7 +79,7 @@ my @other = grep { !/openblas-serial/ } mapped($pid, 'openblas');
 is("@other", '', 'and no other');
 
 my ($type) = slurp_file($node->logfile) =~
-  /metasd run $run of .* started\n.*DETAIL:  OpenBLAS computes as for processors of type (\w+)\./;
+  /metasd run $run of .* started\n.*DETAIL:  OpenBLAS uses its kernels for processors of type (\w+)\./;
 ok(defined $type, 'the server log says which kernels it took');
 
 my $predicting = session($node);
@@ -124,7 +124,7 @@ ok(defined wait_until_gone($pid, 5), 'the worker leaves');
 note sprintf('kg_cancel to the end of the worker: %.0f ms', 1000 * (time - $begun));
 is(status_of($node, $run), 'cancelled', 'the run is cancelled');
 is($asking->query("SELECT kg_cancel($run)"), 'f', 'cancelling again finds nothing to do');
-like($asking->{stderr}, qr/run $run is not running: it is cancelled/, 'and says so');
+like($asking->{stderr}, qr/run $run is not running: its status is "cancelled"/, 'and says so');
 $asking->{stderr} = '';
 
 my ($out, $failed) = $waiting->query('');

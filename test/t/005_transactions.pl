@@ -98,7 +98,7 @@ my $pid = worker_of($node, $run);
 my ($rc, $out, $err) = $node->psql('postgres', "SET statement_timeout = '500ms'; CALL kg_wait($run)");
 like($err, qr/ERROR:  canceling statement due to statement timeout/, 'statement_timeout ends a wait');
 ($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($run, '500ms')");
-like($err, qr/WARNING:  run $run is still going on/, 'so does its own timeout');
+like($err, qr/WARNING:  run $run is still running/, 'so does its own timeout');
 
 my $waiting = session($node);
 my $waiting_pid = $waiting->query_safe('SELECT pg_backend_pid()');

@@ -143,12 +143,12 @@ $node->safe_psql('other', 'CREATE EXTENSION metasd');
 load_graph($node, 'other', 'facts');
 train($node, 'm', $QUICK, 'other');
 my $error = psql_fails($node, "SELECT kg_schedule('m', '0 3 * * *')",
-	qr/\nHINT:  It works in database "postgres"\. There, SELECT cron/, 'elsewhere a hint says where to go', 'other');
-my ($there) = $error =~ /There, (SELECT cron.*\))\.$/m;
+	qr/\nHINT:  pg_cron works in database "postgres"\. Run there: SELECT cron/, 'elsewhere a hint says where to go', 'other');
+my ($there) = $error =~ /Run there: (SELECT cron.*\))\.$/m;
 $node->safe_psql('postgres', $there);
 is($node->safe_psql('postgres', 'SELECT command, database, jobname FROM cron.job'),
 	"SELECT metasd.train_scheduled('m')|other|metasd other m", 'and what to call there');
-psql_fails($node, "SELECT kg_unschedule('m')", qr/there, SELECT cron\.unschedule\('metasd other m'\)\./,
+psql_fails($node, "SELECT kg_unschedule('m')", qr/Run there: SELECT cron\.unschedule\('metasd other m'\)\./,
 	'likewise to end it', 'other');
 is($node->safe_psql('postgres', "SELECT cron.unschedule('metasd other m')"), 't', 'which ends it');
 
@@ -167,7 +167,7 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'whole_params'
 $node->restart;
 ($rc, $out, $err) = $node->psql('postgres', "SELECT kg_drop('left')");
 is($rc, 0, 'without pg_cron loaded a model can be dropped');
-like($err, qr/WARNING:  the schedule of model "left" could not be removed\nDETAIL:  The extension pg_cron is not loaded\.\nHINT:  Once it is, SELECT cron\.unschedule\($job\)\./,
+like($err, qr/WARNING:  the schedule of model "left" could not be removed\nDETAIL:  The extension pg_cron is not loaded\.\nHINT:  Once it is loaded, run SELECT cron\.unschedule\($job\)\./,
 	'with a warning');
 is($node->safe_psql('postgres', $jobs), '1', 'its job stays');
 ($rc, $out, $err) = $node->psql('postgres', "SELECT kg_train('quiet', 'facts', params => '$QUICK') AS run \\gset\nSELECT kg_drop('quiet')");
@@ -183,7 +183,7 @@ my $offset = -s $node->logfile;
 is($node->safe_psql('postgres', "SELECT metasd.train_scheduled('busy') IS NULL"), 't',
 	'a scheduled training that finds one under way does nothing');
 like(slurp_file($node->logfile, $offset),
-	qr/LOG:  scheduled training of metasd model "busy" is skipped: training run $run is still going on/,
+	qr/LOG:  scheduled training of metasd model "busy" is skipped: training run $run is still running/,
 	'but for a line in the log');
 
 # A minute strikes: one model is trained, as the one who scheduled it; that under way goes on.
@@ -210,12 +210,12 @@ $node->safe_psql('postgres', "SELECT kg_drop('busy')");
 # A promoted version is said to be, and one that is not.
 $run = $node->safe_psql('postgres', "SELECT kg_train('m', params => '{\"epochs\": 1, \"lr\": 1e-9, \"promote_tolerance\": 0}')");
 ($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($run)");
-like($err, qr/NOTICE:  version $run of model "m" was not promoted\nDETAIL:  Its MRR of held-out facts is [\d.]+, that of version \d+, which served, [\d.]+: less by more than promote_tolerance, 0\.\nHINT:  SELECT kg_promote\('m', $run\) lets it serve/,
+like($err, qr/NOTICE:  version $run of model "m" was not promoted\nDETAIL:  Its MRR on held-out facts is [\d.]+\. Version \d+, which served, has [\d.]+: the difference is more than promote_tolerance, 0\.\nHINT:  SELECT kg_promote\('m', $run\) lets it serve/,
 	'kg_wait says that a version was not promoted');
-like(slurp_file($node->logfile), qr/LOG:  metasd run $run of model "m" was not promoted: its MRR/, 'so does the log');
+like(slurp_file($node->logfile), qr/LOG:  metasd run $run of model "m" was not promoted\n.*DETAIL:  Its MRR/, 'so does the log');
 $run = $node->safe_psql('postgres', "SELECT kg_train('m', params => '{\"keep_versions\": 1}')");
 ($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($run)");
-like($err, qr/was not promoted\nDETAIL:  .*\nHINT:  Its embeddings are not kept: with parameter keep_versions 1 only the version that serves is\./,
+like($err, qr/was not promoted\nDETAIL:  .*\nHINT:  Its embeddings are not kept: the parameter keep_versions is 1, which keeps only those of the version that serves\./,
 	'what is not kept cannot be promoted');
 my $next = $node->safe_psql('postgres', "SELECT kg_train('m', params => '{\"validation_fraction\": 0}')");
 ($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($next)");

@@ -44,7 +44,7 @@ for my $view ('many', 'many_long')
 	$session->query_safe("SET metasd.train_mem = '20MB'");
 	$session->query("SELECT * FROM kg_estimate('$view')");
 	like($session->{stderr},
-		qr/ERROR:  the triples alone need more than metasd\.train_mem\nDETAIL:  2\d MB after \d+ triples, 20 MB allowed\./,
+		qr/ERROR:  the triples alone need more memory than metasd\.train_mem allows\nDETAIL:  After \d+ triples they need 2\d MB; 20 MB are allowed\./,
 		"$view: kg_estimate reads no more than metasd.train_mem allows");
   SKIP:
 	{
@@ -53,7 +53,7 @@ for my $view ('many', 'many_long')
 	}
 	$session->quit;
 	like(outcome_of("SET metasd.train_mem = '20MB'; SELECT kg_train('many', '$view')"),
-		qr/^failed\|the triples alone need more than metasd\.train_mem - 2\d MB after \d+ triples, 20 MB allowed/,
+		qr/^failed\|the triples alone need more memory than metasd\.train_mem allows - After \d+ triples they need 2\d MB; 20 MB are allowed/,
 		'nor does a training');
 }
 
@@ -72,7 +72,7 @@ like(outcome_of("SET metasd.train_mem = '40MB'; SELECT kg_train('long', 'long', 
 $node->psql('postgres', 'ALTER DATABASE postgres SET default_toast_compression = lz4');
 $node->safe_psql('postgres', q{CREATE VIEW longer AS
 	SELECT i || repeat('x', 1100000) AS head, 'r' AS relation, (i + 1) % 1000 || repeat('x', 1100000) AS tail FROM generate_series(0, 999) i});
-is(outcome_of("SELECT kg_train('longer', 'longer', params => '{\"rank\": 2, \"epochs\": 1, \"warmup\": 1, \"ramp\": 0, \"finish\": 0}')"),
+is(outcome_of("SELECT kg_train('longer', 'longer', params => '{\"rank\": 2, \"epochs\": 1, \"warmup\": 1, \"ramp\": 0, \"finetune\": 0}')"),
 	'succeeded|', 'labels of more than a megabyte are stored');
 is($node->safe_psql('postgres', "SELECT count(*), max(length(tail)) FROM kg_predict(5 || repeat('x', 1100000), 'r', 3, model => 'longer')"),
 	'3|1100003', 'and are answers');

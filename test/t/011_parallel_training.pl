@@ -178,7 +178,7 @@ kill 'STOP', $followers[0];
 is($node->safe_psql('postgres', "SELECT kg_cancel($run)"), 't', 'a team with a stopped follower');
 ok(defined all_gone($leader, $followers[1]), 'its other workers can be cancelled');
 is(reason_of($run), 'cancelled|canceling statement due to user request', 'the run says so');
-like(new_log(), qr/metasd run $run: a training worker does not leave/, 'and so does the log');
+like(new_log(), qr/metasd run $run: a training worker has not ended yet/, 'and so does the log');
 kill 'CONT', $followers[0];
 ok(defined all_gone($followers[0]), 'the follower leaves once it can');
 

@@ -13,7 +13,7 @@ use Test::More;
 use MetasdTest;
 
 my $node = new_node('resume', 'metasd.max_workers' => 2);
-my $params = '{"rank": 64, "epochs": 10, "warmup": 2, "ramp": 3, "finish": 3, "batch": 1000, "patience": 0,'
+my $params = '{"rank": 64, "epochs": 10, "warmup": 2, "ramp": 3, "finetune": 3, "batch": 1000, "patience": 0,'
   . ' "promote_tolerance": 1, "seed": 3, "checkpoint_every": 0, "workers": 1, "warm_start": false}';
 my $team = $params =~ s/"workers": 1/"workers": 2/r;
 
@@ -140,7 +140,7 @@ $node->safe_psql('postgres', "SELECT kg_cancel($run)");
 $node->safe_psql('postgres', q{INSERT INTO slow VALUES ('e0', 'r0', 'new'); UPDATE gate SET closed = false});
 $node->safe_psql('postgres', "SELECT kg_resume($run)");
 psql_fails($node, "CALL kg_wait($run)",
-	qr/the triples are not those that run $run began with.*kg_train\('m'\)/s, 'another source is refused');
+	qr/the triples have changed since run $run began.*kg_train\('m'\)/s, 'another source is refused');
 $node->safe_psql('postgres', q{DELETE FROM slow WHERE tail = 'new'});
 check_resumed($run, $wanted, 'the old source');
 

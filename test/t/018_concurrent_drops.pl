@@ -27,7 +27,7 @@ $node->safe_psql('postgres', 'DROP TABLE slow');
 wait_for_status($node, $run, 'succeeded', 'a training ends well without its source');
 ($rc, $out, $err) = $node->psql('postgres', "SELECT count(*) FROM kg_predict('e1', 'r1', 5)");
 is($out, '5', 'and answers');
-like($err, qr/NOTICE:  known facts cannot be told from predictions of model "m"\nDETAIL:  Relation public.slow does not exist any more/, 'saying that the source is gone');
+like($err, qr/NOTICE:  known facts of model "m" cannot be looked up\nDETAIL:  Relation public.slow does not exist any more/, 'saying that the source is gone');
 psql_fails($node, "SELECT kg_train('m')", qr/ERROR:  the source public.slow of model "m" does not exist any more\nHINT/,
 	'it cannot be trained again from there');
 is($node->safe_psql('postgres', 'SELECT name, last_status FROM metasd.models'), 'm|succeeded',

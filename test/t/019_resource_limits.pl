@@ -71,13 +71,12 @@ cancel_all();
 
 # The other ways to start one.
 $run = as('ann', "SELECT kg_train('done', 'facts', params => '$QUICK')");
-wait_for_status($node, $run, 'succeeded', 'a model to tune');
+wait_for_status($node, $run, 'succeeded', 'a model to train again');
 $run = as('ann', "SELECT kg_train('stopped', 'slow', params => '" . $LONG =~ s/}/, "checkpoint_every": 0}/r . "')");
 wait_until($node, "SELECT count(*) > 0 FROM metasd.checkpoint WHERE run = $run");
 cancel_all();
 $node->safe_psql('postgres', 'ALTER ROLE ann SET metasd.max_trainings_per_role = 0');
 like(as('ann', "SELECT kg_train('done')"), $too_many, 'a role may have none');
-like(as('ann', "SELECT kg_tune('done', '1 minute')"), $too_many, 'kg_tune');
 like(as('ann', "SELECT kg_resume($run)"), $too_many, 'kg_resume');
 like(as('ann', "SELECT metasd.train_scheduled('done')"), $too_many, 'a schedule');
 $node->safe_psql('postgres', 'ALTER ROLE ann SET metasd.max_trainings_per_role = 1');

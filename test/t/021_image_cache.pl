@@ -204,7 +204,7 @@ sub check_unwritable
 	my ($rc, $out, $err) = $node->psql('postgres', $both);
 	is($out, "3\n3", "$name: a session answers") or diag($err);
 	is(scalar(() = $err =~ /WARNING:  could not write file/g), 1, "$name: with one warning");
-	like($err, qr/DETAIL:  This session has an image of the model of its own/, "$name: which says why");
+	like($err, qr/DETAIL:  This session keeps an image of the model in its own memory/, "$name: which says why");
 	is($node->safe_psql('postgres', "SET client_min_messages = error; $both"), "3\n3", "$name: others, too");
 	return;
 }

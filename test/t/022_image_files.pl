@@ -13,7 +13,7 @@ my $node = new_node('image_files');
 my $base = $node->data_dir . '/base';
 
 # An epoch's worth of weights, all of which are kept: an image of several megabytes.
-my $large = '{"rank": 800, "epochs": 1, "warmup": 1, "ramp": 0, "finish": 0, "sparsity": 0, "storage": "float32",'
+my $large = '{"rank": 800, "epochs": 1, "warmup": 1, "ramp": 0, "finetune": 0, "sparsity": 0, "storage": "float32",'
   . ' "promote_tolerance": 1}';
 my $run = $node->safe_psql('postgres', "SELECT kg_train('large', 'slow', params => '$large')");
 $node->safe_psql('postgres', "CALL kg_wait($run)");

@@ -149,7 +149,7 @@ my @left = grep { my $name = $_ =~ s/\(.*//sr; !grep { $_->[0] =~ /^\Q$name\E\(/
 	JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'metasd'
 	WHERE p.prokind = 'f' AND proname !~
-		'^(kg_(train|tune|cancel|resume|drop|promote|rollback|schedule|unschedule|owner)|train_scheduled|(role|relation)_ref_(in|out|recv|send)|predict_support|predict_many_support)$'});
+		'^(kg_(train|cancel|resume|drop|promote|rollback|schedule|unschedule|owner)|train_scheduled|(role|relation)_ref_(in|out|recv|send)|predict_support|predict_many_support)$'});
 is("@left", '', 'all functions that a row may call are measured');
 
 $node->stop;

@@ -15,7 +15,7 @@ my $figures = q{
 	SELECT model, run, status, serving, entities, relations, triples, params, metrics, bytes, kept, note
 	FROM metasd.versions WHERE status = 'succeeded' ORDER BY run};
 my $relations = 'SELECT * FROM metasd.relations ORDER BY model, relation';
-my $curve = 'SELECT count(*), sum(loss_source) FROM metasd.learning_curve WHERE model IN (\'m\', \'v\', \'lost\')';
+my $curve = 'SELECT count(*), sum(loss_full) FROM metasd.learning_curve WHERE model IN (\'m\', \'v\', \'lost\')';
 
 # A model of a table, of a view, of a source that is gone, and a training under way.
 $node->safe_psql('postgres', q{

@@ -195,7 +195,7 @@ $node->safe_psql('postgres', q{
 is($included->('lost'), $lost, 'a model whose source was dropped answers its owner');
 is(may_ask(told($node, 'reader')), 'm orphan renamed checked', 'who may read a new table of that name may not ask');
 is(may_ask(told($node, 'stranger')), '', 'nor who owns it');
-psql_fails($node, "SET SESSION AUTHORIZATION ben; SELECT kg_train('lost')", qr/ERROR:  the relation that model "lost" was trained from does not exist any more\nDETAIL:  What is named public.lost now is another one/,
+psql_fails($node, "SET SESSION AUTHORIZATION ben; SELECT kg_train('lost')", qr/ERROR:  the relation that model "lost" was trained from does not exist any more\nDETAIL:  The name public.lost now belongs to another relation/,
 	'the owner does not train from it unless he says so');
 
 my $before = picture($node);
@@ -419,7 +419,7 @@ $bare->safe_psql('postgres', q{
 check_bare('names taken by others');
 is(told_at_bare('New Name'), '', 'a new role of the name that was missing owns nothing');
 psql_fails($bare, q{SET SESSION AUTHORIZATION ben; SELECT kg_train('deep')},
-	qr/ERROR:  the relation that model "deep" was trained from does not exist any more\nDETAIL:  What is named "Schema 2"."Fact.s" now is another one/, 'an owner does not train from what others have named so');
+	qr/ERROR:  the relation that model "deep" was trained from does not exist any more\nDETAIL:  The name "Schema 2"."Fact.s" now belongs to another relation/, 'an owner does not train from what others have named so');
 dump_to('bare.sql', $bare, 'postgres');
 run_file('bare.sql', $bare, database('again', $bare));
 check_bare('dumped and restored', 'again');
@@ -442,7 +442,7 @@ my $subscriber = new_cluster('moved_subscriber');
 $subscriber->psql('postgres', slurp_file("$dump/roles.sql"), on_error_stop => 0);
 run_file('no_models.sql', $subscriber, 'postgres');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM metasd.model'), '0', 'a subscriber that has no models yet');
-$node->safe_psql('postgres', q{CREATE PUBLICATION models FOR TABLE metasd.model, metasd.run, metasd.epoch, metasd.trial, metasd.entity, metasd.relation});
+$node->safe_psql('postgres', q{CREATE PUBLICATION models FOR TABLE metasd.model, metasd.run, metasd.epoch, metasd.entity, metasd.relation});
 my $connection = $node->connstr('postgres') =~ s/'/''/gr;
 $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION models CONNECTION '$connection' PUBLICATION models WITH (binary = true)");
 
@@ -477,7 +477,7 @@ is($subscriber->safe_psql('postgres', 'SELECT run, status, epoch > 0, remaining 
 psql_fails($subscriber, "SELECT kg_cancel($far)", qr/ERROR:  cannot train in a database that subscribes/, 'but not be cancelled');
 my $waiting = session($subscriber);
 $waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($far);\n");
-for my $call ("kg_train('m')", "kg_train('mine', 'facts')", "kg_tune('m')", "metasd.train_scheduled('m')")
+for my $call ("kg_train('m')", "kg_train('mine', 'facts')", "metasd.train_scheduled('m')")
 {
 	psql_fails($subscriber, "\\set VERBOSITY verbose\nSET SESSION AUTHORIZATION ann; SELECT $call",
 		qr/ERROR:  55000: cannot train in a database that subscribes to models of another.*HINT:  Models are trained where they are published/s,

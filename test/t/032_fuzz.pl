@@ -202,7 +202,7 @@ for my $i (0 .. $#given)
 	my $used = literal($results[$i][1]);
 	$wrong += $node->safe_psql('postgres', encode('UTF-8', qq{
 		SELECT count(*) FROM jsonb_each($given[$i]) g JOIN jsonb_each($used) u USING (key)
-		WHERE g.value <> 'null' AND key NOT IN ('workers', 'negatives', 'epochs', 'warmup', 'ramp', 'finish')
+		WHERE g.value <> 'null' AND key NOT IN ('workers', 'negatives', 'epochs', 'warmup', 'ramp', 'finetune')
 		  AND CASE jsonb_typeof(g.value) WHEN 'number' THEN abs(g.value::float8 - u.value::float8) > 1e-8 * abs(g.value::float8)
 			  ELSE g.value <> u.value END}));
 }
@@ -211,8 +211,7 @@ is($wrong, 0, 'what is taken is used as it was given');
 my $trainings = 120 * $rounds;
 @results = attempts(map { any(
 	"SELECT kg_train('m', params => $_) AS run \\gset\nSELECT kg_cancel(:run)",
-	"SELECT kg_tune('m', params => $_) AS run \\gset\nSELECT kg_cancel(:run)",
-	"SELECT kg_tune('m', @{[argument()]}, $_) AS run \\gset\nSELECT kg_cancel(:run)") } map { params() } 1 .. $trainings);
+	"SELECT kg_train(@{[argument()]}, params => $_) AS run \\gset\nSELECT kg_cancel(:run)") } map { params() } 1 .. $trainings);
 ok(wait_until($node, 'SELECT count(*) = 0 FROM metasd.progress'), 'trainings that were started have ended');
 all_is_well('parameters');
 
@@ -255,7 +254,6 @@ my @calls = (
 	sub { "SELECT kg_train(@{[string()]}, 'facts', 'head', 'relation', @{[any(q('tail'), string())]}, params => $last)" },
 	sub { "SELECT kg_train('m', 'facts', validation => @{[source()]}, params => $last)" },
 	sub { "SELECT kg_estimate(@{[source()]}, @{[any(q('head'), string())]}, @{[any(q('relation'), string())]}, 'tail')" },
-	sub { "SELECT kg_tune(@{[model()]}, @{[any(q('1 ms'), q('-1 day'), q('infinity'), string())]})" },
 	sub { "CALL kg_wait(@{[whole()]}, @{[any(q('1 ms'), q('-1 day'), string())]})" },
 	sub { 'SELECT ' . any('kg_rollback', 'kg_unschedule', 'metasd.train_scheduled') . "(@{[model()]})" },
 	sub { "SELECT kg_drop(@{[string()]})" },
@@ -370,7 +368,6 @@ for my $i (1 .. 4 * $rounds)
 		"SELECT triples > 0 FROM kg_estimate($named)",
 		"SET metasd.model = $m;\nSELECT kg_score(@{[join ', ', map { literal($_) } $entities[0], $relations[0], $entities[1]]}::text) IS NOT NULL",
 		"SELECT kg_train($m) AS run \\gset\nSELECT kg_cancel(:run)",
-		"SELECT kg_tune($m) AS run \\gset\nSELECT kg_cancel(:run)",
 		"SELECT kg_drop($m)",
 		"SELECT count(*) = 0 FROM metasd.models WHERE name = $m");
 	is(join(' ', map { $_->[0] } @asked), ' ' x $#asked, 'and all else can be asked')

@@ -273,7 +273,6 @@ sub stray_rows
 		SELECT (SELECT count(*) FROM metasd.entity WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.relation WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.epoch WHERE run NOT IN (SELECT id FROM metasd.run))
-			 + (SELECT count(*) FROM metasd.trial WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.checkpoint WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.run WHERE model NOT IN (SELECT name FROM metasd.model))});
 }

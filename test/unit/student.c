@@ -20,13 +20,10 @@ pupil_of(const MetasdStep *settings)
 }
 
 Pupil
-pupil_make(bool guided, bool sparse, bool apart)
+pupil_make(bool guided, bool sparse)
 {
-    return pupil_of(&(MetasdStep){.guided = guided,
-                                  .quizzed = guided,
-                                  .apart = apart,
-                                  .most_density = sparse ? 1 : 0,
-                                  .whole_from = 0.21});
+    return pupil_of(&(MetasdStep){
+        .guided = guided, .quizzed = guided, .most_density = sparse ? 1 : 0, .whole_from = 0.21});
 }
 
 void

@@ -21,7 +21,7 @@ typedef struct Pupil {
 extern Pupil pupil_of(const MetasdStep *settings);
 
 /* With a quiz where it is guided. */
-extern Pupil pupil_make(bool guided, bool sparse, bool apart);
+extern Pupil pupil_make(bool guided, bool sparse);
 
 /* Takes a mask of that sparsity. */
 extern void pupil_prune(Pupil *pupil, double sparsity);

@@ -116,7 +116,7 @@ a_later_epoch_repeats_from_its_start(void **state)
 
         if (epoch == 4) { /* of a student alone, its weights held packed */
             options.epochs = 5;
-            options.finish = 2;
+            options.finetune = 2;
             options.sparsity = 0.8;
         }
         first = poisoned(&world, options, epoch, 1, 1);
