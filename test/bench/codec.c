@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "clock.h"
-#include "codec.h"
+#include "core/codec/row_codec.h"
 #include "memory.h"
-#include "random.h"
+#include "core/base/random.h"
 
 #define STREAM 90
 

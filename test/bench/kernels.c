@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "clock.h"
-#include "kernels.h"
-#include "pattern.h"
-#include "random.h"
+#include "core/math/softmax.h"
+#include "core/math/pattern.h"
+#include "core/base/random.h"
 
 #define ROWS ((size_t)1212) /* of a slice: a twelfth of FB15k-237's entities */
 #define REPEATS 7

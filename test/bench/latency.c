@@ -21,11 +21,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "index.h"
-#include "kernels.h"
-#include "postings.h"
-#include "random.h"
-#include "topk.h"
+#include "core/serve/image.h"
+#include "core/math/softmax.h"
+#include "core/serve/postings.h"
+#include "core/base/random.h"
+#include "core/ranking/topk.h"
 
 #define STREAM 95
 #define RELATIONS 237

@@ -19,11 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec.h"
+#include "core/codec/row_codec.h"
 #include "memory.h"
-#include "random.h"
+#include "core/base/random.h"
 #include "training.h"
-#include "warm.h"
+#include "core/train/warm_start.h"
 
 #define MOST_ARGUMENTS 64
 

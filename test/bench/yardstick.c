@@ -7,7 +7,7 @@
 #include "clock.h"
 #include "crew.h"
 #include "memory.h"
-#include "train.h"
+#include "core/train/train.h"
 
 /* Seconds for each form in each layout; a call is of so much work at most. */
 #define FORM_SECONDS 0.12

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec.h"
-#include "random.h"
+#include "core/codec/row_codec.h"
+#include "core/base/random.h"
 #include "rows.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
+#include "core/base/random.h"
 
 #define STREAM 70
 

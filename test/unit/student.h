@@ -2,7 +2,7 @@
 #ifndef METASD_UNIT_STUDENT_H
 #define METASD_UNIT_STUDENT_H
 
-#include "step.h"
+#include "core/train/step.h"
 
 #define PUPIL_ENTITIES 200
 #define PUPIL_RELATION_ROWS 4

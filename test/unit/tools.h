@@ -5,8 +5,8 @@
 #ifndef METASD_UNIT_TOOLS_H
 #define METASD_UNIT_TOOLS_H
 
-#include "batch.h"
-#include "step.h"
+#include "core/graph/batch.h"
+#include "core/train/step.h"
 
 /* malloc that ends the program where there is no memory. */
 extern void *tools_alloc(size_t bytes);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
+#include "core/base/random.h"
 #include "threads.h"
 #include "tools.h"
 
