@@ -128,8 +128,8 @@ compete(MetasdTeam *team, void *context)
 static Contest
 sizes_of(size_t queries, uint32_t entities, size_t width)
 {
-    MetasdSlices slices = metasd_slices(entities);
-    Contest contest = {.entities = metasd_slice_start(&slices, 1), .width = width};
+    MetasdSlices slices = metasd_team_cut(entities);
+    Contest contest = {.entities = metasd_team_slice_start(&slices, 1), .width = width};
     size_t block = METASD_SCORE_FLOATS / entities;
     double most;
 

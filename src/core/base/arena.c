@@ -36,7 +36,7 @@ metasd_arena_over_regions(MetasdRegions *regions)
 }
 
 size_t
-metasd_regions_bytes(const MetasdRegions *regions)
+metasd_arena_regions_bytes(const MetasdRegions *regions)
 {
     size_t bytes = 0;
 

@@ -10,8 +10,8 @@
  * calls again, over memory of those sizes, gets every array at the same place of the
  * same region. An array is never cut.
  */
-#ifndef METASD_ARENA_H
-#define METASD_ARENA_H
+#ifndef METASD_CORE_BASE_ARENA_H
+#define METASD_CORE_BASE_ARENA_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,7 +56,7 @@ extern MetasdArena metasd_arena_measure_regions(MetasdRegions *regions, size_t m
 extern MetasdArena metasd_arena_over_regions(MetasdRegions *regions);
 
 /* Bytes of all regions together. */
-extern size_t metasd_regions_bytes(const MetasdRegions *regions);
+extern size_t metasd_arena_regions_bytes(const MetasdRegions *regions);
 
 /*
  * Takes COUNT elements of WIDTH bytes, uninitialised. NULL while measuring, and

@@ -1,8 +1,8 @@
 /*
  * exp.h - the exponential function of float, in a form that loops make vector code of.
  */
-#ifndef METASD_EXP_H
-#define METASD_EXP_H
+#ifndef METASD_CORE_BASE_EXP_H
+#define METASD_CORE_BASE_EXP_H
 
 #include <stddef.h>
 #include <stdint.h>

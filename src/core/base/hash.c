@@ -58,7 +58,7 @@ hash_groups(MetasdTeam *team, const MetasdGroups *groups, uint64_t *hash)
 }
 
 MetasdStatus
-metasd_hash_graph(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash)
+metasd_graph_hash(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash)
 {
     const uint32_t numbers[2] = {graph->entities, graph->relations};
 

@@ -1,8 +1,8 @@
 /*
  * hash.h - 64 bits that tell whether bytes are still the same. Against accidents, not attacks.
  */
-#ifndef METASD_HASH_H
-#define METASD_HASH_H
+#ifndef METASD_CORE_BASE_HASH_H
+#define METASD_CORE_BASE_HASH_H
 
 #include "core/graph/graph.h"
 
@@ -17,6 +17,6 @@ extern MetasdStatus metasd_hash_array(MetasdTeam *team, const void *bytes, size_
                                       uint64_t *hash);
 
 /* Likewise of a graph: its numbers, the groups of every part. */
-extern MetasdStatus metasd_hash_graph(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash);
+extern MetasdStatus metasd_graph_hash(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash);
 
 #endif

@@ -6,8 +6,8 @@
  * of the team changes nothing. The mixing function is the finaliser of
  * SplitMix64 (Steele, Lea, Flood 2014), applied twice.
  */
-#ifndef METASD_RANDOM_H
-#define METASD_RANDOM_H
+#ifndef METASD_CORE_BASE_RANDOM_H
+#define METASD_CORE_BASE_RANDOM_H
 
 #include <stddef.h>
 #include <stdint.h>

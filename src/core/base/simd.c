@@ -1,7 +1,7 @@
 #include "core/base/simd.h"
 
 MetasdSet
-metasd_instruction_set(int i)
+metasd_simd_instruction_set(int i)
 {
     MetasdSet found[METASD_SETS] = {METASD_SETS, METASD_SETS, METASD_SETS};
     int n = 0;

@@ -1,8 +1,8 @@
 /*
  * simd.h - functions compiled for several instruction sets, of which the processor chooses one.
  */
-#ifndef METASD_SIMD_H
-#define METASD_SIMD_H
+#ifndef METASD_CORE_BASE_SIMD_H
+#define METASD_CORE_BASE_SIMD_H
 
 /*
  * Compiled once for each instruction set worth having and chosen when the library
@@ -23,11 +23,11 @@
 typedef enum MetasdSet { METASD_SET_V4, METASD_SET_V3, METASD_SET_PLAIN, METASD_SETS } MetasdSet;
 
 /* The i-th of those that this processor can run; METASD_SETS behind the last. */
-extern MetasdSet metasd_instruction_set(int i);
+extern MetasdSet metasd_simd_instruction_set(int i);
 
 /*
- * Defines NAME_at(i), the kernels of metasd_instruction_set(i), and NAME(), those of the best set,
- * from `plain` and, where sets are dispatched, `v3` and `v4` of the file.
+ * Defines NAME_at(i), the kernels of metasd_simd_instruction_set(i), and NAME(), those of the best
+ * set, from `plain` and, where sets are dispatched, `v3` and `v4` of the file.
  */
 #if METASD_DISPATCH
 #define METASD_KERNEL_SETS [METASD_SET_V4] = &v4, [METASD_SET_V3] = &v3, [METASD_SET_PLAIN] = &plain
@@ -39,7 +39,7 @@ extern MetasdSet metasd_instruction_set(int i);
     {                                                                                              \
         static const type *const kernels[METASD_SETS + 1] = {METASD_KERNEL_SETS};                  \
                                                                                                    \
-        return kernels[metasd_instruction_set(i)];                                                 \
+        return kernels[metasd_simd_instruction_set(i)];                                            \
     }                                                                                              \
     const type *name(void)                                                                         \
     {                                                                                              \

@@ -4,8 +4,8 @@
  * The core never exits, prints or jumps: every function that can fail returns
  * one of these, and src/pg turns it into an error a user can act on.
  */
-#ifndef METASD_STATUS_H
-#define METASD_STATUS_H
+#ifndef METASD_CORE_BASE_STATUS_H
+#define METASD_CORE_BASE_STATUS_H
 
 typedef enum MetasdStatus {
     METASD_OK = 0,

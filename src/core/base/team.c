@@ -17,7 +17,7 @@ metasd_team_of_one(void)
 }
 
 MetasdSlices
-metasd_slices(uint32_t rows)
+metasd_team_cut(uint32_t rows)
 {
     static const int parts[] = {METASD_MAX_PARTS, 6, 4, 3, 2, 1};
     uint32_t each;
@@ -57,15 +57,15 @@ metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices, uint32_t *f
     int from, to;
 
     metasd_team_slices(team, slices, &from, &to);
-    *first = metasd_slice_start(slices, from);
-    *end = metasd_slice_start(slices, to);
+    *first = metasd_team_slice_start(slices, from);
+    *end = metasd_team_slice_start(slices, to);
 }
 
 /* Small enough that what several passes of a chunk share stays in the cache. */
 #define CHUNK_WORK ((size_t)1 << 16)
 
 MetasdWalk
-metasd_walk(MetasdTeam *team, const MetasdRun *runs, int nruns, size_t cost)
+metasd_team_walk(MetasdTeam *team, const MetasdSpan *runs, int nruns, size_t cost)
 {
     return (MetasdWalk){.first = runs->first,
                         .end = runs->first,
@@ -76,7 +76,7 @@ metasd_walk(MetasdTeam *team, const MetasdRun *runs, int nruns, size_t cost)
 }
 
 bool
-metasd_walk_next(MetasdWalk *walk)
+metasd_team_walk_next(MetasdWalk *walk)
 {
     size_t most = CHUNK_WORK / walk->cost;
 

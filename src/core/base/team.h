@@ -9,8 +9,8 @@
  * Inside PostgreSQL the members are background workers, in tests and benchmarks
  * threads or just the caller. No thread is ever started here.
  */
-#ifndef METASD_TEAM_H
-#define METASD_TEAM_H
+#ifndef METASD_CORE_BASE_TEAM_H
+#define METASD_CORE_BASE_TEAM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,7 +45,7 @@ typedef struct MetasdSlices {
 
 /* The first row of slice s; of s = count, the number of rows. */
 static inline uint32_t
-metasd_slice_start(const MetasdSlices *slices, int s)
+metasd_team_slice_start(const MetasdSlices *slices, int s)
 {
     return slices->cuts
                ? slices->cuts[s]
@@ -56,7 +56,7 @@ metasd_slice_start(const MetasdSlices *slices, int s)
 extern MetasdTeam metasd_team_of_one(void);
 
 /* Cuts ROWS rows; the result depends on ROWS alone. */
-extern MetasdSlices metasd_slices(uint32_t rows);
+extern MetasdSlices metasd_team_cut(uint32_t rows);
 
 /* This member's slices: *first .. *end - 1. */
 extern void metasd_team_slices(const MetasdTeam *team, const MetasdSlices *slices, int *first,
@@ -92,14 +92,14 @@ metasd_team_work(MetasdTeam *team, size_t floats)
 }
 
 /* Floats first .. end - 1 of a weight table. */
-typedef struct MetasdRun {
+typedef struct MetasdSpan {
     size_t first, end;
-} MetasdRun;
+} MetasdSpan;
 
 /*
  * Goes through runs of a table, a chunk between two calls of metasd_team_work:
  *
- *     for (walk = metasd_walk(team, runs, 2, 1); metasd_walk_next(&walk);)
+ *     for (walk = metasd_team_walk(team, runs, 2, 1); metasd_team_walk_next(&walk);)
  *         for (size_t i = walk.first; i < walk.end; i++)
  *             ...
  *     return walk.status;
@@ -108,14 +108,15 @@ typedef struct MetasdWalk {
     size_t first, end;   /* the chunk */
     MetasdStatus status; /* not METASD_OK where a poll ended the walk */
     MetasdTeam *team;
-    const MetasdRun *run, *last;
+    const MetasdSpan *run, *last;
     size_t cost;
 } MetasdWalk;
 
 /* Each float of the runs costs as much time as `cost` from memory; `runs` outlives the walk. */
-extern MetasdWalk metasd_walk(MetasdTeam *team, const MetasdRun *runs, int nruns, size_t cost);
+extern MetasdWalk metasd_team_walk(MetasdTeam *team, const MetasdSpan *runs, int nruns,
+                                   size_t cost);
 
 /* Goes to the next chunk; false at the end. */
-extern bool metasd_walk_next(MetasdWalk *walk);
+extern bool metasd_team_walk_next(MetasdWalk *walk);
 
 #endif

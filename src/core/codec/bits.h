@@ -9,8 +9,8 @@
  *
  * A writer without room counts only; a reader at its end answers zeros, and says so.
  */
-#ifndef METASD_BITS_H
-#define METASD_BITS_H
+#ifndef METASD_CORE_CODEC_BITS_H
+#define METASD_CORE_CODEC_BITS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ typedef struct MetasdMinimal {
 /* ---- writing ---- */
 
 static inline void
-metasd_put_byte(MetasdBitWriter *writer, uint8_t byte)
+metasd_bits_put_byte(MetasdBitWriter *writer, uint8_t byte)
 {
     if (writer->bytes < writer->size)
         writer->out[writer->bytes] = byte;
@@ -50,29 +50,30 @@ metasd_put_byte(MetasdBitWriter *writer, uint8_t byte)
 
 /* The lowest n <= 32 bits of x, which has no others. */
 static inline void
-metasd_put_bits(MetasdBitWriter *writer, uint32_t x, unsigned n)
+metasd_bits_put(MetasdBitWriter *writer, uint32_t x, unsigned n)
 {
     writer->held |= (uint64_t)x << writer->count;
     for (writer->count += n; writer->count >= 8; writer->count -= 8) {
-        metasd_put_byte(writer, (uint8_t)writer->held);
+        metasd_bits_put_byte(writer, (uint8_t)writer->held);
         writer->held >>= 8;
     }
 }
 
-extern void metasd_put_minimal(MetasdBitWriter *writer, const MetasdMinimal *code, uint32_t x);
-extern void metasd_put_golomb(MetasdBitWriter *writer, const MetasdMinimal *divisor, uint32_t x);
+extern void metasd_bits_put_minimal(MetasdBitWriter *writer, const MetasdMinimal *code, uint32_t x);
+extern void metasd_bits_put_golomb(MetasdBitWriter *writer, const MetasdMinimal *divisor,
+                                   uint32_t x);
 
 /* Fills the last byte with zeros. */
-extern void metasd_put_end(MetasdBitWriter *writer);
+extern void metasd_bits_put_end(MetasdBitWriter *writer);
 
 /* ---- reading ---- */
 
 /* A code for numbers below bound >= 1. */
-extern MetasdMinimal metasd_minimal(uint32_t bound);
+extern MetasdMinimal metasd_bits_minimal(uint32_t bound);
 
 /* Holds 32 bits and more, where there are so many; on a long way from the end, by one load. */
 static inline void
-metasd_refill(MetasdBitReader *reader)
+metasd_bits_refill(MetasdBitReader *reader)
 {
     if (reader->end - reader->at >= 8) {
         uint64_t next = 0;
@@ -90,12 +91,12 @@ metasd_refill(MetasdBitReader *reader)
 
 /* The next n <= 32 bits. */
 static inline uint32_t
-metasd_get_bits(MetasdBitReader *reader, unsigned n)
+metasd_bits_get(MetasdBitReader *reader, unsigned n)
 {
     uint32_t x;
 
     if (reader->count < n) {
-        metasd_refill(reader);
+        metasd_bits_refill(reader);
         if (reader->count < n) {
             reader->failed = true;
             return 0;
@@ -108,18 +109,18 @@ metasd_get_bits(MetasdBitReader *reader, unsigned n)
 }
 
 static inline uint32_t
-metasd_get_minimal(MetasdBitReader *reader, const MetasdMinimal *code)
+metasd_bits_get_minimal(MetasdBitReader *reader, const MetasdMinimal *code)
 {
-    uint32_t x = metasd_get_bits(reader, code->bits);
+    uint32_t x = metasd_bits_get(reader, code->bits);
 
     if (x < code->brief)
         return x;
-    return (uint32_t)(2 * (uint64_t)x + metasd_get_bits(reader, 1) - code->brief);
+    return (uint32_t)(2 * (uint64_t)x + metasd_bits_get(reader, 1) - code->brief);
 }
 
 /* Zeros up to the next one, which is taken too. */
 static inline uint64_t
-metasd_get_unary(MetasdBitReader *reader)
+metasd_bits_get_unary(MetasdBitReader *reader)
 {
     uint64_t zeros = 0;
 
@@ -135,7 +136,7 @@ metasd_get_unary(MetasdBitReader *reader)
         zeros += reader->count;
         reader->held = 0;
         reader->count = 0;
-        metasd_refill(reader);
+        metasd_bits_refill(reader);
         if (reader->count == 0) {
             reader->failed = true;
             return 0;
@@ -145,15 +146,15 @@ metasd_get_unary(MetasdBitReader *reader)
 
 /* At most `most`, or the reader has failed. */
 static inline uint32_t
-metasd_get_golomb(MetasdBitReader *reader, const MetasdMinimal *divisor, uint32_t most)
+metasd_bits_get_golomb(MetasdBitReader *reader, const MetasdMinimal *divisor, uint32_t most)
 {
-    uint64_t quotient = metasd_get_unary(reader), x;
+    uint64_t quotient = metasd_bits_get_unary(reader), x;
 
     if (quotient > most) { /* before it overflows */
         reader->failed = true;
         return 0;
     }
-    x = quotient * divisor->bound + metasd_get_minimal(reader, divisor);
+    x = quotient * divisor->bound + metasd_bits_get_minimal(reader, divisor);
     if (x > most) {
         reader->failed = true;
         return 0;
@@ -162,6 +163,6 @@ metasd_get_golomb(MetasdBitReader *reader, const MetasdMinimal *divisor, uint32_
 }
 
 /* Is all read, but for the zeros that fill the last byte? */
-extern bool metasd_get_end(MetasdBitReader *reader);
+extern bool metasd_bits_get_end(MetasdBitReader *reader);
 
 #endif

@@ -1,6 +1,6 @@
 /* crc32c.h - the CRC-32C of bytes (Castagnoli 1993), as iSCSI computes it. */
-#ifndef METASD_CRC32C_H
-#define METASD_CRC32C_H
+#ifndef METASD_CORE_CODEC_CRC32C_H
+#define METASD_CORE_CODEC_CRC32C_H
 
 #include <stddef.h>
 #include <stdint.h>

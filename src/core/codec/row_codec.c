@@ -101,7 +101,7 @@ typedef struct Sink {
 static MetasdMinimal
 gap_divisor(uint64_t width, uint64_t n)
 {
-    return metasd_minimal((uint32_t)(((2 * width - n) * 355 + 512 * n) / (1024 * n)));
+    return metasd_bits_minimal((uint32_t)(((2 * width - n) * 355 + 512 * n) / (1024 * n)));
 }
 
 static bool
@@ -122,7 +122,7 @@ put_positions(MetasdBitWriter *writer, size_t width, const float *row, size_t ke
     divisor = gap_divisor(width, n);
     for (size_t j = 0; j < width; j++)
         if ((row[j] != 0) == listed) {
-            metasd_put_golomb(writer, &divisor, (uint32_t)(j - next));
+            metasd_bits_put_golomb(writer, &divisor, (uint32_t)(j - next));
             next = j + 1;
         }
 }
@@ -149,7 +149,8 @@ get_positions(MetasdBitReader *reader, size_t width, size_t kept, const Sink *si
         divisor = gap_divisor(width, n);
     for (size_t i = 0; i < n; i++) {
         /* as far as all that are still to come have room */
-        size_t at = next + metasd_get_golomb(reader, &divisor, (uint32_t)(width - next - (n - i)));
+        size_t at =
+            next + metasd_bits_get_golomb(reader, &divisor, (uint32_t)(width - next - (n - i)));
 
         if (reader->failed)
             return false;
@@ -255,14 +256,14 @@ put_floats(MetasdBitWriter *writer, const Row *row)
 {
     for (size_t j = 0; j < row->width; j++)
         if (row->weights[j] != 0)
-            metasd_put_bits(writer, bits_of(row->weights[j]), 32);
+            metasd_bits_put(writer, bits_of(row->weights[j]), 32);
 }
 
 static bool
 get_floats(MetasdBitReader *reader, size_t kept, Places places)
 {
     for (size_t i = 0; i < kept; i++) {
-        uint32_t bits = metasd_get_bits(reader, 32);
+        uint32_t bits = metasd_bits_get(reader, 32);
 
         if ((bits & MAGNITUDE) == 0 || (bits & MAGNITUDE) >= INFINITE)
             return false;
@@ -314,13 +315,13 @@ put_integers(MetasdBitWriter *writer, const Kind *kind, const Row *row)
 {
     float high = high_of(row);
     uint32_t lowest = level_of(kind, high, float_of(row->low));
-    MetasdMinimal code = metasd_minimal(2 * (kind->levels - lowest));
+    MetasdMinimal code = metasd_bits_minimal(2 * (kind->levels - lowest));
 
     for (size_t j = 0; j < row->width; j++)
         if (row->weights[j] != 0) {
             uint32_t above = level_of(kind, high, row->weights[j]) - lowest;
 
-            metasd_put_minimal(writer, &code, 2 * above + (row->weights[j] < 0));
+            metasd_bits_put_minimal(writer, &code, 2 * above + (row->weights[j] < 0));
         }
 }
 
@@ -335,9 +336,9 @@ get_integers(MetasdBitReader *reader, const Kind *kind, const uint8_t *scale, si
     if (high < bits_of(METASD_LEAST_SCALE) || high >= INFINITE || lowest >= kind->levels)
         return false;
     *step = half_step(kind, float_of(high));
-    code = metasd_minimal(2 * (kind->levels - lowest));
+    code = metasd_bits_minimal(2 * (kind->levels - lowest));
     for (size_t i = 0; i < kept; i++) {
-        uint32_t x = metasd_get_minimal(reader, &code);
+        uint32_t x = metasd_bits_get_minimal(reader, &code);
         float value = magnitude_of(lowest + x / 2, *step);
 
         least = x < least ? x : least;
@@ -382,23 +383,23 @@ put_row(MetasdBitWriter *writer, MetasdStorage storage, const Row *row)
     size_t n = put_leb(counts, (uint32_t)row->width);
 
     n += put_leb(counts + n, (uint32_t)row->kept);
-    metasd_put_bits(writer, VERSION, 8);
-    metasd_put_bits(writer, ((uint32_t)storage + 1) | (row->alike ? ALIKE : 0), 8);
-    metasd_put_bits(writer, 0, 32);
+    metasd_bits_put(writer, VERSION, 8);
+    metasd_bits_put(writer, ((uint32_t)storage + 1) | (row->alike ? ALIKE : 0), 8);
+    metasd_bits_put(writer, 0, 32);
     for (size_t i = 0; i < n; i++)
-        metasd_put_bits(writer, counts[i], 8);
+        metasd_bits_put(writer, counts[i], 8);
     if (row->kept == 0)
         return;
     if (kind->levels > 0) {
-        metasd_put_bits(writer, bits_of(high_of(row)), 32);
-        metasd_put_bits(writer, level_of(kind, high_of(row), float_of(row->low)), 8);
+        metasd_bits_put(writer, bits_of(high_of(row)), 32);
+        metasd_bits_put(writer, level_of(kind, high_of(row), float_of(row->low)), 8);
     }
     put_positions(writer, row->width / parts, row->weights, row->kept / parts);
     if (kind->levels > 0)
         put_integers(writer, kind, row);
     else
         put_floats(writer, row);
-    metasd_put_end(writer);
+    metasd_bits_put_end(writer);
 }
 
 static uint32_t
@@ -410,7 +411,7 @@ checksum(const uint8_t *bytes, size_t n)
 }
 
 size_t
-metasd_codec_bound(size_t width)
+metasd_row_bound(size_t width)
 {
     /*
      * Of n positions with divisor d, n at most half of the width: a bit each, (width - n) / d of
@@ -423,8 +424,8 @@ metasd_codec_bound(size_t width)
 }
 
 MetasdStatus
-metasd_encode(MetasdStorage storage, size_t width, const float *weights, uint8_t *out, size_t size,
-              size_t *used)
+metasd_row_encode(MetasdStorage storage, size_t width, const float *weights, uint8_t *out,
+                  size_t size, size_t *used)
 {
     MetasdBitWriter writer = {.out = out, .size = size};
     Row row;
@@ -522,11 +523,11 @@ get_row(const uint8_t *bytes, size_t n, const Header *header, const Sink *sink, 
         return false;
     return (kind->levels > 0 ? get_integers(&reader, kind, header->end, kept, places_of(sink), step)
                              : get_floats(&reader, kept, places_of(sink))) &&
-           metasd_get_end(&reader);
+           metasd_bits_get_end(&reader);
 }
 
 MetasdStatus
-metasd_decode_header(const uint8_t *bytes, size_t n, size_t *width, size_t *kept)
+metasd_row_decode_header(const uint8_t *bytes, size_t n, size_t *width, size_t *kept)
 {
     Header header;
 
@@ -538,8 +539,8 @@ metasd_decode_header(const uint8_t *bytes, size_t n, size_t *width, size_t *kept
 }
 
 MetasdStatus
-metasd_decode_sparse(const uint8_t *bytes, size_t n, size_t width, uint32_t *positions,
-                     float *values, size_t capacity, MetasdDecoded *decoded)
+metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width, uint32_t *positions,
+                         float *values, size_t capacity, MetasdDecoded *decoded)
 {
     Sink sink = {.positions = positions, .values = values};
     Header header;
@@ -555,7 +556,7 @@ metasd_decode_sparse(const uint8_t *bytes, size_t n, size_t width, uint32_t *pos
 }
 
 MetasdStatus
-metasd_decode_dense(const uint8_t *bytes, size_t n, size_t width, float *row)
+metasd_row_decode_dense(const uint8_t *bytes, size_t n, size_t width, float *row)
 {
     Sink sink = {.row = row};
     Header header;

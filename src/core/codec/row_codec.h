@@ -1,5 +1,5 @@
 /*
- * codec.h - one embedding row as bytes.
+ * row_codec.h - one embedding row as bytes.
  *
  * Pruned weights are zeros and are not stored. Integers are little-endian on every host:
  *
@@ -29,8 +29,8 @@
  * bytes they are given: everything else is METASD_CORRUPT. A decoded row has the same encoding, in
  * the same kind, as the row before it was encoded.
  */
-#ifndef METASD_CODEC_H
-#define METASD_CODEC_H
+#ifndef METASD_CORE_CODEC_ROW_CODEC_H
+#define METASD_CORE_CODEC_ROW_CODEC_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -53,19 +53,19 @@ typedef enum MetasdStorage {
 #define METASD_LEAST_SCALE 0x1p-100f
 
 /* Bytes that hold any row of WIDTH weights, in every kind. */
-extern size_t metasd_codec_bound(size_t width);
+extern size_t metasd_row_bound(size_t width);
 
 /*
  * Writes the row to OUT, which has SIZE bytes, and its length to *used. METASD_NON_FINITE if a
  * weight is; METASD_INVALID if width is 0 or above 2^32 - 1, or if SIZE is too small:
- * metasd_codec_bound(width) is enough.
+ * metasd_row_bound(width) is enough.
  */
-extern MetasdStatus metasd_encode(MetasdStorage storage, size_t width, const float *row,
-                                  uint8_t *out, size_t size, size_t *used);
+extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const float *row,
+                                      uint8_t *out, size_t size, size_t *used);
 
 /*
  * The row becomes what a decoder makes of its encoding, which stays the same. Fails as
- * metasd_encode does, and leaves the row as it was then.
+ * metasd_row_encode does, and leaves the row as it was then.
  */
 extern MetasdStatus metasd_round_row(MetasdStorage storage, size_t width, float *row);
 
@@ -73,10 +73,11 @@ extern MetasdStatus metasd_round_row(MetasdStorage storage, size_t width, float 
  * Width and number of kept weights, for sizing. Both are bounded by what N bytes
  * can hold (kept) and 2^32 - 1 (width), but only a decoder verifies the checksum.
  */
-extern MetasdStatus metasd_decode_header(const uint8_t *bytes, size_t n, size_t *width,
-                                         size_t *kept);
+extern MetasdStatus metasd_row_decode_header(const uint8_t *bytes, size_t n, size_t *width,
+                                             size_t *kept);
 
-/* What metasd_decode_sparse found: each weight is a code, a whole number, times `step`, as float. */
+/* What metasd_row_decode_sparse found: each weight is a code, a whole number, times `step`, as
+ * float. */
 typedef struct MetasdDecoded {
     size_t kept;
     int most_code; /* the largest magnitude that a code can have; 0: floats, which have no codes */
@@ -88,11 +89,12 @@ typedef struct MetasdDecoded {
  * row of another width than WIDTH is METASD_CORRUPT, more kept weights than
  * CAPACITY are METASD_INVALID. On failure the arrays hold nothing of use.
  */
-extern MetasdStatus metasd_decode_sparse(const uint8_t *bytes, size_t n, size_t width,
-                                         uint32_t *positions, float *values, size_t capacity,
-                                         MetasdDecoded *decoded);
+extern MetasdStatus metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width,
+                                             uint32_t *positions, float *values, size_t capacity,
+                                             MetasdDecoded *decoded);
 
 /* The whole row, zeros included: row[width]. On failure it holds nothing of use. */
-extern MetasdStatus metasd_decode_dense(const uint8_t *bytes, size_t n, size_t width, float *row);
+extern MetasdStatus metasd_row_decode_dense(const uint8_t *bytes, size_t n, size_t width,
+                                            float *row);
 
 #endif

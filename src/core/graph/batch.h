@@ -2,8 +2,8 @@
  * batch.h - batches of (head, relation) groups, whole if not too large, in a new random order
  * every epoch.
  */
-#ifndef METASD_BATCH_H
-#define METASD_BATCH_H
+#ifndef METASD_CORE_GRAPH_BATCH_H
+#define METASD_CORE_GRAPH_BATCH_H
 
 #include "core/graph/graph.h"
 

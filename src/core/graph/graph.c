@@ -74,8 +74,8 @@ sort_all(MetasdTeam *team, MetasdTriple *triples, size_t n, MetasdTriple *scratc
 }
 
 MetasdStatus
-metasd_triples_sort(MetasdTeam *team, MetasdTriple *triples, size_t *n, MetasdTriple *scratch,
-                    size_t *counts, uint32_t entities, uint32_t relations)
+metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n, MetasdTriple *scratch,
+                          size_t *counts, uint32_t entities, uint32_t relations)
 {
     size_t kept = 0;
 
@@ -135,8 +135,8 @@ fill_groups(MetasdGroups *groups, MetasdTeam *team, const MetasdTriple *triples,
 }
 
 size_t
-metasd_groups_find(const MetasdGroups *groups, uint32_t head, uint32_t relation,
-                   const uint32_t **tails)
+metasd_graph_find_group(const MetasdGroups *groups, uint32_t head, uint32_t relation,
+                        const uint32_t **tails)
 {
     size_t low = 0, high = groups->count;
 
@@ -383,9 +383,10 @@ metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena, Met
         return METASD_INVALID;
     METASD_TRY(check_ids(team, triples, n, entities, relations));
     METASD_TRY(check_ids(team, validation, validation_n, entities, relations));
-    METASD_TRY(metasd_triples_sort(team, triples, &n, w.scratch, w.counts, entities, relations));
-    METASD_TRY(metasd_triples_sort(team, validation, &validation_n, w.scratch, w.counts, entities,
-                                   relations));
+    METASD_TRY(
+        metasd_graph_sort_triples(team, triples, &n, w.scratch, w.counts, entities, relations));
+    METASD_TRY(metasd_graph_sort_triples(team, validation, &validation_n, w.scratch, w.counts,
+                                         entities, relations));
     METASD_TRY(join_triples(&w, team, triples, n, validation, validation_n, &all));
     METASD_TRY(count_training(&w, team, all, entities, relations));
     METASD_TRY(split_triples(&w, team, all, n, validation_given, split));

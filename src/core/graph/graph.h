@@ -6,8 +6,8 @@
  * predicted. All examples that share a query form one group: they share scores
  * and softmax, so batches are made of whole groups (ALGORITHM.md, section 2).
  */
-#ifndef METASD_GRAPH_H
-#define METASD_GRAPH_H
+#ifndef METASD_CORE_GRAPH_GRAPH_H
+#define METASD_CORE_GRAPH_GRAPH_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,9 +77,9 @@ typedef struct MetasdSplit {
  * number left. `scratch` holds *n triples, `counts` max(entities, relations) + 1
  * numbers. Takes O(n + entities + relations) steps.
  */
-extern MetasdStatus metasd_triples_sort(MetasdTeam *team, MetasdTriple *triples, size_t *n,
-                                        MetasdTriple *scratch, size_t *counts, uint32_t entities,
-                                        uint32_t relations);
+extern MetasdStatus metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n,
+                                              MetasdTriple *scratch, size_t *counts,
+                                              uint32_t entities, uint32_t relations);
 
 /*
  * Whether `split`, which has keys, draws that triple for validation: but for the last training
@@ -113,7 +113,7 @@ extern void metasd_graph_take(MetasdGraph *graph, MetasdArena *arena);
 extern MetasdStatus metasd_graph_copy(MetasdGraph *to, MetasdTeam *team, const MetasdGraph *from);
 
 /* The tails known for a query, or 0 of them: *tails points into the groups. */
-extern size_t metasd_groups_find(const MetasdGroups *groups, uint32_t head, uint32_t relation,
-                                 const uint32_t **tails);
+extern size_t metasd_graph_find_group(const MetasdGroups *groups, uint32_t head, uint32_t relation,
+                                      const uint32_t **tails);
 
 #endif

@@ -6,7 +6,7 @@
 #include "core/base/random.h"
 
 size_t
-metasd_sample_most(uint32_t entities, size_t negatives, size_t n)
+metasd_negatives_most(uint32_t entities, size_t negatives, size_t n)
 {
     size_t most = negatives > SIZE_MAX - n ? SIZE_MAX : negatives + n;
 
@@ -21,7 +21,7 @@ slices_a_part(size_t most)
 }
 
 MetasdSlices
-metasd_sample_slices(const MetasdSlices *entities, size_t most)
+metasd_negatives_slices(const MetasdSlices *entities, size_t most)
 {
     return (MetasdSlices){.rows = (uint32_t)most,
                           .parts = entities->parts,
@@ -29,13 +29,13 @@ metasd_sample_slices(const MetasdSlices *entities, size_t most)
 }
 
 void
-metasd_sampler_take(MetasdSampler *sampler, MetasdArena *arena, const MetasdSlices *entities,
-                    size_t negatives, size_t n)
+metasd_negatives_take(MetasdNegatives *sampler, MetasdArena *arena, const MetasdSlices *entities,
+                      size_t negatives, size_t n)
 {
-    size_t rows = entities->rows, most = metasd_sample_most(entities->rows, negatives, n);
-    int cuts = metasd_sample_slices(entities, most).count + 1;
+    size_t rows = entities->rows, most = metasd_negatives_most(entities->rows, negatives, n);
+    int cuts = metasd_negatives_slices(entities, most).count + 1;
 
-    *sampler = (MetasdSampler){.slices = *entities, .negatives = negatives};
+    *sampler = (MetasdNegatives){.slices = *entities, .negatives = negatives};
     sampler->mark = METASD_TAKE(arena, uint8_t, rows);
     sampler->row = METASD_TAKE(arena, uint32_t, rows);
     for (int i = 0; i < 2; i++) {
@@ -45,11 +45,11 @@ metasd_sampler_take(MetasdSampler *sampler, MetasdArena *arena, const MetasdSlic
         sampler->sample[i].targets = METASD_TAKE(arena, uint32_t, n);
     }
     /* Touched are both samples and both batches' heads. */
-    sampler->touched = METASD_TAKE(arena, MetasdRun, 2 * (most + n) + 1);
+    sampler->touched = METASD_TAKE(arena, MetasdSpan, 2 * (most + n) + 1);
 }
 
 void
-metasd_sampler_prepare(MetasdSampler *sampler)
+metasd_negatives_prepare(MetasdNegatives *sampler)
 {
     memset(sampler->mark, 0, sampler->slices.rows);
 }
@@ -59,7 +59,7 @@ metasd_sampler_prepare(MetasdSampler *sampler)
 enum { DRAWN = 1, TARGET };
 
 static MetasdStatus
-mark_rows(MetasdSampler *sampler, MetasdTeam *team, uint64_t seed, uint64_t stream,
+mark_rows(MetasdNegatives *sampler, MetasdTeam *team, uint64_t seed, uint64_t stream,
           const MetasdBatch *batch)
 {
     for (size_t i = 0; i < sampler->negatives; i++) {
@@ -75,7 +75,7 @@ mark_rows(MetasdSampler *sampler, MetasdTeam *team, uint64_t seed, uint64_t stre
 
 /* 1 / the probability that one of the draws is a given entity. */
 static float
-weight_of_drawn(const MetasdSampler *sampler)
+weight_of_drawn(const MetasdNegatives *sampler)
 {
     double chance = 1.0 / (double)sampler->slices.rows;
 
@@ -84,7 +84,7 @@ weight_of_drawn(const MetasdSampler *sampler)
 
 /* Marked entities of rows first .. end - 1 become rows of the sample from *n on. */
 static MetasdStatus
-collect(MetasdSampler *sampler, MetasdTeam *team, MetasdSample *sample, uint32_t first,
+collect(MetasdNegatives *sampler, MetasdTeam *team, MetasdSample *sample, uint32_t first,
         uint32_t end, uint32_t *n)
 {
     float weight = weight_of_drawn(sampler);
@@ -121,8 +121,8 @@ cut_parts(MetasdSample *sample, const uint32_t *parts, int count)
 }
 
 MetasdStatus
-metasd_sampler_draw(MetasdSampler *sampler, MetasdTeam *team, int which, uint64_t seed,
-                    uint64_t stream, const MetasdBatch *batch)
+metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which, uint64_t seed,
+                      uint64_t stream, const MetasdBatch *batch)
 {
     const MetasdSlices *slices = &sampler->slices;
     MetasdSample *sample = &sampler->sample[which];
@@ -132,8 +132,8 @@ metasd_sampler_draw(MetasdSampler *sampler, MetasdTeam *team, int which, uint64_
     METASD_TRY(mark_rows(sampler, team, seed, stream, batch));
     for (int p = 0; p < slices->parts; p++) {
         parts[p + 1] = parts[p];
-        METASD_TRY(collect(sampler, team, sample, metasd_slice_start(slices, p * each),
-                           metasd_slice_start(slices, (p + 1) * each), &parts[p + 1]));
+        METASD_TRY(collect(sampler, team, sample, metasd_team_slice_start(slices, p * each),
+                           metasd_team_slice_start(slices, (p + 1) * each), &parts[p + 1]));
     }
     cut_parts(sample, parts, slices->parts);
     for (size_t i = 0; i < batch->n; i++) {
@@ -146,7 +146,7 @@ metasd_sampler_draw(MetasdSampler *sampler, MetasdTeam *team, int which, uint64_
 /* ---- what a step touches ---- */
 
 static MetasdStatus
-mark_touched(MetasdSampler *sampler, MetasdTeam *team, int which, const MetasdBatch *batch)
+mark_touched(MetasdNegatives *sampler, MetasdTeam *team, int which, const MetasdBatch *batch)
 {
     const MetasdSample *sample = &sampler->sample[which];
 
@@ -162,10 +162,10 @@ mark_touched(MetasdSampler *sampler, MetasdTeam *team, int which, const MetasdBa
 }
 
 MetasdStatus
-metasd_sampler_touch(MetasdSampler *sampler, MetasdTeam *team, size_t width, const MetasdRun own[2],
-                     const MetasdBatch *batch, const MetasdBatch *quiz)
+metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
+                       const MetasdSpan own[2], const MetasdBatch *batch, const MetasdBatch *quiz)
 {
-    MetasdRun *run = sampler->touched;
+    MetasdSpan *run = sampler->touched;
 
     METASD_TRY(mark_touched(sampler, team, 0, batch));
     if (quiz)
@@ -182,7 +182,7 @@ metasd_sampler_touch(MetasdSampler *sampler, MetasdTeam *team, size_t width, con
         if (run > sampler->touched && run[-1].end == at)
             run[-1].end += width;
         else
-            *run++ = (MetasdRun){at, at + width};
+            *run++ = (MetasdSpan){at, at + width};
     }
     *run++ = own[1];
     sampler->ntouched = (int)(run - sampler->touched);

@@ -1,5 +1,5 @@
 /*
- * sample.h - softmax over a sample of the entities, where there are too many to score all.
+ * negatives.h - softmax over a sample of the entities, where there are too many to score all.
  *
  * A batch is scored against its own targets, all of them, and `negatives` more entities that all
  * its queries share. An entity that was drawn with probability pi counts 1 / pi times in the
@@ -9,8 +9,8 @@
  *
  * Each member of a team draws the same sample for itself: all of this is its own.
  */
-#ifndef METASD_SAMPLE_H
-#define METASD_SAMPLE_H
+#ifndef METASD_CORE_GRAPH_NEGATIVES_H
+#define METASD_CORE_GRAPH_NEGATIVES_H
 
 #include "core/graph/batch.h"
 
@@ -23,39 +23,39 @@ typedef struct MetasdSample {
     uint32_t *targets;   /* of the batch's examples, as rows of this table */
 } MetasdSample;
 
-typedef struct MetasdSampler {
+typedef struct MetasdNegatives {
     MetasdSlices slices;    /* of the entities */
     size_t negatives;       /* draws for a batch */
     uint8_t *mark;          /* N: 0 but while a sample or a list of rows is made */
     uint32_t *row;          /* N: of a sampled entity, in its sample */
     MetasdSample sample[2]; /* of the batch, of the quiz */
-    MetasdRun *touched;     /* runs of weight tables: what of this member's rows a step touches */
+    MetasdSpan *touched;    /* runs of weight tables: what of this member's rows a step touches */
     int ntouched;
-} MetasdSampler;
+} MetasdNegatives;
 
 /* Rows of a sample of `entities`, at most, for a batch of n examples. */
-extern size_t metasd_sample_most(uint32_t entities, size_t negatives, size_t n);
+extern size_t metasd_negatives_most(uint32_t entities, size_t negatives, size_t n);
 
 /* Slices to size memory by: no sample of so many rows has more. */
-extern MetasdSlices metasd_sample_slices(const MetasdSlices *entities, size_t most);
+extern MetasdSlices metasd_negatives_slices(const MetasdSlices *entities, size_t most);
 
 /* Takes memory for batches of up to n examples. */
-extern void metasd_sampler_take(MetasdSampler *sampler, MetasdArena *arena,
-                                const MetasdSlices *entities, size_t negatives, size_t n);
+extern void metasd_negatives_take(MetasdNegatives *sampler, MetasdArena *arena,
+                                  const MetasdSlices *entities, size_t negatives, size_t n);
 
 /* Clears the marks. Once, after taking. */
-extern void metasd_sampler_prepare(MetasdSampler *sampler);
+extern void metasd_negatives_prepare(MetasdNegatives *sampler);
 
 /* Draws sample[which] for a batch: the numbers of (seed, stream). */
-extern MetasdStatus metasd_sampler_draw(MetasdSampler *sampler, MetasdTeam *team, int which,
-                                        uint64_t seed, uint64_t stream, const MetasdBatch *batch);
+extern MetasdStatus metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which,
+                                          uint64_t seed, uint64_t stream, const MetasdBatch *batch);
 
 /*
  * Lists the rows of `width` floats in own[0] that a step on a batch, and a quiz unless that is
  * NULL, touches: heads and what is sampled. All of own[1], the relations, comes last.
  */
-extern MetasdStatus metasd_sampler_touch(MetasdSampler *sampler, MetasdTeam *team, size_t width,
-                                         const MetasdRun own[2], const MetasdBatch *batch,
-                                         const MetasdBatch *quiz);
+extern MetasdStatus metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
+                                           const MetasdSpan own[2], const MetasdBatch *batch,
+                                           const MetasdBatch *quiz);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * adagrad.h - Adagrad (Duchi et al. 2011) on shared weights, and the student that follows them.
  */
-#ifndef METASD_ADAGRAD_H
-#define METASD_ADAGRAD_H
+#ifndef METASD_CORE_MATH_ADAGRAD_H
+#define METASD_CORE_MATH_ADAGRAD_H
 
 #include <stddef.h>
 #include <stdint.h>

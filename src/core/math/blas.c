@@ -88,28 +88,28 @@ product(MetasdTeam *team, CBLAS_TRANSPOSE a_form, CBLAS_TRANSPOSE b_form, size_t
 }
 
 MetasdStatus
-metasd_product_abt(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                   const float *b, size_t ldb, bool add, float *c, size_t ldc)
+metasd_blas_abt(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
+                const float *b, size_t ldb, bool add, float *c, size_t ldc)
 {
     return product(team, CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, add, c, ldc);
 }
 
 MetasdStatus
-metasd_product_ab(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                  const float *b, size_t ldb, bool add, float *c, size_t ldc)
+metasd_blas_ab(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
+               const float *b, size_t ldb, bool add, float *c, size_t ldc)
 {
     return product(team, CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, add, c, ldc);
 }
 
 MetasdStatus
-metasd_product_atb(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                   const float *b, size_t ldb, bool add, float *c, size_t ldc)
+metasd_blas_atb(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, size_t lda,
+                const float *b, size_t ldb, bool add, float *c, size_t ldc)
 {
     return product(team, CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, add, c, ldc);
 }
 
 const char *
-metasd_product_kernels(void)
+metasd_blas_kernels(void)
 {
     return openblas_get_corename();
 }

@@ -58,7 +58,7 @@ metasd_pattern_most_packed(const MetasdPattern *pattern)
 static uint32_t *
 row_starts(const MetasdPattern *pattern, int s)
 {
-    return pattern->row_start + metasd_slice_start(&pattern->slices, s) + s;
+    return pattern->row_start + metasd_team_slice_start(&pattern->slices, s) + s;
 }
 
 static uint32_t *
@@ -70,7 +70,8 @@ column_starts(const MetasdPattern *pattern, int s)
 static size_t
 rows_of(const MetasdPattern *pattern, int s)
 {
-    return metasd_slice_start(&pattern->slices, s + 1) - metasd_slice_start(&pattern->slices, s);
+    return metasd_team_slice_start(&pattern->slices, s + 1) -
+           metasd_team_slice_start(&pattern->slices, s);
 }
 
 size_t
@@ -79,7 +80,7 @@ metasd_pattern_place(const MetasdPattern *pattern, int s)
     size_t lists = s < pattern->slices.count ? pattern->first[s]
                                              : pattern->first[s - 1] + pattern->kept[s - 1];
 
-    return metasd_slice_start(&pattern->slices, s) * pattern->whole + lists;
+    return metasd_team_slice_start(&pattern->slices, s) * pattern->whole + lists;
 }
 
 /* One row of a slice, and where it is within what is packed of the slice. */
@@ -97,7 +98,7 @@ row_of(const MetasdPattern *pattern, int s, size_t e)
     size_t whole = pattern->whole;
 
     return (KeptRow){.kept = pattern->whole_kept +
-                             (metasd_slice_start(&pattern->slices, s) + e) * whole,
+                             (metasd_team_slice_start(&pattern->slices, s) + e) * whole,
                      .whole = e * whole,
                      .column = pattern->column + pattern->first[s] + start[0],
                      .first = rows_of(pattern, s) * whole + start[0],
@@ -111,7 +112,7 @@ slice_of(const MetasdPattern *pattern, uint32_t row)
     const MetasdSlices *slices = &pattern->slices;
     int s = (int)((uint64_t)row * (uint64_t)slices->count / slices->rows);
 
-    return s + (metasd_slice_start(slices, s + 1) <= row);
+    return s + (metasd_team_slice_start(slices, s + 1) <= row);
 }
 
 /* ---- building ---- */
@@ -123,7 +124,7 @@ count_columns(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *ma
     size_t rows = rows_of(pattern, s), width = pattern->width;
     uint32_t *count = column_starts(pattern, s);
 
-    mask += metasd_slice_start(&pattern->slices, s) * width;
+    mask += metasd_team_slice_start(&pattern->slices, s) * width;
     memset(count, 0, width * sizeof(*count));
     for (size_t e = 0; e < rows; e++) {
         for (size_t j = 0; j < width; j++)
@@ -162,7 +163,7 @@ count_rows(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *mask)
     size_t rows = rows_of(pattern, s), width = pattern->width;
     uint32_t *start = row_starts(pattern, s);
 
-    mask += metasd_slice_start(&pattern->slices, s) * width;
+    mask += metasd_team_slice_start(&pattern->slices, s) * width;
     start[0] = 0;
     for (size_t e = 0; e < rows; e++) {
         uint32_t n = 0;
@@ -186,7 +187,7 @@ static MetasdStatus
 fill_rows(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *mask)
 {
     size_t rows = rows_of(pattern, s), width = pattern->width, whole = pattern->whole, k = 0;
-    size_t begin = metasd_slice_start(&pattern->slices, s);
+    size_t begin = metasd_team_slice_start(&pattern->slices, s);
     uint32_t *length = column_starts(pattern, s) + 1;
     uint16_t *column = pattern->column + pattern->first[s];
 
@@ -301,7 +302,7 @@ metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s, const
                     const float *held, bool by_column, const MetasdPack *room, MetasdPacked *packed)
 {
     const uint32_t *from = pattern->from + pattern->first[s], *start = row_starts(pattern, s);
-    size_t rows = rows_of(pattern, s), begin = metasd_slice_start(&pattern->slices, s);
+    size_t rows = rows_of(pattern, s), begin = metasd_team_slice_start(&pattern->slices, s);
     const float *values = held ? held + metasd_pattern_place(pattern, s) : room->values;
     const float *by_row = values + rows * pattern->whole;
 
@@ -329,7 +330,7 @@ MetasdStatus
 metasd_pattern_unpack(const MetasdPattern *pattern, MetasdTeam *team, int s, const float *sum,
                       float *table)
 {
-    size_t rows = rows_of(pattern, s), begin = metasd_slice_start(&pattern->slices, s);
+    size_t rows = rows_of(pattern, s), begin = metasd_team_slice_start(&pattern->slices, s);
 
     for (size_t e = 0; e < rows; e++) {
         KeptRow row = row_of(pattern, s, e);
@@ -345,7 +346,7 @@ metasd_pattern_mask(const MetasdPattern *pattern, MetasdTeam *team, int s, float
 {
     size_t n = rows_of(pattern, s) * pattern->whole;
     const uint8_t *kept =
-        pattern->whole_kept + metasd_slice_start(&pattern->slices, s) * pattern->whole;
+        pattern->whole_kept + metasd_team_slice_start(&pattern->slices, s) * pattern->whole;
 
     for (size_t i = 0; i < n; i++)
         sum[i] = kept[i] ? sum[i] : 0.0f;
@@ -357,7 +358,7 @@ metasd_pattern_gather(const MetasdPattern *pattern, uint32_t row, const float *w
                       float *packed)
 {
     int s = slice_of(pattern, row);
-    KeptRow kept = row_of(pattern, s, row - metasd_slice_start(&pattern->slices, s));
+    KeptRow kept = row_of(pattern, s, row - metasd_team_slice_start(&pattern->slices, s));
 
     gather_row(pattern, &kept, weights, add, packed + metasd_pattern_place(pattern, s));
 }
@@ -367,7 +368,7 @@ metasd_pattern_scatter(const MetasdPattern *pattern, uint32_t row, const float *
                        float *weights)
 {
     int s = slice_of(pattern, row);
-    KeptRow kept = row_of(pattern, s, row - metasd_slice_start(&pattern->slices, s));
+    KeptRow kept = row_of(pattern, s, row - metasd_team_slice_start(&pattern->slices, s));
 
     scatter_row(pattern, &kept, packed + metasd_pattern_place(pattern, s), false, weights);
 }

@@ -6,11 +6,12 @@
  *
  * Taken from a mask by the members of a team, each for its own slices. Values are not kept here: a
  * slice's are packed from a dense table when a product wants them, or somebody holds them
- * (alone.c). What is packed of a slice is one run of floats: its rows x the whole columns, then the
- * weights of the lists row by row; and those of slices, in order, are what is packed of a table.
+ * (finetune.c). What is packed of a slice is one run of floats: its rows x the whole columns, then
+ * the weights of the lists row by row; and those of slices, in order, are what is packed of a
+ * table.
  */
-#ifndef METASD_PATTERN_H
-#define METASD_PATTERN_H
+#ifndef METASD_CORE_MATH_PATTERN_H
+#define METASD_CORE_MATH_PATTERN_H
 
 #include "core/base/arena.h"
 #include "core/math/sparse_products.h"

@@ -36,14 +36,14 @@ factors(const float *each, size_t *step)
      : (heat).power == 1 ? kernel(1, __VA_ARGS__)                                                  \
                          : kernel(0, __VA_ARGS__))
 
-MetasdHeat
-metasd_heat(float tau)
+MetasdTemperature
+metasd_softmax_temperature(float tau)
 {
-    return (MetasdHeat){.per_tau = 1.0f / tau,
-                        .power = tau == 1.0f   ? 1
-                                 : tau == 2.0f ? 2
-                                 : tau == 3.0f ? 3
-                                               : 0};
+    return (MetasdTemperature){.per_tau = 1.0f / tau,
+                               .power = tau == 1.0f   ? 1
+                                        : tau == 2.0f ? 2
+                                        : tau == 3.0f ? 3
+                                                      : 0};
 }
 
 /* ---- sums ---- */
@@ -115,7 +115,7 @@ pair_sums_by(int power, size_t rows, size_t stride, const float *restrict t,
 
 METASD_VECTORISE static void
 pair_sums(size_t rows, size_t stride, const float *t, const float *s, const float *each,
-          MetasdHeat heat, const float *t_max, const float *s_max, Sums *out)
+          MetasdTemperature heat, const float *t_max, const float *s_max, Sums *out)
 {
     BY_POWER(heat, pair_sums_by, rows, stride, t, s, each, heat.per_tau, t_max, s_max, out);
 }
@@ -132,7 +132,8 @@ block_rows(size_t rows, size_t e)
 }
 
 void
-metasd_tile_sums(size_t rows, size_t stride, float *z, const float *each, MetasdPartial *out)
+metasd_softmax_sums(size_t rows, size_t stride, float *z, const float *each,
+                    MetasdSoftmaxPartial *out)
 {
     memset(out, 0, sizeof(*out));
     tile_max(rows, stride, z, out->max);
@@ -146,7 +147,7 @@ metasd_tile_sums(size_t rows, size_t stride, float *z, const float *each, Metasd
 }
 
 static void
-add_sums(MetasdPartial *out, float of[3][METASD_TILE])
+add_sums(MetasdSoftmaxPartial *out, float of[3][METASD_TILE])
 {
     for (size_t b = 0; b < METASD_TILE; b++) {
         out->sum[b] += (double)of[0][b];
@@ -156,8 +157,9 @@ add_sums(MetasdPartial *out, float of[3][METASD_TILE])
 }
 
 void
-metasd_tile_sums_pair(size_t rows, size_t stride, const float *t, const float *s, const float *each,
-                      MetasdHeat heat, MetasdPartial *source, MetasdPartial *student)
+metasd_softmax_sums_pair(size_t rows, size_t stride, const float *t, const float *s,
+                         const float *each, MetasdTemperature heat, MetasdSoftmaxPartial *source,
+                         MetasdSoftmaxPartial *student)
 {
     memset(source, 0, sizeof(*source));
     memset(student, 0, sizeof(*student));
@@ -176,7 +178,7 @@ metasd_tile_sums_pair(size_t rows, size_t stride, const float *t, const float *s
 /* ---- joining slices ---- */
 
 static double
-largest(const MetasdPartial *parts, size_t step, int count, size_t lane)
+largest(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane)
 {
     double max = (double)parts[0].max[lane];
 
@@ -186,11 +188,12 @@ largest(const MetasdPartial *parts, size_t step, int count, size_t lane)
 }
 
 void
-metasd_row_join(const MetasdPartial *parts, size_t step, int count, size_t lane, MetasdRow *row)
+metasd_softmax_join(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane,
+                    MetasdSoftmaxRow *row)
 {
-    *row = (MetasdRow){.max = largest(parts, step, count, lane), .sum_tau = 1};
+    *row = (MetasdSoftmaxRow){.max = largest(parts, step, count, lane), .sum_tau = 1};
     for (int i = 0; i < count; i++) {
-        const MetasdPartial *part = &parts[(size_t)i * step];
+        const MetasdSoftmaxPartial *part = &parts[(size_t)i * step];
 
         if (part->max[lane] == -INFINITY) /* a slice without rows */
             continue;
@@ -200,15 +203,15 @@ metasd_row_join(const MetasdPartial *parts, size_t step, int count, size_t lane,
 
 /* Joins one of a pair; returns the mean of `cross`, from the maxima of all scores. */
 static double
-join_guided(const MetasdPartial *parts, const MetasdPartial *others, size_t step, int count,
-            size_t lane, double tau, double other_max, MetasdRow *row)
+join_guided(const MetasdSoftmaxPartial *parts, const MetasdSoftmaxPartial *others, size_t step,
+            int count, size_t lane, double tau, double other_max, MetasdSoftmaxRow *row)
 {
     double cross = 0;
 
-    metasd_row_join(parts, step, count, lane, row);
+    metasd_softmax_join(parts, step, count, lane, row);
     row->sum_tau = 0;
     for (int i = 0; i < count; i++) {
-        const MetasdPartial *part = &parts[(size_t)i * step];
+        const MetasdSoftmaxPartial *part = &parts[(size_t)i * step];
         double below = (double)part->max[lane] - row->max, scale = exp(below / tau);
         double apart = below - ((double)others[(size_t)i * step].max[lane] - other_max);
 
@@ -221,9 +224,10 @@ join_guided(const MetasdPartial *parts, const MetasdPartial *others, size_t step
 }
 
 void
-metasd_row_join_pair(const MetasdPartial *source_parts, const MetasdPartial *student_parts,
-                     size_t step, int count, size_t lane, float tau, MetasdRow *source,
-                     MetasdRow *student)
+metasd_softmax_join_pair(const MetasdSoftmaxPartial *source_parts,
+                         const MetasdSoftmaxPartial *student_parts, size_t step, int count,
+                         size_t lane, float tau, MetasdSoftmaxRow *source,
+                         MetasdSoftmaxRow *student)
 {
     double source_max = largest(source_parts, step, count, lane);
     double student_max = largest(student_parts, step, count, lane);
@@ -241,12 +245,12 @@ metasd_row_join_pair(const MetasdPartial *source_parts, const MetasdPartial *stu
 }
 
 void
-metasd_soften(const MetasdGuide *guides, size_t n, MetasdSoft *soft)
+metasd_softmax_prepare(const MetasdGuide *guides, size_t n, MetasdSoftmaxTile *soft)
 {
     memset(soft, 0, sizeof(*soft));
     for (size_t b = 0; b < n; b++) {
         const MetasdGuide *guide = &guides[b];
-        const MetasdRow *rows[2] = {&guide->source, &guide->student};
+        const MetasdSoftmaxRow *rows[2] = {&guide->source, &guide->student};
         double ratio = log(guide->student.sum_tau / guide->source.sum_tau);
 
         for (int i = 0; i < 2; i++) {
@@ -263,7 +267,7 @@ metasd_soften(const MetasdGuide *guides, size_t n, MetasdSoft *soft)
 /* ---- gradients ---- */
 
 METASD_VECTORISE void
-metasd_tile_scale(size_t rows, size_t stride, float *restrict z, const float *restrict scale)
+metasd_softmax_scale(size_t rows, size_t stride, float *restrict z, const float *restrict scale)
 {
     for (size_t e = 0; e < rows; e++)
 #pragma omp simd
@@ -283,7 +287,7 @@ taught(float mine, float other, float gap, float forward, float reverse)
 
 METASD_INLINE void
 student_by(int power, size_t rows, size_t stride, const float *restrict t, const float *restrict s,
-           const float *restrict each, float per_tau, const MetasdSoft *restrict soft,
+           const float *restrict each, float per_tau, const MetasdSoftmaxTile *restrict soft,
            float *restrict out)
 {
     size_t step;
@@ -307,15 +311,16 @@ student_by(int power, size_t rows, size_t stride, const float *restrict t, const
 }
 
 METASD_VECTORISE void
-metasd_tile_gradient_student(size_t rows, size_t stride, const float *t, const float *s,
-                             const float *each, MetasdHeat heat, const MetasdSoft *soft, float *out)
+metasd_softmax_gradient_student(size_t rows, size_t stride, const float *t, const float *s,
+                                const float *each, MetasdTemperature heat,
+                                const MetasdSoftmaxTile *soft, float *out)
 {
     BY_POWER(heat, student_by, rows, stride, t, s, each, heat.per_tau, soft, out);
 }
 
 METASD_INLINE void
 mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restrict s,
-          const float *restrict each, float per_tau, const MetasdSoft *restrict soft)
+          const float *restrict each, float per_tau, const MetasdSoftmaxTile *restrict soft)
 {
     size_t step;
     const float *factor = factors(each, &step);
@@ -342,8 +347,8 @@ mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restr
 }
 
 METASD_VECTORISE void
-metasd_tile_gradient_mutual(size_t rows, size_t stride, float *t, float *s, const float *each,
-                            MetasdHeat heat, const MetasdSoft *soft)
+metasd_softmax_gradient_mutual(size_t rows, size_t stride, float *t, float *s, const float *each,
+                               MetasdTemperature heat, const MetasdSoftmaxTile *soft)
 {
     BY_POWER(heat, mutual_by, rows, stride, t, s, each, heat.per_tau, soft);
 }
@@ -351,7 +356,7 @@ metasd_tile_gradient_mutual(size_t rows, size_t stride, float *t, float *s, cons
 METASD_VECTORISE static void
 quiz_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
           const float *restrict zdot, const float *restrict each, float per_tau,
-          const MetasdSoft *restrict soft, float *restrict by_p, float *restrict by_q)
+          const MetasdSoftmaxTile *restrict soft, float *restrict by_p, float *restrict by_q)
 {
     size_t step;
     const float *factor = factors(each, &step);
@@ -375,9 +380,9 @@ quiz_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
 }
 
 void
-metasd_tile_quiz_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
-                      const float *each, MetasdHeat heat, const MetasdSoft *soft,
-                      double dots[2][METASD_TILE])
+metasd_softmax_quiz_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
+                         const float *each, MetasdTemperature heat, const MetasdSoftmaxTile *soft,
+                         double dots[2][METASD_TILE])
 {
     for (size_t e = 0; e < rows; e += SUM_ROWS) {
         float by_p[METASD_TILE] = {0}, by_q[METASD_TILE] = {0};
@@ -393,9 +398,9 @@ metasd_tile_quiz_dots(size_t rows, size_t stride, float *t, float *s, const floa
 }
 
 METASD_VECTORISE void
-metasd_tile_gradient_quiz(size_t rows, size_t stride, const float *restrict p,
-                          const float *restrict q, const float means[2][METASD_TILE],
-                          const MetasdSoft *restrict soft, float *restrict zdot)
+metasd_softmax_gradient_quiz(size_t rows, size_t stride, const float *restrict p,
+                             const float *restrict q, const float means[2][METASD_TILE],
+                             const MetasdSoftmaxTile *restrict soft, float *restrict zdot)
 {
     for (size_t e = 0; e < rows; e++)
 #pragma omp simd

@@ -1,5 +1,5 @@
 /*
- * sparse_kernels.h - products of a slice's kept weights with a tile of queries.
+ * sparse_products.h - products of a slice's kept weights with a tile of queries.
  *
  * A slice has `rows` rows of which few weights are kept; a tile is METASD_TILE queries side by
  * side: tile[j x METASD_TILE + b] is component j of query b. Queries stay in registers while kept
@@ -7,8 +7,8 @@
  * is worth it and chosen by what the processor can do; nothing else decides about a bit of a
  * result.
  */
-#ifndef METASD_SPARSE_KERNELS_H
-#define METASD_SPARSE_KERNELS_H
+#ifndef METASD_CORE_MATH_SPARSE_PRODUCTS_H
+#define METASD_CORE_MATH_SPARSE_PRODUCTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

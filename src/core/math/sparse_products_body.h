@@ -1,5 +1,6 @@
 /*
- * sparse_body.h - the kernels of sparse_kernels.h for one width of vectors; included once for each.
+ * sparse_products_body.h - the kernels of sparse_kernels.h for one width of vectors; included once
+ * for each.
  *
  * The includer defines VECTOR (bytes of a vector), HELD (vectors of queries held in registers)
  * and NAMED(x), the name of a function of this width.

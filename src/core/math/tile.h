@@ -1,8 +1,8 @@
 /*
  * tile.h - queries side by side, for which products and softmax are computed together.
  */
-#ifndef METASD_TILE_H
-#define METASD_TILE_H
+#ifndef METASD_CORE_MATH_TILE_H
+#define METASD_CORE_MATH_TILE_H
 
 #include <stddef.h>
 
@@ -10,7 +10,7 @@
 
 /* Queries in whole tiles. */
 static inline size_t
-metasd_tiled(size_t queries)
+metasd_tile_whole(size_t queries)
 {
     return (queries + METASD_TILE - 1) / METASD_TILE * METASD_TILE;
 }

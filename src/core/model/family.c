@@ -30,7 +30,7 @@ complex_adjoint(size_t width, const float *restrict factor, const float *restric
     }
 }
 
-const MetasdFamily metasd_complex = {
+const MetasdFamily metasd_family_complex = {
     .name = "complex",
     .reals_per_rank = 2,
     .compose = complex_compose,
@@ -54,7 +54,7 @@ distmult_adjoint(size_t width, const float *restrict factor, const float *restri
         out[j] += factor[j] * dquery[j];
 }
 
-const MetasdFamily metasd_distmult = {
+const MetasdFamily metasd_family_distmult = {
     .name = "distmult",
     .reals_per_rank = 1,
     .compose = distmult_compose,
@@ -65,7 +65,7 @@ const MetasdFamily metasd_distmult = {
 const MetasdFamily *
 metasd_family(const char *name)
 {
-    static const MetasdFamily *const families[] = {&metasd_complex, &metasd_distmult};
+    static const MetasdFamily *const families[] = {&metasd_family_complex, &metasd_family_distmult};
 
     for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++)
         if (strcmp(name, families[f]->name) == 0)
@@ -74,9 +74,9 @@ metasd_family(const char *name)
 }
 
 void
-metasd_compose_jvp(const MetasdFamily *family, size_t width, const float *head,
-                   const float *relation, const float *head_dot, const float *relation_dot,
-                   float *query_dot, float *scratch)
+metasd_family_compose_jvp(const MetasdFamily *family, size_t width, const float *head,
+                          const float *relation, const float *head_dot, const float *relation_dot,
+                          float *query_dot, float *scratch)
 {
     family->compose(width, head_dot, relation, query_dot);
     family->compose(width, head, relation_dot, scratch);

@@ -1,5 +1,5 @@
 /*
- * model.h - bilinear scoring functions, one per family.
+ * family.h - bilinear scoring functions, one per family.
  *
  * Every family here scores a triple by a form that is linear in the head, in the
  * relation and in the tail: score(h, r, t) = <compose(h, r), t>. Its three
@@ -11,8 +11,8 @@
  *    distmult  d (Yang et al. 2015); score = sum h r t, which is that of (t, r, h) too: where
  *              an entity is head and tail of one relation, directions are not told apart
  */
-#ifndef METASD_MODEL_H
-#define METASD_MODEL_H
+#ifndef METASD_CORE_MODEL_FAMILY_H
+#define METASD_CORE_MODEL_FAMILY_H
 
 #include <stddef.h>
 
@@ -33,7 +33,7 @@ typedef struct MetasdFamily {
     void (*adjoint_relation)(size_t width, const float *head, const float *dquery, float *out);
 } MetasdFamily;
 
-extern const MetasdFamily metasd_complex, metasd_distmult;
+extern const MetasdFamily metasd_family_complex, metasd_family_distmult;
 
 /* The family of that name, or NULL. */
 extern const MetasdFamily *metasd_family(const char *name);
@@ -43,8 +43,8 @@ extern const MetasdFamily *metasd_family(const char *name);
  * when head and relation move along head_dot and relation_dot. `scratch` has
  * width floats.
  */
-extern void metasd_compose_jvp(const MetasdFamily *family, size_t width, const float *head,
-                               const float *relation, const float *head_dot,
-                               const float *relation_dot, float *query_dot, float *scratch);
+extern void metasd_family_compose_jvp(const MetasdFamily *family, size_t width, const float *head,
+                                      const float *relation, const float *head_dot,
+                                      const float *relation_dot, float *query_dot, float *scratch);
 
 #endif

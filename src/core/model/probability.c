@@ -10,13 +10,13 @@
 /* ---- the odds of a question's candidates ---- */
 
 void
-metasd_field_start(MetasdField *field, size_t n, const float *scores)
+metasd_probability_start(MetasdOdds *field, size_t n, const float *scores)
 {
-    *field = (MetasdField){.n = n, .scores = scores};
+    *field = (MetasdOdds){.n = n, .scores = scores};
 }
 
 void
-metasd_field_show(MetasdField *field, float score, bool known)
+metasd_probability_show(MetasdOdds *field, float score, bool known)
 {
     size_t place = field->seen++;
 
@@ -33,7 +33,7 @@ metasd_field_show(MetasdField *field, float score, bool known)
 }
 
 double
-metasd_field_odds(const MetasdField *field, float score)
+metasd_probability_odds(const MetasdOdds *field, float score)
 {
     double mine = exp((double)score - (double)field->first), others = field->sum - mine;
     double odds = (double)score - (double)field->first - log(others > DBL_MIN ? others : DBL_MIN);
@@ -55,27 +55,27 @@ bin_of(double odds)
 
 /* `level` = the logarithm of the sum. */
 static inline size_t
-bin_at_level(const MetasdField *field, double level, float score)
+bin_at_level(const MetasdOdds *field, double level, float score)
 {
     double odds = (double)score - level;
 
-    return bin_of(odds < SMALL_ODDS ? odds : metasd_field_odds(field, score));
+    return bin_of(odds < SMALL_ODDS ? odds : metasd_probability_odds(field, score));
 }
 
 static double
-level_of(const MetasdField *field)
+level_of(const MetasdOdds *field)
 {
     return (double)field->first + log(field->sum);
 }
 
 size_t
-metasd_field_bin(const MetasdField *field, float score)
+metasd_probability_bin(const MetasdOdds *field, float score)
 {
     return bin_at_level(field, level_of(field), score);
 }
 
 void
-metasd_field_count(const MetasdField *field, uint32_t bins[METASD_BINS])
+metasd_probability_count(const MetasdOdds *field, uint32_t bins[METASD_BINS])
 {
     double level = level_of(field);
 
@@ -93,7 +93,7 @@ bend(double odds, double steep)
 }
 
 bool
-metasd_sigmoid_ok(MetasdSigmoid sigmoid)
+metasd_probability_sigmoid_ok(MetasdSigmoid sigmoid)
 {
     return sigmoid.slope > 0 && sigmoid.slope <= FLT_MAX && fabsf(sigmoid.offset) <= FLT_MAX &&
            sigmoid.base >= 0 && sigmoid.base < 1 && sigmoid.steep > 0 && sigmoid.steep <= FLT_MAX;
@@ -317,8 +317,8 @@ sigmoid_of(const Sample *sample, Pair pair)
 /* ---- the answers ---- */
 
 void
-metasd_calibration_take(MetasdCalibration *calibration, MetasdArena *arena, uint32_t rows,
-                        size_t most, size_t facts)
+metasd_calibrate_take(MetasdCalibration *calibration, MetasdArena *arena, uint32_t rows,
+                      size_t most, size_t facts)
 {
     size_t own = facts / METASD_OWN_FACTS < rows ? facts / METASD_OWN_FACTS : rows, bins;
 
@@ -342,7 +342,7 @@ metasd_calibration_take(MetasdCalibration *calibration, MetasdArena *arena, uint
 }
 
 void
-metasd_calibration_expect(MetasdCalibration *calibration, uint32_t row, size_t facts)
+metasd_calibrate_expect(MetasdCalibration *calibration, uint32_t row, size_t facts)
 {
     uint32_t place = calibration->own;
 
@@ -353,8 +353,8 @@ metasd_calibration_expect(MetasdCalibration *calibration, uint32_t row, size_t f
 }
 
 void
-metasd_calibration_add(MetasdCalibration *calibration, uint32_t row,
-                       const uint32_t all[METASD_BINS], const uint32_t holding[METASD_BINS])
+metasd_calibrate_add(MetasdCalibration *calibration, uint32_t row, const uint32_t all[METASD_BINS],
+                     const uint32_t holding[METASD_BINS])
 {
     MetasdBin *own = calibration->place[row] == NONE
                          ? NULL
@@ -373,7 +373,7 @@ metasd_calibration_add(MetasdCalibration *calibration, uint32_t row,
 }
 
 bool
-metasd_is_own(const MetasdCalibration *calibration, uint32_t row)
+metasd_probability_is_own(const MetasdCalibration *calibration, uint32_t row)
 {
     return calibration->place[row] != NONE && calibration->facts[row] >= METASD_OWN_FACTS;
 }
@@ -390,7 +390,7 @@ metasd_calibrate(MetasdCalibration *calibration, MetasdTeam *team)
     }
     for (uint32_t row = 0; row < calibration->rows; row++) {
         calibration->each[row] = calibration->whole;
-        if (metasd_is_own(calibration, row)) {
+        if (metasd_probability_is_own(calibration, row)) {
             sample.bins = calibration->own_bins + calibration->place[row] * METASD_BINS;
             sample.prior = (Prior){.at = whole, .weight = {ROW_SLOPE_WEIGHT, ROW_OFFSET_WEIGHT}};
             pair = whole;

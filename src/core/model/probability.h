@@ -1,5 +1,5 @@
 /*
- * calibrate.h - from scores to probabilities that hold.
+ * probability.h - from scores to probabilities that hold.
  *
  * A score says which of two answers to a question is more likely, not how likely it is. Its odds
  * do: those of the softmax over the candidates of the question. Pruned and regularised models are
@@ -22,8 +22,8 @@
  * these to 1 and 0, the softmax itself; rows of few facts have those of the whole model. Base and
  * steepness are the model's.
  */
-#ifndef METASD_CALIBRATE_H
-#define METASD_CALIBRATE_H
+#ifndef METASD_CORE_MODEL_PROBABILITY_H
+#define METASD_CORE_MODEL_PROBABILITY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,7 +44,7 @@
  * in part only: a question may have thousands. So the odds are against all candidates but
  * known facts among the METASD_FIELD_KNOWN best, and those above the first that is not known.
  */
-typedef struct MetasdField {
+typedef struct MetasdOdds {
     size_t n;
     const float *scores; /* n, the caller's; METASD_LEFT_OUT for what is no candidate */
     size_t seen;         /* candidates shown, */
@@ -52,18 +52,18 @@ typedef struct MetasdField {
     bool found;          /* that one */
     float first;         /* its score */
     double sum;          /* of exp(score - first) over who competes: at least 1 */
-} MetasdField;
+} MetasdOdds;
 
-extern void metasd_field_start(MetasdField *field, size_t n, const float *scores);
+extern void metasd_probability_start(MetasdOdds *field, size_t n, const float *scores);
 
 /*
  * Shows the next candidate, best first: the METASD_FIELD_KNOWN best at least, and until one is
  * not known.
  */
-extern void metasd_field_show(MetasdField *field, float score, bool known);
+extern void metasd_probability_show(MetasdOdds *field, float score, bool known);
 
 /* Log odds, within +-METASD_MOST_ODDS, of a candidate that is not known, once one was shown. */
-extern double metasd_field_odds(const MetasdField *field, float score);
+extern double metasd_probability_odds(const MetasdOdds *field, float score);
 
 #define METASD_MOST_ODDS 20
 
@@ -79,10 +79,10 @@ metasd_bin_odds(size_t bin)
 }
 
 /* The bin of a candidate's odds, once one that is not known was shown. */
-extern size_t metasd_field_bin(const MetasdField *field, float score);
+extern size_t metasd_probability_bin(const MetasdOdds *field, float score);
 
 /* Adds the candidates to the bins of their odds, known ones, too. */
-extern void metasd_field_count(const MetasdField *field, uint32_t bins[METASD_BINS]);
+extern void metasd_probability_count(const MetasdOdds *field, uint32_t bins[METASD_BINS]);
 
 /* ---- from odds to probability ---- */
 
@@ -100,7 +100,7 @@ typedef struct MetasdSigmoid {
 static const MetasdSigmoid metasd_uncalibrated = {.slope = 1, .offset = 0, .base = 0, .steep = 1};
 
 /* Finite, slope and steepness positive, and the base in its range. */
-extern bool metasd_sigmoid_ok(MetasdSigmoid sigmoid);
+extern bool metasd_probability_sigmoid_ok(MetasdSigmoid sigmoid);
 
 extern double metasd_probability(MetasdSigmoid sigmoid, double odds);
 
@@ -130,16 +130,16 @@ typedef struct MetasdCalibration {
  * Takes memory for up to `most` questions about `facts` facts, by which rows can have sigmoids of
  * their own; 0: none has. There are no answers yet.
  */
-extern void metasd_calibration_take(MetasdCalibration *calibration, MetasdArena *arena,
-                                    uint32_t rows, size_t most, size_t facts);
+extern void metasd_calibrate_take(MetasdCalibration *calibration, MetasdArena *arena, uint32_t rows,
+                                  size_t most, size_t facts);
 
 /* Says, before the answers come, how many facts are about a row. */
-extern void metasd_calibration_expect(MetasdCalibration *calibration, uint32_t row, size_t facts);
+extern void metasd_calibrate_expect(MetasdCalibration *calibration, uint32_t row, size_t facts);
 
 /* Adds the answers to a question, by their bins: all, and those that hold. */
-extern void metasd_calibration_add(MetasdCalibration *calibration, uint32_t row,
-                                   const uint32_t all[METASD_BINS],
-                                   const uint32_t holding[METASD_BINS]);
+extern void metasd_calibrate_add(MetasdCalibration *calibration, uint32_t row,
+                                 const uint32_t all[METASD_BINS],
+                                 const uint32_t holding[METASD_BINS]);
 
 /*
  * Fits `whole` to all answers, and each[row] to those of a relation row with enough facts; the
@@ -148,6 +148,6 @@ extern void metasd_calibration_add(MetasdCalibration *calibration, uint32_t row,
 extern MetasdStatus metasd_calibrate(MetasdCalibration *calibration, MetasdTeam *team);
 
 /* Has that relation row a sigmoid of its own? */
-extern bool metasd_is_own(const MetasdCalibration *calibration, uint32_t row);
+extern bool metasd_probability_is_own(const MetasdCalibration *calibration, uint32_t row);
 
 #endif

@@ -6,7 +6,7 @@
 #define FEW 8
 
 METASD_VECTORISE static void
-count_one(size_t n, const float *scores, MetasdStanding *answer)
+count_one(size_t n, const float *scores, MetasdRankCounts *answer)
 {
     float score = answer->score;
     uint32_t higher = 0, same = 0;
@@ -22,7 +22,7 @@ count_one(size_t n, const float *scores, MetasdStanding *answer)
 
 /* How many answers are below that score: the place where it would be put in. */
 static size_t
-place_of(float score, size_t m, const MetasdStanding *answers)
+place_of(float score, size_t m, const MetasdRankCounts *answers)
 {
     size_t low = 0;
 
@@ -40,7 +40,7 @@ place_of(float score, size_t m, const MetasdStanding *answers)
 
 /* Each score is counted once, at its place; sums from the top make the counts of what is above. */
 static void
-count_many(size_t n, const float *scores, size_t m, MetasdStanding *answers)
+count_many(size_t n, const float *scores, size_t m, MetasdRankCounts *answers)
 {
     uint32_t above = 0;
 
@@ -62,7 +62,7 @@ count_many(size_t n, const float *scores, size_t m, MetasdStanding *answers)
 }
 
 void
-metasd_standings(size_t n, const float *scores, size_t m, MetasdStanding *answers)
+metasd_rank_counts(size_t n, const float *scores, size_t m, MetasdRankCounts *answers)
 {
     if (m > FEW)
         count_many(n, scores, m, answers);

@@ -6,8 +6,8 @@
  * outside its candidates), so nothing is sorted that nobody asks for: each pass
  * over the scores selects a chunk, and each chunk is larger than the one before.
  */
-#ifndef METASD_TOPK_H
-#define METASD_TOPK_H
+#ifndef METASD_CORE_RANKING_TOPK_H
+#define METASD_CORE_RANKING_TOPK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,7 +9,8 @@
 #include <immintrin.h>
 #endif
 
-const size_t metasd_code_bytes[METASD_CODES] = {sizeof(int8_t), sizeof(int16_t), sizeof(float)};
+const size_t metasd_dense_code_bytes[METASD_CODES] = {sizeof(int8_t), sizeof(int16_t),
+                                                      sizeof(float)};
 
 /* ---- plain sums ---- */
 
@@ -32,8 +33,8 @@ of_float(float code)
 }
 
 #define PLAIN(name, type, value_of)                                                                \
-    static void name(const MetasdColumns *tiles, size_t count, const MetasdColumn *asked,          \
-                     size_t asked_count, float *scores)                                            \
+    static void name(const MetasdDenseColumns *tiles, size_t count,                                \
+                     const MetasdDenseColumn *asked, size_t asked_count, float *scores)            \
     {                                                                                              \
         const type *tile = tiles->codes;                                                           \
                                                                                                    \
@@ -53,10 +54,10 @@ PLAIN(int8_plain, int8_t, of_int8)
 PLAIN(int16_plain, int16_t, of_int16)
 PLAIN(float_plain, float, of_float)
 
-static const MetasdColumnKernels plain = {"plain", {int8_plain, int16_plain, float_plain}};
+static const MetasdDenseKernels plain = {"plain", {int8_plain, int16_plain, float_plain}};
 
 float
-metasd_code_product(MetasdCodes kind, const void *codes, size_t at, float weight)
+metasd_dense_code_product(MetasdCodes kind, const void *codes, size_t at, float weight)
 {
     return weight * (kind == METASD_CODES_INT8    ? of_int8(((const int8_t *)codes)[at])
                      : kind == METASD_CODES_INT16 ? of_int16(((const int16_t *)codes)[at])
@@ -122,11 +123,11 @@ metasd_code_product(MetasdCodes kind, const void *codes, size_t at, float weight
 #include "core/serve/dense_columns_body.h"
 #pragma GCC pop_options
 
-static const MetasdColumnKernels v3 = {"x86-64-v3",
-                                       {int8_scores_v3, int16_scores_v3, float_scores_v3}};
-static const MetasdColumnKernels v4 = {"x86-64-v4",
-                                       {int8_scores_v4, int16_scores_v4, float_scores_v4}};
+static const MetasdDenseKernels v3 = {"x86-64-v3",
+                                      {int8_scores_v3, int16_scores_v3, float_scores_v3}};
+static const MetasdDenseKernels v4 = {"x86-64-v4",
+                                      {int8_scores_v4, int16_scores_v4, float_scores_v4}};
 
 #endif
 
-METASD_KERNEL_CHOICE(MetasdColumnKernels, metasd_column_kernels)
+METASD_KERNEL_CHOICE(MetasdDenseKernels, metasd_dense_kernels)

@@ -1,5 +1,5 @@
 /*
- * columns.h - scores of all entities by the dimensions that most of them keep.
+ * dense_columns.h - scores of all entities by the dimensions that most of them keep.
  *
  * Such a column has a code for every entity, 0 where it keeps no weight; a weight is its entity's
  * scale x the code. Codes lie by tiles of 64 entities, of each all columns one after the other, so
@@ -7,8 +7,8 @@
  * lists (postings.h) products are rounded before they are added, column after column, and every
  * instruction set gives the same bits; this file, too, is compiled without contraction.
  */
-#ifndef METASD_COLUMNS_H
-#define METASD_COLUMNS_H
+#ifndef METASD_CORE_SERVE_DENSE_COLUMNS_H
+#define METASD_CORE_SERVE_DENSE_COLUMNS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,39 +21,40 @@ typedef enum MetasdCodes {
     METASD_CODES
 } MetasdCodes;
 
-extern const size_t metasd_code_bytes[METASD_CODES];
+extern const size_t metasd_dense_code_bytes[METASD_CODES];
 
 /* A column that counts. */
-typedef struct MetasdColumn {
+typedef struct MetasdDenseColumn {
     uint32_t number;
     float weight; /* by which it does, finite */
-} MetasdColumn;
+} MetasdDenseColumn;
 
 /* Tiles of `columns` columns each, and a scale for each of their entities. */
-typedef struct MetasdColumns {
+typedef struct MetasdDenseColumns {
     const void *codes;
     size_t columns;
     const float *scales;
-} MetasdColumns;
+} MetasdDenseColumns;
 
-typedef struct MetasdColumnKernels {
+typedef struct MetasdDenseKernels {
     const char *name; /* of the instruction set */
 
     /*
      * scores[e] = scale x (the sum of weight x code, in the order of `asked`) + 0, which is never
      * -0, for 64 entities of each of the first `count` tiles.
      */
-    void (*scores[METASD_CODES])(const MetasdColumns *tiles, size_t count,
-                                 const MetasdColumn *asked, size_t asked_count, float *scores);
-} MetasdColumnKernels;
+    void (*scores[METASD_CODES])(const MetasdDenseColumns *tiles, size_t count,
+                                 const MetasdDenseColumn *asked, size_t asked_count, float *scores);
+} MetasdDenseKernels;
 
 /* Those for this processor. */
-extern const MetasdColumnKernels *metasd_column_kernels(void);
+extern const MetasdDenseKernels *metasd_dense_kernels(void);
 
 /* All that this processor can run, the best one first; NULL after the last. For tests. */
-extern const MetasdColumnKernels *metasd_column_kernels_at(int i);
+extern const MetasdDenseKernels *metasd_dense_kernels_at(int i);
 
 /* weight x code AT of the array, as the kernels add it up: for one entity. */
-extern float metasd_code_product(MetasdCodes kind, const void *codes, size_t at, float weight);
+extern float metasd_dense_code_product(MetasdCodes kind, const void *codes, size_t at,
+                                       float weight);
 
 #endif

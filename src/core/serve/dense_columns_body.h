@@ -1,12 +1,13 @@
 /*
- * columns_body.h - metasd_column_kernels' sums for one way to load codes; included once for each.
+ * dense_columns_body.h - metasd_dense_kernels' sums for one way to load codes; included once for
+ * each.
  *
  * The includer defines NAMED(x), the name of a function for these codes and this instruction set,
  * CODE, their type, LANES, VECTOR of so many floats, and LOAD(at): a vector of LANES codes. Of the
  * instruction set are LOAD_FLOATS, STORE_FLOATS and SPLAT.
  */
 static void
-NAMED(scores)(const MetasdColumns *tiles, size_t count, const MetasdColumn *asked,
+NAMED(scores)(const MetasdDenseColumns *tiles, size_t count, const MetasdDenseColumn *asked,
               size_t asked_count, float *scores)
 {
     const CODE *tile = tiles->codes;

@@ -97,7 +97,7 @@ take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
 }
 
 static MetasdDimensions
-take_dimensions(MetasdArena *arena, const MetasdIndexPlan *plan)
+take_dimensions(MetasdArena *arena, const MetasdImagePlan *plan)
 {
     MetasdDimensions dimensions = {.words = metasd_words(plan->entities),
                                    .lists = plan->width - plan->columns,
@@ -108,14 +108,14 @@ take_dimensions(MetasdArena *arena, const MetasdIndexPlan *plan)
     dimensions.start = take(arena, dimensions.lists + 1, sizeof(*dimensions.start));
     dimensions.bits = take(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
     dimensions.values = take(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
-    dimensions.codes = take(arena, tiles * plan->columns, metasd_code_bytes[plan->codes]);
+    dimensions.codes = take(arena, tiles * plan->columns, metasd_dense_code_bytes[plan->codes]);
     return dimensions;
 }
 
-static MetasdLabels
+static MetasdLabelTable
 take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 {
-    MetasdLabels labels = {.count = count, .size = bytes, .slot_mask = slot_count(count) - 1};
+    MetasdLabelTable labels = {.count = count, .size = bytes, .slot_mask = slot_count(count) - 1};
 
     labels.start = take(arena, (uint64_t)count + 1, sizeof(*labels.start));
     labels.slots = take(arena, labels.slot_mask + 1, sizeof(*labels.slots));
@@ -130,7 +130,7 @@ take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
  * comes after them is measured, and is nowhere.
  */
 static bool
-lay_out(const MetasdIndexPlan *plan, void *base, size_t size, bool rows_alone, MetasdIndex *index,
+lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, MetasdImage *index,
         size_t *bytes, size_t *row_bytes)
 {
     MetasdArena arena = {.base = base, .size = size};
@@ -161,18 +161,18 @@ lay_out(const MetasdIndexPlan *plan, void *base, size_t size, bool rows_alone, M
 }
 
 size_t
-metasd_index_bytes(const MetasdIndexPlan *plan)
+metasd_image_bytes(const MetasdImagePlan *plan)
 {
-    MetasdIndex index;
+    MetasdImage index;
     size_t bytes, row_bytes;
 
     return lay_out(plan, NULL, SIZE_MAX, false, &index, &bytes, &row_bytes) ? bytes : SIZE_MAX;
 }
 
 size_t
-metasd_index_row_bytes(const MetasdIndexPlan *plan)
+metasd_image_row_bytes(const MetasdImagePlan *plan)
 {
-    MetasdIndex index;
+    MetasdImage index;
     size_t bytes, row_bytes;
 
     return lay_out(plan, NULL, SIZE_MAX, false, &index, &bytes, &row_bytes) ? row_bytes : SIZE_MAX;
@@ -181,14 +181,14 @@ metasd_index_row_bytes(const MetasdIndexPlan *plan)
 /* ---- building ---- */
 
 MetasdStatus
-metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, void *memory)
+metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan, void *memory)
 {
-    size_t bytes = metasd_index_bytes(plan), row_bytes;
-    MetasdIndex *index = &writer->index;
+    size_t bytes = metasd_image_bytes(plan), row_bytes;
+    MetasdImage *index = &writer->index;
 
     if (bytes == SIZE_MAX || plan->columns > 0 || (uintptr_t)memory % METASD_INDEX_ALIGN != 0)
         return METASD_INVALID;
-    *writer = (MetasdIndexWriter){.memory = memory};
+    *writer = (MetasdImageWriter){.memory = memory};
     (void)lay_out(plan, memory, bytes, true, index, &bytes, &row_bytes);
     /* Slots and first starts must be zero, and so must padding: equal rows give equal bytes. */
     memset(memory, 0, row_bytes);
@@ -239,7 +239,7 @@ has_codes(const MetasdSparseRow *row)
 
 /* The scale of an entity's codes; those of all must be as wide as its own. */
 static MetasdStatus
-add_scale(MetasdIndexWriter *writer, uint32_t id, const MetasdSparseRow *row)
+add_scale(MetasdImageWriter *writer, uint32_t id, const MetasdSparseRow *row)
 {
     MetasdCodes codes = METASD_CODES_FLOAT;
 
@@ -256,18 +256,18 @@ add_scale(MetasdIndexWriter *writer, uint32_t id, const MetasdSparseRow *row)
 }
 
 MetasdStatus
-metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t id, const char *label, size_t len,
+metasd_image_add_entity(MetasdImageWriter *writer, uint32_t id, const char *label, size_t len,
                         MetasdSparseRow row)
 {
-    MetasdIndex *index = &writer->index;
-    const MetasdIndexPlan *plan = &index->plan;
+    MetasdImage *index = &writer->index;
+    const MetasdImagePlan *plan = &index->plan;
     double square = 0;
 
     if (id != writer->entities || id >= plan->entities)
         return METASD_INVALID;
     METASD_TRY(add_row(&index->entity, plan->entity_kept, id, plan->width, &row));
     METASD_TRY(add_scale(writer, id, &row));
-    METASD_TRY(metasd_labels_add(&index->entity_labels, plan->entity_label_bytes, id, label, len));
+    METASD_TRY(metasd_label_add(&index->entity_labels, plan->entity_label_bytes, id, label, len));
     for (size_t i = 0; i < row.kept; i++)
         square += (double)row.values[i] * (double)row.values[i];
     index->norms[id] = (float)sqrt(square);
@@ -276,11 +276,11 @@ metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t id, const char *labe
 }
 
 MetasdStatus
-metasd_index_add_relation(MetasdIndexWriter *writer, uint32_t id, const char *label, size_t len,
+metasd_image_add_relation(MetasdImageWriter *writer, uint32_t id, const char *label, size_t len,
                           MetasdSparseRow forward, MetasdSparseRow reciprocal)
 {
-    MetasdIndex *index = &writer->index;
-    const MetasdIndexPlan *plan = &index->plan;
+    MetasdImage *index = &writer->index;
+    const MetasdImagePlan *plan = &index->plan;
     uint64_t row = 2 * (uint64_t)id;
 
     if (id != writer->relations || id >= plan->relations)
@@ -288,24 +288,24 @@ metasd_index_add_relation(MetasdIndexWriter *writer, uint32_t id, const char *la
     METASD_TRY(add_row(&index->relation, plan->relation_kept, row, plan->width, &forward));
     METASD_TRY(add_row(&index->relation, plan->relation_kept, row + 1, plan->width, &reciprocal));
     METASD_TRY(
-        metasd_labels_add(&index->relation_labels, plan->relation_label_bytes, id, label, len));
+        metasd_label_add(&index->relation_labels, plan->relation_label_bytes, id, label, len));
     writer->relations++;
     return METASD_OK;
 }
 
 MetasdStatus
-metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation, MetasdSigmoid sigmoid)
+metasd_image_set_sigmoid(MetasdImageWriter *writer, uint32_t relation, MetasdSigmoid sigmoid)
 {
-    MetasdIndex *index = &writer->index;
+    MetasdImage *index = &writer->index;
 
-    if (relation > 2 * index->plan.relations || !metasd_sigmoid_ok(sigmoid))
+    if (relation > 2 * index->plan.relations || !metasd_probability_sigmoid_ok(sigmoid))
         return METASD_INVALID;
     index->sigmoids[metasd_sigmoid_place(index, relation)] = sigmoid;
     return METASD_OK;
 }
 
 MetasdStatus
-metasd_index_set_irreflexive(MetasdIndexWriter *writer, uint32_t id)
+metasd_image_set_irreflexive(MetasdImageWriter *writer, uint32_t id)
 {
     if (id >= writer->index.plan.relations)
         return METASD_INVALID;
@@ -314,10 +314,10 @@ metasd_index_set_irreflexive(MetasdIndexWriter *writer, uint32_t id)
 }
 
 static bool
-complete(const MetasdIndexWriter *writer)
+complete(const MetasdImageWriter *writer)
 {
-    const MetasdIndex *index = &writer->index;
-    const MetasdIndexPlan *plan = &index->plan;
+    const MetasdImage *index = &writer->index;
+    const MetasdImagePlan *plan = &index->plan;
 
     return writer->entities == plan->entities && writer->relations == plan->relations &&
            index->entity.start[plan->entities] == plan->entity_kept &&
@@ -327,15 +327,15 @@ complete(const MetasdIndexWriter *writer)
 }
 
 MetasdStatus
-metasd_index_settle(MetasdIndexWriter *writer, uint32_t *counts, MetasdTeam *team)
+metasd_image_settle(MetasdImageWriter *writer, uint32_t *counts, MetasdTeam *team)
 {
-    MetasdIndex *index = &writer->index;
-    MetasdIndexPlan plan = index->plan;
+    MetasdImage *index = &writer->index;
+    MetasdImagePlan plan = index->plan;
     size_t bytes, row_bytes;
 
     if (!complete(writer) || plan.columns > 0)
         return METASD_INVALID;
-    METASD_TRY(metasd_choose_columns(index, &plan, counts, team));
+    METASD_TRY(metasd_transpose_choose_columns(index, &plan, counts, team));
     if (plan.columns > 0)
         plan.codes = writer->codes;
     return lay_out(&plan, writer->memory, SIZE_MAX, true, index, &bytes, &row_bytes)
@@ -344,22 +344,22 @@ metasd_index_settle(MetasdIndexWriter *writer, uint32_t *counts, MetasdTeam *tea
 }
 
 void
-metasd_index_move(MetasdIndexWriter *writer, void *memory)
+metasd_image_move(MetasdImageWriter *writer, void *memory)
 {
-    MetasdIndexPlan plan = writer->index.plan;
+    MetasdImagePlan plan = writer->index.plan;
     size_t bytes, row_bytes;
 
-    (void)lay_out(&plan, memory, metasd_index_bytes(&plan), false, &writer->index, &bytes,
+    (void)lay_out(&plan, memory, metasd_image_bytes(&plan), false, &writer->index, &bytes,
                   &row_bytes);
     memcpy(memory, writer->memory, row_bytes);
     writer->memory = memory;
 }
 
 MetasdStatus
-metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team)
+metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
 {
-    const MetasdIndexPlan *plan = &writer->index.plan, whole = *plan;
-    size_t bytes = metasd_index_bytes(plan), row_bytes = metasd_index_row_bytes(plan), planned;
+    const MetasdImagePlan *plan = &writer->index.plan, whole = *plan;
+    size_t bytes = metasd_image_bytes(plan), row_bytes = metasd_image_row_bytes(plan), planned;
     Header header = {.magic = MAGIC,
                      .version = VERSION,
                      .byte_order = BYTE_ORDER_MARK,
@@ -379,7 +379,7 @@ metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team)
         !lay_out(&whole, writer->memory, bytes, false, &writer->index, &planned, &row_bytes))
         return METASD_INVALID;
     memset((char *)writer->memory + row_bytes, 0, bytes - row_bytes);
-    METASD_TRY(metasd_fill_dimensions(&writer->index, team));
+    METASD_TRY(metasd_transpose_fill(&writer->index, team));
     METASD_TRY(checksum((char *)writer->memory + sizeof(Header), bytes - sizeof(Header), team,
                         &header.checksum));
     memcpy(header.family, plan->family->name, strlen(plan->family->name));
@@ -413,10 +413,10 @@ check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t 
 }
 
 MetasdStatus
-metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index)
+metasd_image_attach(const void *memory, size_t bytes, MetasdImage *index)
 {
     Header header;
-    MetasdIndexPlan plan;
+    MetasdImagePlan plan;
     size_t planned, row_bytes;
 
     if ((uintptr_t)memory % METASD_INDEX_ALIGN != 0)
@@ -429,7 +429,7 @@ metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index)
         header.header_checksum != header_checksum(header) ||
         !memchr(header.family, '\0', sizeof(header.family)))
         return METASD_CORRUPT;
-    plan = (MetasdIndexPlan){.family = metasd_family(header.family),
+    plan = (MetasdImagePlan){.family = metasd_family(header.family),
                              .entities = header.entities,
                              .relations = header.relations,
                              .width = header.width,
@@ -440,7 +440,7 @@ metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index)
                              .columns = header.columns,
                              .codes = header.codes,
                              .column_kept = header.column_kept};
-    if (metasd_index_bytes(&plan) != bytes)
+    if (metasd_image_bytes(&plan) != bytes)
         return METASD_CORRUPT;
     return lay_out(&plan, (void *)memory, bytes, false, index, &planned, &row_bytes)
                ? METASD_OK
@@ -448,13 +448,13 @@ metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index)
 }
 
 MetasdStatus
-metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdIndex *index)
+metasd_image_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdImage *index)
 {
-    const MetasdIndexPlan *plan = &index->plan;
+    const MetasdImagePlan *plan = &index->plan;
     Header header;
     uint64_t sum;
 
-    METASD_TRY(metasd_index_attach(memory, bytes, index));
+    METASD_TRY(metasd_image_attach(memory, bytes, index));
     memcpy(&header, memory, sizeof(header));
     METASD_TRY(checksum((const char *)memory + sizeof(header), bytes - sizeof(header), team, &sum));
     if (sum != header.checksum)
@@ -463,10 +463,10 @@ metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdInde
     METASD_TRY(check_sparse(&index->entity, plan->entities, plan->entity_kept, plan->width, team));
     METASD_TRY(check_sparse(&index->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
                             plan->width, team));
-    METASD_TRY(metasd_check_dimensions(index, team));
+    METASD_TRY(metasd_transpose_check(index, team));
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
-        if (!metasd_sigmoid_ok(index->sigmoids[row]))
+        if (!metasd_probability_sigmoid_ok(index->sigmoids[row]))
             return METASD_CORRUPT;
-    METASD_TRY(metasd_labels_check(&index->entity_labels, plan->entity_label_bytes, team));
-    return metasd_labels_check(&index->relation_labels, plan->relation_label_bytes, team);
+    METASD_TRY(metasd_label_check(&index->entity_labels, plan->entity_label_bytes, team));
+    return metasd_label_check(&index->relation_labels, plan->relation_label_bytes, team);
 }

@@ -1,5 +1,5 @@
 /*
- * index.h - the serving image of one version of a model.
+ * image.h - the serving image of one version of a model.
  *
  * The image is one block without a pointer in it: written once, then only read,
  * wherever it is mapped and by however many processes, on hosts of one byte order.
@@ -13,9 +13,9 @@
  *    kind with a hash table;
  *    and the entities' weights again by dimensions, so that a query (h, r) reads those of its few
  *    non-zero components and no others. A dimension that METASD_INDEX_DENSE of the entities keep is
- *    a column of codes, one for every entity (columns.h). A weight is its entity's scale times the
- *    code, and both are those that the row was stored with: codes of 1 byte where all rows were
- *    stored as int6, of 2 where some were stored as int8; floats where a row has no codes. Any
+ *    a column of codes, one for every entity (dense_columns.h). A weight is its entity's scale
+ * times the code, and both are those that the row was stored with: codes of 1 byte where all rows
+ * were stored as int6, of 2 where some were stored as int8; floats where a row has no codes. Any
  *    other dimension is a list: a bit an entity, and 4 bytes for each that keeps a weight there
  *    (postings.h).
  *
@@ -27,8 +27,8 @@
  * METASD_IMPOSSIBLE. In an image that is damaged after it was opened answers are
  * wrong, perhaps NaN, but ids stay in range and nothing outside it is read.
  */
-#ifndef METASD_INDEX_H
-#define METASD_INDEX_H
+#ifndef METASD_CORE_SERVE_IMAGE_H
+#define METASD_CORE_SERVE_IMAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,7 +49,7 @@
 #define METASD_INDEX_ALIGN 8
 
 /* Everything that decides the size of an image. */
-typedef struct MetasdIndexPlan {
+typedef struct MetasdImagePlan {
     const MetasdFamily *family;
     uint32_t entities;      /* N, below 2^32 - 1 */
     uint32_t relations;     /* R, below 2^31 */
@@ -58,11 +58,11 @@ typedef struct MetasdIndexPlan {
     uint64_t relation_kept; /* of all relations, forward and reciprocal */
     uint64_t entity_label_bytes;
     uint64_t relation_label_bytes;
-    /* Set by metasd_index_settle; 0 until then, and all dimensions are lists. */
+    /* Set by metasd_image_settle; 0 until then, and all dimensions are lists. */
     uint32_t columns;     /* D, dimensions that are columns */
     MetasdCodes codes;    /* of these */
     uint64_t column_kept; /* kept weights of all entities in them */
-} MetasdIndexPlan;
+} MetasdImagePlan;
 
 /* Rows of kept weights: row i is start[i] .. start[i + 1] - 1 of ids and values, ids ascending. */
 typedef struct MetasdSparse {
@@ -95,18 +95,18 @@ typedef struct MetasdSlot {
 } MetasdSlot;
 
 /* Labels: id i is start[i] .. start[i + 1] - 1 of bytes; open addressing, at least half empty. */
-typedef struct MetasdLabels {
+typedef struct MetasdLabelTable {
     uint32_t count;
     uint64_t size; /* of bytes */
     uint64_t *start;
     char *bytes;
     MetasdSlot *slots;
     uint64_t slot_mask;
-} MetasdLabels;
+} MetasdLabelTable;
 
 /* A process's view of an image; the image must outlive it, and is never written through it. */
-typedef struct MetasdIndex {
-    MetasdIndexPlan plan;
+typedef struct MetasdImage {
+    MetasdImagePlan plan;
     MetasdSparse entity;   /* N rows of positions */
     MetasdSparse relation; /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
     float *scales;         /* of the entities' codes: words x METASD_WORD, 1 behind N */
@@ -115,13 +115,13 @@ typedef struct MetasdIndex {
         *sigmoids; /* P, in the order of the relation rows here, and of relations asked for */
     float *norms;  /* N */
     uint8_t *irreflexive; /* R: 1 = no entity stands in this relation to itself */
-    MetasdLabels entity_labels, relation_labels;
-} MetasdIndex;
+    MetasdLabelTable entity_labels, relation_labels;
+} MetasdImage;
 
 /*
  * A row to be added: positions strictly ascending, 0 < |weight| <= METASD_INDEX_MAX_WEIGHT. Weights
- * that are whole numbers, of magnitudes up to most_code, times `step`, as float, say so (codec.h);
- * where most_code is 0 they have no codes.
+ * that are whole numbers, of magnitudes up to most_code, times `step`, as float, say so
+ * (row_codec.h); where most_code is 0 they have no codes.
  */
 typedef struct MetasdSparseRow {
     const uint32_t *positions;
@@ -131,26 +131,26 @@ typedef struct MetasdSparseRow {
     double step;
 } MetasdSparseRow;
 
-typedef struct MetasdIndexWriter {
-    MetasdIndex index;
+typedef struct MetasdImageWriter {
+    MetasdImage index;
     void *memory;
     uint32_t entities, relations; /* added so far */
     MetasdCodes codes;            /* that hold those of all entities so far */
-} MetasdIndexWriter;
+} MetasdImageWriter;
 
 /* ---- building ---- */
 
 /* Bytes of the image; SIZE_MAX if the plan is out of range or too large for this host. */
-extern size_t metasd_index_bytes(const MetasdIndexPlan *plan);
+extern size_t metasd_image_bytes(const MetasdImagePlan *plan);
 
-/* How many of them come first, and are all that is written until metasd_index_finish. */
-extern size_t metasd_index_row_bytes(const MetasdIndexPlan *plan);
+/* How many of them come first, and are all that is written until metasd_image_finish. */
+extern size_t metasd_image_row_bytes(const MetasdImagePlan *plan);
 
 /*
- * Starts an image in memory of metasd_index_bytes(plan); or only of metasd_index_row_bytes(plan),
+ * Starts an image in memory of metasd_image_bytes(plan); or only of metasd_image_row_bytes(plan),
  * where it is to be moved. In the plan no dimension is a column.
  */
-extern MetasdStatus metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan,
+extern MetasdStatus metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan,
                                        void *memory);
 
 /*
@@ -158,22 +158,22 @@ extern MetasdStatus metasd_index_begin(MetasdIndexWriter *writer, const MetasdIn
  * bytes, an empty one included, and unlike the others of its kind. METASD_INVALID
  * for anything else or beyond the plan; the image is then of no use.
  */
-extern MetasdStatus metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t id,
+extern MetasdStatus metasd_image_add_entity(MetasdImageWriter *writer, uint32_t id,
                                             const char *label, size_t len, MetasdSparseRow row);
-extern MetasdStatus metasd_index_add_relation(MetasdIndexWriter *writer, uint32_t id,
+extern MetasdStatus metasd_image_add_relation(MetasdImageWriter *writer, uint32_t id,
                                               const char *label, size_t len,
                                               MetasdSparseRow forward, MetasdSparseRow reciprocal);
 
 /*
  * Sets the sigmoid of a relation row, 0 .. P - 1 (relation r + R is r's reciprocal), or for P, 2 R,
  * that of relations themselves, between two entities; it is metasd_uncalibrated until then.
- * METASD_INVALID where metasd_sigmoid_ok says no.
+ * METASD_INVALID where metasd_probability_sigmoid_ok says no.
  */
-extern MetasdStatus metasd_index_set_sigmoid(MetasdIndexWriter *writer, uint32_t relation,
+extern MetasdStatus metasd_image_set_sigmoid(MetasdImageWriter *writer, uint32_t relation,
                                              MetasdSigmoid sigmoid);
 
 /* No entity stands in relation ID to itself. METASD_INVALID where there is no such relation. */
-extern MetasdStatus metasd_index_set_irreflexive(MetasdIndexWriter *writer, uint32_t id);
+extern MetasdStatus metasd_image_set_irreflexive(MetasdImageWriter *writer, uint32_t id);
 
 /*
  * Makes columns of the dimensions that are to be, once all that was planned has been added, no less
@@ -181,17 +181,17 @@ extern MetasdStatus metasd_index_set_irreflexive(MetasdIndexWriter *writer, uint
  * `width` numbers. Polls the team; works alone. Without this all dimensions are lists, which some
  * questions are too few to make up for.
  */
-extern MetasdStatus metasd_index_settle(MetasdIndexWriter *writer, uint32_t *counts,
+extern MetasdStatus metasd_image_settle(MetasdImageWriter *writer, uint32_t *counts,
                                         MetasdTeam *team);
 
-/* Moves what has been added to other memory, of metasd_index_bytes(&writer->index.plan). */
-extern void metasd_index_move(MetasdIndexWriter *writer, void *memory);
+/* Moves what has been added to other memory, of metasd_image_bytes(&writer->index.plan). */
+extern void metasd_image_move(MetasdImageWriter *writer, void *memory);
 
 /*
  * Completes the image once all that was planned has been added, no less
  * (METASD_INVALID). Polls the team; works alone. The same rows give the same bytes.
  */
-extern MetasdStatus metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *team);
+extern MetasdStatus metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team);
 
 /* ---- opening ---- */
 
@@ -200,63 +200,63 @@ extern MetasdStatus metasd_index_finish(MetasdIndexWriter *writer, MetasdTeam *t
  * an image, or a damaged one, are METASD_CORRUPT, and a query on what was
  * accepted stays inside it. Polls the team; works alone.
  */
-extern MetasdStatus metasd_index_open(const void *memory, size_t bytes, MetasdTeam *team,
-                                      MetasdIndex *index);
+extern MetasdStatus metasd_image_open(const void *memory, size_t bytes, MetasdTeam *team,
+                                      MetasdImage *index);
 
-/* The same from the header alone: for an image as metasd_index_finish left it, or opened before. */
-extern MetasdStatus metasd_index_attach(const void *memory, size_t bytes, MetasdIndex *index);
+/* The same from the header alone: for an image as metasd_image_finish left it, or opened before. */
+extern MetasdStatus metasd_image_attach(const void *memory, size_t bytes, MetasdImage *index);
 
 /* ---- asking ---- */
 
 /* The id of a label, or false; the label of an id: *len bytes inside the image, not terminated. */
-extern bool metasd_labels_find(const MetasdLabels *labels, const char *label, size_t len,
-                               uint32_t *id);
-extern const char *metasd_labels_get(const MetasdLabels *labels, uint32_t id, size_t *len);
+extern bool metasd_label_find(const MetasdLabelTable *labels, const char *label, size_t len,
+                              uint32_t *id);
+extern const char *metasd_label_get(const MetasdLabelTable *labels, uint32_t id, size_t *len);
 
 static inline bool
-metasd_index_entity(const MetasdIndex *index, const char *label, size_t len, uint32_t *id)
+metasd_index_entity(const MetasdImage *index, const char *label, size_t len, uint32_t *id)
 {
-    return metasd_labels_find(&index->entity_labels, label, len, id);
+    return metasd_label_find(&index->entity_labels, label, len, id);
 }
 
 static inline bool
-metasd_index_relation(const MetasdIndex *index, const char *label, size_t len, uint32_t *id)
+metasd_index_relation(const MetasdImage *index, const char *label, size_t len, uint32_t *id)
 {
-    return metasd_labels_find(&index->relation_labels, label, len, id);
+    return metasd_label_find(&index->relation_labels, label, len, id);
 }
 
 static inline const char *
-metasd_index_entity_label(const MetasdIndex *index, uint32_t id, size_t *len)
+metasd_index_entity_label(const MetasdImage *index, uint32_t id, size_t *len)
 {
-    return metasd_labels_get(&index->entity_labels, id, len);
+    return metasd_label_get(&index->entity_labels, id, len);
 }
 
 static inline const char *
-metasd_index_relation_label(const MetasdIndex *index, uint32_t id, size_t *len)
+metasd_index_relation_label(const MetasdImage *index, uint32_t id, size_t *len)
 {
-    return metasd_labels_get(&index->relation_labels, id, len);
+    return metasd_label_get(&index->relation_labels, id, len);
 }
 
 /* scores[N] = the score of (head, relation, t) for every t; relation is a row, 0 .. P - 1. */
-extern void metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation,
+extern void metasd_query_scores_tails(const MetasdImage *index, uint32_t head, uint32_t relation,
                                       float *scores, float *scratch);
 
 /* The sigmoid of a relation row, 0 .. P - 1, or, P, of relations themselves. */
-extern MetasdSigmoid metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation);
+extern MetasdSigmoid metasd_query_sigmoid(const MetasdImage *index, uint32_t relation);
 
-/* The score of one triple: that of metasd_index_scores_tails. */
-extern float metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation,
+/* The score of one triple: that of metasd_query_scores_tails. */
+extern float metasd_query_score(const MetasdImage *index, uint32_t head, uint32_t relation,
                                 uint32_t tail, float *scratch);
 
 /* scores[R] = the score of (head, r, tail) for every relation r, forward rows. */
-extern void metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t tail,
+extern void metasd_query_scores_relations(const MetasdImage *index, uint32_t head, uint32_t tail,
                                           float *scores, float *scratch);
 
 /* scores[N] = the cosine of the angle to every entity, -1 .. 1; 0 where either row is all zeros. */
-extern void metasd_index_scores_similar(const MetasdIndex *index, uint32_t entity, float *scores,
+extern void metasd_query_scores_similar(const MetasdImage *index, uint32_t entity, float *scores,
                                         float *scratch);
 
 /* row[width] = the embedding of an entity, zeros included. */
-extern void metasd_index_embedding(const MetasdIndex *index, uint32_t entity, float *row);
+extern void metasd_query_embedding(const MetasdImage *index, uint32_t entity, float *row);
 
 #endif

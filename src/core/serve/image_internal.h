@@ -1,6 +1,6 @@
 /* index_parts.h - what the sources of the index share, and nobody else needs. */
-#ifndef METASD_INDEX_PARTS_H
-#define METASD_INDEX_PARTS_H
+#ifndef METASD_CORE_SERVE_IMAGE_INTERNAL_H
+#define METASD_CORE_SERVE_IMAGE_INTERNAL_H
 
 #include <math.h>
 
@@ -15,7 +15,7 @@ metasd_mix(uint64_t hash, uint64_t word)
 
 /* Relation row 0 .. P - 1 in the image's order: a relation and its reciprocal are neighbours. */
 static inline uint64_t
-metasd_relation_row(const MetasdIndex *index, uint32_t relation)
+metasd_relation_row(const MetasdImage *index, uint32_t relation)
 {
     uint32_t r = index->plan.relations;
 
@@ -24,7 +24,7 @@ metasd_relation_row(const MetasdIndex *index, uint32_t relation)
 
 /* Where its sigmoid is, or at P that of questions for relations. */
 static inline uint64_t
-metasd_sigmoid_place(const MetasdIndex *index, uint32_t relation)
+metasd_sigmoid_place(const MetasdImage *index, uint32_t relation)
 {
     return relation == 2 * index->plan.relations ? relation : metasd_relation_row(index, relation);
 }
@@ -39,28 +39,28 @@ metasd_weight_ok(float value)
  * Which dimensions of the rows are columns, into the plan; COUNTS has `width` numbers. Polls the
  * team.
  */
-extern MetasdStatus metasd_choose_columns(const MetasdIndex *index, MetasdIndexPlan *plan,
-                                          uint32_t *counts, MetasdTeam *team);
+extern MetasdStatus metasd_transpose_choose_columns(const MetasdImage *index, MetasdImagePlan *plan,
+                                                    uint32_t *counts, MetasdTeam *team);
 
 /* The transpose of the entities' rows, into memory that is all zeros. Polls the team. */
-extern MetasdStatus metasd_fill_dimensions(MetasdIndex *index, MetasdTeam *team);
+extern MetasdStatus metasd_transpose_fill(MetasdImage *index, MetasdTeam *team);
 
 /*
  * METASD_CORRUPT unless a question stays inside the dimensions, with finite scores. Polls the team.
  */
-extern MetasdStatus metasd_check_dimensions(const MetasdIndex *index, MetasdTeam *team);
+extern MetasdStatus metasd_transpose_check(const MetasdImage *index, MetasdTeam *team);
 
 /*
  * Adds label ID, of which there are CAPACITY bytes in all; METASD_INVALID where it is there
  * already, or too long.
  */
-extern MetasdStatus metasd_labels_add(MetasdLabels *labels, uint64_t capacity, uint32_t id,
-                                      const char *label, size_t len);
+extern MetasdStatus metasd_label_add(MetasdLabelTable *labels, uint64_t capacity, uint32_t id,
+                                     const char *label, size_t len);
 
 /*
  * METASD_CORRUPT unless a search in labels of so many bytes ends and stays inside. Polls the team.
  */
-extern MetasdStatus metasd_labels_check(const MetasdLabels *labels, uint64_t bytes,
-                                        MetasdTeam *team);
+extern MetasdStatus metasd_label_check(const MetasdLabelTable *labels, uint64_t bytes,
+                                       MetasdTeam *team);
 
 #endif

@@ -19,7 +19,7 @@ hash_label(const char *label, size_t len)
 }
 
 const char *
-metasd_labels_get(const MetasdLabels *labels, uint32_t id, size_t *len)
+metasd_label_get(const MetasdLabelTable *labels, uint32_t id, size_t *len)
 {
     uint64_t start = labels->start[id], end = labels->start[id + 1];
 
@@ -34,7 +34,7 @@ metasd_labels_get(const MetasdLabels *labels, uint32_t id, size_t *len)
  * and a number that is none is taken for one. NULL in a damaged image without any.
  */
 static MetasdSlot *
-find_slot(const MetasdLabels *labels, const char *label, size_t len, uint32_t *tag)
+find_slot(const MetasdLabelTable *labels, const char *label, size_t len, uint32_t *tag)
 {
     uint64_t hash = hash_label(label, len);
 
@@ -48,7 +48,7 @@ find_slot(const MetasdLabels *labels, const char *label, size_t len, uint32_t *t
             return slot;
         if (slot->tag != *tag)
             continue;
-        other = metasd_labels_get(labels, slot->number - 1, &other_len);
+        other = metasd_label_get(labels, slot->number - 1, &other_len);
         if (other_len == len && (len == 0 || memcmp(other, label, len) == 0))
             return slot;
     }
@@ -56,8 +56,8 @@ find_slot(const MetasdLabels *labels, const char *label, size_t len, uint32_t *t
 }
 
 MetasdStatus
-metasd_labels_add(MetasdLabels *labels, uint64_t capacity, uint32_t id, const char *label,
-                  size_t len)
+metasd_label_add(MetasdLabelTable *labels, uint64_t capacity, uint32_t id, const char *label,
+                 size_t len)
 {
     uint64_t start = labels->start[id];
     uint32_t tag;
@@ -73,7 +73,7 @@ metasd_labels_add(MetasdLabels *labels, uint64_t capacity, uint32_t id, const ch
 }
 
 bool
-metasd_labels_find(const MetasdLabels *labels, const char *label, size_t len, uint32_t *id)
+metasd_label_find(const MetasdLabelTable *labels, const char *label, size_t len, uint32_t *id)
 {
     uint32_t tag;
     const MetasdSlot *slot = find_slot(labels, label, len, &tag);
@@ -85,7 +85,7 @@ metasd_labels_find(const MetasdLabels *labels, const char *label, size_t len, ui
 }
 
 MetasdStatus
-metasd_labels_check(const MetasdLabels *labels, uint64_t bytes, MetasdTeam *team)
+metasd_label_check(const MetasdLabelTable *labels, uint64_t bytes, MetasdTeam *team)
 {
     uint64_t filled = 0;
 

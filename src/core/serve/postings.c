@@ -85,4 +85,4 @@ static const MetasdPostingKernels v4 = {"x86-64-v4", add_v4};
 
 #endif
 
-METASD_KERNEL_CHOICE(MetasdPostingKernels, metasd_posting_kernels)
+METASD_KERNEL_CHOICE(MetasdPostingKernels, metasd_postings_kernels)

@@ -7,8 +7,8 @@
  * Products are rounded before they are added, list after list, so that every instruction set gives
  * the same bits; this file is compiled without contraction (-ffp-contract=off).
  */
-#ifndef METASD_POSTINGS_H
-#define METASD_POSTINGS_H
+#ifndef METASD_CORE_SERVE_POSTINGS_H
+#define METASD_CORE_SERVE_POSTINGS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,9 +40,9 @@ typedef struct MetasdPostingKernels {
 } MetasdPostingKernels;
 
 /* Those for this processor. */
-extern const MetasdPostingKernels *metasd_posting_kernels(void);
+extern const MetasdPostingKernels *metasd_postings_kernels(void);
 
 /* All that this processor can run, the best one first; NULL after the last. For tests. */
-extern const MetasdPostingKernels *metasd_posting_kernels_at(int i);
+extern const MetasdPostingKernels *metasd_postings_kernels_at(int i);
 
 #endif

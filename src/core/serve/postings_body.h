@@ -1,6 +1,6 @@
 /*
- * postings_body.h - metasd_posting_kernels' add for vectors of eight; included once for each way to
- * spread them.
+ * postings_body.h - metasd_postings_kernels' add for vectors of eight; included once for each way
+ * to spread them.
  *
  * The includer defines NAMED(x), the name of a function of this instruction set, and
  * SPREAD(next, place): a vector of those of the next eight weights that `place` names, or 0.

@@ -56,9 +56,9 @@ sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const fl
 
 /* Adds lists to the scores of all entities. */
 static void
-add_lists(const MetasdIndex *index, MetasdPosting *lists, size_t count, float *scores)
+add_lists(const MetasdImage *index, MetasdPosting *lists, size_t count, float *scores)
 {
-    const MetasdPostingKernels *kernels = metasd_posting_kernels();
+    const MetasdPostingKernels *kernels = metasd_postings_kernels();
     size_t whole = index->plan.entities / METASD_WORD, rest = index->plan.entities % METASD_WORD;
     float last[METASD_WORD] = {0};
 
@@ -75,25 +75,26 @@ add_lists(const MetasdIndex *index, MetasdPosting *lists, size_t count, float *s
 
 /* The same for what is in columns, by the query's non-zero components; ASKED has room for D. */
 static void
-scan_columns(const MetasdIndex *index, const float *query, MetasdColumn *asked, float *scores)
+scan_columns(const MetasdImage *index, const float *query, MetasdDenseColumn *asked, float *scores)
 {
     const MetasdDimensions *dimensions = &index->dimension;
-    const MetasdIndexPlan *plan = &index->plan;
+    const MetasdImagePlan *plan = &index->plan;
     size_t whole = plan->entities / METASD_WORD, rest = plan->entities % METASD_WORD, count = 0;
-    MetasdColumns tiles = {
+    MetasdDenseColumns tiles = {
         .codes = dimensions->codes, .columns = plan->columns, .scales = index->scales};
     float last[METASD_WORD];
 
     for (uint32_t j = 0; j < plan->width && count < plan->columns; j++)
         if (query[j] != 0 && dimensions->place[j] < plan->columns)
-            asked[count++] = (MetasdColumn){.number = dimensions->place[j], .weight = query[j]};
-    metasd_column_kernels()->scores[plan->codes](&tiles, whole, asked, count, scores);
+            asked[count++] =
+                (MetasdDenseColumn){.number = dimensions->place[j], .weight = query[j]};
+    metasd_dense_kernels()->scores[plan->codes](&tiles, whole, asked, count, scores);
     if (rest == 0)
         return;
     tiles.codes = (const char *)tiles.codes +
-                  whole * plan->columns * METASD_WORD * metasd_code_bytes[plan->codes];
+                  whole * plan->columns * METASD_WORD * metasd_dense_code_bytes[plan->codes];
     tiles.scales += whole * METASD_WORD;
-    metasd_column_kernels()->scores[plan->codes](&tiles, 1, asked, count, last);
+    metasd_dense_kernels()->scores[plan->codes](&tiles, 1, asked, count, last);
     memcpy(scores + whole * METASD_WORD, last, rest * sizeof(*last));
 }
 
@@ -102,15 +103,15 @@ scan_columns(const MetasdIndex *index, const float *query, MetasdColumn *asked, 
  * columns and lists of its non-zero components. The first two thirds are overwritten.
  */
 static void
-scan(const MetasdIndex *index, float *scratch, float *scores)
+scan(const MetasdImage *index, float *scratch, float *scores)
 {
     const MetasdDimensions *dimensions = &index->dimension;
-    const MetasdIndexPlan *plan = &index->plan;
+    const MetasdImagePlan *plan = &index->plan;
     const float *query = scratch + 2 * (size_t)plan->width;
     MetasdPosting lists[LISTS];
     size_t count = 0;
 
-    scan_columns(index, query, (MetasdColumn *)scratch, scores);
+    scan_columns(index, query, (MetasdDenseColumn *)scratch, scores);
     for (uint32_t j = 0; j < plan->width; j++) {
         uint64_t list = (uint64_t)dimensions->place[j] - plan->columns, start;
 
@@ -132,7 +133,7 @@ scan(const MetasdIndex *index, float *scratch, float *scores)
 
 /* <query, one entity>: what scan makes of it, bit by bit. */
 static float
-score_of(const MetasdIndex *index, const float *query, uint32_t entity)
+score_of(const MetasdImage *index, const float *query, uint32_t entity)
 {
     const MetasdDimensions *dimensions = &index->dimension;
     const MetasdSparse *rows = &index->entity;
@@ -144,7 +145,7 @@ score_of(const MetasdIndex *index, const float *query, uint32_t entity)
         uint32_t j = rows->ids[i];
 
         if (j < index->plan.width && dimensions->place[j] < columns)
-            score += metasd_code_product(
+            score += metasd_dense_code_product(
                 index->plan.codes, dimensions->codes,
                 (tile + dimensions->place[j]) * METASD_WORD + entity % METASD_WORD, query[j]);
     }
@@ -160,7 +161,7 @@ score_of(const MetasdIndex *index, const float *query, uint32_t entity)
 
 /* The query of (head, relation), in the scratch of 3 width floats. */
 static const float *
-compose(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scratch)
+compose(const MetasdImage *index, uint32_t head, uint32_t relation, float *scratch)
 {
     size_t width = index->plan.width;
     float *query = scratch + 2 * width;
@@ -174,13 +175,13 @@ compose(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scrat
 
 /* Of a relation row, 0 .. P - 1. */
 static bool
-is_irreflexive(const MetasdIndex *index, uint32_t relation)
+is_irreflexive(const MetasdImage *index, uint32_t relation)
 {
     return index->irreflexive[relation % index->plan.relations] != 0;
 }
 
 void
-metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t relation, float *scores,
+metasd_query_scores_tails(const MetasdImage *index, uint32_t head, uint32_t relation, float *scores,
                           float *scratch)
 {
     (void)compose(index, head, relation, scratch);
@@ -190,13 +191,13 @@ metasd_index_scores_tails(const MetasdIndex *index, uint32_t head, uint32_t rela
 }
 
 MetasdSigmoid
-metasd_index_sigmoid(const MetasdIndex *index, uint32_t relation)
+metasd_query_sigmoid(const MetasdImage *index, uint32_t relation)
 {
     return index->sigmoids[metasd_sigmoid_place(index, relation)];
 }
 
 float
-metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation, uint32_t tail,
+metasd_query_score(const MetasdImage *index, uint32_t head, uint32_t relation, uint32_t tail,
                    float *scratch)
 {
     if (head == tail && is_irreflexive(index, relation))
@@ -205,7 +206,7 @@ metasd_index_score(const MetasdIndex *index, uint32_t head, uint32_t relation, u
 }
 
 void
-metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t tail, float *scores,
+metasd_query_scores_relations(const MetasdImage *index, uint32_t head, uint32_t tail, float *scores,
                               float *scratch)
 {
     size_t width = index->plan.width;
@@ -223,7 +224,7 @@ metasd_index_scores_relations(const MetasdIndex *index, uint32_t head, uint32_t 
 }
 
 void
-metasd_index_scores_similar(const MetasdIndex *index, uint32_t entity, float *scores,
+metasd_query_scores_similar(const MetasdImage *index, uint32_t entity, float *scores,
                             float *scratch)
 {
     float norm = index->norms[entity], *query = scratch + 2 * (size_t)index->plan.width;
@@ -241,7 +242,7 @@ metasd_index_scores_similar(const MetasdIndex *index, uint32_t entity, float *sc
 }
 
 void
-metasd_index_embedding(const MetasdIndex *index, uint32_t entity, float *row)
+metasd_query_embedding(const MetasdImage *index, uint32_t entity, float *row)
 {
     densify(&index->entity, entity, index->plan.width, row);
 }

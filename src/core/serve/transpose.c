@@ -8,7 +8,7 @@
 /* ---- building ---- */
 
 static void
-set_code(MetasdIndex *index, uint64_t at, float scale, float weight)
+set_code(MetasdImage *index, uint64_t at, float scale, float weight)
 {
     double code = rint((double)weight / (double)scale); /* near a whole number */
 
@@ -22,7 +22,7 @@ set_code(MetasdIndex *index, uint64_t at, float scale, float weight)
 
 /* counts[j] = entities that keep dimension j */
 static MetasdStatus
-count_dimensions(const MetasdIndex *index, uint32_t *counts, MetasdTeam *team)
+count_dimensions(const MetasdImage *index, uint32_t *counts, MetasdTeam *team)
 {
     memset(counts, 0, index->plan.width * sizeof(*counts));
     for (uint64_t i = 0; i < index->plan.entity_kept; i++) {
@@ -33,14 +33,14 @@ count_dimensions(const MetasdIndex *index, uint32_t *counts, MetasdTeam *team)
 }
 
 static bool
-is_column(const MetasdIndexPlan *plan, uint32_t count)
+is_column(const MetasdImagePlan *plan, uint32_t count)
 {
     return count > 0 && count >= METASD_INDEX_DENSE * plan->entities;
 }
 
 MetasdStatus
-metasd_choose_columns(const MetasdIndex *index, MetasdIndexPlan *plan, uint32_t *counts,
-                      MetasdTeam *team)
+metasd_transpose_choose_columns(const MetasdImage *index, MetasdImagePlan *plan, uint32_t *counts,
+                                MetasdTeam *team)
 {
     METASD_TRY(count_dimensions(index, counts, team));
     for (uint32_t j = 0; j < plan->width; j++)
@@ -56,10 +56,10 @@ metasd_choose_columns(const MetasdIndex *index, MetasdIndexPlan *plan, uint32_t 
  * and in the end where it ends.
  */
 static void
-place_dimensions(MetasdIndex *index)
+place_dimensions(MetasdImage *index)
 {
     MetasdDimensions *dimensions = &index->dimension;
-    const MetasdIndexPlan *plan = &index->plan;
+    const MetasdImagePlan *plan = &index->plan;
     uint32_t columns = 0, lists = 0;
     uint64_t sum = 0;
 
@@ -77,7 +77,7 @@ place_dimensions(MetasdIndex *index)
 }
 
 MetasdStatus
-metasd_fill_dimensions(MetasdIndex *index, MetasdTeam *team)
+metasd_transpose_fill(MetasdImage *index, MetasdTeam *team)
 {
     const MetasdSparse *rows = &index->entity;
     MetasdDimensions *dimensions = &index->dimension;
@@ -109,7 +109,7 @@ metasd_fill_dimensions(MetasdIndex *index, MetasdTeam *team)
 /* ---- checking ---- */
 
 static MetasdStatus
-check_places(const MetasdIndex *index)
+check_places(const MetasdImage *index)
 {
     uint32_t columns = 0, lists = 0;
 
@@ -124,7 +124,7 @@ check_places(const MetasdIndex *index)
 }
 
 static MetasdStatus
-check_lists(const MetasdIndex *index, MetasdTeam *team)
+check_lists(const MetasdImage *index, MetasdTeam *team)
 {
     const MetasdDimensions *lists = &index->dimension;
     uint64_t words = lists->words, last = index->plan.entities % METASD_WORD;
@@ -152,7 +152,7 @@ check_lists(const MetasdIndex *index, MetasdTeam *team)
 
 /* Any whole number will do; a float is a weight or 0. */
 static MetasdStatus
-check_codes(const MetasdIndex *index, MetasdTeam *team)
+check_codes(const MetasdImage *index, MetasdTeam *team)
 {
     const MetasdDimensions *dimensions = &index->dimension;
     uint64_t entities = dimensions->words * METASD_WORD, codes = entities * index->plan.columns;
@@ -173,7 +173,7 @@ check_codes(const MetasdIndex *index, MetasdTeam *team)
 }
 
 MetasdStatus
-metasd_check_dimensions(const MetasdIndex *index, MetasdTeam *team)
+metasd_transpose_check(const MetasdImage *index, MetasdTeam *team)
 {
     METASD_TRY(check_places(index));
     METASD_TRY(check_lists(index, team));

@@ -101,7 +101,7 @@ enum {
 static void
 describe(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
 {
-    const MetasdStep *step = &checkpoint->trainer->step;
+    const MetasdState *step = &checkpoint->trainer->step;
 
     shape[WORD_MAGIC] = MAGIC;
     shape[WORD_GRAPH] = checkpoint->graph;
@@ -143,7 +143,7 @@ static void
 add_tables(MetasdCheckpoint *checkpoint, bool best)
 {
     const MetasdTrainer *trainer = checkpoint->trainer;
-    const MetasdStep *step = &trainer->step;
+    const MetasdState *step = &trainer->step;
     size_t weights = ((size_t)step->entities + step->relation_rows) * step->width;
 
     add_area(checkpoint, step->weights, weights * sizeof(float));

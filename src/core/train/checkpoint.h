@@ -18,8 +18,8 @@
  * Adagrad's sums, those of the quiz where there is one, the mask, and the best weights unless
  * there are none or they follow from the rest. It is read by the kind of host that wrote it.
  */
-#ifndef METASD_CHECKPOINT_H
-#define METASD_CHECKPOINT_H
+#ifndef METASD_CORE_TRAIN_CHECKPOINT_H
+#define METASD_CORE_TRAIN_CHECKPOINT_H
 
 #include "core/train/train.h"
 

@@ -10,7 +10,7 @@
 /* ---- batches and quizzes: every member goes through the same ones ---- */
 
 static MetasdStatus
-start_epoch(MetasdTraining *training)
+start_epoch(MetasdTrainLoop *training)
 {
     return metasd_batcher_shuffle(&training->trainer->batches, training->team,
                                   training->options->seed,
@@ -18,7 +18,7 @@ start_epoch(MetasdTraining *training)
 }
 
 static MetasdStatus
-shuffle_quizzes(MetasdTraining *training)
+shuffle_quizzes(MetasdTrainLoop *training)
 {
     return metasd_batcher_shuffle(
         &training->trainer->quizzes, training->team, training->options->seed,
@@ -26,7 +26,7 @@ shuffle_quizzes(MetasdTraining *training)
 }
 
 static MetasdStatus
-next_batch(MetasdTraining *training)
+next_batch(MetasdTrainLoop *training)
 {
     MetasdBatcher *quizzes = &training->trainer->quizzes;
 
@@ -39,7 +39,7 @@ next_batch(MetasdTraining *training)
 }
 
 MetasdStatus
-metasd_epoch_place_quizzes(MetasdTraining *training)
+metasd_epoch_place_quizzes(MetasdTrainLoop *training)
 {
     MetasdProgress *progress = &training->trainer->progress;
 
@@ -54,11 +54,12 @@ metasd_epoch_place_quizzes(MetasdTraining *training)
 /* ---- this member's part of the tables ---- */
 
 MetasdStatus
-metasd_epoch_copy_own(const MetasdTraining *training, void *to, const void *from, size_t width)
+metasd_epoch_copy_own(const MetasdTrainLoop *training, void *to, const void *from, size_t width)
 {
     MetasdWalk walk;
 
-    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(training->team, training->own, 2, 1);
+         metasd_team_walk_next(&walk);)
         memcpy((char *)to + walk.first * width, (const char *)from + walk.first * width,
                (walk.end - walk.first) * width);
     return walk.status;
@@ -72,7 +73,7 @@ saved_tables(const MetasdTrainer *trainer)
 }
 
 static MetasdStatus
-save(MetasdTraining *training)
+save(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
     const float *state[3] = {trainer->step.weights, trainer->step.sums, trainer->step.quiz_sums};
@@ -85,21 +86,22 @@ save(MetasdTraining *training)
 }
 
 MetasdStatus
-metasd_epoch_make_student(MetasdTraining *training)
+metasd_epoch_make_student(MetasdTrainLoop *training)
 {
-    MetasdStep *step = &training->trainer->step;
+    MetasdState *step = &training->trainer->step;
     MetasdWalk walk;
 
-    for (walk = metasd_walk(training->team, training->own, 2, 3); metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(training->team, training->own, 2, 3);
+         metasd_team_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++)
             step->student[i] = step->mask[i] ? step->weights[i] : 0.0f;
     return walk.status;
 }
 
 static MetasdStatus
-restore(MetasdTraining *training)
+restore(MetasdTrainLoop *training)
 {
-    MetasdStep *step = &training->trainer->step;
+    MetasdState *step = &training->trainer->step;
     float *state[3] = {step->weights, step->sums, step->quiz_sums};
 
     training->trainer->progress.quiz_rounds = training->quiz_rounds;
@@ -114,13 +116,14 @@ restore(MetasdTraining *training)
 
 /* A loss is of the weights before its batch: what the last one did to them shows only here. */
 static MetasdStatus
-check_weights(MetasdTraining *training)
+check_weights(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
     uint64_t broken = 0;
     MetasdWalk walk;
 
-    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(training->team, training->own, 2, 1);
+         metasd_team_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++)
             broken += !(fabsf(trainer->step.weights[i]) <= FLT_MAX);
     METASD_TRY(walk.status);
@@ -136,14 +139,14 @@ check_weights(MetasdTraining *training)
 /* ---- an epoch ---- */
 
 MetasdStatus
-metasd_epoch_mask(MetasdTraining *training, MetasdEpoch *report, double sparsity)
+metasd_epoch_mask(MetasdTrainLoop *training, MetasdEpoch *report, double sparsity)
 {
     MetasdTrainer *trainer = training->trainer;
-    MetasdStep *step = &trainer->step;
+    MetasdState *step = &trainer->step;
     size_t all = ((size_t)step->entities + step->relation_rows) * step->width;
     MetasdMasked masked;
 
-    METASD_TRY(metasd_step_prune(step, training->team, sparsity, trainer->bins, &masked));
+    METASD_TRY(metasd_mask_take(step, training->team, sparsity, trainer->bins, &masked));
     report->pruned = true;
     report->cut = masked.cut;
     report->sparsity = 1.0 - (double)masked.kept / (double)all;
@@ -167,7 +170,7 @@ add_losses(MetasdLosses *sum, const MetasdLosses *losses, double weight)
 
 /* All batches of an epoch once; *batch is the one (from 1) that a failure happened in. */
 static MetasdStatus
-run_batches(MetasdTraining *training, MetasdEpoch *report, size_t *batch)
+run_batches(MetasdTrainLoop *training, MetasdEpoch *report, size_t *batch)
 {
     MetasdTrainer *trainer = training->trainer;
     const MetasdTrainEvents *events = training->events;
@@ -179,7 +182,7 @@ run_batches(MetasdTraining *training, MetasdEpoch *report, size_t *batch)
     METASD_TRY(start_epoch(training));
     METASD_TRY(metasd_batcher_count(&trainer->batches, training->team, &total));
     if (report->alone)
-        METASD_TRY(metasd_alone_begin(&trainer->step, training->team));
+        METASD_TRY(metasd_finetune_begin(&trainer->step, training->team));
     for (*batch = 1; *batch <= total; (*batch)++) {
         MetasdLosses losses;
 
@@ -193,13 +196,13 @@ run_batches(MetasdTraining *training, MetasdEpoch *report, size_t *batch)
                                      report->alone ? losses.mutual_student : losses.source));
     }
     *batch = total;
-    METASD_TRY(metasd_alone_end(&trainer->step, training->team));
+    METASD_TRY(metasd_finetune_end(&trainer->step, training->team));
     return check_weights(training);
 }
 
 /* Halves the rates and goes back to the start of the epoch, or ends the training. */
 static MetasdStatus
-repeat_epoch(MetasdTraining *training, size_t batch)
+repeat_epoch(MetasdTrainLoop *training, size_t batch)
 {
     const MetasdTrainEvents *events = training->events;
     bool again = training->trainer->progress.repeats++ < METASD_REPEATS;
@@ -219,9 +222,9 @@ repeat_epoch(MetasdTraining *training, size_t batch)
  * weight, and all entities are worth that. (On WN18RR, samples of a tenth cost the source .02.)
  */
 static bool
-samples(const MetasdTraining *training, bool alone)
+samples(const MetasdTrainLoop *training, bool alone)
 {
-    const MetasdStep *step = &training->trainer->step;
+    const MetasdState *step = &training->trainer->step;
     double all = (1.0 - training->trainer->progress.sparsity) * (double)step->entities;
 
     if (step->negatives == 0)
@@ -231,18 +234,18 @@ samples(const MetasdTraining *training, bool alone)
 
 /* The stages of an epoch, its mask, and what it begins with. */
 static MetasdStatus
-begin_epoch(MetasdTraining *training, MetasdEpoch *report)
+begin_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
 {
     const MetasdTrainOptions *options = training->options;
     MetasdProgress *progress = &training->trainer->progress;
     bool with_student =
-        metasd_course_guided(options) && metasd_course_prunes(options, report->epoch);
-    bool alone = metasd_course_finetunes(options, report->epoch);
+        metasd_phases_guided(options) && metasd_phases_prunes(options, report->epoch);
+    bool alone = metasd_phases_finetunes(options, report->epoch);
     float part = (float)ldexp(1.0, -progress->repeats);
 
-    if (metasd_course_takes_mask(options, report->epoch)) {
+    if (metasd_phases_takes_mask(options, report->epoch)) {
         METASD_TRY(
-            metasd_epoch_mask(training, report, metasd_course_sparsity(options, report->epoch)));
+            metasd_epoch_mask(training, report, metasd_phases_sparsity(options, report->epoch)));
         progress->masked = true;
         progress->sparsity = report->sparsity;
         progress->cut = report->cut;
@@ -257,7 +260,7 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
     training->step.relation_weight =
         alone ? fminf(options->step.relation_weight, options->finetune_relation_weight)
               : options->step.relation_weight;
-    training->step.lr = metasd_course_rate(options, report->epoch) * part;
+    training->step.lr = metasd_phases_rate(options, report->epoch) * part;
     training->step.quiz_lr = options->step.quiz_lr * part;
     training->step.student_lr = options->step.student_lr * part;
     training->trainer->step.sampler = samples(training, alone) ? &training->trainer->sampler : NULL;
@@ -265,7 +268,7 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
 }
 
 MetasdStatus
-metasd_epoch_run(MetasdTraining *training, MetasdEpoch *report)
+metasd_epoch_run(MetasdTrainLoop *training, MetasdEpoch *report)
 {
     METASD_TRY(begin_epoch(training, report));
     METASD_TRY(save(training));

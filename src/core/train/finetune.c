@@ -1,5 +1,5 @@
 /*
- * alone.c - the student learns by itself: its kept weights change, the others wait.
+ * finetune.c - the student learns by itself: its kept weights change, the others wait.
  *
  * Of a table of which nine in ten weights are pruned nearly every cache line has a kept one, so
  * that clearing it, packing it and Adagrad's pass would move whole tables through memory in every
@@ -17,14 +17,14 @@
 /* ---- an epoch ---- */
 
 bool
-metasd_alone_fits(const MetasdStep *step)
+metasd_finetune_fits(const MetasdState *step)
 {
     return metasd_pattern_most_packed(&step->patterns[0]) <= step->entities * step->width / 3;
 }
 
 /* Where values, sums and gradient are held: in two tables at most; false where they do not fit. */
 static bool
-place_held(MetasdStep *step)
+place_held(MetasdState *step)
 {
     const MetasdPattern *pattern = &step->patterns[0];
     size_t floats = metasd_pattern_place(pattern, pattern->slices.count);
@@ -41,13 +41,13 @@ place_held(MetasdStep *step)
 }
 
 MetasdStatus
-metasd_alone_begin(MetasdStep *step, MetasdTeam *team)
+metasd_finetune_begin(MetasdState *step, MetasdTeam *team)
 {
     const MetasdPattern *pattern = &step->patterns[0];
     size_t width = step->width;
     uint32_t first, end;
 
-    step->held = (MetasdHeld){NULL};
+    step->held = (MetasdPackedWeights){NULL};
     if (!step->sparse[0] || step->sampler || !place_held(step))
         return METASD_OK;
     metasd_team_rows(team, &step->entity_slices, &first, &end);
@@ -64,15 +64,15 @@ metasd_alone_begin(MetasdStep *step, MetasdTeam *team)
 
 /* The last barrier: members write their rows into what others have held their weights in. */
 MetasdStatus
-metasd_alone_end(MetasdStep *step, MetasdTeam *team)
+metasd_finetune_end(MetasdState *step, MetasdTeam *team)
 {
     const MetasdPattern *pattern = &step->patterns[0];
-    const MetasdHeld held = step->held;
+    const MetasdPackedWeights held = step->held;
     uint32_t first, end;
 
     if (!held.values)
         return METASD_OK;
-    step->held = (MetasdHeld){NULL};
+    step->held = (MetasdPackedWeights){NULL};
     metasd_team_rows(team, &step->entity_slices, &first, &end);
     for (uint32_t e = first; e < end; e++) {
         size_t at = e * step->width;
@@ -89,9 +89,9 @@ metasd_alone_end(MetasdStep *step, MetasdTeam *team)
 
 /* Lays an entity's row out, if it is this member's. */
 static MetasdStatus
-lay_out(const MetasdLesson *lesson, uint32_t entity)
+lay_out(const MetasdObjective *lesson, uint32_t entity)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     size_t at = entity * step->width;
 
     if (at < lesson->own[0].first || at >= lesson->own[0].end)
@@ -102,9 +102,9 @@ lay_out(const MetasdLesson *lesson, uint32_t entity)
 
 /* Takes what an entity's row has learnt to its kept weights: nothing, where it is met again. */
 static MetasdStatus
-gather(const MetasdLesson *lesson, uint32_t entity)
+gather(const MetasdObjective *lesson, uint32_t entity)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     size_t at = entity * step->width;
     float *gradient = step->masked_gradient + at;
 
@@ -117,7 +117,7 @@ gather(const MetasdLesson *lesson, uint32_t entity)
 
 /* For each head and tail of the batch. */
 static MetasdStatus
-for_each_row(const MetasdLesson *lesson, MetasdStatus (*act)(const MetasdLesson *, uint32_t))
+for_each_row(const MetasdObjective *lesson, MetasdStatus (*act)(const MetasdObjective *, uint32_t))
 {
     const MetasdBatch *batch = lesson->batch;
 
@@ -129,14 +129,14 @@ for_each_row(const MetasdLesson *lesson, MetasdStatus (*act)(const MetasdLesson 
 }
 
 /* This member's part of what is held. */
-static MetasdRun
-own_held(const MetasdLesson *lesson)
+static MetasdSpan
+own_held(const MetasdObjective *lesson)
 {
     const MetasdPattern *pattern = &lesson->step->patterns[0];
     int first, end;
 
     metasd_team_slices(lesson->team, &pattern->slices, &first, &end);
-    return (MetasdRun){metasd_pattern_place(pattern, first), metasd_pattern_place(pattern, end)};
+    return (MetasdSpan){metasd_pattern_place(pattern, first), metasd_pattern_place(pattern, end)};
 }
 
 /*
@@ -144,14 +144,14 @@ own_held(const MetasdLesson *lesson)
  * here lets everybody read those of this batch.
  */
 static MetasdStatus
-begin_held(MetasdLesson *lesson)
+begin_held(MetasdObjective *lesson)
 {
-    MetasdRun run = own_held(lesson);
-    MetasdLesson held = *lesson;
+    MetasdSpan run = own_held(lesson);
+    MetasdObjective held = *lesson;
 
     held.touched = &run;
     held.ntouched = 1;
-    METASD_TRY(metasd_clear(&held, held.step->held.gradient));
+    METASD_TRY(metasd_objective_clear(&held, held.step->held.gradient));
     lesson->touched = &lesson->own[1];
     lesson->ntouched = 1;
     METASD_TRY(for_each_row(lesson, lay_out));
@@ -159,11 +159,11 @@ begin_held(MetasdLesson *lesson)
 }
 
 static MetasdStatus
-descend_held(const MetasdLesson *lesson)
+descend_held(const MetasdObjective *lesson)
 {
     const MetasdPattern *pattern = &lesson->step->patterns[0];
-    const MetasdHeld *held = &lesson->step->held;
-    MetasdRun run = own_held(lesson);
+    const MetasdPackedWeights *held = &lesson->step->held;
+    MetasdSpan run = own_held(lesson);
     MetasdWalk walk;
     int s, end;
 
@@ -172,29 +172,30 @@ descend_held(const MetasdLesson *lesson)
     for (; s < end; s++)
         METASD_TRY(metasd_pattern_mask(pattern, lesson->team, s,
                                        held->gradient + metasd_pattern_place(pattern, s)));
-    for (walk = metasd_walk(lesson->team, &run, 1, 4); metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(lesson->team, &run, 1, 4); metasd_team_walk_next(&walk);)
         metasd_adagrad(walk.end - walk.first, held->values + walk.first, held->sums + walk.first,
                        held->gradient + walk.first, NULL, NULL, lesson->options->lr, NULL);
     return walk.status;
 }
 
 MetasdStatus
-metasd_stage_alone(MetasdLesson *lesson, MetasdLosses *losses)
+metasd_finetune_step(MetasdObjective *lesson, MetasdLosses *losses)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     const MetasdStepOptions *options = lesson->options;
     bool held = step->held.values;
     double tail, relation, reg;
 
     if (held)
         METASD_TRY(begin_held(lesson));
-    METASD_TRY(metasd_clear(lesson, step->masked_gradient));
-    METASD_TRY(metasd_tail_loss(lesson, step->student, true, step->masked_gradient, 0, &tail));
+    METASD_TRY(metasd_objective_clear(lesson, step->masked_gradient));
+    METASD_TRY(
+        metasd_objective_tail_loss(lesson, step->student, true, step->masked_gradient, 0, &tail));
     METASD_TRY(metasd_relation_loss(lesson, step->student, true, step->masked_gradient, &relation));
-    METASD_TRY(metasd_reg_loss(lesson, step->student, step->masked_gradient, &reg));
+    METASD_TRY(metasd_objective_reg_loss(lesson, step->student, step->masked_gradient, &reg));
     losses->mutual_student = tail + (double)options->relation_weight * relation + reg;
-    METASD_TRY(metasd_check_loss(losses->mutual_student));
+    METASD_TRY(metasd_objective_check(losses->mutual_student));
     if (held)
         METASD_TRY(descend_held(lesson));
-    return metasd_descend(lesson, step->sums, NULL, step->masked_gradient, options->lr);
+    return metasd_objective_descend(lesson, step->sums, NULL, step->masked_gradient, options->lr);
 }

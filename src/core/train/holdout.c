@@ -30,16 +30,16 @@ metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGrap
         holdout->ranked[r] = 0;
         holdout->reciprocal[r] = 0;
     }
-    metasd_calibration_take(
+    metasd_calibrate_take(
         &holdout->calibration, arena, 2 * graph->relations, questions,
         at_most(graph->part[METASD_VALIDATION].examples, METASD_HOLDOUT_QUESTIONS));
-    metasd_calibration_take(&holdout->relation_calibration, arena, 1, pairs, 0);
+    metasd_calibrate_take(&holdout->relation_calibration, arena, 1, pairs, 0);
 }
 
 /* One pass over the facts held out, and where it is. */
 typedef struct Asking {
     MetasdHoldout *holdout;
-    MetasdStep *step;
+    MetasdState *step;
     MetasdTeam *team;
     const float *table;
     const MetasdBatch *batch;
@@ -58,7 +58,7 @@ tails_of(const MetasdGroups *groups, uint32_t head, uint32_t relation)
 {
     Ids found;
 
-    found.n = metasd_groups_find(groups, head, relation, &found.ids);
+    found.n = metasd_graph_find_group(groups, head, relation, &found.ids);
     return found;
 }
 
@@ -87,17 +87,17 @@ is_full(const MetasdCalibration *calibration)
 /* Looks through the candidates from the best on until their odds are known; false: they have none.
  */
 static bool
-find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, MetasdField *field)
+find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, MetasdOdds *field)
 {
     MetasdTopk topk;
     uint32_t id;
     float score;
 
-    metasd_field_start(field, n, holdout->scores);
+    metasd_probability_start(field, n, holdout->scores);
     metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
     while ((!field->found || field->seen < METASD_FIELD_KNOWN) &&
            metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE)
-        metasd_field_show(field, score, holds(known, id) && !holds(missing, id));
+        metasd_probability_show(field, score, holds(known, id) && !holds(missing, id));
     return field->found;
 }
 
@@ -108,14 +108,14 @@ add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32
 {
     const float *scores = asking->holdout->scores;
     uint32_t all[METASD_BINS] = {0}, holding[METASD_BINS] = {0};
-    MetasdField field;
+    MetasdOdds field;
 
     if (is_full(calibration) || !find_odds(asking->holdout, n, known, missing, &field))
         return METASD_OK;
-    metasd_field_count(&field, all);
+    metasd_probability_count(&field, all);
     for (size_t k = 0; k < known.n; k++) {
         uint32_t id = known.ids[k];
-        size_t bin = metasd_field_bin(&field, scores[id]);
+        size_t bin = metasd_probability_bin(&field, scores[id]);
 
         if (scores[id] == METASD_IMPOSSIBLE)
             continue;
@@ -124,7 +124,7 @@ add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32
         else
             all[bin]--;
     }
-    metasd_calibration_add(calibration, row, all, holding);
+    metasd_calibrate_add(calibration, row, all, holding);
     return metasd_team_work(asking->team, 8 * (size_t)n + METASD_FAR_WORK * known.n);
 }
 
@@ -133,9 +133,9 @@ static double
 rank_of(const Asking *asking, uint32_t tail, Ids known)
 {
     const float *scores = asking->holdout->scores;
-    MetasdStanding standing = {.score = scores[tail]};
+    MetasdRankCounts standing = {.score = scores[tail]};
 
-    metasd_standings(asking->step->entities, scores, 1, &standing);
+    metasd_rank_counts(asking->step->entities, scores, 1, &standing);
     for (size_t k = 0; k < known.n; k++) {
         standing.higher -= scores[known.ids[k]] > standing.score;
         standing.same -= scores[known.ids[k]] == standing.score;
@@ -175,9 +175,9 @@ static MetasdStatus
 ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
 {
     MetasdHoldout *holdout = asking->holdout;
-    MetasdStep *step = asking->step;
+    MetasdState *step = asking->step;
     size_t width = step->width;
-    const float *table = asking->table, *relations = metasd_relations_of(step, table);
+    const float *table = asking->table, *relations = metasd_objective_relations_of(step, table);
     uint32_t n = asking->graph->relations;
     float *query = step->dquery[0];
     Ids known, missing;
@@ -218,7 +218,7 @@ ask(Asking *asking, size_t group)
     for (size_t x = batch->start[group]; x < batch->start[group + 1]; x++) {
         double rank = rank_of(asking, batch->tails[x], known);
 
-        metasd_ranks_add(asking->ranks, rank);
+        metasd_validate_add(asking->ranks, rank);
         holdout->ranked[relation]++;
         holdout->reciprocal[relation] += 1 / rank;
         METASD_TRY(metasd_team_work(asking->team, asking->step->entities + known.n));
@@ -232,9 +232,9 @@ ask(Asking *asking, size_t group)
 static MetasdStatus
 compose(const Asking *asking)
 {
-    MetasdStep *step = asking->step;
+    MetasdState *step = asking->step;
     const MetasdBatch *batch = asking->batch;
-    const float *relations = metasd_relations_of(step, asking->table);
+    const float *relations = metasd_objective_relations_of(step, asking->table);
 
     for (size_t g = 0; g < batch->groups; g++) {
         step->family->compose(step->width, asking->table + batch->heads[g] * step->width,
@@ -258,9 +258,9 @@ gather(const MetasdPass *pass, size_t i, uint32_t n, float *scores)
 static MetasdStatus
 ask_batch(Asking *asking)
 {
-    MetasdStep *step = asking->step;
+    MetasdState *step = asking->step;
     size_t groups = asking->batch->groups;
-    size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->queries);
+    size_t most = metasd_pass_rows(&step->scores, &step->entity_slices, step->queries);
     MetasdTable entities = {.rows = asking->table};
 
     METASD_TRY(compose(asking));
@@ -271,7 +271,7 @@ ask_batch(Asking *asking)
         MetasdQueries queries = {.rows = step->query[0] + first * step->width};
 
         for (int s = 0; s < step->entity_slices.count; s++)
-            METASD_TRY(metasd_slice_scores(&pass, s, 0, &entities, &queries, false));
+            METASD_TRY(metasd_products_scores(&pass, s, 0, &entities, &queries, false));
         for (size_t i = 0; i < pass.rows; i++) {
             gather(&pass, i, step->entities, asking->holdout->scores);
             METASD_TRY(ask(asking, first + i));
@@ -292,7 +292,7 @@ expect_facts(MetasdHoldout *holdout, MetasdTeam *team, const MetasdGraph *graph)
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
     for (uint32_t row = 0; row < calibration->rows; row++) {
-        metasd_calibration_expect(calibration, row, calibration->facts[row]);
+        metasd_calibrate_expect(calibration, row, calibration->facts[row]);
         calibration->facts[row] = 0;
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
@@ -300,7 +300,7 @@ expect_facts(MetasdHoldout *holdout, MetasdTeam *team, const MetasdGraph *graph)
 }
 
 MetasdStatus
-metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team, const float *table,
+metasd_holdout(MetasdHoldout *holdout, MetasdState *step, MetasdTeam *team, const float *table,
                MetasdBatcher *batches, const MetasdGraph *graph, size_t most, MetasdRanks *ranks)
 {
     Asking asking = {.holdout = holdout,

@@ -3,8 +3,8 @@
  * relation, and how likely answers to questions about them are to hold, be they entities or
  * relations.
  */
-#ifndef METASD_HOLDOUT_H
-#define METASD_HOLDOUT_H
+#ifndef METASD_CORE_TRAIN_HOLDOUT_H
+#define METASD_CORE_TRAIN_HOLDOUT_H
 
 #include "core/model/probability.h"
 #include "core/train/validate.h"
@@ -32,11 +32,11 @@ extern void metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena,
 
 /*
  * Ranks tails of the graph's validation triples, at least `most` or all, by the weights of `table`
- * (of step's shape), as metasd_rank_batch does: adds to *ranks. Then calibrates, by all that is
+ * (of step's shape), as metasd_validate_batch does: adds to *ranks. Then calibrates, by all that is
  * known but the validation triples. Uses the step's query, gradient and score memory. `batches` is
  * over the validation groups. A team of one.
  */
-extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdStep *step, MetasdTeam *team,
+extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdState *step, MetasdTeam *team,
                                    const float *table, MetasdBatcher *batches,
                                    const MetasdGraph *graph, size_t most, MetasdRanks *ranks);
 

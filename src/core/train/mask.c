@@ -24,15 +24,15 @@
 
 /* The sums of squares of one part's columns. */
 static MetasdStatus
-sum_columns(MetasdStep *step, MetasdTeam *team, int part)
+sum_columns(MetasdState *step, MetasdTeam *team, int part)
 {
     const MetasdSlices *slices = &step->entity_slices;
     int each = slices->count / slices->parts;
     double *sums = step->column_sums + (size_t)part * step->width;
 
     memset(sums, 0, step->width * sizeof(*sums));
-    for (uint32_t e = metasd_slice_start(slices, part * each);
-         e < metasd_slice_start(slices, (part + 1) * each); e++) {
+    for (uint32_t e = metasd_team_slice_start(slices, part * each);
+         e < metasd_team_slice_start(slices, (part + 1) * each); e++) {
         const float *row = step->weights + e * step->width;
 
         for (size_t j = 0; j < step->width; j++)
@@ -44,7 +44,7 @@ sum_columns(MetasdStep *step, MetasdTeam *team, int part)
 
 /* The sum of squares of column j, in the order of the parts. */
 static double
-column_sum(const MetasdStep *step, size_t j)
+column_sum(const MetasdState *step, size_t j)
 {
     double sum = 0;
 
@@ -73,7 +73,7 @@ power_of(double x, double power)
 
 /* factors = the columns' norms, over the largest, to the power `alignment`. */
 static MetasdStatus
-weigh_columns(MetasdStep *step, MetasdTeam *team)
+weigh_columns(MetasdState *step, MetasdTeam *team)
 {
     size_t first, end;
     double most = 0;
@@ -115,7 +115,7 @@ times(float a, float b)
 
 /* The salience of weight i, in column j: what is returned, times 2^*exponent. */
 static inline double
-salience_of(const MetasdStep *step, size_t i, size_t j, int *exponent)
+salience_of(const MetasdState *step, size_t i, size_t j, int *exponent)
 {
     double size = (double)fabsf(step->weights[i]);
 
@@ -135,7 +135,7 @@ salience_of(const MetasdStep *step, size_t i, size_t j, int *exponent)
  * that the sum would show.
  */
 static uint32_t
-component_key(const MetasdStep *step, size_t row, size_t first, size_t stride)
+component_key(const MetasdState *step, size_t row, size_t first, size_t stride)
 {
     double sizes[METASD_MOST_REALS];
     int exponents[METASD_MOST_REALS], most = INT_MIN;
@@ -161,7 +161,7 @@ component_key(const MetasdStep *step, size_t row, size_t first, size_t stride)
 
 /* Are the reals of a component kept or pruned together? */
 static bool
-is_joined(const MetasdStep *step)
+is_joined(const MetasdState *step)
 {
     return step->by_component && step->family->reals_per_rank > 1;
 }
@@ -186,7 +186,7 @@ raise_best(uint32_t *row, size_t n, int floor)
 
 /* The keys of a row of weights, which begins there in the tables. */
 static void
-weigh_row(const MetasdStep *step, size_t at, uint32_t *row)
+weigh_row(const MetasdState *step, size_t at, uint32_t *row)
 {
     size_t n = is_joined(step) ? step->width / step->family->reals_per_rank : step->width;
 
@@ -208,7 +208,7 @@ weigh_row(const MetasdStep *step, size_t at, uint32_t *row)
 
 /* keys = the saliences of this member's rows. */
 static MetasdStatus
-weigh(MetasdStep *step, MetasdTeam *team, const MetasdRun own[2], uint32_t *keys)
+weigh(MetasdState *step, MetasdTeam *team, const MetasdSpan own[2], uint32_t *keys)
 {
     if (step->alignment > 0)
         METASD_TRY(weigh_columns(step, team));
@@ -227,13 +227,13 @@ weigh(MetasdStep *step, MetasdTeam *team, const MetasdRun own[2], uint32_t *keys
  * what must be kept; the student follows. What is counted is added to.
  */
 static MetasdStatus
-mask_run(MetasdStep *step, MetasdTeam *team, const MetasdRun *run, const uint32_t *keys,
+mask_run(MetasdState *step, MetasdTeam *team, const MetasdSpan *run, const uint32_t *keys,
          uint32_t cut, MetasdMasked *masked)
 {
     uint32_t least = cut < 1 ? 1 : cut < METASD_PRUNE_MUST ? cut : METASD_PRUNE_MUST;
     MetasdWalk walk;
 
-    for (walk = metasd_walk(team, run, 1, 3); metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(team, run, 1, 3); metasd_team_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++) {
             uint8_t before = step->mask[i], now = keys[i] >= least;
 
@@ -268,15 +268,15 @@ sum_masked(MetasdTeam *team, uint64_t *bins, MetasdMasked *masked)
 }
 
 MetasdStatus
-metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t *bins,
-                  MetasdMasked *masked)
+metasd_mask_take(MetasdState *step, MetasdTeam *team, double sparsity, uint64_t *bins,
+                 MetasdMasked *masked)
 {
     size_t entities = (size_t)step->entities * step->width;
     size_t all = entities + (size_t)step->relation_rows * step->width;
     uint32_t *keys = (void *)step->gradient, cut;
-    MetasdRun own[2];
+    MetasdSpan own[2];
 
-    metasd_step_own(step, team, own);
+    metasd_state_own(step, team, own);
     METASD_TRY(weigh(step, team, own, keys));
     METASD_TRY(metasd_prune_cut(team, keys, all, own, 2, sparsity, bins, &cut));
     *masked = (MetasdMasked){.cut = metasd_prune_size(cut)};

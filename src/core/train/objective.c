@@ -11,25 +11,25 @@
 
 /* The shares are read behind the barrier of the queries' composition. */
 MetasdStatus
-metasd_lesson(MetasdLesson *lesson, MetasdStep *step, MetasdTeam *team,
-              const MetasdStepOptions *options, const MetasdBatch *batch, bool quiz)
+metasd_objective_prepare(MetasdObjective *lesson, MetasdState *step, MetasdTeam *team,
+                         const MetasdStepOptions *options, const MetasdBatch *batch, bool quiz)
 {
     double sum = (double)batch->n;
     size_t first, end;
 
-    *lesson = (MetasdLesson){.step = step,
-                             .team = team,
-                             .options = options,
-                             .batch = batch,
-                             .guides = step->guides + (quiz ? step->batch : 0),
-                             .weights = step->class_weights ? step->target_weights[quiz] : NULL};
-    metasd_step_own(step, team, lesson->own);
+    *lesson = (MetasdObjective){.step = step,
+                                .team = team,
+                                .options = options,
+                                .batch = batch,
+                                .guides = step->guides + (quiz ? step->batch : 0),
+                                .weights = step->class_weights ? step->target_weights[quiz] : NULL};
+    metasd_state_own(step, team, lesson->own);
     lesson->touched = lesson->own;
     lesson->ntouched = 2;
     if (step->sampler) {
         uint64_t stream = METASD_STREAM_NEGATIVES + ((2 * step->round + quiz) << 8);
 
-        METASD_TRY(metasd_sampler_draw(step->sampler, team, quiz, step->seed, stream, batch));
+        METASD_TRY(metasd_negatives_draw(step->sampler, team, quiz, step->seed, stream, batch));
         lesson->sample = &step->sampler->sample[quiz];
     }
     if (step->class_weights) {
@@ -55,9 +55,9 @@ metasd_lesson(MetasdLesson *lesson, MetasdStep *step, MetasdTeam *team,
 }
 
 MetasdStatus
-metasd_observe(const MetasdLesson *lesson, MetasdStage stage)
+metasd_objective_observe(const MetasdObjective *lesson, MetasdStage stage)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
 
     if (!step->observe)
         return METASD_OK;
@@ -68,7 +68,7 @@ metasd_observe(const MetasdLesson *lesson, MetasdStage stage)
 }
 
 MetasdStatus
-metasd_check_loss(double loss)
+metasd_objective_check(double loss)
 {
     return isfinite(loss) ? METASD_OK : METASD_NON_FINITE;
 }
@@ -76,32 +76,32 @@ metasd_check_loss(double loss)
 /* ---- tables ---- */
 
 const float *
-metasd_relations_of(const MetasdStep *step, const float *table)
+metasd_objective_relations_of(const MetasdState *step, const float *table)
 {
     return table + (size_t)step->entities * step->width;
 }
 
 MetasdStatus
-metasd_clear(const MetasdLesson *lesson, float *table)
+metasd_objective_clear(const MetasdObjective *lesson, float *table)
 {
     MetasdWalk walk;
 
-    for (walk = metasd_walk(lesson->team, lesson->touched, lesson->ntouched, 1);
-         metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(lesson->team, lesson->touched, lesson->ntouched, 1);
+         metasd_team_walk_next(&walk);)
         memset(table + walk.first, 0, (walk.end - walk.first) * sizeof(*table));
     return walk.status;
 }
 
 MetasdStatus
-metasd_descend(const MetasdLesson *lesson, float *sums, const float *gradient,
-               const float *masked_gradient, float lr)
+metasd_objective_descend(const MetasdObjective *lesson, float *sums, const float *gradient,
+                         const float *masked_gradient, float lr)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     MetasdWalk walk;
 
     METASD_TRY(lesson->team->barrier(lesson->team)); /* others may still read these weights */
-    for (walk = metasd_walk(lesson->team, lesson->touched, lesson->ntouched, 6);
-         metasd_walk_next(&walk);) {
+    for (walk = metasd_team_walk(lesson->team, lesson->touched, lesson->ntouched, 6);
+         metasd_team_walk_next(&walk);) {
         size_t at = walk.first;
 
         metasd_adagrad(
@@ -114,7 +114,7 @@ metasd_descend(const MetasdLesson *lesson, float *sums, const float *gradient,
 
 /* A sample is scored whole: its pattern would have to be made anew for each batch. */
 MetasdTable
-metasd_entities(const MetasdLesson *lesson, const float *table, bool pruned)
+metasd_objective_entities(const MetasdObjective *lesson, const float *table, bool pruned)
 {
     bool sparse = pruned && lesson->step->sparse[0] && !lesson->sample;
 
@@ -124,26 +124,26 @@ metasd_entities(const MetasdLesson *lesson, const float *table, bool pruned)
 }
 
 MetasdTable
-metasd_relations(const MetasdStep *step, const float *table, bool pruned)
+metasd_objective_relations(const MetasdState *step, const float *table, bool pruned)
 {
-    return (MetasdTable){.rows = metasd_relations_of(step, table),
+    return (MetasdTable){.rows = metasd_objective_relations_of(step, table),
                          .pattern = pruned && step->sparse[1] ? &step->patterns[1] : NULL};
 }
 
 /* ---- queries ---- */
 
 MetasdStatus
-metasd_tile_queries(const MetasdStep *step, MetasdTeam *team, const MetasdPattern *pattern,
-                    size_t n, const float *rows, int which)
+metasd_objective_tile_queries(const MetasdState *step, MetasdTeam *team,
+                              const MetasdPattern *pattern, size_t n, const float *rows, int which)
 {
-    return pattern
-               ? metasd_pass_tile(team, pattern, n, rows, step->tiles[which], step->whole[which])
-               : METASD_OK;
+    return pattern ? metasd_products_tile(team, pattern, n, rows, step->tiles[which],
+                                          step->whole[which])
+                   : METASD_OK;
 }
 
 MetasdQueries
-metasd_queries_from(const MetasdStep *step, const MetasdPattern *pattern, const float *rows,
-                    int which, size_t first)
+metasd_objective_queries_from(const MetasdState *step, const MetasdPattern *pattern,
+                              const float *rows, int which, size_t first)
 {
     return (MetasdQueries){.rows = rows + first * step->width,
                            .tiles = step->tiles[which] + first * step->width,
@@ -152,13 +152,13 @@ metasd_queries_from(const MetasdStep *step, const MetasdPattern *pattern, const 
 
 /* Each member makes whole tiles. */
 MetasdStatus
-metasd_compose(const MetasdLesson *lesson, const float *table, bool pruned, int which)
+metasd_objective_compose(const MetasdObjective *lesson, const float *table, bool pruned, int which)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     const MetasdBatch *batch = lesson->batch;
-    const float *relations = metasd_relations_of(step, table);
+    const float *relations = metasd_objective_relations_of(step, table);
     size_t width = step->width;
-    MetasdRun share = metasd_tile_share(lesson->team, batch->groups);
+    MetasdSpan share = metasd_products_share(lesson->team, batch->groups);
 
     for (size_t g = share.first; g < share.end; g++) {
         step->family->compose(width, table + batch->heads[g] * width,
@@ -166,21 +166,21 @@ metasd_compose(const MetasdLesson *lesson, const float *table, bool pruned, int 
                               step->query[which] + g * width);
         METASD_TRY(metasd_team_work(lesson->team, 3 * width));
     }
-    METASD_TRY(metasd_tile_queries(step, lesson->team,
-                                   metasd_entities(lesson, table, pruned).pattern, batch->groups,
-                                   step->query[which], which));
+    METASD_TRY(metasd_objective_tile_queries(
+        step, lesson->team, metasd_objective_entities(lesson, table, pruned).pattern, batch->groups,
+        step->query[which], which));
     return lesson->team->barrier(lesson->team);
 }
 
 /* Members add to their own rows only, each in the order of the groups. */
 MetasdStatus
-metasd_queries_back(const MetasdLesson *lesson, const float *table, const float *dquery,
-                    float *gradient)
+metasd_objective_queries_back(const MetasdObjective *lesson, const float *table,
+                              const float *dquery, float *gradient)
 {
-    const MetasdStep *step = lesson->step;
+    const MetasdState *step = lesson->step;
     const MetasdBatch *batch = lesson->batch;
-    const MetasdRun *own = lesson->own;
-    const float *relations = metasd_relations_of(step, table);
+    const MetasdSpan *own = lesson->own;
+    const float *relations = metasd_objective_relations_of(step, table);
     size_t width = step->width, shift = (size_t)step->entities;
 
     for (size_t g = 0; g < batch->groups; g++) {
@@ -199,12 +199,12 @@ metasd_queries_back(const MetasdLesson *lesson, const float *table, const float 
 /* ---- blocks of scores ---- */
 
 MetasdPass
-metasd_block(const MetasdLesson *lesson, size_t first)
+metasd_objective_block(const MetasdObjective *lesson, size_t first)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     const MetasdSample *sample = lesson->sample;
     const MetasdSlices *slices = sample ? &sample->slices : &step->entity_slices;
-    size_t most = metasd_scores_rows(&step->scores, slices, step->queries);
+    size_t most = metasd_pass_rows(&step->scores, slices, step->queries);
     size_t left = lesson->batch->groups - first;
     MetasdPass pass =
         metasd_pass(lesson->team, &step->scores, slices, step->width, left < most ? left : most);
@@ -215,7 +215,7 @@ metasd_block(const MetasdLesson *lesson, size_t first)
 }
 
 MetasdTargets
-metasd_block_targets(const MetasdLesson *lesson, size_t first)
+metasd_objective_block_targets(const MetasdObjective *lesson, size_t first)
 {
     return (MetasdTargets){.start = lesson->batch->start + first,
                            .ids = lesson->sample ? lesson->sample->targets : lesson->batch->tails,
@@ -224,43 +224,45 @@ metasd_block_targets(const MetasdLesson *lesson, size_t first)
 }
 
 MetasdQueries
-metasd_block_queries(const MetasdLesson *lesson, size_t first, int which)
+metasd_objective_block_queries(const MetasdObjective *lesson, size_t first, int which)
 {
-    const MetasdStep *step = lesson->step;
+    const MetasdState *step = lesson->step;
 
-    return metasd_queries_from(step, &step->patterns[0], step->query[which], which, first);
+    return metasd_objective_queries_from(step, &step->patterns[0], step->query[which], which,
+                                         first);
 }
 
 MetasdStatus
-metasd_tail_loss(const MetasdLesson *lesson, const float *table, bool pruned, float *gradient,
-                 int b, double *loss)
+metasd_objective_tail_loss(const MetasdObjective *lesson, const float *table, bool pruned,
+                           float *gradient, int b, double *loss)
 {
-    MetasdStep *step = lesson->step;
-    MetasdTable entities = metasd_entities(lesson, table, pruned);
+    MetasdState *step = lesson->step;
+    MetasdTable entities = metasd_objective_entities(lesson, table, pruned);
     float *by_entities = entities.held ? step->held.gradient : gradient;
 
     *loss = 0;
-    METASD_TRY(metasd_compose(lesson, table, pruned, 0));
+    METASD_TRY(metasd_objective_compose(lesson, table, pruned, 0));
     for (size_t first = 0; first < lesson->batch->groups;) {
-        MetasdPass pass = metasd_block(lesson, first);
-        MetasdTargets targets = metasd_block_targets(lesson, first);
-        MetasdQueries queries = metasd_block_queries(lesson, first, 0);
+        MetasdPass pass = metasd_objective_block(lesson, first);
+        MetasdTargets targets = metasd_objective_block_targets(lesson, first);
+        MetasdQueries queries = metasd_objective_block_queries(lesson, first, 0);
 
-        METASD_TRY(metasd_pass_cross_entropy(&pass, b, &entities, &queries, &targets,
-                                             lesson->guides + first, by_entities,
-                                             step->dquery[0] + first * step->width, loss));
+        METASD_TRY(metasd_cross_entropy(&pass, b, &entities, &queries, &targets,
+                                        lesson->guides + first, by_entities,
+                                        step->dquery[0] + first * step->width, loss));
         first += pass.rows;
     }
-    return metasd_queries_back(lesson, table, step->dquery[0], gradient);
+    return metasd_objective_queries_back(lesson, table, step->dquery[0], gradient);
 }
 
 /* ---- the regulariser ---- */
 
 /* Every member computes its share of the groups; all sum them in order. */
 MetasdStatus
-metasd_reg_loss(const MetasdLesson *lesson, const float *table, float *gradient, double *loss)
+metasd_objective_reg_loss(const MetasdObjective *lesson, const float *table, float *gradient,
+                          double *loss)
 {
-    const MetasdStep *step = lesson->step;
+    const MetasdState *step = lesson->step;
     const MetasdBatch *batch = lesson->batch;
     MetasdRegularizer kind = lesson->options->regularizer;
     float scale = lesson->options->reg / (float)batch->n;
@@ -282,50 +284,52 @@ metasd_reg_loss(const MetasdLesson *lesson, const float *table, float *gradient,
 /* ---- source and student side by side ---- */
 
 MetasdStatus
-metasd_guided_compose(const MetasdLesson *lesson)
+metasd_objective_guided_compose(const MetasdObjective *lesson)
 {
-    METASD_TRY(metasd_compose(lesson, lesson->step->weights, false, 0));
-    return metasd_compose(lesson, lesson->step->student, true, 1);
+    METASD_TRY(metasd_objective_compose(lesson, lesson->step->weights, false, 0));
+    return metasd_objective_compose(lesson, lesson->step->student, true, 1);
 }
 
 MetasdStatus
-metasd_guided_scores(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int s)
+metasd_objective_guided_scores(const MetasdObjective *lesson, const MetasdPass *pass, size_t first,
+                               int s)
 {
-    const MetasdStep *step = lesson->step;
-    MetasdTable source = metasd_entities(lesson, step->weights, false);
-    MetasdTable student = metasd_entities(lesson, step->student, true);
-    MetasdQueries queries[2] = {metasd_block_queries(lesson, first, 0),
-                                metasd_block_queries(lesson, first, 1)};
+    const MetasdState *step = lesson->step;
+    MetasdTable source = metasd_objective_entities(lesson, step->weights, false);
+    MetasdTable student = metasd_objective_entities(lesson, step->student, true);
+    MetasdQueries queries[2] = {metasd_objective_block_queries(lesson, first, 0),
+                                metasd_objective_block_queries(lesson, first, 1)};
 
-    METASD_TRY(metasd_slice_scores(pass, s, 0, &source, &queries[0], false));
-    return metasd_slice_scores(pass, s, 1, &student, &queries[1], false);
+    METASD_TRY(metasd_products_scores(pass, s, 0, &source, &queries[0], false));
+    return metasd_products_scores(pass, s, 1, &student, &queries[1], false);
 }
 
 MetasdStatus
-metasd_guided_sums(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
+metasd_objective_guided_sums(const MetasdObjective *lesson, const MetasdPass *pass, size_t first)
 {
     MetasdScores *scores = &lesson->step->scores;
-    MetasdTargets targets = metasd_block_targets(lesson, first);
+    MetasdTargets targets = metasd_objective_block_targets(lesson, first);
     float tau = lesson->options->tau;
     int s, end;
     MetasdTiles tile;
 
     metasd_team_slices(pass->team, pass->slices, &s, &end);
     for (; s < end; s++) {
-        METASD_TRY(metasd_guided_scores(lesson, pass, first, s));
+        METASD_TRY(metasd_objective_guided_scores(lesson, pass, first, s));
         for (int i = 0; i < 2; i++)
-            METASD_TRY(metasd_slice_keep_targets(pass, s, i, i, &targets));
-        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
-            metasd_tile_sums_pair(tile.rows, pass->stride, scores->block[0] + tile.first,
-                                  scores->block[1] + tile.first, tile.each, metasd_heat(tau),
-                                  &scores->partials[0][tile.part], &scores->partials[1][tile.part]);
+            METASD_TRY(metasd_pass_keep_targets(pass, s, i, i, &targets));
+        for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);)
+            metasd_softmax_sums_pair(
+                tile.rows, pass->stride, scores->block[0] + tile.first,
+                scores->block[1] + tile.first, tile.each, metasd_softmax_temperature(tau),
+                &scores->partials[0][tile.part], &scores->partials[1][tile.part]);
         METASD_TRY(tile.status);
     }
     return metasd_pass_join(pass, true, tau, lesson->guides + first);
 }
 
 MetasdStatus
-metasd_guided_weights(const MetasdLesson *lesson, double forward, double reverse)
+metasd_objective_guided_weights(const MetasdObjective *lesson, double forward, double reverse)
 {
     const MetasdBatch *batch = lesson->batch;
     size_t first, end;
@@ -341,7 +345,7 @@ metasd_guided_weights(const MetasdLesson *lesson, double forward, double reverse
 }
 
 double
-metasd_guided_divergence(const MetasdLesson *lesson, bool of_student)
+metasd_objective_guided_divergence(const MetasdObjective *lesson, bool of_student)
 {
     const MetasdBatch *batch = lesson->batch;
     double sum = 0;
@@ -355,49 +359,52 @@ metasd_guided_divergence(const MetasdLesson *lesson, bool of_student)
 
 /* One block of the student's gradient. Blocks 0 and 1 keep the scores. */
 static MetasdStatus
-taught_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
+taught_block(const MetasdObjective *lesson, const MetasdPass *pass, size_t first)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     MetasdScores *scores = &step->scores;
-    MetasdTable student = metasd_entities(lesson, step->student, true);
-    MetasdTargets targets = metasd_block_targets(lesson, first);
-    MetasdQueries queries = metasd_block_queries(lesson, first, 1);
+    MetasdTable student = metasd_objective_entities(lesson, step->student, true);
+    MetasdTargets targets = metasd_objective_block_targets(lesson, first);
+    MetasdQueries queries = metasd_objective_block_queries(lesson, first, 1);
     int s, end;
     MetasdTiles tile;
 
-    METASD_TRY(metasd_guided_sums(lesson, pass, first));
+    METASD_TRY(metasd_objective_guided_sums(lesson, pass, first));
     metasd_team_slices(pass->team, pass->slices, &s, &end);
     for (; s < end; s++) {
-        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
-            metasd_tile_gradient_student(tile.rows, pass->stride, scores->block[0] + tile.first,
-                                         scores->block[1] + tile.first, tile.each,
-                                         metasd_heat(lesson->options->tau),
-                                         &scores->soft[tile.tile], scores->block[2] + tile.first);
+        for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);)
+            metasd_softmax_gradient_student(tile.rows, pass->stride, scores->block[0] + tile.first,
+                                            scores->block[1] + tile.first, tile.each,
+                                            metasd_softmax_temperature(lesson->options->tau),
+                                            &scores->soft[tile.tile],
+                                            scores->block[2] + tile.first);
         METASD_TRY(tile.status);
-        METASD_TRY(metasd_slice_subtract_targets(pass, s, 2, &targets));
-        METASD_TRY(metasd_slice_back(pass, s, 2, &student, &queries, step->masked_gradient));
+        METASD_TRY(metasd_pass_subtract_targets(pass, s, 2, &targets));
+        METASD_TRY(metasd_products_back(pass, s, 2, &student, &queries, step->masked_gradient));
     }
-    return metasd_pass_reduce(pass, &student, step->dquery[1] + first * step->width);
+    return metasd_products_reduce(pass, &student, step->dquery[1] + first * step->width);
 }
 
 MetasdStatus
-metasd_taught_tails(const MetasdLesson *lesson, float forward, float reverse, double *loss)
+metasd_objective_distil_tails(const MetasdObjective *lesson, float forward, float reverse,
+                              double *loss)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     float tau = lesson->options->tau;
 
     *loss = 0;
-    METASD_TRY(metasd_guided_weights(lesson, forward / tau, reverse / tau));
-    METASD_TRY(metasd_guided_compose(lesson));
+    METASD_TRY(metasd_objective_guided_weights(lesson, forward / tau, reverse / tau));
+    METASD_TRY(metasd_objective_guided_compose(lesson));
     for (size_t first = 0; first < lesson->batch->groups;) {
-        MetasdPass pass = metasd_block(lesson, first);
-        MetasdTargets targets = metasd_block_targets(lesson, first);
+        MetasdPass pass = metasd_objective_block(lesson, first);
+        MetasdTargets targets = metasd_objective_block_targets(lesson, first);
 
         METASD_TRY(taught_block(lesson, &pass, first));
-        *loss += metasd_pass_loss(&pass, 1, &targets, lesson->guides + first);
+        *loss += metasd_cross_entropy_loss(&pass, 1, &targets, lesson->guides + first);
         first += pass.rows;
     }
-    *loss += (double)forward * metasd_guided_divergence(lesson, false) +
-             (double)reverse * metasd_guided_divergence(lesson, true);
-    return metasd_queries_back(lesson, step->student, step->dquery[1], step->masked_gradient);
+    *loss += (double)forward * metasd_objective_guided_divergence(lesson, false) +
+             (double)reverse * metasd_objective_guided_divergence(lesson, true);
+    return metasd_objective_queries_back(lesson, step->student, step->dquery[1],
+                                         step->masked_gradient);
 }

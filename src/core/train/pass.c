@@ -5,12 +5,12 @@
 /* ---- memory ---- */
 
 size_t
-metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices, size_t most)
+metasd_pass_rows(const MetasdScores *scores, const MetasdSlices *slices, size_t most)
 {
     size_t rows = scores->floats / (slices->rows ? slices->rows : 1) / METASD_TILE * METASD_TILE;
 
     rows = rows < METASD_TILE ? METASD_TILE : rows;
-    return rows > most ? metasd_tiled(most) : rows;
+    return rows > most ? metasd_tile_whole(most) : rows;
 }
 
 /* Makes *most at least a x b. */
@@ -25,7 +25,7 @@ widen(MetasdArena *arena, size_t *most, size_t a, size_t b)
 }
 
 void
-metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNeed *need)
+metasd_pass_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNeed *need)
 {
     const MetasdSlices *tables[3] = {need->entities, need->relations, need->ranked};
     size_t most[3] = {need->queries, need->batch, need->queries};
@@ -35,7 +35,7 @@ metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresN
     *scores =
         (MetasdScores){.floats = need->floats, .packed = need->packed, .gathered = need->gathered};
     for (int i = 0; i < 3; i++) {
-        size_t stride = metasd_tiled(metasd_scores_rows(scores, tables[i], most[i]));
+        size_t stride = metasd_tile_whole(metasd_pass_rows(scores, tables[i], most[i]));
 
         widen(arena, &first_block, stride, tables[i]->rows);
         if (i < 2)
@@ -50,11 +50,11 @@ metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresN
     scores->block[0] = METASD_TAKE(arena, float, first_block);
     for (int b = 1; b < 3; b++)
         scores->block[b] = METASD_TAKE(arena, float, need->guided ? block : 0);
-    scores->partials[0] = METASD_TAKE(arena, MetasdPartial, sums);
-    scores->partials[1] = METASD_TAKE(arena, MetasdPartial, guided_sums);
+    scores->partials[0] = METASD_TAKE(arena, MetasdSoftmaxPartial, sums);
+    scores->partials[1] = METASD_TAKE(arena, MetasdSoftmaxPartial, guided_sums);
     scores->dots = metasd_arena_take(arena, guided_sums, sizeof(*scores->dots));
     scores->means = metasd_arena_take(arena, guided_tiles, sizeof(*scores->means));
-    scores->soft = METASD_TAKE(arena, MetasdSoft, guided_tiles);
+    scores->soft = METASD_TAKE(arena, MetasdSoftmaxTile, guided_tiles);
     scores->parts = METASD_TAKE(arena, float, parts);
     scores->whole_parts = METASD_TAKE(arena, float, whole_parts);
     for (int i = 0; i < 2; i++)
@@ -72,7 +72,7 @@ metasd_pass(MetasdTeam *team, MetasdScores *scores, const MetasdSlices *slices, 
                         .slices = slices,
                         .width = width,
                         .rows = rows,
-                        .stride = metasd_tiled(rows)};
+                        .stride = metasd_tile_whole(rows)};
 }
 
 /* ---- one slice ---- */
@@ -81,15 +81,15 @@ metasd_pass(MetasdTeam *team, MetasdScores *scores, const MetasdSlices *slices, 
 static float *
 find_target(const MetasdPass *pass, int s, int b, uint32_t id, size_t query)
 {
-    uint32_t first = metasd_slice_start(pass->slices, s);
+    uint32_t first = metasd_team_slice_start(pass->slices, s);
 
-    return id >= first && id < metasd_slice_start(pass->slices, s + 1)
+    return id >= first && id < metasd_team_slice_start(pass->slices, s + 1)
                ? metasd_slice_block(pass, s, b) + (id - first) * pass->stride + query
                : NULL;
 }
 
 MetasdStatus
-metasd_slice_keep_targets(const MetasdPass *pass, int s, int b, int t, const MetasdTargets *targets)
+metasd_pass_keep_targets(const MetasdPass *pass, int s, int b, int t, const MetasdTargets *targets)
 {
     for (size_t i = 0; i < pass->rows; i++)
         for (size_t x = targets->start[i]; x < targets->start[i + 1]; x++) {
@@ -103,7 +103,7 @@ metasd_slice_keep_targets(const MetasdPass *pass, int s, int b, int t, const Met
 }
 
 MetasdStatus
-metasd_slice_subtract_targets(const MetasdPass *pass, int s, int b, const MetasdTargets *targets)
+metasd_pass_subtract_targets(const MetasdPass *pass, int s, int b, const MetasdTargets *targets)
 {
     for (size_t i = 0; i < pass->rows; i++)
         for (size_t x = targets->start[i]; x < targets->start[i + 1]; x++) {
@@ -122,9 +122,9 @@ metasd_slice_subtract_targets(const MetasdPass *pass, int s, int b, const Metasd
 #define SCORE_WORK 6
 
 MetasdTiles
-metasd_tiles(const MetasdPass *pass, int s)
+metasd_pass_tiles(const MetasdPass *pass, int s)
 {
-    size_t first = metasd_slice_start(pass->slices, s), tiles = pass->stride / METASD_TILE;
+    size_t first = metasd_team_slice_start(pass->slices, s), tiles = pass->stride / METASD_TILE;
 
     /* Before the first tile: the next one is that. */
     return (MetasdTiles){.tile = SIZE_MAX,
@@ -136,7 +136,7 @@ metasd_tiles(const MetasdPass *pass, int s)
 }
 
 bool
-metasd_tiles_next(MetasdTiles *tile)
+metasd_pass_next_tile(MetasdTiles *tile)
 {
     const MetasdPass *pass = tile->pass;
 
@@ -157,7 +157,7 @@ metasd_tiles_next(MetasdTiles *tile)
 MetasdStatus
 metasd_pass_join(const MetasdPass *pass, bool guided, float tau, MetasdGuide *guides)
 {
-    MetasdPartial *const *partials = pass->scores->partials;
+    MetasdSoftmaxPartial *const *partials = pass->scores->partials;
     size_t tiles = pass->stride / METASD_TILE, first, end;
     int slices = pass->slices->count;
 
@@ -171,14 +171,14 @@ metasd_pass_join(const MetasdPass *pass, bool guided, float tau, MetasdGuide *gu
             MetasdGuide *guide = &guides[at + lane];
 
             if (guided)
-                metasd_row_join_pair(partials[0] + tile, partials[1] + tile, tiles, slices, lane,
-                                     tau, &guide->source, &guide->student);
+                metasd_softmax_join_pair(partials[0] + tile, partials[1] + tile, tiles, slices,
+                                         lane, tau, &guide->source, &guide->student);
             else
-                metasd_row_join(partials[0] + tile, tiles, slices, lane, &guide->source);
+                metasd_softmax_join(partials[0] + tile, tiles, slices, lane, &guide->source);
             METASD_TRY(metasd_team_work(pass->team, JOIN_WORK * (size_t)slices));
         }
         if (guided)
-            metasd_soften(guides + at, n, &pass->scores->soft[tile]);
+            metasd_softmax_prepare(guides + at, n, &pass->scores->soft[tile]);
     }
     return pass->team->barrier(pass->team);
 }
@@ -192,8 +192,8 @@ metasd_pass_soften(const MetasdPass *pass, const MetasdGuide *guides)
     for (size_t tile = first; tile < end; tile++) {
         size_t at = tile * METASD_TILE, left = pass->rows - at;
 
-        metasd_soften(guides + at, left < METASD_TILE ? left : METASD_TILE,
-                      &pass->scores->soft[tile]);
+        metasd_softmax_prepare(guides + at, left < METASD_TILE ? left : METASD_TILE,
+                               &pass->scores->soft[tile]);
         METASD_TRY(metasd_team_work(pass->team, JOIN_WORK * METASD_TILE));
     }
     return pass->team->barrier(pass->team);
@@ -222,14 +222,14 @@ metasd_pass_means(const MetasdPass *pass)
 /* ---- cross-entropy ---- */
 
 double
-metasd_pass_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
-                 const MetasdGuide *guides)
+metasd_cross_entropy_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
+                          const MetasdGuide *guides)
 {
     const float *target = pass->scores->target_scores[t];
     double loss = 0;
 
     for (size_t i = 0; i < pass->rows; i++) {
-        const MetasdRow *row = t ? &guides[i].student : &guides[i].source;
+        const MetasdSoftmaxRow *row = t ? &guides[i].student : &guides[i].source;
         double log_sum = log(row->sum);
 
         for (size_t x = targets->start[i]; x < targets->start[i + 1]; x++) {
@@ -247,7 +247,7 @@ scale_slice(const MetasdPass *pass, int s, int b, const MetasdGuide *guides)
 {
     MetasdTiles tile;
 
-    for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);) {
+    for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);) {
         const float *max = pass->scores->partials[0][tile.part].max;
         size_t at = tile.tile * METASD_TILE;
         float scale[METASD_TILE] = {0};
@@ -258,15 +258,15 @@ scale_slice(const MetasdPass *pass, int s, int b, const MetasdGuide *guides)
             scale[i] = (float)((double)guide->weight / guide->source.sum *
                                exp((double)max[i] - guide->source.max));
         }
-        metasd_tile_scale(tile.rows, pass->stride, pass->scores->block[b] + tile.first, scale);
+        metasd_softmax_scale(tile.rows, pass->stride, pass->scores->block[b] + tile.first, scale);
     }
     return tile.status;
 }
 
 MetasdStatus
-metasd_pass_cross_entropy(const MetasdPass *pass, int b, const MetasdTable *table,
-                          const MetasdQueries *queries, const MetasdTargets *targets,
-                          MetasdGuide *guides, float *gradient, float *dqueries, double *loss)
+metasd_cross_entropy(const MetasdPass *pass, int b, const MetasdTable *table,
+                     const MetasdQueries *queries, const MetasdTargets *targets,
+                     MetasdGuide *guides, float *gradient, float *dqueries, double *loss)
 {
     MetasdScores *scores = pass->scores;
     int first, end;
@@ -274,19 +274,19 @@ metasd_pass_cross_entropy(const MetasdPass *pass, int b, const MetasdTable *tabl
 
     metasd_team_slices(pass->team, pass->slices, &first, &end);
     for (int s = first; s < end; s++) {
-        METASD_TRY(metasd_slice_scores(pass, s, b, table, queries, false));
-        METASD_TRY(metasd_slice_keep_targets(pass, s, b, 0, targets));
-        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
-            metasd_tile_sums(tile.rows, pass->stride, scores->block[b] + tile.first, tile.each,
-                             &scores->partials[0][tile.part]);
+        METASD_TRY(metasd_products_scores(pass, s, b, table, queries, false));
+        METASD_TRY(metasd_pass_keep_targets(pass, s, b, 0, targets));
+        for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);)
+            metasd_softmax_sums(tile.rows, pass->stride, scores->block[b] + tile.first, tile.each,
+                                &scores->partials[0][tile.part]);
         METASD_TRY(tile.status);
     }
     METASD_TRY(metasd_pass_join(pass, false, 1, guides));
     for (int s = first; s < end; s++) {
         METASD_TRY(scale_slice(pass, s, b, guides));
-        METASD_TRY(metasd_slice_subtract_targets(pass, s, b, targets));
-        METASD_TRY(metasd_slice_back(pass, s, b, table, queries, gradient));
+        METASD_TRY(metasd_pass_subtract_targets(pass, s, b, targets));
+        METASD_TRY(metasd_products_back(pass, s, b, table, queries, gradient));
     }
-    *loss += metasd_pass_loss(pass, 0, targets, guides);
-    return metasd_pass_reduce(pass, table, dqueries);
+    *loss += metasd_cross_entropy_loss(pass, 0, targets, guides);
+    return metasd_products_reduce(pass, table, dqueries);
 }

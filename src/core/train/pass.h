@@ -1,5 +1,5 @@
 /*
- * score.h - queries against a sliced table: scores, their sums, and the way back.
+ * pass.h - queries against a sliced table: scores, their sums, and the way back.
  *
  * A pass has `rows` queries of `width` floats and a table of T rows, which are entities or
  * relations. Scores lie table row by table row, `stride` queries each, so that a slice of the
@@ -8,8 +8,8 @@
  * only sums and query gradients are shared between members, reduced in the order of slices and
  * parts. Products with a pruned table use its pattern where there is one.
  */
-#ifndef METASD_SCORE_H
-#define METASD_SCORE_H
+#ifndef METASD_CORE_TRAIN_PASS_H
+#define METASD_CORE_TRAIN_PASS_H
 
 #include "core/base/arena.h"
 #include "core/math/softmax.h"
@@ -17,19 +17,19 @@
 #include "core/base/team.h"
 
 typedef struct MetasdScores {
-    size_t floats;                  /* scores a block may hold: table rows x queries */
-    float *block[3];                /* source, student, and what is derived from them */
-    MetasdPartial *partials[2];     /* slices x tiles */
-    double (*dots)[2][METASD_TILE]; /* slices x tiles */
-    float (*means)[2][METASD_TILE]; /* tiles: sums of the dots */
-    MetasdSoft *soft;               /* tiles */
-    float *parts;                   /* parts x queries x width: query gradients */
-    float *whole_parts;             /* parts x queries x whole columns: the same */
-    float *target_scores[2];        /* batch: the scores of the examples' targets */
-    size_t packed;                  /* floats a slice is packed into at most */
-    float *packs;                   /* members x 3 x packed: see MetasdPack */
-    size_t gathered;                /* floats of a sampled slice at most */
-    float *gathers;                 /* members x 2 x gathered: its rows, and their gradient */
+    size_t floats;                     /* scores a block may hold: table rows x queries */
+    float *block[3];                   /* source, student, and what is derived from them */
+    MetasdSoftmaxPartial *partials[2]; /* slices x tiles */
+    double (*dots)[2][METASD_TILE];    /* slices x tiles */
+    float (*means)[2][METASD_TILE];    /* tiles: sums of the dots */
+    MetasdSoftmaxTile *soft;           /* tiles */
+    float *parts;                      /* parts x queries x width: query gradients */
+    float *whole_parts;                /* parts x queries x whole columns: the same */
+    float *target_scores[2];           /* batch: the scores of the examples' targets */
+    size_t packed;                     /* floats a slice is packed into at most */
+    float *packs;                      /* members x 3 x packed: see MetasdPack */
+    size_t gathered;                   /* floats of a sampled slice at most */
+    float *gathers;                    /* members x 2 x gathered: its rows, and their gradient */
 } MetasdScores;
 
 /* A weight table as the products of a pass see it. */
@@ -40,7 +40,7 @@ typedef struct MetasdTable {
 } MetasdTable;
 
 /*
- * Queries one after another and, where a pattern is used, in tiles (sparse_kernels.h) and without
+ * Queries one after another and, where a pattern is used, in tiles (sparse_products.h) and without
  * what is not in its whole columns.
  */
 typedef struct MetasdQueries {
@@ -58,7 +58,7 @@ typedef struct MetasdPass {
     size_t rows;         /* queries in this block */
     size_t stride;       /* the same in whole tiles */
     const uint32_t *ids; /* of a sampled table: its rows are these of the tables given; or NULL */
-    const float *each;   /* of a sampled table: see kernels.h; or NULL */
+    const float *each;   /* of a sampled table: see softmax.h; or NULL */
 } MetasdPass;
 
 /* The targets of a block's queries: ids[start[i]] .. ids[start[i + 1] - 1], start[0] any. */
@@ -85,12 +85,11 @@ typedef struct MetasdScoresNeed {
     size_t gathered; /* floats of a slice of a sample at most; 0: there are no samples */
 } MetasdScoresNeed;
 
-extern void metasd_scores_take(MetasdScores *scores, MetasdArena *arena,
-                               const MetasdScoresNeed *need);
+extern void metasd_pass_take(MetasdScores *scores, MetasdArena *arena,
+                             const MetasdScoresNeed *need);
 
 /* Queries that a block takes at once against a table, in whole tiles: `most`, or fewer. */
-extern size_t metasd_scores_rows(const MetasdScores *scores, const MetasdSlices *slices,
-                                 size_t most);
+extern size_t metasd_pass_rows(const MetasdScores *scores, const MetasdSlices *slices, size_t most);
 
 /* A pass of `rows` queries against a table. */
 extern MetasdPass metasd_pass(MetasdTeam *team, MetasdScores *scores, const MetasdSlices *slices,
@@ -101,42 +100,42 @@ extern MetasdPass metasd_pass(MetasdTeam *team, MetasdScores *scores, const Meta
 static inline size_t
 metasd_slice_rows(const MetasdPass *pass, int s)
 {
-    return metasd_slice_start(pass->slices, s + 1) - metasd_slice_start(pass->slices, s);
+    return metasd_team_slice_start(pass->slices, s + 1) - metasd_team_slice_start(pass->slices, s);
 }
 
 /* Its part of block[b]: rows x stride. */
 static inline float *
 metasd_slice_block(const MetasdPass *pass, int s, int b)
 {
-    return pass->scores->block[b] + metasd_slice_start(pass->slices, s) * pass->stride;
+    return pass->scores->block[b] + metasd_team_slice_start(pass->slices, s) * pass->stride;
 }
 
 /* block[b] = (add ? block[b] : 0) + queries x table^T. */
-extern MetasdStatus metasd_slice_scores(const MetasdPass *pass, int s, int b,
-                                        const MetasdTable *table, const MetasdQueries *queries,
-                                        bool add);
+extern MetasdStatus metasd_products_scores(const MetasdPass *pass, int s, int b,
+                                           const MetasdTable *table, const MetasdQueries *queries,
+                                           bool add);
 
 /* Keeps the scores of the targets in target_scores[t]. */
-extern MetasdStatus metasd_slice_keep_targets(const MetasdPass *pass, int s, int b, int t,
-                                              const MetasdTargets *targets);
+extern MetasdStatus metasd_pass_keep_targets(const MetasdPass *pass, int s, int b, int t,
+                                             const MetasdTargets *targets);
 
 /* Takes the targets' weights off block[b]. */
-extern MetasdStatus metasd_slice_subtract_targets(const MetasdPass *pass, int s, int b,
-                                                  const MetasdTargets *targets);
+extern MetasdStatus metasd_pass_subtract_targets(const MetasdPass *pass, int s, int b,
+                                                 const MetasdTargets *targets);
 
 /*
  * Back through block[b]: gradient += block[b] queries at the rows of the slice (and its kept
  * weights, where the table has a pattern; it is packed like them where they are held); the part of
- * the query gradients is kept for metasd_pass_reduce.
+ * the query gradients is kept for metasd_products_reduce.
  */
-extern MetasdStatus metasd_slice_back(const MetasdPass *pass, int s, int b,
-                                      const MetasdTable *table, const MetasdQueries *queries,
-                                      float *gradient);
+extern MetasdStatus metasd_products_back(const MetasdPass *pass, int s, int b,
+                                         const MetasdTable *table, const MetasdQueries *queries,
+                                         float *gradient);
 
 /*
  * Goes through a slice's scores a tile at a time; polls.
  *
- *     for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
+ *     for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);)
  *         ... block[b] + tile.first, tile.rows, pass->stride, tile.each ...
  *     METASD_TRY(tile.status);
  */
@@ -151,10 +150,10 @@ typedef struct MetasdTiles {
     size_t tiles;
 } MetasdTiles;
 
-extern MetasdTiles metasd_tiles(const MetasdPass *pass, int s);
+extern MetasdTiles metasd_pass_tiles(const MetasdPass *pass, int s);
 
 /* Goes to the next tile; false at the end. */
-extern bool metasd_tiles_next(MetasdTiles *tile);
+extern bool metasd_pass_next_tile(MetasdTiles *tile);
 
 /* ---- all slices, with a barrier on each side ---- */
 
@@ -169,8 +168,8 @@ extern MetasdStatus metasd_pass_soften(const MetasdPass *pass, const MetasdGuide
 extern MetasdStatus metasd_pass_means(const MetasdPass *pass);
 
 /* Sums the parts of the query gradients: dqueries is rows x width. */
-extern MetasdStatus metasd_pass_reduce(const MetasdPass *pass, const MetasdTable *table,
-                                       float *dqueries);
+extern MetasdStatus metasd_products_reduce(const MetasdPass *pass, const MetasdTable *table,
+                                           float *dqueries);
 
 /* ---- cross-entropy without a guide ---- */
 
@@ -179,21 +178,21 @@ extern MetasdStatus metasd_pass_reduce(const MetasdPass *pass, const MetasdTable
  * added, dqueries are set. guides[i].weight is the sum of query i's targets' weights. Adds to
  * *loss.
  */
-extern MetasdStatus metasd_pass_cross_entropy(const MetasdPass *pass, int b,
-                                              const MetasdTable *table,
-                                              const MetasdQueries *queries,
-                                              const MetasdTargets *targets, MetasdGuide *guides,
-                                              float *gradient, float *dqueries, double *loss);
+extern MetasdStatus metasd_cross_entropy(const MetasdPass *pass, int b, const MetasdTable *table,
+                                         const MetasdQueries *queries, const MetasdTargets *targets,
+                                         MetasdGuide *guides, float *gradient, float *dqueries,
+                                         double *loss);
 
 /* The loss of a block's targets from their kept scores t and the joined sums. */
-extern double metasd_pass_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
-                               const MetasdGuide *guides);
+extern double metasd_cross_entropy_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
+                                        const MetasdGuide *guides);
 
 /* This member's share of `rows` queries: whole tiles. */
-extern MetasdRun metasd_tile_share(const MetasdTeam *team, size_t rows);
+extern MetasdSpan metasd_products_share(const MetasdTeam *team, size_t rows);
 
 /* Of its share, the tiles and whole columns of a pattern; lanes beyond the last query are 0. */
-extern MetasdStatus metasd_pass_tile(MetasdTeam *team, const MetasdPattern *pattern, size_t rows,
-                                     const float *queries, float *tiles, float *whole);
+extern MetasdStatus metasd_products_tile(MetasdTeam *team, const MetasdPattern *pattern,
+                                         size_t rows, const float *queries, float *tiles,
+                                         float *whole);
 
 #endif

@@ -3,19 +3,19 @@
 #include <math.h>
 
 bool
-metasd_course_guided(const MetasdTrainOptions *options)
+metasd_phases_guided(const MetasdTrainOptions *options)
 {
     return options->step.quiz || options->step.mutual || options->finetune > 0;
 }
 
 bool
-metasd_course_prunes(const MetasdTrainOptions *options, int epoch)
+metasd_phases_prunes(const MetasdTrainOptions *options, int epoch)
 {
     return epoch > options->warmup || epoch == options->epochs;
 }
 
 double
-metasd_course_sparsity(const MetasdTrainOptions *options, int epoch)
+metasd_phases_sparsity(const MetasdTrainOptions *options, int epoch)
 {
     int pruned = epoch - options->warmup;
 
@@ -35,7 +35,7 @@ finetune_of(const MetasdTrainOptions *options)
 }
 
 bool
-metasd_course_finetunes(const MetasdTrainOptions *options, int epoch)
+metasd_phases_finetunes(const MetasdTrainOptions *options, int epoch)
 {
     return epoch > options->epochs - finetune_of(options);
 }
@@ -48,11 +48,11 @@ falling(float from, int left, int n)
 }
 
 float
-metasd_course_rate(const MetasdTrainOptions *options, int epoch)
+metasd_phases_rate(const MetasdTrainOptions *options, int epoch)
 {
     float lr = options->step.lr;
 
-    if (metasd_course_finetunes(options, epoch))
+    if (metasd_phases_finetunes(options, epoch))
         return falling(options->finetune_lr > 0 ? options->finetune_lr : lr,
                        options->epochs - epoch + 1, finetune_of(options) + 1);
     if (epoch <= options->warmup && options->warmup_lr > 0)
@@ -61,16 +61,16 @@ metasd_course_rate(const MetasdTrainOptions *options, int epoch)
 }
 
 bool
-metasd_course_takes_mask(const MetasdTrainOptions *options, int epoch)
+metasd_phases_takes_mask(const MetasdTrainOptions *options, int epoch)
 {
-    bool finetunes = metasd_course_finetunes(options, epoch);
+    bool finetunes = metasd_phases_finetunes(options, epoch);
 
-    return metasd_course_guided(options) && metasd_course_prunes(options, epoch) &&
+    return metasd_phases_guided(options) && metasd_phases_prunes(options, epoch) &&
            (!finetunes || epoch - options->warmup <= options->ramp || epoch == options->warmup + 1);
 }
 
 bool
-metasd_course_over(const MetasdTrainOptions *options, const MetasdProgress *progress)
+metasd_phases_over(const MetasdTrainOptions *options, const MetasdProgress *progress)
 {
     const MetasdEpoch *best = &progress->best;
 

@@ -1,5 +1,6 @@
 /*
- * product.c - the products of a pass (score.h): queries with the rows of a slice, and the way back.
+ * products.c - the products of a pass (score.h): queries with the rows of a slice, and the way
+ * back.
  *
  * Three kinds: with all weights of a slice's rows, which a sampled table gathers first; with the
  * whole columns of a pattern; with its lists.
@@ -23,7 +24,7 @@ gather_room(const MetasdPass *pass, int which)
 static MetasdStatus
 slice_table(const MetasdPass *pass, int s, const float *table, const float **rows)
 {
-    size_t first = metasd_slice_start(pass->slices, s), n = metasd_slice_rows(pass, s);
+    size_t first = metasd_team_slice_start(pass->slices, s), n = metasd_slice_rows(pass, s);
     size_t width = pass->width;
     float *to = gather_room(pass, 0);
 
@@ -44,15 +45,15 @@ static MetasdStatus
 dense_gradient(const MetasdPass *pass, int s, const float *panel, const float *queries,
                float *gradient)
 {
-    size_t first = metasd_slice_start(pass->slices, s), n = metasd_slice_rows(pass, s);
+    size_t first = metasd_team_slice_start(pass->slices, s), n = metasd_slice_rows(pass, s);
     size_t width = pass->width;
     float *from = gather_room(pass, 1);
 
     if (!pass->ids)
-        return metasd_product_ab(pass->team, n, width, pass->rows, panel, pass->stride, queries,
-                                 width, true, gradient + first * width, width);
-    METASD_TRY(metasd_product_ab(pass->team, n, width, pass->rows, panel, pass->stride, queries,
-                                 width, false, from, width));
+        return metasd_blas_ab(pass->team, n, width, pass->rows, panel, pass->stride, queries, width,
+                              true, gradient + first * width, width);
+    METASD_TRY(metasd_blas_ab(pass->team, n, width, pass->rows, panel, pass->stride, queries, width,
+                              false, from, width));
     for (size_t e = 0; e < n; e++) {
         float *to = gradient + pass->ids[first + e] * width;
 
@@ -110,8 +111,8 @@ sparse_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
     if (whole > 0) {
         if (!add)
             METASD_TRY(clear_lanes(pass, s, b));
-        METASD_TRY(metasd_product_abt(pass->team, packed.kept.rows, pass->rows, whole, packed.whole,
-                                      whole, queries->whole, whole, add, panel, pass->stride));
+        METASD_TRY(metasd_blas_abt(pass->team, packed.kept.rows, pass->rows, whole, packed.whole,
+                                   whole, queries->whole, whole, add, panel, pass->stride));
         add = true;
     }
     for (size_t i = 0; i < pass->stride; i += METASD_TILE) {
@@ -132,10 +133,10 @@ whole_back(const MetasdPass *pass, int s, int b, const MetasdPacked *packed, siz
 
     if (whole == 0)
         return METASD_OK;
-    METASD_TRY(metasd_product_ab(pass->team, packed->kept.rows, whole, pass->rows, panel,
-                                 pass->stride, queries->whole, whole, true, sum, whole));
-    return metasd_product_atb(pass->team, pass->rows, whole, packed->kept.rows, panel, pass->stride,
-                              packed->whole, whole, add, dqueries, whole);
+    METASD_TRY(metasd_blas_ab(pass->team, packed->kept.rows, whole, pass->rows, panel, pass->stride,
+                              queries->whole, whole, true, sum, whole));
+    return metasd_blas_atb(pass->team, pass->rows, whole, packed->kept.rows, panel, pass->stride,
+                           packed->whole, whole, add, dqueries, whole);
 }
 
 static MetasdStatus
@@ -172,8 +173,8 @@ sparse_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
 /* ---- one slice ---- */
 
 MetasdStatus
-metasd_slice_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
-                    const MetasdQueries *queries, bool add)
+metasd_products_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
+                       const MetasdQueries *queries, bool add)
 {
     const float *rows;
 
@@ -181,15 +182,15 @@ metasd_slice_scores(const MetasdPass *pass, int s, int b, const MetasdTable *tab
         return sparse_scores(pass, s, b, table, queries, add);
     METASD_TRY(clear_lanes(pass, s, b));
     METASD_TRY(slice_table(pass, s, table->rows, &rows));
-    return metasd_product_abt(pass->team, metasd_slice_rows(pass, s), pass->rows, pass->width, rows,
-                              pass->width, queries->rows, pass->width, add,
-                              metasd_slice_block(pass, s, b), pass->stride);
+    return metasd_blas_abt(pass->team, metasd_slice_rows(pass, s), pass->rows, pass->width, rows,
+                           pass->width, queries->rows, pass->width, add,
+                           metasd_slice_block(pass, s, b), pass->stride);
 }
 
 /* The query gradients of a part are summed over its slices in order. */
 MetasdStatus
-metasd_slice_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
-                  const MetasdQueries *queries, float *gradient)
+metasd_products_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
+                     const MetasdQueries *queries, float *gradient)
 {
     int each = pass->slices->count / pass->slices->parts;
     int part = s / each;
@@ -201,8 +202,8 @@ metasd_slice_back(const MetasdPass *pass, int s, int b, const MetasdTable *table
         return sparse_back(pass, s, b, table, queries, gradient, part, add);
     METASD_TRY(dense_gradient(pass, s, panel, queries->rows, gradient));
     METASD_TRY(slice_table(pass, s, table->rows, &rows));
-    return metasd_product_atb(pass->team, pass->rows, pass->width, metasd_slice_rows(pass, s),
-                              panel, pass->stride, rows, pass->width, add, dqueries, pass->width);
+    return metasd_blas_atb(pass->team, pass->rows, pass->width, metasd_slice_rows(pass, s), panel,
+                           pass->stride, rows, pass->width, add, dqueries, pass->width);
 }
 
 /* ---- the gradients of queries, and their tiles ---- */
@@ -264,7 +265,7 @@ reduce_whole(const MetasdPass *pass, const MetasdPattern *pattern, size_t tile, 
 }
 
 MetasdStatus
-metasd_pass_reduce(const MetasdPass *pass, const MetasdTable *table, float *dqueries)
+metasd_products_reduce(const MetasdPass *pass, const MetasdTable *table, float *dqueries)
 {
     MetasdTeam *team = pass->team;
     size_t first, end;
@@ -277,12 +278,12 @@ metasd_pass_reduce(const MetasdPass *pass, const MetasdTable *table, float *dque
             METASD_TRY(reduce_whole(pass, table->pattern, tile, dqueries));
         }
     } else {
-        MetasdRun share;
+        MetasdSpan share;
         MetasdWalk walk;
 
         metasd_team_share(team, pass->rows * pass->width, &share.first, &share.end);
-        for (walk = metasd_walk(team, &share, 1, (size_t)pass->slices->parts);
-             metasd_walk_next(&walk);)
+        for (walk = metasd_team_walk(team, &share, 1, (size_t)pass->slices->parts);
+             metasd_team_walk_next(&walk);)
             sum_parts(pass->scores->parts, pass->stride * pass->width, pass->slices->parts,
                       walk.first, walk.end - walk.first, dqueries + walk.first);
         METASD_TRY(walk.status);
@@ -290,22 +291,22 @@ metasd_pass_reduce(const MetasdPass *pass, const MetasdTable *table, float *dque
     return team->barrier(team);
 }
 
-MetasdRun
-metasd_tile_share(const MetasdTeam *team, size_t rows)
+MetasdSpan
+metasd_products_share(const MetasdTeam *team, size_t rows)
 {
-    MetasdRun run;
+    MetasdSpan run;
 
-    metasd_team_share(team, metasd_tiled(rows) / METASD_TILE, &run.first, &run.end);
+    metasd_team_share(team, metasd_tile_whole(rows) / METASD_TILE, &run.first, &run.end);
     run.first *= METASD_TILE;
     run.end = run.end * METASD_TILE < rows ? run.end * METASD_TILE : rows;
     return run;
 }
 
 MetasdStatus
-metasd_pass_tile(MetasdTeam *team, const MetasdPattern *pattern, size_t rows, const float *queries,
-                 float *tiles, float *whole)
+metasd_products_tile(MetasdTeam *team, const MetasdPattern *pattern, size_t rows,
+                     const float *queries, float *tiles, float *whole)
 {
-    MetasdRun share = metasd_tile_share(team, rows);
+    MetasdSpan share = metasd_products_share(team, rows);
     size_t width = pattern->width;
 
     for (size_t at = share.first; at < share.end; at += METASD_TILE) {

@@ -66,13 +66,13 @@ metasd_prune_size(uint32_t key)
 
 /* Counts this member's weights: by upper half, or by lower half where the upper is `upper`. */
 static MetasdStatus
-count_bits(MetasdTeam *team, const uint32_t *keys, const MetasdRun *runs, int nruns, int64_t upper,
+count_bits(MetasdTeam *team, const uint32_t *keys, const MetasdSpan *runs, int nruns, int64_t upper,
            uint64_t *bins)
 {
     MetasdWalk walk;
 
     memset(bins, 0, METASD_PRUNE_BINS * sizeof(*bins));
-    for (walk = metasd_walk(team, runs, nruns, 1); metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(team, runs, nruns, 1); metasd_team_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++) {
             uint32_t bits = keys[i];
 
@@ -100,8 +100,8 @@ find_bin(const uint64_t *bins, int members, uint64_t *index)
 }
 
 MetasdStatus
-metasd_prune_cut(MetasdTeam *team, const uint32_t *keys, size_t m, const MetasdRun *runs, int nruns,
-                 double sparsity, uint64_t *bins, uint32_t *cut)
+metasd_prune_cut(MetasdTeam *team, const uint32_t *keys, size_t m, const MetasdSpan *runs,
+                 int nruns, double sparsity, uint64_t *bins, uint32_t *cut)
 {
     uint64_t *mine = bins + (size_t)team->rank * METASD_PRUNE_BINS;
     uint32_t upper;

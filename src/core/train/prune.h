@@ -9,8 +9,8 @@
  * A size is a product of powers that no float may hold: a key has room for any. Where weights are,
  * it holds them exactly, as floats do; sizes that are extreme lose digits rather than their order.
  */
-#ifndef METASD_PRUNE_H
-#define METASD_PRUNE_H
+#ifndef METASD_CORE_TRAIN_PRUNE_H
+#define METASD_CORE_TRAIN_PRUNE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,7 +37,7 @@ extern double metasd_prune_size(uint32_t key);
  * shared numbers. Every member gets the same *cut.
  */
 extern MetasdStatus metasd_prune_cut(MetasdTeam *team, const uint32_t *keys, size_t m,
-                                     const MetasdRun *runs, int nruns, double sparsity,
+                                     const MetasdSpan *runs, int nruns, double sparsity,
                                      uint64_t *bins, uint32_t *cut);
 
 #endif

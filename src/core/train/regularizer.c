@@ -11,7 +11,7 @@ typedef struct Layout {
 } Layout;
 
 static Layout
-layout_of(const MetasdStep *step)
+layout_of(const MetasdState *step)
 {
     size_t reals = step->family->reals_per_rank;
 
@@ -61,7 +61,7 @@ triple_loss(MetasdRegularizer kind, Layout layout, const float *h, const float *
 }
 
 MetasdStatus
-metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdStep *step,
+metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdState *step,
                         const MetasdBatch *batch, const float *table, size_t first, size_t end,
                         double *loss)
 {
@@ -143,15 +143,15 @@ add_relation(MetasdRegularizer kind, Layout layout, const float *restrict relati
 }
 
 static bool
-in(const MetasdRun *run, size_t at)
+in(const MetasdSpan *run, size_t at)
 {
     return at >= run->first && at < run->end;
 }
 
 MetasdStatus
-metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const MetasdStep *step,
+metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const MetasdState *step,
                             const MetasdBatch *batch, const float *table, float scale,
-                            const MetasdRun own[2], float *gradient)
+                            const MetasdSpan own[2], float *gradient)
 {
     Layout layout = layout_of(step);
     size_t width = step->width;

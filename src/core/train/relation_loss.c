@@ -8,11 +8,11 @@
 
 /* query[0] (and its tiles where the table is pruned) = the queries of all examples. */
 static MetasdStatus
-relation_queries(const MetasdLesson *lesson, const float *table, bool pruned)
+relation_queries(const MetasdObjective *lesson, const float *table, bool pruned)
 {
-    MetasdStep *step = lesson->step;
+    MetasdState *step = lesson->step;
     const MetasdBatch *batch = lesson->batch;
-    MetasdRun share = metasd_tile_share(lesson->team, batch->n);
+    MetasdSpan share = metasd_products_share(lesson->team, batch->n);
     float weight = lesson->options->relation_weight / (float)batch->n;
     size_t width = step->width;
 
@@ -30,19 +30,19 @@ relation_queries(const MetasdLesson *lesson, const float *table, bool pruned)
     }
     if (lesson->team->rank == 0)
         step->each[batch->n] = batch->n;
-    METASD_TRY(metasd_tile_queries(step, lesson->team,
-                                   metasd_relations(step, table, pruned).pattern, batch->n,
-                                   step->query[0], 0));
+    METASD_TRY(metasd_objective_tile_queries(
+        step, lesson->team, metasd_objective_relations(step, table, pruned).pattern, batch->n,
+        step->query[0], 0));
     return lesson->team->barrier(lesson->team);
 }
 
 /* Carries the queries' gradients back to heads and tails. */
 static MetasdStatus
-relation_back(const MetasdLesson *lesson, const float *table, float *gradient)
+relation_back(const MetasdObjective *lesson, const float *table, float *gradient)
 {
-    const MetasdStep *step = lesson->step;
+    const MetasdState *step = lesson->step;
     const MetasdBatch *batch = lesson->batch;
-    const MetasdRun *own = lesson->own;
+    const MetasdSpan *own = lesson->own;
     size_t width = step->width;
     float *scratch = step->scratch + (size_t)lesson->team->rank * 2 * width;
 
@@ -64,13 +64,13 @@ relation_back(const MetasdLesson *lesson, const float *table, float *gradient)
 }
 
 MetasdStatus
-metasd_relation_loss(const MetasdLesson *lesson, const float *table, bool pruned, float *gradient,
-                     double *loss)
+metasd_relation_loss(const MetasdObjective *lesson, const float *table, bool pruned,
+                     float *gradient, double *loss)
 {
-    MetasdStep *step = lesson->step;
-    MetasdTable relations = metasd_relations(step, table, pruned);
+    MetasdState *step = lesson->step;
+    MetasdTable relations = metasd_objective_relations(step, table, pruned);
     float *relation_gradient = gradient + (size_t)step->entities * step->width;
-    size_t most = metasd_scores_rows(&step->scores, &step->relation_slices, step->batch);
+    size_t most = metasd_pass_rows(&step->scores, &step->relation_slices, step->batch);
     float weight = lesson->options->relation_weight;
 
     *loss = 0;
@@ -85,11 +85,11 @@ metasd_relation_loss(const MetasdLesson *lesson, const float *table, bool pruned
                                  .ids = step->example_relation,
                                  .scale = weight / (float)lesson->batch->n};
         MetasdQueries queries =
-            metasd_queries_from(step, &step->patterns[1], step->query[0], 0, first);
+            metasd_objective_queries_from(step, &step->patterns[1], step->query[0], 0, first);
 
-        METASD_TRY(metasd_pass_cross_entropy(&pass, 0, &relations, &queries, &targets,
-                                             step->guides + 2 * step->batch + first,
-                                             relation_gradient, step->dquery[0] + at, loss));
+        METASD_TRY(metasd_cross_entropy(&pass, 0, &relations, &queries, &targets,
+                                        step->guides + 2 * step->batch + first, relation_gradient,
+                                        step->dquery[0] + at, loss));
     }
     *loss /= (double)weight;
     return relation_back(lesson, table, gradient);

@@ -9,8 +9,8 @@
  * The student is the source's weights times a 0/1 mask. A weight table holds the
  * N entity rows, then the P relation rows, of `width` floats each.
  */
-#ifndef METASD_STEP_H
-#define METASD_STEP_H
+#ifndef METASD_CORE_TRAIN_STEP_H
+#define METASD_CORE_TRAIN_STEP_H
 
 #include "core/graph/batch.h"
 #include "core/model/family.h"
@@ -60,11 +60,11 @@ typedef enum MetasdStage {
  * tables of weights and sums are then out of date for entities, and the student's but for the rows
  * that a batch names.
  */
-typedef struct MetasdHeld {
+typedef struct MetasdPackedWeights {
     float *values; /* NULL: none are held */
     float *sums;   /* Adagrad's */
     float *gradient;
-} MetasdHeld;
+} MetasdPackedWeights;
 
 /* size x 2^exponent: powers of the columns' norms may be less than any float. */
 typedef struct MetasdFactor {
@@ -72,8 +72,8 @@ typedef struct MetasdFactor {
     int exponent;
 } MetasdFactor;
 
-typedef struct MetasdStep {
-    /* set by the caller before metasd_step_take */
+typedef struct MetasdState {
+    /* set by the caller before metasd_state_take */
     uint32_t entities;      /* N */
     uint32_t relation_rows; /* P */
     size_t width;           /* floats a row */
@@ -125,7 +125,7 @@ typedef struct MetasdStep {
 
     /* set by the caller before metasd_step */
     const float *class_weights; /* of the targets: N, or NULL */
-    MetasdSampler *sampler;     /* this member's; NULL where negatives is 0 */
+    MetasdNegatives *sampler;   /* this member's; NULL where negatives is 0 */
     uint64_t seed, round;       /* of the sampler: every step has a round of its own */
     void (*observe)(void *context, MetasdStage stage); /* NULL, or called by member 0 */
     void *observer;
@@ -144,7 +144,7 @@ typedef struct MetasdStep {
     MetasdSlices entity_slices, relation_slices;
     MetasdPattern patterns[2];  /* of the mask: entities, relations */
     bool sparse[2];             /* whether they are used; set with the mask */
-    MetasdHeld held;            /* between metasd_alone_begin and metasd_alone_end */
+    MetasdPackedWeights held;   /* between metasd_finetune_begin and metasd_finetune_end */
     MetasdScores scores;        /* score blocks and partial sums */
     float *query[2];            /* batch x width: of the source, of the student */
     float *query_dot;           /* batch x width: derivative along masked_gradient */
@@ -159,29 +159,29 @@ typedef struct MetasdStep {
     float *scratch;             /* team size x 2 x width */
     double *column_sums;        /* parts of the entities x width: of squares */
     MetasdFactor *factors;      /* width: of salience, by column */
-} MetasdStep;
+} MetasdState;
 
 /* Takes all memory of a step for a team of `members`; measures on a measuring arena. */
-extern void metasd_step_take(MetasdStep *step, MetasdArena *arena, int members,
-                             size_t score_floats);
+extern void metasd_state_take(MetasdState *step, MetasdArena *arena, int members,
+                              size_t score_floats);
 
 /* This member's rows of a weight table, as runs of floats: entities, then relations. */
-extern void metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2]);
+extern void metasd_state_own(const MetasdState *step, const MetasdTeam *team, MetasdSpan runs[2]);
 
 /*
  * Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1; what a
  * family leaves unused in a relation's row is 0.
  */
-extern MetasdStatus metasd_step_init(MetasdStep *step, MetasdTeam *team, uint64_t seed,
-                                     float scale);
+extern MetasdStatus metasd_state_init(MetasdState *step, MetasdTeam *team, uint64_t seed,
+                                      float scale);
 
 /*
  * Of runs of the tables: weights that are 0 get normal numbers of deviation `scale`, but for those
  * that a family leaves unused, sums begin at `sum` (those of the quiz at 0), and the mask keeps
  * all.
  */
-extern MetasdStatus metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs,
-                                     int nruns, uint64_t seed, float scale, float sum);
+extern MetasdStatus metasd_state_fill(MetasdState *step, MetasdTeam *team, const MetasdSpan *runs,
+                                      int nruns, uint64_t seed, float scale, float sum);
 
 /* What a new mask is like. */
 typedef struct MetasdMasked {
@@ -195,15 +195,15 @@ typedef struct MetasdMasked {
  * `bins` are those of metasd_prune_cut. What is 0 is never kept. `gradient` is
  * overwritten. Every member gets the same *masked. Defined in mask.c.
  */
-extern MetasdStatus metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity,
-                                      uint64_t *bins, MetasdMasked *masked);
+extern MetasdStatus metasd_mask_take(MetasdState *step, MetasdTeam *team, double sparsity,
+                                     uint64_t *bins, MetasdMasked *masked);
 
 /*
  * One step on `batch`, with `quiz` where options->quiz (NULL leaves stages 1 and 2
  * out). METASD_NON_FINITE where a loss is not finite: the weights are then those
  * of some stage before.
  */
-extern MetasdStatus metasd_step(MetasdStep *step, MetasdTeam *team,
+extern MetasdStatus metasd_step(MetasdState *step, MetasdTeam *team,
                                 const MetasdStepOptions *options, const MetasdBatch *batch,
                                 const MetasdBatch *quiz, MetasdLosses *losses);
 
@@ -212,12 +212,12 @@ extern MetasdStatus metasd_step(MetasdStep *step, MetasdTeam *team,
  * entities' weights packed, where their products are sparse and all entities are scored; lays them
  * out again. Steps in between have options->alone. `gradient` is used for it, `trial` where that is
  * too small. Whoever ends the steps by METASD_NON_FINITE and fills weights and sums anew begins
- * again. Defined in alone.c.
+ * again. Defined in finetune.c.
  */
-extern MetasdStatus metasd_alone_begin(MetasdStep *step, MetasdTeam *team);
-extern MetasdStatus metasd_alone_end(MetasdStep *step, MetasdTeam *team);
+extern MetasdStatus metasd_finetune_begin(MetasdState *step, MetasdTeam *team);
+extern MetasdStatus metasd_finetune_end(MetasdState *step, MetasdTeam *team);
 
 /* Has `gradient` room for what will be held, whichever weights are kept? */
-extern bool metasd_alone_fits(const MetasdStep *step);
+extern bool metasd_finetune_fits(const MetasdState *step);
 
 #endif

@@ -81,7 +81,7 @@ void
 metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *own,
                     const MetasdGraph *graph, const MetasdTrainOptions *options, int members)
 {
-    MetasdStep *step = &trainer->step;
+    MetasdState *step = &trainer->step;
     bool larger_quiz = options->step.quiz && options->quiz_batch > options->batch;
     size_t sizes[METASD_PARTS] = {[METASD_TRAIN] = options->batch,
                                   [METASD_QUIZ] = options->step.quiz ? options->quiz_batch : 1,
@@ -89,37 +89,38 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                                       larger_quiz ? options->quiz_batch : options->batch};
     size_t table = 0;
 
-    *step = (MetasdStep){.entities = graph->entities,
-                         .relation_rows = 2 * graph->relations,
-                         .batch = most_examples(graph, sizes),
-                         .family = options->family,
-                         .queries = most_queries(graph, options, most_examples(graph, sizes)),
-                         .guided = metasd_course_guided(options),
-                         .quizzed = options->step.quiz,
-                         .salience = options->salience,
-                         .alignment = options->alignment,
-                         .by_component = options->by_component,
-                         .floor = FLOOR,
-                         .negatives = options->negatives < graph->entities ? options->negatives : 0,
-                         .most_density = metasd_sparse_kernels()->most_density,
-                         .pruned = pruned_always(graph, options),
-                         .whole_from = metasd_sparse_kernels()->most_density};
+    *step =
+        (MetasdState){.entities = graph->entities,
+                      .relation_rows = 2 * graph->relations,
+                      .batch = most_examples(graph, sizes),
+                      .family = options->family,
+                      .queries = most_queries(graph, options, most_examples(graph, sizes)),
+                      .guided = metasd_phases_guided(options),
+                      .quizzed = options->step.quiz,
+                      .salience = options->salience,
+                      .alignment = options->alignment,
+                      .by_component = options->by_component,
+                      .floor = FLOOR,
+                      .negatives = options->negatives < graph->entities ? options->negatives : 0,
+                      .most_density = metasd_sparse_kernels()->most_density,
+                      .pruned = pruned_always(graph, options),
+                      .whole_from = metasd_sparse_kernels()->most_density};
     if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
         __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
         shared->overflowed = true;
     trainer->progress = (MetasdProgress){0};
     if (shared->overflowed)
         return;
-    metasd_step_take(step, shared, members, METASD_SCORE_FLOATS);
+    metasd_state_take(step, shared, members, METASD_SCORE_FLOATS);
     metasd_batcher_take(&trainer->batches, own, &graph->part[METASD_TRAIN], sizes[METASD_TRAIN]);
     metasd_batcher_take(&trainer->quizzes, own, &graph->part[METASD_QUIZ], sizes[METASD_QUIZ]);
     metasd_batcher_take(&trainer->validation, own, &graph->part[METASD_VALIDATION],
                         sizes[METASD_VALIDATION]);
     trainer->class_weights = METASD_TAKE(own, float, graph->entities);
     if (step->negatives > 0)
-        metasd_sampler_take(&trainer->sampler, own, &step->entity_slices, step->negatives,
-                            step->batch);
-    metasd_ranker_take(&trainer->ranker, shared, members, step->batch);
+        metasd_negatives_take(&trainer->sampler, own, &step->entity_slices, step->negatives,
+                              step->batch);
+    metasd_validate_take(&trainer->ranker, shared, members, step->batch);
     for (int i = 0; i < 3; i++)
         trainer->saved[i] = METASD_TAKE(shared, float, i < 2 || step->quizzed ? table : 0);
     trainer->best = METASD_TAKE(shared, float, table);
@@ -130,7 +131,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
 /* ---- before the first epoch ---- */
 
 static MetasdStatus
-count_class_weights(const MetasdTraining *training)
+count_class_weights(const MetasdTrainLoop *training)
 {
     const MetasdGroups *train = &training->graph->part[METASD_TRAIN];
     float *weights = training->trainer->class_weights, most = 1;
@@ -157,7 +158,7 @@ count_class_weights(const MetasdTraining *training)
 }
 
 static MetasdStatus
-prepare(MetasdTraining *training)
+prepare(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
     MetasdTeam *team = training->team;
@@ -170,7 +171,7 @@ prepare(MetasdTraining *training)
                                       METASD_STREAM_SPLIT));
     trainer->step.seed = training->options->seed;
     if (trainer->step.negatives > 0)
-        metasd_sampler_prepare(&trainer->sampler);
+        metasd_negatives_prepare(&trainer->sampler);
     trainer->step.class_weights = training->options->class_weights ? trainer->class_weights : NULL;
     return trainer->step.class_weights ? count_class_weights(training) : METASD_OK;
 }
@@ -179,10 +180,10 @@ prepare(MetasdTraining *training)
 
 /* Ranks the validation triples by the student, or else by the source. */
 static MetasdStatus
-rank_validation(MetasdTraining *training, bool student, MetasdRanks *ranks)
+rank_validation(MetasdTrainLoop *training, bool student, MetasdRanks *ranks)
 {
     MetasdTrainer *trainer = training->trainer;
-    MetasdStep *step = &trainer->step;
+    MetasdState *step = &trainer->step;
     const MetasdBatch *batch = &trainer->validation.batch;
 
     trainer->validation.next = 0;
@@ -190,9 +191,9 @@ rank_validation(MetasdTraining *training, bool student, MetasdRanks *ranks)
         METASD_TRY(metasd_batcher_next(&trainer->validation, training->team));
         if (batch->n == 0)
             break;
-        METASD_TRY(metasd_rank_batch(&trainer->ranker, step, training->team,
-                                     student ? step->student : step->weights, student, batch,
-                                     training->graph, ranks));
+        METASD_TRY(metasd_validate_batch(&trainer->ranker, step, training->team,
+                                         student ? step->student : step->weights, student, batch,
+                                         training->graph, ranks));
     }
     return METASD_OK;
 }
@@ -202,7 +203,7 @@ rank_validation(MetasdTraining *training, bool student, MetasdRanks *ranks)
  * that is still the whole source.
  */
 static MetasdStatus
-validate(MetasdTraining *training, MetasdEpoch *report)
+validate(MetasdTrainLoop *training, MetasdEpoch *report)
 {
     MetasdProgress *progress = &training->trainer->progress;
 
@@ -231,7 +232,7 @@ better(const MetasdTrainOptions *options, const MetasdEpoch *report, const Metas
 {
     bool ramped = report->epoch >= options->warmup + options->ramp;
 
-    if (metasd_course_guided(options) && report->epoch < options->epochs &&
+    if (metasd_phases_guided(options) && report->epoch < options->epochs &&
         !(report->pruned && ramped))
         return false;
     return best->epoch == 0 || report->student.n == 0 ||
@@ -244,15 +245,15 @@ is_valid(const MetasdTrainOptions *options)
     return options->rank > 0 && options->batch > 0 && options->epochs > 0 && options->warmup >= 0 &&
            options->ramp >= 0 && options->finetune >= 0 && options->sparsity >= 0 &&
            options->sparsity <= 1 && (!options->step.quiz || options->quiz_batch > 0) &&
-           (!metasd_course_guided(options) || options->step.tau > 0);
+           (!metasd_phases_guided(options) || options->step.tau > 0);
 }
 
 /* What a checkpoint leaves out, as it follows from what it holds. */
 static MetasdStatus
-go_on(MetasdTraining *training)
+go_on(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
-    MetasdStep *step = &trainer->step;
+    MetasdState *step = &trainer->step;
     size_t entities = (size_t)step->entities * step->width;
 
     METASD_TRY(metasd_epoch_make_student(training));
@@ -271,22 +272,22 @@ go_on(MetasdTraining *training)
 
 /* Fills the tables, unless they are. */
 static MetasdStatus
-begin(MetasdTraining *training)
+begin(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
 
     if (trainer->progress.epoch > 0)
         return go_on(training);
     if (!trainer->progress.warm)
-        return metasd_step_init(&trainer->step, training->team, training->options->seed,
-                                METASD_INITIAL_SCALE);
+        return metasd_state_init(&trainer->step, training->team, training->options->seed,
+                                 METASD_INITIAL_SCALE);
     trainer->step.sparse[0] = trainer->step.sparse[1] = false;
     return training->team->barrier(training->team);
 }
 
 /* One epoch and what is learnt from it; progress->best becomes its report if it is the best. */
 static MetasdStatus
-train_epoch(MetasdTraining *training, MetasdEpoch *report)
+train_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
 {
     MetasdTrainer *trainer = training->trainer;
     MetasdProgress *progress = &trainer->progress;
@@ -294,7 +295,7 @@ train_epoch(MetasdTraining *training, MetasdEpoch *report)
     const MetasdTrainEvents *events = training->events;
 
     METASD_TRY(metasd_epoch_run(training, report));
-    if (!metasd_course_guided(options)) /* nobody taught a student: it is the source, pruned now */
+    if (!metasd_phases_guided(options)) /* nobody taught a student: it is the source, pruned now */
         METASD_TRY(metasd_epoch_mask(training, report, options->sparsity));
     METASD_TRY(validate(training, report));
     report->best = better(options, report, &progress->best);
@@ -316,20 +317,20 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
              const MetasdTrainOptions *options, const MetasdTrainEvents *events, MetasdEpoch *best)
 {
     MetasdProgress *progress = &trainer->progress;
-    MetasdTraining training = {.trainer = trainer,
-                               .team = team,
-                               .graph = graph,
-                               .options = options,
-                               .events = events,
-                               .step = options->step};
+    MetasdTrainLoop training = {.trainer = trainer,
+                                .team = team,
+                                .graph = graph,
+                                .options = options,
+                                .events = events,
+                                .step = options->step};
 
     *best = progress->best;
     if (!is_valid(options))
         return METASD_INVALID;
-    metasd_step_own(&trainer->step, team, training.own);
+    metasd_state_own(&trainer->step, team, training.own);
     METASD_TRY(prepare(&training));
     METASD_TRY(begin(&training));
-    while (!metasd_course_over(options, progress)) {
+    while (!metasd_phases_over(options, progress)) {
         MetasdEpoch report = {.epoch = progress->epoch + 1};
 
         training.epoch = report.epoch;

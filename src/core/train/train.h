@@ -5,8 +5,8 @@
  * What a member can compute as fast as it could wait for it (orders, batches) each computes for
  * itself. The caller learns of epochs through callbacks, which run in member 0 only.
  */
-#ifndef METASD_TRAIN_H
-#define METASD_TRAIN_H
+#ifndef METASD_CORE_TRAIN_TRAIN_H
+#define METASD_CORE_TRAIN_TRAIN_H
 
 #include "core/train/validate.h"
 
@@ -25,7 +25,7 @@ typedef struct MetasdTrainOptions {
     float finetune_lr; /* from this rate; 0: from lr */
     float finetune_relation_weight; /* with at most this weight of the relation loss */
     double salience;        /* how much a weight's sum in Adagrad counts when it is pruned, and */
-    double alignment;       /* how much rows are made to keep the same columns; see MetasdStep */
+    double alignment;       /* how much rows are made to keep the same columns; see MetasdState */
     bool by_component;      /* whether the reals of a component are pruned together; likewise */
     int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
     size_t batch;           /* examples a batch */
@@ -67,7 +67,7 @@ typedef struct MetasdEpoch {
  */
 typedef struct MetasdProgress {
     int epoch;            /* over; 0: the training begins */
-    bool warm;            /* where it began the tables were filled (warm.h) */
+    bool warm;            /* where it began the tables were filled (warm_start.h) */
     int repeats;          /* of epochs, so far: each has halved the rates */
     bool masked;          /* a mask has been taken before an epoch, with: */
     double sparsity, cut; /* as the last one has them */
@@ -94,12 +94,12 @@ typedef struct MetasdTrainer {
     /* this member's own */
     MetasdBatcher batches, quizzes, validation;
     float *class_weights; /* N */
-    MetasdSampler sampler;
+    MetasdNegatives sampler;
     MetasdProgress progress; /* the same in all members */
 
     /* shared by the team */
-    MetasdStep step;
-    MetasdRanker ranker;
+    MetasdState step;
+    MetasdValidator ranker;
     float *saved[3];  /* weights, sums, quiz_sums at the start of the epoch */
     float *best;      /* the pruned weights of the best epoch: (N + P) x width */
     uint64_t *bins;   /* members x METASD_PRUNE_BINS */
@@ -118,8 +118,8 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, Met
 
 /*
  * Trains from where trainer->progress is: from random weights, or from filled tables: as
- * another training left them (warm.h), or, where epochs are over, a checkpoint (checkpoint.h). All
- * members have the same progress.
+ * another training left them (warm_start.h), or, where epochs are over, a checkpoint
+ * (checkpoint.h). All members have the same progress.
  *
  * trainer->best then holds the pruned weights of *best. Options out of range:
  * METASD_INVALID. A loss or weight that is not finite makes the epoch start again from where

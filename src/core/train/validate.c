@@ -6,11 +6,11 @@
 #include "core/ranking/rank_counts.h"
 
 void
-metasd_ranker_take(MetasdRanker *ranker, MetasdArena *arena, int members, size_t batch)
+metasd_validate_take(MetasdValidator *ranker, MetasdArena *arena, int members, size_t batch)
 {
     size_t counts;
 
-    ranker->batch = metasd_tiled(batch);
+    ranker->batch = metasd_tile_whole(batch);
     if (__builtin_mul_overflow((size_t)members, ranker->batch, &counts))
         arena->overflowed = true;
     ranker->higher = METASD_TAKE(arena, uint32_t, counts);
@@ -32,8 +32,8 @@ compare(size_t rows, size_t stride, const float *restrict z, const float *restri
 
 /* One ranking: every example is a query of its own, with a lane of its own. */
 typedef struct Ranking {
-    MetasdRanker *ranker;
-    MetasdStep *step;
+    MetasdValidator *ranker;
+    MetasdState *step;
     MetasdTeam *team;
     MetasdTable entities;
     const MetasdBatch *batch;
@@ -45,10 +45,11 @@ typedef struct Ranking {
 static MetasdStatus
 compose(const Ranking *ranking)
 {
-    MetasdStep *step = ranking->step;
+    MetasdState *step = ranking->step;
     const MetasdBatch *batch = ranking->batch;
-    const float *table = ranking->entities.rows, *relations = metasd_relations_of(step, table);
-    MetasdRun share = metasd_tile_share(ranking->team, batch->n);
+    const float *table = ranking->entities.rows,
+                *relations = metasd_objective_relations_of(step, table);
+    MetasdSpan share = metasd_products_share(ranking->team, batch->n);
     size_t width = step->width;
 
     for (size_t x = share.first; x < share.end; x++) {
@@ -62,8 +63,8 @@ compose(const Ranking *ranking)
     }
     if (ranking->team->rank == 0)
         step->each[batch->n] = batch->n;
-    METASD_TRY(metasd_tile_queries(step, ranking->team, ranking->entities.pattern, batch->n,
-                                   step->query[0], 0));
+    METASD_TRY(metasd_objective_tile_queries(step, ranking->team, ranking->entities.pattern,
+                                             batch->n, step->query[0], 0));
     return ranking->team->barrier(ranking->team);
 }
 
@@ -101,8 +102,8 @@ leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
         float target = pass->scores->target_scores[0][x];
         const uint32_t *tails;
 
-        n = metasd_groups_find(&ranking->graph->known, batch->heads[g], batch->relations[g],
-                               &tails);
+        n = metasd_graph_find_group(&ranking->graph->known, batch->heads[g], batch->relations[g],
+                                    &tails);
         for (size_t k = 0; k < n; k++)
             if (tails[k] >= low && tails[k] < high) {
                 float z = block[tails[k] * pass->stride + i];
@@ -119,21 +120,22 @@ leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
 static MetasdStatus
 count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
 {
-    MetasdStep *step = ranking->step;
-    MetasdQueries queries = metasd_queries_from(step, &step->patterns[0], step->query[0], 0, first);
+    MetasdState *step = ranking->step;
+    MetasdQueries queries =
+        metasd_objective_queries_from(step, &step->patterns[0], step->query[0], 0, first);
     MetasdTargets targets = {.start = step->each + first, .ids = ranking->batch->tails};
     MetasdTiles tile;
     int begin, end;
 
     metasd_team_slices(pass->team, pass->slices, &begin, &end);
     for (int s = begin; s < end; s++)
-        METASD_TRY(metasd_slice_scores(pass, s, 0, &ranking->entities, &queries, false));
+        METASD_TRY(metasd_products_scores(pass, s, 0, &ranking->entities, &queries, false));
     METASD_TRY(rule_out(ranking, pass, first));
     for (int s = begin; s < end; s++)
-        METASD_TRY(metasd_slice_keep_targets(pass, s, 0, 0, &targets));
+        METASD_TRY(metasd_pass_keep_targets(pass, s, 0, 0, &targets));
     METASD_TRY(pass->team->barrier(pass->team));
     for (int s = begin; s < end; s++) {
-        for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);) {
+        for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);) {
             size_t x = tile.tile * METASD_TILE, left = pass->rows - x;
             float target[METASD_TILE] = {0};
 
@@ -149,7 +151,7 @@ count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
 }
 
 void
-metasd_ranks_add(MetasdRanks *ranks, double rank)
+metasd_validate_add(MetasdRanks *ranks, double rank)
 {
     static const double most[3] = {1, 3, 10};
 
@@ -161,11 +163,11 @@ metasd_ranks_add(MetasdRanks *ranks, double rank)
 }
 
 MetasdStatus
-metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, const float *table,
-                  bool pruned, const MetasdBatch *batch, const MetasdGraph *graph,
-                  MetasdRanks *ranks)
+metasd_validate_batch(MetasdValidator *ranker, MetasdState *step, MetasdTeam *team,
+                      const float *table, bool pruned, const MetasdBatch *batch,
+                      const MetasdGraph *graph, MetasdRanks *ranks)
 {
-    size_t most = metasd_scores_rows(&step->scores, &step->entity_slices, step->queries);
+    size_t most = metasd_pass_rows(&step->scores, &step->entity_slices, step->queries);
     size_t base = (size_t)team->rank * ranker->batch;
     Ranking ranking = {
         .ranker = ranker,
@@ -196,7 +198,7 @@ metasd_rank_batch(MetasdRanker *ranker, MetasdStep *step, MetasdTeam *team, cons
             same += ranker->same[(size_t)member * ranker->batch + x];
         }
         /* The tail itself is among the known answers: it is neither higher nor the same. */
-        metasd_ranks_add(ranks, 1.0 + higher + 0.5 * same);
+        metasd_validate_add(ranks, 1.0 + higher + 0.5 * same);
         METASD_TRY(metasd_team_work(team, (size_t)team->size));
     }
     return team->barrier(team);

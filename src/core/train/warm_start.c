@@ -13,7 +13,7 @@
 #define WARM_SUM 1e-5f
 
 static float *
-row_of(const MetasdStep *step, size_t row)
+row_of(const MetasdState *step, size_t row)
 {
     return step->weights + row * step->width;
 }
@@ -22,7 +22,7 @@ row_of(const MetasdStep *step, size_t row)
 
 /* A query with its answers, of which some say something of an entity that is new. */
 typedef struct Teller {
-    MetasdStep *step;
+    MetasdState *step;
     MetasdTeam *team;
     const uint8_t *known;
     uint32_t *said; /* N: triples that told of an entity */
@@ -46,7 +46,7 @@ tell_tail(const Teller *teller, uint32_t tail)
 static MetasdStatus
 tell_head(const Teller *teller, uint32_t head, const float *relation, uint32_t tail)
 {
-    const MetasdStep *step = teller->step;
+    const MetasdState *step = teller->step;
 
     step->family->adjoint_head(step->width, relation, row_of(step, tail), row_of(step, head));
     teller->said[head]++;
@@ -56,7 +56,7 @@ tell_head(const Teller *teller, uint32_t head, const float *relation, uint32_t t
 static MetasdStatus
 tell_group(const Teller *teller, const MetasdGroups *groups, size_t g)
 {
-    const MetasdStep *step = teller->step;
+    const MetasdState *step = teller->step;
     uint32_t head = groups->heads[g];
     size_t relation_row = (size_t)step->entities + groups->relations[g];
     const float *relation = row_of(step, relation_row);
@@ -81,7 +81,7 @@ tell_group(const Teller *teller, const MetasdGroups *groups, size_t g)
 static MetasdStatus
 start_entities(const Teller *teller, const MetasdGraph *graph)
 {
-    const MetasdStep *step = teller->step;
+    const MetasdState *step = teller->step;
     const MetasdGroups *groups = &graph->part[METASD_TRAIN];
 
     for (uint32_t e = 0; e < step->entities; e++) {
@@ -103,7 +103,7 @@ start_entities(const Teller *teller, const MetasdGraph *graph)
 static MetasdStatus
 clear_new(const Teller *teller)
 {
-    const MetasdStep *step = teller->step;
+    const MetasdState *step = teller->step;
     size_t rows = (size_t)step->entities + step->relation_rows;
 
     for (size_t row = 0; row < rows; row++) {
@@ -115,7 +115,7 @@ clear_new(const Teller *teller)
 }
 
 MetasdStatus
-metasd_warm_start(MetasdStep *step, MetasdTeam *team, const MetasdGraph *graph,
+metasd_warm_start(MetasdState *step, MetasdTeam *team, const MetasdGraph *graph,
                   const uint8_t *known, uint64_t seed)
 {
     Teller teller = {.step = step,
@@ -123,9 +123,9 @@ metasd_warm_start(MetasdStep *step, MetasdTeam *team, const MetasdGraph *graph,
                      .known = known,
                      .said = (void *)step->gradient, /* not in use yet */
                      .query = step->scratch};
-    MetasdRun all = {0, ((size_t)step->entities + step->relation_rows) * step->width};
+    MetasdSpan all = {0, ((size_t)step->entities + step->relation_rows) * step->width};
 
     METASD_TRY(clear_new(&teller));
     METASD_TRY(start_entities(&teller, graph));
-    return metasd_step_fill(step, team, &all, 1, seed, METASD_INITIAL_SCALE, WARM_SUM);
+    return metasd_state_fill(step, team, &all, 1, seed, METASD_INITIAL_SCALE, WARM_SUM);
 }

@@ -1,5 +1,6 @@
 /*
- * warm.h - a training that starts from the rows of an earlier one, rather than from random numbers.
+ * warm_start.h - a training that starts from the rows of an earlier one, rather than from random
+ * numbers.
  *
  * What an earlier training has left are pruned rows: nine of ten weights are 0, and Adagrad's sums
  * are gone. So
@@ -12,8 +13,8 @@
  *                         they answer, and of the vectors that would answer theirs
  *    new relations        begin at random
  */
-#ifndef METASD_WARM_H
-#define METASD_WARM_H
+#ifndef METASD_CORE_TRAIN_WARM_START_H
+#define METASD_CORE_TRAIN_WARM_START_H
 
 #include "core/graph/graph.h"
 #include "core/train/step.h"
@@ -24,7 +25,7 @@
  * training triples whose other entity and relation are known. One member calls this, for all, and
  * sets progress->warm (train.h).
  */
-extern MetasdStatus metasd_warm_start(MetasdStep *step, MetasdTeam *team, const MetasdGraph *graph,
+extern MetasdStatus metasd_warm_start(MetasdState *step, MetasdTeam *team, const MetasdGraph *graph,
                                       const uint8_t *known, uint64_t seed);
 
 #endif

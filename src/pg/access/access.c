@@ -12,15 +12,15 @@
 #include "pg/source/source.h"
 
 bool
-metasd_model_is_mine(const MetasdModel *model)
+metasd_access_is_mine(const MetasdModel *model)
 {
     return OidIsValid(model->owner) ? has_privs_of_role(GetUserId(), model->owner) : superuser();
 }
 
 bool
-metasd_model_may_ask(const MetasdModel *model)
+metasd_access_may_ask(const MetasdModel *model)
 {
-    return metasd_model_is_mine(model) ||
+    return metasd_access_is_mine(model) ||
            metasd_source_is_readable(model->serving_source.oid, model->serving_column, GetUserId());
 }
 
@@ -31,8 +31,8 @@ models_to_ask(void)
     List *models = NIL;
     ListCell *cell;
 
-    foreach (cell, metasd_models_all())
-        if (metasd_model_may_ask(lfirst(cell)))
+    foreach (cell, metasd_model_all())
+        if (metasd_access_may_ask(lfirst(cell)))
             models = lappend(models, lfirst(cell));
     return models;
 }
@@ -81,7 +81,7 @@ list_models(List *models, bool hint)
 }
 
 void
-metasd_model_unknown(const char *name)
+metasd_access_unknown_model(const char *name)
 {
     List *models = models_to_ask();
 
@@ -107,7 +107,7 @@ only_model(void)
 }
 
 MetasdModel *
-metasd_model_to_ask(const char *name)
+metasd_access_model_to_ask(const char *name)
 {
     MetasdModel *model;
 
@@ -116,8 +116,8 @@ metasd_model_to_ask(const char *name)
     if (!name)
         model = only_model();
     else if (!(model = metasd_model_find(name, false)))
-        metasd_model_unknown(name);
-    if (!metasd_model_may_ask(model))
+        metasd_access_unknown_model(name);
+    if (!metasd_access_may_ask(model))
         ereport(
             ERROR,
             (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -137,9 +137,9 @@ metasd_model_to_ask(const char *name)
 }
 
 void
-metasd_model_check_mine(const MetasdModel *model)
+metasd_access_check_mine(const MetasdModel *model)
 {
-    if (metasd_model_is_mine(model))
+    if (metasd_access_is_mine(model))
         return;
     ereport(ERROR,
             (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -151,7 +151,7 @@ metasd_model_check_mine(const MetasdModel *model)
 }
 
 Oid
-metasd_model_owner(const MetasdModel *model)
+metasd_access_owner(const MetasdModel *model)
 {
     if (!OidIsValid(model->owner))
         ereport(ERROR,
@@ -165,21 +165,21 @@ metasd_model_owner(const MetasdModel *model)
 }
 
 MetasdModel *
-metasd_model_to_change(const char *name, const char *hint)
+metasd_access_model_to_change(const char *name, const char *hint)
 {
     MetasdModel *model = metasd_model_find(name, true);
 
     if (!model && !hint)
-        metasd_model_unknown(name);
+        metasd_access_unknown_model(name);
     if (!model)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model \"%s\" does not exist", name), errhint("%s", hint)));
-    metasd_model_check_mine(model);
+    metasd_access_check_mine(model);
     return model;
 }
 
 void
-metasd_check_primary(const char *function)
+metasd_access_check_primary(const char *function)
 {
     if (RecoveryInProgress())
         ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -188,9 +188,9 @@ metasd_check_primary(const char *function)
 }
 
 void
-metasd_check_writable(const char *function)
+metasd_access_check_writable(const char *function)
 {
-    metasd_check_primary(function);
+    metasd_access_check_primary(function);
     PreventCommandIfReadOnly(function);
 }
 
@@ -205,7 +205,7 @@ metasd_may_ask_sql(PG_FUNCTION_ARGS)
     model.serving_source.oid = metasd_reference_oid(METASD_RELATION, PG_GETARG_DATUM(1));
     for (int i = 0; i < 3; i++)
         model.serving_column[i] = text_to_cstring(PG_GETARG_TEXT_PP(2 + i));
-    PG_RETURN_BOOL(metasd_model_may_ask(&model));
+    PG_RETURN_BOOL(metasd_access_may_ask(&model));
 }
 
 PG_FUNCTION_INFO_V1(metasd_run_status_sql);
@@ -225,13 +225,13 @@ may_know(int64 run)
     bool isnull, found;
 
     SPI_connect();
-    found = metasd_execute(&look, &value, NULL, true) > 0;
+    found = metasd_statement_execute(&look, &value, NULL, true) > 0;
     if (found) {
-        model.owner = metasd_reference_oid(METASD_ROLE, metasd_column(0, 1, &isnull));
-        model.serving_source = metasd_column_relation(0, 2);
+        model.owner = metasd_reference_oid(METASD_ROLE, metasd_statement_value(0, 1, &isnull));
+        model.serving_source = metasd_statement_relation(0, 2);
         for (int i = 0; i < 3; i++)
-            model.serving_column[i] = metasd_column_text(0, 3 + i);
-        found = metasd_model_may_ask(&model);
+            model.serving_column[i] = metasd_statement_text(0, 3 + i);
+        found = metasd_access_may_ask(&model);
     }
     SPI_finish();
     return found;

@@ -15,7 +15,7 @@ result_row(FunctionCallInfo fcinfo, const ReturnSetInfo *result)
 }
 
 void
-metasd_init_materialized_srf(FunctionCallInfo fcinfo)
+metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo)
 {
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
     MemoryContext before;

@@ -3,8 +3,8 @@
  *
  * Included first by every file of src/pg, in the place of postgres.h.
  */
-#ifndef METASD_COMPAT_H
-#define METASD_COMPAT_H
+#ifndef METASD_PG_BASE_COMPAT_H
+#define METASD_PG_BASE_COMPAT_H
 
 #include "postgres.h"
 
@@ -37,7 +37,7 @@
  * Prepares a set-returning function's tuplestore. 15 has InitMaterializedSRF, which leaves what it
  * works the row type out with in the query's memory: some 600 bytes a call.
  */
-extern void metasd_init_materialized_srf(FunctionCallInfo fcinfo);
+extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 
 /* 16: one function checks rights on objects of any kind but relations and their columns. */
 #if PG_VERSION_NUM < 160000

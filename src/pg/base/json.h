@@ -4,8 +4,8 @@
  * What is written is read by no parser, so no value can make it fail: a number that is not finite
  * becomes null, and a string is whatever it is. A training of hours ends with such an object.
  */
-#ifndef METASD_JSON_H
-#define METASD_JSON_H
+#ifndef METASD_PG_BASE_JSON_H
+#define METASD_PG_BASE_JSON_H
 
 #include "pg/base/compat.h"
 

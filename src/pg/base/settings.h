@@ -1,8 +1,8 @@
 /*
  * settings.h - the metasd.* settings of a session; defined in metasd.c.
  */
-#ifndef METASD_SETTINGS_H
-#define METASD_SETTINGS_H
+#ifndef METASD_PG_BASE_SETTINGS_H
+#define METASD_PG_BASE_SETTINGS_H
 
 /* metasd.model: the model to ask where a function is given none; empty for the only one. */
 extern char *metasd_default_model;

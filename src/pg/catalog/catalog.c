@@ -31,7 +31,7 @@
 /* ---- whose rights are in force ---- */
 
 void
-metasd_switch_to(MetasdSwitch *saved, Oid to, bool restricted)
+metasd_security_switch_to(MetasdSwitch *saved, Oid to, bool restricted)
 {
     int flags = restricted ? SECURITY_RESTRICTED_OPERATION : 0;
 
@@ -43,7 +43,7 @@ metasd_switch_to(MetasdSwitch *saved, Oid to, bool restricted)
 }
 
 void
-metasd_switch_back(const MetasdSwitch *saved)
+metasd_security_switch_back(const MetasdSwitch *saved)
 {
     AtEOXact_GUC(false, saved->nest_level);
     SetUserIdAndSecContext(saved->user, saved->context);
@@ -82,12 +82,13 @@ metasd_extension_hold(Oid extension)
 /* ---- statements ---- */
 
 uint64
-metasd_execute(MetasdStatement *statement, Datum *values, const char *nulls, bool read_only)
+metasd_statement_execute(MetasdStatement *statement, Datum *values, const char *nulls,
+                         bool read_only)
 {
     MetasdSwitch saved;
     int result;
 
-    metasd_switch_to(&saved, metasd_extension_owner(), false);
+    metasd_security_switch_to(&saved, metasd_extension_owner(), false);
     if (!statement->plan) {
         SPIPlanPtr plan = SPI_prepare(statement->sql, statement->nargs, statement->types);
 
@@ -102,18 +103,18 @@ metasd_execute(MetasdStatement *statement, Datum *values, const char *nulls, boo
     result = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
     if (result < 0)
         elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(result));
-    metasd_switch_back(&saved);
+    metasd_security_switch_back(&saved);
     return SPI_processed;
 }
 
 Datum
-metasd_column(uint64 row, int column, bool *isnull)
+metasd_statement_value(uint64 row, int column, bool *isnull)
 {
     return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
 }
 
 char *
-metasd_column_text(uint64 row, int column)
+metasd_statement_text(uint64 row, int column)
 {
     char *text = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column), *copy;
 
@@ -126,10 +127,10 @@ metasd_column_text(uint64 row, int column)
 }
 
 MetasdRemembered
-metasd_column_relation(uint64 row, int column)
+metasd_statement_relation(uint64 row, int column)
 {
     bool isnull;
-    Datum value = metasd_column(row, column, &isnull);
+    Datum value = metasd_statement_value(row, column, &isnull);
     char *name, *copy;
 
     if (isnull)
@@ -454,7 +455,7 @@ find_models(const char *name)
     MetasdSwitch saved;
     TableScan scan;
 
-    metasd_switch_to(&saved, metasd_extension_owner(), false);
+    metasd_security_switch_to(&saved, metasd_extension_owner(), false);
     scan_begin(&scan, "model", name ? "name" : NULL, F_TEXTEQ, value);
     while (scan_next(&scan)) {
         HeapTuple run;
@@ -465,7 +466,7 @@ find_models(const char *name)
             remember(model, scan.row.tuple, run);
     }
     scan_end(&scan);
-    metasd_switch_back(&saved);
+    metasd_security_switch_back(&saved);
     return models;
 }
 
@@ -480,18 +481,18 @@ find_and_lock(const char *name)
     MetasdModel *model = NULL;
 
     SPI_connect();
-    if (metasd_execute(&take, &value, NULL, false) > 0) {
+    if (metasd_statement_execute(&take, &value, NULL, false) > 0) {
         Row row = {.tuple = SPI_tuptable->vals[0], .desc = SPI_tuptable->tupdesc};
         MemoryContext spi = MemoryContextSwitchTo(caller);
         MetasdSwitch saved;
 
-        metasd_switch_to(&saved, metasd_extension_owner(), false);
+        metasd_security_switch_to(&saved, metasd_extension_owner(), false);
         PushActiveSnapshot(GetLatestSnapshot());
         model = model_of_row(&row, NULL);
         model->source_named = named_attribute(&row, "source");
         model->validation_named = named_attribute(&row, "validation");
         PopActiveSnapshot();
-        metasd_switch_back(&saved);
+        metasd_security_switch_back(&saved);
         MemoryContextSwitchTo(spi);
     }
     SPI_finish();
@@ -514,7 +515,7 @@ metasd_model_find(const char *name, bool lock)
 }
 
 List *
-metasd_models_all(void)
+metasd_model_all(void)
 {
     return find_models(NULL);
 }
@@ -531,5 +532,5 @@ metasd_model_serve(const char *name, int64 run)
         NULL};
     Datum values[2] = {CStringGetTextDatum(name), Int64GetDatum(run)};
 
-    metasd_execute(&serve, values, NULL, false);
+    metasd_statement_execute(&serve, values, NULL, false);
 }

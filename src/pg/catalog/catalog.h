@@ -6,8 +6,8 @@
  * copies in the caller's memory context. Reads that take part in a query see the
  * query's own snapshot, so an answer belongs to one version from end to end.
  */
-#ifndef METASD_CATALOG_H
-#define METASD_CATALOG_H
+#ifndef METASD_PG_CATALOG_CATALOG_H
+#define METASD_PG_CATALOG_CATALOG_H
 
 #include "pg/base/compat.h"
 
@@ -29,8 +29,8 @@ typedef struct MetasdSwitch {
  * SQL that may run other people's code: it then cannot change what outlives it.
  * An error restores all by itself.
  */
-extern void metasd_switch_to(MetasdSwitch *saved, Oid to, bool restricted);
-extern void metasd_switch_back(const MetasdSwitch *saved);
+extern void metasd_security_switch_to(MetasdSwitch *saved, Oid to, bool restricted);
+extern void metasd_security_switch_back(const MetasdSwitch *saved);
 
 /* The extension's owner; an error if the extension is gone. */
 extern Oid metasd_extension_owner(void);
@@ -62,8 +62,8 @@ typedef struct MetasdStatement {
  * NULLS as in SPI ('n' is NULL) or NULL. Returns SPI_processed; rows are in
  * SPI_tuptable. READ_ONLY statements see the active snapshot.
  */
-extern uint64 metasd_execute(MetasdStatement *statement, Datum *values, const char *nulls,
-                             bool read_only);
+extern uint64 metasd_statement_execute(MetasdStatement *statement, Datum *values, const char *nulls,
+                                       bool read_only);
 
 /*
  * A relation that a model remembers. It is what it was by its OID; whoever may read that may ask.
@@ -77,11 +77,11 @@ typedef struct MetasdRemembered {
 } MetasdRemembered;
 
 /* A column of row ROW of SPI_tuptable. */
-extern Datum metasd_column(uint64 row, int column, bool *isnull);
+extern Datum metasd_statement_value(uint64 row, int column, bool *isnull);
 /* The same as a palloc'd string in the context that was current before SPI_connect, or NULL. */
-extern char *metasd_column_text(uint64 row, int column);
+extern char *metasd_statement_text(uint64 row, int column);
 /* A column of type metasd.relation_ref, likewise. */
-extern MetasdRemembered metasd_column_relation(uint64 row, int column);
+extern MetasdRemembered metasd_statement_relation(uint64 row, int column);
 
 /* ---- models ---- */
 
@@ -113,6 +113,6 @@ extern MetasdModel *metasd_model_find(const char *name, bool lock);
 extern void metasd_model_serve(const char *name, int64 run);
 
 /* All models, in no order. */
-extern List *metasd_models_all(void);
+extern List *metasd_model_all(void);
 
 #endif

@@ -39,7 +39,7 @@ metasd_quota_workers(int setting, Oid role)
 }
 
 void
-metasd_limit_memory(int *memory, int limit, bool *limited)
+metasd_quota_limit_memory(int *memory, int limit, bool *limited)
 {
     if (limit == 0 || (*memory != 0 && *memory <= limit))
         return;
@@ -124,7 +124,7 @@ metasd_quota_enter(Oid role, int most)
         if (most == 0 ||
             TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), WAIT_FOR_PLACE_MS))
             refuse(role, taken, Min(most, MOST_PLACES));
-        metasd_doze(20);
+        metasd_run_sleep(20);
     }
     return free;
 }

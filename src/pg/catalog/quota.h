@@ -6,8 +6,8 @@
  * whose worker is gone. Who looks for a free place locks the role's gate, and leaves it once the
  * place is taken.
  */
-#ifndef METASD_QUOTA_H
-#define METASD_QUOTA_H
+#ifndef METASD_PG_CATALOG_QUOTA_H
+#define METASD_PG_CATALOG_QUOTA_H
 
 #include "pg/base/compat.h"
 
@@ -18,7 +18,7 @@ extern int metasd_quota_trainings(int setting, Oid role);
 extern int metasd_quota_workers(int setting, Oid role);
 
 /* Lowers an amount of memory, in kB and 0 for any, to a limit, likewise; *LIMITED where it does. */
-extern void metasd_limit_memory(int *memory, int limit, bool *limited);
+extern void metasd_quota_limit_memory(int *memory, int limit, bool *limited);
 
 /*
  * In a session: locks the gate until metasd_quota_leave or the end of the transaction, and returns

@@ -50,7 +50,7 @@ make_reference(Oid oid, bool dropped, const char *name, const char *owner)
 }
 
 Oid
-metasd_relation_owner(Oid relation)
+metasd_reference_relation_owner(Oid relation)
 {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
     Oid owner = InvalidOid;
@@ -103,7 +103,7 @@ find_named(MetasdReferenceKind kind, const char *name)
 static bool
 is_of_owner(Oid relation, const char *owner)
 {
-    Oid now = metasd_relation_owner(relation);
+    Oid now = metasd_reference_relation_owner(relation);
 
     return superuser_arg(now) || (OidIsValid(now) && now == find_named(METASD_ROLE, owner));
 }
@@ -152,7 +152,7 @@ metasd_reference_then(Datum value)
 }
 
 Oid
-metasd_relation_named(const char *name)
+metasd_reference_relation_named(const char *name)
 {
     return find_named(METASD_RELATION, name);
 }
@@ -207,7 +207,7 @@ read_in(MetasdReferenceKind kind, const char *text)
     oid = find_named(kind, name);
     /* Restored without its owner, a relation is of the user who does it. */
     if (owner[0] != '\0' && OidIsValid(oid) && !is_of_owner(oid, owner) &&
-        metasd_relation_owner(oid) != GetUserId())
+        metasd_reference_relation_owner(oid) != GetUserId())
         oid = InvalidOid;
     return make_reference(oid, false, name, owner);
 }
@@ -225,7 +225,7 @@ write_out(MetasdReferenceKind kind, Datum value)
     char *now = name_of(kind, oid), *owner = NULL;
 
     if (now && kind == METASD_RELATION)
-        owner = name_of(METASD_ROLE, metasd_relation_owner(oid));
+        owner = name_of(METASD_ROLE, metasd_reference_relation_owner(oid));
     if (now)
         return owner ? psprintf("%s" OF "%s", now, owner) : now;
     if (reference->dropped || OidIsValid(oid) || OidIsValid(find_named(kind, reference->name)))

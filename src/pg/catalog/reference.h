@@ -11,8 +11,8 @@
  * Of a relation the owner is remembered, too: "schema.name of owner". What has that name and is of
  * another role is not what was meant, unless it is a superuser's.
  */
-#ifndef METASD_REFERENCE_H
-#define METASD_REFERENCE_H
+#ifndef METASD_PG_CATALOG_REFERENCE_H
+#define METASD_PG_CATALOG_REFERENCE_H
 
 #include "pg/base/compat.h"
 
@@ -25,13 +25,13 @@ extern Oid metasd_reference_oid(MetasdReferenceKind kind, Datum reference);
 extern char *metasd_reference_name(MetasdReferenceKind kind, Datum reference);
 
 /* The owner of a relation, or InvalidOid if it is gone. */
-extern Oid metasd_relation_owner(Oid relation);
+extern Oid metasd_reference_relation_owner(Oid relation);
 
 /* The name that a relation had when it was referred to, as SQL has it. */
 extern char *metasd_reference_then(Datum reference);
 
 /* The relation that has the remembered name now, whichever that is, or InvalidOid. */
 extern Oid metasd_reference_named(Datum reference);
-extern Oid metasd_relation_named(const char *name); /* likewise, by the name */
+extern Oid metasd_reference_relation_named(const char *name); /* likewise, by the name */
 
 #endif

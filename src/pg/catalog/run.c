@@ -92,10 +92,10 @@ metasd_run_pid(int64 run)
     int pid = 0;
 
     SPI_connect();
-    if (metasd_execute(&holder, values, NULL, true) > 0) {
+    if (metasd_statement_execute(&holder, values, NULL, true) > 0) {
         bool isnull;
 
-        pid = DatumGetInt32(metasd_column(0, 1, &isnull));
+        pid = DatumGetInt32(metasd_statement_value(0, 1, &isnull));
     }
     SPI_finish();
     return pid;
@@ -112,8 +112,8 @@ newest_status(int64 run)
 
     SPI_connect();
     PushActiveSnapshot(GetLatestSnapshot());
-    if (metasd_execute(&look, &value, NULL, true) > 0)
-        status = metasd_column_text(0, 1);
+    if (metasd_statement_execute(&look, &value, NULL, true) > 0)
+        status = metasd_statement_text(0, 1);
     PopActiveSnapshot();
     SPI_finish();
     return status;
@@ -135,7 +135,7 @@ is_subscriber(void)
     bool subscriber;
 
     SPI_connect();
-    subscriber = metasd_execute(&look, NULL, NULL, true) > 0;
+    subscriber = metasd_statement_execute(&look, NULL, NULL, true) > 0;
     SPI_finish();
     return subscriber;
 }
@@ -173,7 +173,7 @@ metasd_run_status(int64 run, const char *status)
 }
 
 void
-metasd_doze(long milliseconds)
+metasd_run_sleep(long milliseconds)
 {
     (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
                     PG_WAIT_EXTENSION);

@@ -1,8 +1,8 @@
 /*
  * run.h - whether the worker of a run is alive.
  */
-#ifndef METASD_RUN_H
-#define METASD_RUN_H
+#ifndef METASD_PG_CATALOG_RUN_H
+#define METASD_PG_CATALOG_RUN_H
 
 #include "pg/base/compat.h"
 
@@ -23,7 +23,7 @@ extern const char *metasd_run_status(int64 run, const char *status);
 extern void metasd_run_check_here(void);
 
 /* Sleeps for so long or until the latch is set, and serves interrupts: for who waits for a run. */
-extern void metasd_doze(long milliseconds);
+extern void metasd_run_sleep(long milliseconds);
 
 /* Raises the error for a run that is not there. */
 extern _Noreturn void metasd_run_unknown(int64 run);

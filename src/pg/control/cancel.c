@@ -1,5 +1,5 @@
 /*
- * stop.c - kg_cancel, kg_drop.
+ * cancel.c - kg_cancel, kg_drop.
  */
 #include "pg/control/launch.h"
 
@@ -30,7 +30,7 @@ wait_until_ended(int64 run)
 
     while (metasd_run_is_alive(run) &&
            !TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), WAIT_FOR_END_MS))
-        metasd_doze(5);
+        metasd_run_sleep(5);
 }
 
 /* kg_cancel(run bigint) returns boolean: was there a worker to tell? */
@@ -41,7 +41,7 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
     char *status;
     int pid;
 
-    metasd_check_primary("kg_cancel()");
+    metasd_access_check_primary("kg_cancel()");
     (void)metasd_launch_own(run, &status);
     pid = metasd_run_pid(run);
     /* A signal to a process of the same user fails only if that has ended just now. */
@@ -87,13 +87,13 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     Datum value = CStringGetTextDatum(name);
 
-    metasd_check_writable("kg_drop()");
+    metasd_access_check_writable("kg_drop()");
     (void)metasd_extension_hold(metasd_extension());
-    (void)metasd_model_to_change(name, NULL);
+    (void)metasd_access_model_to_change(name, NULL);
     metasd_schedule_drop(name);
     SPI_connect();
     for (int i = 0; i < (int)lengthof(statements); i++)
-        metasd_execute(&statements[i], &value, NULL, false);
+        metasd_statement_execute(&statements[i], &value, NULL, false);
     SPI_finish();
     PG_RETURN_VOID();
 }

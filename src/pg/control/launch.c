@@ -67,7 +67,7 @@ void
 metasd_launch_check(const MetasdModel *model)
 {
     metasd_run_check_here();
-    check_login(metasd_model_owner(model));
+    check_login(metasd_access_owner(model));
     check_sources(model);
 }
 
@@ -95,17 +95,17 @@ metasd_launch_alive(const MetasdModel *model)
     SPI_connect();
     /* A transaction's own snapshot may be older than a run that another one has started. */
     PushActiveSnapshot(GetLatestSnapshot());
-    n = metasd_execute(&unfinished, &name, NULL, true);
+    n = metasd_statement_execute(&unfinished, &name, NULL, true);
     PopActiveSnapshot();
     for (uint64 i = 0; i < n && alive == 0; i++) {
         SPITupleTable *rows = SPI_tuptable;
         bool isnull;
-        Datum id = metasd_column(i, 1, &isnull);
+        Datum id = metasd_statement_value(i, 1, &isnull);
 
         if (metasd_run_is_alive(DatumGetInt64(id)))
             alive = DatumGetInt64(id);
         else
-            metasd_execute(&bury, &id, NULL, false);
+            metasd_statement_execute(&bury, &id, NULL, false);
         SPI_tuptable = rows;
     }
     SPI_finish();
@@ -136,17 +136,17 @@ metasd_launch_own(int64 run, char **status)
     MetasdModel *model;
 
     SPI_connect();
-    if (metasd_execute(&look, &value, NULL, true) > 0) {
-        name = metasd_column_text(0, 1);
-        *status = metasd_column_text(0, 2);
+    if (metasd_statement_execute(&look, &value, NULL, true) > 0) {
+        name = metasd_statement_text(0, 1);
+        *status = metasd_statement_text(0, 2);
     }
     SPI_finish();
     model = name ? metasd_model_find(name, false) : NULL;
     if (!model)
         metasd_run_unknown(run);
-    if (!metasd_model_may_ask(model)) /* whose name, even, is not for everybody */
+    if (!metasd_access_may_ask(model)) /* whose name, even, is not for everybody */
         metasd_run_unknown(run);
-    metasd_model_check_mine(model);
+    metasd_access_check_mine(model);
     return model;
 }
 
@@ -155,9 +155,9 @@ metasd_launch_model(const char *function, int64 run)
 {
     char *status;
 
-    metasd_check_writable(function);
+    metasd_access_check_writable(function);
     (void)metasd_extension_hold(metasd_extension());
-    return metasd_model_to_change(metasd_launch_own(run, &status)->name, NULL);
+    return metasd_access_model_to_change(metasd_launch_own(run, &status)->name, NULL);
 }
 
 /* ---- the worker ---- */
@@ -182,10 +182,10 @@ catch_up_numbers(void)
         "SELECT setval('metasd.run_id_seq', max(id)) FROM metasd.run", 0, {InvalidOid}, NULL};
 
     SPI_connect();
-    if (metasd_execute(&behind, NULL, NULL, false) > 0) {
-        metasd_execute(&lock, NULL, NULL, false);
-        if (metasd_execute(&behind, NULL, NULL, false) > 0)
-            metasd_execute(&set, NULL, NULL, false);
+    if (metasd_statement_execute(&behind, NULL, NULL, false) > 0) {
+        metasd_statement_execute(&lock, NULL, NULL, false);
+        if (metasd_statement_execute(&behind, NULL, NULL, false) > 0)
+            metasd_statement_execute(&set, NULL, NULL, false);
     }
     SPI_finish();
 }
@@ -214,8 +214,8 @@ insert_run(const MetasdModel *model)
 
     catch_up_numbers();
     SPI_connect();
-    metasd_execute(&insert, values, nulls, false);
-    run = DatumGetInt64(metasd_column(0, 1, &isnull));
+    metasd_statement_execute(&insert, values, nulls, false);
+    run = DatumGetInt64(metasd_statement_value(0, 1, &isnull));
     SPI_finish();
     return run;
 }
@@ -234,7 +234,7 @@ wait_until_alive(BackgroundWorkerHandle *handle, int64 run)
             ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
                             errmsg("the training worker could not start"),
                             errhint("The server log says why.")));
-        metasd_doze(5);
+        metasd_run_sleep(5);
     }
 }
 
@@ -251,7 +251,7 @@ register_worker(BackgroundWorker *worker)
                     (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
                      errmsg("there is no free background worker to train with"),
                      errhint("Wait for other workers to end, or raise max_worker_processes.")));
-        metasd_doze(20);
+        metasd_run_sleep(20);
     }
     return handle;
 }
@@ -282,11 +282,11 @@ limits_unset(void)
     array =
         PointerGetDatum(construct_array(texts, METASD_LIMITS, TEXTOID, -1, false, TYPALIGN_INT));
     SPI_connect();
-    n = metasd_execute(&look, &array, NULL, true);
+    n = metasd_statement_execute(&look, &array, NULL, true);
     for (uint64 i = 0; i < n; i++) {
         bool isnull;
 
-        unset |= 1 << (DatumGetInt32(metasd_column(i, 1, &isnull)) - 1);
+        unset |= 1 << (DatumGetInt32(metasd_statement_value(i, 1, &isnull)) - 1);
     }
     SPI_finish();
     return unset;
@@ -300,7 +300,7 @@ fill_settings(MetasdLaunch *launch)
     launch->max_workers = Min(metasd_max_workers, launch->most_workers);
     launch->nice = Max(metasd_nice, metasd_min_nice);
     launch->train_mem = metasd_train_mem;
-    metasd_limit_memory(&launch->train_mem, metasd_train_mem_limit, &launch->limited);
+    metasd_quota_limit_memory(&launch->train_mem, metasd_train_mem_limit, &launch->limited);
     launch->unset = limits_unset();
 }
 

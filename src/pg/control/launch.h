@@ -1,8 +1,8 @@
 /*
  * launch.h - what a session hands to the worker that trains for it.
  */
-#ifndef METASD_LAUNCH_H
-#define METASD_LAUNCH_H
+#ifndef METASD_PG_CONTROL_LAUNCH_H
+#define METASD_PG_CONTROL_LAUNCH_H
 
 #include "pg/catalog/catalog.h"
 

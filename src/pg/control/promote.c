@@ -1,5 +1,5 @@
 /*
- * versions.c - kg_promote, kg_rollback, kg_owner: which version of a model serves, and whose it is.
+ * promote.c - kg_promote, kg_rollback, kg_owner: which version of a model serves, and whose it is.
  *
  * All that changes a model's versions takes its row first: the owner here, kg_drop, and the worker
  * that stores a version. The version is locked, too, and read after that: a snapshot of before may
@@ -30,9 +30,9 @@ PG_FUNCTION_INFO_V1(metasd_kg_owner);
 static MetasdModel *
 lock_model(const char *function, const char *name)
 {
-    metasd_check_writable(function);
+    metasd_access_check_writable(function);
     (void)metasd_extension_hold(metasd_extension());
-    return metasd_model_to_change(name, NULL);
+    return metasd_access_model_to_change(name, NULL);
 }
 
 /* Raises an error unless that run can serve. Locks its row. */
@@ -48,7 +48,7 @@ check_version(const MetasdModel *model, int64 run)
     char *status;
     bool isnull;
 
-    if (metasd_execute(&look, values, NULL, false) == 0)
+    if (metasd_statement_execute(&look, values, NULL, false) == 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model \"%s\" has no version " INT64_FORMAT, model->name, run),
                         errhint("Look at metasd.versions.")));
@@ -60,7 +60,7 @@ check_version(const MetasdModel *model, int64 run)
              errmsg("run " INT64_FORMAT " of model \"%s\" has no embeddings: its status is \"%s\"",
                     run, model->name, metasd_run_status(run, status)),
              errhint("Only a run that has succeeded can serve; look at metasd.versions.")));
-    if (!DatumGetBool(metasd_column(0, 2, &isnull)))
+    if (!DatumGetBool(metasd_statement_value(0, 2, &isnull)))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("the embeddings of version " INT64_FORMAT
                                " of model \"%s\" are not kept any more",
@@ -85,7 +85,7 @@ metasd_kg_promote(PG_FUNCTION_ARGS)
     else
         metasd_model_serve(model->name, run);
     SPI_finish();
-    metasd_cache_check(model->name, metasd_image_cache_size);
+    metasd_image_cache_check(model->name, metasd_image_cache_size);
     PG_RETURN_VOID();
 }
 
@@ -103,14 +103,14 @@ version_before(const MetasdModel *model)
     Datum value = CStringGetTextDatum(model->name);
     bool isnull;
 
-    if (metasd_execute(&look, &value, NULL, false) == 0)
+    if (metasd_statement_execute(&look, &value, NULL, false) == 0)
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("there is no version of model \"%s\" to go back to", model->name),
                  errdetail("No version that served before the present one is kept."),
                  errhint("Use kg_promote with a version that column \"kept\" of metasd.versions "
                          "shows as kept.")));
-    return DatumGetInt64(metasd_column(0, 1, &isnull));
+    return DatumGetInt64(metasd_statement_value(0, 1, &isnull));
 }
 
 /* kg_rollback(model text) returns bigint: the version that serves then */
@@ -131,9 +131,9 @@ metasd_kg_rollback(PG_FUNCTION_ARGS)
     SPI_connect();
     run = version_before(model);
     values[1] = Int64GetDatum(run);
-    metasd_execute(&serve, values, NULL, false);
+    metasd_statement_execute(&serve, values, NULL, false);
     SPI_finish();
-    metasd_cache_check(model->name, metasd_image_cache_size);
+    metasd_image_cache_check(model->name, metasd_image_cache_size);
     PG_RETURN_INT64(run);
 }
 
@@ -164,7 +164,7 @@ metasd_kg_owner(PG_FUNCTION_ARGS)
     metasd_launch_alone(model);
     metasd_schedule_drop(name);
     SPI_connect();
-    metasd_execute(&update, values, NULL, false);
+    metasd_statement_execute(&update, values, NULL, false);
     SPI_finish();
     PG_RETURN_VOID();
 }

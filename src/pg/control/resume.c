@@ -34,14 +34,14 @@ look_at(int64 run)
     bool isnull;
 
     SPI_connect();
-    if (metasd_execute(&look, &value, NULL, false) == 0)
+    if (metasd_statement_execute(&look, &value, NULL, false) == 0)
         metasd_run_unknown(run);
-    stopped.succeeded = DatumGetBool(metasd_column(0, 1, &isnull));
-    stopped.has_checkpoint = DatumGetBool(metasd_column(0, 2, &isnull));
-    stopped.source = metasd_column_relation(0, 3);
-    stopped.validation = metasd_column_relation(0, 7);
+    stopped.succeeded = DatumGetBool(metasd_statement_value(0, 1, &isnull));
+    stopped.has_checkpoint = DatumGetBool(metasd_statement_value(0, 2, &isnull));
+    stopped.source = metasd_statement_relation(0, 3);
+    stopped.validation = metasd_statement_relation(0, 7);
     for (int i = 0; i < 3; i++)
-        stopped.column[i] = metasd_column_text(0, 4 + i);
+        stopped.column[i] = metasd_statement_text(0, 4 + i);
     SPI_finish();
     return stopped;
 }
@@ -60,7 +60,7 @@ queue(int64 run)
     Datum value = Int64GetDatum(run);
 
     SPI_connect();
-    metasd_execute(&update, &value, NULL, false);
+    metasd_statement_execute(&update, &value, NULL, false);
     SPI_finish();
 }
 

@@ -181,13 +181,13 @@ make_job(const char *model, const char *schedule)
     MetasdSwitch saved;
     bool isnull;
 
-    metasd_switch_to(&saved, GetUserId(), false);
+    metasd_security_switch_to(&saved, GetUserId(), false);
     if (SPI_execute_with_args("SELECT cron.schedule($1, $2, $3)", 3, types, values, NULL, false,
                               0) != SPI_OK_SELECT ||
         SPI_processed != 1)
         elog(ERROR, "could not schedule a job");
-    metasd_switch_back(&saved);
-    return DatumGetInt64(metasd_column(0, 1, &isnull));
+    metasd_security_switch_back(&saved);
+    return DatumGetInt64(metasd_statement_value(0, 1, &isnull));
 }
 
 /*
@@ -205,14 +205,14 @@ remove_jobs(const char *model, const char *but)
     static MetasdStatement unschedule = {"SELECT cron.unschedule($1)", 1, {INT8OID}, NULL};
     Datum values[2] = {CStringGetTextDatum(job_name(model)),
                        but ? CStringGetTextDatum(but) : (Datum)0};
-    uint64 n = metasd_execute(&find, values, but ? NULL : " n", false);
+    uint64 n = metasd_statement_execute(&find, values, but ? NULL : " n", false);
     SPITupleTable *rows = SPI_tuptable;
 
     for (uint64 i = 0; i < n; i++) {
         bool isnull;
         Datum job = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
 
-        metasd_execute(&unschedule, &job, NULL, false);
+        metasd_statement_execute(&unschedule, &job, NULL, false);
     }
     return n;
 }
@@ -226,9 +226,9 @@ metasd_kg_schedule(PG_FUNCTION_ARGS)
     MetasdModel *model;
     int64 job;
 
-    metasd_check_writable("kg_schedule()");
+    metasd_access_check_writable("kg_schedule()");
     (void)metasd_extension_hold(metasd_extension());
-    model = metasd_model_to_change(name, NULL);
+    model = metasd_access_model_to_change(name, NULL);
     metasd_launch_check(model);
     check_login();
     check_cron(name, schedule);
@@ -246,9 +246,9 @@ metasd_kg_unschedule(PG_FUNCTION_ARGS)
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     uint64 n;
 
-    metasd_check_writable("kg_unschedule()");
+    metasd_access_check_writable("kg_unschedule()");
     (void)metasd_extension_hold(metasd_extension());
-    (void)metasd_model_to_change(name, NULL);
+    (void)metasd_access_model_to_change(name, NULL);
     check_cron(name, NULL);
     SPI_connect();
     n = remove_jobs(name, NULL);
@@ -268,14 +268,14 @@ warn_of_jobs(const char *model)
                                    {TEXTOID},
                                    NULL};
     Datum name = CStringGetTextDatum(job_name(model));
-    uint64 n = metasd_execute(&find, &name, NULL, false);
+    uint64 n = metasd_statement_execute(&find, &name, NULL, false);
 
     for (uint64 i = 0; i < n; i++)
         ereport(WARNING, (errcode(ERRCODE_WARNING),
                           errmsg("the schedule of model \"%s\" could not be removed", model),
                           errdetail("The extension pg_cron is not loaded."),
                           errhint("Once it is loaded, run SELECT cron.unschedule(%s).",
-                                  metasd_column_text(i, 1))));
+                                  metasd_statement_text(i, 1))));
 }
 
 /*

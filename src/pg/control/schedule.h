@@ -1,8 +1,8 @@
 /*
  * schedule.h - trainings that pg_cron starts.
  */
-#ifndef METASD_SCHEDULE_H
-#define METASD_SCHEDULE_H
+#ifndef METASD_PG_CONTROL_SCHEDULE_H
+#define METASD_PG_CONTROL_SCHEDULE_H
 
 #include "pg/base/compat.h"
 

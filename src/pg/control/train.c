@@ -1,5 +1,5 @@
 /*
- * start.c - kg_train, also as a scheduled job: writes the request into the model's row and starts a
+ * train.c - kg_train, also as a scheduled job: writes the request into the model's row and starts a
  * run.
  */
 #include "pg/control/launch.h"
@@ -58,7 +58,7 @@ insert_model(const Request *request)
                        ObjectIdGetDatum(request->source)};
 
     SPI_connect();
-    metasd_execute(&insert, values, NULL, false);
+    metasd_statement_execute(&insert, values, NULL, false);
     SPI_finish();
 }
 
@@ -81,7 +81,7 @@ update_model(const MetasdModel *model)
     if (!model->validation.given)
         nulls[5] = 'n';
     SPI_connect();
-    metasd_execute(&update, values, nulls, false);
+    metasd_statement_execute(&update, values, nulls, false);
     SPI_finish();
 }
 
@@ -110,7 +110,7 @@ static void
 stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRemembered *named,
      bool validation)
 {
-    char *owner = GetUserNameFromId(metasd_relation_owner(named->oid), true), *name;
+    char *owner = GetUserNameFromId(metasd_reference_relation_owner(named->oid), true), *name;
 
     name = quote_literal_cstr(model->name);
     ereport(
@@ -138,13 +138,14 @@ stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRem
 static void
 follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, bool validation)
 {
-    Oid owner = metasd_relation_owner(named);
+    Oid owner = metasd_reference_relation_owner(named);
     MetasdRemembered found;
 
     if (!relation->given || !OidIsValid(owner) || named == relation->oid)
         return;
     found = remembered(named);
-    if (owner != metasd_relation_owner(relation->oid) && !metasd_trusts(model->owner, owner)) {
+    if (owner != metasd_reference_relation_owner(relation->oid) &&
+        !metasd_trusts(model->owner, owner)) {
         stay(model, relation, &found, validation);
         return;
     }
@@ -157,7 +158,7 @@ follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, boo
 static void
 follow_names(MetasdModel *model, bool source, bool validation)
 {
-    (void)metasd_model_owner(model);
+    (void)metasd_access_owner(model);
     if (source)
         follow_name(model, &model->source, model->source_named, false);
     if (validation)
@@ -175,8 +176,8 @@ wanted_model(const Request *request)
         source = remembered(request->source);
         insert_model(request);
     }
-    model = metasd_model_to_change(request->name,
-                                   "Name the source to train it from: kg_train(model, source).");
+    model = metasd_access_model_to_change(
+        request->name, "Name the source to train it from: kg_train(model, source).");
     follow_names(model, !request->source_given, !request->validation_given);
     if (source.given)
         model->source = source;
@@ -202,7 +203,7 @@ text_argument(FunctionCallInfo fcinfo, int n)
 static void
 check_call(const char *function, const char *name)
 {
-    metasd_check_writable(function);
+    metasd_access_check_writable(function);
     if (!name)
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                         errmsg("a model's name must not be null")));
@@ -262,7 +263,7 @@ metasd_train_scheduled_sql(PG_FUNCTION_ARGS)
 
     check_call("metasd.train_scheduled()", name);
     (void)metasd_extension_hold(metasd_extension());
-    model = metasd_model_to_change(name, metasd_schedule_end(name));
+    model = metasd_access_model_to_change(name, metasd_schedule_end(name));
     follow_names(model, true, true);
     run = metasd_launch_alive(model);
     if (run != 0) {

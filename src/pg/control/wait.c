@@ -75,25 +75,26 @@ look_at(int64 run)
     Look look = {0};
     bool isnull;
 
-    if (metasd_execute(&statement, &value, NULL, false) == 0)
+    if (metasd_statement_execute(&statement, &value, NULL, false) == 0)
         return look;
     look.exists = true;
     look.model = row_text(1);
     look.status = row_text(2);
     look.error = row_text(3);
-    look.epochs = DatumGetInt32(metasd_column(0, 4, &isnull)); /* a NULL comes as 0 or false */
-    look.started_here =
-        TransactionIdIsCurrentTransactionId(DatumGetTransactionId(metasd_column(0, 5, &isnull)));
-    look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull));
-    look.unknown = DatumGetInt64(metasd_column(0, 7, &isnull));
+    look.epochs =
+        DatumGetInt32(metasd_statement_value(0, 4, &isnull)); /* a NULL comes as 0 or false */
+    look.started_here = TransactionIdIsCurrentTransactionId(
+        DatumGetTransactionId(metasd_statement_value(0, 5, &isnull)));
+    look.skipped = DatumGetInt64(metasd_statement_value(0, 6, &isnull));
+    look.unknown = DatumGetInt64(metasd_statement_value(0, 7, &isnull));
     look.note = row_text(8);
-    look.promoted = DatumGetBool(metasd_column(0, 9, &isnull));
-    look.kept = DatumGetBool(metasd_column(0, 10, &isnull));
-    look.resumable = DatumGetBool(metasd_column(0, 11, &isnull));
-    look.resumed = DatumGetInt32(metasd_column(0, 12, &isnull));
-    look.rank = DatumGetInt32(metasd_column(0, 13, &isnull));
-    look.rank_wish = DatumGetInt32(metasd_column(0, 14, &isnull));
-    look.empty = DatumGetInt64(metasd_column(0, 15, &isnull));
+    look.promoted = DatumGetBool(metasd_statement_value(0, 9, &isnull));
+    look.kept = DatumGetBool(metasd_statement_value(0, 10, &isnull));
+    look.resumable = DatumGetBool(metasd_statement_value(0, 11, &isnull));
+    look.resumed = DatumGetInt32(metasd_statement_value(0, 12, &isnull));
+    look.rank = DatumGetInt32(metasd_statement_value(0, 13, &isnull));
+    look.rank_wish = DatumGetInt32(metasd_statement_value(0, 14, &isnull));
+    look.empty = DatumGetInt64(metasd_statement_value(0, 15, &isnull));
     look.start = (Start){.version = row_text(16),
                          .new_entities = row_text(17),
                          .entities = row_text(18),
@@ -128,7 +129,7 @@ static double
 float_column(uint64 row, int column)
 {
     bool isnull;
-    Datum value = metasd_column(row, column, &isnull);
+    Datum value = metasd_statement_value(row, column, &isnull);
 
     return isnull ? NAN : DatumGetFloat8(value);
 }
@@ -161,14 +162,14 @@ show_epochs(int64 run, int epochs, int *shown)
         {INT8OID, INT4OID},
         NULL};
     Datum values[2] = {Int64GetDatum(run), Int32GetDatum(*shown)};
-    uint64 n = metasd_execute(&statement, values, NULL, false);
+    uint64 n = metasd_statement_execute(&statement, values, NULL, false);
 
     for (uint64 i = 0; i < n; i++) {
         StringInfoData line;
         bool isnull;
         double seconds = float_column(i, 2);
 
-        *shown = DatumGetInt32(metasd_column(i, 1, &isnull));
+        *shown = DatumGetInt32(metasd_statement_value(i, 1, &isnull));
         initStringInfo(&line);
         appendStringInfo(&line, "epoch %d of %d: loss", *shown, epochs);
         append_figure(&line, " ", float_column(i, 3), "");
@@ -177,7 +178,7 @@ show_epochs(int64 run, int epochs, int *shown)
         append_figure(&line, " (pruned ", float_column(i, 6), ")");
         appendStringInfo(&line, ", sparsity %.2f, %.1f s, %s left", float_column(i, 8), seconds,
                          clock_time(seconds * (epochs - *shown)));
-        if (DatumGetBool(metasd_column(i, 7, &isnull)))
+        if (DatumGetBool(metasd_statement_value(i, 7, &isnull)))
             appendStringInfoString(&line, ", best so far");
         ereport(INFO, (errmsg_internal("%s", line.data)));
     }
@@ -264,7 +265,7 @@ check_look(int64 run, const Look *look)
 {
     MetasdModel *model = look->exists ? metasd_model_find(look->model, false) : NULL;
 
-    if (!model || !metasd_model_may_ask(model)) /* its name is not for everybody */
+    if (!model || !metasd_access_may_ask(model)) /* its name is not for everybody */
         metasd_run_unknown(run);
     if (look->started_here)
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -410,7 +411,7 @@ metasd_kg_wait(PG_FUNCTION_ARGS)
             ereport(WARNING, (errmsg("run " INT64_FORMAT " is still running", run)));
             break;
         }
-        metasd_doze(LOOK_EVERY_MS);
+        metasd_run_sleep(LOOK_EVERY_MS);
     }
     PG_RETURN_VOID();
 }

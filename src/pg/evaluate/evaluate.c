@@ -83,7 +83,7 @@ bucket_argument(FunctionCallInfo fcinfo, int n)
 
 typedef struct Evaluation {
     MetasdModel *model;
-    const MetasdIndex *image;
+    const MetasdImage *image;
     const Bucket *by;
     MetasdSource *test;
     bool test_is_read;      /* it is among facts; else the query reads it */
@@ -105,14 +105,14 @@ enum { FACT_HEAD, FACT_RELATION, FACT_TAIL, FACT_LABEL, FACT_ASKED, FACT_COLUMNS
 
 /* A fact on its way to the query. */
 static void
-keep_fact(void *context, const MetasdLabels3 *row)
+keep_fact(void *context, const MetasdTripleLabels *row)
 {
     Evaluation *evaluation = context;
     Datum values[FACT_COLUMNS] = {[FACT_ASKED] = BoolGetDatum(evaluation->asked)};
     bool nulls[FACT_COLUMNS] = {[FACT_LABEL] = true};
 
     for (int i = 0; i < 3; i++)
-        values[i] = Int64GetDatum(metasd_number_of_label(
+        values[i] = Int64GetDatum(metasd_rank_number_of_label(
             i == 1 ? &evaluation->image->relation_labels : &evaluation->image->entity_labels,
             row->data[i], row->len[i]));
     if (evaluation->asked) {
@@ -243,7 +243,7 @@ add_validation(Evaluation *evaluation)
     const MetasdModel *model = evaluation->model;
     const MetasdRemembered *validation = &model->serving_validation;
 
-    if (validation->given && OidIsValid(validation->oid) && !metasd_model_is_mine(model) &&
+    if (validation->given && OidIsValid(validation->oid) && !metasd_access_is_mine(model) &&
         !metasd_source_is_readable(validation->oid, model->serving_column, GetUserId()))
         not_left_out(evaluation, true, "They cannot be read with your rights.");
     else
@@ -443,8 +443,9 @@ count_triples(Evaluation *evaluation)
     if (SPI_execute_plan(prepare(evaluation, sql.data, 0, NULL), NULL, NULL, true, 0) !=
         SPI_OK_SELECT)
         elog(ERROR, "could not count the triples of \"%s\"", test->name);
-    evaluation->triples = DatumGetInt64(metasd_column(0, 2, &isnull));
-    evaluation->incomplete = DatumGetInt64(metasd_column(0, 1, &isnull)) - evaluation->triples;
+    evaluation->triples = DatumGetInt64(metasd_statement_value(0, 2, &isnull));
+    evaluation->incomplete =
+        DatumGetInt64(metasd_statement_value(0, 1, &isnull)) - evaluation->triples;
 }
 
 /* A NOTICE tells how many rows of the test are no triples. */
@@ -537,7 +538,7 @@ run(Evaluation *evaluation, ReturnSetInfo *result)
     Datum name = CStringGetTextDatum(evaluation->model->name);
 
     set_locally("search_path", "pg_catalog, pg_temp");
-    metasd_pin_settings();
+    metasd_reading_pin_settings();
     SPI_connect();
     if (!evaluation->test_is_read)
         count_triples(evaluation);
@@ -569,16 +570,16 @@ metasd_kg_evaluate(PG_FUNCTION_ARGS)
     Evaluation evaluation = {0};
     char *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)), *column[3];
 
-    metasd_init_materialized_srf(fcinfo);
+    metasd_compat_init_materialized_srf(fcinfo);
     if (PG_ARGISNULL(1))
         return (Datum)0;
     evaluation.by = bucket_argument(fcinfo, 2);
-    evaluation.model = metasd_model_to_ask(name);
+    evaluation.model = metasd_access_model_to_ask(name);
     for (int i = 0; i < 3; i++)
         column[i] = PG_ARGISNULL(3 + i) ? evaluation.model->serving_column[i]
                                         : text_to_cstring(PG_GETARG_TEXT_PP(3 + i));
     evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column);
-    evaluation.image = metasd_cache_image(evaluation.model, metasd_image_cache_size);
+    evaluation.image = metasd_image_cache_get(evaluation.model, metasd_image_cache_size);
     evaluation.test_is_read = !query_reads(&evaluation, &evaluation.test->reading);
     if (evaluation.test_is_read)
         evaluation.incomplete = read_before(&evaluation, evaluation.test, GetUserId(), true);

@@ -1,5 +1,5 @@
 /*
- * answers.c - the functions that kg_evaluate's query is made of.
+ * rank_answers.c - the functions that kg_evaluate's query is made of.
  *
  * They read the model and nothing else, so workers of a parallel query can run them. Labels become
  * numbers: what is known to the model has its number in the image, anything else a negative hash
@@ -38,11 +38,11 @@ PG_FUNCTION_INFO_V1(metasd_rank_answers_sql);
 #define RANKED_ANSWER_COLUMNS 10 /* of metasd.ranked_answer */
 
 int64
-metasd_number_of_label(const MetasdLabels *labels, const char *label, size_t len)
+metasd_rank_number_of_label(const MetasdLabelTable *labels, const char *label, size_t len)
 {
     uint32 id;
 
-    if (metasd_labels_find(labels, label, len, &id))
+    if (metasd_label_find(labels, label, len, &id))
         return id;
     return -1 - (int64)(hash_bytes_extended((const unsigned char *)label, (int)len, 0) >> 1);
 }
@@ -56,7 +56,7 @@ typedef struct AskedSite {
     uint64 generation;
     text *name;
     const MetasdModel *model;
-    const MetasdIndex *image;
+    const MetasdImage *image;
     int64 *counts[2]; /* of entities and relations; NULL until asked for */
     float *scores;    /* a number an entity; NULL until needed */
     float *scratch;
@@ -69,7 +69,7 @@ static bool
 still_valid(const AskedSite *site, const text *name)
 {
     return site->name && site->user == GetUserId() &&
-           site->generation == metasd_cache_generation() &&
+           site->generation == metasd_image_cache_generation() &&
            VARSIZE_ANY_EXHDR(site->name) == VARSIZE_ANY_EXHDR(name) &&
            memcmp(VARDATA_ANY(site->name), VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) == 0;
 }
@@ -92,11 +92,11 @@ asked_site(FunctionCallInfo fcinfo)
     before = MemoryContextSwitchTo(context);
     site = palloc0(sizeof(*site));
     site->context = context;
-    site->model = metasd_model_to_ask(text_to_cstring(name));
-    site->image = metasd_cache_image(site->model, metasd_image_cache_size);
+    site->model = metasd_access_model_to_ask(text_to_cstring(name));
+    site->image = metasd_image_cache_get(site->model, metasd_image_cache_size);
     site->name = cstring_to_text_with_len(VARDATA_ANY(name), (int)VARSIZE_ANY_EXHDR(name));
     site->user = GetUserId();
-    site->generation = metasd_cache_generation();
+    site->generation = metasd_image_cache_generation();
     MemoryContextSwitchTo(before);
     fcinfo->flinfo->fn_extra = site;
     return site;
@@ -105,12 +105,12 @@ asked_site(FunctionCallInfo fcinfo)
 static Datum
 number(FunctionCallInfo fcinfo, bool relation)
 {
-    const MetasdIndex *image = asked_site(fcinfo)->image;
+    const MetasdImage *image = asked_site(fcinfo)->image;
     text *label = PG_GETARG_TEXT_PP(1);
 
     return Int64GetDatum(
-        metasd_number_of_label(relation ? &image->relation_labels : &image->entity_labels,
-                               VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label)));
+        metasd_rank_number_of_label(relation ? &image->relation_labels : &image->entity_labels,
+                                    VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label)));
 }
 
 /* metasd.entity_number(model text, label text) returns bigint; strict */
@@ -150,12 +150,13 @@ read_counts(const AskedSite *site, bool relation, int64 *counts, uint32 n)
         uint64 rows;
 
         SPI_connect();
-        rows = metasd_execute(relation ? &of_relations : &of_entities, values, NULL, true);
+        rows =
+            metasd_statement_execute(relation ? &of_relations : &of_entities, values, NULL, true);
         for (uint64 i = 0; i < rows; i++) {
             bool isnull;
 
-            counts[DatumGetInt32(metasd_column(i, 1, &isnull))] =
-                DatumGetInt64(metasd_column(i, 2, &isnull));
+            counts[DatumGetInt32(metasd_statement_value(i, 1, &isnull))] =
+                DatumGetInt64(metasd_statement_value(i, 2, &isnull));
         }
         SPI_finish();
         CHECK_FOR_INTERRUPTS();
@@ -169,7 +170,7 @@ metasd_occurrences_sql(PG_FUNCTION_ARGS)
     AskedSite *site = asked_site(fcinfo);
     bool relation = PG_GETARG_BOOL(1);
     int64 number = PG_GETARG_INT64(2);
-    const MetasdIndexPlan *plan = &site->image->plan;
+    const MetasdImagePlan *plan = &site->image->plan;
     uint32 n = relation ? plan->relations : plan->entities;
 
     if (number < 0 || number >= n)
@@ -212,7 +213,7 @@ by_number(const void *a, const void *b)
 static int
 by_score(const void *a, const void *b)
 {
-    float x = ((const MetasdStanding *)a)->score, y = ((const MetasdStanding *)b)->score;
+    float x = ((const MetasdRankCounts *)a)->score, y = ((const MetasdRankCounts *)b)->score;
 
     return x < y ? -1 : x > y;
 }
@@ -253,7 +254,7 @@ static Ranking
 score_query(FunctionCallInfo fcinfo)
 {
     AskedSite *site = asked_site(fcinfo);
-    const MetasdIndexPlan *plan = &site->image->plan;
+    const MetasdImagePlan *plan = &site->image->plan;
     char *side = text_to_cstring(PG_GETARG_TEXT_PP(1));
     bool head = strcmp(side, "head") == 0;
     int64 entity = PG_GETARG_INT64(2), relation = PG_GETARG_INT64(3);
@@ -282,8 +283,8 @@ score_query(FunctionCallInfo fcinfo)
     else {
         uint32 row = (uint32)relation + (head ? plan->relations : 0);
 
-        ranking.sigmoid = metasd_index_sigmoid(site->image, row);
-        metasd_index_scores_tails(site->image, (uint32)entity, row, site->scores, site->scratch);
+        ranking.sigmoid = metasd_query_sigmoid(site->image, row);
+        metasd_query_scores_tails(site->image, (uint32)entity, row, site->scores, site->scratch);
     }
     return ranking;
 }
@@ -323,33 +324,33 @@ standing_row(const Ranking *ranking, int64 answer, double rank, int64 pessimisti
  * no answer. The scores are still all there.
  */
 static bool
-find_odds(const Ranking *ranking, Numbers answers, Numbers known, MetasdField *field, uint32 *first)
+find_odds(const Ranking *ranking, Numbers answers, Numbers known, MetasdOdds *field, uint32 *first)
 {
     const AskedSite *site = ranking->site;
     uint32 id;
     MetasdTopk topk;
     float score;
 
-    metasd_field_start(field, ranking->entities, site->scores);
+    metasd_probability_start(field, ranking->entities, site->scores);
     metasd_topk_start(&topk, ranking->entities, site->scores, site->ids);
     while ((!field->found || field->seen < METASD_FIELD_KNOWN) &&
            metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE) {
         if (!field->found)
             *first = id;
-        metasd_field_show(field, score, is_among(known, id) && !is_among(answers, id));
+        metasd_probability_show(field, score, is_among(known, id) && !is_among(answers, id));
     }
     return field->found;
 }
 
 /* The element of the first answer: how likely that is to hold, and whether it does. */
 static Datum
-first_row(const Ranking *ranking, Numbers answers, const MetasdField *field, uint32 first)
+first_row(const Ranking *ranking, Numbers answers, const MetasdOdds *field, uint32 first)
 {
     bool nulls[RANKED_ANSWER_COLUMNS] = {[1] = true, true, true, true, [7] = true, true, true};
     Datum values[RANKED_ANSWER_COLUMNS] = {[0] = Int64GetDatum(first)};
 
     values[5] = Float4GetDatum(
-        (float)metasd_probability(ranking->sigmoid, metasd_field_odds(field, field->first)));
+        (float)metasd_probability(ranking->sigmoid, metasd_probability_odds(field, field->first)));
     values[6] = BoolGetDatum(is_among(answers, first));
     return HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
 }
@@ -358,15 +359,15 @@ first_row(const Ranking *ranking, Numbers answers, const MetasdField *field, uin
 
 /* Takes those of some numbers that are answers off, or puts them in, their bins. */
 static void
-count_numbers(const Ranking *ranking, const MetasdField *field, Numbers numbers, Numbers but,
-              int by, uint32 bins[METASD_BINS])
+count_numbers(const Ranking *ranking, const MetasdOdds *field, Numbers numbers, Numbers but, int by,
+              uint32 bins[METASD_BINS])
 {
     const float *scores = ranking->site->scores;
 
     for (size_t i = 0; i < numbers.n; i++)
         if (numbers.number[i] >= 0 && scores[numbers.number[i]] > METASD_IMPOSSIBLE &&
             !is_among(but, numbers.number[i]))
-            bins[metasd_field_bin(field, scores[numbers.number[i]])] += (uint32)by;
+            bins[metasd_probability_bin(field, scores[numbers.number[i]])] += (uint32)by;
 }
 
 /* The range of a probability: two a power of ten, from the top. */
@@ -383,7 +384,7 @@ range_of(double probability)
  * in: what their probabilities sum to, and how many of them hold. Returns how many elements.
  */
 static size_t
-range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdField *field,
+range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdOdds *field,
            Datum *rows)
 {
     const Numbers none = {NULL, 0};
@@ -392,7 +393,7 @@ range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdF
     double sum[METASD_RANGES] = {0};
     size_t n = 0;
 
-    metasd_field_count(field, all);
+    metasd_probability_count(field, all);
     count_numbers(ranking, field, known, answers, -1, all);
     count_numbers(ranking, field, answers, none, 1, holding);
     for (size_t bin = 0; bin < METASD_BINS; bin++) {
@@ -444,9 +445,9 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
     Ranking ranking;
     Numbers answers, known;
     size_t unknown = 0, m, n;
-    MetasdStanding *standings;
+    MetasdRankCounts *standings;
     Datum *rows;
-    MetasdField field;
+    MetasdOdds field;
     uint32 first = 0;
 
     for (int i = 0; i < 5; i++)
@@ -474,7 +475,7 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
     leave_out(&ranking, known);
     leave_out(&ranking, answers);
     qsort(standings, m, sizeof(*standings), by_score);
-    metasd_standings(ranking.entities, ranking.site->scores, m, standings);
+    metasd_rank_counts(ranking.entities, ranking.site->scores, m, standings);
     /* What the model does not know comes after all that it knows. */
     for (size_t i = 0; i < unknown; i++)
         rows[i] = standing_row(&ranking, answers.number[i], (double)ranking.left + 1,

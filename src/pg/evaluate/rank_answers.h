@@ -1,8 +1,8 @@
 /*
- * answers.h - numbers for labels, known to a model or not.
+ * rank_answers.h - numbers for labels, known to a model or not.
  */
-#ifndef METASD_ANSWERS_H
-#define METASD_ANSWERS_H
+#ifndef METASD_PG_EVALUATE_RANK_ANSWERS_H
+#define METASD_PG_EVALUATE_RANK_ANSWERS_H
 
 #include "pg/base/compat.h"
 
@@ -12,6 +12,7 @@
 #define METASD_RANGES 9
 
 /* The number of a label in the image, or a negative one made of the label itself. */
-extern int64 metasd_number_of_label(const MetasdLabels *labels, const char *label, size_t len);
+extern int64 metasd_rank_number_of_label(const MetasdLabelTable *labels, const char *label,
+                                         size_t len);
 
 #endif

@@ -46,7 +46,7 @@ start(const pg_uuid_t *uuid, int64 run, int cache_size)
 /* One worker a version, which goes on when the session that started it has left. */
 bool
 metasd_builder_build(const pg_uuid_t *uuid, int64 run, int cache_size, MetasdTeam *team,
-                     MetasdIndex *index)
+                     MetasdImage *index)
 {
     BackgroundWorkerHandle *handle = NULL;
     pid_t pid;
@@ -54,11 +54,11 @@ metasd_builder_build(const pg_uuid_t *uuid, int64 run, int cache_size, MetasdTea
     for (;;) {
         bool stopped = handle && GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED;
 
-        if (metasd_image_attach(uuid, false, team, index))
+        if (metasd_image_file_attach(uuid, false, team, index))
             return true;
-        if (stopped || (!handle && !metasd_image_is_building(uuid) &&
+        if (stopped || (!handle && !metasd_image_file_is_building(uuid) &&
                         !(handle = start(uuid, run, cache_size))))
             return false;
-        metasd_doze(5);
+        metasd_run_sleep(5);
     }
 }

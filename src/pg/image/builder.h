@@ -5,8 +5,8 @@
  * what it had built would be lost each time. A worker goes on, and the next question finds the
  * image. Where there is no worker to be had the session builds it.
  */
-#ifndef METASD_BUILDER_H
-#define METASD_BUILDER_H
+#ifndef METASD_PG_IMAGE_BUILDER_H
+#define METASD_PG_IMAGE_BUILDER_H
 
 #include "pg/base/compat.h"
 
@@ -27,9 +27,9 @@ extern bool metasd_builder_is_wanted(void);
 
 /*
  * Lets a worker build and share the image of a version, and attaches it when it is there. False
- * where it cannot be built so. With the version locked, by metasd_image_lock.
+ * where it cannot be built so. With the version locked, by metasd_image_file_lock.
  */
 extern bool metasd_builder_build(const pg_uuid_t *uuid, int64 run, int cache_size, MetasdTeam *team,
-                                 MetasdIndex *index);
+                                 MetasdImage *index);
 
 #endif

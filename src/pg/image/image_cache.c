@@ -21,7 +21,7 @@
 typedef struct Image {
     pg_uuid_t uuid; /* of the run: ids of runs may come again, after DROP EXTENSION */
     MemoryContext context;
-    MetasdIndex index;
+    MetasdImage index;
     bool shared;         /* a mapping of a file; else memory of this session's own */
     bool provisional;    /* of rows that the transaction which built it may yet take back */
     bool kept;           /* to be shared nevertheless: nobody asks for it if it does */
@@ -41,7 +41,7 @@ static uint64 transaction = 1;
 static uint64 generation = 1;
 
 uint64
-metasd_cache_generation(void)
+metasd_image_cache_generation(void)
 {
     return generation;
 }
@@ -123,8 +123,8 @@ typedef struct Row {
 /* An image under construction. */
 typedef struct Build {
     int64 run;
-    MetasdIndexPlan plan;
-    MetasdIndexWriter writer;
+    MetasdImagePlan plan;
+    MetasdImageWriter writer;
     uint32_t *positions;            /* 2 x width */
     float *values;                  /* 2 x width */
     MetasdSigmoid sigmoid;          /* of relations without one of their own */
@@ -150,23 +150,24 @@ read_row(const RowKind *kind, uint64 i, Row *row)
     bool isnull;
     text *label;
 
-    row->id = DatumGetInt32(metasd_column(i, 1, &isnull));
-    label = DatumGetTextPP(metasd_column(i, 2, &isnull));
+    row->id = DatumGetInt32(metasd_statement_value(i, 1, &isnull));
+    label = DatumGetTextPP(metasd_statement_value(i, 2, &isnull));
     row->label = VARDATA_ANY(label);
     row->label_len = VARSIZE_ANY_EXHDR(label);
     for (int e = 0; e < kind->embeddings; e++) {
-        bytea *value = DatumGetByteaPP(metasd_column(i, 3 + e, &isnull));
+        bytea *value = DatumGetByteaPP(metasd_statement_value(i, 3 + e, &isnull));
 
         row->bytes[e] = (const uint8_t *)VARDATA_ANY(value);
         row->size[e] = VARSIZE_ANY_EXHDR(value);
     }
-    row->xmin = DatumGetTransactionId(metasd_column(i, 3 + kind->embeddings, &isnull));
+    row->xmin = DatumGetTransactionId(metasd_statement_value(i, 3 + kind->embeddings, &isnull));
     row->calibrated = kind == &relation_rows;
-    row->irreflexive = row->calibrated && DatumGetBool(metasd_column(i, 10, &isnull));
+    row->irreflexive = row->calibrated && DatumGetBool(metasd_statement_value(i, 10, &isnull));
     for (int side = 0; side < 2 && row->calibrated; side++) {
-        row->sigmoid[side].slope = DatumGetFloat4(metasd_column(i, 6 + 2 * side, &isnull));
+        row->sigmoid[side].slope = DatumGetFloat4(metasd_statement_value(i, 6 + 2 * side, &isnull));
         row->calibrated = !isnull;
-        row->sigmoid[side].offset = DatumGetFloat4(metasd_column(i, 7 + 2 * side, &isnull));
+        row->sigmoid[side].offset =
+            DatumGetFloat4(metasd_statement_value(i, 7 + 2 * side, &isnull));
         row->calibrated &= !isnull;
     }
 }
@@ -216,13 +217,13 @@ for_each_row(Build *build, const RowKind *kind,
 static void
 count_row(Build *build, const RowKind *kind, const Row *row)
 {
-    MetasdIndexPlan *plan = &build->plan;
+    MetasdImagePlan *plan = &build->plan;
     bool entity = kind == &entity_rows;
 
     for (int e = 0; e < kind->embeddings; e++) {
         size_t width, kept;
 
-        if (metasd_decode_header(row->bytes[e], row->size[e], &width, &kept) != METASD_OK ||
+        if (metasd_row_decode_header(row->bytes[e], row->size[e], &width, &kept) != METASD_OK ||
             width > UINT32_MAX || (plan->width != 0 && width != plan->width))
             damaged(build, kind, row->id);
         plan->width = (uint32_t)width;
@@ -245,8 +246,8 @@ add_row(Build *build, const RowKind *kind, const Row *row)
         float *values = build->values + (size_t)e * width;
         MetasdDecoded decoded;
 
-        if (metasd_decode_sparse(row->bytes[e], row->size[e], width, positions, values, width,
-                                 &decoded) != METASD_OK)
+        if (metasd_row_decode_sparse(row->bytes[e], row->size[e], width, positions, values, width,
+                                     &decoded) != METASD_OK)
             damaged(build, kind, row->id);
         sparse[e] = (MetasdSparseRow){.positions = positions,
                                       .values = values,
@@ -255,20 +256,20 @@ add_row(Build *build, const RowKind *kind, const Row *row)
                                       .step = decoded.step};
     }
     status = kind == &entity_rows
-                 ? metasd_index_add_entity(&build->writer, (uint32_t)row->id, row->label,
+                 ? metasd_image_add_entity(&build->writer, (uint32_t)row->id, row->label,
                                            row->label_len, sparse[0])
-                 : metasd_index_add_relation(&build->writer, (uint32_t)row->id, row->label,
+                 : metasd_image_add_relation(&build->writer, (uint32_t)row->id, row->label,
                                              row->label_len, sparse[0], sparse[1]);
     for (uint32 side = 0; side < 2 && kind == &relation_rows && status == METASD_OK; side++) {
         MetasdSigmoid sigmoid = row->calibrated ? row->sigmoid[side] : build->sigmoid;
 
         sigmoid.base = build->sigmoid.base; /* the model's */
         sigmoid.steep = build->sigmoid.steep;
-        status = metasd_index_set_sigmoid(&build->writer,
+        status = metasd_image_set_sigmoid(&build->writer,
                                           (uint32)row->id + side * build->plan.relations, sigmoid);
     }
     if (row->irreflexive && status == METASD_OK)
-        status = metasd_index_set_irreflexive(&build->writer, (uint32)row->id);
+        status = metasd_image_set_irreflexive(&build->writer, (uint32)row->id);
     if (status != METASD_OK)
         damaged(build, kind, row->id);
 }
@@ -286,10 +287,10 @@ static MetasdSigmoid
 sigmoid_column(int n)
 {
     bool no_slope, no_offset, no_base, no_steep;
-    MetasdSigmoid sigmoid = {.slope = DatumGetFloat4(metasd_column(0, n, &no_slope)),
-                             .offset = DatumGetFloat4(metasd_column(0, n + 1, &no_offset)),
-                             .base = DatumGetFloat4(metasd_column(0, n + 2, &no_base)),
-                             .steep = DatumGetFloat4(metasd_column(0, n + 3, &no_steep))};
+    MetasdSigmoid sigmoid = {.slope = DatumGetFloat4(metasd_statement_value(0, n, &no_slope)),
+                             .offset = DatumGetFloat4(metasd_statement_value(0, n + 1, &no_offset)),
+                             .base = DatumGetFloat4(metasd_statement_value(0, n + 2, &no_base)),
+                             .steep = DatumGetFloat4(metasd_statement_value(0, n + 3, &no_steep))};
 
     return no_slope || no_offset || no_base || no_steep ? metasd_uncalibrated : sigmoid;
 }
@@ -313,18 +314,18 @@ expected_of(int64 run)
     Datum value = Int64GetDatum(run);
     Expected expected = {0};
 
-    if (metasd_execute(&look, &value, NULL, true) > 0) {
+    if (metasd_statement_execute(&look, &value, NULL, true) > 0) {
         bool isnull;
         char *name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 
         /* Where nothing is said it is the family that was there before there were others. */
-        expected.family = name ? metasd_family(name) : &metasd_complex;
-        expected.entities = DatumGetInt64(metasd_column(0, 2, &isnull));
-        expected.relations = DatumGetInt64(metasd_column(0, 3, &isnull));
+        expected.family = name ? metasd_family(name) : &metasd_family_complex;
+        expected.entities = DatumGetInt64(metasd_statement_value(0, 2, &isnull));
+        expected.relations = DatumGetInt64(metasd_statement_value(0, 3, &isnull));
         expected.sigmoid = sigmoid_column(4);
         expected.relation_sigmoid = sigmoid_column(8);
         expected.uncommitted = TransactionIdIsCurrentTransactionId(
-            DatumGetTransactionId(metasd_column(0, 12, &isnull)));
+            DatumGetTransactionId(metasd_statement_value(0, 12, &isnull)));
     }
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -352,10 +353,10 @@ plan_image(Build *build)
     build->sigmoid = expected.sigmoid;
     build->relation_sigmoid = expected.relation_sigmoid;
     build->uncommitted = expected.uncommitted;
-    metasd_switch_to(&saved, metasd_extension_owner(), false);
+    metasd_security_switch_to(&saved, metasd_extension_owner(), false);
     for_each_row(build, &entity_rows, count_row);
     for_each_row(build, &relation_rows, count_row);
-    metasd_switch_back(&saved);
+    metasd_security_switch_back(&saved);
     if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
@@ -364,7 +365,7 @@ plan_image(Build *build)
                                   build->plan.entities, expected.entities, build->plan.relations,
                                   expected.relations),
                         errhint("Train the model again with kg_train.")));
-    if (metasd_index_bytes(&build->plan) == SIZE_MAX)
+    if (metasd_image_bytes(&build->plan) == SIZE_MAX)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("run " INT64_FORMAT " has no usable embeddings", build->run),
                         errhint("Train the model again with kg_train.")));
@@ -375,17 +376,17 @@ static void
 add_rows(Build *build, MemoryContext draft)
 {
     MemoryContext before = MemoryContextSwitchTo(draft);
-    void *memory = metasd_image_memory(metasd_index_row_bytes(&build->plan));
+    void *memory = metasd_image_file_memory(metasd_image_row_bytes(&build->plan));
     MetasdSwitch saved;
 
     MemoryContextSwitchTo(before);
-    if (metasd_index_begin(&build->writer, &build->plan, memory) != METASD_OK)
+    if (metasd_image_begin(&build->writer, &build->plan, memory) != METASD_OK)
         elog(ERROR, "could not begin an image");
-    metasd_switch_to(&saved, metasd_extension_owner(), false);
+    metasd_security_switch_to(&saved, metasd_extension_owner(), false);
     for_each_row(build, &entity_rows, add_row);
     for_each_row(build, &relation_rows, add_row);
-    metasd_switch_back(&saved);
-    if (metasd_index_set_sigmoid(&build->writer, 2 * build->plan.relations,
+    metasd_security_switch_back(&saved);
+    if (metasd_image_set_sigmoid(&build->writer, 2 * build->plan.relations,
                                  build->relation_sigmoid) != METASD_OK)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("calibration of run " INT64_FORMAT " is damaged", build->run),
@@ -397,7 +398,7 @@ add_rows(Build *build, MemoryContext draft)
  * Provisional, and not for others, where a row is of this transaction, which may yet roll back.
  */
 static void *
-build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *provisional)
+build_image(int64 run, MetasdTeam *team, MetasdImage *index, bool *provisional)
 {
     MemoryContext context = CurrentMemoryContext, spi,
                   draft = AllocSetContextCreate(context, "metasd rows", ALLOCSET_SMALL_SIZES);
@@ -409,14 +410,14 @@ build_image(int64 run, MetasdTeam *team, MetasdIndex *index, bool *provisional)
     build.positions = palloc(2 * (size_t)build.plan.width * sizeof(*build.positions));
     build.values = palloc(2 * (size_t)build.plan.width * sizeof(*build.values));
     add_rows(&build, draft);
-    if (metasd_index_settle(&build.writer, build.positions, team) != METASD_OK)
+    if (metasd_image_settle(&build.writer, build.positions, team) != METASD_OK)
         elog(ERROR, "could not settle an image");
     spi = MemoryContextSwitchTo(context);
-    memory = metasd_image_memory(metasd_index_bytes(&build.writer.index.plan));
+    memory = metasd_image_file_memory(metasd_image_bytes(&build.writer.index.plan));
     MemoryContextSwitchTo(spi);
-    metasd_index_move(&build.writer, memory);
+    metasd_image_move(&build.writer, memory);
     MemoryContextDelete(draft);
-    if (metasd_index_finish(&build.writer, team) != METASD_OK)
+    if (metasd_image_finish(&build.writer, team) != METASD_OK)
         elog(ERROR, "could not finish an image");
     SPI_finish();
     *index = build.writer.index;
@@ -499,12 +500,12 @@ build(Image *image, int64 run, MetasdTeam *team, int cache_size)
     MemoryContext own = AllocSetContextCreate(image->context, "metasd own", ALLOCSET_SMALL_SIZES);
     MemoryContext before = MemoryContextSwitchTo(own);
     void *memory = build_image(run, team, &image->index, &image->provisional);
-    size_t bytes = metasd_index_bytes(&image->index.plan);
+    size_t bytes = metasd_image_bytes(&image->index.plan);
 
-    if ((!image->provisional || image->kept) && metasd_image_may_share(bytes, cache_size)) {
-        metasd_image_collect(&image->uuid, bytes, uuids_mapped(), cache_size);
+    if ((!image->provisional || image->kept) && metasd_image_file_may_share(bytes, cache_size)) {
+        metasd_image_file_collect(&image->uuid, bytes, uuids_mapped(), cache_size);
         MemoryContextSwitchTo(image->context);
-        image->shared = metasd_image_publish(&image->uuid, memory, bytes, &image->index);
+        image->shared = metasd_image_file_publish(&image->uuid, memory, bytes, &image->index);
     }
     MemoryContextSwitchTo(before);
     if (image->shared)
@@ -518,20 +519,20 @@ fill(Image *image, int64 run, int cache_size)
     MetasdTeam team = metasd_team_of_one();
 
     team.poll = poll_interrupts;
-    if (!metasd_image_may_share(0, cache_size)) {
+    if (!metasd_image_file_may_share(0, cache_size)) {
         build(image, run, &team, cache_size);
         return;
     }
-    image->shared = metasd_image_attach(&image->uuid, false, &team, &image->index);
+    image->shared = metasd_image_file_attach(&image->uuid, false, &team, &image->index);
     if (image->shared)
         return;
-    metasd_image_lock(&image->uuid);
-    image->shared = metasd_image_attach(&image->uuid, true, &team, &image->index);
+    metasd_image_file_lock(&image->uuid);
+    image->shared = metasd_image_file_attach(&image->uuid, true, &team, &image->index);
     if (!image->shared && !(image->kept && MyBgworkerEntry) && metasd_builder_is_wanted())
         image->shared = metasd_builder_build(&image->uuid, run, cache_size, &team, &image->index);
     if (!image->shared)
         build(image, run, &team, cache_size);
-    metasd_image_unlock(&image->uuid);
+    metasd_image_file_unlock(&image->uuid);
 }
 
 static void
@@ -542,12 +543,12 @@ note_use(Image *image)
     image->used_in = transaction;
     if (image->shared && TimestampDifferenceExceeds(image->touched, now, TOUCH_INTERVAL)) {
         image->touched = now;
-        metasd_image_touch(&image->uuid);
+        metasd_image_file_touch(&image->uuid);
     }
 }
 
-const MetasdIndex *
-metasd_cache_image(const MetasdModel *model, int cache_size)
+const MetasdImage *
+metasd_image_cache_get(const MetasdModel *model, int cache_size)
 {
     MemoryContext context, before;
     Image *image;
@@ -590,56 +591,56 @@ share(const pg_uuid_t *uuid, int64 run, int cache_size, bool locked)
     team.poll = poll_interrupts;
     if (!locked)
         fill(&image, run, cache_size);
-    else if (!metasd_image_attach(uuid, false, &team, &image.index))
+    else if (!metasd_image_file_attach(uuid, false, &team, &image.index))
         build(&image, run, &team, cache_size);
     MemoryContextSwitchTo(before);
     MemoryContextDelete(context); /* the file stays */
 }
 
 void
-metasd_cache_publish(const char *name, int cache_size)
+metasd_image_cache_publish(const char *name, int cache_size)
 {
     MetasdModel *model;
 
-    if (!metasd_image_may_share(0, cache_size))
+    if (!metasd_image_file_may_share(0, cache_size))
         return;
     CommandCounterIncrement();
     PushActiveSnapshot(GetLatestSnapshot());
     model = metasd_model_find(name, false);
     if (model && model->serving != 0) {
-        metasd_image_keep(&model->uuid);
+        metasd_image_file_keep(&model->uuid);
         share(&model->uuid, model->serving, cache_size, false);
     }
     PopActiveSnapshot();
 }
 
 void
-metasd_cache_check(const char *name, int cache_size)
+metasd_image_cache_check(const char *name, int cache_size)
 {
     MetasdModel *model;
 
-    if (metasd_image_may_share(0, cache_size)) {
-        metasd_cache_publish(name, cache_size);
+    if (metasd_image_file_may_share(0, cache_size)) {
+        metasd_image_cache_publish(name, cache_size);
         return;
     }
     CommandCounterIncrement();
     PushActiveSnapshot(GetLatestSnapshot());
     model = metasd_model_find(name, false);
     if (model && model->serving != 0)
-        (void)metasd_cache_image(model, cache_size);
+        (void)metasd_image_cache_get(model, cache_size);
     PopActiveSnapshot();
 }
 
 /* Who has asked for it holds the version's lock. */
 void
-metasd_cache_build(const pg_uuid_t *uuid, int64 run, int cache_size)
+metasd_image_cache_build(const pg_uuid_t *uuid, int64 run, int cache_size)
 {
-    if (metasd_image_may_share(0, cache_size))
+    if (metasd_image_file_may_share(0, cache_size))
         share(uuid, run, cache_size, true);
 }
 
 void
-metasd_cache_forget(void)
+metasd_image_cache_forget(void)
 {
     Image **link;
 

@@ -107,7 +107,7 @@ map(size_t bytes, int protection, int flags, int fd)
  * has built one has no more memory afterwards than one that has not.
  */
 void *
-metasd_image_memory(size_t bytes)
+metasd_image_file_memory(size_t bytes)
 {
     Mapping *mapping = map(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
@@ -139,7 +139,7 @@ lock_tag(LOCKTAG *tag, const pg_uuid_t *uuid, uint16 kind)
  * the image sooner than by building it, which no such timeout would end.
  */
 void
-metasd_image_lock(const pg_uuid_t *uuid)
+metasd_image_file_lock(const pg_uuid_t *uuid)
 {
     int nest_level = NewGUCNestLevel();
     LOCKTAG tag;
@@ -152,7 +152,7 @@ metasd_image_lock(const pg_uuid_t *uuid)
 }
 
 void
-metasd_image_unlock(const pg_uuid_t *uuid)
+metasd_image_file_unlock(const pg_uuid_t *uuid)
 {
     LOCKTAG tag;
 
@@ -162,7 +162,7 @@ metasd_image_unlock(const pg_uuid_t *uuid)
 
 /* A lock that several may have: a version may be promoted by one, and stored by another. */
 void
-metasd_image_keep(const pg_uuid_t *uuid)
+metasd_image_file_keep(const pg_uuid_t *uuid)
 {
     LOCKTAG tag;
 
@@ -184,7 +184,7 @@ is_locked(const pg_uuid_t *uuid, uint16 kind)
 }
 
 void
-metasd_image_begin_building(const pg_uuid_t *uuid)
+metasd_image_file_begin_building(const pg_uuid_t *uuid)
 {
     LOCKTAG tag;
 
@@ -193,7 +193,7 @@ metasd_image_begin_building(const pg_uuid_t *uuid)
 }
 
 bool
-metasd_image_is_building(const pg_uuid_t *uuid)
+metasd_image_file_is_building(const pg_uuid_t *uuid)
 {
     return is_locked(uuid, WORKER_LOCK);
 }
@@ -236,7 +236,7 @@ has_time(const struct stat *st, int64 time)
  */
 static const char *
 check_mapped(const Mapping *mapping, int fd, const struct stat *st, const pg_uuid_t *uuid,
-             MetasdTeam *team, MetasdIndex *index)
+             MetasdTeam *team, MetasdImage *index)
 {
     const char *image = (const char *)mapping->memory + sizeof(Frame);
     size_t bytes = mapping->bytes - sizeof(Frame);
@@ -251,9 +251,9 @@ check_mapped(const Mapping *mapping, int fd, const struct stat *st, const pg_uui
     if (frame.bytes != mapping->bytes)
         return "It does not have its size.";
     if (has_time(st, frame.time))
-        return metasd_index_attach(image, bytes, index) == METASD_OK ? NULL
+        return metasd_image_attach(image, bytes, index) == METASD_OK ? NULL
                                                                      : "Its header is damaged.";
-    if (metasd_index_open(image, bytes, team, index) != METASD_OK)
+    if (metasd_image_open(image, bytes, team, index) != METASD_OK)
         return "It has been written to.";
     (void)set_times(fd, frame.time);
     return NULL;
@@ -261,7 +261,7 @@ check_mapped(const Mapping *mapping, int fd, const struct stat *st, const pg_uui
 
 /* The lock is what makes sure that the name is still that of the file looked at. */
 bool
-metasd_image_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team, MetasdIndex *index)
+metasd_image_file_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team, MetasdImage *index)
 {
     Path path = path_of(uuid);
     int fd = OpenTransientFile(path.name, O_RDONLY | PG_BINARY);
@@ -288,12 +288,12 @@ metasd_image_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team, Metasd
     CloseTransientFile(fd);
     if (damage || !mapping)
         return false;
-    metasd_image_touch(uuid);
+    metasd_image_file_touch(uuid);
     return true;
 }
 
 void
-metasd_image_touch(const pg_uuid_t *uuid)
+metasd_image_file_touch(const pg_uuid_t *uuid)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
     Path path = path_of(uuid);
@@ -418,7 +418,8 @@ warn_once(const Path *path)
 }
 
 bool
-metasd_image_publish(const pg_uuid_t *uuid, const void *image, size_t bytes, MetasdIndex *index)
+metasd_image_file_publish(const pg_uuid_t *uuid, const void *image, size_t bytes,
+                          MetasdImage *index)
 {
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "metasd draft", ALLOCSET_SMALL_SIZES);
@@ -437,7 +438,7 @@ metasd_image_publish(const pg_uuid_t *uuid, const void *image, size_t bytes, Met
     MemoryContextDelete(context);
     if (!mapping)
         return false;
-    if (metasd_index_attach((const char *)mapping->memory + sizeof(Frame), bytes, index) !=
+    if (metasd_image_attach((const char *)mapping->memory + sizeof(Frame), bytes, index) !=
         METASD_OK)
         elog(ERROR, "could not attach an image that has just been built");
     ereport(DEBUG1, (errmsg_internal("built \"%s\"", path.name)));
@@ -456,7 +457,7 @@ typedef struct Found {
 } Found;
 
 bool
-metasd_image_may_share(size_t bytes, int cache_size)
+metasd_image_file_may_share(size_t bytes, int cache_size)
 {
     return bytes <= (uint64)cache_size * 1024 && cache_size > 0;
 }
@@ -518,11 +519,11 @@ paths_in(Snapshot snapshot, CommandId before)
     SPI_connect();
     PushCopiedSnapshot(snapshot);
     GetActiveSnapshot()->curcid = Min(before, GetActiveSnapshot()->curcid);
-    n = metasd_execute(&look, NULL, NULL, true);
+    n = metasd_statement_execute(&look, NULL, NULL, true);
     PopActiveSnapshot();
     for (uint64 i = 0; i < n; i++) {
         bool isnull;
-        Path path = path_of(DatumGetUUIDP(metasd_column(i, 1, &isnull)));
+        Path path = path_of(DatumGetUUIDP(metasd_statement_value(i, 1, &isnull)));
         MemoryContext spi = MemoryContextSwitchTo(caller);
 
         paths = lappend(paths, pstrdup(path.name));
@@ -611,7 +612,7 @@ by_use(const ListCell *a, const ListCell *b)
  * again, nothing worse.
  */
 void
-metasd_image_collect(const pg_uuid_t *uuid, size_t bytes, List *mine, int cache_size)
+metasd_image_file_collect(const pg_uuid_t *uuid, size_t bytes, List *mine, int cache_size)
 {
     List *files, *serving, *stay = NIL, *others = NIL;
     Path path = path_of(uuid);

@@ -27,7 +27,7 @@ static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegu
 
 static const char *const presets[] = {"fast", "balanced", "best", NULL}; /* as MetasdPreset */
 static const char *const prunings[] = {"magnitude", "salience", "aligned",
-                                       NULL}; /* as MetasdPruning */
+                                       NULL};                            /* as MetasdPruning */
 static const char *const storages[] = {"float32", "int8", "int6", NULL}; /* MetasdStorage */
 
 static const Parameter parameters[METASD_PARAMS] = {

@@ -1,8 +1,8 @@
 /*
  * params.h - training parameters: what they are called, what they may be, their defaults.
  */
-#ifndef METASD_PARAMS_H
-#define METASD_PARAMS_H
+#ifndef METASD_PG_PARAMS_PARAMS_H
+#define METASD_PG_PARAMS_PARAMS_H
 
 #include "pg/base/compat.h"
 
@@ -69,8 +69,8 @@ typedef enum MetasdPruning {
 #define METASD_LEAST_RANK 100
 
 /* Sets all that was not given, by preset and the size of the graph. Defined in presets.c. */
-extern void metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations,
-                                  uint64 triples);
+extern void metasd_presets_apply(MetasdParams *params, uint32 entities, uint32 relations,
+                                 uint64 triples);
 
 /* Makes every value what its text in a jsonb object is read as. */
 extern void metasd_params_settle(MetasdParams *params);

@@ -124,7 +124,7 @@ folded(MetasdLabel label, Oid collation)
 }
 
 bool
-metasd_find_alike(const MetasdLabels *labels, MetasdLabel label, MetasdLabel *alike)
+metasd_alike_find(const MetasdLabelTable *labels, MetasdLabel label, MetasdLabel *alike)
 {
     Oid collation = folding_collation();
     Outline outline;
@@ -140,7 +140,7 @@ metasd_find_alike(const MetasdLabels *labels, MetasdLabel label, MetasdLabel *al
 
         if (id % LABELS_PER_LOOK == 0)
             CHECK_FOR_INTERRUPTS();
-        alike->data = metasd_labels_get(labels, id, &len);
+        alike->data = metasd_label_get(labels, id, &len);
         alike->len = (uint32)len;
         if (len > MOST_BYTES)
             continue;

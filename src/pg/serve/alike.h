@@ -1,8 +1,8 @@
 /*
  * alike.h - a label that may have been meant by one that a model does not know.
  */
-#ifndef METASD_ALIKE_H
-#define METASD_ALIKE_H
+#ifndef METASD_PG_SERVE_ALIKE_H
+#define METASD_PG_SERVE_ALIKE_H
 
 #include "pg/base/compat.h"
 
@@ -13,6 +13,7 @@
  * The first label that is the same but for the case of its letters, and for spaces: around it, or
  * how many they are within; false if there is none. LABEL is not among LABELS. Serves interrupts.
  */
-extern bool metasd_find_alike(const MetasdLabels *labels, MetasdLabel label, MetasdLabel *alike);
+extern bool metasd_alike_find(const MetasdLabelTable *labels, MetasdLabel label,
+                              MetasdLabel *alike);
 
 #endif

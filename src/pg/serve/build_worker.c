@@ -30,7 +30,7 @@ has_version(const MetasdBuildOrder *order)
     if (metasd_extension() != order->extension)
         return false;
     SPI_connect();
-    found = metasd_execute(&look, values, NULL, true) > 0;
+    found = metasd_statement_execute(&look, values, NULL, true) > 0;
     SPI_finish();
     return found;
 }
@@ -50,9 +50,9 @@ metasd_builder_main(Datum argument)
     StartTransactionCommand();
     PushActiveSnapshot(GetTransactionSnapshot());
     pgstat_report_activity(STATE_RUNNING, MyBgworkerEntry->bgw_name);
-    metasd_image_begin_building(&order.uuid);
+    metasd_image_file_begin_building(&order.uuid);
     if (has_version(&order))
-        metasd_cache_build(&order.uuid, order.run, order.cache_size);
+        metasd_image_cache_build(&order.uuid, order.run, order.cache_size);
     PopActiveSnapshot();
     CommitTransactionCommand();
     pgstat_report_stat(true);

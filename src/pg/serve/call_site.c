@@ -57,12 +57,12 @@ metasd_identifier_label(MetasdIdentifier *identifier, Datum value)
             len = bpchartruelen(data, len);
         return (MetasdLabel){.data = data, .len = (uint32)len};
     }
-    if (metasd_type_is_simple(type))
+    if (metasd_reading_type_is_simple(type))
         text = OutputFunctionCall(&identifier->output, value);
     else { /* as a worker writes it */
         int nest_level = NewGUCNestLevel();
 
-        metasd_pin_settings();
+        metasd_reading_pin_settings();
         text = OutputFunctionCall(&identifier->output, value);
         AtEOXact_GUC(false, nest_level);
     }
@@ -70,7 +70,7 @@ metasd_identifier_label(MetasdIdentifier *identifier, Datum value)
 }
 
 MetasdLabel
-metasd_label_argument(FunctionCallInfo fcinfo, int n)
+metasd_identifier_argument(FunctionCallInfo fcinfo, int n)
 {
     MetasdIdentifier *identifier = &metasd_call_site(fcinfo)->given[n];
 
@@ -139,12 +139,12 @@ value_of_label(FunctionCallInfo fcinfo, MetasdWritten *written, Oid type, Metasd
         written->type = type;
     }
     error_context_stack = &callback;
-    if (metasd_type_is_simple(type))
+    if (metasd_reading_type_is_simple(type))
         value = read_written(written, label);
     else { /* as a worker has written it */
         int nest_level = NewGUCNestLevel();
 
-        metasd_pin_settings();
+        metasd_reading_pin_settings();
         value = read_written(written, label);
         AtEOXact_GUC(false, nest_level);
     }
@@ -153,14 +153,14 @@ value_of_label(FunctionCallInfo fcinfo, MetasdWritten *written, Oid type, Metasd
 }
 
 Datum
-metasd_answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
+metasd_identifier_answer(FunctionCallInfo fcinfo, Oid type, MetasdLabel label)
 {
     return value_of_label(fcinfo, &metasd_call_site(fcinfo)->written[0], type, label,
                           answer_context);
 }
 
 Datum
-metasd_given_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label, bool relation)
+metasd_identifier_given(FunctionCallInfo fcinfo, Oid type, MetasdLabel label, bool relation)
 {
     return value_of_label(fcinfo, &metasd_call_site(fcinfo)->written[relation], type, label,
                           given_context);
@@ -175,8 +175,8 @@ metasd_question_open(FunctionCallInfo fcinfo, int model_argument)
     char *name =
         PG_ARGISNULL(model_argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(model_argument));
 
-    question.model = metasd_model_to_ask(name);
-    question.image = metasd_cache_image(question.model, metasd_image_cache_size);
+    question.model = metasd_access_model_to_ask(name);
+    question.image = metasd_image_cache_get(question.model, metasd_image_cache_size);
     return question;
 }
 
@@ -197,14 +197,14 @@ metasd_question_may_notice(const MetasdQuestion *question)
 #define MOST_LISTED 20
 
 static char *
-list_of(const MetasdLabels *labels)
+list_of(const MetasdLabelTable *labels)
 {
     StringInfoData list;
 
     initStringInfo(&list);
     for (uint32 id = 0; id < labels->count; id++) {
         size_t len;
-        const char *label = metasd_labels_get(labels, id, &len);
+        const char *label = metasd_label_get(labels, id, &len);
 
         appendStringInfo(&list, "%s\"%.*s\"", id > 0 ? ", " : "",
                          pg_mbcliplen(label, (int)len, 200), label);
@@ -215,15 +215,15 @@ list_of(const MetasdLabels *labels)
 char *
 metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool relation)
 {
-    const MetasdLabels *labels = metasd_question_labels(question, relation);
+    const MetasdLabelTable *labels = metasd_question_labels(question, relation);
     MetasdLabel alike;
     uint32 id;
 
-    if (metasd_labels_find(metasd_question_labels(question, !relation), label.data, label.len, &id))
+    if (metasd_label_find(metasd_question_labels(question, !relation), label.data, label.len, &id))
         return pstrdup(relation
                            ? _("It is an entity of the model. Check the order of the arguments.")
                            : _("It is a relation of the model. Check the order of the arguments."));
-    if (metasd_find_alike(labels, label, &alike)) {
+    if (metasd_alike_find(labels, label, &alike)) {
         int len = pg_mbcliplen(alike.data, (int)alike.len, MOST_SHOWN);
 
         /* Not where what is shown of both is the same. */
@@ -239,7 +239,7 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
 bool
 metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation, uint32 *id)
 {
-    if (metasd_labels_find(metasd_question_labels(question, relation), label.data, label.len, id))
+    if (metasd_label_find(metasd_question_labels(question, relation), label.data, label.len, id))
         return true;
     if (metasd_question_may_notice(question)) {
         const char *model = question->model->name;
@@ -286,10 +286,11 @@ notice_swapped(const MetasdQuestion *question)
     now = quote_qualified_identifier(get_namespace_name(schema), get_rel_name(source->oid));
     if (strcmp(now, source->then) == 0)
         return;
-    named = metasd_relation_named(source->then);
-    owner = metasd_relation_owner(named);
+    named = metasd_reference_relation_named(source->then);
+    owner = metasd_reference_relation_owner(named);
     if (!OidIsValid(owner) || named == source->oid ||
-        (owner != metasd_relation_owner(source->oid) && !metasd_trusts(model->owner, owner)))
+        (owner != metasd_reference_relation_owner(source->oid) &&
+         !metasd_trusts(model->owner, owner)))
         return;
     ereport(NOTICE,
             (errmsg("known facts of model \"%s\" come from relation %s, which it was trained from",
@@ -327,7 +328,7 @@ metasd_question_has_source(const MetasdQuestion *question)
 /* ---- arguments ---- */
 
 bool
-metasd_any_null(FunctionCallInfo fcinfo, int first, int end)
+metasd_call_any_null(FunctionCallInfo fcinfo, int first, int end)
 {
     for (int i = first; i < end; i++)
         if (PG_ARGISNULL(i))
@@ -336,7 +337,7 @@ metasd_any_null(FunctionCallInfo fcinfo, int first, int end)
 }
 
 uint32
-metasd_limit_argument(FunctionCallInfo fcinfo, int n)
+metasd_call_limit(FunctionCallInfo fcinfo, int n)
 {
     int32 k = PG_GETARG_INT32(n);
 

@@ -1,8 +1,8 @@
 /*
- * question.h - what the functions that ask a model share: its image, and identifiers as labels.
+ * call_site.h - what the functions that ask a model share: its image, and identifiers as labels.
  */
-#ifndef METASD_QUESTION_H
-#define METASD_QUESTION_H
+#ifndef METASD_PG_SERVE_CALL_SITE_H
+#define METASD_PG_SERVE_CALL_SITE_H
 
 #include "pg/base/compat.h"
 
@@ -47,27 +47,27 @@ extern MetasdIdentifier *metasd_identifier(FunctionCallInfo fcinfo, int n, Oid t
 extern MetasdLabel metasd_identifier_label(MetasdIdentifier *identifier, Datum value);
 
 /* The label that argument N stands for. */
-extern MetasdLabel metasd_label_argument(FunctionCallInfo fcinfo, int n);
+extern MetasdLabel metasd_identifier_argument(FunctionCallInfo fcinfo, int n);
 
 /* An answer as a value of TYPE; an error that says how to ask, if it cannot be one. */
-extern Datum metasd_answer_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label);
+extern Datum metasd_identifier_answer(FunctionCallInfo fcinfo, Oid type, MetasdLabel label);
 
 /* The same of an identifier that a question gave as a label. */
-extern Datum metasd_given_datum(FunctionCallInfo fcinfo, Oid type, MetasdLabel label,
-                                bool relation);
+extern Datum metasd_identifier_given(FunctionCallInfo fcinfo, Oid type, MetasdLabel label,
+                                     bool relation);
 
 /* ---- questions ---- */
 
 typedef struct MetasdQuestion {
     FunctionCallInfo fcinfo;
     MetasdModel *model;
-    const MetasdIndex *image;
+    const MetasdImage *image;
 } MetasdQuestion;
 
 /* The model that argument MODEL_ARGUMENT names, or the one to ask without a name. */
 extern MetasdQuestion metasd_question_open(FunctionCallInfo fcinfo, int model_argument);
 
-static inline const MetasdLabels *
+static inline const MetasdLabelTable *
 metasd_question_labels(const MetasdQuestion *question, bool relation)
 {
     return relation ? &question->image->relation_labels : &question->image->entity_labels;
@@ -91,9 +91,9 @@ extern bool metasd_question_has_source(const MetasdQuestion *question);
 
 /* ---- arguments ---- */
 
-extern bool metasd_any_null(FunctionCallInfo fcinfo, int first, int end);
+extern bool metasd_call_any_null(FunctionCallInfo fcinfo, int first, int end);
 
 /* Argument N as a number of answers. */
-extern uint32 metasd_limit_argument(FunctionCallInfo fcinfo, int n);
+extern uint32 metasd_call_limit(FunctionCallInfo fcinfo, int n);
 
 #endif

@@ -33,12 +33,12 @@ empty_set(uint32 entities)
 
 /* Adds what the label stands for, if the model knows it; returns how many that makes more. */
 static uint32
-add(uint64 *set, const MetasdLabels *labels, MetasdLabel label)
+add(uint64 *set, const MetasdLabelTable *labels, MetasdLabel label)
 {
     uint32 id;
     uint64 bit;
 
-    if (!metasd_labels_find(labels, label.data, label.len, &id))
+    if (!metasd_label_find(labels, label.data, label.len, &id))
         return 0;
     bit = UINT64CONST(1) << (id % 64);
     if (set[id / 64] & bit)
@@ -79,10 +79,10 @@ static MetasdCandidates
 of_relation(const MetasdQuestion *question, Oid relation)
 {
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
-    const MetasdLabels *labels = metasd_question_labels(question, false);
+    const MetasdLabelTable *labels = metasd_question_labels(question, false);
     MetasdCandidateList *list = site->chosen;
     MemoryContext context = question->fcinfo->flinfo->fn_mcxt;
-    MetasdReader reader;
+    MetasdCursor reader;
     MetasdLabel label, first = {NULL, 0};
     uint64 *set;
 
@@ -95,9 +95,9 @@ of_relation(const MetasdQuestion *question, Oid relation)
         pfree(list->ids);
     list->ids = NULL;
     list->count = 0;
-    metasd_reader_open(&reader, relation, NULL, 1, METASD_CANDIDATES);
+    metasd_cursor_open(&reader, relation, NULL, 1, METASD_CANDIDATES);
     set = empty_set(labels->count);
-    while (metasd_reader_next(&reader, &label)) {
+    while (metasd_cursor_next(&reader, &label)) {
         if (!label.data)
             continue;
         if (!first.data)
@@ -107,7 +107,7 @@ of_relation(const MetasdQuestion *question, Oid relation)
     if (list->count == 0 && first.data)
         notice_none(question, first);
     list->ids = members(set, labels->count, list->count, context);
-    metasd_reader_close(&reader);
+    metasd_cursor_close(&reader);
     list->relation = relation;
     list->user = GetUserId();
     list->run = question->model->serving;
@@ -139,7 +139,7 @@ static MetasdCandidates
 of_array(const MetasdQuestion *question, int n)
 {
     FunctionCallInfo fcinfo = question->fcinfo;
-    const MetasdLabels *labels = metasd_question_labels(question, false);
+    const MetasdLabelTable *labels = metasd_question_labels(question, false);
     Oid element;
     ArrayType *array = array_argument(fcinfo, n, &element);
     MetasdIdentifier *identifier = metasd_identifier(fcinfo, PLACE, element);

@@ -1,8 +1,8 @@
 /*
  * candidates.h - which entities compete to be the answer, where not all do.
  */
-#ifndef METASD_CANDIDATES_H
-#define METASD_CANDIDATES_H
+#ifndef METASD_PG_SERVE_CANDIDATES_H
+#define METASD_PG_SERVE_CANDIDATES_H
 
 #include "pg/base/compat.h"
 

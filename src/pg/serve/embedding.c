@@ -25,11 +25,11 @@ embedding(FunctionCallInfo fcinfo, uint32 *width)
     if (PG_ARGISNULL(0))
         return NULL;
     question = metasd_question_open(fcinfo, 1);
-    if (!metasd_question_find(&question, metasd_label_argument(fcinfo, 0), false, &entity))
+    if (!metasd_question_find(&question, metasd_identifier_argument(fcinfo, 0), false, &entity))
         return NULL;
     *width = question.image->plan.width;
     row = palloc(*width * sizeof(*row));
-    metasd_index_embedding(question.image, entity, row);
+    metasd_query_embedding(question.image, entity, row);
     return row;
 }
 

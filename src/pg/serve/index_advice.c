@@ -136,7 +136,7 @@ has_index(Oid id, char *const names[3], MetasdAsked asked)
 }
 
 bool
-metasd_source_has_index(const MetasdSource *source, MetasdAsked asked)
+metasd_index_exists(const MetasdSource *source, MetasdAsked asked)
 {
     return is_table(get_rel_relkind(source->relation)) &&
            has_index(source->relation, source->column, asked);
@@ -158,7 +158,7 @@ advise_table(const MetasdSource *source, MetasdAsked asked)
 {
     const char *column[2];
 
-    if (pages_of(source->relation) < LEAST_PAGES || metasd_source_has_index(source, asked))
+    if (pages_of(source->relation) < LEAST_PAGES || metasd_index_exists(source, asked))
         return;
     columns_given(source, asked, column);
     ereport(NOTICE, (errmsg("source \"%s\" has no index to look up known facts", source->name),
@@ -175,7 +175,7 @@ advise_other(const MetasdSource *source, MetasdAsked asked)
     MetasdReadCost cost = metasd_known_cost(source, asked);
     const char *column[2];
 
-    if (cost.whole < LEAST_COST || !metasd_lookup_is_dear(&cost))
+    if (cost.whole < LEAST_COST || !metasd_known_cost_is_dear(&cost))
         return;
     columns_given(source, asked, column);
     ereport(
@@ -189,7 +189,7 @@ advise_other(const MetasdSource *source, MetasdAsked asked)
 }
 
 void
-metasd_advise_index(const MetasdSource *source, MetasdAsked asked)
+metasd_index_advise(const MetasdSource *source, MetasdAsked asked)
 {
     if (is_advised(source->relation, asked) || !metasd_owns_relation(source->relation, GetUserId()))
         return;

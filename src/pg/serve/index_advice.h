@@ -1,8 +1,8 @@
 /*
- * advice.h - says which index a source lacks.
+ * index_advice.h - says which index a source lacks.
  */
-#ifndef METASD_ADVICE_H
-#define METASD_ADVICE_H
+#ifndef METASD_PG_SERVE_INDEX_ADVICE_H
+#define METASD_PG_SERVE_INDEX_ADVICE_H
 
 #include "pg/base/compat.h"
 
@@ -14,9 +14,9 @@
  * INDEX to copy; for a view or a foreign table that has to be read whole, with
  * other ways out.
  */
-extern void metasd_advise_index(const MetasdSource *source, MetasdAsked asked);
+extern void metasd_index_advise(const MetasdSource *source, MetasdAsked asked);
 
 /* Is the source a table with an index for what is asked? Not so a view, whatever it reads. */
-extern bool metasd_source_has_index(const MetasdSource *source, MetasdAsked asked);
+extern bool metasd_index_exists(const MetasdSource *source, MetasdAsked asked);
 
 #endif

@@ -228,7 +228,7 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
         metasd_source_open(model->serving_source.oid, model->serving_column, model->owner);
 
     *known = (MetasdKnown){.source = source, .asked = asked, .possible = true};
-    metasd_advise_index(source, asked);
+    metasd_index_advise(source, asked);
     for (int place = 0, i = 0; place < 3; place++)
         if (place != (int)asked) {
             if (!value_of_label(source->type[place], given[i], &known->given[i]))
@@ -238,7 +238,7 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
 }
 
 static Datum
-labels_array(const MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n)
+labels_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n)
 {
     Oid type = known->source->type[known->asked];
     Datum *values = palloc(n * sizeof(*values));
@@ -249,7 +249,7 @@ labels_array(const MetasdKnown *known, const MetasdLabels *labels, const uint32 
 
     for (size_t i = 0; i < n; i++) {
         size_t bytes;
-        MetasdLabel label = {.data = metasd_labels_get(labels, ids[i], &bytes)};
+        MetasdLabel label = {.data = metasd_label_get(labels, ids[i], &bytes)};
 
         label.len = (uint32)bytes;
         if (value_of_label(type, label, &values[count]))
@@ -261,25 +261,25 @@ labels_array(const MetasdKnown *known, const MetasdLabels *labels, const uint32 
 
 /* Marks what SPI has found. */
 static void
-mark_found(const MetasdLabels *labels, bool *known_ids)
+mark_found(const MetasdLabelTable *labels, bool *known_ids)
 {
     for (uint64 i = 0; i < SPI_processed; i++) {
         bool isnull;
-        Datum value = metasd_column(i, 1, &isnull);
+        Datum value = metasd_statement_value(i, 1, &isnull);
         text *label;
         uint32 id;
 
         if (isnull)
             continue;
         label = DatumGetTextPP(value);
-        if (metasd_labels_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &id))
+        if (metasd_label_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &id))
             known_ids[id] = true;
     }
 }
 
 /* Reads the rows of a whole group, a few at a time: there may be millions. */
 static void
-mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabels *labels, bool *known_ids)
+mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabelTable *labels, bool *known_ids)
 {
     Portal portal = SPI_cursor_open(NULL, plan, values, "  n", true);
 
@@ -294,8 +294,8 @@ mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabels *labels, bool *kno
 
 /* Runs a lookup; of the rows no more than MOST count, if that is not 0. */
 static void
-mark_rows(SPIPlanPtr plan, Datum *values, const char *nulls, long most, const MetasdLabels *labels,
-          bool *known_ids)
+mark_rows(SPIPlanPtr plan, Datum *values, const char *nulls, long most,
+          const MetasdLabelTable *labels, bool *known_ids)
 {
     if (SPI_execute_plan(plan, values, nulls, true, most) != SPI_OK_SELECT)
         elog(ERROR, "could not look up known facts");
@@ -304,7 +304,8 @@ mark_rows(SPIPlanPtr plan, Datum *values, const char *nulls, long most, const Me
 
 /* Looks up the facts among N ids, or all of the group where ids is NULL or the group is small. */
 static void
-mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n, bool *known_ids)
+mark(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n,
+     bool *known_ids)
 {
     MetasdSource *source = known->source;
     int asked = known->asked, given[2] = {asked == 0 ? 1 : 0, asked == 2 ? 1 : 2};
@@ -332,7 +333,7 @@ mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n
 }
 
 void
-metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids, size_t n,
+metasd_known_mark(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n,
                   bool *known_ids)
 {
     if (known->possible && !known->whole && n > 0)
@@ -340,7 +341,7 @@ metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *
 }
 
 void
-metasd_known_mark_all(MetasdKnown *known, const MetasdLabels *labels, bool *known_ids)
+metasd_known_mark_all(MetasdKnown *known, const MetasdLabelTable *labels, bool *known_ids)
 {
     if (known->possible && !known->whole)
         mark(known, labels, NULL, 0, known_ids);

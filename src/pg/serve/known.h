@@ -1,8 +1,8 @@
 /*
  * known.h - which answers are facts already: looked up in the live source table.
  */
-#ifndef METASD_KNOWN_H
-#define METASD_KNOWN_H
+#ifndef METASD_PG_SERVE_KNOWN_H
+#define METASD_PG_SERVE_KNOWN_H
 
 #include "pg/base/compat.h"
 
@@ -34,10 +34,11 @@ extern void metasd_known_start(MetasdKnown *known, const MetasdModel *model, Met
  * Sets known_ids[id] for those of the N ids whose labels make a fact, and perhaps for others that
  * do.
  */
-extern void metasd_known_mark(MetasdKnown *known, const MetasdLabels *labels, const uint32 *ids,
+extern void metasd_known_mark(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids,
                               size_t n, bool *known_ids);
 
 /* The same for all ids there are, known_ids has one for each label: reads the whole group. */
-extern void metasd_known_mark_all(MetasdKnown *known, const MetasdLabels *labels, bool *known_ids);
+extern void metasd_known_mark_all(MetasdKnown *known, const MetasdLabelTable *labels,
+                                  bool *known_ids);
 
 #endif

@@ -97,7 +97,7 @@ metasd_known_batch_add(MetasdKnownBatch *batch, const uint32 id[2])
 
 /* A row of the source: does it answer a question? */
 static void
-keep_answer(void *context, const MetasdLabels3 *row)
+keep_answer(void *context, const MetasdTripleLabels *row)
 {
     MetasdKnownBatch *batch = context;
     uint32 id[2], answer;
@@ -181,7 +181,7 @@ metasd_known_batch_read(MetasdKnownBatch *batch)
     MemoryContext before = MemoryContextSwitchTo(batch->context);
     MetasdSource *source =
         metasd_source_open(model->serving_source.oid, model->serving_column, model->owner);
-    bool pays = metasd_reading_pays(source, batch->asked, batch->count);
+    bool pays = metasd_known_cost_reading_pays(source, batch->asked, batch->count);
 
     if (pays)
         read_source(batch, source);

@@ -6,8 +6,8 @@
  * beyond work_mem on disk. Where an index finds the facts of a few questions sooner, nothing is
  * read.
  */
-#ifndef METASD_KNOWN_BATCH_H
-#define METASD_KNOWN_BATCH_H
+#ifndef METASD_PG_SERVE_KNOWN_BATCH_H
+#define METASD_PG_SERVE_KNOWN_BATCH_H
 
 #include "pg/base/compat.h"
 

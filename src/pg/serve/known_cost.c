@@ -148,20 +148,20 @@ metasd_known_cost(const MetasdSource *source, MetasdAsked asked)
 }
 
 bool
-metasd_lookup_is_dear(const MetasdReadCost *cost)
+metasd_known_cost_is_dear(const MetasdReadCost *cost)
 {
     return cost->whole > 0 && (cost->lookup * DEAR_PART >= cost->whole ||
                                (cost->lookup >= DEAR_COST && !cost->foreign));
 }
 
 bool
-metasd_reading_pays(const MetasdSource *source, MetasdAsked asked, uint32 n)
+metasd_known_cost_reading_pays(const MetasdSource *source, MetasdAsked asked, uint32 n)
 {
     MetasdReadCost cost;
 
-    if (n < 2 || (n < FEW && metasd_source_has_index(source, asked)))
+    if (n < 2 || (n < FEW && metasd_index_exists(source, asked)))
         return false;
     cost = metasd_known_cost(source, asked);
     return cost.whole > 0 &&
-           n * cost.lookup >= (metasd_lookup_is_dear(&cost) ? 1 : INDEX_ADVANTAGE) * cost.whole;
+           n * cost.lookup >= (metasd_known_cost_is_dear(&cost) ? 1 : INDEX_ADVANTAGE) * cost.whole;
 }

@@ -49,15 +49,15 @@ struct MetasdKnownWhole {
 /* ---- rows ---- */
 
 static bool
-number_of(const MetasdQuestion *question, const MetasdLabels3 *row, int place, uint32 *id)
+number_of(const MetasdQuestion *question, const MetasdTripleLabels *row, int place, uint32 *id)
 {
-    return metasd_labels_find(metasd_question_labels(question, place == METASD_ASKED_RELATION),
-                              row->data[place], row->len[place], id);
+    return metasd_label_find(metasd_question_labels(question, place == METASD_ASKED_RELATION),
+                             row->data[place], row->len[place], id);
 }
 
 bool
-metasd_known_numbers(const MetasdQuestion *question, MetasdAsked asked, const MetasdLabels3 *row,
-                     uint32 *given, uint32 *answer)
+metasd_known_numbers(const MetasdQuestion *question, MetasdAsked asked,
+                     const MetasdTripleLabels *row, uint32 *given, uint32 *answer)
 {
     int first = asked == METASD_ASKED_HEAD ? 1 : 0, second = asked == METASD_ASKED_TAIL ? 1 : 2;
 
@@ -159,7 +159,7 @@ make_room(const Reading *reading)
 }
 
 static void
-keep_fact(void *context, const MetasdLabels3 *row)
+keep_fact(void *context, const MetasdTripleLabels *row)
 {
     const Reading *reading = context;
     Kept *kept = reading->kept;
@@ -224,11 +224,11 @@ weigh(const MetasdQuestion *question, Kept *kept)
 
     if (!kept->weighed) {
         kept->weighed = true;
-        kept->settled = metasd_source_has_index(source, kept->asked);
+        kept->settled = metasd_index_exists(source, kept->asked);
         if (kept->settled)
             return;
         kept->cost = metasd_known_cost(source, kept->asked);
-        kept->settled = !metasd_lookup_is_dear(&kept->cost);
+        kept->settled = !metasd_known_cost_is_dear(&kept->cost);
     }
     if (!kept->settled &&
         (double)kept->lookups * kept->cost.lookup >= SPENT_BEFORE * kept->cost.whole) {

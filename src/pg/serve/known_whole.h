@@ -6,8 +6,8 @@
  * few that each had to read a good part of the source, it is read whole, and kept in memory until
  * the statement ends: if that fits work_mem, else all goes on as before.
  */
-#ifndef METASD_KNOWN_WHOLE_H
-#define METASD_KNOWN_WHOLE_H
+#ifndef METASD_PG_SERVE_KNOWN_WHOLE_H
+#define METASD_PG_SERVE_KNOWN_WHOLE_H
 
 #include "pg/base/compat.h"
 
@@ -20,7 +20,7 @@
  * for, where GIVEN or ANSWER is not NULL; false if the model does not know one of them.
  */
 extern bool metasd_known_numbers(const MetasdQuestion *question, MetasdAsked asked,
-                                 const MetasdLabels3 *row, uint32 *given, uint32 *answer);
+                                 const MetasdTripleLabels *row, uint32 *given, uint32 *answer);
 
 /* Another question, or batch of them, needs facts: have all been read, perhaps now? */
 extern bool metasd_known_whole(const MetasdQuestion *question, MetasdAsked asked);

@@ -1,5 +1,5 @@
 /*
- * support.c - what the planner wants to know of the functions that ask a model.
+ * planner_support.c - what the planner wants to know of the functions that ask a model.
  *
  * Rows: at most k, and no more than there are candidates. Cost: a question is scored against all
  * entities, and looks known facts up. Nothing here takes part in an answer.

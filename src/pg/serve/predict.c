@@ -35,28 +35,29 @@ static Datum
 predict(FunctionCallInfo fcinfo, MetasdAsked asked)
 {
     bool relation_given[2] = {asked == METASD_ASKED_HEAD, asked == METASD_ASKED_TAIL};
-    MetasdPrediction prediction = {.asked = asked, .answer_column = 1};
+    MetasdPredictor prediction = {.asked = asked, .answer_column = 1};
     MetasdQuestion question;
     uint32 id[2];
 
-    metasd_init_materialized_srf(fcinfo);
-    if (metasd_any_null(fcinfo, 0, 3) || PG_ARGISNULL(4))
+    metasd_compat_init_materialized_srf(fcinfo);
+    if (metasd_call_any_null(fcinfo, 0, 3) || PG_ARGISNULL(4))
         return (Datum)0;
-    prediction.k = metasd_limit_argument(fcinfo, 2);
-    prediction.mode = metasd_known_argument(fcinfo, 4);
-    prediction.least = metasd_least_argument(fcinfo, asked == METASD_ASKED_RELATION ? 5 : 7);
+    prediction.k = metasd_call_limit(fcinfo, 2);
+    prediction.mode = metasd_predictor_known_argument(fcinfo, 4);
+    prediction.least =
+        metasd_predictor_least_argument(fcinfo, asked == METASD_ASKED_RELATION ? 5 : 7);
     question = metasd_question_open(fcinfo, 3);
     prediction.question = &question;
     if (asked != METASD_ASKED_RELATION)
         prediction.candidates = metasd_candidates_argument(&question, 5);
     for (int i = 0; i < 2; i++) {
-        prediction.given[i] = metasd_label_argument(fcinfo, i);
+        prediction.given[i] = metasd_identifier_argument(fcinfo, i);
         if (!metasd_question_find(&question, prediction.given[i], relation_given[i], &id[i]))
             return (Datum)0;
     }
-    metasd_prediction_start(&prediction);
-    metasd_prediction_answer(&prediction, id);
-    metasd_prediction_end(&prediction);
+    metasd_predictor_start(&prediction);
+    metasd_predictor_answer(&prediction, id);
+    metasd_predictor_end(&prediction);
     return (Datum)0;
 }
 
@@ -90,17 +91,17 @@ metasd_kg_score(PG_FUNCTION_ARGS)
     float *scratch, score;
     bool head;
 
-    if (metasd_any_null(fcinfo, 0, 3) || PG_ARGISNULL(4))
+    if (metasd_call_any_null(fcinfo, 0, 3) || PG_ARGISNULL(4))
         PG_RETURN_NULL();
-    head = metasd_heads_asked(fcinfo, 4);
+    head = metasd_predict_heads_asked(fcinfo, 4);
     question = metasd_question_open(fcinfo, 3);
     for (int i = 0; i < 3; i++)
-        if (!metasd_question_find(&question, metasd_label_argument(fcinfo, i), i == 1, &id[i]))
+        if (!metasd_question_find(&question, metasd_identifier_argument(fcinfo, i), i == 1, &id[i]))
             PG_RETURN_NULL();
     scratch = palloc(3 * (size_t)question.image->plan.width * sizeof(*scratch));
-    score = head ? metasd_index_score(question.image, id[2], question.image->plan.relations + id[1],
+    score = head ? metasd_query_score(question.image, id[2], question.image->plan.relations + id[1],
                                       id[0], scratch)
-                 : metasd_index_score(question.image, id[0], id[1], id[2], scratch);
+                 : metasd_query_score(question.image, id[0], id[1], id[2], scratch);
     pfree(scratch);
     PG_RETURN_FLOAT4(score == METASD_IMPOSSIBLE ? -get_float4_infinity() : score);
 }
@@ -143,29 +144,29 @@ metasd_kg_rank(PG_FUNCTION_ARGS)
 {
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
     MetasdQuestion question;
-    MetasdStanding tail;
+    MetasdRankCounts tail;
     MetasdLabel label[3];
     uint32 id[3], candidates;
     float *scores, *scratch;
     Datum values[3];
     bool nulls[3] = {false};
 
-    metasd_init_materialized_srf(fcinfo);
-    if (metasd_any_null(fcinfo, 0, 3))
+    metasd_compat_init_materialized_srf(fcinfo);
+    if (metasd_call_any_null(fcinfo, 0, 3))
         return (Datum)0;
     question = metasd_question_open(fcinfo, 3);
     for (int i = 0; i < 3; i++) {
-        label[i] = metasd_label_argument(fcinfo, i);
+        label[i] = metasd_identifier_argument(fcinfo, i);
         if (!metasd_question_find(&question, label[i], i == 1, &id[i]))
             return (Datum)0;
     }
     scores =
         palloc_extended((size_t)question.image->plan.entities * sizeof(*scores), MCXT_ALLOC_HUGE);
     scratch = palloc(3 * (size_t)question.image->plan.width * sizeof(*scratch));
-    metasd_index_scores_tails(question.image, id[0], id[1], scores, scratch);
+    metasd_query_scores_tails(question.image, id[0], id[1], scores, scratch);
     tail.score = scores[id[2]];
     candidates = leave_out_known(&question, label, id, scores);
-    metasd_standings(question.image->plan.entities, scores, 1, &tail);
+    metasd_rank_counts(question.image->plan.entities, scores, 1, &tail);
     /* It ties with itself. */
     values[0] = Float8GetDatum(1 + tail.higher + 0.5 * (tail.same - 1));
     values[1] = Int64GetDatum((int64)tail.higher + tail.same);
@@ -187,18 +188,18 @@ metasd_kg_similar(PG_FUNCTION_ARGS)
     uint32 entity, id, n, k, *ids;
     float *scores, *scratch, score;
 
-    metasd_init_materialized_srf(fcinfo);
-    if (metasd_any_null(fcinfo, 0, 2))
+    metasd_compat_init_materialized_srf(fcinfo);
+    if (metasd_call_any_null(fcinfo, 0, 2))
         return (Datum)0;
-    k = metasd_limit_argument(fcinfo, 1);
+    k = metasd_call_limit(fcinfo, 1);
     question = metasd_question_open(fcinfo, 2);
-    if (!metasd_question_find(&question, metasd_label_argument(fcinfo, 0), false, &entity))
+    if (!metasd_question_find(&question, metasd_identifier_argument(fcinfo, 0), false, &entity))
         return (Datum)0;
     n = question.image->plan.entities;
     scores = palloc_extended((size_t)n * sizeof(*scores), MCXT_ALLOC_HUGE);
     ids = palloc_extended((size_t)n * sizeof(*ids), MCXT_ALLOC_HUGE);
     scratch = palloc(3 * (size_t)question.image->plan.width * sizeof(*scratch));
-    metasd_index_scores_similar(question.image, entity, scores, scratch);
+    metasd_query_scores_similar(question.image, entity, scores, scratch);
     metasd_topk_start(&topk, n, scores, ids);
     while (ties.count < k && metasd_topk_next(&topk, &id, &score)) {
         Datum values[3];
@@ -211,7 +212,8 @@ metasd_kg_similar(PG_FUNCTION_ARGS)
         label.data = metasd_index_entity_label(question.image, id, &len);
         label.len = (uint32)len;
         values[0] = Int32GetDatum((int32)metasd_ties_rank(&ties, score));
-        values[1] = metasd_answer_datum(fcinfo, TupleDescAttr(result->setDesc, 1)->atttypid, label);
+        values[1] =
+            metasd_identifier_answer(fcinfo, TupleDescAttr(result->setDesc, 1)->atttypid, label);
         values[2] = Float4GetDatum(score);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
         CHECK_FOR_INTERRUPTS();

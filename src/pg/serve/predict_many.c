@@ -1,5 +1,5 @@
 /*
- * many.c - kg_predict_many: the answers to a batch of questions, as whole triples.
+ * predict_many.c - kg_predict_many: the answers to a batch of questions, as whole triples.
  *
  * Questions come from two arrays, or one by one from a cursor on a relation, read as the caller;
  * the answers go to the result's tuplestore, which spills to disk beyond work_mem. So memory does
@@ -51,7 +51,7 @@ typedef struct Elements {
 
 typedef struct Batch {
     MetasdQuestion question;
-    MetasdPrediction prediction;
+    MetasdPredictor prediction;
     const Elements *entities, *relations; /* the questions, or NULL where they are in a relation */
     MemoryContext each;                   /* of one question */
     int64 count;                          /* questions so far */
@@ -69,7 +69,7 @@ typedef struct BatchQuery {
 } BatchQuery;
 
 bool
-metasd_heads_asked(FunctionCallInfo fcinfo, int n)
+metasd_predict_heads_asked(FunctionCallInfo fcinfo, int n)
 {
     char *side = text_to_cstring(PG_GETARG_TEXT_PP(n));
 
@@ -89,7 +89,7 @@ static void
 start_memory(Batch *batch)
 {
     HASHCTL control = {.keysize = sizeof(uint32[2]), .entrysize = sizeof(Answered)};
-    const MetasdPrediction *prediction = &batch->prediction;
+    const MetasdPredictor *prediction = &batch->prediction;
     size_t most = Min((size_t)work_mem * 1024 / 4, MaxAllocSize) / sizeof(MetasdAnswer);
 
     batch->memory =
@@ -106,7 +106,7 @@ start_memory(Batch *batch)
 static void
 start_waiting(Batch *batch)
 {
-    const MetasdPrediction *prediction = &batch->prediction;
+    const MetasdPredictor *prediction = &batch->prediction;
 
     batch->waits = prediction->mode != METASD_KNOWN_INCLUDE && prediction->k > 0;
     batch->most = metasd_known_batch_room();
@@ -122,21 +122,21 @@ start_waiting(Batch *batch)
 static bool
 start(Batch *batch, FunctionCallInfo fcinfo, int k)
 {
-    MetasdPrediction *prediction = &batch->prediction;
+    MetasdPredictor *prediction = &batch->prediction;
     int first = PG_NARGS() - LAST_ARGUMENTS;
 
     if (PG_ARGISNULL(k) || PG_ARGISNULL(first + 1) || PG_ARGISNULL(first + 2))
         return false;
-    *prediction = (MetasdPrediction){.question = &batch->question, .given_columns = RANK};
-    prediction->k = metasd_limit_argument(fcinfo, k);
-    prediction->mode = metasd_known_argument(fcinfo, first + 1);
+    *prediction = (MetasdPredictor){.question = &batch->question, .given_columns = RANK};
+    prediction->k = metasd_call_limit(fcinfo, k);
+    prediction->mode = metasd_predictor_known_argument(fcinfo, first + 1);
     prediction->asked =
-        metasd_heads_asked(fcinfo, first + 2) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
+        metasd_predict_heads_asked(fcinfo, first + 2) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
     prediction->answer_column = prediction->asked == METASD_ASKED_HEAD ? HEAD : TAIL;
-    prediction->least = metasd_least_argument(fcinfo, first + 5);
+    prediction->least = metasd_predictor_least_argument(fcinfo, first + 5);
     batch->question = metasd_question_open(fcinfo, first);
     prediction->candidates = metasd_candidates_argument(&batch->question, first + 3);
-    metasd_prediction_start(prediction);
+    metasd_predictor_start(prediction);
     batch->each =
         AllocSetContextCreate(CurrentMemoryContext, "metasd question", ALLOCSET_DEFAULT_SIZES);
     batch->entities = batch->relations = NULL;
@@ -170,21 +170,21 @@ value_of(const Batch *batch, MetasdLabel label, int n)
     FunctionCallInfo fcinfo = batch->question.fcinfo;
     TupleDesc row = ((ReturnSetInfo *)fcinfo->resultinfo)->setDesc;
 
-    return metasd_given_datum(fcinfo, TupleDescAttr(row, n)->atttypid, label, n == RELATION);
+    return metasd_identifier_given(fcinfo, TupleDescAttr(row, n)->atttypid, label, n == RELATION);
 }
 
 /* Sets what is given: as labels, and as the values of the result that the question came with. */
 static void
 give(Batch *batch, int64 query, const uint32 id[2], Datum values[RANK])
 {
-    MetasdPrediction *prediction = &batch->prediction;
+    MetasdPredictor *prediction = &batch->prediction;
     int entity = prediction->asked == METASD_ASKED_HEAD; /* its place among what is given */
 
     for (int i = 0; i < 2; i++) {
         size_t len;
 
         prediction->given[i].data =
-            metasd_labels_get(metasd_question_labels(&batch->question, i != entity), id[i], &len);
+            metasd_label_get(metasd_question_labels(&batch->question, i != entity), id[i], &len);
         prediction->given[i].len = (uint32)len;
     }
     values[QUERY] = Int64GetDatum(query);
@@ -203,20 +203,20 @@ give(Batch *batch, int64 query, const uint32 id[2], Datum values[RANK])
 static void
 answer(Batch *batch, int64 query, const uint32 id[2], MetasdKnownBatch *facts)
 {
-    MetasdPrediction *prediction = &batch->prediction;
+    MetasdPredictor *prediction = &batch->prediction;
     const Answered *before = hash_search(batch->answered, id, HASH_FIND, NULL);
     Datum values[RANK];
 
     CHECK_FOR_INTERRUPTS();
     give(batch, query, id, values);
     if (before) {
-        metasd_prediction_repeat(prediction, before->answers, before->count);
+        metasd_predictor_repeat(prediction, before->answers, before->count);
         return;
     }
     batch->kept.count = 0;
     batch->kept.whole = true;
     prediction->facts = facts;
-    metasd_prediction_answer(prediction, id);
+    metasd_predictor_answer(prediction, id);
     keep(batch, id);
 }
 
@@ -292,7 +292,7 @@ static void
 end(Batch *batch)
 {
     flush(batch);
-    metasd_prediction_end(&batch->prediction);
+    metasd_predictor_end(&batch->prediction);
     if (batch->waiting)
         pfree(batch->waiting);
     pfree(batch->kept.list);
@@ -338,8 +338,8 @@ metasd_kg_predict_many(PG_FUNCTION_ARGS)
     MemoryContext before;
     Batch batch;
 
-    metasd_init_materialized_srf(fcinfo);
-    if (metasd_any_null(fcinfo, 0, 2))
+    metasd_compat_init_materialized_srf(fcinfo);
+    if (metasd_call_any_null(fcinfo, 0, 2))
         return (Datum)0;
     entities = elements_argument(fcinfo, 0);
     relations = elements_argument(fcinfo, 1);
@@ -393,26 +393,26 @@ metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
 {
     const char *column[2];
     MetasdLabel label[2];
-    MetasdReader reader;
+    MetasdCursor reader;
     MemoryContext before;
     Batch batch;
 
-    metasd_init_materialized_srf(fcinfo);
+    metasd_compat_init_materialized_srf(fcinfo);
     if (PG_ARGISNULL(0) || !start(&batch, fcinfo, 1))
         return (Datum)0;
     column[0] = question_column(&batch, PG_GETARG_OID(0),
                                 batch.prediction.asked == METASD_ASKED_HEAD ? 2 : 0);
     column[1] = question_column(&batch, PG_GETARG_OID(0), 1);
-    metasd_reader_open(&reader, PG_GETARG_OID(0), column, 2, METASD_QUERIES);
+    metasd_cursor_open(&reader, PG_GETARG_OID(0), column, 2, METASD_QUERIES);
     before = MemoryContextSwitchTo(batch.each);
-    while (metasd_reader_next(&reader, label)) {
+    while (metasd_cursor_next(&reader, label)) {
         BatchQuery query = {.entity = label[0], .relation = label[1]};
 
         ask(&batch, &query);
         MemoryContextReset(batch.each);
     }
     MemoryContextSwitchTo(before);
-    metasd_reader_close(&reader);
+    metasd_cursor_close(&reader);
     end(&batch);
     return (Datum)0;
 }

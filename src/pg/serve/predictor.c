@@ -10,7 +10,7 @@
 /* ---- arguments ---- */
 
 MetasdKnownMode
-metasd_known_argument(FunctionCallInfo fcinfo, int n)
+metasd_predictor_known_argument(FunctionCallInfo fcinfo, int n)
 {
     char *mode = text_to_cstring(PG_GETARG_TEXT_PP(n));
 
@@ -28,7 +28,7 @@ metasd_known_argument(FunctionCallInfo fcinfo, int n)
 }
 
 float
-metasd_least_argument(FunctionCallInfo fcinfo, int n)
+metasd_predictor_least_argument(FunctionCallInfo fcinfo, int n)
 {
     float least = PG_ARGISNULL(n) ? 0 : PG_GETARG_FLOAT4(n);
 
@@ -50,12 +50,12 @@ metasd_least_argument(FunctionCallInfo fcinfo, int n)
 typedef struct Facts {
     bool missing; /* or have all been looked up */
     MetasdKnown known;
-    const MetasdLabels *labels;
+    const MetasdLabelTable *labels;
     bool *ids; /* which of all ids make one, as far as they were looked up */
 } Facts;
 
 static Facts
-start_facts(const MetasdPrediction *prediction, const uint32 id[2])
+start_facts(const MetasdPredictor *prediction, const uint32 id[2])
 {
     const MetasdQuestion *question = prediction->question;
     Facts facts = {.missing = prediction->mode != METASD_KNOWN_INCLUDE,
@@ -135,14 +135,14 @@ take(Walk *walk, Facts *facts)
 /* ---- answers ---- */
 
 static float
-probability_of(const MetasdPrediction *prediction, float score)
+probability_of(const MetasdPredictor *prediction, float score)
 {
     return (float)metasd_probability(prediction->sigmoid,
-                                     metasd_field_odds(&prediction->field, score));
+                                     metasd_probability_odds(&prediction->field, score));
 }
 
 static void
-put_answer(const MetasdPrediction *prediction, const MetasdAnswer *answer)
+put_answer(const MetasdPredictor *prediction, const MetasdAnswer *answer)
 {
     FunctionCallInfo fcinfo = prediction->question->fcinfo;
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
@@ -152,14 +152,15 @@ put_answer(const MetasdPrediction *prediction, const MetasdAnswer *answer)
     MetasdLabel label;
     size_t len;
 
-    label.data = metasd_labels_get(
+    label.data = metasd_label_get(
         metasd_question_labels(prediction->question, prediction->asked == METASD_ASKED_RELATION),
         answer->id, &len);
     label.len = (uint32)len;
     for (int i = 0; i < prediction->given_columns; i++)
         values[i] = prediction->given_values[i];
     values[prediction->given_columns] = Int32GetDatum((int32)answer->rank);
-    values[at] = metasd_answer_datum(fcinfo, TupleDescAttr(result->setDesc, at)->atttypid, label);
+    values[at] =
+        metasd_identifier_answer(fcinfo, TupleDescAttr(result->setDesc, at)->atttypid, label);
     values[last - 2] = Float4GetDatum(answer->score);
     values[last - 1] = Float4GetDatum(answer->probability);
     nulls[last - 1] = answer->known; /* no prediction */
@@ -178,7 +179,7 @@ keep_answer(MetasdAnswers *kept, const MetasdAnswer *answer)
 }
 
 void
-metasd_prediction_repeat(const MetasdPrediction *prediction, const MetasdAnswer *answers, uint32 n)
+metasd_predictor_repeat(const MetasdPredictor *prediction, const MetasdAnswer *answers, uint32 n)
 {
     for (uint32 i = 0; i < n; i++)
         put_answer(prediction, &answers[i]);
@@ -186,14 +187,15 @@ metasd_prediction_repeat(const MetasdPrediction *prediction, const MetasdAnswer 
 
 /* Shows the field all that there are, whoever the candidates be, until it knows the odds. */
 static void
-survey(MetasdPrediction *prediction, Walk *walk, Facts *facts)
+survey(MetasdPredictor *prediction, Walk *walk, Facts *facts)
 {
-    MetasdField *field = &prediction->field;
+    MetasdOdds *field = &prediction->field;
 
-    metasd_field_start(field, prediction->n, prediction->scores);
+    metasd_probability_start(field, prediction->n, prediction->scores);
     while (!field->found && take(walk, facts))
         for (uint32 i = (uint32)field->seen; i < walk->taken; i++)
-            metasd_field_show(field, prediction->scores[walk->ids[i]], facts->ids[walk->ids[i]]);
+            metasd_probability_show(field, prediction->scores[walk->ids[i]],
+                                    facts->ids[walk->ids[i]]);
 }
 
 /*
@@ -202,7 +204,7 @@ survey(MetasdPrediction *prediction, Walk *walk, Facts *facts)
  * their ids, which have the order of the labels' bytes.
  */
 static void
-write_answers(MetasdPrediction *prediction, Walk *walk, Facts *facts)
+write_answers(MetasdPredictor *prediction, Walk *walk, Facts *facts)
 {
     MetasdTies ties = {0};
 
@@ -230,7 +232,7 @@ write_answers(MetasdPrediction *prediction, Walk *walk, Facts *facts)
  * hold because others were not asked about.
  */
 static void
-answer(MetasdPrediction *prediction, const uint32 id[2])
+answer(MetasdPredictor *prediction, const uint32 id[2])
 {
     const MetasdCandidates *candidates = &prediction->candidates;
     uint32 n = prediction->n;
@@ -263,9 +265,9 @@ answer(MetasdPrediction *prediction, const uint32 id[2])
 /* ---- questions ---- */
 
 void
-metasd_prediction_start(MetasdPrediction *prediction)
+metasd_predictor_start(MetasdPredictor *prediction)
 {
-    const MetasdIndexPlan *plan = &prediction->question->image->plan;
+    const MetasdImagePlan *plan = &prediction->question->image->plan;
 
     if (prediction->mode != METASD_KNOWN_INCLUDE &&
         !metasd_question_has_source(prediction->question))
@@ -276,27 +278,27 @@ metasd_prediction_start(MetasdPrediction *prediction)
 }
 
 void
-metasd_prediction_answer(MetasdPrediction *prediction, const uint32 id[2])
+metasd_predictor_answer(MetasdPredictor *prediction, const uint32 id[2])
 {
-    const MetasdIndex *image = prediction->question->image;
+    const MetasdImage *image = prediction->question->image;
     float *scores = prediction->scores, *scratch = prediction->scratch;
     uint32 relations = image->plan.relations, row;
 
     if (prediction->asked == METASD_ASKED_RELATION) {
         row = 2 * relations;
-        metasd_index_scores_relations(image, id[0], id[1], scores, scratch);
+        metasd_query_scores_relations(image, id[0], id[1], scores, scratch);
     } else {
         bool tail = prediction->asked == METASD_ASKED_TAIL;
 
         row = tail ? id[1] : relations + id[0]; /* heads are tails of the reciprocal relation */
-        metasd_index_scores_tails(image, id[!tail], row, scores, scratch);
+        metasd_query_scores_tails(image, id[!tail], row, scores, scratch);
     }
-    prediction->sigmoid = metasd_index_sigmoid(image, row);
+    prediction->sigmoid = metasd_query_sigmoid(image, row);
     answer(prediction, id);
 }
 
 void
-metasd_prediction_end(MetasdPrediction *prediction)
+metasd_predictor_end(MetasdPredictor *prediction)
 {
     pfree(prediction->scores);
     pfree(prediction->scratch);

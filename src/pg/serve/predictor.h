@@ -1,8 +1,8 @@
 /*
- * prediction.h - the answers to one question after the other, into the result of a function.
+ * predictor.h - the answers to one question after the other, into the result of a function.
  */
-#ifndef METASD_PREDICTION_H
-#define METASD_PREDICTION_H
+#ifndef METASD_PG_SERVE_PREDICTOR_H
+#define METASD_PG_SERVE_PREDICTOR_H
 
 #include "pg/base/compat.h"
 
@@ -55,7 +55,7 @@ metasd_ties_rank(MetasdTies *ties, float score)
 }
 
 /* What a prediction is made of. */
-typedef struct MetasdPrediction {
+typedef struct MetasdPredictor {
     const MetasdQuestion *question;
     MetasdAsked asked;
     MetasdKnownMode mode;
@@ -72,24 +72,24 @@ typedef struct MetasdPrediction {
     float *scores;           /* n */
     float *scratch;
     MetasdSigmoid sigmoid; /* makes probabilities of the scores, */
-    MetasdField field;     /* with the odds against all n */
-} MetasdPrediction;
+    MetasdOdds field;      /* with the odds against all n */
+} MetasdPredictor;
 
 /* Arguments: what known says; a probability, 0 for NULL; whether side says head. */
-extern MetasdKnownMode metasd_known_argument(FunctionCallInfo fcinfo, int n);
-extern float metasd_least_argument(FunctionCallInfo fcinfo, int n);
-extern bool metasd_heads_asked(FunctionCallInfo fcinfo, int n);
+extern MetasdKnownMode metasd_predictor_known_argument(FunctionCallInfo fcinfo, int n);
+extern float metasd_predictor_least_argument(FunctionCallInfo fcinfo, int n);
+extern bool metasd_predict_heads_asked(FunctionCallInfo fcinfo, int n);
 
 /* Takes memory once all is set but what is given. */
-extern void metasd_prediction_start(MetasdPrediction *prediction);
+extern void metasd_predictor_start(MetasdPredictor *prediction);
 
 /* Writes the answers to a question: the numbers of what is given, whose labels are in it. */
-extern void metasd_prediction_answer(MetasdPrediction *prediction, const uint32 id[2]);
+extern void metasd_predictor_answer(MetasdPredictor *prediction, const uint32 id[2]);
 
 /* Writes the answers to the same question again, now given with other values. */
-extern void metasd_prediction_repeat(const MetasdPrediction *prediction,
-                                     const MetasdAnswer *answers, uint32 n);
+extern void metasd_predictor_repeat(const MetasdPredictor *prediction, const MetasdAnswer *answers,
+                                    uint32 n);
 
-extern void metasd_prediction_end(MetasdPrediction *prediction);
+extern void metasd_predictor_end(MetasdPredictor *prediction);
 
 #endif

@@ -70,7 +70,7 @@ check_rights(Oid relation, const char *name, char *const *columns, int n)
 
 /* Settles which columns are read, by what names, and whether what they hold depends on settings. */
 static void
-choose_columns(MetasdReader *reader, Oid relation, const char *name, const char *const *column,
+choose_columns(MetasdCursor *reader, Oid relation, const char *name, const char *const *column,
                char **chosen, bool *simple)
 {
     *simple = true;
@@ -83,12 +83,12 @@ choose_columns(MetasdReader *reader, Oid relation, const char *name, const char 
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("relation \"%s\" has no column \"%s\"", name, chosen[i]),
                             errhint("A view can give a column that name.")));
-        *simple = *simple && metasd_type_is_simple(get_atttype(relation, number));
+        *simple = *simple && metasd_reading_type_is_simple(get_atttype(relation, number));
     }
 }
 
 void
-metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column, int n,
+metasd_cursor_open(MetasdCursor *reader, Oid relation, const char *const *column, int n,
                    MetasdReaderUse use)
 {
     char *name = check_relation(relation, use), *chosen[METASD_MOST_READ];
@@ -97,7 +97,7 @@ metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column
     bool simple;
 
     Assert(n <= METASD_MOST_READ);
-    *reader = (MetasdReader){.columns = n};
+    *reader = (MetasdCursor){.columns = n};
     choose_columns(reader, relation, name, column, chosen, &simple);
     check_rights(relation, name, chosen, n);
     metasd_reading_open(&reader->reading, relation, GetUserId(), false);
@@ -118,7 +118,7 @@ metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column
 }
 
 static MetasdLabel
-label_of(const MetasdReader *reader, int column)
+label_of(const MetasdCursor *reader, int column)
 {
     bool isnull;
     Datum value =
@@ -132,7 +132,7 @@ label_of(const MetasdReader *reader, int column)
 }
 
 bool
-metasd_reader_next(MetasdReader *reader, MetasdLabel *labels)
+metasd_cursor_next(MetasdCursor *reader, MetasdLabel *labels)
 {
     MemoryContext before;
 
@@ -159,7 +159,7 @@ metasd_reader_next(MetasdReader *reader, MetasdLabel *labels)
 }
 
 void
-metasd_reader_close(MetasdReader *reader)
+metasd_cursor_close(MetasdCursor *reader)
 {
     SPI_cursor_close(reader->portal);
     SPI_finish();

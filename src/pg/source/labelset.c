@@ -1,5 +1,5 @@
 /*
- * labels.c - a hash of labels: open addressing over numbers; the bytes of labels in large pieces.
+ * labelset.c - a hash of labels: open addressing over numbers; the bytes of labels in large pieces.
  *
  * A graph has millions of labels of some bytes each: a palloc for each, and a hash entry with a
  * pointer, take several times as much as the labels. What is taken is counted before it is.

@@ -1,11 +1,11 @@
 /*
- * labels.h - numbers for the labels of a graph while it is read.
+ * labelset.h - numbers for the labels of a graph while it is read.
  *
  * After metasd_labelset_sort numbers follow the labels' order as bytes, so the same set of
  * triples gives the same model in whatever order the rows of the source come.
  */
-#ifndef METASD_LABELS_H
-#define METASD_LABELS_H
+#ifndef METASD_PG_SOURCE_LABELSET_H
+#define METASD_PG_SOURCE_LABELSET_H
 
 #include "pg/base/compat.h"
 

@@ -40,7 +40,7 @@ static const char *const settings[][2] = {{"DateStyle", "ISO, MDY"},
 
 /* Only what differs is set: that takes a hundred times as long as to look. */
 void
-metasd_pin_settings(void)
+metasd_reading_pin_settings(void)
 {
     for (int i = 0; i < (int)lengthof(settings); i++) {
         const char *now = GetConfigOption(settings[i][0], true, false);
@@ -52,7 +52,7 @@ metasd_pin_settings(void)
 }
 
 bool
-metasd_type_is_simple(Oid type)
+metasd_reading_type_is_simple(Oid type)
 {
     switch (getBaseType(type)) {
         case TEXTOID:
@@ -233,15 +233,15 @@ metasd_reading_open(MetasdReading *reading, Oid relation, Oid user, bool restric
 void
 metasd_reading_begin(MetasdReading *reading)
 {
-    metasd_switch_to(&reading->saved, reading->reader, reading->restricted);
+    metasd_security_switch_to(&reading->saved, reading->reader, reading->restricted);
     if (reading->pinned)
-        metasd_pin_settings();
+        metasd_reading_pin_settings();
 }
 
 void
 metasd_reading_end(const MetasdReading *reading)
 {
-    metasd_switch_back(&reading->saved);
+    metasd_security_switch_back(&reading->saved);
 }
 
 /* ---- plans ---- */

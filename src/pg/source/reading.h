@@ -11,8 +11,8 @@
  * What is read is locked by its OID before it is looked at, until the transaction ends. It is read
  * by its name, as SQL does, and the plan is seen to read nothing but what was looked at.
  */
-#ifndef METASD_READING_H
-#define METASD_READING_H
+#ifndef METASD_PG_SOURCE_READING_H
+#define METASD_PG_SOURCE_READING_H
 
 #include "pg/base/compat.h"
 
@@ -63,9 +63,9 @@ extern void metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid r
  * Sets, for the GUC level that is open, what the text of a value depends on: labels are what a
  * worker reads, whatever a session has set.
  */
-extern void metasd_pin_settings(void);
+extern void metasd_reading_pin_settings(void);
 
 /* Is the text of its values the same under all settings? */
-extern bool metasd_type_is_simple(Oid type);
+extern bool metasd_reading_type_is_simple(Oid type);
 
 #endif

@@ -278,7 +278,7 @@ select_triples(const MetasdSource *source)
 
 /* Fills *row from a tuple; false if one of the three is NULL or empty. */
 static bool
-labels_of(HeapTuple tuple, TupleDesc desc, MetasdLabels3 *row)
+labels_of(HeapTuple tuple, TupleDesc desc, MetasdTripleLabels *row)
 {
     for (int i = 0; i < 3; i++) {
         bool isnull;
@@ -330,7 +330,7 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
             break;
         rows = next_fetch(rows);
         for (uint64 i = 0; i < SPI_processed; i++) {
-            MetasdLabels3 labels;
+            MetasdTripleLabels labels;
             bool whole;
 
             MemoryContextSwitchTo(per_fetch); /* for values out of line */

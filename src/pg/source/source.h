@@ -1,8 +1,8 @@
 /*
  * source.h - the relation that triples come from.
  */
-#ifndef METASD_SOURCE_H
-#define METASD_SOURCE_H
+#ifndef METASD_PG_SOURCE_SOURCE_H
+#define METASD_PG_SOURCE_SOURCE_H
 
 #include "pg/base/compat.h"
 
@@ -54,12 +54,12 @@ extern bool metasd_source_is_denied(const MetasdRemembered *source, char *const 
 extern bool metasd_source_is_readable(Oid relation, char *const column[3], Oid user);
 
 /* One row of a source; lengths in bytes, data not terminated, valid during the call. */
-typedef struct MetasdLabels3 {
+typedef struct MetasdTripleLabels {
     const char *data[3];
     size_t len[3];
-} MetasdLabels3;
+} MetasdTripleLabels;
 
-typedef void (*MetasdRowFunction)(void *context, const MetasdLabels3 *row);
+typedef void (*MetasdRowFunction)(void *context, const MetasdTripleLabels *row);
 
 /*
  * Reads all rows through a cursor on behalf of USER, and returns how many were left out: NULL or

@@ -9,8 +9,8 @@
  * only where it can do nothing but compute: functions of PostgreSQL's own that are immutable, or
  * stable and of plain types.
  */
-#ifndef METASD_TRUST_H
-#define METASD_TRUST_H
+#ifndef METASD_PG_SOURCE_TRUST_H
+#define METASD_PG_SOURCE_TRUST_H
 
 #include "pg/base/compat.h"
 

@@ -40,9 +40,9 @@ hash_labels(uint64_t hash, const MetasdLabelSet *labels)
 }
 
 void
-metasd_keep_graph(MetasdJob *job)
+metasd_checkpoint_identify(MetasdJob *job)
 {
-    metasd_check_status(job, metasd_hash_graph(&job->team, &job->graph, &job->keep.graph));
+    metasd_process_check_status(job, metasd_graph_hash(&job->team, &job->graph, &job->keep.graph));
     job->keep.graph = hash_labels(job->keep.graph, job->input.entities);
     job->keep.graph = hash_labels(job->keep.graph, job->input.relations);
     job->keep.last = GetCurrentTimestamp();
@@ -66,7 +66,7 @@ delete_part(MetasdJob *job, int part)
         "DELETE FROM metasd.checkpoint WHERE run = $1 AND part = $2", 2, {INT8OID, INT2OID}, NULL};
     Datum values[2] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)part)};
 
-    metasd_execute(&statement, values, NULL, false);
+    metasd_statement_execute(&statement, values, NULL, false);
 }
 
 static void
@@ -95,7 +95,7 @@ write_chunk(MetasdJob *job, const void *what)
     Datum values[4] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)writing->part),
                        Int32GetDatum(writing->chunk), PointerGetDatum(writing->data)};
 
-    job->gone = metasd_execute(&statement, values, NULL, false) == 0;
+    job->gone = metasd_statement_execute(&statement, values, NULL, false) == 0;
 }
 
 /* The part that was written is the one that counts from now on. */
@@ -111,7 +111,8 @@ finish_part(MetasdJob *job, const void *what)
     Datum values[3] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)writing->part),
                        Int32GetDatum(job->trainer.progress.epoch)};
 
-    job->gone = !metasd_lock_model(job) || metasd_execute(&statement, values, NULL, false) == 0;
+    job->gone = !metasd_store_lock_model(job) ||
+                metasd_statement_execute(&statement, values, NULL, false) == 0;
     if (job->gone)
         return;
     delete_part(job, 1 - writing->part);
@@ -127,18 +128,19 @@ write_checkpoint(MetasdJob *job, const void *what)
     (void)what;
     writing->part = job->keep.part == 0 ? 1 : 0;
     writing->data = palloc(VARHDRSZ + CHUNK);
-    metasd_check_status(job, metasd_checkpoint_save(&writing->checkpoint, &job->team, &job->trainer,
-                                                    &job->options, job->keep.graph));
-    metasd_job_transaction(job, clear_part, writing);
+    metasd_process_check_status(job, metasd_checkpoint_save(&writing->checkpoint, &job->team,
+                                                            &job->trainer, &job->options,
+                                                            job->keep.graph));
+    metasd_transaction_run(job, clear_part, writing);
     for (writing->chunk = 0;; writing->chunk++) {
         n = metasd_checkpoint_next(&writing->checkpoint, VARDATA(writing->data), CHUNK);
         if (n == 0)
             break;
         SET_VARSIZE(writing->data, VARHDRSZ + n);
-        metasd_job_transaction(job, write_chunk, writing);
+        metasd_transaction_run(job, write_chunk, writing);
         CHECK_FOR_INTERRUPTS();
     }
-    metasd_job_transaction(job, finish_part, writing);
+    metasd_transaction_run(job, finish_part, writing);
     job->keep.part = writing->part;
     pfree(writing->data);
     pfree(writing);
@@ -181,14 +183,14 @@ forgive(MetasdJob *job)
 }
 
 MetasdStatus
-metasd_keep_epoch(MetasdJob *job)
+metasd_checkpoint_after_epoch(MetasdJob *job)
 {
     TimestampTz begun = GetCurrentTimestamp();
     MetasdStatus status;
 
     if (!is_due(job))
         return METASD_OK;
-    status = metasd_job_guard(job, write_checkpoint, NULL);
+    status = metasd_transaction_guard(job, write_checkpoint, NULL);
     job->keep.last = GetCurrentTimestamp();
     job->keep.seconds = seconds_since(begun);
     return status == METASD_OK ? METASD_OK : forgive(job);
@@ -211,7 +213,7 @@ check_fed(const MetasdJob *job, MetasdStatus status)
                 (errcode(ERRCODE_DATA_CORRUPTED),
                  errmsg("the checkpoint of run " INT64_FORMAT " is damaged", job->launch.run),
                  errhint("SELECT kg_train(%s) starts anew.", quote_literal_cstr(job->model))));
-    metasd_check_status((MetasdJob *)job, status);
+    metasd_process_check_status((MetasdJob *)job, status);
 }
 
 /* Feeds the core a chunk; false where there are no more. */
@@ -229,9 +231,9 @@ feed_chunk(const MetasdJob *job, MetasdCheckpoint *checkpoint, int32 chunk)
     bytea *data;
     bool isnull;
 
-    if (metasd_execute(&statement, values, NULL, true) == 0)
+    if (metasd_statement_execute(&statement, values, NULL, true) == 0)
         return false;
-    stored = metasd_column(0, 1, &isnull);
+    stored = metasd_statement_value(0, 1, &isnull);
     data = DatumGetByteaPP(stored);
     check_fed(job, metasd_checkpoint_feed(checkpoint, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data)));
     if (PointerGetDatum(data) != stored) /* which a short one is, in the row itself */
@@ -248,7 +250,7 @@ forget_epochs(const MetasdJob *job)
         "DELETE FROM metasd.epoch WHERE run = $1 AND epoch > $2", 2, {INT8OID, INT4OID}, NULL};
     Datum values[2] = {Int64GetDatum(job->launch.run), Int32GetDatum(job->trainer.progress.epoch)};
 
-    metasd_execute(&statement, values, NULL, false);
+    metasd_statement_execute(&statement, values, NULL, false);
 }
 
 static void
@@ -265,12 +267,12 @@ load(MetasdJob *job, const void *what)
 }
 
 void
-metasd_keep_load(MetasdJob *job)
+metasd_checkpoint_resume(MetasdJob *job)
 {
     if (!job->launch.resume)
         return;
-    metasd_report_phase(job, "resuming");
-    metasd_job_transaction(job, load, NULL);
+    metasd_progress_phase(job, "resuming");
+    metasd_transaction_run(job, load, NULL);
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " goes on after epoch %d", job->launch.run,
                          job->trainer.progress.epoch)));
 }
@@ -278,7 +280,7 @@ metasd_keep_load(MetasdJob *job)
 /* ---- the end ---- */
 
 void
-metasd_keep_forget(const MetasdJob *job)
+metasd_checkpoint_forget(const MetasdJob *job)
 {
     static MetasdStatement statement = {"DELETE FROM metasd.checkpoint c USING metasd.run r "
                                         "WHERE c.run = r.id AND r.model = $1",
@@ -287,5 +289,5 @@ metasd_keep_forget(const MetasdJob *job)
                                         NULL};
     Datum value = CStringGetTextDatum(job->model);
 
-    metasd_execute(&statement, &value, NULL, false);
+    metasd_statement_execute(&statement, &value, NULL, false);
 }

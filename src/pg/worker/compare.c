@@ -41,7 +41,7 @@
 
 /* One of the two. */
 typedef struct Version {
-    MetasdIndex index;
+    MetasdImage index;
     double reciprocal; /* sum of 1 / rank */
     float *z;          /* N: scores by the new version's numbers */
 } Version;
@@ -62,7 +62,7 @@ typedef struct Comparing {
     float *scratch;       /* 3 x the larger width */
     float *old_scores;    /* by the old version's numbers */
     uint32 *order;        /* N */
-    MetasdStanding *answers;
+    MetasdRankCounts *answers;
     uint32 *tails;  /* those that count */
     size_t queries; /* answers ranked so far */
     size_t tops;    /* queries whose best answers were compared, and */
@@ -85,11 +85,10 @@ add_labels(const MetasdLabelSet *labels, uint64_t *bytes)
 }
 
 size_t
-metasd_compare_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
-                     size_t validation)
+metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options, size_t validation)
 {
     size_t width = options->rank * (size_t)options->family->reals_per_rank;
-    MetasdIndexPlan plan = {.family = options->family,
+    MetasdImagePlan plan = {.family = options->family,
                             .entities = metasd_labelset_count(input->entities),
                             .relations = metasd_labelset_count(input->relations),
                             .width = (uint32)width};
@@ -97,13 +96,13 @@ metasd_compare_bytes(const MetasdTriples *input, const MetasdTrainOptions *optio
     double kept = ceil(rows * (double)width * (1 - options->sparsity));
     /* As take_scratch, match, read_singles and store do. */
     size_t each_entity = 6 * sizeof(uint32) + sizeof(int64) + sizeof(bool);
-    size_t each_answer = sizeof(MetasdStanding) + sizeof(uint32), image;
+    size_t each_answer = sizeof(MetasdRankCounts) + sizeof(uint32), image;
 
     plan.entity_kept = (uint64)Min(kept, (double)plan.entities * (double)width);
     plan.relation_kept = (uint64)Min(kept, 2.0 * plan.relations * (double)width);
     add_labels(input->entities, &plan.entity_label_bytes);
     add_labels(input->relations, &plan.relation_label_bytes);
-    image = metasd_index_bytes(&plan);
+    image = metasd_image_bytes(&plan);
     if (image >= SIZE_MAX / 4)
         return SIZE_MAX;
     return 2 * image + plan.entities * each_entity + validation * each_answer;
@@ -136,12 +135,12 @@ read_singles(const Comparing *c, bool relations, uint32 n)
     for (int64 first = 0; first < n; first += IDS_PER_LOOK) {
         Datum values[3] = {Int64GetDatum(c->result->serving), Int64GetDatum(first),
                            Int64GetDatum(Min(first + IDS_PER_LOOK, (int64)n))};
-        uint64 rows = metasd_execute(&look[relations], values, NULL, true);
+        uint64 rows = metasd_statement_execute(&look[relations], values, NULL, true);
 
         for (uint64 i = 0; i < rows; i++) {
             bool isnull;
 
-            single[DatumGetInt32(metasd_column(i, 1, &isnull))] = true;
+            single[DatumGetInt32(metasd_statement_value(i, 1, &isnull))] = true;
         }
         SPI_freetuptable(SPI_tuptable);
         CHECK_FOR_INTERRUPTS();
@@ -167,7 +166,7 @@ open_serving(MetasdJob *job, const void *what)
     old_held = metasd_held_out_of(model->serving);
     c->held = metasd_held_from_both(&old_held, &new_held);
     c->old_split.validation_fraction = old_held.fraction;
-    c->old.index = *metasd_cache_image(model, CACHE_SIZE);
+    c->old.index = *metasd_image_cache_get(model, CACHE_SIZE);
     if (c->held == METASD_HELD_DRAWN) {
         c->single[0] = read_singles(c, false, c->old.index.plan.entities);
         c->single[1] = read_singles(c, true, c->old.index.plan.relations);
@@ -177,7 +176,7 @@ open_serving(MetasdJob *job, const void *what)
 static void
 open_in_transaction(MetasdJob *job, const void *what)
 {
-    metasd_job_transaction(job, open_serving, what);
+    metasd_transaction_run(job, open_serving, what);
 }
 
 /*
@@ -189,7 +188,7 @@ find_old(Comparing *c)
 {
     MetasdJob *job = c->job;
 
-    if (metasd_job_guard(job, open_in_transaction, &c) == METASD_OK)
+    if (metasd_transaction_guard(job, open_in_transaction, &c) == METASD_OK)
         return c->result->serving != 0;
     if (job->error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
         ReThrowError(job->error);
@@ -216,14 +215,14 @@ kept_of(const float *row, size_t width, uint32 *positions, float *values)
 }
 
 static MetasdStatus
-plan_image(const Comparing *c, MetasdIndexPlan *plan)
+plan_image(const Comparing *c, MetasdImagePlan *plan)
 {
     const MetasdJob *job = c->job;
-    const MetasdStep *step = &job->trainer.step;
+    const MetasdState *step = &job->trainer.step;
     size_t width = step->width, rows = (size_t)step->entities + step->relation_rows;
     MetasdTeam team = c->team;
 
-    *plan = (MetasdIndexPlan){.family = step->family,
+    *plan = (MetasdImagePlan){.family = step->family,
                               .entities = job->graph.entities,
                               .relations = job->graph.relations,
                               .width = (uint32)width};
@@ -249,14 +248,14 @@ build_new(Comparing *c)
     const float *relations = job->trainer.best + job->graph.entities * width;
     uint32 *positions = take(2 * width, sizeof(*positions));
     float *values = take(2 * width, sizeof(*values));
-    MetasdIndexWriter writer;
-    MetasdIndexPlan plan;
+    MetasdImageWriter writer;
+    MetasdImagePlan plan;
 
     METASD_TRY(plan_image(c, &plan));
-    bytes = metasd_index_bytes(&plan);
+    bytes = metasd_image_bytes(&plan);
     if (bytes == SIZE_MAX)
         return METASD_INVALID;
-    METASD_TRY(metasd_index_begin(&writer, &plan, take(bytes, 1)));
+    METASD_TRY(metasd_image_begin(&writer, &plan, take(bytes, 1)));
     for (uint32 i = 0; i < plan.entities + plan.relations; i++) {
         bool entity = i < plan.entities;
         uint32 id = entity ? i : i - plan.entities;
@@ -266,19 +265,19 @@ build_new(Comparing *c)
         MetasdSparseRow first = {positions, values, kept_of(row, width, positions, values)}, second;
 
         if (entity)
-            METASD_TRY(metasd_index_add_entity(&writer, id, label.data, label.len, first));
+            METASD_TRY(metasd_image_add_entity(&writer, id, label.data, label.len, first));
         else {
             row += plan.relations * width;
             second = (MetasdSparseRow){positions + width, values + width,
                                        kept_of(row, width, positions + width, values + width)};
             METASD_TRY(
-                metasd_index_add_relation(&writer, id, label.data, label.len, first, second));
+                metasd_image_add_relation(&writer, id, label.data, label.len, first, second));
             if (job->graph.irreflexive[id])
-                METASD_TRY(metasd_index_set_irreflexive(&writer, id));
+                METASD_TRY(metasd_image_set_irreflexive(&writer, id));
         }
         METASD_TRY(metasd_team_work(&c->team, METASD_FAR_WORK + width));
     }
-    METASD_TRY(metasd_index_finish(&writer, &c->team));
+    METASD_TRY(metasd_image_finish(&writer, &c->team));
     c->new.index = writer.index;
     return METASD_OK;
 }
@@ -287,14 +286,14 @@ build_new(Comparing *c)
 
 /* For each label of a set its number among those of an image. */
 static uint32 *
-numbers_in(const MetasdLabels *labels, const MetasdLabelSet *set)
+numbers_in(const MetasdLabelTable *labels, const MetasdLabelSet *set)
 {
     uint32 n = metasd_labelset_count(set), *number = take(n, sizeof(*number));
 
     for (uint32 i = 0; i < n; i++) {
         MetasdLabel label = metasd_labelset_get(set, i);
 
-        if (!metasd_labels_find(labels, label.data, label.len, &number[i]))
+        if (!metasd_label_find(labels, label.data, label.len, &number[i]))
             number[i] = NOT_KNOWN;
         CHECK_FOR_INTERRUPTS();
     }
@@ -341,14 +340,14 @@ score(Comparing *c, uint32 head, uint32 relation)
     uint32 old_head = c->old_entity[head], old_relation = c->old_relation[forward];
     bool known = old_head != NOT_KNOWN && old_relation != NOT_KNOWN;
 
-    metasd_index_scores_tails(&c->new.index, head, relation, c->new.z, c->scratch);
+    metasd_query_scores_tails(&c->new.index, head, relation, c->new.z, c->scratch);
     for (uint32 e = 0; e < entities; e++)
         c->old.z[e] = known ? METASD_IMPOSSIBLE : 0;
     if (!known)
         return false;
     if (reciprocal)
         old_relation += c->old.index.plan.relations;
-    metasd_index_scores_tails(&c->old.index, old_head, old_relation, c->old_scores, c->scratch);
+    metasd_query_scores_tails(&c->old.index, old_head, old_relation, c->old_scores, c->scratch);
     for (uint32 e = 0; e < c->old.index.plan.entities; e++)
         if (c->new_entity[e] != NOT_KNOWN)
             c->old.z[c->new_entity[e]] = c->old_scores[e];
@@ -409,7 +408,7 @@ facts_that_count(Comparing *c, size_t g)
 static int
 by_score(const void *a, const void *b)
 {
-    float x = ((const MetasdStanding *)a)->score, y = ((const MetasdStanding *)b)->score;
+    float x = ((const MetasdRankCounts *)a)->score, y = ((const MetasdRankCounts *)b)->score;
 
     return (x > y) - (x < y);
 }
@@ -419,11 +418,11 @@ static void
 rank_answers(Comparing *c, Version *version, size_t n, size_t known, const uint32 *known_tails)
 {
     for (size_t i = 0; i < n; i++)
-        c->answers[i] = (MetasdStanding){.score = version->z[c->tails[i]]};
+        c->answers[i] = (MetasdRankCounts){.score = version->z[c->tails[i]]};
     for (size_t k = 0; k < known; k++)
         version->z[known_tails[k]] = METASD_LEFT_OUT;
     qsort(c->answers, n, sizeof(*c->answers), by_score);
-    metasd_standings(c->graph->entities, version->z, n, c->answers);
+    metasd_rank_counts(c->graph->entities, version->z, n, c->answers);
     for (size_t i = 0; i < n; i++)
         version->reciprocal += 1 / (1.0 + c->answers[i].higher + 0.5 * c->answers[i].same);
 }
@@ -462,22 +461,22 @@ static MetasdStatus
 compare_group(Comparing *c, size_t g)
 {
     const MetasdGroups *groups = &c->graph->part[METASD_VALIDATION];
-    MetasdBeat beat = {.phase = "comparing"};
+    MetasdHeartbeat beat = {.phase = "comparing"};
     size_t n = facts_that_count(c, g), known;
     const uint32 *known_tails;
     bool old_knows;
 
     if (n > 0 || c->tops < MOST_TOPS) {
         old_knows = score(c, groups->heads[g], groups->relations[g]);
-        known = metasd_groups_find(&c->graph->known, groups->heads[g], groups->relations[g],
-                                   &known_tails);
+        known = metasd_graph_find_group(&c->graph->known, groups->heads[g], groups->relations[g],
+                                        &known_tails);
         rank_answers(c, &c->old, n, known, known_tails);
         rank_answers(c, &c->new, n, known, known_tails);
         c->queries += n;
         if (old_knows && c->tops < MOST_TOPS)
             compare_tops(c);
     }
-    METASD_TRY(metasd_report_beat(c->job, &beat));
+    METASD_TRY(metasd_progress_heartbeat(c->job, &beat));
     return metasd_team_work(&c->team, 8 * (size_t)c->graph->entities);
 }
 
@@ -549,17 +548,17 @@ metasd_compare(MetasdJob *job)
     c.team.size = 1;
     c.team.barrier = c.team.poll;
     MemoryContextSwitchTo(context);
-    metasd_check_status(job, build_new(&c));
+    metasd_process_check_status(job, build_new(&c));
     match(&c);
     take_scratch(&c);
-    metasd_check_status(job, compare_groups(&c));
+    metasd_process_check_status(job, compare_groups(&c));
     MemoryContextSwitchTo(job->context);
     decide(&c);
     MemoryContextDelete(context);
 }
 
 void
-metasd_append_comparison(MetasdJson *json, const MetasdJob *job)
+metasd_compare_append(MetasdJson *json, const MetasdJob *job)
 {
     const MetasdComparison *comparison = &job->comparison;
     MetasdHeldOut held = metasd_held_out(job, job->split.validation_fraction);

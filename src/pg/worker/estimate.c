@@ -43,7 +43,7 @@ entropy(double p)
 }
 
 static double
-stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options, MetasdStorage storage)
+stored_bytes(const MetasdInput *input, const MetasdTrainOptions *options, MetasdStorage storage)
 {
     const MetasdFamily *family = options->family;
     double width = (double)options->rank * (double)family->reals_per_rank;
@@ -61,7 +61,7 @@ stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options, Meta
 
 /* Bytes of a checkpoint; of the graph only the size counts. */
 static size_t
-checkpoint_bytes(const MetasdTriples *input, const MetasdTrainOptions *options)
+checkpoint_bytes(const MetasdInput *input, const MetasdTrainOptions *options)
 {
     MetasdGraph graph = {.entities = metasd_labelset_count(input->entities),
                          .relations = metasd_labelset_count(input->relations)};
@@ -91,8 +91,8 @@ launch_settings(void)
     MetasdLaunch launch = {.owner = GetUserId(),
                            .train_mem = setting("metasd.train_mem", GUC_UNIT_KB)};
 
-    metasd_limit_memory(&launch.train_mem, setting("metasd.train_mem_limit", GUC_UNIT_KB),
-                        &launch.limited);
+    metasd_quota_limit_memory(&launch.train_mem, setting("metasd.train_mem_limit", GUC_UNIT_KB),
+                              &launch.limited);
     launch.max_workers =
         Min(setting("metasd.max_workers", 0),
             metasd_quota_workers(setting("metasd.max_workers_per_role", 0), launch.owner));
@@ -104,7 +104,7 @@ Datum
 metasd_kg_estimate(PG_FUNCTION_ARGS)
 {
     MetasdParams params;
-    MetasdTriples input;
+    MetasdInput input;
     MetasdLaunch launch;
     MetasdPlan plan;
     MetasdSource *source;
@@ -126,9 +126,9 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     SPI_connect();
     launch = launch_settings();
     /* Any statement of a session may have work_mem. */
-    metasd_triples_read(&input, source, NULL, GetUserId(),
-                        launch.train_mem ? Max(launch.train_mem, work_mem) : 0,
-                        metasd_limits_memory_setting(&launch));
+    metasd_input_read(&input, source, NULL, GetUserId(),
+                      launch.train_mem ? Max(launch.train_mem, work_mem) : 0,
+                      metasd_limits_memory_setting(&launch));
     plan = metasd_plan(&input, launch.max_workers, (size_t)launch.train_mem * 1024, &params);
     stored = stored_bytes(&input, &plan.options, (MetasdStorage)params.value[METASD_P_STORAGE]);
     /* It may start from a version as large as the one that it makes. */

@@ -15,7 +15,7 @@ extern PGDLLEXPORT void metasd_follow_main(Datum argument);
 static void
 show_activity(const MetasdJob *job)
 {
-    const MetasdCrewShared *shared = job->crew->shared;
+    const MetasdTeamShared *shared = job->crew->shared;
     char text[512];
 
     snprintf(text, sizeof(text),
@@ -28,7 +28,7 @@ show_activity(const MetasdJob *job)
 static void
 attach_memory(MetasdJob *job, MetasdRegions *regions)
 {
-    const MetasdCrewShared *shared = job->crew->shared;
+    const MetasdTeamShared *shared = job->crew->shared;
 
     *regions = shared->regions;
     for (int i = 0; i < regions->count; i++) {
@@ -45,41 +45,42 @@ attach_memory(MetasdJob *job, MetasdRegions *regions)
 static void
 follow(MetasdJob *job, const void *what)
 {
-    MetasdCrewShared *shared = job->crew->shared;
+    MetasdTeamShared *shared = job->crew->shared;
     MetasdTrainEvents none = {0};
     MetasdRegions regions;
     MetasdStatus status;
 
     (void)what;
-    metasd_check_status(job, metasd_crew_wait(job, &shared->ready, 0));
-    metasd_crew_team(job);
+    metasd_process_check_status(job, metasd_team_shm_wait(job, &shared->ready, 0));
+    metasd_team_shm_team(job);
     show_activity(job);
     metasd_params_options(&shared->params, &job->options, &job->split);
     job->graph = shared->graph;
     attach_memory(job, &regions);
-    metasd_crew_take(job, &regions);
+    metasd_team_shm_take(job, &regions);
     job->trainer.progress = shared->progress;
     status = metasd_train(&job->trainer, &job->team, &job->graph, &job->options, &none, &job->best);
     if (status != METASD_NON_FINITE) /* which all members find, and the leader explains */
-        metasd_check_status(job, status);
+        metasd_process_check_status(job, status);
 }
 
 void
 metasd_follow_main(Datum argument)
 {
-    MetasdJob *job = metasd_member_start();
+    MetasdJob *job = metasd_process_start();
     dsm_segment *segment = dsm_attach(DatumGetUInt32(argument));
 
     if (!segment)
         proc_exit(0); /* the leader is gone */
     dsm_pin_mapping(segment);
-    metasd_member_connect(job);
-    job->crew = metasd_crew_open(job, segment, false);
-    if (!metasd_crew_join(job->crew))
+    metasd_process_connect(job);
+    job->crew = metasd_team_shm_open(job, segment, false);
+    if (!metasd_team_shm_join(job->crew))
         proc_exit(0);
     pgstat_report_activity(STATE_RUNNING, "metasd: waiting for the training to begin");
-    if (metasd_job_guard(job, follow, NULL) != METASD_OK)
-        metasd_crew_stop(job->crew, job->error->sqlerrcode, metasd_error_text(job->error));
+    if (metasd_transaction_guard(job, follow, NULL) != METASD_OK)
+        metasd_team_shm_stop(job->crew, job->error->sqlerrcode,
+                             metasd_transaction_error_text(job->error));
     job->crew->left = true;
     CHECK_FOR_INTERRUPTS(); /* told to terminate: ends as the postmaster expects */
     proc_exit(0);

@@ -35,9 +35,9 @@ metasd_held_out_of(int64 run)
     MetasdHeldOut held = {.validation = InvalidOid};
     bool no_validation, no_fraction;
 
-    if (metasd_execute(&look, &value, NULL, true) > 0) {
-        Datum validation = metasd_column(0, 1, &no_validation);
-        Datum fraction = metasd_column(0, 2, &no_fraction);
+    if (metasd_statement_execute(&look, &value, NULL, true) > 0) {
+        Datum validation = metasd_statement_value(0, 1, &no_validation);
+        Datum fraction = metasd_statement_value(0, 2, &no_fraction);
 
         if (!no_fraction)
             held.fraction = DatumGetFloat8(fraction);

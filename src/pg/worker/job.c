@@ -11,14 +11,14 @@
 
 typedef struct Reader {
     MetasdBudget *budget;
-    MetasdTriples *input;
+    MetasdInput *input;
     MemoryContext context;
 } Reader;
 
 /* In TopMemoryContext, for a worker, or the context of the function: labels go on using it. */
 typedef struct Budget {
     MetasdBudget budget;
-    const MetasdTriples *input;
+    const MetasdInput *input;
     const char *setting; /* that has the limit */
 } Budget;
 
@@ -45,10 +45,10 @@ grow(Reader *reader, MetasdTriple **triples, size_t *room)
 }
 
 static void
-add_triple(void *context, const MetasdLabels3 *row)
+add_triple(void *context, const MetasdTripleLabels *row)
 {
     Reader *reader = context;
-    MetasdTriples *input = reader->input;
+    MetasdInput *input = reader->input;
     uint32 number[3];
 
     for (int i = 0; i < 3; i++)
@@ -61,10 +61,10 @@ add_triple(void *context, const MetasdLabels3 *row)
 
 /* What the training triples do not know cannot be ranked: such rows are skipped. */
 static void
-add_validation(void *context, const MetasdLabels3 *row)
+add_validation(void *context, const MetasdTripleLabels *row)
 {
     Reader *reader = context;
-    MetasdTriples *input = reader->input;
+    MetasdInput *input = reader->input;
     uint32 number[3];
 
     for (int i = 0; i < 3; i++)
@@ -98,7 +98,7 @@ poll_interrupts(MetasdTeam *team)
 
 /* Facts said twice count once, in the sizes that defaults follow from, too. */
 static void
-drop_repeated(MetasdTriples *input, MetasdBudget *budget)
+drop_repeated(MetasdInput *input, MetasdBudget *budget)
 {
     MetasdTeam team = metasd_team_of_one();
     uint32 entities = metasd_labelset_count(input->entities);
@@ -113,16 +113,16 @@ drop_repeated(MetasdTriples *input, MetasdBudget *budget)
     counts = palloc_extended(all, MCXT_ALLOC_HUGE);
 
     team.poll = poll_interrupts;
-    (void)metasd_triples_sort(&team, input->triples, &input->count, scratch, counts, entities,
-                              relations);
+    (void)metasd_graph_sort_triples(&team, input->triples, &input->count, scratch, counts, entities,
+                                    relations);
     pfree(scratch);
     pfree(counts);
     metasd_budget_give(budget, most + all);
 }
 
 void
-metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
-                    const MetasdSource *validation, Oid user, int train_mem, const char *setting)
+metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSource *validation,
+                  Oid user, int train_mem, const char *setting)
 {
     Budget *own = palloc0(sizeof(*own));
     Reader reader = {.budget = &own->budget, .input = input, .context = CurrentMemoryContext};
@@ -158,7 +158,7 @@ metasd_triples_read(MetasdTriples *input, const MetasdSource *source,
  * is a matter of chance, six deviations more of none that is ever seen.
  */
 static MetasdGraph
-largest_graph(const MetasdTriples *input, const MetasdSplit *split)
+largest_graph(const MetasdInput *input, const MetasdSplit *split)
 {
     MetasdGraph graph = {.entities = metasd_labelset_count(input->entities),
                          .relations = metasd_labelset_count(input->relations)};
@@ -177,8 +177,8 @@ largest_graph(const MetasdTriples *input, const MetasdSplit *split)
 }
 
 size_t
-metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options,
-                   const MetasdSplit *split, int members)
+metasd_plan_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
+                  const MetasdSplit *split, int members)
 {
     MetasdGraph graph = largest_graph(input, split);
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure(), once = own;
@@ -215,11 +215,12 @@ metasd_train_bytes(const MetasdTriples *input, const MetasdTrainOptions *options
 #define TINY_STEP 4e6
 
 static int
-members_for(const MetasdTriples *input, const MetasdParams *params,
-            const MetasdTrainOptions *options, int max_workers)
+members_for(const MetasdInput *input, const MetasdParams *params, const MetasdTrainOptions *options,
+            int max_workers)
 {
     uint32 entities = metasd_labelset_count(input->entities);
-    int parts = metasd_slices(entities).parts, wished = (int)params->value[METASD_P_WORKERS], each;
+    int parts = metasd_team_cut(entities).parts, wished = (int)params->value[METASD_P_WORKERS],
+        each;
     double examples = (double)Min(options->batch, 2 * input->count);
     double width = (double)(options->rank * options->family->reals_per_rank);
 
@@ -232,14 +233,14 @@ members_for(const MetasdTriples *input, const MetasdParams *params,
 }
 
 static MetasdPlan
-plan_by(const MetasdTriples *input, int max_workers, const MetasdParams *params)
+plan_by(const MetasdInput *input, int max_workers, const MetasdParams *params)
 {
     MetasdPlan plan;
 
     metasd_params_options(params, &plan.options, &plan.split);
     plan.rank_wish = 0;
     plan.members = members_for(input, params, &plan.options, max_workers);
-    plan.bytes = metasd_train_bytes(input, &plan.options, &plan.split, plan.members);
+    plan.bytes = metasd_plan_bytes(input, &plan.options, &plan.split, plan.members);
     return plan;
 }
 
@@ -252,14 +253,14 @@ plan_by(const MetasdTriples *input, int max_workers, const MetasdParams *params)
 #define SPARE 16
 
 MetasdPlan
-metasd_plan(const MetasdTriples *input, int max_workers, size_t most, MetasdParams *params)
+metasd_plan(const MetasdInput *input, int max_workers, size_t most, MetasdParams *params)
 {
     int least = METASD_LEAST_RANK / RANKS, above;
     MetasdPlan plan;
     int wish;
 
-    metasd_params_default(params, metasd_labelset_count(input->entities),
-                          metasd_labelset_count(input->relations), input->count);
+    metasd_presets_apply(params, metasd_labelset_count(input->entities),
+                         metasd_labelset_count(input->relations), input->count);
     plan = plan_by(input, max_workers, params);
     if (params->given[METASD_P_RANK] || most == 0 || plan.bytes <= most - most / SPARE)
         return plan;

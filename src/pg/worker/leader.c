@@ -1,5 +1,5 @@
 /*
- * worker.c - the background worker of one run: it trains, alone or as the leader of a crew.
+ * leader.c - the background worker of one run: it trains, alone or as the leader of a crew.
  *
  * It holds the run's lock from its first moment to its last, waits for the
  * transaction that launched it, reads the source in one short transaction, trains
@@ -61,18 +61,18 @@ load_run(MetasdJob *job, const void *what)
     bool isnull;
 
     (void)what;
-    if (metasd_execute(&look, run, NULL, true) > 0) {
+    if (metasd_statement_execute(&look, run, NULL, true) > 0) {
         job->model = MemoryContextStrdup(
             job->context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-        metasd_params_read(&job->remembered, DatumGetJsonbP(metasd_column(0, 2, &isnull)));
-        source = metasd_column_relation(0, 3);
-        validation = metasd_column_relation(0, 9);
+        metasd_params_read(&job->remembered, DatumGetJsonbP(metasd_statement_value(0, 2, &isnull)));
+        source = metasd_statement_relation(0, 3);
+        validation = metasd_statement_relation(0, 9);
         for (int i = 0; i < 3; i++)
             column[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4 + i);
-        job->keep.part = DatumGetInt16(metasd_column(0, 7, &isnull));
+        job->keep.part = DatumGetInt16(metasd_statement_value(0, 7, &isnull));
         if (isnull)
             job->keep.part = -1;
-        said = metasd_column(0, 8, &isnull);
+        said = metasd_statement_value(0, 8, &isnull);
         if (!isnull) /* of a run that is resumed */
             job->warm.said = copy_json(job->context, said);
         model = metasd_model_find(job->model, false);
@@ -106,10 +106,10 @@ read_triples(MetasdJob *job, const void *what)
     MemoryContext spi = MemoryContextSwitchTo(job->context);
 
     (void)what;
-    metasd_triples_read(&job->input, job->source, job->validation, job->launch.owner,
-                        job->launch.train_mem, metasd_limits_memory_setting(&job->launch));
+    metasd_input_read(&job->input, job->source, job->validation, job->launch.owner,
+                      job->launch.train_mem, metasd_limits_memory_setting(&job->launch));
     MemoryContextSwitchTo(spi);
-    metasd_warm_read(job);
+    metasd_warm_start_read(job);
 }
 
 static void
@@ -137,7 +137,8 @@ refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
 static void
 make_plan(MetasdJob *job)
 {
-    size_t most = (size_t)job->launch.train_mem * 1024, besides = metasd_warm_bytes(job), bytes;
+    size_t most = (size_t)job->launch.train_mem * 1024, besides = metasd_warm_start_bytes(job),
+           bytes;
     MetasdPlan plan = metasd_plan(&job->input, job->launch.max_workers, most, &job->params);
 
     job->options = plan.options;
@@ -168,19 +169,19 @@ keys_of(const MetasdLabelSet *labels)
 static void
 build_graph(MetasdJob *job)
 {
-    MetasdTriples *input = &job->input;
+    MetasdInput *input = &job->input;
     uint32 entities = metasd_labelset_count(input->entities);
     uint32 relations = metasd_labelset_count(input->relations);
-    MetasdArena arena = metasd_private_arena(
+    MetasdArena arena = metasd_transaction_arena(
         metasd_graph_bytes(input->count, input->validation_count, entities, relations),
         &job->graph_memory);
 
     job->split.entity_keys = keys_of(input->entities);
     job->split.relation_keys = keys_of(input->relations);
-    metasd_check_status(job,
-                        metasd_graph_build(&job->graph, &job->team, &arena, input->triples,
-                                           input->count, input->validation, input->validation_count,
-                                           entities, relations, &job->split));
+    metasd_process_check_status(job, metasd_graph_build(&job->graph, &job->team, &arena,
+                                                        input->triples, input->count,
+                                                        input->validation, input->validation_count,
+                                                        entities, relations, &job->split));
     pfree(input->triples);
     input->triples = NULL;
 }
@@ -192,8 +193,8 @@ take_memory(MetasdJob *job)
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
 
     metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
-    shared = metasd_private_arena(metasd_arena_ok(&shared) ? shared.used : SIZE_MAX, NULL);
-    own = metasd_private_arena(metasd_arena_ok(&own) ? own.used : SIZE_MAX, NULL);
+    shared = metasd_transaction_arena(metasd_arena_ok(&shared) ? shared.used : SIZE_MAX, NULL);
+    own = metasd_transaction_arena(metasd_arena_ok(&own) ? own.used : SIZE_MAX, NULL);
     metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
 }
 
@@ -204,13 +205,13 @@ train(MetasdJob *job)
 
     if (!job->crew) {
         take_memory(job);
-        metasd_keep_load(job);
-        metasd_warm_fill(job);
+        metasd_checkpoint_resume(job);
+        metasd_warm_start_fill(job);
     }
-    metasd_report_phase(job, "training");
-    events = metasd_report_events(job);
-    metasd_check_status(job, metasd_train(&job->trainer, &job->team, &job->graph, &job->options,
-                                          &events, &job->best));
+    metasd_progress_phase(job, "training");
+    events = metasd_leader_events(job);
+    metasd_process_check_status(job, metasd_train(&job->trainer, &job->team, &job->graph,
+                                                  &job->options, &events, &job->best));
 }
 
 static void
@@ -230,21 +231,21 @@ run_job(MetasdJob *job, const void *what)
 {
     (void)what;
     wait_for_launcher(job);
-    metasd_job_transaction(job, load_run, NULL);
-    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run,
-                         job->model),
-                  errdetail("OpenBLAS uses its kernels for processors of type %s.",
-                            metasd_product_kernels())));
-    metasd_report_phase(job, "reading");
-    metasd_job_transaction(job, read_triples, NULL);
+    metasd_transaction_run(job, load_run, NULL);
+    ereport(
+        LOG,
+        (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run, job->model),
+         errdetail("OpenBLAS uses its kernels for processors of type %s.", metasd_blas_kernels())));
+    metasd_progress_phase(job, "reading");
+    metasd_transaction_run(job, read_triples, NULL);
     make_plan(job);
-    metasd_muster(job);
+    metasd_recruit_launch(job);
     build_graph(job);
-    metasd_keep_graph(job);
-    metasd_gather(job);
-    metasd_report_graph(job);
+    metasd_checkpoint_identify(job);
+    metasd_recruit_wait(job);
+    metasd_progress_graph(job);
     train(job);
-    metasd_report_phase(job, "storing");
+    metasd_progress_phase(job, "storing");
     metasd_store(job);
 }
 
@@ -270,8 +271,8 @@ conclude(MetasdJob *job, bool succeeded)
         status = "cancelled";
     else if (job->error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
         status = "interrupted";
-    reason = metasd_error_text(job->error);
-    metasd_report_end(job, status, reason); /* before a message, which serves interrupts */
+    reason = metasd_transaction_error_text(job->error);
+    metasd_progress_end(job, status, reason); /* before a message, which serves interrupts */
     ereport(LOG,
             (strcmp(status, "failed") == 0
                  ? errmsg("metasd run " INT64_FORMAT " failed: %s", job->launch.run, reason)
@@ -283,17 +284,18 @@ conclude(MetasdJob *job, bool succeeded)
 void
 metasd_train_main(Datum argument)
 {
-    MetasdJob *job = metasd_member_start();
+    MetasdJob *job = metasd_process_start();
     MetasdStatus status;
 
     (void)argument;
-    metasd_member_connect(job);
+    metasd_process_connect(job);
     metasd_limits_obey(job);
     metasd_quota_hold(job->launch.owner, job->launch.place);
     metasd_run_lock(job->launch.extension, job->launch.run);
-    status = metasd_job_guard(job, run_job, NULL);
+    status = metasd_transaction_guard(job, run_job, NULL);
     if (status != METASD_OK && job->crew) /* the followers need not wait for what comes now */
-        metasd_crew_stop(job->crew, job->error->sqlerrcode, metasd_error_text(job->error));
+        metasd_team_shm_stop(job->crew, job->error->sqlerrcode,
+                             metasd_transaction_error_text(job->error));
     HOLD_CANCEL_INTERRUPTS(); /* too late */
     conclude(job, status == METASD_OK);
     pgstat_report_stat(true);

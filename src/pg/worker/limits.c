@@ -40,10 +40,10 @@ metasd_limits_obey(MetasdJob *job)
     int value;
 
     if (own_limit(job, METASD_TRAIN_MEM_LIMIT, &value))
-        metasd_limit_memory(&launch->train_mem, value, &launch->limited);
+        metasd_quota_limit_memory(&launch->train_mem, value, &launch->limited);
     if (own_limit(job, METASD_MIN_NICE, &value) && value > launch->nice) {
         launch->nice = Min(value, 19);
-        metasd_member_lower_priority(job);
+        metasd_process_lower_priority(job);
     }
     if (own_limit(job, METASD_MAX_WORKERS, &value)) {
         launch->most_workers = metasd_quota_workers(value, launch->owner);
@@ -87,7 +87,7 @@ metasd_limits_followers(MetasdJob *job, int wished)
     while (!metasd_quota_try_gate(job->launch.owner)) {
         if (TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), GATE_MS))
             return 0;
-        metasd_check_status(job, job->team.poll(&job->team));
+        metasd_process_check_status(job, job->team.poll(&job->team));
         pg_usleep(10000);
     }
     left = job->launch.most_workers - metasd_quota_count_workers(job->launch.owner);

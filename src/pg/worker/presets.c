@@ -106,8 +106,8 @@ static const Course large_courses[] = {
 
 /*
  * Relations from which predicting them teaches something: FB15k-237 has 237; UMLS has 46, and it
- * costs .015 there. A full model learns more from a large weight, but only in time: on FB15k-237 weight 0.5 is
- * ahead of 0 from the first epochs on, weight 4 after about ten.
+ * costs .015 there. A full model learns more from a large weight, but only in time: on FB15k-237
+ * weight 0.5 is ahead of 0 from the first epochs on, weight 4 after about ten.
  */
 #define MANY_RELATIONS 100
 static const double relation_weights[] = {
@@ -203,7 +203,7 @@ stretch(double *value, double epochs)
 }
 
 void
-metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, uint64 triples)
+metasd_presets_apply(MetasdParams *params, uint32 entities, uint32 relations, uint64 triples)
 {
     Graph graph = {Max(entities, 1), Max(relations, 1), Max((double)triples, 1)};
     MetasdPreset preset = METASD_BALANCED;
@@ -246,7 +246,7 @@ static const float finetune_relation_weights[] = {
     [METASD_FAST] = 0.5f, [METASD_BALANCED] = 0.5f, [METASD_BEST] = 2};
 
 /*
- * What counts besides the magnitude of a weight, as powers (see MetasdStep): how much the loss has
+ * What counts besides the magnitude of a weight, as powers (see MetasdState): how much the loss has
  * cared for the weight, and how large its column is. And whether the reals of a component stay
  * together.
  *

@@ -1,5 +1,5 @@
 /*
- * member.c - what every training worker is, leader or follower: a process that serves
+ * process.c - what every training worker is, leader or follower: a process that serves
  * interrupts while the core computes.
  */
 #include "pg/worker/job.h"
@@ -33,25 +33,25 @@ poll_interrupts(MetasdTeam *team)
 
     if (!PostmasterIsAlive())
         proc_exit(1); /* no server could start while this process goes on */
-    if (job->crew && metasd_crew_is_stopped(job->crew))
+    if (job->crew && metasd_team_shm_is_stopped(job->crew))
         return METASD_INTERRUPTED;
-    metasd_make_room(job);
+    metasd_throttle(job);
     if (!INTERRUPTS_PENDING_CONDITION())
         return METASD_OK;
     if (ProcDiePending)
         return METASD_INTERRUPTED;
-    return metasd_job_guard(job, serve_interrupts, NULL);
+    return metasd_transaction_guard(job, serve_interrupts, NULL);
 }
 
 void
-metasd_check_status(MetasdJob *job, MetasdStatus status)
+metasd_process_check_status(MetasdJob *job, MetasdStatus status)
 {
     switch (status) {
         case METASD_OK:
             return;
         case METASD_INTERRUPTED:
             if (job->crew)
-                metasd_crew_raise(job->crew); /* what came first */
+                metasd_team_shm_raise(job->crew); /* what came first */
             if (job->error)
                 ReThrowError(job->error);
             ereport(ERROR, (errcode(ERRCODE_ADMIN_SHUTDOWN),
@@ -78,7 +78,7 @@ metasd_check_status(MetasdJob *job, MetasdStatus status)
 }
 
 char *
-metasd_error_text(const ErrorData *error)
+metasd_transaction_error_text(const ErrorData *error)
 {
     return psprintf("%s%s%s%s%s", error->message, error->detail ? " - " : "",
                     error->detail ? error->detail : "", error->hint ? " - " : "",
@@ -86,7 +86,7 @@ metasd_error_text(const ErrorData *error)
 }
 
 MetasdArena
-metasd_private_arena(size_t bytes, void **allocated)
+metasd_transaction_arena(size_t bytes, void **allocated)
 {
     void *memory = bytes == SIZE_MAX
                        ? NULL
@@ -106,7 +106,7 @@ metasd_private_arena(size_t bytes, void **allocated)
 
 /* Training is never as urgent as what sessions do. */
 void
-metasd_member_lower_priority(const MetasdJob *job)
+metasd_process_lower_priority(const MetasdJob *job)
 {
     int nice = job->launch.nice;
 
@@ -145,7 +145,7 @@ pin_settings(void)
 }
 
 MetasdJob *
-metasd_member_start(void)
+metasd_process_start(void)
 {
     MetasdJob *job;
 
@@ -161,16 +161,16 @@ metasd_member_start(void)
     job->team.context = job;
     job->started = GetCurrentTimestamp();
     memcpy(&job->launch, MyBgworkerEntry->bgw_extra, sizeof(job->launch));
-    metasd_member_lower_priority(job);
+    metasd_process_lower_priority(job);
     return job;
 }
 
 void
-metasd_member_connect(MetasdJob *job)
+metasd_process_connect(MetasdJob *job)
 {
     BackgroundWorkerInitializeConnectionByOid(job->launch.database, job->launch.owner,
                                               METASD_CONNECT_FLAGS);
     pin_settings();
     MemoryContextSwitchTo(job->context);
-    job->room.wait_event = metasd_wait_event("MetasdRoom");
+    job->room.wait_event = metasd_wait_event("MetasdThrottle");
 }

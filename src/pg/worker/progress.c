@@ -18,7 +18,7 @@
 #define BEAT_EVERY_MS 1000
 
 void
-metasd_job_transaction(MetasdJob *job, MetasdJobFunction work, const void *what)
+metasd_transaction_run(MetasdJob *job, MetasdJobFunction work, const void *what)
 {
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
@@ -39,7 +39,7 @@ metasd_job_transaction(MetasdJob *job, MetasdJobFunction work, const void *what)
 }
 
 MetasdStatus
-metasd_job_guard(MetasdJob *job, MetasdJobFunction work, const void *what)
+metasd_transaction_guard(MetasdJob *job, MetasdJobFunction work, const void *what)
 {
     PG_TRY();
     {
@@ -71,14 +71,14 @@ write_beat(MetasdJob *job, const void *what)
         7,
         {INT8OID, INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, FLOAT8OID},
         NULL};
-    const MetasdBeat *beat = what;
+    const MetasdHeartbeat *beat = what;
     Datum values[7] = {Int64GetDatum(job->launch.run),   Int32GetDatum(MyProcPid),
                        CStringGetTextDatum(beat->phase), Int32GetDatum(beat->epoch),
                        Int64GetDatum(beat->done),        Int64GetDatum(beat->total),
                        Float8GetDatum(beat->loss)};
     const char *nulls = beat->total > 0 ? NULL : "   nnnn";
 
-    if (metasd_execute(&statement, values, nulls, false) == 0)
+    if (metasd_statement_execute(&statement, values, nulls, false) == 0)
         job->gone = true;
 }
 
@@ -86,7 +86,7 @@ write_beat(MetasdJob *job, const void *what)
 static void
 show_activity(const MetasdJob *job)
 {
-    const MetasdBeat *beat = &job->beat;
+    const MetasdHeartbeat *beat = &job->beat;
     char text[512];
     int len;
 
@@ -104,19 +104,19 @@ static void
 send_beat(MetasdJob *job)
 {
     show_activity(job);
-    metasd_job_transaction(job, write_beat, &job->beat);
+    metasd_transaction_run(job, write_beat, &job->beat);
     job->last_beat = GetCurrentTimestamp();
 }
 
 void
-metasd_report_phase(MetasdJob *job, const char *phase)
+metasd_progress_phase(MetasdJob *job, const char *phase)
 {
-    job->beat = (MetasdBeat){.phase = phase};
+    job->beat = (MetasdHeartbeat){.phase = phase};
     send_beat(job);
 }
 
 void
-metasd_append_input(MetasdJson *json, const MetasdJob *job)
+metasd_progress_append_input(MetasdJson *json, const MetasdJob *job)
 {
     metasd_json_whole(json, "workers", job->team.size);
     metasd_json_whole(json, "skipped_rows", (int64)job->input.skipped);
@@ -142,15 +142,15 @@ write_graph(MetasdJob *job, const void *what)
         Int64GetDatum((int64)job->graph.triples)};
     MetasdJson *json = metasd_json_begin();
 
-    metasd_append_input(json, job);
+    metasd_progress_append_input(json, job);
     values[5] = JsonbPGetDatum(metasd_json_end(json));
-    metasd_execute(&statement, values, NULL, false);
+    metasd_statement_execute(&statement, values, NULL, false);
 }
 
 void
-metasd_report_graph(MetasdJob *job)
+metasd_progress_graph(MetasdJob *job)
 {
-    metasd_job_transaction(job, write_graph, NULL);
+    metasd_transaction_run(job, write_graph, NULL);
 }
 
 /* ---- callbacks of the core ---- */
@@ -208,7 +208,7 @@ write_epoch(MetasdJob *job, const void *what)
         nulls[9] = nulls[11] = nulls[12] = nulls[13] = 'n';
     write_beat(job, &job->beat);
     if (!job->gone)
-        metasd_execute(&statement, values, nulls, false);
+        metasd_statement_execute(&statement, values, nulls, false);
 }
 
 static void
@@ -226,15 +226,15 @@ epoch_work(MetasdJob *job, const void *what)
 {
     reload_settings();
     show_activity(job);
-    metasd_job_transaction(job, write_epoch, what);
+    metasd_transaction_run(job, write_epoch, what);
     job->last_beat = job->epoch_started = GetCurrentTimestamp();
 }
 
 static MetasdStatus
 epoch_ended(void *context, const MetasdEpoch *epoch)
 {
-    METASD_TRY(metasd_job_guard(context, epoch_work, epoch));
-    return metasd_keep_epoch(context);
+    METASD_TRY(metasd_transaction_guard(context, epoch_work, epoch));
+    return metasd_checkpoint_after_epoch(context);
 }
 
 static void
@@ -246,24 +246,24 @@ batch_work(MetasdJob *job, const void *what)
 }
 
 MetasdStatus
-metasd_report_beat(MetasdJob *job, const MetasdBeat *beat)
+metasd_progress_heartbeat(MetasdJob *job, const MetasdHeartbeat *beat)
 {
     job->beat = *beat;
     if (!TimestampDifferenceExceeds(job->last_beat, GetCurrentTimestamp(), BEAT_EVERY_MS))
         return METASD_OK;
-    return metasd_job_guard(job, batch_work, NULL);
+    return metasd_transaction_guard(job, batch_work, NULL);
 }
 
 static MetasdStatus
 batch_ended(void *context, int epoch, size_t done, size_t total, double loss)
 {
-    MetasdBeat beat = {.phase = "training",
-                       .epoch = epoch,
-                       .done = (int64)done,
-                       .total = (int64)total,
-                       .loss = loss};
+    MetasdHeartbeat beat = {.phase = "training",
+                            .epoch = epoch,
+                            .done = (int64)done,
+                            .total = (int64)total,
+                            .loss = loss};
 
-    return metasd_report_beat(context, &beat);
+    return metasd_progress_heartbeat(context, &beat);
 }
 
 static MetasdStatus
@@ -282,7 +282,7 @@ epoch_repeats(void *context, int epoch, size_t batch, double lr, bool again)
 }
 
 MetasdTrainEvents
-metasd_report_events(MetasdJob *job)
+metasd_leader_events(MetasdJob *job)
 {
     job->epoch_started = GetCurrentTimestamp();
     return (MetasdTrainEvents){
@@ -308,17 +308,17 @@ write_end(MetasdJob *job, const void *what)
     Datum values[3] = {Int64GetDatum(job->launch.run), CStringGetTextDatum(end->status),
                        end->error ? CStringGetTextDatum(end->error) : (Datum)0};
 
-    metasd_execute(&statement, values, end->error ? NULL : "  n", false);
+    metasd_statement_execute(&statement, values, end->error ? NULL : "  n", false);
 }
 
 static void
 end_work(MetasdJob *job, const void *what)
 {
-    metasd_job_transaction(job, write_end, what);
+    metasd_transaction_run(job, write_end, what);
 }
 
 void
-metasd_report_end(MetasdJob *job, const char *status, const char *error)
+metasd_progress_end(MetasdJob *job, const char *status, const char *error)
 {
     End end = {.status = status, .error = error};
     bool dying = ProcDiePending;
@@ -330,7 +330,7 @@ metasd_report_end(MetasdJob *job, const char *status, const char *error)
     if (dying)
         ProcDiePending = false;
     job->error = NULL;
-    if (metasd_job_guard(job, end_work, &end) != METASD_OK)
+    if (metasd_transaction_guard(job, end_work, &end) != METASD_OK)
         ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": its end could not be recorded: %s",
                              job->launch.run, job->error->message)));
     if (dying)

@@ -35,7 +35,7 @@ metasd_prune_versions(const MetasdJob *job)
          NULL}};
     double keep = job->params.value[METASD_P_KEEP_VERSIONS];
     Datum values[2] = {CStringGetTextDatum(job->model), Int64GetDatum((int64)keep - 1)};
-    uint64 n = metasd_execute(&mark, values, NULL, false);
+    uint64 n = metasd_statement_execute(&mark, values, NULL, false);
     SPITupleTable *rows = SPI_tuptable;
 
     for (uint64 i = 0; i < n; i++) {
@@ -43,6 +43,6 @@ metasd_prune_versions(const MetasdJob *job)
         Datum run = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
 
         for (int s = 0; s < (int)lengthof(statements); s++)
-            metasd_execute(&statements[s], &run, NULL, false);
+            metasd_statement_execute(&statements[s], &run, NULL, false);
     }
 }

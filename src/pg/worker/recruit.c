@@ -1,5 +1,5 @@
 /*
- * muster.c - the leader's part of a crew: it gets followers, makes the memory of the training,
+ * recruit.c - the leader's part of a crew: it gets followers, makes the memory of the training,
  * and sees the followers off.
  *
  * A team is a means, never a condition: where there are fewer workers or there is less shared
@@ -21,8 +21,8 @@
 #define LEAVE_MS 1000
 #define TERMINATE_MS 5000
 
-struct MetasdMuster {
-    MetasdCrew *crew;
+struct MetasdRecruits {
+    MetasdTeamShm *crew;
     dsm_segment *segment; /* the crew's, then the one made last */
     BackgroundWorkerHandle *follower[MOST_FOLLOWERS];
     int registered;
@@ -31,7 +31,7 @@ struct MetasdMuster {
 /* ---- the end: no follower is left behind ---- */
 
 static int
-count_gone(const MetasdMuster *muster)
+count_gone(const MetasdRecruits *muster)
 {
     int gone = 0;
     pid_t pid;
@@ -54,12 +54,12 @@ elapsed(TimestampTz begun, int ms)
 static void
 see_off(int code, Datum argument)
 {
-    MetasdMuster *muster = (MetasdMuster *)DatumGetPointer(argument);
+    MetasdRecruits *muster = (MetasdRecruits *)DatumGetPointer(argument);
     TimestampTz begun = GetCurrentTimestamp();
     bool terminated = false;
 
     (void)code;
-    metasd_crew_stop(muster->crew, 0, "");
+    metasd_team_shm_stop(muster->crew, 0, "");
     while (count_gone(muster) < muster->registered) {
         if (!terminated && elapsed(begun, LEAVE_MS)) {
             for (int i = 0; i < muster->registered; i++)
@@ -85,12 +85,12 @@ static void
 make_crew(MetasdJob *job, const void *what)
 {
     (void)what;
-    job->muster->segment = dsm_create(sizeof(MetasdCrewShared), 0);
-    job->crew = job->muster->crew = metasd_crew_open(job, job->muster->segment, true);
+    job->muster->segment = dsm_create(sizeof(MetasdTeamShared), 0);
+    job->crew = job->muster->crew = metasd_team_shm_open(job, job->muster->segment, true);
 }
 
 static bool
-have_come(const MetasdMuster *muster)
+have_come(const MetasdRecruits *muster)
 {
     uint32 here = pg_atomic_read_u32(&muster->crew->shared->came);
 
@@ -101,7 +101,7 @@ have_come(const MetasdMuster *muster)
 static void
 register_followers(MetasdJob *job, int n)
 {
-    MetasdMuster *muster = job->muster;
+    MetasdRecruits *muster = job->muster;
     BackgroundWorker worker;
 
     memset(&worker, 0, sizeof(worker));
@@ -125,7 +125,7 @@ register_followers(MetasdJob *job, int n)
 static void
 register_allowed(MetasdJob *job)
 {
-    MetasdMuster *muster = job->muster;
+    MetasdRecruits *muster = job->muster;
     TimestampTz begun = GetCurrentTimestamp();
     int wished = Min(job->wished - 1, MOST_FOLLOWERS);
 
@@ -133,7 +133,8 @@ register_allowed(MetasdJob *job)
     while (metasd_limits_bind(job) && !have_come(muster) && !elapsed(begun, COME_MS)) {
         pg_atomic_uint32 *came = &job->crew->shared->came;
 
-        metasd_check_status(job, metasd_crew_doze(job, came, pg_atomic_read_u32(came)));
+        metasd_process_check_status(job,
+                                    metasd_team_shm_sleep(job, came, pg_atomic_read_u32(came)));
     }
     metasd_limits_end(job);
 }
@@ -147,9 +148,10 @@ go_on_alone(MetasdJob *job, size_t bytes)
     job->error = NULL;
     LWLockReleaseAll(); /* outside a transaction no abort does it */
     if (job->muster->crew)
-        metasd_crew_stop(job->muster->crew, 0, "");
+        metasd_team_shm_stop(job->muster->crew, 0, "");
     job->crew = NULL;
-    metasd_check_status(job, job->team.poll(&job->team)); /* a signal may have been the reason */
+    metasd_process_check_status(job,
+                                job->team.poll(&job->team)); /* a signal may have been the reason */
     ereport(LOG,
             (errmsg("metasd run " INT64_FORMAT " trains with one worker instead of %d: %s",
                     job->launch.run, job->wished, error->message),
@@ -159,13 +161,13 @@ go_on_alone(MetasdJob *job, size_t bytes)
 }
 
 void
-metasd_muster(MetasdJob *job)
+metasd_recruit_launch(MetasdJob *job)
 {
     if (job->wished <= 1)
         return;
     job->muster = MemoryContextAllocZero(job->context, sizeof(*job->muster));
-    if (metasd_job_guard(job, make_crew, NULL) != METASD_OK) {
-        go_on_alone(job, sizeof(MetasdCrewShared));
+    if (metasd_transaction_guard(job, make_crew, NULL) != METASD_OK) {
+        go_on_alone(job, sizeof(MetasdTeamShared));
         return;
     }
     before_shmem_exit(see_off, PointerGetDatum(job->muster));
@@ -176,15 +178,15 @@ metasd_muster(MetasdJob *job)
 static int
 admit_followers(MetasdJob *job)
 {
-    MetasdMuster *muster = job->muster;
+    MetasdRecruits *muster = job->muster;
     pg_atomic_uint32 *came = &job->crew->shared->came;
     TimestampTz begun = GetCurrentTimestamp();
     uint32 here;
 
     while ((int)(here = pg_atomic_read_u32(came)) + count_gone(muster) < muster->registered &&
            !elapsed(begun, COME_MS))
-        metasd_check_status(job, metasd_crew_doze(job, came, here));
-    return metasd_crew_close(job->crew);
+        metasd_process_check_status(job, metasd_team_shm_sleep(job, came, here));
+    return metasd_team_shm_close(job->crew);
 }
 
 /* ---- memory ---- */
@@ -202,12 +204,12 @@ make_segment(MetasdJob *job, const void *what)
 static bool
 make_segments(MetasdJob *job, MetasdRegions *regions)
 {
-    MetasdCrewShared *shared = job->crew->shared;
+    MetasdTeamShared *shared = job->crew->shared;
     dsm_segment *segment[METASD_MOST_REGIONS];
 
     for (int i = 0; i < regions->count; i++) {
-        metasd_check_status(job, job->team.poll(&job->team));
-        if (metasd_job_guard(job, make_segment, &regions->size[i]) != METASD_OK) {
+        metasd_process_check_status(job, job->team.poll(&job->team));
+        if (metasd_transaction_guard(job, make_segment, &regions->size[i]) != METASD_OK) {
             while (i-- > 0)
                 dsm_detach(segment[i]);
             return false;
@@ -231,30 +233,30 @@ measure_segments(MetasdJob *job, MetasdRegions *regions, int members)
     metasd_graph_take(&graph, &shared);
     metasd_trainer_take(&trainer, &shared, &own, &job->graph, &job->options, members);
     if (!metasd_arena_ok(&shared))
-        metasd_check_status(job, METASD_NO_MEMORY);
+        metasd_process_check_status(job, METASD_NO_MEMORY);
 }
 
 /* Moves the graph to the crew's memory, and lets the followers begin. */
 static void
 begin(MetasdJob *job, MetasdRegions *regions)
 {
-    MetasdCrewShared *shared = job->crew->shared;
+    MetasdTeamShared *shared = job->crew->shared;
     MetasdGraph built = job->graph;
 
-    metasd_crew_team(job);
-    metasd_crew_take(job, regions);
-    metasd_check_status(job, metasd_graph_copy(&job->graph, &job->team, &built));
+    metasd_team_shm_team(job);
+    metasd_team_shm_take(job, regions);
+    metasd_process_check_status(job, metasd_graph_copy(&job->graph, &job->team, &built));
     pfree(job->graph_memory);
     job->graph_memory = NULL;
-    metasd_keep_load(job);
-    metasd_warm_fill(job);
+    metasd_checkpoint_resume(job);
+    metasd_warm_start_fill(job);
     shared->params = job->params;
     shared->progress = job->trainer.progress;
     shared->graph = job->graph;
     shared->regions = *regions;
     pg_write_barrier();
     pg_atomic_write_u32(&shared->ready, 1);
-    metasd_crew_wake(job->crew);
+    metasd_team_shm_wake(job->crew);
 }
 
 static void
@@ -274,7 +276,7 @@ log_missing(const MetasdJob *job, int members)
 }
 
 void
-metasd_gather(MetasdJob *job)
+metasd_recruit_wait(MetasdJob *job)
 {
     MetasdRegions regions;
     int members;
@@ -285,7 +287,7 @@ metasd_gather(MetasdJob *job)
     log_missing(job, members);
     job->crew->shared->members = members;
     if (members == 1) {
-        metasd_crew_stop(job->crew, 0, "");
+        metasd_team_shm_stop(job->crew, 0, "");
         job->crew = NULL;
         return;
     }
@@ -293,5 +295,5 @@ metasd_gather(MetasdJob *job)
     if (make_segments(job, &regions))
         begin(job, &regions);
     else
-        go_on_alone(job, metasd_regions_bytes(&regions));
+        go_on_alone(job, metasd_arena_regions_bytes(&regions));
 }

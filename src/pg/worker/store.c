@@ -51,7 +51,7 @@ start_chunk(Chunk *chunk, MetasdStatement *insert, int columns, const Oid *types
     *chunk = (Chunk){.insert = insert,
                      .columns = columns,
                      .types = types,
-                     .encoded_size = metasd_codec_bound(width)};
+                     .encoded_size = metasd_row_bound(width)};
     chunk->encoded = palloc(chunk->encoded_size);
     for (int i = 0; i < columns; i++) {
         chunk->values[i] = palloc(CHUNK_ROWS * sizeof(Datum));
@@ -79,7 +79,7 @@ flush_chunk(Chunk *chunk, int64 run)
     }
     MemoryContextSwitchTo(before);
     if (chunk->rows > 0)
-        metasd_execute(chunk->insert, arguments, NULL, false);
+        metasd_statement_execute(chunk->insert, arguments, NULL, false);
     MemoryContextReset(chunk->context);
     chunk->rows = 0;
     chunk->bytes = 0;
@@ -106,7 +106,7 @@ encode(Chunk *chunk, const MetasdJob *job, const float *row, size_t *total)
     bytea *value;
 
     check_codec(
-        metasd_encode(storage_of(job), width, row, chunk->encoded, chunk->encoded_size, &used));
+        metasd_row_encode(storage_of(job), width, row, chunk->encoded, chunk->encoded_size, &used));
     value = MemoryContextAlloc(chunk->context, VARHDRSZ + used);
     SET_VARSIZE(value, VARHDRSZ + used);
     memcpy(VARDATA(value), chunk->encoded, used);
@@ -196,7 +196,8 @@ put_trust(Chunk *chunk, const MetasdHoldout *holdout, uint32 r, uint32 relations
 {
     const MetasdCalibration *calibration = &holdout->calibration;
     const MetasdSigmoid *sigmoid[2] = {&calibration->each[r], &calibration->each[relations + r]};
-    bool own = metasd_is_own(calibration, r) || metasd_is_own(calibration, relations + r);
+    bool own = metasd_probability_is_own(calibration, r) ||
+               metasd_probability_is_own(calibration, relations + r);
     int i = chunk->rows;
 
     chunk->nulls[6][i] = holdout->ranked[r] == 0;
@@ -255,7 +256,7 @@ store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *h
 static MetasdStatus
 round_weights(const MetasdJob *job, MetasdTeam *team)
 {
-    const MetasdStep *step = &job->trainer.step;
+    const MetasdState *step = &job->trainer.step;
     size_t rows = (size_t)step->entities + step->relation_rows;
 
     for (size_t i = 0; i < rows; i++) {
@@ -276,7 +277,7 @@ typedef struct Findings {
 static MetasdStatus
 count_empty(const MetasdJob *job, MetasdTeam *team, size_t *empty)
 {
-    const MetasdStep *step = &job->trainer.step;
+    const MetasdState *step = &job->trainer.step;
     size_t rows = (size_t)step->entities + step->relation_rows;
 
     *empty = 0;
@@ -298,7 +299,7 @@ take_holdout(MetasdHoldout *holdout, const MetasdGraph *graph)
     MetasdArena arena = metasd_arena_measure();
 
     metasd_holdout_take(holdout, &arena, graph);
-    arena = metasd_private_arena(metasd_arena_ok(&arena) ? arena.used : SIZE_MAX, NULL);
+    arena = metasd_transaction_arena(metasd_arena_ok(&arena) ? arena.used : SIZE_MAX, NULL);
     metasd_holdout_take(holdout, &arena, graph);
 }
 
@@ -315,11 +316,12 @@ round_best(MetasdJob *job, Findings *findings)
     take_holdout(&findings->holdout, &job->graph);
     findings->ranks = (MetasdRanks){0};
     if (storage_of(job) != METASD_FLOAT32)
-        metasd_check_status(job, round_weights(job, &alone));
-    metasd_check_status(job, count_empty(job, &alone, &findings->empty));
-    metasd_check_status(job, metasd_holdout(&findings->holdout, &trainer->step, &alone,
-                                            trainer->best, &trainer->validation, &job->graph,
-                                            job->best.student.n, &findings->ranks));
+        metasd_process_check_status(job, round_weights(job, &alone));
+    metasd_process_check_status(job, count_empty(job, &alone, &findings->empty));
+    metasd_process_check_status(job,
+                                metasd_holdout(&findings->holdout, &trainer->step, &alone,
+                                               trainer->best, &trainer->validation, &job->graph,
+                                               job->best.student.n, &findings->ranks));
     if (storage_of(job) == METASD_FLOAT32) /* as they were ranked before */
         findings->ranks = job->best.student;
 }
@@ -381,11 +383,11 @@ metrics_json(const MetasdJob *job, const Findings *findings)
 {
     MetasdJson *json = metasd_json_begin();
     struct rusage usage;
-    const MetasdStep *step = &job->trainer.step;
+    const MetasdState *step = &job->trainer.step;
     size_t rows = (size_t)step->entities + step->relation_rows;
 
     getrusage(RUSAGE_SELF, &usage);
-    metasd_append_input(json, job);
+    metasd_progress_append_input(json, job);
     metasd_json_whole(json, "epoch", job->best.epoch);
     metasd_json_fixed(json, "sparsity", job->best.sparsity, 6);
     metasd_json_number(json, "threshold", (double)job->best.cut, 9);
@@ -393,7 +395,7 @@ metrics_json(const MetasdJob *job, const Findings *findings)
     metasd_json_fixed(json, "seconds", (double)(GetCurrentTimestamp() - job->started) / 1e6, 1);
     metasd_json_whole(json, "dense_bytes", (int64)(rows * step->width * sizeof(float)));
     metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);
-    metasd_append_comparison(json, job);
+    metasd_compare_append(json, job);
     append_ranks(json, "validation", &job->best.student);
     append_ranks(json, "full", &job->best.source);
     append_ranks(json, "stored", &findings->ranks);
@@ -403,7 +405,7 @@ metrics_json(const MetasdJob *job, const Findings *findings)
 
 /* Before anything else is locked: kg_drop, too, takes the model's row first. */
 bool
-metasd_lock_model(const MetasdJob *job)
+metasd_store_lock_model(const MetasdJob *job)
 {
     MetasdModel *model = metasd_model_find(job->model, true);
 
@@ -423,7 +425,7 @@ promote(MetasdJob *job, const Findings *findings, size_t bytes)
     Datum of_run[4] = {Int64GetDatum(job->launch.run), metrics_json(job, findings),
                        Int64GetDatum((int64)bytes), note ? CStringGetTextDatum(note) : (Datum)0};
 
-    if (metasd_execute(&finish, of_run, note ? NULL : "   n", false) == 0) {
+    if (metasd_statement_execute(&finish, of_run, note ? NULL : "   n", false) == 0) {
         job->gone = true;
         return;
     }
@@ -455,11 +457,11 @@ publish_image(const MetasdJob *job)
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
 
-    metasd_cache_forget();
+    metasd_image_cache_forget();
     BeginInternalSubTransaction(NULL);
     PG_TRY();
     {
-        metasd_cache_publish(job->model, metasd_limits_cache_size());
+        metasd_image_cache_publish(job->model, metasd_limits_cache_size());
         ReleaseCurrentSubTransaction();
     }
     PG_CATCH();
@@ -496,7 +498,7 @@ store(MetasdJob *job, const void *what)
     count_triples(&job->graph, degree, count);
     bytes = store_entities(job, degree);
     bytes += store_relations(job, count, &findings->holdout);
-    metasd_keep_forget(job);
+    metasd_checkpoint_forget(job);
     ForceSyncCommit();
     promote(job, findings, bytes);
     if (job->comparison.promoted && !job->gone)
@@ -511,10 +513,10 @@ metasd_store(MetasdJob *job)
 
     round_best(job, &findings);
     do {
-        metasd_report_phase(job, "comparing");
+        metasd_progress_phase(job, "comparing");
         metasd_compare(job);
-        metasd_report_phase(job, "storing");
-        metasd_job_transaction(job, store, &findings);
+        metasd_progress_phase(job, "storing");
+        metasd_transaction_run(job, store, &findings);
     } while (job->comparison.outdated);
     if (job->comparison.note)
         ereport(LOG,

@@ -1,5 +1,5 @@
 /*
- * crew.c - how members meet: ranks, the barrier, and the end that one makes for all.
+ * team_shm.c - how members meet: ranks, the barrier, and the end that one makes for all.
  */
 #include "pg/worker/team_shm.h"
 
@@ -35,19 +35,19 @@ enum { GOING_ON = 0, STOPPING, STOPPED };
 static void
 leave_at_exit(dsm_segment *segment, Datum argument)
 {
-    MetasdCrew *crew = (MetasdCrew *)DatumGetPointer(argument);
+    MetasdTeamShm *crew = (MetasdTeamShm *)DatumGetPointer(argument);
 
     (void)segment;
     (void)ConditionVariableCancelSleep();
     if (!crew->left)
-        metasd_crew_stop(crew, ERRCODE_ADMIN_SHUTDOWN, "a training worker ended unexpectedly");
+        metasd_team_shm_stop(crew, ERRCODE_ADMIN_SHUTDOWN, "a training worker ended unexpectedly");
 }
 
-MetasdCrew *
-metasd_crew_open(MetasdJob *job, dsm_segment *segment, bool initialise)
+MetasdTeamShm *
+metasd_team_shm_open(MetasdJob *job, dsm_segment *segment, bool initialise)
 {
-    MetasdCrew *crew = MemoryContextAllocZero(job->context, sizeof(*crew));
-    MetasdCrewShared *shared = dsm_segment_address(segment);
+    MetasdTeamShm *crew = MemoryContextAllocZero(job->context, sizeof(*crew));
+    MetasdTeamShared *shared = dsm_segment_address(segment);
 
     dsm_pin_mapping(segment);
     if (initialise) {
@@ -69,7 +69,7 @@ metasd_crew_open(MetasdJob *job, dsm_segment *segment, bool initialise)
 }
 
 bool
-metasd_crew_join(MetasdCrew *crew)
+metasd_team_shm_join(MetasdTeamShm *crew)
 {
     pg_atomic_uint32 *came = &crew->shared->came;
     uint32 before = pg_atomic_read_u32(came);
@@ -80,12 +80,12 @@ metasd_crew_join(MetasdCrew *crew)
     } while (!pg_atomic_compare_exchange_u32(came, &before, before + 1));
     crew->rank = (int)before + 1;
     crew->left = false;
-    metasd_crew_wake(crew);
+    metasd_team_shm_wake(crew);
     return true;
 }
 
 int
-metasd_crew_close(MetasdCrew *crew)
+metasd_team_shm_close(MetasdTeamShm *crew)
 {
     return (int)(pg_atomic_fetch_or_u32(&crew->shared->came, CLOSED) & ~CLOSED);
 }
@@ -93,9 +93,9 @@ metasd_crew_close(MetasdCrew *crew)
 /* ---- the end ---- */
 
 void
-metasd_crew_stop(MetasdCrew *crew, int sqlerrcode, const char *reason)
+metasd_team_shm_stop(MetasdTeamShm *crew, int sqlerrcode, const char *reason)
 {
-    MetasdCrewShared *shared = crew->shared;
+    MetasdTeamShared *shared = crew->shared;
     uint32 expected = GOING_ON;
     int len = pg_mbcliplen(reason, (int)strlen(reason), sizeof(shared->reason) - 1);
 
@@ -106,19 +106,19 @@ metasd_crew_stop(MetasdCrew *crew, int sqlerrcode, const char *reason)
     shared->reason[len] = '\0';
     pg_write_barrier();
     pg_atomic_write_u32(&shared->stop, STOPPED);
-    metasd_crew_wake(crew);
+    metasd_team_shm_wake(crew);
 }
 
 bool
-metasd_crew_is_stopped(const MetasdCrew *crew)
+metasd_team_shm_is_stopped(const MetasdTeamShm *crew)
 {
     return pg_atomic_read_u32(&crew->shared->stop) == STOPPED;
 }
 
 void
-metasd_crew_raise(const MetasdCrew *crew)
+metasd_team_shm_raise(const MetasdTeamShm *crew)
 {
-    if (!metasd_crew_is_stopped(crew))
+    if (!metasd_team_shm_is_stopped(crew))
         return;
     pg_read_barrier();
     if (crew->shared->sqlerrcode != 0)
@@ -129,7 +129,7 @@ metasd_crew_raise(const MetasdCrew *crew)
 /* ---- waiting ---- */
 
 void
-metasd_crew_wake(MetasdCrew *crew)
+metasd_team_shm_wake(MetasdTeamShm *crew)
 {
     pg_memory_barrier(); /* what has changed, before the list of those who sleep */
     ConditionVariableBroadcast(&crew->shared->changed);
@@ -145,7 +145,7 @@ doze(MetasdJob *job, const void *what)
 {
     ConditionVariable *changed = &job->crew->shared->changed;
     const Doze *until = what;
-    double asleep_since = metasd_fall_asleep();
+    double asleep_since = metasd_throttle_sleep_begin();
 
     HOLD_INTERRUPTS(); /* they are the poll's: SIGTERM would end the process here */
     ConditionVariablePrepareToSleep(changed);
@@ -153,26 +153,26 @@ doze(MetasdJob *job, const void *what)
         (void)ConditionVariableTimedSleep(changed, SLEEP_MS, job->crew->wait_event);
     (void)ConditionVariableCancelSleep();
     RESUME_INTERRUPTS();
-    metasd_wake_up(job, asleep_since);
+    metasd_throttle_sleep_end(job, asleep_since);
 }
 
 MetasdStatus
-metasd_crew_doze(MetasdJob *job, pg_atomic_uint32 *word, uint32 value)
+metasd_team_shm_sleep(MetasdJob *job, pg_atomic_uint32 *word, uint32 value)
 {
     Doze until = {.word = word, .value = value};
 
-    METASD_TRY(metasd_job_guard(job, doze, &until));
+    METASD_TRY(metasd_transaction_guard(job, doze, &until));
     pg_memory_barrier(); /* the word, before what it tells of */
     return job->team.poll(&job->team);
 }
 
 MetasdStatus
-metasd_crew_wait(MetasdJob *job, pg_atomic_uint32 *word, uint32 value)
+metasd_team_shm_wait(MetasdJob *job, pg_atomic_uint32 *word, uint32 value)
 {
     MetasdStatus status;
 
     do
-        status = metasd_crew_doze(job, word, value);
+        status = metasd_team_shm_sleep(job, word, value);
     while (status == METASD_OK && pg_atomic_read_u32(word) == value);
     pg_memory_barrier();
     return status;
@@ -180,7 +180,7 @@ metasd_crew_wait(MetasdJob *job, pg_atomic_uint32 *word, uint32 value)
 
 /* Watches for a moment whether the round ends. */
 static void
-spin(const MetasdCrew *crew, uint32 round)
+spin(const MetasdTeamShm *crew, uint32 round)
 {
     instr_time begun, now;
 
@@ -206,18 +206,18 @@ static MetasdStatus
 barrier(MetasdTeam *team)
 {
     MetasdJob *job = team->context;
-    MetasdCrewShared *shared = job->crew->shared;
+    MetasdTeamShared *shared = job->crew->shared;
     uint32 round = pg_atomic_read_u32(&shared->round);
 
     if (pg_atomic_add_fetch_u32(&shared->arrived, 1) == (uint32)team->size) {
         pg_atomic_write_u32(&shared->arrived, 0);
         pg_atomic_fetch_add_u32(&shared->round, 1); /* also a memory barrier */
-        metasd_crew_wake(job->crew);
+        metasd_team_shm_wake(job->crew);
         return team->poll(team);
     }
     spin(job->crew, round);
     if (pg_atomic_read_u32(&shared->round) == round)
-        return metasd_crew_wait(job, &shared->round, round);
+        return metasd_team_shm_wait(job, &shared->round, round);
     pg_memory_barrier();
     return team->poll(team);
 }
@@ -225,7 +225,7 @@ barrier(MetasdTeam *team)
 /* ---- the team ---- */
 
 void
-metasd_crew_team(MetasdJob *job)
+metasd_team_shm_team(MetasdJob *job)
 {
     int members = job->crew->shared->members;
 
@@ -236,13 +236,13 @@ metasd_crew_team(MetasdJob *job)
 }
 
 void
-metasd_crew_take(MetasdJob *job, MetasdRegions *regions)
+metasd_team_shm_take(MetasdJob *job, MetasdRegions *regions)
 {
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
     int members = job->team.size;
 
     metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, members);
-    own = metasd_private_arena(metasd_arena_ok(&own) ? own.used : SIZE_MAX, NULL);
+    own = metasd_transaction_arena(metasd_arena_ok(&own) ? own.used : SIZE_MAX, NULL);
     shared = metasd_arena_over_regions(regions);
     metasd_graph_take(&job->graph, &shared);
     metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, members);

@@ -1,5 +1,5 @@
 /*
- * yield.c - how a training makes room for the sessions of its server.
+ * throttle.c - how a training makes room for the sessions of its server.
  *
  * A low priority settles who computes when both want to. Sessions that answer short questions
  * want to for a moment, thousands of times a second: between them a worker is let in, and its
@@ -88,7 +88,7 @@ count_busy_sessions(void)
 }
 
 static void
-look_at_sessions(MetasdRoom *room)
+look_at_sessions(MetasdThrottle *room)
 {
     room->busy += ADDED * (count_busy_sessions() - room->busy);
 }
@@ -111,7 +111,8 @@ stay_away(MetasdJob *job, double computed)
     double begun = clock_us(CLOCK_MONOTONIC), now = begun;
 
     while (now - job->room.looked < due_us(job, computed) && now - begun < MOST_US &&
-           !INTERRUPTS_PENDING_CONDITION() && !(job->crew && metasd_crew_is_stopped(job->crew))) {
+           !INTERRUPTS_PENDING_CONDITION() &&
+           !(job->crew && metasd_team_shm_is_stopped(job->crew))) {
         if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, NAP_MS,
                       job->room.wait_event) &
             WL_POSTMASTER_DEATH)
@@ -123,7 +124,7 @@ stay_away(MetasdJob *job, double computed)
 }
 
 static void
-look_anew(MetasdRoom *room)
+look_anew(MetasdThrottle *room)
 {
     room->looked = clock_us(CLOCK_MONOTONIC);
     room->computed = clock_us(CLOCK_PROCESS_CPUTIME_ID);
@@ -131,9 +132,9 @@ look_anew(MetasdRoom *room)
 }
 
 void
-metasd_make_room(MetasdJob *job)
+metasd_throttle(MetasdJob *job)
 {
-    MetasdRoom *room = &job->room;
+    MetasdThrottle *room = &job->room;
     double elapsed = clock_us(CLOCK_MONOTONIC) - room->looked, awake, computed;
 
     if (job->launch.nice == 0 || elapsed < Max(LOOK_EVERY_US, EACH_EVERY_US * MaxConnections))
@@ -149,13 +150,13 @@ metasd_make_room(MetasdJob *job)
 }
 
 double
-metasd_fall_asleep(void)
+metasd_throttle_sleep_begin(void)
 {
     return clock_us(CLOCK_MONOTONIC);
 }
 
 void
-metasd_wake_up(MetasdJob *job, double asleep_since)
+metasd_throttle_sleep_end(MetasdJob *job, double asleep_since)
 {
     job->room.asleep += clock_us(CLOCK_MONOTONIC) - asleep_since;
 }

@@ -1,5 +1,5 @@
 /*
- * warm.c - the version that serves as what the next training of its model starts from.
+ * warm_start.c - the version that serves as what the next training of its model starts from.
  *
  * The worker reads its rows right after the source, in one transaction, and keeps them as they are
  * stored: which version it is, and whether it will do, settles the parameters. Later the rows fill
@@ -57,13 +57,13 @@ look_at_serving(const MetasdJob *job)
     Old old = {0};
     bool isnull;
 
-    if (metasd_execute(&look, &value, NULL, true) == 0)
+    if (metasd_statement_execute(&look, &value, NULL, true) == 0)
         return old;
-    old.run = DatumGetInt64(metasd_column(0, 1, &isnull));
+    old.run = DatumGetInt64(metasd_statement_value(0, 1, &isnull));
     old.family = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
-    old.rank = DatumGetFloat8(metasd_column(0, 3, &isnull));
-    old.entities = DatumGetInt64(metasd_column(0, 4, &isnull));
-    old.relations = DatumGetInt64(metasd_column(0, 5, &isnull));
+    old.rank = DatumGetFloat8(metasd_statement_value(0, 3, &isnull));
+    old.entities = DatumGetInt64(metasd_statement_value(0, 4, &isnull));
+    old.relations = DatumGetInt64(metasd_statement_value(0, 5, &isnull));
     return old;
 }
 
@@ -92,9 +92,10 @@ objection(const MetasdJob *job, const Old *old, const MetasdParams *params)
 
     metasd_params_options(params, &options, &split);
     new_held = metasd_held_out(job, split.validation_fraction);
-    if (strcmp(old->family ? old->family : metasd_complex.name, options.family->name) != 0)
+    if (strcmp(old->family ? old->family : metasd_family_complex.name, options.family->name) != 0)
         return psprintf("Its family is %s, not %s.",
-                        old->family ? old->family : metasd_complex.name, options.family->name);
+                        old->family ? old->family : metasd_family_complex.name,
+                        options.family->name);
     if (old->rank != (double)options.rank)
         return psprintf("Its rank is %.0f, not %zu.", old->rank, options.rank);
     if (!metasd_held_all(&old_held, &new_held))
@@ -108,7 +109,7 @@ objection(const MetasdJob *job, const Old *old, const MetasdParams *params)
 
 typedef struct Reading {
     MetasdJob *job;
-    MetasdWarm *warm;
+    MetasdWarmStart *warm;
     size_t width;
     float *row; /* width */
 } Reading;
@@ -117,9 +118,9 @@ typedef struct Reading {
 static bool
 keep_row(Reading *reading, uint64 row, int column, size_t to)
 {
-    MetasdWarm *warm = reading->warm;
+    MetasdWarmStart *warm = reading->warm;
     bool isnull;
-    Datum stored = metasd_column(row, column, &isnull);
+    Datum stored = metasd_statement_value(row, column, &isnull);
     bytea *bytes = MemoryContextAlloc(warm->context, toast_raw_datum_size(stored));
     struct varlena *value = PG_DETOAST_DATUM_PACKED(stored);
 
@@ -128,8 +129,8 @@ keep_row(Reading *reading, uint64 row, int column, size_t to)
     if ((Pointer)value != DatumGetPointer(stored))
         pfree(value);
     warm->row[to] = bytes;
-    return metasd_decode_dense((const uint8_t *)VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ,
-                               reading->width, reading->row) == METASD_OK;
+    return metasd_row_decode_dense((const uint8_t *)VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ,
+                                   reading->width, reading->row) == METASD_OK;
 }
 
 /* Keeps those of the entities, or relations, that there still are. */
@@ -146,7 +147,7 @@ keep_rows(Reading *reading, bool entities, int64 expected)
          3,
          {INT8OID, INT4OID, INT4OID},
          NULL}};
-    const MetasdTriples *input = &reading->job->input;
+    const MetasdInput *input = &reading->job->input;
     const MetasdLabelSet *labels = entities ? input->entities : input->relations;
     uint32 all = metasd_labelset_count(input->entities);
     uint32 relations = metasd_labelset_count(input->relations), number;
@@ -154,13 +155,13 @@ keep_rows(Reading *reading, bool entities, int64 expected)
     for (int64 first = 0; first < expected; first += ROWS_PER_LOOK) {
         Datum values[3] = {Int64GetDatum(reading->warm->version), Int32GetDatum((int32)first),
                            Int32GetDatum((int32)Min(first + ROWS_PER_LOOK, expected))};
-        uint64 n = metasd_execute(&look[entities ? 0 : 1], values, NULL, true);
+        uint64 n = metasd_statement_execute(&look[entities ? 0 : 1], values, NULL, true);
 
         if (n < (uint64)Min(ROWS_PER_LOOK, expected - first))
             return pstrdup("Its embeddings are not kept any more.");
         for (uint64 i = 0; i < n; i++) {
             bool isnull, whole;
-            Datum stored = metasd_column(i, 1, &isnull);
+            Datum stored = metasd_statement_value(i, 1, &isnull);
             text *label = DatumGetTextPP(stored);
             bool known =
                 metasd_labelset_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &number);
@@ -185,7 +186,7 @@ keep_rows(Reading *reading, bool entities, int64 expected)
 static char *
 keep_version(MetasdJob *job, const Old *old, const MetasdParams *params)
 {
-    MetasdWarm *warm = &job->warm;
+    MetasdWarmStart *warm = &job->warm;
     uint32 entities = metasd_labelset_count(job->input.entities);
     Size rows = (Size)entities + 2 * metasd_labelset_count(job->input.relations);
     MetasdTrainOptions options;
@@ -215,7 +216,7 @@ keep_version(MetasdJob *job, const Old *old, const MetasdParams *params)
 static void
 start_anew(MetasdJob *job, const char *why)
 {
-    MetasdWarm *warm = &job->warm;
+    MetasdWarmStart *warm = &job->warm;
     MetasdJson *json;
 
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT,
@@ -226,12 +227,12 @@ start_anew(MetasdJob *job, const char *why)
     json = metasd_json_begin();
     metasd_json_whole(json, "not_from", warm->version);
     metasd_json_string(json, "reason", why);
-    *warm = (MetasdWarm){.said = metasd_json_end(json)};
+    *warm = (MetasdWarmStart){.said = metasd_json_end(json)};
 }
 
 /* What the run's metrics say of a start from a version. */
 static Jsonb *
-start_said(const MetasdWarm *warm, uint32 entities, uint32 relations)
+start_said(const MetasdWarmStart *warm, uint32 entities, uint32 relations)
 {
     MetasdJson *json = metasd_json_begin();
 
@@ -244,11 +245,11 @@ start_said(const MetasdWarm *warm, uint32 entities, uint32 relations)
 }
 
 void
-metasd_warm_read(MetasdJob *job)
+metasd_warm_start_read(MetasdJob *job)
 {
-    MetasdWarm *warm = &job->warm;
+    MetasdWarmStart *warm = &job->warm;
     MetasdParams params = job->params;
-    const MetasdTriples *input = &job->input;
+    const MetasdInput *input = &job->input;
     MemoryContext spi;
     char *why;
     Old old;
@@ -277,16 +278,16 @@ metasd_warm_read(MetasdJob *job)
 }
 
 size_t
-metasd_warm_bytes(const MetasdJob *job)
+metasd_warm_start_bytes(const MetasdJob *job)
 {
     return job->warm.context ? MemoryContextMemAllocated(job->warm.context, true) : 0;
 }
 
 void
-metasd_warm_fill(MetasdJob *job)
+metasd_warm_start_fill(MetasdJob *job)
 {
-    MetasdWarm *warm = &job->warm;
-    MetasdStep *step = &job->trainer.step;
+    MetasdWarmStart *warm = &job->warm;
+    MetasdState *step = &job->trainer.step;
     size_t rows = (size_t)step->entities + step->relation_rows;
     uint8_t *known;
 
@@ -297,13 +298,15 @@ metasd_warm_fill(MetasdJob *job)
         const bytea *bytes = warm->row[i];
 
         known[i] = bytes != NULL;
-        if (bytes && metasd_decode_dense((const uint8_t *)VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ,
-                                         step->width, step->weights + i * step->width) != METASD_OK)
+        if (bytes &&
+            metasd_row_decode_dense((const uint8_t *)VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ,
+                                    step->width, step->weights + i * step->width) != METASD_OK)
             elog(ERROR, "an embedding that could be read cannot be read again");
-        metasd_check_status(job, metasd_team_work(&job->team, METASD_FAR_WORK + step->width));
+        metasd_process_check_status(job,
+                                    metasd_team_work(&job->team, METASD_FAR_WORK + step->width));
     }
-    metasd_check_status(job,
-                        metasd_warm_start(step, &job->team, &job->graph, known, job->options.seed));
+    metasd_process_check_status(
+        job, metasd_warm_start(step, &job->team, &job->graph, known, job->options.seed));
     job->trainer.progress.warm = true;
     MemoryContextDelete(warm->context);
     warm->context = NULL;

@@ -139,7 +139,7 @@ regions_are_cut_between_arrays(void **state)
         assert_int_equal(regions.size[i], expected[i]);
         bytes += expected[i];
     }
-    assert_int_equal(metasd_regions_bytes(&regions), bytes);
+    assert_int_equal(metasd_arena_regions_bytes(&regions), bytes);
 }
 
 /* Two members, each with memory of its own: arrays are at the same places, and do not overlap. */
@@ -205,7 +205,7 @@ regions_have_limits(void **state)
     arena = metasd_arena_measure_regions(&regions, MOST);
     (void)METASD_TAKE(&arena, char, SIZE_MAX - METASD_ALIGN);
     (void)METASD_TAKE(&arena, char, SIZE_MAX - METASD_ALIGN);
-    assert_int_equal(metasd_regions_bytes(&regions), SIZE_MAX);
+    assert_int_equal(metasd_arena_regions_bytes(&regions), SIZE_MAX);
     (void)METASD_TAKE(&arena, double, SIZE_MAX / 4);
     assert_false(metasd_arena_ok(&arena));
 

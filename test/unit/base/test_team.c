@@ -28,15 +28,16 @@ slices_cover_all_rows(void **state)
 
     (void)state;
     for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
-        MetasdSlices slices = metasd_slices(rows[r]);
+        MetasdSlices slices = metasd_team_cut(rows[r]);
 
         assert_in_range(slices.parts, 1, METASD_MAX_PARTS);
         assert_int_equal(slices.count % slices.parts, 0);
         assert_int_equal(METASD_MAX_PARTS % slices.parts, 0);
-        assert_int_equal(metasd_slice_start(&slices, 0), 0);
-        assert_int_equal(metasd_slice_start(&slices, slices.count), rows[r]);
+        assert_int_equal(metasd_team_slice_start(&slices, 0), 0);
+        assert_int_equal(metasd_team_slice_start(&slices, slices.count), rows[r]);
         for (int s = 0; s < slices.count; s++)
-            assert_in_range(metasd_slice_start(&slices, s + 1) - metasd_slice_start(&slices, s),
+            assert_in_range(metasd_team_slice_start(&slices, s + 1) -
+                                metasd_team_slice_start(&slices, s),
                             rows[r] > 0, METASD_SLICE_ROWS);
     }
 }
@@ -45,7 +46,7 @@ slices_cover_all_rows(void **state)
 static void
 members_cover_everything(void **state)
 {
-    MetasdSlices slices = metasd_slices(3000);
+    MetasdSlices slices = metasd_team_cut(3000);
 
     (void)state;
     for (int size = 1; size <= 2 * METASD_MAX_PARTS; size++)
@@ -74,7 +75,7 @@ members_cover_everything(void **state)
 static void
 walks_cover_all_runs_once(void **state)
 {
-    static const MetasdRun runs[][2] = {
+    static const MetasdSpan runs[][2] = {
         {{0, FLOATS}, {FLOATS, FLOATS}}, {{5, 5}, {7, 100000}},         {{0, 0}, {0, 0}},
         {{10, 11}, {200000, FLOATS}},    {{0, 65536}, {65536, 131072}},
     };
@@ -89,7 +90,8 @@ walks_cover_all_runs_once(void **state)
             size_t floats = 0;
 
             memset(seen, 0, sizeof(seen));
-            for (walk = metasd_walk(&team, runs[r], 2, costs[c]); metasd_walk_next(&walk);) {
+            for (walk = metasd_team_walk(&team, runs[r], 2, costs[c]);
+                 metasd_team_walk_next(&walk);) {
                 assert_true(walk.end > walk.first && walk.end <= FLOATS);
                 for (size_t i = walk.first; i < walk.end; i++)
                     floats += ++seen[i] == 1;
@@ -103,7 +105,7 @@ walks_cover_all_runs_once(void **state)
 static void
 walks_poll_as_they_work(void **state)
 {
-    const MetasdRun runs[1] = {{0, FLOATS}};
+    const MetasdSpan runs[1] = {{0, FLOATS}};
     size_t polls = 0;
     MetasdTeam team = metasd_team_of_one();
     MetasdWalk walk;
@@ -111,12 +113,12 @@ walks_poll_as_they_work(void **state)
     (void)state;
     team.poll = count;
     team.context = &polls;
-    for (walk = metasd_walk(&team, runs, 1, 100); metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(&team, runs, 1, 100); metasd_team_walk_next(&walk);)
         ;
     assert_in_range(polls, FLOATS * 100 / METASD_POLL_WORK * 9 / 10,
                     FLOATS * 100 / METASD_POLL_WORK);
     team.poll = stop;
-    for (walk = metasd_walk(&team, runs, 1, 100); metasd_walk_next(&walk);)
+    for (walk = metasd_team_walk(&team, runs, 1, 100); metasd_team_walk_next(&walk);)
         ;
     assert_int_equal(walk.status, METASD_INTERRUPTED);
     assert_true(walk.end < FLOATS);

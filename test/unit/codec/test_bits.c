@@ -37,14 +37,14 @@ put_numbers(MetasdBitWriter *writer, uint64_t seed)
 {
     for (uint64_t i = 0; i < NUMBERS; i++) {
         Number number = number_at(seed, i);
-        MetasdMinimal code = metasd_minimal(number.bound);
+        MetasdMinimal code = metasd_bits_minimal(number.bound);
 
         if (number.golomb)
-            metasd_put_golomb(writer, &code, number.x);
+            metasd_bits_put_golomb(writer, &code, number.x);
         else
-            metasd_put_minimal(writer, &code, number.x);
+            metasd_bits_put_minimal(writer, &code, number.x);
     }
-    metasd_put_end(writer);
+    metasd_bits_put_end(writer);
 }
 
 static void
@@ -64,13 +64,13 @@ numbers_come_back(void **state)
         reader = (MetasdBitReader){.at = bytes, .end = bytes + writer.bytes};
         for (uint64_t i = 0; i < NUMBERS; i++) {
             Number number = number_at(seed, i);
-            MetasdMinimal code = metasd_minimal(number.bound);
-            uint32_t x = number.golomb ? metasd_get_golomb(&reader, &code, UINT32_MAX)
-                                       : metasd_get_minimal(&reader, &code);
+            MetasdMinimal code = metasd_bits_minimal(number.bound);
+            uint32_t x = number.golomb ? metasd_bits_get_golomb(&reader, &code, UINT32_MAX)
+                                       : metasd_bits_get_minimal(&reader, &code);
 
             assert_int_equal(x, number.x);
         }
-        assert_true(metasd_get_end(&reader));
+        assert_true(metasd_bits_get_end(&reader));
         free(bytes);
     }
 }
@@ -81,7 +81,7 @@ minimal_codes_are_minimal(void **state)
 {
     (void)state;
     for (uint32_t bound = 1; bound <= 70; bound++) {
-        MetasdMinimal code = metasd_minimal(bound);
+        MetasdMinimal code = metasd_bits_minimal(bound);
         unsigned shorter = 0;
 
         assert_true((uint32_t)1 << code.bits <= bound && bound < (uint32_t)2 << code.bits);
@@ -90,10 +90,10 @@ minimal_codes_are_minimal(void **state)
             MetasdBitWriter writer = {.out = bytes, .size = sizeof(bytes)};
             MetasdBitReader reader = {.at = bytes, .end = bytes + sizeof(bytes)};
 
-            metasd_put_minimal(&writer, &code, x);
+            metasd_bits_put_minimal(&writer, &code, x);
             shorter += 8 * writer.bytes + writer.count == code.bits;
-            metasd_put_end(&writer);
-            assert_int_equal(metasd_get_minimal(&reader, &code), x);
+            metasd_bits_put_end(&writer);
+            assert_int_equal(metasd_bits_get_minimal(&reader, &code), x);
         }
         /* Kraft: the codes fill the tree. */
         assert_int_equal(2 * shorter + (bound - shorter), (uint64_t)2 << code.bits);
@@ -104,32 +104,32 @@ static void
 a_stream_ends(void **state)
 {
     uint8_t bytes[3] = {0, 0, 0x40};
-    MetasdMinimal divisor = metasd_minimal(1);
+    MetasdMinimal divisor = metasd_bits_minimal(1);
     MetasdBitReader reader = {.at = bytes, .end = bytes + 3};
 
     (void)state;
-    assert_int_equal(metasd_get_golomb(&reader, &divisor, 22), 22);
-    assert_true(metasd_get_end(&reader)); /* a zero is left */
-    assert_int_equal(metasd_get_bits(&reader, 1), 0);
-    assert_true(metasd_get_end(&reader));
-    assert_int_equal(metasd_get_bits(&reader, 1), 0);
+    assert_int_equal(metasd_bits_get_golomb(&reader, &divisor, 22), 22);
+    assert_true(metasd_bits_get_end(&reader)); /* a zero is left */
+    assert_int_equal(metasd_bits_get(&reader, 1), 0);
+    assert_true(metasd_bits_get_end(&reader));
+    assert_int_equal(metasd_bits_get(&reader, 1), 0);
     assert_true(reader.failed);
-    assert_false(metasd_get_end(&reader));
+    assert_false(metasd_bits_get_end(&reader));
 
     reader = (MetasdBitReader){.at = bytes, .end = bytes + 3}; /* above what is allowed */
-    metasd_get_golomb(&reader, &divisor, 21);
+    metasd_bits_get_golomb(&reader, &divisor, 21);
     assert_true(reader.failed);
     reader = (MetasdBitReader){.at = bytes, .end = bytes + 2}; /* no one at all */
-    metasd_get_golomb(&reader, &divisor, UINT32_MAX);
+    metasd_bits_get_golomb(&reader, &divisor, UINT32_MAX);
     assert_true(reader.failed);
     reader = (MetasdBitReader){.at = bytes, .end = bytes + 3}; /* a byte is left */
-    metasd_get_bits(&reader, 16);
-    assert_false(metasd_get_end(&reader));
+    metasd_bits_get(&reader, 16);
+    assert_false(metasd_bits_get_end(&reader));
     reader = (MetasdBitReader){.at = bytes, .end = bytes + 3}; /* a one is left */
-    metasd_get_bits(&reader, 20);
-    assert_false(metasd_get_end(&reader));
+    metasd_bits_get(&reader, 20);
+    assert_false(metasd_bits_get_end(&reader));
     reader = (MetasdBitReader){.at = bytes, .end = bytes};
-    metasd_get_bits(&reader, 1);
+    metasd_bits_get(&reader, 1);
     assert_true(reader.failed);
 }
 

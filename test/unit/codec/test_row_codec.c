@@ -28,10 +28,10 @@ accepted(const uint8_t *bytes, size_t n, size_t width)
 static uint8_t *
 encode(MetasdStorage storage, size_t width, const float *row, size_t *n)
 {
-    size_t size = metasd_codec_bound(width);
+    size_t size = metasd_row_bound(width);
     uint8_t *bytes = malloc(size);
 
-    assert_int_equal(metasd_encode(storage, width, row, bytes, size, n), METASD_OK);
+    assert_int_equal(metasd_row_encode(storage, width, row, bytes, size, n), METASD_OK);
     assert_true(*n <= size);
     return bytes;
 }
@@ -105,18 +105,18 @@ check_round_trip(MetasdStorage storage, size_t width, const float *row)
     uint32_t *positions;
     MetasdDecoded decoded;
 
-    assert_int_equal(metasd_decode_header(bytes, n, &stored, &kept), METASD_OK);
+    assert_int_equal(metasd_row_decode_header(bytes, n, &stored, &kept), METASD_OK);
     assert_int_equal(stored, width);
     positions = malloc((kept + 1) * sizeof(*positions));
     values = malloc((kept + 1) * sizeof(*values));
     memset(dense, 0xff, width * sizeof(*dense));
-    assert_int_equal(metasd_decode_dense(bytes, n, width, dense), METASD_OK);
+    assert_int_equal(metasd_row_decode_dense(bytes, n, width, dense), METASD_OK);
     check_weights(storage, width, row, dense);
     for (size_t j = 0; j < width; j++)
         rounded[j] = row[j] == 0 ? 0 : row[j]; /* no -0 */
     assert_int_equal(metasd_round_row(storage, width, rounded), METASD_OK);
     assert_memory_equal(rounded, dense, width * sizeof(*dense));
-    assert_int_equal(metasd_decode_sparse(bytes, n, width, positions, values, kept, &decoded),
+    assert_int_equal(metasd_row_decode_sparse(bytes, n, width, positions, values, kept, &decoded),
                      METASD_OK);
     assert_int_equal(decoded.kept, kept);
     check_codes(storage, values, &decoded);
@@ -132,12 +132,12 @@ check_round_trip(MetasdStorage storage, size_t width, const float *row)
     assert_int_equal(again, n);
     assert_memory_equal(twice, bytes, n);
 
-    assert_int_equal(metasd_decode_dense(bytes, n, width + 1, dense), METASD_CORRUPT);
+    assert_int_equal(metasd_row_decode_dense(bytes, n, width + 1, dense), METASD_CORRUPT);
     if (kept > 0)
         assert_int_equal(
-            metasd_decode_sparse(bytes, n, width, positions, values, kept - 1, &decoded),
+            metasd_row_decode_sparse(bytes, n, width, positions, values, kept - 1, &decoded),
             METASD_INVALID);
-    assert_int_equal(metasd_encode(storage, width, row, bytes, n - 1, &again), METASD_INVALID);
+    assert_int_equal(metasd_row_encode(storage, width, row, bytes, n - 1, &again), METASD_INVALID);
     free(bytes);
     free(twice);
     free(dense);
@@ -317,14 +317,15 @@ the_format_is_what_it_was(void **state)
 
             assert_int_equal(n, row->n);
             assert_memory_equal(bytes, row->bytes, n);
-            assert_int_equal(metasd_decode_dense(row->bytes, row->n, row->width, decoded),
+            assert_int_equal(metasd_row_decode_dense(row->bytes, row->n, row->width, decoded),
                              METASD_OK);
             check_weights(storages[s], row->width, rows[i], decoded);
             free(bytes);
         }
 }
 
-/* A row whose halves keep the same, as float32 and as int8; and told twice, which is no encoding. */
+/* A row whose halves keep the same, as float32 and as int8; and told twice, which is no encoding.
+ */
 static const struct Golden alike[] = {
     {16, 25, {0x01, 0x81, 0xeb, 0x3f, 0x3e, 0x82, 0x10, 0x04, 0x12, 0x00, 0x00, 0xe0, 0x0f,
               0x00, 0x00, 0xc0, 0x2f, 0x00, 0x00, 0xa0, 0x0f, 0x00, 0x00, 0x00, 0x30}},
@@ -350,7 +351,8 @@ halves_alike_are_told_once(void **state)
         assert_int_equal(n, alike[i].n);
         assert_memory_equal(bytes, alike[i].bytes, n);
         assert_true(accepted(alike[i].bytes, alike[i].n, 16));
-        assert_int_equal(metasd_decode_dense(alike[i].bytes, alike[i].n, 16, decoded), METASD_OK);
+        assert_int_equal(metasd_row_decode_dense(alike[i].bytes, alike[i].n, 16, decoded),
+                         METASD_OK);
         check_weights(stored_as[i], 16, row, decoded);
         free(bytes);
     }
@@ -367,18 +369,19 @@ what_cannot_be_stored_is_refused(void **state)
     (void)state;
     for (int s = 0; s < METASD_STORAGES; s++) {
         row[1] = NAN;
-        assert_int_equal(metasd_encode(storages[s], 3, row, out, sizeof(out), &used),
+        assert_int_equal(metasd_row_encode(storages[s], 3, row, out, sizeof(out), &used),
                          METASD_NON_FINITE);
         assert_int_equal(metasd_round_row(storages[s], 3, row), METASD_NON_FINITE);
         row[1] = -INFINITY;
-        assert_int_equal(metasd_encode(storages[s], 3, row, out, sizeof(out), &used),
+        assert_int_equal(metasd_row_encode(storages[s], 3, row, out, sizeof(out), &used),
                          METASD_NON_FINITE);
-        assert_int_equal(metasd_encode(storages[s], 0, row, out, sizeof(out), &used),
+        assert_int_equal(metasd_row_encode(storages[s], 0, row, out, sizeof(out), &used),
                          METASD_INVALID);
         assert_int_equal(metasd_round_row(storages[s], 0, row), METASD_INVALID);
         row[1] = 0;
         for (size_t size = 0; size < encoded_bytes(storages[s], 3, row); size++)
-            assert_int_equal(metasd_encode(storages[s], 3, row, out, size, &used), METASD_INVALID);
+            assert_int_equal(metasd_row_encode(storages[s], 3, row, out, size, &used),
+                             METASD_INVALID);
     }
 }
 

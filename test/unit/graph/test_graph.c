@@ -47,7 +47,7 @@ static size_t
 present(const MetasdGroups *groups, uint32_t head, uint32_t relation, uint32_t tail)
 {
     const uint32_t *tails;
-    size_t n = metasd_groups_find(groups, head, relation, &tails), found = 0;
+    size_t n = metasd_graph_find_group(groups, head, relation, &tails), found = 0;
 
     for (size_t i = 0; i < n; i++)
         found += tails[i] == tail;

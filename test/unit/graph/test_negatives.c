@@ -19,7 +19,7 @@
 typedef struct Fixture {
     MetasdGraph graph;
     MetasdSlices slices;
-    MetasdSampler sampler;
+    MetasdNegatives sampler;
     MetasdBatcher batcher;
     MetasdTeam team;
     void *memory[2];
@@ -37,7 +37,7 @@ make(void)
 
     for (uint32_t i = 0; i < TRIPLES; i++)
         triples[i] = (MetasdTriple){i * 7 % ENTITIES, i % RELATIONS, i % 13 * (i % 31)};
-    *f = (Fixture){.team = metasd_team_of_one(), .slices = metasd_slices(ENTITIES)};
+    *f = (Fixture){.team = metasd_team_of_one(), .slices = metasd_team_cut(ENTITIES)};
     f->memory[0] = tools_graph(&f->graph, triples, TRIPLES, ENTITIES, RELATIONS, &split);
     for (int pass = 0; pass < 2; pass++) {
         const MetasdGroups *train = &f->graph.part[METASD_TRAIN];
@@ -46,12 +46,12 @@ make(void)
             f->memory[1] = tools_alloc(bytes);
             arena = metasd_arena_over(f->memory[1], bytes);
         }
-        metasd_sampler_take(&f->sampler, &arena, &f->slices, NEGATIVES, EXAMPLES);
+        metasd_negatives_take(&f->sampler, &arena, &f->slices, NEGATIVES, EXAMPLES);
         metasd_batcher_take(&f->batcher, &arena, train, EXAMPLES);
         assert_true(metasd_arena_ok(&arena));
         bytes = arena.used;
     }
-    metasd_sampler_prepare(&f->sampler);
+    metasd_negatives_prepare(&f->sampler);
     assert_int_equal(metasd_batcher_prepare(&f->batcher, &f->team), METASD_OK);
     assert_int_equal(metasd_batcher_shuffle(&f->batcher, &f->team, 1, 1), METASD_OK);
     assert_int_equal(metasd_batcher_next(&f->batcher, &f->team), METASD_OK);
@@ -70,7 +70,7 @@ static const MetasdSample *
 draw(Fixture *f, int which, uint64_t round)
 {
     assert_int_equal(
-        metasd_sampler_draw(&f->sampler, &f->team, which, 3, round << 8, &f->batcher.batch),
+        metasd_negatives_draw(&f->sampler, &f->team, which, 3, round << 8, &f->batcher.batch),
         METASD_OK);
     return &f->sampler.sample[which];
 }
@@ -84,7 +84,7 @@ samples_are_well_formed(void **state)
     int each = sample->slices.count / sample->slices.parts;
 
     (void)state;
-    assert_in_range(sample->slices.rows, 1, metasd_sample_most(ENTITIES, NEGATIVES, EXAMPLES));
+    assert_in_range(sample->slices.rows, 1, metasd_negatives_most(ENTITIES, NEGATIVES, EXAMPLES));
     for (uint32_t i = 1; i < sample->slices.rows; i++)
         assert_true(sample->ids[i - 1] < sample->ids[i]);
     for (size_t x = 0; x < batch->n; x++) {
@@ -93,13 +93,14 @@ samples_are_well_formed(void **state)
     }
     assert_int_equal(sample->slices.parts, f->slices.parts);
     for (int p = 0; p < sample->slices.parts; p++)
-        for (uint32_t i = metasd_slice_start(&sample->slices, p * each);
-             i < metasd_slice_start(&sample->slices, (p + 1) * each); i++)
+        for (uint32_t i = metasd_team_slice_start(&sample->slices, p * each);
+             i < metasd_team_slice_start(&sample->slices, (p + 1) * each); i++)
             assert_in_range(
                 sample->ids[i],
-                metasd_slice_start(&f->slices, p * f->slices.count / f->slices.parts),
-                metasd_slice_start(&f->slices, (p + 1) * f->slices.count / f->slices.parts) - 1);
-    assert_int_equal(metasd_slice_start(&sample->slices, sample->slices.count),
+                metasd_team_slice_start(&f->slices, p * f->slices.count / f->slices.parts),
+                metasd_team_slice_start(&f->slices, (p + 1) * f->slices.count / f->slices.parts) -
+                    1);
+    assert_int_equal(metasd_team_slice_start(&sample->slices, sample->slices.count),
                      sample->slices.rows);
     unmake(f);
 }
@@ -132,8 +133,8 @@ touched_rows_are_listed_once(void **state)
 {
     Fixture *f = make();
     const MetasdBatch *batch = &f->batcher.batch;
-    MetasdRun own[2] = {{200 * WIDTH, 700 * WIDTH},
-                        {ENTITIES * WIDTH, (ENTITIES + RELATIONS) * WIDTH}};
+    MetasdSpan own[2] = {{200 * WIDTH, 700 * WIDTH},
+                         {ENTITIES * WIDTH, (ENTITIES + RELATIONS) * WIDTH}};
     bool wanted[ENTITIES] = {false};
 
     (void)state;
@@ -145,7 +146,7 @@ touched_rows_are_listed_once(void **state)
     }
     for (size_t g = 0; g < batch->groups; g++)
         wanted[batch->heads[g]] = true;
-    assert_int_equal(metasd_sampler_touch(&f->sampler, &f->team, WIDTH, own, batch, batch),
+    assert_int_equal(metasd_negatives_touch(&f->sampler, &f->team, WIDTH, own, batch, batch),
                      METASD_OK);
     for (int r = 0; r < f->sampler.ntouched - 1; r++)
         for (size_t at = f->sampler.touched[r].first; at < f->sampler.touched[r].end; at += WIDTH) {

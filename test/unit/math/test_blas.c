@@ -91,12 +91,12 @@ multiply(Form form, MetasdTeam *team, Product *p)
     bool add = adds(form);
 
     if (b_turned(form))
-        return metasd_product_abt(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c,
-                                  p->ldc);
+        return metasd_blas_abt(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c,
+                               p->ldc);
     if (a_turned(form))
-        return metasd_product_atb(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c,
-                                  p->ldc);
-    return metasd_product_ab(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c, p->ldc);
+        return metasd_blas_atb(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c,
+                               p->ldc);
+    return metasd_blas_ab(team, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, add, p->c, p->ldc);
 }
 
 /* One size of each kind: whole, deep, long rows, long columns, large C, and a bit over a cut. */

@@ -204,7 +204,7 @@ typedef struct Pair {
     float t[MOST], s[MOST];
     float tile_t[MOST * METASD_TILE], tile_s[MOST * METASD_TILE];
     MetasdGuide guide;
-    MetasdSoft soft;
+    MetasdSoftmaxTile soft;
     Soft hard_t, hard_s;          /* at temperature 1 */
     Soft soft_t, soft_s;          /* at tau */
     double kl_source, kl_student; /* KL(p || q), KL(q || p) */
@@ -236,21 +236,22 @@ lane(const float *tile, size_t i)
 static void
 join_parts(Pair *pair)
 {
-    static MetasdPartial parts[2][PARTS];
+    static MetasdSoftmaxPartial parts[2][PARTS];
     MetasdGuide guides[LANE + 1] = {0};
     size_t skip = pair->n < PARTS ? PARTS - 1 : 0; /* a part of no scores joins nothing */
 
     for (size_t part = 0; part < PARTS; part++) {
         size_t from = begin(pair->n, part), to = begin(pair->n, part + 1);
 
-        metasd_tile_sums_pair(to - from, METASD_TILE, pair->tile_t + from * METASD_TILE,
-                              pair->tile_s + from * METASD_TILE, NULL, metasd_heat(pair->tau),
-                              &parts[0][part], &parts[1][part]);
+        metasd_softmax_sums_pair(to - from, METASD_TILE, pair->tile_t + from * METASD_TILE,
+                                 pair->tile_s + from * METASD_TILE, NULL,
+                                 metasd_softmax_temperature(pair->tau), &parts[0][part],
+                                 &parts[1][part]);
     }
-    metasd_row_join_pair(parts[0] + skip, parts[1] + skip, 1, PARTS - (int)skip, LANE, pair->tau,
-                         &pair->guide.source, &pair->guide.student);
+    metasd_softmax_join_pair(parts[0] + skip, parts[1] + skip, 1, PARTS - (int)skip, LANE,
+                             pair->tau, &pair->guide.source, &pair->guide.student);
     guides[LANE] = pair->guide;
-    metasd_soften(guides, LANE + 1, &pair->soft);
+    metasd_softmax_prepare(guides, LANE + 1, &pair->soft);
 }
 
 static Pair *
@@ -287,21 +288,21 @@ check(const char *name, const char *what, size_t i, double ours, double wanted, 
 static void
 rows_are_softmax(void **state)
 {
-    static MetasdPartial whole;
+    static MetasdSoftmaxPartial whole;
 
     (void)state;
     for (size_t c = 0; c < CASES; c++) {
         Pair *pair = make_pair(&cases[c], taus[0]);
         float scale[METASD_TILE] = {0};
-        MetasdRow row;
+        MetasdSoftmaxRow row;
 
-        metasd_tile_sums(pair->n, METASD_TILE, pair->tile_t, NULL, &whole);
-        metasd_row_join(&whole, 1, 1, LANE, &row);
+        metasd_softmax_sums(pair->n, METASD_TILE, pair->tile_t, NULL, &whole);
+        metasd_softmax_join(&whole, 1, 1, LANE, &row);
         for (size_t i = 0; i < pair->n; i++)
             check(cases[c].name, "log softmax", i, (double)pair->t[i] - row.max - log(row.sum),
                   pair->hard_t.log_p[i], 1 + fabs(pair->hard_t.log_p[i]), 1e-6);
         scale[LANE] = (float)(0.7 / row.sum);
-        metasd_tile_scale(pair->n, METASD_TILE, pair->tile_t, scale);
+        metasd_softmax_scale(pair->n, METASD_TILE, pair->tile_t, scale);
         for (size_t i = 0; i < pair->n; i++)
             check(cases[c].name, "softmax", i, lane(pair->tile_t, i), 0.7 * pair->hard_t.p[i],
                   pair->hard_t.p[i], 1e-5);
@@ -312,12 +313,12 @@ rows_are_softmax(void **state)
 static void
 parts_join(void **state)
 {
-    static MetasdPartial parts[PARTS];
+    static MetasdSoftmaxPartial parts[PARTS];
 
     (void)state;
     for (size_t c = 0; c < CASES; c++) {
         Pair *pair = make_pair(&cases[c], taus[0]);
-        MetasdRow joined;
+        MetasdSoftmaxRow joined;
         double sum;
 
         if (pair->n < PARTS)
@@ -325,10 +326,10 @@ parts_join(void **state)
         for (size_t part = 0; part < PARTS; part++) {
             size_t from = begin(pair->n, part);
 
-            metasd_tile_sums(begin(pair->n, part + 1) - from, METASD_TILE,
-                             pair->tile_t + from * METASD_TILE, NULL, &parts[part]);
+            metasd_softmax_sums(begin(pair->n, part + 1) - from, METASD_TILE,
+                                pair->tile_t + from * METASD_TILE, NULL, &parts[part]);
         }
-        metasd_row_join(parts, 1, PARTS, LANE, &joined);
+        metasd_softmax_join(parts, 1, PARTS, LANE, &joined);
         assert_true(joined.max == pair->guide.source.max);
         sum = metasd_exp_sum(pair->n, pair->t, (float)joined.max);
         check(cases[c].name, "sum", 0, joined.sum, sum, sum, 1e-6);
@@ -340,18 +341,18 @@ parts_join(void **state)
 static void
 factors_count_entities(void **state)
 {
-    static MetasdPartial one, many;
+    static MetasdSoftmaxPartial one, many;
     static float tile[4 * METASD_TILE];
     const float once[] = {1, -2, 0.5f}, often[] = {1, -2, -2, 0.5f}, each[] = {1, 2, 1};
-    MetasdRow a, b;
+    MetasdSoftmaxRow a, b;
 
     (void)state;
     spread(3, once, tile);
-    metasd_tile_sums(3, METASD_TILE, tile, each, &one);
+    metasd_softmax_sums(3, METASD_TILE, tile, each, &one);
     spread(4, often, tile);
-    metasd_tile_sums(4, METASD_TILE, tile, NULL, &many);
-    metasd_row_join(&one, 1, 1, LANE, &a);
-    metasd_row_join(&many, 1, 1, LANE, &b);
+    metasd_softmax_sums(4, METASD_TILE, tile, NULL, &many);
+    metasd_softmax_join(&one, 1, 1, LANE, &a);
+    metasd_softmax_join(&many, 1, 1, LANE, &b);
     check("factors", "sum", 0, a.sum, b.sum, b.sum, 1e-6);
 }
 
@@ -399,8 +400,8 @@ students_gradient_is_right(void **state)
     for (size_t c = 0; c < CASES * TAUS; c++) {
         Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
 
-        metasd_tile_gradient_student(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, NULL,
-                                     metasd_heat(pair->tau), &pair->soft, out);
+        metasd_softmax_gradient_student(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, NULL,
+                                        metasd_softmax_temperature(pair->tau), &pair->soft, out);
         for (size_t i = 0; i < pair->n; i++) {
             double terms, wanted = learner(pair, true, i, &terms);
 
@@ -416,8 +417,8 @@ mutual_gradients_are_right(void **state)
     for (size_t c = 0; c < CASES * TAUS; c++) {
         Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
 
-        metasd_tile_gradient_mutual(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, NULL,
-                                    metasd_heat(pair->tau), &pair->soft);
+        metasd_softmax_gradient_mutual(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, NULL,
+                                       metasd_softmax_temperature(pair->tau), &pair->soft);
         for (size_t i = 0; i < pair->n; i++) {
             double terms, wanted = learner(pair, false, i, &terms);
 
@@ -447,14 +448,14 @@ quiz_gradient_is_right(void **state)
             student += pair->soft_s.p[i] * (double)zdot[i];
         }
         spread(pair->n, zdot, out);
-        metasd_tile_quiz_dots(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, out, NULL,
-                              metasd_heat(pair->tau), &pair->soft, dots);
+        metasd_softmax_quiz_dots(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, out, NULL,
+                                 metasd_softmax_temperature(pair->tau), &pair->soft, dots);
         check(name, "source's mean", 0, dots[0][LANE], source, 1, 1e-5);
         check(name, "student's mean", 0, dots[1][LANE], student, 1, 1e-5);
         for (size_t i = 0; i < 2; i++)
             means[i][LANE] = (float)dots[i][LANE];
-        metasd_tile_gradient_quiz(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, means,
-                                  &pair->soft, out);
+        metasd_softmax_gradient_quiz(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, means,
+                                     &pair->soft, out);
         for (size_t i = 0; i < pair->n; i++) {
             double by_source = (double)pair->guide.forward * pair->soft_t.p[i];
             double by_student = (double)pair->guide.reverse * pair->soft_s.p[i];
@@ -478,20 +479,21 @@ what_is_no_number_shows(void **state)
         for (size_t at = 0; at < 100; at += 33) {
             static float z[100 * METASD_TILE], other[100 * METASD_TILE];
             float row_z[100], row_other[100];
-            static MetasdPartial part, back;
-            MetasdRow row, other_row;
+            static MetasdSoftmaxPartial part, back;
+            MetasdSoftmaxRow row, other_row;
 
             for (size_t i = 0; i < 100; i++)
                 row_z[i] = row_other[i] = normal(4, i);
             row_z[at] = bad[b];
             spread(100, row_z, z);
             spread(100, row_other, other);
-            metasd_tile_sums_pair(100, METASD_TILE, z, other, NULL, metasd_heat(3), &part, &back);
-            metasd_row_join_pair(&part, &back, 1, 1, LANE, 3, &row, &other_row);
+            metasd_softmax_sums_pair(100, METASD_TILE, z, other, NULL,
+                                     metasd_softmax_temperature(3), &part, &back);
+            metasd_softmax_join_pair(&part, &back, 1, 1, LANE, 3, &row, &other_row);
             assert_false(isfinite(row.divergence));
             assert_false(isfinite(other_row.divergence));
-            metasd_tile_sums(100, METASD_TILE, z, NULL, &part);
-            metasd_row_join(&part, 1, 1, LANE, &row);
+            metasd_softmax_sums(100, METASD_TILE, z, NULL, &part);
+            metasd_softmax_join(&part, 1, 1, LANE, &row);
             assert_false(isfinite(row.max + log(row.sum)));
         }
 }

@@ -92,7 +92,7 @@ pack_whole(Fixture *f, int s, size_t *first)
     assert_int_equal(
         metasd_pattern_pack(&f->pattern, &f->team, s, f->table, NULL, true, &f->pack, &packed),
         METASD_OK);
-    *first = metasd_slice_start(&f->slices, s);
+    *first = metasd_team_slice_start(&f->slices, s);
     return packed;
 }
 

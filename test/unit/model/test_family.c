@@ -123,8 +123,8 @@ jvp_is_the_directional_derivative(void **state)
         fill(relation, 2);
         fill(head_dot, 4);
         fill(relation_dot, 5);
-        metasd_compose_jvp(family, width, head, relation, head_dot, relation_dot, query_dot,
-                           scratch);
+        metasd_family_compose_jvp(family, width, head, relation, head_dot, relation_dot, query_dot,
+                                  scratch);
         for (size_t i = 0; i < width; i++) {
             moved[0][i] = head[i] + (float)STEP * head_dot[i];
             moved[1][i] = relation[i] + (float)STEP * relation_dot[i];
@@ -169,7 +169,7 @@ complex_multiplies(void **state)
     float query[2];
 
     (void)state;
-    metasd_complex.compose(2, head, relation, query);
+    metasd_family_complex.compose(2, head, relation, query);
     assert_true(query[0] == -5 && query[1] == 10);
 }
 

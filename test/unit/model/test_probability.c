@@ -23,7 +23,7 @@ typedef struct Field {
     bool known[CANDIDATES];
     uint32_t order[CANDIDATES]; /* best first */
     size_t n, shown;            /* candidates that are left, and those of them that were shown */
-    MetasdField field;
+    MetasdOdds field;
 } Field;
 
 /* Of N scores a tenth is left out; every candidate but each `free`-th of the order is known. */
@@ -38,7 +38,7 @@ make_field(Field *f, size_t n, double spread, size_t free)
         f->scores[i] = i % 10 == 7
                            ? METASD_LEFT_OUT
                            : (float)(spread * metasd_random_normal(n, METASD_STREAM_WEIGHTS, i));
-    metasd_field_start(&f->field, n, f->scores);
+    metasd_probability_start(&f->field, n, f->scores);
     metasd_topk_start(&topk, (uint32_t)n, f->scores, scratch);
     f->n = f->shown = 0;
     while (metasd_topk_next(&topk, &f->order[f->n], &score) && score != METASD_LEFT_OUT) {
@@ -46,7 +46,7 @@ make_field(Field *f, size_t n, double spread, size_t free)
 
         f->known[f->order[f->n++]] = known;
         if (f->shown < METASD_FIELD_KNOWN || !f->field.found) {
-            metasd_field_show(&f->field, score, known);
+            metasd_probability_show(&f->field, score, known);
             f->shown++;
         }
     }
@@ -84,7 +84,7 @@ odds_are_those_of_who_competes(void **state)
 
                 make_field(&f, sizes[n], spreads[s], free[k]);
                 for (size_t place = free[k] - 1; place < f.n; place += free[k]) {
-                    double odds = metasd_field_odds(&f.field, f.scores[f.order[place]]);
+                    double odds = metasd_probability_odds(&f.field, f.scores[f.order[place]]);
                     double plain = plain_odds(&f, place);
 
                     /*
@@ -102,17 +102,17 @@ static void
 odds_are_finite(void **state)
 {
     static const float scores[] = {3e38f, 1e30f, 0, -1e30f, -3e38f, METASD_LEFT_OUT};
-    MetasdField field;
+    MetasdOdds field;
 
     (void)state;
     for (size_t first = 0; first < 6; first++) {
-        metasd_field_start(&field, 6 - first, scores + first);
+        metasd_probability_start(&field, 6 - first, scores + first);
         for (size_t i = first; i < 6; i++)
-            metasd_field_show(&field, scores[i], false);
+            metasd_probability_show(&field, scores[i], false);
         if (first == 5) /* nothing but what is left out */
             break;
-        assert_true(metasd_field_odds(&field, scores[first]) == METASD_MOST_ODDS);
-        assert_true(metasd_field_odds(&field, METASD_LEFT_OUT) == -METASD_MOST_ODDS);
+        assert_true(metasd_probability_odds(&field, scores[first]) == METASD_MOST_ODDS);
+        assert_true(metasd_probability_odds(&field, METASD_LEFT_OUT) == -METASD_MOST_ODDS);
     }
 }
 
@@ -128,11 +128,11 @@ bins_are_those_of_the_odds(void **state)
         uint32_t bins[METASD_BINS] = {0}, wanted[METASD_BINS] = {0};
 
         make_field(&f, CANDIDATES, spreads[s], 3);
-        metasd_field_count(&f.field, bins);
+        metasd_probability_count(&f.field, bins);
         for (size_t place = 0; place < f.n; place++) {
             float score = f.scores[f.order[place]];
-            double odds = metasd_field_odds(&f.field, score);
-            size_t bin = metasd_field_bin(&f.field, score);
+            double odds = metasd_probability_odds(&f.field, score);
+            size_t bin = metasd_probability_bin(&f.field, score);
             double middle = (double)bin / METASD_BINS_A_UNIT - METASD_MOST_ODDS;
 
             assert_true(fabs(odds - middle) < 0.501 / METASD_BINS_A_UNIT + 0.001);
@@ -146,7 +146,7 @@ bins_are_those_of_the_odds(void **state)
         uint32_t bins[METASD_BINS] = {0};
         size_t n = 0;
 
-        metasd_field_count(&f.field, bins);
+        metasd_probability_count(&f.field, bins);
         for (size_t i = 0; i < METASD_BINS; i++)
             n += bins[i];
         assert_int_equal(n, f.n - 2);
@@ -168,7 +168,7 @@ probabilities_follow_the_odds(void **state)
     for (size_t i = 0; i < 4; i++) {
         double above = 1;
 
-        assert_true(metasd_sigmoid_ok(good[i]));
+        assert_true(metasd_probability_sigmoid_ok(good[i]));
         for (double odds = METASD_MOST_ODDS; odds >= -METASD_MOST_ODDS; odds -= 0.5) {
             double probability = metasd_probability(good[i], odds);
 
@@ -177,7 +177,7 @@ probabilities_follow_the_odds(void **state)
         }
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-        assert_false(metasd_sigmoid_ok(bad[i]));
+        assert_false(metasd_probability_sigmoid_ok(bad[i]));
     assert_true(metasd_probability(metasd_uncalibrated, 0) == 0.5);
     assert_true(fabs(metasd_probability(metasd_uncalibrated, log(3)) - 0.75) < 1e-12);
 }
@@ -209,14 +209,14 @@ make_fit(uint32_t rows)
     MetasdArena arena = metasd_arena_measure();
     size_t bytes;
 
-    metasd_calibration_take(&fit.calibration, &arena, rows, MOST_ANSWERS, rows * METASD_OWN_FACTS);
+    metasd_calibrate_take(&fit.calibration, &arena, rows, MOST_ANSWERS, rows * METASD_OWN_FACTS);
     bytes = arena.used;
     fit.memory = tools_alloc(bytes);
     arena = metasd_arena_over(fit.memory, bytes);
-    metasd_calibration_take(&fit.calibration, &arena, rows, MOST_ANSWERS, rows * METASD_OWN_FACTS);
+    metasd_calibrate_take(&fit.calibration, &arena, rows, MOST_ANSWERS, rows * METASD_OWN_FACTS);
     assert_true(metasd_arena_ok(&arena));
     for (uint32_t row = 0; row < rows; row++)
-        metasd_calibration_expect(&fit.calibration, row, METASD_OWN_FACTS);
+        metasd_calibrate_expect(&fit.calibration, row, METASD_OWN_FACTS);
     fit.team = metasd_team_of_one();
     fit.count = 0;
 }
@@ -231,7 +231,7 @@ add_tie(uint32_t row, double odds, size_t all, size_t holding)
     assert_true(fit.count < MOST_ANSWERS && bin < METASD_BINS);
     bins[bin] = (uint32_t)all;
     holds[bin] = (uint32_t)holding;
-    metasd_calibration_add(&fit.calibration, row, bins, holds);
+    metasd_calibrate_add(&fit.calibration, row, bins, holds);
     fit.answers[fit.count++] = (Answer){bin, all, holding, row};
 }
 
@@ -274,9 +274,9 @@ static void
 calibrate(void)
 {
     assert_int_equal(metasd_calibrate(&fit.calibration, &fit.team), METASD_OK);
-    assert_true(metasd_sigmoid_ok(fit.calibration.whole));
+    assert_true(metasd_probability_sigmoid_ok(fit.calibration.whole));
     for (uint32_t row = 0; row < fit.calibration.rows; row++)
-        assert_true(metasd_sigmoid_ok(fit.calibration.each[row]));
+        assert_true(metasd_probability_sigmoid_ok(fit.calibration.each[row]));
 }
 
 /* Minus the mean logarithm of how likely a sigmoid makes the answers of a row, or of all. */
@@ -355,7 +355,7 @@ sigmoids_are_found_again(void **state)
     assert_true(base < 0.02f);
     check_near(fit.calibration.whole, plain_fit(-1, base, steep), 0.02);
     for (uint32_t row = 0; row < 2; row++) {
-        assert_true(metasd_is_own(&fit.calibration, row));
+        assert_true(metasd_probability_is_own(&fit.calibration, row));
         /* drawn to the whole a little, by fewer answers more */
         check_near(fit.calibration.each[row], plain_fit(row, base, steep),
                    tools_quick() ? 0.15 : 0.05);
@@ -429,7 +429,7 @@ probabilities_sum_to_what_holds(void **state)
     sum_up(-1, &holding, &sum);
     assert_true(fabs(sum / holding - 1) < 0.05);
     for (uint32_t row = 0; row < 4; row++) {
-        assert_true(metasd_is_own(&fit.calibration, row));
+        assert_true(metasd_probability_is_own(&fit.calibration, row));
         sum_up(row, &holding, &sum);
         assert_true(fabs(sum / holding - 1) < 0.15);
     }
@@ -452,7 +452,7 @@ few_facts_leave_a_row_to_the_whole(void **state)
         add_tie(2, -3, 2, 1);
     calibrate();
     for (uint32_t row = 2; row < 4; row++) {
-        assert_false(metasd_is_own(&fit.calibration, row));
+        assert_false(metasd_probability_is_own(&fit.calibration, row));
         assert_true(fit.calibration.each[row].slope == fit.calibration.whole.slope);
         assert_true(fit.calibration.each[row].offset == fit.calibration.whole.offset);
     }
@@ -470,19 +470,19 @@ rows_without_room_are_left_to_the_whole(void **state)
     uint32_t bins[METASD_BINS] = {[150] = 40}, holding[METASD_BINS] = {[150] = 20};
 
     (void)state;
-    metasd_calibration_take(c, &arena, 3, 9, METASD_OWN_FACTS);
+    metasd_calibrate_take(c, &arena, 3, 9, METASD_OWN_FACTS);
     fit.memory = tools_alloc(arena.used);
     arena = metasd_arena_over(fit.memory, arena.used);
-    metasd_calibration_take(c, &arena, 3, 9, METASD_OWN_FACTS);
+    metasd_calibrate_take(c, &arena, 3, 9, METASD_OWN_FACTS);
     fit.team = metasd_team_of_one();
-    metasd_calibration_expect(c, 0, METASD_OWN_FACTS - 1);
-    metasd_calibration_expect(c, 1, METASD_OWN_FACTS);
-    metasd_calibration_expect(c, 2, METASD_OWN_FACTS);
+    metasd_calibrate_expect(c, 0, METASD_OWN_FACTS - 1);
+    metasd_calibrate_expect(c, 1, METASD_OWN_FACTS);
+    metasd_calibrate_expect(c, 2, METASD_OWN_FACTS);
     for (uint32_t row = 0; row < 3; row++)
-        metasd_calibration_add(c, row, bins, holding);
+        metasd_calibrate_add(c, row, bins, holding);
     calibrate();
     for (uint32_t row = 0; row < 3; row++)
-        assert_int_equal(metasd_is_own(c, row), row == 1);
+        assert_int_equal(metasd_probability_is_own(c, row), row == 1);
     assert_int_equal(c->whole_bins[150].all, 120);
     assert_int_equal(c->own_bins[150].all, 40);
     free(fit.memory);
@@ -504,7 +504,7 @@ all_answers_may_be_alike(void **state)
     calibrate();
     for (double odds = -5; odds <= 5; odds++)
         assert_true(metasd_probability(fit.calibration.each[1], odds) > 0.9);
-    assert_false(metasd_is_own(&fit.calibration, 0));
+    assert_false(metasd_probability_is_own(&fit.calibration, 0));
     free(fit.memory);
     for (int holds = 0; holds < 2; holds++) {
         make_fit(1);

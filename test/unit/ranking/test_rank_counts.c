@@ -14,7 +14,7 @@
 static int
 lowest_first(const void *a, const void *b)
 {
-    float x = ((const MetasdStanding *)a)->score, y = ((const MetasdStanding *)b)->score;
+    float x = ((const MetasdRankCounts *)a)->score, y = ((const MetasdRankCounts *)b)->score;
 
     return x < y ? -1 : x > y;
 }
@@ -22,7 +22,7 @@ lowest_first(const void *a, const void *b)
 static void
 check(size_t n, const float *scores, size_t m, uint64_t seed)
 {
-    MetasdStanding answers[MOST_ANSWERS];
+    MetasdRankCounts answers[MOST_ANSWERS];
 
     for (size_t a = 0; a < m; a++) /* some are no score of any candidate */
         answers[a].score = n > 0 && a % 5 ? scores[(seed * 31 + a * a * 7) % n] : (float)a / 3 - 1;
@@ -30,7 +30,7 @@ check(size_t n, const float *scores, size_t m, uint64_t seed)
         if (answers[a].score == METASD_LEFT_OUT)
             answers[a].score = 0;
     qsort(answers, m, sizeof(*answers), lowest_first);
-    metasd_standings(n, scores, m, answers);
+    metasd_rank_counts(n, scores, m, answers);
     for (size_t a = 0; a < m; a++) {
         uint32_t higher = 0, same = 0;
 

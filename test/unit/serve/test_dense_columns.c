@@ -24,7 +24,7 @@ typedef struct Fixture {
     int16_t int16[CODES];
     float real[CODES];
     float scales[ENTITIES];
-    MetasdColumn asked[COLUMNS];
+    MetasdDenseColumn asked[COLUMNS];
     float expected[ENTITIES], scores[ENTITIES];
 } Fixture;
 
@@ -44,8 +44,9 @@ make(uint64_t seed, size_t asked)
     for (size_t e = 0; e < ENTITIES; e++)
         f->scales[e] = (float)fabs(metasd_random_normal(seed, STREAM + 1, e));
     for (size_t i = 0; i < asked; i++)
-        f->asked[i] = (MetasdColumn){.number = (uint32_t)(COLUMNS - asked + i),
-                                     .weight = (float)metasd_random_normal(seed, STREAM + 2, i)};
+        f->asked[i] =
+            (MetasdDenseColumn){.number = (uint32_t)(COLUMNS - asked + i),
+                                .weight = (float)metasd_random_normal(seed, STREAM + 2, i)};
     for (size_t e = 0; e < ENTITIES; e++) {
         for (size_t i = 0; i < asked; i++) {
             size_t at =
@@ -67,13 +68,13 @@ sums_are_the_same_bits(void **state)
         Fixture *f = make(asked, asked);
         const void *codes[METASD_CODES] = {f->int8, f->int16, f->real};
 
-        for (int i = 0; metasd_column_kernels_at(i); i++)
+        for (int i = 0; metasd_dense_kernels_at(i); i++)
             for (int kind = 0; kind < METASD_CODES; kind++) {
-                MetasdColumns columns = {codes[kind], COLUMNS, f->scales};
+                MetasdDenseColumns columns = {codes[kind], COLUMNS, f->scales};
 
                 memset(f->scores, 0xff, sizeof(f->scores));
-                metasd_column_kernels_at(i)->scores[kind](&columns, TILES, f->asked, asked,
-                                                          f->scores);
+                metasd_dense_kernels_at(i)->scores[kind](&columns, TILES, f->asked, asked,
+                                                         f->scores);
                 assert_memory_equal(f->scores, f->expected, sizeof(f->scores));
             }
         free(f);
@@ -86,7 +87,7 @@ no_score_is_minus_zero(void **state)
 {
     static const float zero = 0;
     Fixture *f = make(1, 1);
-    MetasdColumns columns = {f->real, COLUMNS, f->scales};
+    MetasdDenseColumns columns = {f->real, COLUMNS, f->scales};
 
     (void)state;
     for (size_t i = 0; i < CODES; i++)
@@ -94,9 +95,9 @@ no_score_is_minus_zero(void **state)
     for (size_t e = 0; e < ENTITIES; e++)
         f->scales[e] = 0x1p-60f;
     f->asked[0].weight = 1;
-    for (int i = 0; metasd_column_kernels_at(i); i++) {
-        metasd_column_kernels_at(i)->scores[METASD_CODES_FLOAT](&columns, TILES, f->asked, 1,
-                                                                f->scores);
+    for (int i = 0; metasd_dense_kernels_at(i); i++) {
+        metasd_dense_kernels_at(i)->scores[METASD_CODES_FLOAT](&columns, TILES, f->asked, 1,
+                                                               f->scores);
         for (size_t e = 0; e < ENTITIES; e++)
             assert_memory_equal(&f->scores[e], &zero, sizeof(zero));
     }

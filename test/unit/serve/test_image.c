@@ -24,10 +24,10 @@ typedef struct World {
     const MetasdFamily *family;
     MetasdStorage storage;
     bool settled; /* dimensions that most entities keep are columns */
-    MetasdIndexPlan plan;
+    MetasdImagePlan plan;
     size_t bytes;
     void *image;
-    MetasdIndex index;
+    MetasdImage index;
     float *scratch, *scores;
     uint32_t *ids;
 } World;
@@ -57,8 +57,8 @@ sparse_row(MetasdStorage storage, const float *dense, uint32_t width, uint32_t *
     MetasdDecoded decoded;
     size_t n;
 
-    assert_int_equal(metasd_encode(storage, width, dense, bytes, sizeof(bytes), &n), METASD_OK);
-    assert_int_equal(metasd_decode_sparse(bytes, n, width, positions, values, width, &decoded),
+    assert_int_equal(metasd_row_encode(storage, width, dense, bytes, sizeof(bytes), &n), METASD_OK);
+    assert_int_equal(metasd_row_decode_sparse(bytes, n, width, positions, values, width, &decoded),
                      METASD_OK);
     return (MetasdSparseRow){.positions = positions,
                              .values = values,
@@ -101,11 +101,11 @@ build_image(World *w)
     uint32_t *positions = malloc(2 * w->width * sizeof(*positions));
     float *values = malloc(2 * w->width * sizeof(*values));
     MetasdTeam team = metasd_team_of_one();
-    MetasdIndexWriter writer;
+    MetasdImageWriter writer;
     size_t n = (size_t)w->entities * w->width, p = 2 * (size_t)w->relations * w->width;
     void *rows;
 
-    w->plan = (MetasdIndexPlan){
+    w->plan = (MetasdImagePlan){
         .family = w->family, .entities = w->entities, .relations = w->relations, .width = w->width};
     for (size_t i = 0; i < n; i++)
         w->plan.entity_kept += w->E[i] != 0;
@@ -116,10 +116,10 @@ build_image(World *w)
     for (uint32_t r = 0; r < w->relations; r++)
         w->plan.relation_label_bytes += label_of('r', r, label);
 
-    rows = malloc(metasd_index_row_bytes(&w->plan));
-    assert_int_equal(metasd_index_begin(&writer, &w->plan, rows), METASD_OK);
+    rows = malloc(metasd_image_row_bytes(&w->plan));
+    assert_int_equal(metasd_image_begin(&writer, &w->plan, rows), METASD_OK);
     for (uint32_t e = 0; e < w->entities; e++)
-        assert_int_equal(metasd_index_add_entity(&writer, e, label, label_of('e', e, label),
+        assert_int_equal(metasd_image_add_entity(&writer, e, label, label_of('e', e, label),
                                                  sparse_row(w->storage, w->E + (size_t)e * w->width,
                                                             w->width, positions, values)),
                          METASD_OK);
@@ -128,24 +128,24 @@ build_image(World *w)
         const float *reciprocal = w->W + (size_t)(r + w->relations) * w->width;
 
         assert_int_equal(
-            metasd_index_add_relation(&writer, r, label, label_of('r', r, label),
+            metasd_image_add_relation(&writer, r, label, label_of('r', r, label),
                                       sparse_row(w->storage, forward, w->width, positions, values),
                                       sparse_row(w->storage, reciprocal, w->width,
                                                  positions + w->width, values + w->width)),
             METASD_OK);
         if (is_irreflexive(r))
-            assert_int_equal(metasd_index_set_irreflexive(&writer, r), METASD_OK);
+            assert_int_equal(metasd_image_set_irreflexive(&writer, r), METASD_OK);
     }
-    assert_int_equal(metasd_index_set_irreflexive(&writer, w->relations), METASD_INVALID);
+    assert_int_equal(metasd_image_set_irreflexive(&writer, w->relations), METASD_INVALID);
     if (w->settled)
-        assert_int_equal(metasd_index_settle(&writer, positions, &team), METASD_OK);
+        assert_int_equal(metasd_image_settle(&writer, positions, &team), METASD_OK);
     assert_null(writer.index.dimension.codes); /* nothing is laid out beyond the rows' memory */
     assert_null(writer.index.dimension.place);
-    w->bytes = metasd_index_bytes(&writer.index.plan);
+    w->bytes = metasd_image_bytes(&writer.index.plan);
     w->image = malloc(w->bytes);
-    metasd_index_move(&writer, w->image);
+    metasd_image_move(&writer, w->image);
     free(rows);
-    assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
+    assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
     free(positions);
     free(values);
 }
@@ -176,14 +176,15 @@ make_world_of(const MetasdFamily *family, uint32_t entities, uint32_t relations,
     w.scores = malloc(most * sizeof(float));
     w.ids = malloc(most * sizeof(uint32_t));
     build_image(&w);
-    assert_int_equal(metasd_index_open(w.image, w.bytes, &team, &w.index), METASD_OK);
+    assert_int_equal(metasd_image_open(w.image, w.bytes, &team, &w.index), METASD_OK);
     return w;
 }
 
 static World
 make_world(uint32_t entities, uint32_t relations, uint32_t width, double density)
 {
-    return make_world_of(&metasd_complex, entities, relations, width, density, METASD_INT8, true);
+    return make_world_of(&metasd_family_complex, entities, relations, width, density, METASD_INT8,
+                         true);
 }
 
 static void
@@ -244,24 +245,24 @@ compare_answers(World *w)
     assert_ptr_equal(w->index.plan.family, w->family);
     for (uint32_t h = 0; h < w->entities; h += 3) {
         for (uint32_t r = 0; r < 2 * w->relations; r++) {
-            metasd_index_scores_tails(&w->index, h, r, w->scores, w->scratch);
+            metasd_query_scores_tails(&w->index, h, r, w->scores, w->scratch);
             for (uint32_t t = 0; t < w->entities; t++) {
                 assert_close(w->scores[t], dense_score(w, h, r, t));
-                score = metasd_index_score(&w->index, h, r, t, w->scratch);
+                score = metasd_query_score(&w->index, h, r, t, w->scratch);
                 assert_memory_equal(&score, &w->scores[t], sizeof(score));
             }
         }
         for (uint32_t t = 0; t < w->entities; t += 2) {
-            metasd_index_scores_relations(&w->index, h, t, w->scores, w->scratch);
+            metasd_query_scores_relations(&w->index, h, t, w->scores, w->scratch);
             for (uint32_t r = 0; r < w->relations; r++)
                 assert_close(w->scores[r], dense_score(w, h, r, t));
         }
-        metasd_index_scores_similar(&w->index, h, w->scores, w->scratch);
+        metasd_query_scores_similar(&w->index, h, w->scores, w->scratch);
         for (uint32_t t = 0; t < w->entities; t++) {
             assert_close(w->scores[t], dense_cosine(w, h, t));
             assert_true(w->scores[t] >= -1 && w->scores[t] <= 1);
         }
-        metasd_index_embedding(&w->index, h, row);
+        metasd_query_embedding(&w->index, h, row);
         assert_memory_equal(row, w->E + (size_t)h * w->width, w->width * sizeof(float));
     }
     free(row);
@@ -303,8 +304,8 @@ columns_are_chosen(void **state)
 
     (void)state;
     for (int k = 0; k < METASD_STORAGES; k++) {
-        World w =
-            make_world_of(&metasd_complex, 300, 3, 64, METASD_INDEX_DENSE, (MetasdStorage)k, true);
+        World w = make_world_of(&metasd_family_complex, 300, 3, 64, METASD_INDEX_DENSE,
+                                (MetasdStorage)k, true);
         uint32_t columns = 0;
 
         for (uint32_t j = 0; j < w.width; j++) {
@@ -324,10 +325,10 @@ columns_are_chosen(void **state)
 }
 
 /* Begins an image of two entities with one weight and two bytes of label each, and one relation. */
-static MetasdIndexWriter
+static MetasdImageWriter
 small_writer(void *memory, size_t size)
 {
-    MetasdIndexPlan plan = {.family = &metasd_complex,
+    MetasdImagePlan plan = {.family = &metasd_family_complex,
                             .entities = 2,
                             .relations = 1,
                             .width = 4,
@@ -335,10 +336,10 @@ small_writer(void *memory, size_t size)
                             .relation_kept = 2,
                             .entity_label_bytes = 4,
                             .relation_label_bytes = 1};
-    MetasdIndexWriter writer;
+    MetasdImageWriter writer;
 
-    assert_true(metasd_index_bytes(&plan) <= size);
-    assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
+    assert_true(metasd_image_bytes(&plan) <= size);
+    assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_OK);
     return writer;
 }
 
@@ -384,7 +385,7 @@ codes_come_with_the_rows(void **state)
     (void)state;
     for (size_t c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
         MetasdSparseRow relation = coded_row(1, singles, 0, 1); /* needs no codes */
-        MetasdIndexPlan plan = {.family = &metasd_complex,
+        MetasdImagePlan plan = {.family = &metasd_family_complex,
                                 .entities = 3,
                                 .relations = 1,
                                 .width = 4,
@@ -392,33 +393,33 @@ codes_come_with_the_rows(void **state)
                                 .entity_label_bytes = 3,
                                 .relation_label_bytes = 1};
         MetasdTeam team = metasd_team_of_one();
-        MetasdIndexWriter writer;
-        MetasdIndex index;
+        MetasdImageWriter writer;
+        MetasdImage index;
         uint32_t counts[4];
         float row[4];
 
         for (int e = 0; e < 3; e++)
             plan.entity_kept += cases[c].rows[e].kept;
-        assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
+        assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_OK);
         for (uint32_t e = 0; e < 3; e++)
-            assert_int_equal(metasd_index_add_entity(&writer, e, labels[e], 1, cases[c].rows[e]),
+            assert_int_equal(metasd_image_add_entity(&writer, e, labels[e], 1, cases[c].rows[e]),
                              METASD_OK);
-        assert_int_equal(metasd_index_add_relation(&writer, 0, "r", 1, relation, relation),
+        assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, relation, relation),
                          METASD_OK);
-        assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_OK);
-        assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
+        assert_int_equal(metasd_image_settle(&writer, counts, &team), METASD_OK);
+        assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
         assert_int_equal(
-            metasd_index_open(memory, metasd_index_bytes(&writer.index.plan), &team, &index),
+            metasd_image_open(memory, metasd_image_bytes(&writer.index.plan), &team, &index),
             METASD_OK);
         assert_int_equal(index.plan.columns, 2);
         assert_int_equal(index.plan.codes, cases[c].codes);
         for (uint32_t e = 0; e < METASD_WORD; e++)
             assert_true(index.scales[e] == (e < 3 ? cases[c].scales[e] : 1));
         for (uint32_t e = 0; e < 3; e++) {
-            metasd_index_embedding(&index, e, row);
+            metasd_query_embedding(&index, e, row);
             for (uint32_t column = 0; column < 2; column++) {
-                float part = metasd_code_product(index.plan.codes, index.dimension.codes,
-                                                 column * METASD_WORD + e, index.scales[e]);
+                float part = metasd_dense_code_product(index.plan.codes, index.dimension.codes,
+                                                       column * METASD_WORD + e, index.scales[e]);
 
                 assert_true(part == row[1 + 2 * column]);
             }
@@ -447,9 +448,9 @@ wrong_codes_are_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-        MetasdIndexWriter writer = small_writer(memory, sizeof(memory));
+        MetasdImageWriter writer = small_writer(memory, sizeof(memory));
 
-        assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, bad[i]), METASD_INVALID);
+        assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, bad[i]), METASD_INVALID);
     }
 }
 
@@ -461,7 +462,7 @@ codes_hold_weights_of_any_size(void **state)
 
     (void)state;
     for (int k = 0; k < METASD_STORAGES; k++) {
-        World w = make_world_of(&metasd_complex, 130, 3, 8, 0.5, METASD_FLOAT32, true);
+        World w = make_world_of(&metasd_family_complex, 130, 3, 8, 0.5, METASD_FLOAT32, true);
         MetasdTeam team = metasd_team_of_one();
 
         free(w.image);
@@ -474,16 +475,16 @@ codes_hold_weights_of_any_size(void **state)
         store_rows(w.E, w.entities, w.width, w.storage);
         store_rows(w.W, 2 * w.relations, w.width, w.storage);
         build_image(&w);
-        assert_int_equal(metasd_index_open(w.image, w.bytes, &team, &w.index), METASD_OK);
+        assert_int_equal(metasd_image_open(w.image, w.bytes, &team, &w.index), METASD_OK);
         for (uint32_t h = 0; h < w.entities; h++) {
-            metasd_index_scores_tails(&w.index, h, 0, w.scores, w.scratch);
+            metasd_query_scores_tails(&w.index, h, 0, w.scores, w.scratch);
             for (uint32_t t = 0; t < w.entities; t++) {
-                float score = metasd_index_score(&w.index, h, 0, t, w.scratch);
+                float score = metasd_query_score(&w.index, h, 0, t, w.scratch);
 
                 assert_true(isfinite(score));
                 assert_memory_equal(&score, &w.scores[t], sizeof(score));
             }
-            metasd_index_embedding(&w.index, h, w.scratch);
+            metasd_query_embedding(&w.index, h, w.scratch);
             assert_memory_equal(w.scratch, w.E + h * w.width, w.width * sizeof(float));
         }
         free_world(&w);
@@ -537,14 +538,15 @@ builders_mistakes_are_refused(void **state)
     float values[3] = {1, 2, 3};
     MetasdSparseRow one = {.positions = positions, .values = values, .kept = 1}, three = one;
     MetasdTeam team = metasd_team_of_one();
-    MetasdIndexWriter writer, other;
-    MetasdIndex index;
-    MetasdIndexPlan huge = {.family = &metasd_complex, .width = 4, .entity_kept = UINT64_MAX / 4};
+    MetasdImageWriter writer, other;
+    MetasdImage index;
+    MetasdImagePlan huge = {
+        .family = &metasd_family_complex, .width = 4, .entity_kept = UINT64_MAX / 4};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         writer = small_writer(memory, sizeof(memory));
-        assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2,
+        assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2,
                                                  (MetasdSparseRow){.positions = bad[i].positions,
                                                                    .values = bad[i].values,
                                                                    .kept = bad[i].kept}),
@@ -552,38 +554,38 @@ builders_mistakes_are_refused(void **state)
     }
     three.kept = 3;
     writer = small_writer(memory, sizeof(memory));
-    assert_int_equal(metasd_index_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
-    assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, three), METASD_INVALID);
-    assert_int_equal(metasd_index_add_entity(&writer, 0, "abcde", 5, one), METASD_INVALID);
-    assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, one), METASD_OK);
-    assert_int_equal(metasd_index_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
-    assert_int_equal(metasd_index_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
-    assert_int_equal(metasd_index_add_entity(&writer, 2, "", 0, one), METASD_INVALID);
-    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_INVALID);
-    assert_int_equal(metasd_index_finish(&writer, &team), METASD_INVALID);
-    assert_int_equal(metasd_index_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
-    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_OK);
-    assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_INVALID);
-    assert_int_equal(metasd_index_begin(&other, &writer.index.plan, again), METASD_INVALID);
-    assert_true(metasd_index_bytes(&writer.index.plan) <= sizeof(memory));
-    assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
+    assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, three), METASD_INVALID);
+    assert_int_equal(metasd_image_add_entity(&writer, 0, "abcde", 5, one), METASD_INVALID);
+    assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, one), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
+    assert_int_equal(metasd_image_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 2, "", 0, one), METASD_INVALID);
+    assert_int_equal(metasd_image_settle(&writer, counts, &team), METASD_INVALID);
+    assert_int_equal(metasd_image_finish(&writer, &team), METASD_INVALID);
+    assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
+    assert_int_equal(metasd_image_settle(&writer, counts, &team), METASD_OK);
+    assert_int_equal(metasd_image_settle(&writer, counts, &team), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&other, &writer.index.plan, again), METASD_INVALID);
+    assert_true(metasd_image_bytes(&writer.index.plan) <= sizeof(memory));
+    assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
 
     /* relocatable: the same bytes elsewhere, at another alignment, are the same image */
-    memcpy(again + 8, memory, metasd_index_bytes(&writer.index.plan));
+    memcpy(again + 8, memory, metasd_image_bytes(&writer.index.plan));
     assert_int_equal(
-        metasd_index_open(again + 8, metasd_index_bytes(&writer.index.plan), &team, &index),
+        metasd_image_open(again + 8, metasd_image_bytes(&writer.index.plan), &team, &index),
         METASD_OK);
-    assert_int_equal(metasd_index_open(again + 4, 2048, &team, &index), METASD_INVALID);
+    assert_int_equal(metasd_image_open(again + 4, 2048, &team, &index), METASD_INVALID);
 
-    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
+    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
     huge.entity_kept = UINT64_MAX;
-    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
-    huge = (MetasdIndexPlan){.family = &metasd_complex, .width = 3};
-    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
-    huge = (MetasdIndexPlan){.width = 4};
-    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
-    huge = (MetasdIndexPlan){.family = &metasd_complex, .width = 4, .entities = UINT32_MAX};
-    assert_true(metasd_index_bytes(&huge) == SIZE_MAX);
+    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
+    huge = (MetasdImagePlan){.family = &metasd_family_complex, .width = 3};
+    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
+    huge = (MetasdImagePlan){.width = 4};
+    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
+    huge = (MetasdImagePlan){.family = &metasd_family_complex, .width = 4, .entities = UINT32_MAX};
+    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
 }
 
 /*
@@ -601,48 +603,48 @@ sigmoids_are_kept(void **state)
     float values[1] = {1};
     MetasdSparseRow one = {.positions = positions, .values = values, .kept = 1};
     MetasdTeam team = metasd_team_of_one();
-    MetasdIndexWriter writer = small_writer(memory, sizeof(memory));
-    MetasdIndex index;
+    MetasdImageWriter writer = small_writer(memory, sizeof(memory));
+    MetasdImage index;
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-        assert_int_equal(metasd_index_set_sigmoid(&writer, 0, bad[i]), METASD_INVALID);
-    assert_int_equal(metasd_index_set_sigmoid(&writer, 3, good), METASD_INVALID);
-    assert_int_equal(metasd_index_set_sigmoid(&writer, 2, relations), METASD_OK);
-    assert_int_equal(metasd_index_set_sigmoid(&writer, 1, good), METASD_OK);
-    assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, one), METASD_OK);
-    assert_int_equal(metasd_index_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
-    assert_int_equal(metasd_index_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
-    assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
+        assert_int_equal(metasd_image_set_sigmoid(&writer, 0, bad[i]), METASD_INVALID);
+    assert_int_equal(metasd_image_set_sigmoid(&writer, 3, good), METASD_INVALID);
+    assert_int_equal(metasd_image_set_sigmoid(&writer, 2, relations), METASD_OK);
+    assert_int_equal(metasd_image_set_sigmoid(&writer, 1, good), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, one), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
+    assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
+    assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
     assert_int_equal(
-        metasd_index_open(memory, metasd_index_bytes(&writer.index.plan), &team, &index),
+        metasd_image_open(memory, metasd_image_bytes(&writer.index.plan), &team, &index),
         METASD_OK);
-    assert_true(metasd_index_sigmoid(&index, 0).slope == 1.0f);
-    assert_true(metasd_index_sigmoid(&index, 0).offset == 0.0f);
-    assert_true(metasd_index_sigmoid(&index, 1).slope == 0.5f);
-    assert_true(metasd_index_sigmoid(&index, 1).offset == -3.0f);
-    assert_true(metasd_index_sigmoid(&index, 1).base == 0.25f);
-    assert_true(metasd_index_sigmoid(&index, 1).steep == 1.5f);
-    assert_true(metasd_index_sigmoid(&index, 2).slope == 2.0f);
-    assert_true(metasd_index_sigmoid(&index, 2).offset == 1.0f);
+    assert_true(metasd_query_sigmoid(&index, 0).slope == 1.0f);
+    assert_true(metasd_query_sigmoid(&index, 0).offset == 0.0f);
+    assert_true(metasd_query_sigmoid(&index, 1).slope == 0.5f);
+    assert_true(metasd_query_sigmoid(&index, 1).offset == -3.0f);
+    assert_true(metasd_query_sigmoid(&index, 1).base == 0.25f);
+    assert_true(metasd_query_sigmoid(&index, 1).steep == 1.5f);
+    assert_true(metasd_query_sigmoid(&index, 2).slope == 2.0f);
+    assert_true(metasd_query_sigmoid(&index, 2).offset == 1.0f);
 }
 
 static void
 an_empty_image_answers(void **state)
 {
     MetasdTeam team = metasd_team_of_one();
-    MetasdIndexPlan plan = {.family = &metasd_complex, .width = 2};
-    void *memory = malloc(metasd_index_bytes(&plan));
-    MetasdIndexWriter writer;
-    MetasdIndex index;
+    MetasdImagePlan plan = {.family = &metasd_family_complex, .width = 2};
+    void *memory = malloc(metasd_image_bytes(&plan));
+    MetasdImageWriter writer;
+    MetasdImage index;
     MetasdTopk topk;
     uint32_t id;
     float score;
 
     (void)state;
-    assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
-    assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
-    assert_int_equal(metasd_index_open(memory, metasd_index_bytes(&plan), &team, &index),
+    assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_OK);
+    assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
+    assert_int_equal(metasd_image_open(memory, metasd_image_bytes(&plan), &team, &index),
                      METASD_OK);
     assert_false(metasd_index_entity(&index, "", 0, &id));
     metasd_topk_start(&topk, 0, &score, &id);
@@ -652,7 +654,7 @@ an_empty_image_answers(void **state)
 
 /* ---- damage ---- */
 
-/* The image's checksums, written from index.h's promise alone: places 24 and 120 of the header. */
+/* The image's checksums, written from image.h's promise alone: places 24 and 120 of the header. */
 static uint64_t
 word_sum(const char *at, size_t bytes)
 {
@@ -683,7 +685,7 @@ seal(char *image, size_t bytes)
 
 /* Asks everything of an image that was accepted: the sanitizers watch. */
 static void
-ask_everything(const MetasdIndex *index)
+ask_everything(const MetasdImage *index)
 {
     uint32_t n = index->plan.entities, p = 2 * index->plan.relations, id;
     uint32_t most = n > p ? n : p;
@@ -697,14 +699,14 @@ ask_everything(const MetasdIndex *index)
         const char *label = metasd_index_entity_label(index, e, &len);
 
         (void)metasd_index_entity(index, label, len, &id);
-        metasd_index_scores_tails(index, e, e % p, scores, scratch);
+        metasd_query_scores_tails(index, e, e % p, scores, scratch);
         metasd_topk_start(&topk, n, scores, ids);
         while (metasd_topk_next(&topk, &id, &score))
             assert_true(id < n);
-        (void)metasd_index_score(index, e, e % p, n - 1, scratch);
-        metasd_index_scores_relations(index, e, n - 1 - e, scores, scratch);
-        metasd_index_scores_similar(index, e, scores, scratch);
-        metasd_index_embedding(index, e, scratch);
+        (void)metasd_query_score(index, e, e % p, n - 1, scratch);
+        metasd_query_scores_relations(index, e, n - 1 - e, scores, scratch);
+        metasd_query_scores_similar(index, e, scores, scratch);
+        metasd_query_embedding(index, e, scratch);
     }
     for (uint32_t r = 0; r < p / 2; r++) {
         const char *label = metasd_index_relation_label(index, r, &len);
@@ -732,7 +734,7 @@ make_damageable(void)
 static size_t
 beside_text(const World *w, size_t at)
 {
-    const MetasdLabels *kinds[2] = {&w->index.entity_labels, &w->index.relation_labels};
+    const MetasdLabelTable *kinds[2] = {&w->index.entity_labels, &w->index.relation_labels};
 
     for (int i = 0; i < 2; i++) {
         size_t text = (size_t)(kinds[i]->bytes - (const char *)w->image) + 200;
@@ -762,22 +764,22 @@ damaged_images_are_refused(void **state)
     World w = make_damageable();
     MetasdTeam team = metasd_team_of_one();
     char *copy = malloc(w.bytes);
-    MetasdIndex index;
+    MetasdImage index;
 
     (void)state;
     memcpy(copy, w.image, w.bytes);
     for (size_t i = 0; i < w.bytes; i = beside_text(&w, i + (tools_quick() ? 5 : 1))) {
         copy[i] ^= (char)(1 << i % 8);
-        assert_int_equal(metasd_index_open(copy, w.bytes, &team, &index), METASD_CORRUPT);
+        assert_int_equal(metasd_image_open(copy, w.bytes, &team, &index), METASD_CORRUPT);
         if (i < 128)
-            assert_int_equal(metasd_index_attach(copy, w.bytes, &index), METASD_CORRUPT);
+            assert_int_equal(metasd_image_attach(copy, w.bytes, &index), METASD_CORRUPT);
         copy[i] ^= (char)(1 << i % 8);
     }
     free(copy);
     for (size_t n = 0; n < w.bytes; n += n < 512 && !tools_quick() ? 1 : 4093) {
         copy = malloc(n > 0 ? n : 1);
         memcpy(copy, w.image, n);
-        assert_int_equal(metasd_index_open(copy, n, &team, &index), METASD_CORRUPT);
+        assert_int_equal(metasd_image_open(copy, n, &team, &index), METASD_CORRUPT);
         free(copy);
     }
     free_world(&w);
@@ -792,7 +794,7 @@ forged_images_do_no_harm(void **state)
     char *copy = malloc(w.bytes);
     size_t count, refused = 0, tries = 0, *words = words_to_damage(&w, 0, &count);
     size_t step = tools_quick() ? 3 : 1;
-    MetasdIndex index;
+    MetasdImage index;
 
     (void)state;
     memcpy(copy, w.image, w.bytes);
@@ -809,7 +811,7 @@ forged_images_do_no_harm(void **state)
             memcpy(copy + at, &word, 4);
         }
         seal(copy, w.bytes);
-        if (metasd_index_open(copy, w.bytes, &team, &index) == METASD_OK)
+        if (metasd_image_open(copy, w.bytes, &team, &index) == METASD_OK)
             ask_everything(&index);
         else
             refused++;
@@ -826,7 +828,7 @@ static void
 damage_after_opening_does_no_harm(void **state)
 {
     World w = make_damageable();
-    MetasdIndex index;
+    MetasdImage index;
     char *copy = malloc(w.bytes);
     size_t count, *words = words_to_damage(&w, 128, &count), step = tools_quick() ? 3 : 1;
 
@@ -841,7 +843,7 @@ damage_after_opening_does_no_harm(void **state)
             word = i % 3 == 0 ? old + 1 : i % 3 == 1 ? old ^ (1u << word % 32) : word;
             memcpy(copy + at, &word, 4);
         }
-        assert_int_equal(metasd_index_attach(copy, w.bytes, &index), METASD_OK);
+        assert_int_equal(metasd_image_attach(copy, w.bytes, &index), METASD_OK);
         ask_everything(&index);
         memcpy(copy, w.image, w.bytes);
     }

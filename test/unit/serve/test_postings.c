@@ -78,11 +78,11 @@ sums_are_the_same_bits(void **state)
 
                 f->expected[e] += product;
             }
-        for (int i = 0; metasd_posting_kernels_at(i); i++)
+        for (int i = 0; metasd_postings_kernels_at(i); i++)
             for (size_t words = 1; words <= WORDS; words += 4)
                 for (size_t group = 1; group <= LISTS; group += 6) {
                     memset(f->scores, 0, sizeof(f->scores));
-                    add(f, metasd_posting_kernels_at(i), words, group);
+                    add(f, metasd_postings_kernels_at(i), words, group);
                     assert_memory_equal(f->scores, f->expected, sizeof(f->scores));
                 }
         free(f);
@@ -94,14 +94,14 @@ static void
 too_many_bits_do_no_harm(void **state)
 {
     (void)state;
-    for (int i = 0; metasd_posting_kernels_at(i); i++)
+    for (int i = 0; metasd_postings_kernels_at(i); i++)
         for (size_t kept = 0; kept < 2 * METASD_WORD; kept += 31) {
             float *values = calloc(kept + METASD_WORD, sizeof(*values)), scores[ENTITIES] = {0};
             uint64_t bits[WORDS];
             MetasdPosting list = {.bits = bits, .at = values, .end = values + kept, .weight = 1};
 
             memset(bits, 0xff, sizeof(bits));
-            metasd_posting_kernels_at(i)->add(WORDS, &list, 1, scores);
+            metasd_postings_kernels_at(i)->add(WORDS, &list, 1, scores);
             assert_ptr_equal(list.at, list.end);
             free(values);
         }

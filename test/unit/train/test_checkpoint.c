@@ -30,7 +30,7 @@ static Training *
 make_dirty(const World *world, MetasdTrainOptions options)
 {
     Training *training = trainings_make(world, options);
-    MetasdStep *step = &training->trainer[0].step;
+    MetasdState *step = &training->trainer[0].step;
     size_t bytes = trainings_floats(training) * sizeof(float);
 
     memset(step->weights, 0x55, bytes);
@@ -286,7 +286,7 @@ hash_of(const MetasdTriple *list, size_t n, uint32_t entities)
 
     memcpy(triples, list, n * sizeof(*list));
     world = trainings_world(triples, n, entities, 2, 0, 0);
-    assert_int_equal(metasd_hash_graph(&team, &world.graph, &hash), METASD_OK);
+    assert_int_equal(metasd_graph_hash(&team, &world.graph, &hash), METASD_OK);
     free(world.memory);
     return hash;
 }

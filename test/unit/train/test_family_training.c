@@ -28,7 +28,7 @@ static const MetasdTriple questions[] = {{1, 0, 3}, {3, 2, 1}, {0, 1, 5}};
 
 /* A step, and what it is compared with. */
 typedef struct Trial {
-    MetasdStep step;
+    MetasdState step;
     MetasdStepOptions options;
     size_t floats;
     double source[MOST_FLOATS], student[MOST_FLOATS]; /* tables when a gradient was taken */
@@ -214,7 +214,7 @@ static void
 look(void *context, MetasdStage stage)
 {
     Trial *trial = context;
-    const MetasdStep *step = &trial->step;
+    const MetasdState *step = &trial->step;
     double wanted[MOST_FLOATS], of_student[MOST_FLOATS];
 
     for (size_t i = 0; i < trial->floats; i++) {
@@ -257,27 +257,28 @@ assert_close(double ours, double wanted)
 static void
 try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
 {
-    Trial trial = {.step = {.entities = ENTITIES,
-                            .relation_rows = RELATION_ROWS,
-                            .width = family == &metasd_distmult ? 3 : MOST_WIDTH, /* odd, too */
-                            .batch = COUNT(triples),
-                            .family = family,
-                            .guided = true,
-                            .quizzed = true,
-                            .most_density = sparse ? 1 : 0,
-                            .whole_from = 0.6,
-                            .observe = look},
-                   .options = {.lr = 0.1f,
-                               .student_lr = 0.5f,
-                               .quiz_lr = 1e-2f,
-                               .reg = 0.3f,
-                               .relation_weight = 0.7f,
-                               .tau = 2,
-                               .kl_forward = 3,
-                               .kl_reverse = 2,
-                               .regularizer = regularizer,
-                               .quiz = true,
-                               .mutual = true}};
+    Trial trial = {
+        .step = {.entities = ENTITIES,
+                 .relation_rows = RELATION_ROWS,
+                 .width = family == &metasd_family_distmult ? 3 : MOST_WIDTH, /* odd, too */
+                 .batch = COUNT(triples),
+                 .family = family,
+                 .guided = true,
+                 .quizzed = true,
+                 .most_density = sparse ? 1 : 0,
+                 .whole_from = 0.6,
+                 .observe = look},
+        .options = {.lr = 0.1f,
+                    .student_lr = 0.5f,
+                    .quiz_lr = 1e-2f,
+                    .reg = 0.3f,
+                    .relation_weight = 0.7f,
+                    .tau = 2,
+                    .kl_forward = 3,
+                    .kl_reverse = 2,
+                    .regularizer = regularizer,
+                    .quiz = true,
+                    .mutual = true}};
     MetasdTeam team = metasd_team_of_one();
     uint64_t *bins = tools_alloc(METASD_PRUNE_BINS * sizeof(*bins));
     MetasdBatch batch, quiz;
@@ -290,8 +291,8 @@ try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
     memory[1] = tools_batch(&batch, triples, COUNT(triples), true);
     memory[2] = tools_batch(&quiz, questions, COUNT(questions), true);
     trial.floats = tools_table_floats(&trial.step);
-    assert_int_equal(metasd_step_init(&trial.step, &team, 3, 0.7f), METASD_OK);
-    assert_int_equal(metasd_step_prune(&trial.step, &team, 0.4, bins, &masked), METASD_OK);
+    assert_int_equal(metasd_state_init(&trial.step, &team, 3, 0.7f), METASD_OK);
+    assert_int_equal(metasd_mask_take(&trial.step, &team, 0.4, bins, &masked), METASD_OK);
     assert_int_equal(trial.step.sparse[0], sparse);
     assert_int_equal(metasd_step(&trial.step, &team, &trial.options, &batch, &quiz, &losses),
                      METASD_OK);

@@ -39,7 +39,7 @@ begin_alone(Products products)
     if (products != DENSE)
         assert_in_range(pupil.step.patterns[0].whole, 1, PUPIL_WIDTH - 1);
     if (products == HELD)
-        assert_int_equal(metasd_alone_begin(&pupil.step, &pupil.team), METASD_OK);
+        assert_int_equal(metasd_finetune_begin(&pupil.step, &pupil.team), METASD_OK);
     assert_int_equal(pupil.step.held.values != NULL, products == HELD);
     return pupil;
 }
@@ -47,7 +47,7 @@ begin_alone(Products products)
 static void
 end_alone(Pupil *pupil)
 {
-    assert_int_equal(metasd_alone_end(&pupil->step, &pupil->team), METASD_OK);
+    assert_int_equal(metasd_finetune_end(&pupil->step, &pupil->team), METASD_OK);
     assert_null(pupil->step.held.values);
 }
 
@@ -104,7 +104,7 @@ check_held(Pupil *held, Pupil *sparse)
 {
     size_t n = tools_table_floats(&sparse->step);
 
-    assert_int_equal(metasd_alone_begin(&held->step, &held->team), METASD_OK);
+    assert_int_equal(metasd_finetune_begin(&held->step, &held->team), METASD_OK);
     assert_non_null(held->step.held.values);
     for (uint32_t i = 0; i < 5; i++) {
         MetasdBatch batch;
@@ -129,7 +129,7 @@ held_weights_learn_as_others_do(void **state)
     Pupil sparse = begin_alone(SPARSE), held = begin_alone(SPARSE);
 
     (void)state;
-    assert_false(metasd_alone_fits(&held.step));
+    assert_false(metasd_finetune_fits(&held.step));
     check_held(&held, &sparse);
 }
 
@@ -139,17 +139,17 @@ few_weights_are_held_without_a_table_of_their_own(void **state)
 {
     Pupil sparse = pupil_make(true, true);
     Pupil held = pupil_of(
-        &(MetasdStep){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
+        &(MetasdState){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
 
     (void)state;
-    assert_true(metasd_alone_fits(&held.step));
+    assert_true(metasd_finetune_fits(&held.step));
     pupil_prune(&held, 0.85);
     pupil_prune(&sparse, 0.85);
     assert_true(held.step.sparse[0]);
     check_held(&held, &sparse);
 
     held = pupil_of(
-        &(MetasdStep){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
+        &(MetasdState){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
     pupil_prune(&held, 0.8); /* more are kept than was said */
     assert_false(held.step.sparse[0]);
     free(held.memory);
@@ -162,7 +162,7 @@ last_epochs_finetune_the_student(void **state)
     World world = trainings_clubs();
     MetasdTrainOptions options = trainings_options();
     Training *training;
-    const MetasdStep *step;
+    const MetasdState *step;
 
     (void)state;
     options.finetune = 3;

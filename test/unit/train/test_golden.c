@@ -119,7 +119,7 @@ typedef struct Variant {
 typedef struct Run {
     const Golden *golden;
     Variant variant;
-    MetasdStep step;
+    MetasdState step;
     MetasdStepOptions options;
     void *memory;
     int at;          /* number of the step */
@@ -236,7 +236,7 @@ static void
 look(void *context, MetasdStage stage)
 {
     Run *run = context;
-    const MetasdStep *step = &run->step;
+    const MetasdState *step = &run->step;
     size_t bytes = tools_table_floats(step) * sizeof(double);
 
     switch (stage) {
@@ -329,21 +329,21 @@ start_run(Run *run)
     const Matrix *entities = get(golden, "E"), *relations = get(golden, "W");
     size_t table, batch = (size_t)number(golden, "batch"), quiz = (size_t)number(golden, "quiz");
     size_t n = entities->rows * entities->columns;
-    size_t rows = metasd_tiled(batch + quiz);
+    size_t rows = metasd_tile_whole(batch + quiz);
 
     read_options(run);
-    run->step = (MetasdStep){.entities = (uint32_t)entities->rows,
-                             .relation_rows = (uint32_t)relations->rows,
-                             .width = entities->columns,
-                             .batch = batch > quiz ? batch : quiz,
-                             .family = &metasd_complex,
-                             .queries = run->variant.blocks ? 50 : 0, /* no whole tile */
-                             .guided = run->options.quiz || run->options.mutual,
-                             .quizzed = run->options.quiz,
-                             .most_density = run->variant.sparse ? 1 : 0,
-                             .whole_from = run->variant.blocks ? 0.5 : 0,
-                             .observe = look,
-                             .observer = run};
+    run->step = (MetasdState){.entities = (uint32_t)entities->rows,
+                              .relation_rows = (uint32_t)relations->rows,
+                              .width = entities->columns,
+                              .batch = batch > quiz ? batch : quiz,
+                              .family = &metasd_family_complex,
+                              .queries = run->variant.blocks ? 50 : 0, /* no whole tile */
+                              .guided = run->options.quiz || run->options.mutual,
+                              .quizzed = run->options.quiz,
+                              .most_density = run->variant.sparse ? 1 : 0,
+                              .whole_from = run->variant.blocks ? 0.5 : 0,
+                              .observe = look,
+                              .observer = run};
     run->memory = tools_step_take(&run->step, MOST_TEAM, rows * entities->rows);
     table = tools_table_floats(&run->step);
     run->ours = tools_alloc(4 * table * sizeof(double));
@@ -408,15 +408,15 @@ train(MetasdTeam *team, void *context)
 {
     Job *job = context;
     Run *run = job->run;
-    MetasdStep *step = &run->step;
+    MetasdState *step = &run->step;
     MetasdMasked masked;
 
-    METASD_TRY(metasd_step_init(step, team, 1, 0.1f));
+    METASD_TRY(metasd_state_init(step, team, 1, 0.1f));
     if (team->rank == 0)
         for (size_t i = 0; i < tools_table_floats(step); i++)
             step->weights[i] = (float)run->ours[i];
     METASD_TRY(team->barrier(team));
-    METASD_TRY(metasd_step_prune(step, team, number(run->golden, "sparsity"), job->bins, &masked));
+    METASD_TRY(metasd_mask_take(step, team, number(run->golden, "sparsity"), job->bins, &masked));
     if (team->rank == 0)
         check_mask(run, step->mask, masked.cut);
     for (int i = 0; i < job->steps; i++) {

@@ -25,7 +25,7 @@
 typedef struct World {
     MetasdGraph graph;
     MetasdBatcher batches;
-    MetasdStep step;
+    MetasdState step;
     MetasdHoldout holdout;
     MetasdTeam team;
     void *memory[4];
@@ -115,13 +115,13 @@ make_named(World *w, double validation_fraction, size_t size, size_t block_rows,
         w->batches.most = 1;
     assert_int_equal(metasd_batcher_prepare(&w->batches, &w->team), METASD_OK);
     assert_int_equal(metasd_batcher_shuffle(&w->batches, &w->team, 3, 1), METASD_OK);
-    w->step = (MetasdStep){.entities = ENTITIES,
-                           .relation_rows = ROWS,
-                           .width = WIDTH,
-                           .batch = size,
-                           .queries = block_rows,
-                           .family = &metasd_complex};
-    w->memory[2] = tools_step_take(&w->step, 1, metasd_tiled(size) * ENTITIES);
+    w->step = (MetasdState){.entities = ENTITIES,
+                            .relation_rows = ROWS,
+                            .width = WIDTH,
+                            .batch = size,
+                            .queries = block_rows,
+                            .family = &metasd_family_complex};
+    w->memory[2] = tools_step_take(&w->step, 1, metasd_tile_whole(size) * ENTITIES);
     w->memory[3] = take_holdout(&w->holdout, &w->graph);
     for (size_t i = 0; i < tools_table_floats(&w->step); i++) {
         uint32_t row = (uint32_t)(i / WIDTH);
@@ -167,7 +167,7 @@ static bool
 is_among(const MetasdGroups *groups, uint32_t head, uint32_t row, uint32_t tail)
 {
     const uint32_t *tails;
-    size_t n = metasd_groups_find(groups, head, row, &tails);
+    size_t n = metasd_graph_find_group(groups, head, row, &tails);
 
     for (size_t i = 0; i < n; i++)
         if (tails[i] == tail)
@@ -181,7 +181,7 @@ score_all(const World *w, uint32_t head, uint32_t row, float *scores)
     const float *e = w->step.weights, *r = e + ((size_t)ENTITIES + row) * WIDTH;
     float query[WIDTH];
 
-    metasd_complex.compose(WIDTH, e + (size_t)head * WIDTH, r, query);
+    metasd_family_complex.compose(WIDTH, e + (size_t)head * WIDTH, r, query);
     for (uint32_t tail = 0; tail < ENTITIES; tail++) {
         scores[tail] = 0;
         for (size_t j = 0; j < WIDTH; j++)
@@ -202,7 +202,7 @@ plain_ranks(const World *w, Found *found, uint32_t head, uint32_t row, const flo
         for (uint32_t e = 0; e < ENTITIES; e++)
             if (!is_among(&w->graph.known, head, row, e))
                 rank += scores[e] > scores[tail] ? 1 : scores[e] == scores[tail] ? 0.5 : 0;
-        metasd_ranks_add(&found->ranks, rank);
+        metasd_validate_add(&found->ranks, rank);
         found->ranked[row % RELATIONS]++;
         found->reciprocal[row % RELATIONS] += 1 / rank;
     }
@@ -335,7 +335,7 @@ check(const World *w, const MetasdRanks *ranks, const Found *wanted)
     for (uint32_t row = 0; row < ROWS; row++) {
         size_t questions = 0;
 
-        assert_true(metasd_is_own(calibration, row));
+        assert_true(metasd_probability_is_own(calibration, row));
         sum_bins(calibration->own_bins + calibration->place[row] * METASD_BINS, &ours.answers[row],
                  &ours.holding[row], &ours.odds[row]);
         assert_int_equal(ours.answers[row], wanted->answers[row]);
@@ -343,7 +343,7 @@ check(const World *w, const MetasdRanks *ranks, const Found *wanted)
         assert_int_equal(calibration->facts[row], wanted->holding[row]);
         assert_true(fabs(ours.odds[row] - wanted->odds[row]) <
                     BIN_ERROR * (double)ours.answers[row]);
-        assert_true(metasd_sigmoid_ok(calibration->each[row]));
+        assert_true(metasd_probability_sigmoid_ok(calibration->each[row]));
         for (uint32_t r = 0; r < ROWS; r++)
             questions += wanted->questions[r];
         assert_int_equal(calibration->asked, questions);
@@ -362,7 +362,7 @@ check_relations(const World *w, const Found *wanted)
     assert_int_equal(answers, wanted->relations);
     assert_int_equal(related, wanted->related);
     assert_true(fabs(odds - wanted->relation_odds) < BIN_ERROR * (double)wanted->relations);
-    assert_true(metasd_sigmoid_ok(calibration->whole));
+    assert_true(metasd_probability_sigmoid_ok(calibration->whole));
 }
 
 static void

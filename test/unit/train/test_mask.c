@@ -128,7 +128,7 @@ reals_are_components(void **state)
     Pupil a = pupil_make(true, false), b = pupil_make(true, false);
 
     (void)state;
-    a.step.family = b.step.family = &metasd_distmult;
+    a.step.family = b.step.family = &metasd_family_distmult;
     b.step.by_component = true;
     pupil_prune(&a, 0.6);
     pupil_prune(&b, 0.6);
@@ -219,7 +219,7 @@ wide_make(const Case *c, bool by_component)
                         .width = WIDE_WIDTH,
                         .batch = 8,
                         .queries = 8,
-                        .family = &metasd_complex,
+                        .family = &metasd_family_complex,
                         .guided = true,
                         .salience = c->salience,
                         .alignment = c->alignment,
@@ -228,7 +228,7 @@ wide_make(const Case *c, bool by_component)
     size_t d = WIDE_WIDTH / 2;
 
     m.memory = tools_step_take(&m.step, 1, METASD_TILE * WIDE_ENTITIES);
-    assert_int_equal(metasd_step_init(&m.step, &m.team, 4, 1.0f), METASD_OK);
+    assert_int_equal(metasd_state_init(&m.step, &m.team, 4, 1.0f), METASD_OK);
     for (size_t i = 0; i < tools_table_floats(&m.step); i++)
         m.step.weights[i] =
             (float)(c->scale * (double)m.step.weights[i] * (i % d < c->large ? 1 : c->ratio));

@@ -21,7 +21,7 @@ static void
 assert_rates(const MetasdTrainOptions *options, const float *rates)
 {
     for (int epoch = 1; epoch <= options->epochs; epoch++)
-        assert_float_equal(metasd_course_rate(options, epoch), rates[epoch - 1], 1e-6);
+        assert_float_equal(metasd_phases_rate(options, epoch), rates[epoch - 1], 1e-6);
 }
 
 static void
@@ -48,17 +48,17 @@ a_mask_is_taken_until_it_stays(void **state)
 
     (void)state;
     for (int epoch = 1; epoch <= options.epochs; epoch++) {
-        assert_int_equal(metasd_course_prunes(&options, epoch), epoch > 4);
-        assert_int_equal(metasd_course_takes_mask(&options, epoch), taken[epoch - 1]);
-        assert_int_equal(metasd_course_finetunes(&options, epoch), epoch > 6);
+        assert_int_equal(metasd_phases_prunes(&options, epoch), epoch > 4);
+        assert_int_equal(metasd_phases_takes_mask(&options, epoch), taken[epoch - 1]);
+        assert_int_equal(metasd_phases_finetunes(&options, epoch), epoch > 6);
         if (epoch > 4)
-            assert_float_equal(metasd_course_sparsity(&options, epoch), sparsities[epoch - 5],
+            assert_float_equal(metasd_phases_sparsity(&options, epoch), sparsities[epoch - 5],
                                1e-12);
     }
     options.finetune = 5; /* of all that are pruned, and nothing rises */
     options.ramp = 0;
     for (int epoch = 5; epoch <= options.epochs; epoch++)
-        assert_int_equal(metasd_course_takes_mask(&options, epoch), epoch == 5);
+        assert_int_equal(metasd_phases_takes_mask(&options, epoch), epoch == 5);
 }
 
 int

@@ -22,7 +22,7 @@ static void
 check_cut(const float *weights, size_t m, double sparsity)
 {
     MetasdTeam team = metasd_team_of_one();
-    MetasdRun runs[2] = {{0, m / 3}, {m / 3, m}};
+    MetasdSpan runs[2] = {{0, m / 3}, {m / 3, m}};
     uint64_t *bins = calloc(METASD_PRUNE_BINS, sizeof(*bins));
     float *sorted = malloc(m * sizeof(*sorted));
     uint32_t *keys = malloc(m * sizeof(*keys)), cut;
@@ -108,7 +108,7 @@ refuses_nonsense(void **state)
 {
     MetasdTeam team = metasd_team_of_one();
     static uint64_t bins[METASD_PRUNE_BINS];
-    MetasdRun run = {0, 1};
+    MetasdSpan run = {0, 1};
     uint32_t key = 1, cut;
 
     (void)state;

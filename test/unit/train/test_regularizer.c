@@ -24,15 +24,15 @@ static const MetasdTriple triples[] = {{0, 0, 1}, {0, 0, 1}, {0, 0, 2}, {2, 3, 2
 #define TRIPLES (sizeof(triples) / sizeof(triples[0]))
 
 /* Of the same width, which is of rank 5 or 10. */
-static const MetasdStep steps[TOOLS_FAMILIES] = {{.entities = ENTITIES,
-                                                  .relation_rows = RELATION_ROWS,
-                                                  .width = WIDTH,
-                                                  .family = &metasd_complex},
-                                                 {.entities = ENTITIES,
-                                                  .relation_rows = RELATION_ROWS,
-                                                  .width = WIDTH,
-                                                  .family = &metasd_distmult}};
-static const MetasdRun all[2] = {{0, ENTITIES *WIDTH}, {ENTITIES * WIDTH, FLOATS}};
+static const MetasdState steps[TOOLS_FAMILIES] = {{.entities = ENTITIES,
+                                                   .relation_rows = RELATION_ROWS,
+                                                   .width = WIDTH,
+                                                   .family = &metasd_family_complex},
+                                                  {.entities = ENTITIES,
+                                                   .relation_rows = RELATION_ROWS,
+                                                   .width = WIDTH,
+                                                   .family = &metasd_family_distmult}};
+static const MetasdSpan all[2] = {{0, ENTITIES *WIDTH}, {ENTITIES * WIDTH, FLOATS}};
 
 static void
 fill(float table[FLOATS])
@@ -42,7 +42,7 @@ fill(float table[FLOATS])
 }
 
 static double
-loss_of(const MetasdStep *step, MetasdRegularizer kind, const MetasdBatch *batch,
+loss_of(const MetasdState *step, MetasdRegularizer kind, const MetasdBatch *batch,
         const float *table)
 {
     MetasdTeam team = metasd_team_of_one();
@@ -58,7 +58,7 @@ loss_of(const MetasdStep *step, MetasdRegularizer kind, const MetasdBatch *batch
 
 /* The formulas as they are written, a triple at a time. */
 static double
-formula(const MetasdStep *step, MetasdRegularizer kind, const float *table)
+formula(const MetasdState *step, MetasdRegularizer kind, const float *table)
 {
     double sum = 0, row[3][WIDTH];
 
@@ -94,7 +94,7 @@ losses_are_the_formulas(void **state)
 }
 
 static void
-check_gradient(const MetasdStep *step, MetasdRegularizer kind, const MetasdBatch *batch,
+check_gradient(const MetasdState *step, MetasdRegularizer kind, const MetasdBatch *batch,
                float *table)
 {
     MetasdTeam team = metasd_team_of_one();
@@ -138,7 +138,7 @@ gradients_are_derivatives(void **state)
 
 /* Members write to their own rows only, and together what one writes, to the bit. */
 static void
-share_the_gradient(const MetasdStep *step, const MetasdBatch *batch, const float *table)
+share_the_gradient(const MetasdState *step, const MetasdBatch *batch, const float *table)
 {
     MetasdTeam team = metasd_team_of_one();
     float whole[FLOATS] = {0}, shared[FLOATS] = {0}, part[FLOATS];
@@ -147,7 +147,7 @@ share_the_gradient(const MetasdStep *step, const MetasdBatch *batch, const float
         metasd_regularizer_gradient(&team, METASD_DURA, step, batch, table, SCALE, all, whole),
         METASD_OK);
     for (size_t member = 0; member < 2; member++) {
-        MetasdRun own[2] = {
+        MetasdSpan own[2] = {
             {member * 2 * WIDTH, member ? all[0].end : 2 * WIDTH},
             {all[1].first + member * WIDTH, member ? all[1].end : all[1].first + WIDTH}};
 

@@ -36,28 +36,28 @@ graphs_have_limits(void **state)
 }
 
 static bool
-step_fits(MetasdStep step)
+step_fits(MetasdState step)
 {
     MetasdArena arena = metasd_arena_measure();
 
-    metasd_step_take(&step, &arena, 2, 1000);
+    metasd_state_take(&step, &arena, 2, 1000);
     return metasd_arena_ok(&arena);
 }
 
 static void
 steps_have_limits(void **state)
 {
-    const MetasdStep good = {.entities = 1000,
-                             .relation_rows = 8,
-                             .width = 16,
-                             .batch = 100,
-                             .queries = 100,
-                             .family = &metasd_complex,
-                             .guided = true,
-                             .quizzed = true,
-                             .most_density = 0.4,
-                             .negatives = 50};
-    MetasdStep step = good;
+    const MetasdState good = {.entities = 1000,
+                              .relation_rows = 8,
+                              .width = 16,
+                              .batch = 100,
+                              .queries = 100,
+                              .family = &metasd_family_complex,
+                              .guided = true,
+                              .quizzed = true,
+                              .most_density = 0.4,
+                              .negatives = 50};
+    MetasdState step = good;
 
     (void)state;
     assert_true(step_fits(good));
@@ -78,20 +78,20 @@ static void
 rankers_have_limits(void **state)
 {
     MetasdArena arena = metasd_arena_measure();
-    MetasdRanker ranker;
+    MetasdValidator ranker;
 
     (void)state;
-    metasd_ranker_take(&ranker, &arena, 2, SIZE_MAX / 4);
+    metasd_validate_take(&ranker, &arena, 2, SIZE_MAX / 4);
     assert_false(metasd_arena_ok(&arena)); /* the numbers fit, their bytes do not */
     arena = metasd_arena_measure();
-    metasd_ranker_take(&ranker, &arena, 8, SIZE_MAX / 4);
+    metasd_validate_take(&ranker, &arena, 8, SIZE_MAX / 4);
     assert_false(metasd_arena_ok(&arena));
 }
 
 static void
 scores_have_limits(void **state)
 {
-    MetasdSlices entities = metasd_slices(UINT32_MAX), relations = metasd_slices(2);
+    MetasdSlices entities = metasd_team_cut(UINT32_MAX), relations = metasd_team_cut(2);
     MetasdScoresNeed need = {.batch = 64,
                              .width = 4,
                              .queries = 64,
@@ -104,11 +104,11 @@ scores_have_limits(void **state)
     MetasdScores scores;
 
     (void)state;
-    metasd_scores_take(&scores, &arena, &need);
+    metasd_pass_take(&scores, &arena, &need);
     assert_true(metasd_arena_ok(&arena));
     need.width = SIZE_MAX / 64; /* times 64 queries and 12 parts */
     arena = metasd_arena_measure();
-    metasd_scores_take(&scores, &arena, &need);
+    metasd_pass_take(&scores, &arena, &need);
     assert_false(metasd_arena_ok(&arena));
 }
 
@@ -138,21 +138,21 @@ static void
 images_have_limits(void **state)
 {
     static _Alignas(64) char memory[4096];
-    MetasdIndexPlan plan = {.family = &metasd_complex, .relations = 1, .width = 2};
+    MetasdImagePlan plan = {.family = &metasd_family_complex, .relations = 1, .width = 2};
     MetasdSparseRow nothing = {0};
-    MetasdIndexWriter writer;
+    MetasdImageWriter writer;
 
     (void)state;
-    assert_true(metasd_index_bytes(&plan) < sizeof(memory));
-    assert_int_equal(metasd_index_begin(&writer, &plan, memory + 1), METASD_INVALID);
-    assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
-    assert_int_equal(metasd_index_add_relation(&writer, 1, "", 0, nothing, nothing),
+    assert_true(metasd_image_bytes(&plan) < sizeof(memory));
+    assert_int_equal(metasd_image_begin(&writer, &plan, memory + 1), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_OK);
+    assert_int_equal(metasd_image_add_relation(&writer, 1, "", 0, nothing, nothing),
                      METASD_INVALID);
-    assert_int_equal(metasd_index_add_relation(&writer, 0, "", 0, nothing, nothing), METASD_OK);
-    assert_int_equal(metasd_index_add_relation(&writer, 1, "", 0, nothing, nothing),
+    assert_int_equal(metasd_image_add_relation(&writer, 0, "", 0, nothing, nothing), METASD_OK);
+    assert_int_equal(metasd_image_add_relation(&writer, 1, "", 0, nothing, nothing),
                      METASD_INVALID);
     plan.width = 3; /* the family's vectors are pairs */
-    assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_INVALID);
 }
 
 /* ---- nothing ---- */
@@ -160,8 +160,11 @@ images_have_limits(void **state)
 static void
 a_step_on_nothing_changes_nothing(void **state)
 {
-    MetasdStep step = {
-        .entities = 20, .relation_rows = 4, .width = 8, .batch = 10, .family = &metasd_complex};
+    MetasdState step = {.entities = 20,
+                        .relation_rows = 4,
+                        .width = 8,
+                        .batch = 10,
+                        .family = &metasd_family_complex};
     MetasdStepOptions options = {.lr = 0.1f, .reg = 0.1f, .relation_weight = 1, .tau = 1};
     MetasdTeam team = metasd_team_of_one();
     void *memory = tools_step_take(&step, 1, 1000);
@@ -171,7 +174,7 @@ a_step_on_nothing_changes_nothing(void **state)
     MetasdBatch batch = {.n = 0};
 
     (void)state;
-    assert_int_equal(metasd_step_init(&step, &team, 1, 0.1f), METASD_OK);
+    assert_int_equal(metasd_state_init(&step, &team, 1, 0.1f), METASD_OK);
     memcpy(before, step.weights, bytes);
     assert_int_equal(metasd_step(&step, &team, &options, &batch, NULL, &losses), METASD_OK);
     assert_memory_equal(step.weights, before, bytes);

@@ -25,8 +25,8 @@
 typedef struct World {
     MetasdGraph graph;
     MetasdBatch batch; /* all training examples */
-    MetasdStep step;
-    MetasdRanker ranker;
+    MetasdState step;
+    MetasdValidator ranker;
     MetasdRanks ranks[MOST_TEAM];
     void *memory[4];
 } World;
@@ -53,18 +53,18 @@ make(World *w, size_t block_rows)
         for (size_t i = train->start[g]; i < train->start[g + 1]; i++)
             examples[n++] = (MetasdTriple){train->heads[g], train->relations[g], train->tails[i]};
     w->memory[1] = tools_batch(&w->batch, examples, n, true);
-    w->step = (MetasdStep){.entities = ENTITIES,
-                           .relation_rows = 2 * RELATIONS,
-                           .width = WIDTH,
-                           .batch = n,
-                           .queries = block_rows, /* no whole tiles: blocks are, all the same */
-                           .family = &metasd_complex};
-    w->memory[2] = tools_step_take(&w->step, MOST_TEAM, metasd_tiled(n) * ENTITIES);
-    metasd_ranker_take(&w->ranker, &arena, MOST_TEAM, n);
+    w->step = (MetasdState){.entities = ENTITIES,
+                            .relation_rows = 2 * RELATIONS,
+                            .width = WIDTH,
+                            .batch = n,
+                            .queries = block_rows, /* no whole tiles: blocks are, all the same */
+                            .family = &metasd_family_complex};
+    w->memory[2] = tools_step_take(&w->step, MOST_TEAM, metasd_tile_whole(n) * ENTITIES);
+    metasd_validate_take(&w->ranker, &arena, MOST_TEAM, n);
     bytes = arena.used;
     w->memory[3] = tools_alloc(bytes);
     arena = metasd_arena_over(w->memory[3], bytes);
-    metasd_ranker_take(&w->ranker, &arena, MOST_TEAM, n);
+    metasd_validate_take(&w->ranker, &arena, MOST_TEAM, n);
     for (size_t i = 0; i < tools_table_floats(&w->step); i++)
         w->step.weights[i] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
 }
@@ -85,7 +85,7 @@ score(const World *w, uint32_t head, uint32_t relation, uint32_t tail)
     float query[WIDTH];
     double sum = 0;
 
-    metasd_complex.compose(WIDTH, e + (size_t)head * WIDTH, r, query);
+    metasd_family_complex.compose(WIDTH, e + (size_t)head * WIDTH, r, query);
     if (head == tail && w->graph.irreflexive[relation % RELATIONS])
         return (double)METASD_IMPOSSIBLE;
     for (size_t j = 0; j < WIDTH; j++)
@@ -97,7 +97,7 @@ static bool
 is_known(const World *w, uint32_t head, uint32_t relation, uint32_t tail)
 {
     const uint32_t *tails;
-    size_t n = metasd_groups_find(&w->graph.known, head, relation, &tails);
+    size_t n = metasd_graph_find_group(&w->graph.known, head, relation, &tails);
 
     for (size_t i = 0; i < n; i++)
         if (tails[i] == tail)
@@ -140,8 +140,8 @@ rank_all(MetasdTeam *team, void *context)
 {
     World *w = context;
 
-    return metasd_rank_batch(&w->ranker, &w->step, team, w->step.weights, false, &w->batch,
-                             &w->graph, &w->ranks[team->rank]);
+    return metasd_validate_batch(&w->ranker, &w->step, team, w->step.weights, false, &w->batch,
+                                 &w->graph, &w->ranks[team->rank]);
 }
 
 static void
@@ -190,12 +190,12 @@ ranks_add_up(void **state)
 
     (void)state;
     make(&w, 0);
-    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
-                                       &w.graph, &once),
+    assert_int_equal(metasd_validate_batch(&w.ranker, &w.step, &team, w.step.weights, false,
+                                           &w.batch, &w.graph, &once),
                      METASD_OK);
     twice = once;
-    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
-                                       &w.graph, &twice),
+    assert_int_equal(metasd_validate_batch(&w.ranker, &w.step, &team, w.step.weights, false,
+                                           &w.batch, &w.graph, &twice),
                      METASD_OK);
     assert_int_equal(twice.n, 2 * once.n);
     assert_true(twice.rank == 2 * once.rank);
@@ -237,11 +237,11 @@ scores_that_are_no_numbers_rank_last(void **state)
         size_t group = w.batch.group_of[i];
 
         last += 1.0 + ENTITIES -
-                (double)metasd_groups_find(&w.graph.known, w.batch.heads[group],
-                                           w.batch.relations[group], &tails);
+                (double)metasd_graph_find_group(&w.graph.known, w.batch.heads[group],
+                                                w.batch.relations[group], &tails);
     }
-    assert_int_equal(metasd_rank_batch(&w.ranker, &w.step, &team, w.step.weights, false, &w.batch,
-                                       &w.graph, &ranks),
+    assert_int_equal(metasd_validate_batch(&w.ranker, &w.step, &team, w.step.weights, false,
+                                           &w.batch, &w.graph, &ranks),
                      METASD_OK);
     assert_true(ranks.rank == last);
     unmake(&w);

@@ -36,29 +36,29 @@ typedef struct Expectation {
 
 static const Expectation expectations[] = {
     /* ((1+2i)(2+i) + (1+i)(1+2i) + (2-i)(3-i) + (3-i)(1-i)) / 4 */
-    {&metasd_complex, 1, {{1, 2}, {3, -1}}, {2, 1}, {1, -1}, {1.5f, -0.25f}},
+    {&metasd_family_complex, 1, {{1, 2}, {3, -1}}, {2, 1}, {1, -1}, {1.5f, -0.25f}},
     /* (1 x 2 + 1 x 1 + 2 x 3 + 3 x 1) / 4, (2 x 1 + -1 x 2 + 1 x -3 + -3 x -1) / 4 */
-    {&metasd_distmult, 2, {{1, 2}, {3, -3}}, {2, 1}, {1, -1}, {3, 0}},
+    {&metasd_family_distmult, 2, {{1, 2}, {3, -3}}, {2, 1}, {1, -1}, {3, 0}},
 };
 
-static MetasdStep
+static MetasdState
 take_step(const MetasdFamily *family, size_t rank, void **memory)
 {
-    MetasdStep step = {.entities = ENTITIES,
-                       .relation_rows = 2 * RELATIONS,
-                       .width = rank * family->reals_per_rank,
-                       .batch = 4,
-                       .queries = 4,
-                       .family = family,
-                       .guided = true,
-                       .quizzed = true};
+    MetasdState step = {.entities = ENTITIES,
+                        .relation_rows = 2 * RELATIONS,
+                        .width = rank * family->reals_per_rank,
+                        .batch = 4,
+                        .queries = 4,
+                        .family = family,
+                        .guided = true,
+                        .quizzed = true};
 
     *memory = tools_step_take(&step, 1, 1000);
     return step;
 }
 
 static void
-put(MetasdStep *step, size_t row, const float values[2])
+put(MetasdState *step, size_t row, const float values[2])
 {
     memcpy(step->weights + row * step->width, values, 2 * sizeof(float));
 }
@@ -78,7 +78,7 @@ check_start(const Expectation *want)
     MetasdSplit split = {.seed = 1};
     MetasdGraph graph;
     void *memory, *graph_memory;
-    MetasdStep step = take_step(want->family, want->rank, &memory);
+    MetasdState step = take_step(want->family, want->rank, &memory);
     const float *row = step.weights;
 
     memcpy(triples, facts, sizeof(facts));
@@ -127,7 +127,7 @@ make_warm(const World *world, MetasdTrainOptions options, const Training *from, 
 {
     Training *training = trainings_make(world, options);
     MetasdTeam team = metasd_team_of_one();
-    MetasdStep *step = &training->trainer[0].step;
+    MetasdState *step = &training->trainer[0].step;
     size_t rows = (size_t)step->entities + step->relation_rows;
     uint8_t *knows = tools_alloc(rows);
 
