@@ -68,12 +68,12 @@ DROP TABLE part;
 
 -- Without the extension its functions say so.
 SELECT current_database() AS here \gset
-CREATE DATABASE metasd_bare TEMPLATE template0;
-\c metasd_bare
+CREATE DATABASE regress_metasd_bare TEMPLATE template0;
+\c regress_metasd_bare
 CREATE FUNCTION kg_cancel(bigint) RETURNS boolean AS 'metasd', 'metasd_kg_cancel' LANGUAGE c;
 SELECT kg_cancel(1);
 \c :here
-DROP DATABASE metasd_bare;
+DROP DATABASE regress_metasd_bare;
 
 -- A source of which a part lies elsewhere, and may be read by its owner only: facts are known from there, too.
 CREATE EXTENSION file_fdw;
