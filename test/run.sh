@@ -181,12 +181,12 @@ mkdir "$log/build"
 build() {
     if is_wanted regress isolation prove_installcheck tap; then
         prepare "$work" || return 1
-        make -s -C "$work/test/modules" && cp "$work"/test/modules/*.so "$work/stage$(pg_config --pkglibdir)" || return 1
+        make -s -C test/modules && cp test/modules/*.so "$work/stage$(pg_config --pkglibdir)" || return 1
         cat test/server.conf >>"$work/server.conf"
     fi
     if is_wanted regress isolation prove_installcheck; then
-        prepare_copy "$work" && cp "$work"/test/modules/*.so "$work/pg$(pg_config --pkglibdir)" || return 1
-        mkdir "$work/tree" && cp -r Makefile metasd.control sql test expected "$work/tree" || return 1
+        prepare_copy "$work" && cp test/modules/*.so "$work/pg$(pg_config --pkglibdir)" || return 1
+        mkdir "$work/tree" && cp -r Makefile metasd.control sql src test expected "$work/tree" || return 1
     fi
     ! is_wanted layers || make -s -j"$jobs" all || return 1
     ! is_wanted unit || make -s -j"$jobs" unit-programs || return 1
@@ -211,8 +211,8 @@ unit_programs=($(cd test/unit && for file in */test_*.c; do echo "${file%.c}"; d
 tap_named() {
     local name file
     for name in "$@"; do
-        file=$(ls "test/t/$name.pl" test/t/[0-9][0-9][0-9]_"$name".pl 2>/dev/null | head -n 1)
-        names "${file:-$name.pl}"
+        for file in test/t/[0-9][0-9][0-9]_"$name".pl; do [ -f "$file" ] || file=$name.pl; done
+        names "$file"
     done
 }
 tap_files=($(tap_named ${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)}))
