@@ -9,7 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/catalog/catalog.h"
-#include "pg/control/launch.h"
+#include "pg/catalog/launch_order.h"
 #include "pg/catalog/run.h"
 
 #define MOST_PLACES 1024

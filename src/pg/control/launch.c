@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/access/access.h"
+#include "pg/catalog/launch_order.h"
 #include "pg/catalog/quota.h"
 #include "pg/catalog/run.h"
 #include "pg/base/settings.h"
