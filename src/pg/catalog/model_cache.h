@@ -8,6 +8,8 @@
 #ifndef METASD_PG_CATALOG_MODEL_CACHE_H
 #define METASD_PG_CATALOG_MODEL_CACHE_H
 
+#include "pg/base/compat.h"
+
 #include "access/htup.h"
 
 #include "pg/catalog/model.h"
