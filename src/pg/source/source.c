@@ -14,9 +14,9 @@
 
 #include "pg/source/fetch.h"
 
-static const char *const roles[3] = {"head", "relation", "tail"};
+static const char *const places[3] = {"head", "relation", "tail"};
 
-/* ---- what it is ---- */
+/* ---- the relation ---- */
 
 static void
 refuse_missing(bool to_query)
@@ -36,7 +36,7 @@ is_kind_of_triples(char kind)
            kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE;
 }
 
-/* Errors unless triples can be in a relation of that kind. A source is read by a worker. */
+/* An error unless a relation of that kind can hold triples, and a worker can read a source. */
 static void
 check_kind(Oid relation, bool to_query)
 {
@@ -91,8 +91,8 @@ refuse_column(const MetasdSource *source, int place)
                               : errmsg("source \"%s\" has no column \"%s\"", source->name, column),
              errdetail("Its columns are: %s.", column_names(source->relation)),
              source->to_query
-                 ? errhint("Name the column: kg_evaluate(..., %s => '...').", roles[place])
-                 : errhint("Name the column: kg_train(..., %s => '...').", roles[place])));
+                 ? errhint("Name the column: kg_evaluate(..., %s => '...').", places[place])
+                 : errhint("Name the column: kg_train(..., %s => '...').", places[place])));
 }
 
 static void
@@ -111,7 +111,7 @@ refuse_type(const MetasdSource *source, int place, Oid type)
                                      : errhint("Cast the column in a view, and train from that.")));
 }
 
-/* Looks a column up: its type, its domain looked through, and whether = means the same bytes. */
+/* Looks up a column's type, that below a domain, and whether its = compares bytes. */
 static void
 look_up_column(MetasdSource *source, int place)
 {
@@ -128,7 +128,7 @@ look_up_column(MetasdSource *source, int place)
     source->by_bytes[place] = !OidIsValid(collation) || get_collation_isdeterministic(collation);
 }
 
-/* ---- who may read it ---- */
+/* ---- rights ---- */
 
 static bool
 may_select(Oid relation, char *const column[3], Oid user)
