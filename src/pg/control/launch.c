@@ -34,7 +34,7 @@
 /* ---- checks ---- */
 
 static void
-check_login(Oid role)
+check_owner_login(Oid role)
 {
     HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
     bool login = HeapTupleIsValid(tuple) && ((Form_pg_authid)GETSTRUCT(tuple))->rolcanlogin;
@@ -72,7 +72,7 @@ void
 metasd_launch_check(const MetasdModel *model)
 {
     metasd_run_check_here();
-    check_login(metasd_access_owner(model));
+    check_owner_login(metasd_access_owner(model));
     check_sources(model);
 }
 

@@ -22,7 +22,7 @@ typedef struct StoppedRun {
 } StoppedRun;
 
 static StoppedRun
-read_run(int64 run)
+read_stopped_run(int64 run)
 {
     static MetasdStatement select = {
         "SELECT r.status = 'succeeded', EXISTS (SELECT FROM metasd.checkpoint c "
@@ -72,7 +72,7 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
 {
     int64 run = PG_GETARG_INT64(0);
     MetasdModel *model = metasd_launch_model("kg_resume()", run);
-    StoppedRun stopped = read_run(run);
+    StoppedRun stopped = read_stopped_run(run);
     char *name = quote_literal_cstr(model->name);
 
     if (stopped.succeeded)

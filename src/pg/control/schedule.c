@@ -156,7 +156,7 @@ check_cron(const char *model, const char *schedule)
 
 /* An error unless the caller may log in: the job connects as the caller. */
 static void
-check_login(void)
+check_caller_login(void)
 {
     HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
     bool login = HeapTupleIsValid(tuple) && ((Form_pg_authid)GETSTRUCT(tuple))->rolcanlogin;
@@ -228,7 +228,7 @@ metasd_kg_schedule(PG_FUNCTION_ARGS)
 
     model = metasd_access_model_to_change("kg_schedule()", name, NULL);
     metasd_launch_check(model);
-    check_login();
+    check_caller_login();
     check_cron(name, schedule);
     SPI_connect();
     (void)remove_jobs(name, GetUserNameFromId(GetUserId(), false));

@@ -20,7 +20,7 @@
 #include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
 
-#define LOOK_EVERY_MS 200
+#define LOOK_AGAIN_MS 200
 
 PG_FUNCTION_INFO_V1(metasd_kg_wait);
 
@@ -282,7 +282,7 @@ end_message(int64 run, const RunState *state)
 
 /* True if the run has succeeded; an error if it has ended in another way. */
 static bool
-has_ended(int64 run, const RunState *state)
+check_end(int64 run, const RunState *state)
 {
     const char *status = state->status;
 
@@ -406,7 +406,7 @@ show_empty(const RunState *state)
 
 /* Shows news of the run and commits; true if the run has succeeded. */
 static bool
-look_once(int64 run, Progress *progress)
+show_news(int64 run, Progress *progress)
 {
     RunState state;
     bool ended;
@@ -420,7 +420,7 @@ look_once(int64 run, Progress *progress)
     note_rank(&state, progress);
     skip_resumed(run, &state, &progress->shown);
     show_epochs(run, state.epochs, &progress->shown);
-    ended = has_ended(run, &state);
+    ended = check_end(run, &state);
     note_rows(&state, progress);
     if (ended) {
         show_empty(&state);
@@ -444,12 +444,12 @@ metasd_kg_wait(PG_FUNCTION_ARGS)
     if (PG_ARGISNULL(0))
         PG_RETURN_VOID();
     run = PG_GETARG_INT64(0);
-    while (!look_once(run, &progress)) {
+    while (!show_news(run, &progress)) {
         if ((double)(GetCurrentTimestamp() - begun) / 1000.0 >= most) {
             ereport(WARNING, (errmsg("run " INT64_FORMAT " is still running", run)));
             break;
         }
-        metasd_run_sleep(LOOK_EVERY_MS);
+        metasd_run_sleep(LOOK_AGAIN_MS);
     }
     PG_RETURN_VOID();
 }

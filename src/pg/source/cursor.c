@@ -23,8 +23,7 @@ check_relation(Oid relation, MetasdCursorUse use)
                 (errcode(ERRCODE_UNDEFINED_TABLE),
                  use == METASD_QUERIES ? errmsg("the relation of queries does not exist")
                                        : errmsg("the relation of candidates does not exist")));
-    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
-        kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
+    if (!metasd_reading_kind_has_rows(kind))
         ereport(ERROR,
                 (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                  use == METASD_QUERIES ? errmsg("\"%s\" cannot be a relation of queries", name)
@@ -54,7 +53,7 @@ first_column(Oid relation, const char *name)
 
 /* The caller needs the right to read the relation, whichever role then reads it for him. */
 static void
-check_rights(Oid relation, const char *name, char *const *columns, int n)
+check_caller_rights(Oid relation, const char *name, char *const *columns, int n)
 {
     bool all = pg_class_aclcheck(relation, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
     Oid schema = get_rel_namespace(relation);
@@ -96,7 +95,7 @@ metasd_cursor_open(MetasdCursor *cursor, Oid relation, const char *const *column
 
     Assert(n <= METASD_MOST_READ);
     choose_columns(relation, name, column, n, chosen, &simple);
-    check_rights(relation, name, chosen, n);
+    check_caller_rights(relation, name, chosen, n);
     metasd_reading_open(&reading, relation, GetUserId(), false);
     reading.pinned = reading.pinned || !simple;
     SPI_connect();

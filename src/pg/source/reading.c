@@ -13,7 +13,7 @@
 
 #include "pg/source/trust.h"
 
-/* ---- settings ---- */
+/* ---- what can be read, and under which settings ---- */
 
 /*
  * constraint_exclusion is off because the planner would evaluate constraints. row_security is on
@@ -70,6 +70,13 @@ metasd_reading_type_is_simple(Oid type)
         default:
             return false;
     }
+}
+
+bool
+metasd_reading_kind_has_rows(char kind)
+{
+    return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_VIEW ||
+           kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE;
 }
 
 /* ---- the reader ---- */

@@ -63,6 +63,9 @@ extern void metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid r
  */
 extern void metasd_reading_pin_settings(void);
 
+/* Can a relation of that kind (pg_class.relkind) be read: a table, a view and the like? */
+extern bool metasd_reading_kind_has_rows(char kind);
+
 /* Is the text of the type's values the same under all settings? */
 extern bool metasd_reading_type_is_simple(Oid type);
 

@@ -29,20 +29,13 @@ refuse_missing(bool to_query)
                     errhint("Name another source: kg_train(model, source).")));
 }
 
-static bool
-is_kind_of_triples(char kind)
-{
-    return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_VIEW ||
-           kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE;
-}
-
 /* An error unless a relation of that kind can hold triples, and a worker can read a source. */
 static void
 check_kind(Oid relation, bool to_query)
 {
     const char *name = get_rel_name(relation);
 
-    if (!is_kind_of_triples(get_rel_relkind(relation)))
+    if (!metasd_reading_kind_has_rows(get_rel_relkind(relation)))
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                         to_query ? errmsg("\"%s\" cannot be a relation of triples", name)
                                  : errmsg("\"%s\" cannot be a source of triples", name),
@@ -220,7 +213,7 @@ metasd_source_objection(const MetasdRemembered *source, char *const column[3], O
         return psprintf(_("Relation %s does not exist any more."), source->name);
     if (!OidIsValid(owner))
         return pstrdup(_("The role that owned the model does not exist any more."));
-    if (!is_kind_of_triples(get_rel_relkind(source->oid)))
+    if (!metasd_reading_kind_has_rows(get_rel_relkind(source->oid)))
         return psprintf(_("Relation %s is not a table or view any more."), source->name);
     for (int i = 0; i < 3; i++) {
         AttrNumber number = get_attnum(source->oid, column[i]);
