@@ -1,6 +1,8 @@
 #include "pg/access/access.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -139,8 +141,9 @@ metasd_access_model_to_ask(const char *name)
     return model;
 }
 
-void
-metasd_access_check_mine(const MetasdModel *model)
+/* An error unless the model belongs to the current user. */
+static void
+check_mine(const MetasdModel *model)
 {
     if (metasd_access_is_mine(model))
         return;
@@ -196,8 +199,41 @@ metasd_access_model_to_change(const char *function, const char *name, const char
     if (!model)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model \"%s\" does not exist", name), errhint("%s", hint)));
-    metasd_access_check_mine(model);
+    check_mine(model);
     return model;
+}
+
+MetasdModel *
+metasd_access_model_of_run(int64 run, char **status)
+{
+    static MetasdStatement look = {
+        "SELECT model, status FROM metasd.run WHERE id = $1", 1, {INT8OID}, NULL};
+    Datum value = Int64GetDatum(run);
+    char *name = NULL;
+    MetasdModel *model;
+
+    SPI_connect();
+    if (metasd_statement_execute(&look, &value, NULL, true) > 0) {
+        name = metasd_statement_text(0, 1);
+        *status = metasd_statement_text(0, 2);
+    }
+    SPI_finish();
+    model = name ? metasd_model_find(name, false) : NULL;
+    if (!model || !metasd_access_may_ask(model)) /* not everybody may know its name */
+        metasd_run_unknown(run);
+    check_mine(model);
+    return model;
+}
+
+MetasdModel *
+metasd_access_run_to_change(const char *function, int64 run)
+{
+    char *status;
+
+    metasd_access_check_writable(function);
+    (void)metasd_extension_hold(metasd_extension()); /* before the tables: extension.h */
+    return metasd_access_model_to_change(function, metasd_access_model_of_run(run, &status)->name,
+                                         NULL);
 }
 
 PG_FUNCTION_INFO_V1(metasd_may_ask_sql);

@@ -11,9 +11,6 @@
 /* Is the current user the owner, or a member of that role? If the owner is gone: a superuser? */
 extern bool metasd_access_is_mine(const MetasdModel *model);
 
-/* An error unless metasd_access_is_mine. */
-extern void metasd_access_check_mine(const MetasdModel *model);
-
 /* The role that owns the model; an error if that role does not exist any more. */
 extern Oid metasd_access_owner(const MetasdModel *model);
 
@@ -33,6 +30,12 @@ extern MetasdModel *metasd_access_model_to_ask(const char *name);
  */
 extern MetasdModel *metasd_access_model_to_change(const char *function, const char *name,
                                                   const char *hint);
+
+/* The model of a run, which must belong to the current user; *STATUS is the one in the run's row. */
+extern MetasdModel *metasd_access_model_of_run(int64 run, char **status);
+
+/* The same for a call of FUNCTION that starts the run again: metasd_access_model_to_change. */
+extern MetasdModel *metasd_access_run_to_change(const char *function, int64 run);
 
 /* An error on a standby, for a function that needs a primary. */
 extern void metasd_access_check_primary(const char *function);

@@ -1,5 +1,5 @@
 /*
- * launch_order.h - what a session hands to the worker that trains for it.
+ * launch_order.h - the order that a session gives to the worker that trains for it.
  */
 #ifndef METASD_PG_CATALOG_LAUNCH_ORDER_H
 #define METASD_PG_CATALOG_LAUNCH_ORDER_H
@@ -28,25 +28,24 @@ typedef enum MetasdLimit {
             "metasd.max_workers_per_role"                                                          \
     }
 
-/* It lies in bgw_extra of the worker that leads, and of those that follow it. */
+/* The order. It is in bgw_extra of the leading worker and of the workers that follow it. */
 typedef struct MetasdLaunch {
     int64 run;
-    TransactionId
-        transaction; /* the top-level one that started it: the run counts once it commits */
+    TransactionId transaction; /* top-level; the run exists when this transaction has committed */
     Oid database;
-    Oid extension; /* another one after DROP EXTENSION, where the numbers of runs begin anew */
-    Oid owner;     /* of the model: the role that the worker connects as */
-    /* settings of the session */
+    Oid extension; /* after DROP EXTENSION another one may have a run of this number */
+    Oid owner;     /* of the model; the worker connects as this role */
+    /* Settings of the session: */
     int train_mem; /* kB; 0: no limit */
     int max_workers;
     int nice;
-    /* of all trainings of the owner */
-    int place; /* of this one; quota.h */
+    /* Among all trainings of the owner: */
+    int place; /* of this training; quota.h */
     int most_workers;
-    /* limits that the session only has by default, as bits (1 << MetasdLimit) */
+    /* Limits that have their default in the session, as bits (1 << MetasdLimit): */
     int unset;
-    bool limited; /* train_mem is what metasd.train_mem_limit allows */
-    bool resume;  /* the run's row was there before: it goes on from its checkpoint */
+    bool limited; /* metasd.train_mem_limit has lowered train_mem */
+    bool resume;  /* the run continues from its checkpoint */
 } MetasdLaunch;
 
 #endif

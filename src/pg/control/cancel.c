@@ -11,7 +11,6 @@
 
 #include "pg/access/access.h"
 #include "pg/catalog/run.h"
-#include "pg/control/launch.h"
 
 #define WAIT_FOR_END_MS 500
 
@@ -40,7 +39,7 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
     int pid;
 
     metasd_access_check_primary("kg_cancel()");
-    (void)metasd_launch_own(run, &status);
+    (void)metasd_access_model_of_run(run, &status);
     pid = metasd_run_pid(run);
     /* A signal to a process of the same user fails only if the process has just ended. */
     if (pid == 0 || !BackendPidGetProc(pid) || kill(pid, SIGINT) != 0) {

@@ -131,38 +131,6 @@ metasd_launch_alone(const MetasdModel *model)
                                 run, run)));
 }
 
-MetasdModel *
-metasd_launch_own(int64 run, char **status)
-{
-    static MetasdStatement look = {
-        "SELECT model, status FROM metasd.run WHERE id = $1", 1, {INT8OID}, NULL};
-    Datum value = Int64GetDatum(run);
-    char *name = NULL;
-    MetasdModel *model;
-
-    SPI_connect();
-    if (metasd_statement_execute(&look, &value, NULL, true) > 0) {
-        name = metasd_statement_text(0, 1);
-        *status = metasd_statement_text(0, 2);
-    }
-    SPI_finish();
-    model = name ? metasd_model_find(name, false) : NULL;
-    if (!model || !metasd_access_may_ask(model)) /* not everybody may know its name */
-        metasd_run_unknown(run);
-    metasd_access_check_mine(model);
-    return model;
-}
-
-MetasdModel *
-metasd_launch_model(const char *function, int64 run)
-{
-    char *status;
-
-    metasd_access_check_writable(function);
-    (void)metasd_extension_hold(metasd_extension()); /* before the tables: extension.h */
-    return metasd_access_model_to_change(function, metasd_launch_own(run, &status)->name, NULL);
-}
-
 /* ---- the worker ---- */
 
 /*

@@ -21,15 +21,6 @@ extern int64 metasd_launch_alive(const MetasdModel *model);
 /* An error if a run of the model is alive. */
 extern void metasd_launch_alone(const MetasdModel *model);
 
-/* The model of the run, which must belong to the caller; *status is the one in the run's row. */
-extern MetasdModel *metasd_launch_own(int64 run, char **status);
-
-/*
- * The same, with the model locked, for a FUNCTION that starts the run again. Errors: on a standby,
- * in a transaction that may not write, for a run that does not exist or belongs to others.
- */
-extern MetasdModel *metasd_launch_model(const char *function, int64 run);
-
 /* Starts a new run and returns it. */
 extern int64 metasd_launch_run(const MetasdModel *model);
 

@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "pg/access/access.h"
 #include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
 #include "pg/control/launch.h"
@@ -71,7 +72,7 @@ Datum
 metasd_kg_resume(PG_FUNCTION_ARGS)
 {
     int64 run = PG_GETARG_INT64(0);
-    MetasdModel *model = metasd_launch_model("kg_resume()", run);
+    MetasdModel *model = metasd_access_run_to_change("kg_resume()", run);
     StoppedRun stopped = read_stopped_run(run);
     char *name = quote_literal_cstr(model->name);
 
