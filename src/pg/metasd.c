@@ -1,5 +1,6 @@
 /*
- * metasd.c - the settings of the library metasd, which sessions load to ask models or start trainings.
+ * metasd.c - the settings of the library metasd, which sessions load to ask models or start
+ * trainings.
  *
  * Only training needs OpenBLAS, so it is in another library, metasd_train. A session that predicts
  * never loads OpenBLAS.

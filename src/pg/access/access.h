@@ -31,7 +31,9 @@ extern MetasdModel *metasd_access_model_to_ask(const char *name);
 extern MetasdModel *metasd_access_model_to_change(const char *function, const char *name,
                                                   const char *hint);
 
-/* The model of a run, which must belong to the current user; *STATUS is the one in the run's row. */
+/*
+ * The model of a run, which must belong to the current user; *STATUS is the one in the run's row.
+ */
 extern MetasdModel *metasd_access_model_of_run(int64 run, char **status);
 
 /* The same for a call of FUNCTION that starts the run again: metasd_access_model_to_change. */

@@ -34,8 +34,8 @@
 #endif
 
 /*
- * Prepares the tuplestore of a set-returning function. InitMaterializedSRF of version 15 would leave
- * about 600 bytes per call in the query's memory, which it needs to find the row type.
+ * Prepares the tuplestore of a set-returning function. InitMaterializedSRF of version 15 would
+ * leave about 600 bytes per call in the query's memory, which it needs to find the row type.
  */
 extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 

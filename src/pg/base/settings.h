@@ -26,7 +26,9 @@ extern int metasd_min_nice;
 extern int metasd_max_trainings_per_role;
 extern int metasd_max_workers_per_role;
 
-/* metasd.image_cache_size, in kB: the most disk space of a database's shared images; 0: share none. */
+/*
+ * metasd.image_cache_size, in kB: the most disk space of a database's shared images; 0: share none.
+ */
 extern int metasd_image_cache_size;
 #define METASD_IMAGE_CACHE_SIZE (1024 * 1024) /* by default */
 

@@ -18,8 +18,8 @@
 /* ---- limits ---- */
 
 /*
- * The defaults do not limit superusers, like limits of connections. Both defaults together leave one
- * or two of max_worker_processes to others, if there are more than two.
+ * The defaults do not limit superusers, like limits of connections. Both defaults together leave
+ * one or two of max_worker_processes to others, if there are more than two.
  */
 int
 metasd_quota_trainings(int setting, Oid role)

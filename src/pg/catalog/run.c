@@ -16,9 +16,9 @@
  * The worker of a living run holds two locks. One of them is enough, but neither survives all
  * events. SQL in a source can release all advisory locks of its session. It cannot release the lock
  * on an object, which belongs to the extension and does not exist; but an aborted transaction does.
- * The worker takes a lost lock again when the transaction is over. Advisory locks of SQL have 1 or 2
- * in the last field, so nobody takes these by accident. Runs whose numbers differ by a multiple of
- * 2^32 share their locks.
+ * The worker takes a lost lock again when the transaction is over. Advisory locks of SQL have 1 or
+ * 2 in the last field, so nobody takes these by accident. Runs whose numbers differ by a multiple
+ * of 2^32 share their locks.
  */
 typedef struct RunLocks {
     LOCKTAG tag[2];
@@ -165,7 +165,9 @@ metasd_run_status(int64 run, const char *status)
 
     if (!is_unfinished(status) || RecoveryInProgress() || metasd_run_is_alive(run))
         return status;
-    /* The worker may have finished after the caller's snapshot was taken, so the row is read again. */
+    /*
+     * The worker may have finished after the caller's snapshot was taken, so the row is read again.
+     */
     newest = newest_status(run);
     return newest && (!is_unfinished(newest) || is_subscriber()) ? newest : "interrupted";
 }

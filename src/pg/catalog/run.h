@@ -7,8 +7,8 @@
 #include "pg/base/compat.h"
 
 /*
- * A run is alive while its worker holds a lock of the run, whatever the row says. The lock ends with
- * the process, however that ends. It is a lock on the run's number and on the extension's OID,
+ * A run is alive while its worker holds a lock of the run, whatever the row says. The lock ends
+ * with the process, however that ends. It is a lock on the run's number and on the extension's OID,
  * because after DROP EXTENSION another extension may have a run of that number.
  */
 extern void metasd_run_lock(Oid extension, int64 run); /* by the worker, for its lifetime */

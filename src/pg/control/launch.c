@@ -1,9 +1,10 @@
 /*
  * launch.c - starts the worker of a run, checks before that it can train, and finds living runs.
  *
- * The launch of a worker is not transactional. So the worker waits for the transaction that launched
- * it, and ends if the run's row does not exist then. The functions that start a run return when the
- * worker holds the run's lock (run.h). From then on all sessions can tell whether the run is alive.
+ * The launch of a worker is not transactional. So the worker waits for the transaction that
+ * launched it, and ends if the run's row does not exist then. The functions that start a run return
+ * when the worker holds the run's lock (run.h). From then on all sessions can tell whether the run
+ * is alive.
  */
 #include "pg/control/launch.h"
 

@@ -1,8 +1,8 @@
 /*
  * wait.c - CALL kg_wait(run, timeout): shows epochs as they end, and returns when the run ends.
  *
- * It is a procedure, so that it can commit. Between two looks at the run it holds no snapshot and no
- * lock, and each look sees all that has been committed.
+ * It is a procedure, so that it can commit. Between two looks at the run it holds no snapshot and
+ * no lock, and each look sees all that has been committed.
  */
 #include "pg/base/compat.h"
 

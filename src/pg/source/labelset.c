@@ -1,8 +1,8 @@
 /*
  * labelset.c - a hash table with open addressing. Slots hold numbers, large pieces hold the bytes.
  *
- * A graph has millions of labels of some bytes each. One palloc and one pointer per label would take
- * several times the memory of the labels.
+ * A graph has millions of labels of some bytes each. One palloc and one pointer per label would
+ * take several times the memory of the labels.
  */
 #include "pg/source/labelset.h"
 

@@ -129,7 +129,9 @@ owner_may_stand_in(Oid relation, const RelationRow *row, Oid user)
            (is_table(row->kind) && check_enable_rls(relation, user, true) != RLS_ENABLED);
 }
 
-/* May the choice of rows depend on settings? (metasd_reading_type_is_simple is about their text.) */
+/*
+ * May the choice of rows depend on settings? (metasd_reading_type_is_simple is about their text.)
+ */
 static bool
 depends_on_settings(const RelationRow *row)
 {
@@ -137,8 +139,8 @@ depends_on_settings(const RelationRow *row)
 }
 
 /*
- * The reading that was settled last, of a relation that reaches no other, like most sources. Several
- * questions in a row read the same source. It is valid until something may have changed.
+ * The reading that was settled last, of a relation that reaches no other, like most sources.
+ * Several questions in a row read the same source. It is valid until something may have changed.
  */
 static struct {
     Oid relation, user;

@@ -36,8 +36,8 @@ extern MetasdSource *metasd_source_open_remembered(const MetasdRemembered *sourc
 extern MetasdSource *metasd_source_open_to_query(Oid relation, char *const column[3]);
 
 /*
- * Says why OWNER, the model's owner, cannot read the model's source any more: the relation, a column,
- * the role or the right is gone. A whole sentence; NULL if he can.
+ * Says why OWNER, the model's owner, cannot read the model's source any more: the relation, a
+ * column, the role or the right is gone. A whole sentence; NULL if he can.
  */
 extern char *metasd_source_objection(const MetasdRemembered *source, char *const column[3],
                                      Oid owner);

@@ -268,7 +268,9 @@ inspect_node(Node *node, void *context)
     return expression_tree_walker(node, inspect_node, inspection);
 }
 
-/* Inspects an expression as it is stored: the relation cache simplifies it, which runs functions. */
+/*
+ * Inspects an expression as it is stored: the relation cache simplifies it, which runs functions.
+ */
 static void
 inspect_stored(Inspection *inspection, int cache, HeapTuple tuple, AttrNumber attribute)
 {
