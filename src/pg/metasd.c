@@ -1,8 +1,9 @@
 /*
- * metasd.c - what is loaded by a session that asks models or starts trainings.
+ * metasd.c - the settings of the library metasd, which sessions load to ask models or start
+ * trainings.
  *
- * The training itself is another library, metasd_train, since only that needs
- * OpenBLAS: a backend that predicts never loads it.
+ * Only training needs OpenBLAS, so it is in another library, metasd_train. A session that predicts
+ * never loads OpenBLAS.
  */
 #include "pg/base/compat.h"
 
@@ -26,7 +27,7 @@ int metasd_image_cache_size = METASD_IMAGE_CACHE_SIZE;
 
 extern void _PG_init(void);
 
-/* A training may have all of the processors, but leaves half of the workers to others. */
+/* A training may use all processors, but at most half of the background workers. */
 static int
 default_max_workers(void)
 {
@@ -35,7 +36,7 @@ default_max_workers(void)
     return (int)Max(1, Min(Min(cpus, max_worker_processes / 2), MOST_WORKERS));
 }
 
-/* What a role may have at most of the settings above: for superusers to set. */
+/* The limits of a role, which superusers set. */
 static void
 define_limits(void)
 {
@@ -49,12 +50,12 @@ define_limits(void)
                             PGC_SUSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable(
         "metasd.max_trainings_per_role", "Most trainings that a role may have at once.",
-        "-1 means half of max_worker_processes, less one, for roles that are "
+        "-1 means half of (max_worker_processes - 1) for roles that are "
         "not superusers.",
         &metasd_max_trainings_per_role, -1, -1, MOST_WORKERS, PGC_SUSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("metasd.max_workers_per_role",
-                            "Most background workers that all trainings of a role may have, beside "
-                            "the first of each.",
+                            "Most background workers that all trainings of a role may have, not "
+                            "counting the leader of each training.",
                             "-1 means half of max_worker_processes, for roles that are not "
                             "superusers.",
                             &metasd_max_workers_per_role, -1, -1, MOST_WORKERS, PGC_SUSET, 0, NULL,
@@ -64,23 +65,23 @@ define_limits(void)
 void
 _PG_init(void)
 {
-    DefineCustomStringVariable("metasd.model", "Model to ask where a function is given none.",
-                               "Empty: the only model that the user may ask.",
+    DefineCustomStringVariable("metasd.model", "Model to ask if a call names none.",
+                               "If empty, the only model that the user may ask.",
                                &metasd_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("metasd.train_mem",
                             "Most memory that a training started here may take.",
                             "0 means no limit.", &metasd_train_mem, 4 * 1024 * 1024, 0, INT_MAX,
                             PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
-    DefineCustomIntVariable("metasd.max_workers",
-                            "Most background workers that a training started here may have.",
-                            "By default one a processor, and half of max_worker_processes at most.",
-                            &metasd_max_workers, default_max_workers(), 1, MOST_WORKERS,
-                            PGC_USERSET, 0, NULL, NULL, NULL);
+    DefineCustomIntVariable(
+        "metasd.max_workers", "Most background workers that a training started here may have.",
+        "The default is one per processor, at most half of max_worker_processes.",
+        &metasd_max_workers, default_max_workers(), 1, MOST_WORKERS, PGC_USERSET, 0, NULL, NULL,
+        NULL);
     DefineCustomIntVariable("metasd.nice",
                             "Scheduling priority of the workers of a training started here.",
                             "0 is that of the server, 19 the lowest.", &metasd_nice, 10, 0, 19,
                             PGC_USERSET, 0, NULL, NULL, NULL);
-    /* Not for everybody: it removes what other sessions share. */
+    /* Only superusers may set it, because it removes images that other sessions share. */
     DefineCustomIntVariable("metasd.image_cache_size",
                             "Most disk space for the images of models that sessions of a database "
                             "share.",

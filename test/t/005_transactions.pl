@@ -62,6 +62,19 @@ $session->query_safe("DO \$\$ BEGIN PERFORM kg_train('m', 'facts'); RAISE 'no'; 
 	  . 'EXCEPTION WHEN OTHERS THEN NULL; END $$');
 nothing_left('nor does a block whose exception is caught');
 
+# The worker may need a lock that this transaction holds. Then the call fails, as in a deadlock.
+for my $catalog ('pg_catalog.pg_database', 'pg_catalog.pg_authid')
+{
+	$session->query_safe('BEGIN');
+	$session->query_safe("LOCK TABLE $catalog IN ACCESS EXCLUSIVE MODE");
+	$session->query($start);
+	like($session->{stderr}, qr/ERROR:  the training worker waits for a lock that this transaction holds/,
+		"kg_train does not wait for a worker that waits for a lock on $catalog");
+	$session->{stderr} = '';
+	$session->query_safe('ROLLBACK');
+	nothing_left('and the worker ends');
+}
+
 # After a savepoint the same transaction may start the training again.
 $session->query_safe('BEGIN');
 $session->query_safe('SAVEPOINT s');

@@ -1,14 +1,18 @@
 #include "pg/access/access.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "pg/base/settings.h"
+#include "pg/catalog/extension.h"
 #include "pg/catalog/reference.h"
 #include "pg/catalog/run.h"
-#include "pg/base/settings.h"
+#include "pg/catalog/statement.h"
 #include "pg/source/source.h"
 
 bool
@@ -38,23 +42,23 @@ models_to_ask(void)
 }
 
 static int
-by_name(const ListCell *a, const ListCell *b)
+compare_names(const ListCell *a, const ListCell *b)
 {
     return strcmp(((const MetasdModel *)lfirst(a))->name, ((const MetasdModel *)lfirst(b))->name);
 }
 
 #define MOST_LISTED 8
 
-/* The names of the first models, in a list. */
+/* The names of the first MOST_LISTED models, separated by commas. */
 static char *
-names_of(List *models)
+join_names(List *models)
 {
     StringInfoData names;
     ListCell *cell;
     int n = 0;
 
     initStringInfo(&names);
-    list_sort(models, by_name);
+    list_sort(models, compare_names);
     foreach (cell, models) {
         const MetasdModel *model = lfirst(cell);
 
@@ -64,12 +68,12 @@ names_of(List *models)
     return names.data;
 }
 
-/* Lists the models, as an errhint or else an errdetail. */
+/* An errhint, or else an errdetail, that lists the models. */
 static int
 list_models(List *models, bool hint)
 {
     int more = list_length(models) - MOST_LISTED;
-    char *names = names_of(models);
+    char *names = join_names(models);
 
     if (more <= 0)
         return hint ? errhint("The models are: %s.", names)
@@ -80,8 +84,9 @@ list_models(List *models, bool hint)
                                    "The models are: %s, and %d more.", more, names, more);
 }
 
-void
-metasd_access_unknown_model(const char *name)
+/* Raises the error for a model that does not exist, with the names of those that do. */
+static _Noreturn void
+refuse_unknown(const char *name)
 {
     List *models = models_to_ask();
 
@@ -116,7 +121,7 @@ metasd_access_model_to_ask(const char *name)
     if (!name)
         model = only_model();
     else if (!(model = metasd_model_find(name, false)))
-        metasd_access_unknown_model(name);
+        refuse_unknown(name);
     if (!metasd_access_may_ask(model))
         ereport(
             ERROR,
@@ -136,8 +141,9 @@ metasd_access_model_to_ask(const char *name)
     return model;
 }
 
-void
-metasd_access_check_mine(const MetasdModel *model)
+/* An error unless the model belongs to the current user. */
+static void
+check_mine(const MetasdModel *model)
 {
     if (metasd_access_is_mine(model))
         return;
@@ -164,20 +170,6 @@ metasd_access_owner(const MetasdModel *model)
     return model->owner;
 }
 
-MetasdModel *
-metasd_access_model_to_change(const char *name, const char *hint)
-{
-    MetasdModel *model = metasd_model_find(name, true);
-
-    if (!model && !hint)
-        metasd_access_unknown_model(name);
-    if (!model)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("model \"%s\" does not exist", name), errhint("%s", hint)));
-    metasd_access_check_mine(model);
-    return model;
-}
-
 void
 metasd_access_check_primary(const char *function)
 {
@@ -192,6 +184,56 @@ metasd_access_check_writable(const char *function)
 {
     metasd_access_check_primary(function);
     PreventCommandIfReadOnly(function);
+}
+
+MetasdModel *
+metasd_access_model_to_change(const char *function, const char *name, const char *hint)
+{
+    MetasdModel *model;
+
+    metasd_access_check_writable(function);
+    (void)metasd_extension_hold(metasd_extension());
+    model = metasd_model_find(name, true);
+    if (!model && !hint)
+        refuse_unknown(name);
+    if (!model)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model \"%s\" does not exist", name), errhint("%s", hint)));
+    check_mine(model);
+    return model;
+}
+
+MetasdModel *
+metasd_access_model_of_run(int64 run, char **status)
+{
+    static MetasdStatement look = {
+        "SELECT model, status FROM metasd.run WHERE id = $1", 1, {INT8OID}, NULL};
+    Datum value = Int64GetDatum(run);
+    char *name = NULL;
+    MetasdModel *model;
+
+    SPI_connect();
+    if (metasd_statement_execute(&look, &value, NULL, true) > 0) {
+        name = metasd_statement_text(0, 1);
+        *status = metasd_statement_text(0, 2);
+    }
+    SPI_finish();
+    model = name ? metasd_model_find(name, false) : NULL;
+    if (!model || !metasd_access_may_ask(model)) /* not everybody may know its name */
+        metasd_run_unknown(run);
+    check_mine(model);
+    return model;
+}
+
+MetasdModel *
+metasd_access_run_to_change(const char *function, int64 run)
+{
+    char *status;
+
+    metasd_access_check_writable(function);
+    (void)metasd_extension_hold(metasd_extension()); /* before the tables: extension.h */
+    return metasd_access_model_to_change(function, metasd_access_model_of_run(run, &status)->name,
+                                         NULL);
 }
 
 PG_FUNCTION_INFO_V1(metasd_may_ask_sql);
@@ -210,9 +252,9 @@ metasd_may_ask_sql(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(metasd_run_status_sql);
 
-/* May the current user know of the run? As he may of the model, if this run served it. */
+/* May the current user know the run? The rights are those on a model that this run serves. */
 static bool
-may_know(int64 run)
+may_know_run(int64 run)
 {
     static MetasdStatement look = {
         "SELECT m.owner, r.source, r.head, r.relation, r.tail FROM metasd.run r "
@@ -238,8 +280,8 @@ may_know(int64 run)
 }
 
 /*
- * metasd.run_status(run bigint, status text) returns text: the status that is given, for who may
- * not know more
+ * metasd.run_status(run bigint, status text) returns text. Users who may not know the run get the
+ * status that they gave.
  */
 Datum
 metasd_run_status_sql(PG_FUNCTION_ARGS)
@@ -247,7 +289,7 @@ metasd_run_status_sql(PG_FUNCTION_ARGS)
     int64 run = PG_GETARG_INT64(0);
     char *status = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
-    if (!may_know(run))
+    if (!may_know_run(run))
         PG_RETURN_DATUM(PG_GETARG_DATUM(1));
     PG_RETURN_TEXT_P(cstring_to_text(metasd_run_status(run, status)));
 }

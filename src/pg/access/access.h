@@ -1,42 +1,48 @@
 /*
- * access.h - whose a model is, who may ask it, and which one is meant.
+ * access.h - who owns a model, who may ask it, and which model a call means.
  */
 #ifndef METASD_PG_ACCESS_ACCESS_H
 #define METASD_PG_ACCESS_ACCESS_H
 
 #include "pg/base/compat.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/model.h"
 
-/* Owner, or a member of the owner's role; a superuser where the owner is gone. */
+/* Is the current user the owner, or a member of that role? If the owner is gone: a superuser? */
 extern bool metasd_access_is_mine(const MetasdModel *model);
 
-/* An error unless it is the current user's. */
-extern void metasd_access_check_mine(const MetasdModel *model);
-
-/* The role that owns it; an error if that does not exist any more. */
+/* The role that owns the model; an error if that role does not exist any more. */
 extern Oid metasd_access_owner(const MetasdModel *model);
 
 /* May the current user ask this model? */
 extern bool metasd_access_may_ask(const MetasdModel *model);
 
 /*
- * The model to ask: NAME, else the setting metasd.model, else the only one the
- * current user may ask. Errors name the models there are.
+ * The model to ask: NAME; if that is NULL, the setting metasd.model; if that is empty, the only
+ * model that the current user may ask. Errors list the models.
  */
 extern MetasdModel *metasd_access_model_to_ask(const char *name);
 
 /*
- * The model of that name, locked, for its owner to change; errors where it is not there, with HINT
- * or else the names of those that are, or where it is not the current user's.
+ * The model of that name, locked, for its owner to change in a call of FUNCTION. Errors: on a
+ * standby or in a transaction that may not write; if the model does not exist, with HINT or, if
+ * that is NULL, with the names of the models; if the model does not belong to the current user.
  */
-extern MetasdModel *metasd_access_model_to_change(const char *name, const char *hint);
+extern MetasdModel *metasd_access_model_to_change(const char *function, const char *name,
+                                                  const char *hint);
 
-/* Refuses what needs a primary, on a standby; and what writes, in a transaction that must not. */
+/*
+ * The model of a run, which must belong to the current user; *STATUS is the one in the run's row.
+ */
+extern MetasdModel *metasd_access_model_of_run(int64 run, char **status);
+
+/* The same for a call of FUNCTION that starts the run again: metasd_access_model_to_change. */
+extern MetasdModel *metasd_access_run_to_change(const char *function, int64 run);
+
+/* An error on a standby, for a function that needs a primary. */
 extern void metasd_access_check_primary(const char *function);
-extern void metasd_access_check_writable(const char *function);
 
-/* Raises the error for a model that is not there, naming those there are. */
-extern _Noreturn void metasd_access_unknown_model(const char *name);
+/* The same, and an error in a transaction that may not write. */
+extern void metasd_access_check_writable(const char *function);
 
 #endif

@@ -3,7 +3,7 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-/* The row type that the caller expects or, where it does not say, that of the function. */
+/* The row type that the caller expects or, if it expects none, that of the function. */
 static TupleDesc
 result_row(FunctionCallInfo fcinfo, const ReturnSetInfo *result)
 {

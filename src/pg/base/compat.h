@@ -1,7 +1,7 @@
 /*
- * compat.h - what differs between PostgreSQL 13 and 18.
+ * compat.h - the differences between PostgreSQL 13 and 18.
  *
- * Included first by every file of src/pg, in the place of postgres.h.
+ * Every file of src/pg includes it first, in the place of postgres.h.
  */
 #ifndef METASD_PG_BASE_COMPAT_H
 #define METASD_PG_BASE_COMPAT_H
@@ -28,18 +28,18 @@
 #include "pgstat.h"
 #endif
 
-/* 15: the names of an extension's settings can be kept from being misspelt. */
+/* 15: MarkGUCPrefixReserved refuses misspelt names of an extension's settings. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
 /*
- * Prepares a set-returning function's tuplestore. 15 has InitMaterializedSRF, which leaves what it
- * works the row type out with in the query's memory: some 600 bytes a call.
+ * Prepares the tuplestore of a set-returning function. InitMaterializedSRF of version 15 would
+ * leave about 600 bytes per call in the query's memory, which it needs to find the row type.
  */
 extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 
-/* 16: one function checks rights on objects of any kind but relations and their columns. */
+/* 16: one function checks rights on all kinds of objects except relations and columns. */
 #if PG_VERSION_NUM < 160000
 #define metasd_schema_aclcheck(schema, role, mode) pg_namespace_aclcheck((schema), (role), (mode))
 #else
@@ -54,14 +54,14 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
     object_ownercheck(RelationRelationId, (relation), (role))
 #endif
 
-/* 16: to be a member of a role is not all that it takes to become it. */
+/* 16: a member of a role needs an option of the membership to SET ROLE to it. */
 #if PG_VERSION_NUM < 160000
 #define metasd_check_may_become(role) check_is_member_of_role(GetUserId(), (role))
 #else
 #define metasd_check_may_become(role) check_can_set_role(GetUserId(), (role))
 #endif
 
-/* 16: who reads sorted values says whether to copy them. */
+/* 16: an argument tells whether to copy sorted values. */
 #if PG_VERSION_NUM < 160000
 #define metasd_tuplesort_getdatum(sort, value, isnull)                                             \
     tuplesort_getdatum((sort), true, (value), (isnull), NULL)
@@ -70,7 +70,7 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
     tuplesort_getdatum((sort), true, false, (value), (isnull), NULL)
 #endif
 
-/* 17: a worker may connect as a role that has no LOGIN. */
+/* 17: a worker may connect as a role without LOGIN. */
 #if PG_VERSION_NUM >= 170000
 #define METASD_WORKER_NEEDS_LOGIN false
 #define METASD_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
@@ -79,26 +79,26 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 #define METASD_CONNECT_FLAGS 0
 #endif
 
-/* 17: a stronger lock may count, too. */
+/* 17: an argument tells whether a stronger lock counts, too. */
 #if PG_VERSION_NUM < 170000
 #define metasd_lock_is_held(tag, mode) LockHeldByMe((tag), (mode))
 #else
 #define metasd_lock_is_held(tag, mode) LockHeldByMe((tag), (mode), false)
 #endif
 
-/* 17: an extension can name what it waits for. */
+/* 17: an extension can name its wait events. */
 #if PG_VERSION_NUM >= 170000
 #define metasd_wait_event(name) WaitEventExtensionNew(name)
 #else
 #define metasd_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
-/* 17: what temporary files are called is said elsewhere. */
+/* 17: another header has the names of temporary files. */
 #if PG_VERSION_NUM >= 170000
 #include "common/file_utils.h"
 #endif
 
-/* 14: whether there is an interrupt to serve. */
+/* 14: INTERRUPTS_PENDING_CONDITION is new. */
 #ifndef INTERRUPTS_PENDING_CONDITION
 #define INTERRUPTS_PENDING_CONDITION() (InterruptPending)
 #endif

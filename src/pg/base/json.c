@@ -28,7 +28,7 @@ metasd_json_end(MetasdJson *json)
 }
 
 static JsonbValue
-string_of(const char *text)
+make_string(const char *text)
 {
     JsonbValue value = {.type = jbvString};
 
@@ -40,13 +40,13 @@ string_of(const char *text)
 static void
 push_key(MetasdJson *json, const char *key)
 {
-    JsonbValue value = string_of(key);
+    JsonbValue value = make_string(key);
 
     (void)pushJsonbValue(&json->state, WJB_KEY, &value);
 }
 
 static void
-push(MetasdJson *json, const char *key, JsonbValue value)
+push_member(MetasdJson *json, const char *key, JsonbValue value)
 {
     push_key(json, key);
     (void)pushJsonbValue(&json->state, WJB_VALUE, &value);
@@ -68,7 +68,7 @@ metasd_json_close(MetasdJson *json)
 void
 metasd_json_string(MetasdJson *json, const char *key, const char *value)
 {
-    push(json, key, value ? string_of(value) : (JsonbValue){.type = jbvNull});
+    push_member(json, key, value ? make_string(value) : (JsonbValue){.type = jbvNull});
 }
 
 void
@@ -77,10 +77,10 @@ metasd_json_bool(MetasdJson *json, const char *key, bool value)
     JsonbValue boolean = {.type = jbvBool};
 
     boolean.val.boolean = value;
-    push(json, key, boolean);
+    push_member(json, key, boolean);
 }
 
-/* A finite number by its text. */
+/* Adds a finite number, given as its text. */
 static void
 push_number(MetasdJson *json, const char *key, const char *text)
 {
@@ -88,7 +88,7 @@ push_number(MetasdJson *json, const char *key, const char *text)
 
     number.val.numeric = DatumGetNumeric(DirectFunctionCall3(
         numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-    push(json, key, number);
+    push_member(json, key, number);
 }
 
 void
@@ -103,7 +103,7 @@ push_printed(MetasdJson *json, const char *key, double value, const char *format
     if (isfinite(value))
         push_number(json, key, psprintf(format, digits, value));
     else
-        push(json, key, (JsonbValue){.type = jbvNull});
+        push_member(json, key, (JsonbValue){.type = jbvNull});
 }
 
 void
@@ -124,5 +124,5 @@ metasd_json_object(MetasdJson *json, const char *key, Jsonb *value)
     JsonbValue binary;
 
     JsonbToJsonbValue(value, &binary);
-    push(json, key, binary);
+    push_member(json, key, binary);
 }

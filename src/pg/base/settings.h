@@ -4,29 +4,31 @@
 #ifndef METASD_PG_BASE_SETTINGS_H
 #define METASD_PG_BASE_SETTINGS_H
 
-/* metasd.model: the model to ask where a function is given none; empty for the only one. */
+/* metasd.model: the model to ask if a call names none; empty: the only model. */
 extern char *metasd_default_model;
 
-/* metasd.train_mem, in kB: the most memory a training may take; 0 for no limit. */
+/* metasd.train_mem, in kB: the most memory that a training may take; 0: no limit. */
 extern int metasd_train_mem;
 
-/* metasd.max_workers: the most background workers a training may have, its leader counted. */
+/* metasd.max_workers: the most background workers that a training may have, with its leader. */
 extern int metasd_max_workers;
 
-/* metasd.nice: what training workers lower their scheduling priority to. */
+/* metasd.nice: the scheduling priority to which training workers lower themselves. */
 extern int metasd_nice;
 
 /*
- * What superusers allow those to be: metasd.train_mem_limit, in kB, 0 for no limit;
- * metasd.min_nice; and for all trainings of a role together metasd.max_trainings_per_role and
- * metasd.max_workers_per_role, -1 for what quota.h says.
+ * Limits of these settings, which only superusers change: metasd.train_mem_limit, in kB, 0: no
+ * limit; metasd.min_nice; and, for all trainings of a role together, metasd.max_trainings_per_role
+ * and metasd.max_workers_per_role, -1: the default of quota.h.
  */
 extern int metasd_train_mem_limit;
 extern int metasd_min_nice;
 extern int metasd_max_trainings_per_role;
 extern int metasd_max_workers_per_role;
 
-/* metasd.image_cache_size, in kB: the most disk space of a database's shared images; 0: none. */
+/*
+ * metasd.image_cache_size, in kB: the most disk space of a database's shared images; 0: share none.
+ */
 extern int metasd_image_cache_size;
 #define METASD_IMAGE_CACHE_SIZE (1024 * 1024) /* by default */
 

@@ -8,19 +8,18 @@
 #include "storage/proc.h"
 #include "utils/timestamp.h"
 
-#include "pg/catalog/catalog.h"
-#include "pg/control/launch.h"
+#include "pg/catalog/launch_order.h"
 #include "pg/catalog/run.h"
 
 #define MOST_PLACES 1024
 #define GATE UINT16_MAX
-#define WAIT_FOR_PLACE_MS 2000 /* for another training to leave */
+#define WAIT_FOR_PLACE_MS 2000 /* until another training ends */
 
-/* ---- how many ---- */
+/* ---- limits ---- */
 
 /*
- * As for connections, what a role may have by default does not count for superusers. Both together
- * leave a slot or two of max_worker_processes to others, if there are more than two.
+ * The defaults do not limit superusers, like limits of connections. Both defaults together leave
+ * one or two of max_worker_processes to others, if there are more than two.
  */
 int
 metasd_quota_trainings(int setting, Oid role)
@@ -50,8 +49,8 @@ metasd_quota_limit_memory(int *memory, int limit, bool *limited)
 /* ---- locks ---- */
 
 /*
- * On a part of the role, which has none: a lock of this kind that no statement takes. It cannot be
- * unlocked by a function, unlike an advisory one.
+ * A lock on a sub-object of the role, which does not exist, so no statement takes it. Unlike an
+ * advisory lock, no SQL function can release it.
  */
 static void
 place_tag(LOCKTAG *tag, Oid role, int place)
@@ -65,7 +64,7 @@ gate_tag(LOCKTAG *tag, Oid role)
     SET_LOCKTAG_OBJECT(*tag, InvalidOid, AuthIdRelationId, role, GATE);
 }
 
-/* How many places are taken; *FREE is the first that is not. */
+/* Counts the places that are taken. *FREE is the first free one, or METASD_NO_PLACE. */
 static int
 count_places(Oid role, int *free)
 {
@@ -96,7 +95,7 @@ metasd_quota_count_trainings(Oid role)
 }
 
 static void
-refuse(Oid role, int taken, int most)
+refuse_training(Oid role, int taken, int most)
 {
     ereport(ERROR,
             (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -110,7 +109,7 @@ refuse(Oid role, int taken, int most)
                      "metasd.max_trainings_per_role.")));
 }
 
-/* A training that has ended keeps its place until its process has given back its memory. */
+/* Waits a moment for a place: an ended training keeps its place until its process has ended. */
 int
 metasd_quota_enter(Oid role, int most)
 {
@@ -123,7 +122,7 @@ metasd_quota_enter(Oid role, int most)
     while ((taken = count_places(role, &free)) >= most || free == METASD_NO_PLACE) {
         if (most == 0 ||
             TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), WAIT_FOR_PLACE_MS))
-            refuse(role, taken, Min(most, MOST_PLACES));
+            refuse_training(role, taken, Min(most, MOST_PLACES));
         metasd_run_sleep(20);
     }
     return free;
@@ -138,14 +137,14 @@ metasd_quota_leave(Oid role)
     LockRelease(&gate, ExclusiveLock, false);
 }
 
-/* ---- of a worker ---- */
+/* ---- workers ---- */
 
 static struct {
     Oid role;
     int place;
-} held = {InvalidOid, METASD_NO_PLACE};
+} own = {InvalidOid, METASD_NO_PLACE};
 
-/* Nothing else does that for locks of a session, other than advisory ones, where it just ends. */
+/* PostgreSQL releases session locks of an exiting worker only if they are advisory locks. */
 static void
 release_at_exit(int code, Datum argument)
 {
@@ -156,11 +155,11 @@ release_at_exit(int code, Datum argument)
 }
 
 static bool
-take(const LOCKTAG *tag)
+take_lock(const LOCKTAG *tag)
 {
     static bool registered = false;
 
-    if (!registered) /* runs after the last transaction has been aborted */
+    if (!registered) /* runs after the abort of the last transaction */
         on_shmem_exit(release_at_exit, (Datum)0);
     registered = true;
     return LockAcquire(tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
@@ -171,10 +170,10 @@ metasd_quota_hold(Oid role, int place)
 {
     LOCKTAG tag;
 
-    held.role = role;
-    held.place = place;
+    own.role = role;
+    own.place = place;
     place_tag(&tag, role, place);
-    if (!take(&tag))
+    if (!take_lock(&tag))
         elog(ERROR, "the place of a training is not free");
 }
 
@@ -183,11 +182,11 @@ metasd_quota_hold_again(void)
 {
     LOCKTAG tag;
 
-    if (held.place == METASD_NO_PLACE)
+    if (own.place == METASD_NO_PLACE)
         return;
-    place_tag(&tag, held.role, held.place);
+    place_tag(&tag, own.role, own.place);
     if (!metasd_lock_is_held(&tag, ExclusiveLock))
-        (void)take(&tag);
+        (void)take_lock(&tag);
 }
 
 bool
@@ -196,7 +195,7 @@ metasd_quota_try_gate(Oid role)
     LOCKTAG gate;
 
     gate_tag(&gate, role);
-    return take(&gate);
+    return take_lock(&gate);
 }
 
 void
@@ -209,7 +208,7 @@ metasd_quota_leave_gate(Oid role)
         LockRelease(&gate, ExclusiveLock, true);
 }
 
-/* The workers that have connected. */
+/* Counts the workers that have connected. */
 int
 metasd_quota_count_workers(Oid role)
 {

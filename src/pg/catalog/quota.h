@@ -1,10 +1,10 @@
 /*
- * quota.h - how many trainings a role has, in all databases, and how many workers.
+ * quota.h - limits the trainings and the workers of a role, in all databases together.
  *
- * A training has a place among those of its role, as a lock that its worker holds from its first
- * moment to its last: trainings count whose rows nobody else sees yet, and those count no more
- * whose worker is gone. Who looks for a free place locks the role's gate, and leaves it once the
- * place is taken.
+ * A training has a place among the trainings of its role. The place is a lock that its worker holds
+ * during its whole life. So a training counts before others see its row, and does not count after
+ * its worker is gone. A session that looks for a free place locks the role's gate, and unlocks the
+ * gate when the worker has taken the place.
  */
 #ifndef METASD_PG_CATALOG_QUOTA_H
 #define METASD_PG_CATALOG_QUOTA_H
@@ -13,31 +13,31 @@
 
 #define METASD_NO_PLACE (-1)
 
-/* The most trainings, and workers, that a role may have where a setting says -1, the default. */
+/* The most trainings and workers of a role, according to a setting; -1 means the default. */
 extern int metasd_quota_trainings(int setting, Oid role);
 extern int metasd_quota_workers(int setting, Oid role);
 
-/* Lowers an amount of memory, in kB and 0 for any, to a limit, likewise; *LIMITED where it does. */
+/* Lowers an amount of memory to a limit, and then sets *LIMITED. Both are in kB; 0: no limit. */
 extern void metasd_quota_limit_memory(int *memory, int limit, bool *limited);
 
 /*
  * In a session: locks the gate until metasd_quota_leave or the end of the transaction, and returns
- * a free place. An error where the role has MOST trainings, unless one ends within a moment.
+ * a free place. An error if the role has MOST trainings and none of them ends within two seconds.
  */
 extern int metasd_quota_enter(Oid role, int most);
 extern void metasd_quota_leave(Oid role);
 
-/* In a worker, for its lifetime: takes a place; an error if it is not free. */
+/* In a worker: takes a place for the rest of its life; an error if the place is not free. */
 extern void metasd_quota_hold(Oid role, int place);
 
-/* After a transaction that failed, which lets go of all locks. */
+/* In a worker, after a transaction that failed: takes the place again, if it was released. */
 extern void metasd_quota_hold_again(void);
 
-/* In a worker: locks the gate, or unlocks it; false if somebody else has it. */
+/* In a worker: locks the gate, or returns false if another process has it; and unlocks it. */
 extern bool metasd_quota_try_gate(Oid role);
 extern void metasd_quota_leave_gate(Oid role);
 
-/* Trainings of the role, from outside any of them; and all workers of its trainings. */
+/* The number of trainings of the role, for a process that is none of them; and of all workers. */
 extern int metasd_quota_count_trainings(Oid role);
 extern int metasd_quota_count_workers(Oid role);
 

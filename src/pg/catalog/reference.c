@@ -4,7 +4,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
-#include "libpq/pqformat.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -12,15 +11,15 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
-/* A value of both types. */
+/* A value of either type. */
 typedef struct Reference {
     int32 vl_len_;
     Oid oid;      /* InvalidOid: not there when it was read in, or dropped before */
     bool dropped; /* before it was dumped */
-    char name[FLEXIBLE_ARRAY_MEMBER]; /* as SQL has it; terminated; then its owner's, or none */
+    char name[FLEXIBLE_ARRAY_MEMBER]; /* in SQL syntax, terminated; then the owner's, or "" */
 } Reference;
 
-#define OF " of " /* between the two, in text */
+#define OF " of " /* between a relation and its owner, in text */
 
 static const Reference *
 reference_of(Datum value)
@@ -35,7 +34,7 @@ owner_of(const Reference *reference)
 }
 
 static Datum
-make_reference(Oid oid, bool dropped, const char *name, const char *owner)
+build_reference(Oid oid, bool dropped, const char *name, const char *owner)
 {
     Size length = strlen(name) + 1;
     Size size = offsetof(Reference, name) + length + strlen(owner) + 1;
@@ -62,7 +61,7 @@ metasd_reference_relation_owner(Oid relation)
     return owner;
 }
 
-/* The name that an object has now, as SQL has it; NULL if it is gone. */
+/* The present name of an object, in SQL syntax; NULL if it is gone. */
 static char *
 name_of(MetasdReferenceKind kind, Oid oid)
 {
@@ -79,7 +78,7 @@ name_of(MetasdReferenceKind kind, Oid oid)
     return name ? pstrdup(quote_identifier(name)) : NULL;
 }
 
-/* The object of that name, which may be in no form that a name has. */
+/* The object of that name, which may not have the form of a name. */
 static Oid
 find_named(MetasdReferenceKind kind, const char *name)
 {
@@ -109,8 +108,9 @@ is_of_owner(Oid relation, const char *owner)
 }
 
 /*
- * The object. A materialized view that depends on a constraint is not there yet when a dump is
- * restored and this is read in: it comes after all data. Nobody may ask by reading such a view.
+ * The object of a reference. A restore creates some materialized views, those that depend on
+ * constraints, after all data, so they are looked up again. Reading a materialized view gives
+ * nobody the right to ask, so this is safe.
  */
 static Oid
 find_object(MetasdReferenceKind kind, const Reference *reference)
@@ -165,22 +165,9 @@ metasd_reference_named(Datum value)
     return reference->dropped ? InvalidOid : find_named(METASD_RELATION, reference->name);
 }
 
-/* ---- the types ---- */
+/* ---- text ---- */
 
-PG_FUNCTION_INFO_V1(metasd_role_ref_in_sql);
-PG_FUNCTION_INFO_V1(metasd_role_ref_out_sql);
-PG_FUNCTION_INFO_V1(metasd_role_ref_recv_sql);
-PG_FUNCTION_INFO_V1(metasd_role_ref_send_sql);
-PG_FUNCTION_INFO_V1(metasd_role_ref_of_sql);
-PG_FUNCTION_INFO_V1(metasd_role_oid_sql);
-PG_FUNCTION_INFO_V1(metasd_relation_ref_in_sql);
-PG_FUNCTION_INFO_V1(metasd_relation_ref_out_sql);
-PG_FUNCTION_INFO_V1(metasd_relation_ref_recv_sql);
-PG_FUNCTION_INFO_V1(metasd_relation_ref_send_sql);
-PG_FUNCTION_INFO_V1(metasd_relation_ref_of_sql);
-PG_FUNCTION_INFO_V1(metasd_relation_oid_sql);
-
-/* Where " of " is in the text of a relation, outside of quotes; or its end. */
+/* The place of " of " in the text of a relation, outside quotes; or the end of the text. */
 static const char *
 find_of(const char *text)
 {
@@ -194,8 +181,8 @@ find_of(const char *text)
     return text;
 }
 
-static Datum
-read_in(MetasdReferenceKind kind, const char *text)
+Datum
+metasd_reference_read(MetasdReferenceKind kind, const char *text)
 {
     const char *end = kind == METASD_RELATION ? find_of(text) : text + strlen(text);
     const char *owner = *end ? end + strlen(OF) : end;
@@ -203,22 +190,21 @@ read_in(MetasdReferenceKind kind, const char *text)
     Oid oid;
 
     if (name[0] == '-')
-        return make_reference(InvalidOid, true, name + 1, "");
+        return build_reference(InvalidOid, true, name + 1, "");
     oid = find_named(kind, name);
-    /* Restored without its owner, a relation is of the user who does it. */
+    /* If its owner was not restored, the relation belongs to the user who restores it. */
     if (owner[0] != '\0' && OidIsValid(oid) && !is_of_owner(oid, owner) &&
         metasd_reference_relation_owner(oid) != GetUserId())
         oid = InvalidOid;
-    return make_reference(oid, false, name, owner);
+    return build_reference(oid, false, name, owner);
 }
 
 /*
- * What was there once and is not any more has been dropped. What was not there when it was read in
- * stays a mere name, but not the name of what has been made here since: a dump of this database,
- * restored, would take that for it.
+ * A reference whose object was here and is gone gets a minus. A mere name stays one until another
+ * object gets that name: without a minus, a restored dump of this database would mean that object.
  */
-static char *
-write_out(MetasdReferenceKind kind, Datum value)
+char *
+metasd_reference_write(MetasdReferenceKind kind, Datum value)
 {
     const Reference *reference = reference_of(value);
     Oid oid = find_object(kind, reference);
@@ -235,123 +221,10 @@ write_out(MetasdReferenceKind kind, Datum value)
     return pstrdup(reference->name);
 }
 
-/* Binary, too, they are text: another database has other OIDs. */
-static Datum
-receive_text(MetasdReferenceKind kind, StringInfo message)
-{
-    int length;
-    char *text = pq_getmsgtext(message, message->len - message->cursor, &length);
-
-    return read_in(kind, text);
-}
-
-static bytea *
-send_text(MetasdReferenceKind kind, Datum value)
-{
-    char *text = write_out(kind, value);
-    StringInfoData message;
-
-    pq_begintypsend(&message);
-    pq_sendtext(&message, text, (int)strlen(text));
-    return pq_endtypsend(&message);
-}
-
-static Datum
-reference_to(MetasdReferenceKind kind, Oid oid)
+Datum
+metasd_reference_make(MetasdReferenceKind kind, Oid oid)
 {
     char *name = name_of(kind, oid);
 
-    return name ? make_reference(oid, false, name, "") : (Datum)0;
-}
-
-Datum
-metasd_role_ref_in_sql(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_DATUM(read_in(METASD_ROLE, PG_GETARG_CSTRING(0)));
-}
-
-Datum
-metasd_relation_ref_in_sql(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_DATUM(read_in(METASD_RELATION, PG_GETARG_CSTRING(0)));
-}
-
-Datum
-metasd_role_ref_out_sql(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_CSTRING(write_out(METASD_ROLE, PG_GETARG_DATUM(0)));
-}
-
-Datum
-metasd_relation_ref_out_sql(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_CSTRING(write_out(METASD_RELATION, PG_GETARG_DATUM(0)));
-}
-
-Datum
-metasd_role_ref_recv_sql(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_DATUM(receive_text(METASD_ROLE, (StringInfo)PG_GETARG_POINTER(0)));
-}
-
-Datum
-metasd_relation_ref_recv_sql(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_DATUM(receive_text(METASD_RELATION, (StringInfo)PG_GETARG_POINTER(0)));
-}
-
-Datum
-metasd_role_ref_send_sql(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_BYTEA_P(send_text(METASD_ROLE, PG_GETARG_DATUM(0)));
-}
-
-Datum
-metasd_relation_ref_send_sql(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_BYTEA_P(send_text(METASD_RELATION, PG_GETARG_DATUM(0)));
-}
-
-/* metasd.role_ref(oid) returns metasd.role_ref: null if there is none */
-Datum
-metasd_role_ref_of_sql(PG_FUNCTION_ARGS)
-{
-    Datum reference = reference_to(METASD_ROLE, PG_GETARG_OID(0));
-
-    if (reference == (Datum)0)
-        PG_RETURN_NULL();
-    PG_RETURN_DATUM(reference);
-}
-
-/* metasd.relation_ref(oid) returns metasd.relation_ref: null if there is none */
-Datum
-metasd_relation_ref_of_sql(PG_FUNCTION_ARGS)
-{
-    Datum reference = reference_to(METASD_RELATION, PG_GETARG_OID(0));
-
-    if (reference == (Datum)0)
-        PG_RETURN_NULL();
-    PG_RETURN_DATUM(reference);
-}
-
-/* metasd.oid_of(metasd.role_ref) returns regrole: null if it is gone */
-Datum
-metasd_role_oid_sql(PG_FUNCTION_ARGS)
-{
-    Oid oid = metasd_reference_oid(METASD_ROLE, PG_GETARG_DATUM(0));
-
-    if (!OidIsValid(oid))
-        PG_RETURN_NULL();
-    PG_RETURN_OID(oid);
-}
-
-/* metasd.oid_of(metasd.relation_ref) returns regclass: null if it is gone */
-Datum
-metasd_relation_oid_sql(PG_FUNCTION_ARGS)
-{
-    Oid oid = metasd_reference_oid(METASD_RELATION, PG_GETARG_DATUM(0));
-
-    if (!OidIsValid(oid))
-        PG_RETURN_NULL();
-    PG_RETURN_OID(oid);
+    return name ? build_reference(oid, false, name, "") : (Datum)0;
 }

@@ -9,15 +9,16 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/extension.h"
+#include "pg/catalog/statement.h"
 
 /*
- * That a run is alive is told by two locks of its worker's process, of which one is enough: none
- * outlasts all that may happen there. SQL in a source can release all advisory locks of its
- * session; the lock on an object, of the extension's and which there is not, it cannot. That one
- * goes where a transaction aborts, which an advisory lock survives. What has gone is taken again as
- * soon as the transaction is over. Advisory locks of SQL have 1 or 2 in the last field: nobody
- * takes these by accident. Runs 4 billion apart share them.
+ * The worker of a living run holds two locks. One of them is enough, but neither survives all
+ * events. SQL in a source can release all advisory locks of its session. It cannot release the lock
+ * on an object, which belongs to the extension and does not exist; but an aborted transaction does.
+ * The worker takes a lost lock again when the transaction is over. Advisory locks of SQL have 1 or
+ * 2 in the last field, so nobody takes these by accident. Runs whose numbers differ by a multiple
+ * of 2^32 share their locks.
  */
 typedef struct RunLocks {
     LOCKTAG tag[2];
@@ -46,7 +47,7 @@ metasd_run_keep_locks(void)
             (void)LockAcquire(&own_locks.tag[i], ExclusiveLock, true, false);
 }
 
-/* The worker holds its place by then, with which all its locks go as the process ends (quota.h). */
+/* The worker already holds its place, which releases all locks when the process ends (quota.h). */
 void
 metasd_run_lock(Oid extension, int64 run)
 {
@@ -101,7 +102,7 @@ metasd_run_pid(int64 run)
     return pid;
 }
 
-/* The row's status as the newest snapshot has it, or NULL if there is no such run. */
+/* The status of the row in the newest snapshot, or NULL if there is no such run. */
 static char *
 newest_status(int64 run)
 {
@@ -120,8 +121,8 @@ newest_status(int64 run)
 }
 
 /*
- * Does this database get its runs by a subscription from another, which numbers them? A run of this
- * one would take the number of one to come, and replication would stop there.
+ * Does a subscription copy runs from another database, which numbers them? A run of this database
+ * could take the number of a later one, and replication would stop there.
  */
 static bool
 is_subscriber(void)
@@ -152,7 +153,7 @@ metasd_run_check_here(void)
 }
 
 static bool
-unfinished(const char *status)
+is_unfinished(const char *status)
 {
     return strcmp(status, "queued") == 0 || strcmp(status, "running") == 0;
 }
@@ -162,14 +163,13 @@ metasd_run_status(int64 run, const char *status)
 {
     char *newest;
 
-    if (!unfinished(status) || RecoveryInProgress() || metasd_run_is_alive(run))
+    if (!is_unfinished(status) || RecoveryInProgress() || metasd_run_is_alive(run))
         return status;
     /*
-     * The worker may have finished since the caller's snapshot was taken: what does the row say
-     * now?
+     * The worker may have finished after the caller's snapshot was taken, so the row is read again.
      */
     newest = newest_status(run);
-    return newest && (!unfinished(newest) || is_subscriber()) ? newest : "interrupted";
+    return newest && (!is_unfinished(newest) || is_subscriber()) ? newest : "interrupted";
 }
 
 void

@@ -1,10 +1,10 @@
 /*
- * launch.c - the worker of a run: what is checked before, how it is started, which run is alive.
+ * launch.c - starts the worker of a run, checks before that it can train, and finds living runs.
  *
- * Launching a worker is not transactional, so the worker makes it so: it waits for
- * the transaction that launched it and leaves if the run's row is not there then.
- * Functions that start a run return once the worker holds the run's lock (run.h): from then on
- * whoever looks can tell a living run from a dead one.
+ * The launch of a worker is not transactional. So the worker waits for the transaction that
+ * launched it, and ends if the run's row does not exist then. The functions that start a run return
+ * when the worker holds the run's lock (run.h). From then on all sessions can tell whether the run
+ * is alive.
  */
 #include "pg/control/launch.h"
 
@@ -19,17 +19,23 @@
 #include "utils/timestamp.h"
 
 #include "pg/access/access.h"
+#include "pg/base/settings.h"
+#include "pg/catalog/extension.h"
+#include "pg/catalog/launch_order.h"
 #include "pg/catalog/quota.h"
 #include "pg/catalog/run.h"
-#include "pg/base/settings.h"
+#include "pg/catalog/statement.h"
 #include "pg/source/source.h"
 
-#define WAIT_FOR_PLACE_MS 2000 /* for another training to leave */
+#define WAIT_FOR_PLACE_MS 2000  /* until another training ends */
+#define WAIT_FOR_START_MS 60000 /* until the worker holds the run's lock */
+#define LOOK_FOR_LOCK_MS 500    /* after that the worker may be waiting for a lock */
+#define LOOKS_PER_CHECK 20
 
-/* ---- checks that need no reading ---- */
+/* ---- checks ---- */
 
 static void
-check_login(Oid role)
+check_owner_login(Oid role)
 {
     HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
     bool login = HeapTupleIsValid(tuple) && ((Form_pg_authid)GETSTRUCT(tuple))->rolcanlogin;
@@ -46,7 +52,7 @@ check_login(Oid role)
              errhint("Train as a role with LOGIN.")));
 }
 
-/* Everything about the sources that can be known before a worker reads them. */
+/* Checks all that is known of the sources before a worker reads them. */
 static void
 check_sources(const MetasdModel *model)
 {
@@ -67,11 +73,11 @@ void
 metasd_launch_check(const MetasdModel *model)
 {
     metasd_run_check_here();
-    check_login(metasd_access_owner(model));
+    check_owner_login(metasd_access_owner(model));
     check_sources(model);
 }
 
-/* ---- runs that are there ---- */
+/* ---- runs ---- */
 
 int64
 metasd_launch_alive(const MetasdModel *model)
@@ -81,7 +87,7 @@ metasd_launch_alive(const MetasdModel *model)
         1,
         {TEXTOID},
         NULL};
-    static MetasdStatement bury = {
+    static MetasdStatement mark_interrupted = {
         "UPDATE metasd.run SET status = 'interrupted', finished = clock_timestamp(), "
         "error = 'the training worker is gone' WHERE id = $1 "
         "AND status = ANY ('{queued,running}'::text[])",
@@ -93,7 +99,7 @@ metasd_launch_alive(const MetasdModel *model)
     uint64 n;
 
     SPI_connect();
-    /* A transaction's own snapshot may be older than a run that another one has started. */
+    /* The snapshot of this transaction may be older than a run that another one has started. */
     PushActiveSnapshot(GetLatestSnapshot());
     n = metasd_statement_execute(&unfinished, &name, NULL, true);
     PopActiveSnapshot();
@@ -105,7 +111,7 @@ metasd_launch_alive(const MetasdModel *model)
         if (metasd_run_is_alive(DatumGetInt64(id)))
             alive = DatumGetInt64(id);
         else
-            metasd_statement_execute(&bury, &id, NULL, false);
+            metasd_statement_execute(&mark_interrupted, &id, NULL, false);
         SPI_tuptable = rows;
     }
     SPI_finish();
@@ -126,46 +132,12 @@ metasd_launch_alone(const MetasdModel *model)
                                 run, run)));
 }
 
-MetasdModel *
-metasd_launch_own(int64 run, char **status)
-{
-    static MetasdStatement look = {
-        "SELECT model, status FROM metasd.run WHERE id = $1", 1, {INT8OID}, NULL};
-    Datum value = Int64GetDatum(run);
-    char *name = NULL;
-    MetasdModel *model;
-
-    SPI_connect();
-    if (metasd_statement_execute(&look, &value, NULL, true) > 0) {
-        name = metasd_statement_text(0, 1);
-        *status = metasd_statement_text(0, 2);
-    }
-    SPI_finish();
-    model = name ? metasd_model_find(name, false) : NULL;
-    if (!model)
-        metasd_run_unknown(run);
-    if (!metasd_access_may_ask(model)) /* whose name, even, is not for everybody */
-        metasd_run_unknown(run);
-    metasd_access_check_mine(model);
-    return model;
-}
-
-MetasdModel *
-metasd_launch_model(const char *function, int64 run)
-{
-    char *status;
-
-    metasd_access_check_writable(function);
-    (void)metasd_extension_hold(metasd_extension());
-    return metasd_access_model_to_change(metasd_launch_own(run, &status)->name, NULL);
-}
-
 /* ---- the worker ---- */
 
 /*
- * The sequence that numbers runs does not know of those that were copied here without it, as by
- * replication: the next run comes after all of them. Behind a lock: another session that has found
- * the same may not have committed its run.
+ * Lets the sequence of run numbers pass runs that were copied here without it, for example by
+ * replication. This needs a lock, because another session that did the same may not yet have
+ * committed its run.
  */
 static void
 catch_up_numbers(void)
@@ -220,11 +192,56 @@ insert_run(const MetasdModel *model)
     return run;
 }
 
-/* Returns once the worker holds the run's lock; an error if it ends before that. */
+/* Does the worker wait for a lock that this transaction holds? */
+static bool
+waits_for_us(pid_t worker)
+{
+    Datum blockers = DirectFunctionCall1(pg_blocking_pids, Int32GetDatum((int32)worker));
+    Datum *pids;
+    int n;
+
+    deconstruct_array(DatumGetArrayTypeP(blockers), INT4OID, sizeof(int32), true, TYPALIGN_INT,
+                      &pids, NULL, &n);
+    for (int i = 0; i < n; i++)
+        if (DatumGetInt32(pids[i]) == MyProcPid)
+            return true;
+    return false;
+}
+
+/*
+ * Ends the worker and raises an error if it waits for us or takes too long. The deadlock detector
+ * of PostgreSQL cannot see that we wait for the worker, because we do not wait for a lock.
+ */
+static void
+check_progress(BackgroundWorkerHandle *handle, pid_t pid, TimestampTz begun)
+{
+    TimestampTz now = GetCurrentTimestamp();
+
+    if (TimestampDifferenceExceeds(begun, now, LOOK_FOR_LOCK_MS) && waits_for_us(pid)) {
+        TerminateBackgroundWorker(handle);
+        ereport(ERROR, (errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+                        errmsg("the training worker waits for a lock that this transaction holds"),
+                        errdetail("The transaction has locked a system catalog or a table of "
+                                  "schema metasd."),
+                        errhint("Commit or roll back the transaction, and train in another one.")));
+    }
+    if (TimestampDifferenceExceeds(begun, now, WAIT_FOR_START_MS)) {
+        TerminateBackgroundWorker(handle);
+        ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+                        errmsg("the training worker did not start within %d seconds",
+                               WAIT_FOR_START_MS / 1000),
+                        errhint("If pg_stat_activity shows that it waits for a lock, train after "
+                                "the transaction that holds the lock has ended.")));
+    }
+}
+
+/* Returns as soon as the worker holds the run's lock; an error if it ends before that. */
 static void
 wait_until_alive(BackgroundWorkerHandle *handle, int64 run)
 {
-    for (;;) {
+    TimestampTz begun = GetCurrentTimestamp();
+
+    for (int i = 1;; i++) {
         pid_t pid;
         BgwHandleStatus status = GetBackgroundWorkerPid(handle, &pid);
 
@@ -234,11 +251,13 @@ wait_until_alive(BackgroundWorkerHandle *handle, int64 run)
             ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
                             errmsg("the training worker could not start"),
                             errhint("The server log says why.")));
+        if (status == BGWH_STARTED && i % LOOKS_PER_CHECK == 0)
+            check_progress(handle, pid, begun);
         metasd_run_sleep(5);
     }
 }
 
-/* A training that has ended keeps its place until its process has given back its memory. */
+/* Waits a moment for a place: an ended training keeps its place until its process has ended. */
 static BackgroundWorkerHandle *
 register_worker(BackgroundWorker *worker)
 {
@@ -257,12 +276,12 @@ register_worker(BackgroundWorker *worker)
 }
 
 /*
- * Limits that this session has by default. A value in the server's configuration may be hidden by
- * one that the client asked for when it connected, before the library was there to say that it may
- * not: so the worker, which has no client, looks at its own.
+ * The limits that have their default here, as bits. A client may have set one when it connected,
+ * before the library was loaded and could refuse. PostgreSQL then drops that value, and with it
+ * hides the one of the server's configuration. The worker has no client and reads its own.
  */
 static int
-limits_unset(void)
+find_unset_limits(void)
 {
     static MetasdStatement look = {
         "SELECT array_position($1, name) FROM pg_catalog.pg_settings WHERE name = ANY ($1) "
@@ -292,7 +311,7 @@ limits_unset(void)
     return unset;
 }
 
-/* The settings of this session, within its limits. */
+/* Fills in the settings of this session, lowered to its limits. */
 static void
 fill_settings(MetasdLaunch *launch)
 {
@@ -301,7 +320,7 @@ fill_settings(MetasdLaunch *launch)
     launch->nice = Max(metasd_nice, metasd_min_nice);
     launch->train_mem = metasd_train_mem;
     metasd_quota_limit_memory(&launch->train_mem, metasd_train_mem_limit, &launch->limited);
-    launch->unset = limits_unset();
+    launch->unset = find_unset_limits();
 }
 
 static void

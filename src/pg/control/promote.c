@@ -1,41 +1,30 @@
 /*
- * promote.c - kg_promote, kg_rollback, kg_owner: which version of a model serves, and whose it is.
+ * promote.c - kg_promote, kg_rollback: which version of a model serves.
  *
- * All that changes a model's versions takes its row first: the owner here, kg_drop, and the worker
- * that stores a version. The version is locked, too, and read after that: a snapshot of before may
- * still show embeddings that have been pruned meanwhile.
+ * A function that changes a model's versions locks the model's row first: these functions, kg_drop,
+ * and the worker that stores a version. They lock the version's row next and read it after that. A
+ * snapshot of before the lock may still show embeddings that have been pruned since.
  *
- * The version's image is there before others see it serve: no question waits for it.
+ * The version's image is built before other sessions see the version serve, so no question waits
+ * for it.
  */
 #include "pg/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 
 #include "pg/access/access.h"
-#include "pg/image/image_cache.h"
-#include "pg/catalog/catalog.h"
-#include "pg/control/launch.h"
-#include "pg/catalog/run.h"
-#include "pg/control/schedule.h"
 #include "pg/base/settings.h"
+#include "pg/catalog/model.h"
+#include "pg/catalog/run.h"
+#include "pg/catalog/statement.h"
+#include "pg/image/image_cache.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_promote);
 PG_FUNCTION_INFO_V1(metasd_kg_rollback);
-PG_FUNCTION_INFO_V1(metasd_kg_owner);
 
-static MetasdModel *
-lock_model(const char *function, const char *name)
-{
-    metasd_access_check_writable(function);
-    (void)metasd_extension_hold(metasd_extension());
-    return metasd_access_model_to_change(name, NULL);
-}
-
-/* Raises an error unless that run can serve. Locks its row. */
+/* Locks the row of a run. An error unless the run can serve. */
 static void
 check_version(const MetasdModel *model, int64 run)
 {
@@ -75,7 +64,7 @@ metasd_kg_promote(PG_FUNCTION_ARGS)
 {
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     int64 run = PG_GETARG_INT64(1);
-    MetasdModel *model = lock_model("kg_promote()", name);
+    MetasdModel *model = metasd_access_model_to_change("kg_promote()", name, NULL);
 
     SPI_connect();
     check_version(model, run);
@@ -89,9 +78,9 @@ metasd_kg_promote(PG_FUNCTION_ARGS)
     PG_RETURN_VOID();
 }
 
-/* The version that served before, of those that are kept; its row locked. */
+/* Locks and returns the version that served last before the present one, of those that are kept. */
 static int64
-version_before(const MetasdModel *model)
+find_former_version(const MetasdModel *model)
 {
     static MetasdStatement look = {
         "SELECT r.id FROM metasd.model m JOIN metasd.run r ON r.id = ANY (m.history) "
@@ -113,7 +102,7 @@ version_before(const MetasdModel *model)
     return DatumGetInt64(metasd_statement_value(0, 1, &isnull));
 }
 
-/* kg_rollback(model text) returns bigint: the version that serves then */
+/* kg_rollback(model text) returns bigint: the version that serves from now on */
 Datum
 metasd_kg_rollback(PG_FUNCTION_ARGS)
 {
@@ -124,47 +113,15 @@ metasd_kg_rollback(PG_FUNCTION_ARGS)
         {TEXTOID, INT8OID},
         NULL};
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-    MetasdModel *model = lock_model("kg_rollback()", name);
+    MetasdModel *model = metasd_access_model_to_change("kg_rollback()", name, NULL);
     Datum values[2] = {CStringGetTextDatum(model->name)};
     int64 run;
 
     SPI_connect();
-    run = version_before(model);
+    run = find_former_version(model);
     values[1] = Int64GetDatum(run);
     metasd_statement_execute(&serve, values, NULL, false);
     SPI_finish();
     metasd_image_cache_check(model->name, metasd_image_cache_size);
     PG_RETURN_INT64(run);
-}
-
-/*
- * kg_owner(model text, role regrole) returns void. What the new owner may not read is found out
- * when the model is trained or asked. A schedule is a job of the old owner's, who may train it no
- * more.
- */
-Datum
-metasd_kg_owner(PG_FUNCTION_ARGS)
-{
-    static MetasdStatement update = {
-        "UPDATE metasd.model SET owner = metasd.role_ref($2) WHERE name = $1",
-        2,
-        {TEXTOID, OIDOID},
-        NULL};
-    char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-    Oid role = PG_GETARG_OID(1);
-    MetasdModel *model = lock_model("kg_owner()", name);
-    Datum values[2] = {CStringGetTextDatum(model->name), ObjectIdGetDatum(role)};
-
-    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role),
-                 errhint("Name a role that exists: SELECT kg_owner(%s, '...').",
-                         quote_literal_cstr(name))));
-    metasd_check_may_become(role);
-    metasd_launch_alone(model);
-    metasd_schedule_drop(name);
-    SPI_connect();
-    metasd_statement_execute(&update, values, NULL, false);
-    SPI_finish();
-    PG_RETURN_VOID();
 }

@@ -1,28 +1,31 @@
 /*
- * resume.c - kg_resume: a training that has ended too early goes on from its checkpoint, under the
- * number it had.
+ * resume.c - kg_resume: a training that ended too early continues from its checkpoint, under its
+ * old number.
  */
-#include "pg/control/launch.h"
+#include "pg/base/compat.h"
 
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/access/access.h"
 #include "pg/catalog/run.h"
+#include "pg/catalog/statement.h"
+#include "pg/control/launch.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_resume);
 
-/* What the run's row says. */
-typedef struct Stopped {
+/* Columns of the run's row. */
+typedef struct StoppedRun {
     bool succeeded, has_checkpoint;
     MetasdRemembered source, validation;
     char *column[3];
-} Stopped;
+} StoppedRun;
 
-static Stopped
-look_at(int64 run)
+static StoppedRun
+read_stopped_run(int64 run)
 {
-    static MetasdStatement look = {
+    static MetasdStatement select = {
         "SELECT r.status = 'succeeded', EXISTS (SELECT FROM metasd.checkpoint c "
         "WHERE c.run = r.id AND c.part = r.checkpoint), r.source, r.head, r.relation, r.tail, "
         "r.validation FROM metasd.run r WHERE r.id = $1",
@@ -30,11 +33,11 @@ look_at(int64 run)
         {INT8OID},
         NULL};
     Datum value = Int64GetDatum(run);
-    Stopped stopped = {0};
+    StoppedRun stopped = {0};
     bool isnull;
 
     SPI_connect();
-    if (metasd_statement_execute(&look, &value, NULL, false) == 0)
+    if (metasd_statement_execute(&select, &value, NULL, false) == 0)
         metasd_run_unknown(run);
     stopped.succeeded = DatumGetBool(metasd_statement_value(0, 1, &isnull));
     stopped.has_checkpoint = DatumGetBool(metasd_statement_value(0, 2, &isnull));
@@ -46,9 +49,9 @@ look_at(int64 run)
     return stopped;
 }
 
-/* The run waits for its worker again. */
+/* Makes the run wait for a worker again. */
 static void
-queue(int64 run)
+queue_run(int64 run)
 {
     static MetasdStatement update = {
         "UPDATE metasd.run SET status = 'queued', phase = 'starting', finished = NULL, "
@@ -69,8 +72,8 @@ Datum
 metasd_kg_resume(PG_FUNCTION_ARGS)
 {
     int64 run = PG_GETARG_INT64(0);
-    MetasdModel *model = metasd_launch_model("kg_resume()", run);
-    Stopped stopped = look_at(run);
+    MetasdModel *model = metasd_access_run_to_change("kg_resume()", run);
+    StoppedRun stopped = read_stopped_run(run);
     char *name = quote_literal_cstr(model->name);
 
     if (stopped.succeeded)
@@ -88,12 +91,12 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
                        "its parameter checkpoint_every have passed. Dumps leave checkpoints "
                        "out, and a later training that succeeds removes them."),
              errhint("SELECT kg_train(%s) starts anew.", name)));
-    model->source = stopped.source; /* the model may have others since */
+    model->source = stopped.source; /* the model may have others by now */
     model->validation = stopped.validation;
     for (int i = 0; i < 3; i++)
         model->column[i] = stopped.column[i];
     metasd_launch_check(model);
-    queue(run);
+    queue_run(run);
     metasd_launch_again(model, run);
     PG_RETURN_INT64(run);
 }

@@ -1,13 +1,13 @@
 /*
  * schedule.c - kg_schedule, kg_unschedule: trainings that the extension pg_cron starts.
  *
- * A schedule is a job of pg_cron, and nothing else: whoever restores, lists or stops jobs sees it
- * there. It is found by its name, which holds the database's and the model's. The job belongs to
- * who calls kg_schedule, with his rights; jobs of others for the same model are replaced, and
- * removed with it, with the rights of the extension's owner.
+ * A schedule is a job of pg_cron and nothing else, so it can be listed, dumped and stopped like
+ * other jobs. The job's name holds the names of the database and of the model. The job belongs to
+ * the caller of kg_schedule and runs with his rights. The extension's owner removes jobs of other
+ * roles for the same model, both when the schedule is replaced and when the model is dropped.
  *
- * What is called is in schema cron, and only where that schema is part of the extension pg_cron:
- * anybody may create a schema of that name where there is none.
+ * The functions that are called here are in schema cron. They are called only if that schema is
+ * part of the extension pg_cron, because anybody may create a schema of that name.
  */
 #include "pg/control/schedule.h"
 
@@ -25,20 +25,22 @@
 #include "utils/syscache.h"
 
 #include "pg/access/access.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/extension.h"
+#include "pg/catalog/security.h"
+#include "pg/catalog/statement.h"
 #include "pg/control/launch.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_schedule);
 PG_FUNCTION_INFO_V1(metasd_kg_unschedule);
 
-/* ---- what a job is called, and what it does ---- */
+/* ---- the name and the command of a job ---- */
 
 /*
- * NAME, in quotes unless it is of plain letters. Not by quote_identifier: what that quotes depends
- * on quote_all_identifiers, and on the keywords of the server's version.
+ * NAME, in quotes unless it consists of plain letters. The result of quote_identifier would depend
+ * on the setting quote_all_identifiers and on the keywords of the server's version.
  */
 static char *
-quoted(const char *name)
+quote_name(const char *name)
 {
     StringInfoData text;
 
@@ -55,12 +57,12 @@ quoted(const char *name)
     return text.data;
 }
 
-/* Unlike that of any other model or database; of no more bytes than a name has. */
+/* No other model or database has the same job name. It is shorter than NAMEDATALEN. */
 static char *
 job_name(const char *model)
 {
     const char *database = get_database_name(MyDatabaseId);
-    char *both = psprintf("%s %s", quoted(database), quoted(model));
+    char *both = psprintf("%s %s", quote_name(database), quote_name(model));
 
     if (strlen("metasd ") + strlen(both) >= NAMEDATALEN)
         both = TextDatumGetCString(DirectFunctionCall1(md5_text, CStringGetTextDatum(both)));
@@ -75,7 +77,7 @@ job_command(const char *model)
 
 /* ---- pg_cron ---- */
 
-/* The schema of pg_cron's functions, or InvalidOid where the extension is not in this database. */
+/* The schema of pg_cron's functions, or InvalidOid if the extension is not in this database. */
 static Oid
 cron_schema(void)
 {
@@ -88,7 +90,7 @@ cron_schema(void)
     return schema;
 }
 
-/* Jobs have names from 1.3 on. */
+/* From version 1.3 on, jobs have names. */
 static bool
 jobs_have_names(Oid schema)
 {
@@ -97,7 +99,7 @@ jobs_have_names(Oid schema)
     return OidIsValid(table) && get_attnum(table, "jobname") != InvalidAttrNumber;
 }
 
-/* The database it works in; NULL if it is not loaded, whatever postgresql.conf says. */
+/* The database in which pg_cron works; NULL if the server has not loaded it. */
 static const char *
 cron_database(void)
 {
@@ -106,9 +108,9 @@ cron_database(void)
     return GetConfigOption("cron.database_name", true, false);
 }
 
-/* How to get there from here. */
+/* A hint: how to schedule from this database or, if SCHEDULE is NULL, how to end a schedule. */
 static char *
-way_to_cron(const char *model, const char *schedule)
+hint_at_cron(const char *model, const char *schedule)
 {
     const char *here = get_database_name(MyDatabaseId), *there = cron_database();
 
@@ -130,7 +132,7 @@ way_to_cron(const char *model, const char *schedule)
         quote_literal_cstr(job_command(model)), quote_literal_cstr(here));
 }
 
-/* pg_cron must be there, and the caller may use it. */
+/* An error unless pg_cron works in this database and the caller may use it. */
 static void
 check_cron(const char *model, const char *schedule)
 {
@@ -139,7 +141,7 @@ check_cron(const char *model, const char *schedule)
     if (!OidIsValid(schema) || !cron_database())
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("schedules need the extension pg_cron in this database"),
-                        errhint("%s", way_to_cron(model, schedule))));
+                        errhint("%s", hint_at_cron(model, schedule))));
     if (!jobs_have_names(schema))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("schedules need version 1.3 or later of the extension pg_cron"),
@@ -152,9 +154,9 @@ check_cron(const char *model, const char *schedule)
                                 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 }
 
-/* The job connects as the caller. */
+/* An error unless the caller may log in: the job connects as the caller. */
 static void
-check_login(void)
+check_caller_login(void)
 {
     HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
     bool login = HeapTupleIsValid(tuple) && ((Form_pg_authid)GETSTRUCT(tuple))->rolcanlogin;
@@ -171,7 +173,7 @@ check_login(void)
 
 /* ---- jobs ---- */
 
-/* Makes a job of the caller's, or gives the one of that name that he has another schedule. */
+/* Makes a job of the caller. If he has a job of that name, it gets the new schedule. */
 static int64
 make_job(const char *model, const char *schedule)
 {
@@ -190,9 +192,7 @@ make_job(const char *model, const char *schedule)
     return DatumGetInt64(metasd_statement_value(0, 1, &isnull));
 }
 
-/*
- * Removes the jobs of a model, but not those of role BUT, if not NULL; returns how many there were.
- */
+/* Removes the jobs of a model, except those of role BUT, and returns their number. */
 static uint64
 remove_jobs(const char *model, const char *but)
 {
@@ -226,11 +226,9 @@ metasd_kg_schedule(PG_FUNCTION_ARGS)
     MetasdModel *model;
     int64 job;
 
-    metasd_access_check_writable("kg_schedule()");
-    (void)metasd_extension_hold(metasd_extension());
-    model = metasd_access_model_to_change(name, NULL);
+    model = metasd_access_model_to_change("kg_schedule()", name, NULL);
     metasd_launch_check(model);
-    check_login();
+    check_caller_login();
     check_cron(name, schedule);
     SPI_connect();
     (void)remove_jobs(name, GetUserNameFromId(GetUserId(), false));
@@ -239,16 +237,14 @@ metasd_kg_schedule(PG_FUNCTION_ARGS)
     PG_RETURN_INT64(job);
 }
 
-/* kg_unschedule(model text) returns boolean: was there a schedule? */
+/* kg_unschedule(model text) returns boolean: true if the model had a schedule */
 Datum
 metasd_kg_unschedule(PG_FUNCTION_ARGS)
 {
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     uint64 n;
 
-    metasd_access_check_writable("kg_unschedule()");
-    (void)metasd_extension_hold(metasd_extension());
-    (void)metasd_access_model_to_change(name, NULL);
+    (void)metasd_access_model_to_change("kg_unschedule()", name, NULL);
     check_cron(name, NULL);
     SPI_connect();
     n = remove_jobs(name, NULL);
@@ -258,7 +254,7 @@ metasd_kg_unschedule(PG_FUNCTION_ARGS)
     PG_RETURN_BOOL(n > 0);
 }
 
-/* Jobs of the model that stay, for pg_cron cannot be told to remove them. */
+/* Warns of jobs of the model that stay, because pg_cron is not loaded and cannot remove them. */
 static void
 warn_of_jobs(const char *model)
 {
@@ -279,8 +275,8 @@ warn_of_jobs(const char *model)
 }
 
 /*
- * Where pg_cron has its jobs in another database, they cannot be seen from here:
- * metasd_schedule_end helps who finds them there.
+ * If pg_cron keeps its jobs in another database, they cannot be seen here. When such a job runs
+ * later, its error has the hint of metasd_schedule_end.
  */
 void
 metasd_schedule_drop(const char *model)

@@ -7,12 +7,13 @@
 #include "pg/base/compat.h"
 
 /*
- * Ends the schedule of a model that is being dropped, whoever made it, where pg_cron is there and
- * the extension's owner may change its jobs; a warning where pg_cron is there but not loaded.
+ * Removes the schedules of a model that is being dropped or given away, whichever roles made them.
+ * It does so only if pg_cron is in this database and the extension's owner may change its jobs. If
+ * pg_cron is not loaded, it raises a warning instead.
  */
 extern void metasd_schedule_drop(const char *model);
 
-/* A hint: how to end a schedule whose model is not there any more. */
+/* A hint: how to end a schedule whose model does not exist any more. */
 extern char *metasd_schedule_end(const char *model);
 
 #endif

@@ -1,20 +1,22 @@
 /*
- * train.c - kg_train, also as a scheduled job: writes the request into the model's row and starts a
- * run.
+ * train.c - kg_train and metasd.train_scheduled: update the model's row and start a run.
  */
-#include "pg/control/launch.h"
+#include "pg/base/compat.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "pg/access/access.h"
-#include "pg/params/params.h"
-#include "pg/catalog/reference.h"
+#include "pg/catalog/extension.h"
+#include "pg/catalog/statement.h"
+#include "pg/control/launch.h"
 #include "pg/control/schedule.h"
+#include "pg/params/params.h"
 #include "pg/source/trust.h"
 
 #define MOST_NAME_BYTES 255
@@ -24,11 +26,11 @@ PG_FUNCTION_INFO_V1(metasd_train_scheduled_sql);
 
 /* ---- the model's row ---- */
 
-/* The arguments of kg_train; NULL or not given where they are not. */
+/* The arguments of kg_train; an argument that was not given is NULL or false. */
 typedef struct Request {
     char *name;
-    bool source_given, validation_given; /* validation: perhaps none, which is '-' as a regclass */
-    Oid source, validation;
+    bool source_given, validation_given;
+    Oid source, validation; /* validation: InvalidOid, the regclass '-', means none */
     char *column[3];
     Jsonb *params;
 } Request;
@@ -43,7 +45,7 @@ check_name(const char *name)
                         errmsg("a model's name must have 1 to %d bytes", MOST_NAME_BYTES)));
 }
 
-/* Creates the model's row unless there is one; waits for another transaction that creates it. */
+/* Creates the model's row unless it exists. Waits for another transaction that creates it. */
 static void
 insert_model(const Request *request)
 {
@@ -86,13 +88,13 @@ update_model(const MetasdModel *model)
 }
 
 static Jsonb *
-concatenated(Jsonb *a, Jsonb *b)
+merge_params(Jsonb *a, Jsonb *b)
 {
     return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(a), JsonbPGetDatum(b)));
 }
 
 static MetasdRemembered
-remembered(Oid relation)
+remember_relation(Oid relation)
 {
     if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
         ereport(ERROR,
@@ -105,10 +107,10 @@ remembered(Oid relation)
                                            get_rel_name(relation))};
 }
 
-/* Says that the relation NAMED is not what the model goes on with, though it has the name. */
+/* Reports that the model does not follow its relation's name to the relation NAMED. */
 static void
-stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRemembered *named,
-     bool validation)
+report_foreign_relation(const MetasdModel *model, const MetasdRemembered *relation,
+                        const MetasdRemembered *named, bool validation)
 {
     char *owner = GetUserNameFromId(metasd_reference_relation_owner(named->oid), true), *name;
 
@@ -131,9 +133,9 @@ stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRem
 }
 
 /*
- * What a model was trained from goes by its name: who loads a table anew makes another one, and
- * gives it the name of the old one. Not where it is of a role that the owner need not trust:
- * anybody could take the name of a table that is gone, and have the model of what he puts there.
+ * Follows the name of a model's relation: users load facts anew into another table and give it the
+ * name of the old one. The model does not follow the name to a relation of a role that its owner
+ * does not trust: that role could take the name of a dropped table and choose the model's facts.
  */
 static void
 follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, bool validation)
@@ -143,10 +145,10 @@ follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, boo
 
     if (!relation->given || !OidIsValid(owner) || named == relation->oid)
         return;
-    found = remembered(named);
+    found = remember_relation(named);
     if (owner != metasd_reference_relation_owner(relation->oid) &&
         !metasd_trusts(model->owner, owner)) {
-        stay(model, relation, &found, validation);
+        report_foreign_relation(model, relation, &found, validation);
         return;
     }
     ereport(NOTICE, (errmsg("model \"%s\" now uses the relation that has the name %s", model->name,
@@ -154,7 +156,7 @@ follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, boo
     *relation = found;
 }
 
-/* The model as it is to be trained again: what has been loaded anew under its name counts. */
+/* Follows the names of the model's relations that the call does not name. */
 static void
 follow_names(MetasdModel *model, bool source, bool validation)
 {
@@ -165,19 +167,19 @@ follow_names(MetasdModel *model, bool source, bool validation)
         follow_name(model, &model->validation, model->validation_named, true);
 }
 
-/* The model as the request wants it: what it does not say stays as it was. */
+/* Locks the model and changes it as requested. What the request does not name stays unchanged. */
 static MetasdModel *
-wanted_model(const Request *request)
+apply_request(const Request *request)
 {
     MetasdRemembered source = {.given = false};
     MetasdModel *model;
 
     if (request->source_given) {
-        source = remembered(request->source);
+        source = remember_relation(request->source);
         insert_model(request);
     }
     model = metasd_access_model_to_change(
-        request->name, "Name the source to train it from: kg_train(model, source).");
+        "kg_train()", request->name, "Name the source to train it from: kg_train(model, source).");
     follow_names(model, !request->source_given, !request->validation_given);
     if (source.given)
         model->source = source;
@@ -185,10 +187,10 @@ wanted_model(const Request *request)
         if (request->column[i])
             model->column[i] = request->column[i];
     if (request->validation_given)
-        model->validation = OidIsValid(request->validation) ? remembered(request->validation)
+        model->validation = OidIsValid(request->validation) ? remember_relation(request->validation)
                                                             : (MetasdRemembered){.given = false};
     if (request->params)
-        model->params = concatenated(model->params, request->params);
+        model->params = merge_params(model->params, request->params);
     return model;
 }
 
@@ -211,9 +213,8 @@ check_call(const char *function, const char *name)
 }
 
 /*
- * Trains a model that is locked, and of which no run is alive. The row is changed in any case: a
- * transaction whose snapshot does not have the run cannot lock it, and does nothing without the
- * run.
+ * Trains a model that is locked and has no living run. The model's row is updated even if nothing
+ * changes: a transaction whose snapshot does not show the new run then cannot lock the row.
  */
 static int64
 start_training(const MetasdModel *model)
@@ -245,14 +246,14 @@ metasd_kg_train(PG_FUNCTION_ARGS)
     if (request.params)
         metasd_params_read(&params, request.params);
     (void)metasd_extension_hold(metasd_extension());
-    model = wanted_model(&request);
+    model = apply_request(&request);
     metasd_launch_alone(model);
     PG_RETURN_INT64(start_training(model));
 }
 
 /*
- * metasd.train_scheduled(model text): kg_train as a job of pg_cron calls it. Where a run goes on
- * already the next time will do: that is no failure of the job.
+ * metasd.train_scheduled(model text) returns bigint: jobs of pg_cron call it. If a run of the model
+ * is alive, the job does nothing, and does not fail: the next time will do.
  */
 Datum
 metasd_train_scheduled_sql(PG_FUNCTION_ARGS)
@@ -262,8 +263,8 @@ metasd_train_scheduled_sql(PG_FUNCTION_ARGS)
     int64 run;
 
     check_call("metasd.train_scheduled()", name);
-    (void)metasd_extension_hold(metasd_extension());
-    model = metasd_access_model_to_change(name, metasd_schedule_end(name));
+    model =
+        metasd_access_model_to_change("metasd.train_scheduled()", name, metasd_schedule_end(name));
     follow_names(model, true, true);
     run = metasd_launch_alive(model);
     if (run != 0) {

@@ -1,8 +1,8 @@
 /*
- * wait.c - CALL kg_wait(run, timeout): shows epochs as they end, and returns with the run.
+ * wait.c - CALL kg_wait(run, timeout): shows epochs as they end, and returns when the run ends.
  *
- * A procedure, so that it can commit: between two looks no snapshot and no lock is
- * held, and every look sees what has been committed since.
+ * It is a procedure, so that it can commit. Between two looks at the run it holds no snapshot and
+ * no lock, and each look sees all that has been committed.
  */
 #include "pg/base/compat.h"
 
@@ -16,134 +16,136 @@
 #include "utils/timestamp.h"
 
 #include "pg/access/access.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/extension.h"
 #include "pg/catalog/run.h"
+#include "pg/catalog/statement.h"
 
-#define LOOK_EVERY_MS 200
+#define LOOK_AGAIN_MS 200
 
 PG_FUNCTION_INFO_V1(metasd_kg_wait);
 
-/* The version that a training starts from, as texts; NULL where not known, or not so. */
+/* ---- the run's row ---- */
+
+/* The version that a training starts from, as texts; NULL if unknown or not so. */
 typedef struct Start {
     char *version, *new_entities, *entities, *new_relations, *relations;
     char *not_from, *reason; /* the version that it does not start from, and why: a sentence */
 } Start;
 
-/* What a look finds. */
-typedef struct Look {
+/* The state of a run. A number is 0 while it is not known. */
+typedef struct RunState {
     bool exists;
-    bool started_here; /* by this very transaction, which nobody else can see yet */
+    bool started_here; /* this transaction started it, so nobody else can see it yet */
     char *model;
     const char *status;
     char *error;
-    int epochs;             /* at most, 0 while unknown */
-    int64 skipped, unknown; /* rows left out, 0 while not known */
+    char *note;       /* why the version was not promoted, or not compared; or NULL */
+    bool promoted;    /* the training promoted the version when it ended */
+    bool kept;        /* its embeddings are stored, or may yet be */
+    bool resumable;   /* it has a checkpoint */
+    int epochs;       /* at most */
+    int resumed;      /* the epoch after which it was resumed, or 0 */
+    int rank;         /* of its embeddings, */
+    int default_rank; /* and the default rank if memory does not allow that, else 0 */
+    int64 skipped;    /* rows that were left out because of a NULL or empty identifier */
+    int64 unknown;    /* validation rows that were left out because the source lacks a label */
+    int64 empty;      /* entities and relations that pruning has left without a weight */
     Start start;
-    char *note;          /* of a version: why it was not promoted, or not compared; or NULL */
-    bool promoted;       /* at its end */
-    bool kept;           /* it has embeddings, or may have them yet */
-    bool resumable;      /* it has a checkpoint */
-    int resumed;         /* the epoch after which it was resumed, or 0 */
-    int rank, rank_wish; /* and the default that memory does not allow, or 0 */
-    int64 empty;         /* entities and relations without a weight, 0 while not known */
-} Look;
+} RunState;
 
-static char *
-row_text(int column)
+/* Values of the first row by the names of their columns; NULL is 0, false or a NULL pointer. */
+static Datum
+value_of(const char *column)
 {
-    return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+    bool isnull;
+
+    return metasd_statement_value(0, metasd_statement_column(column), &isnull);
 }
 
-static Look
-look_at(int64 run)
+static char *
+text_of(const char *column)
+{
+    return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+                        metasd_statement_column(column));
+}
+
+/* Its texts are in SPI's memory. */
+static RunState
+read_run(int64 run)
 {
     static MetasdStatement statement = {
-        "SELECT model, status, error, (params ->> 'epochs')::int4, xmin, "
-        "(metrics ->> 'skipped_rows')::int8, (metrics ->> 'unknown_rows')::int8, note, "
-        "(metrics ->> 'promoted')::bool, kept, EXISTS (SELECT FROM metasd.checkpoint c "
-        "WHERE c.run = run.id AND c.part = run.checkpoint), resumed_epoch, "
-        "(params ->> 'rank')::int4, (metrics ->> 'rank_by_default')::int4, "
-        "(metrics ->> 'empty_rows')::int8, metrics #>> '{warm_start,version}', "
-        "metrics #>> '{warm_start,new_entities}', entities, "
-        "metrics #>> '{warm_start,new_relations}', relations, "
-        "metrics #>> '{warm_start,not_from}', metrics #>> '{warm_start,reason}' FROM metasd.run "
-        "WHERE id = $1",
+        "SELECT model, status, error, note, kept, xmin, resumed_epoch, entities, relations, "
+        "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run = run.id AND c.part = run.checkpoint) "
+        "AS resumable, "
+        "(params ->> 'epochs')::int4 AS epochs, (params ->> 'rank')::int4 AS rank, "
+        "(metrics ->> 'rank_by_default')::int4 AS default_rank, "
+        "(metrics ->> 'promoted')::bool AS promoted, "
+        "(metrics ->> 'skipped_rows')::int8 AS skipped, "
+        "(metrics ->> 'unknown_rows')::int8 AS unknown, "
+        "(metrics ->> 'empty_rows')::int8 AS empty, "
+        "metrics #>> '{warm_start,version}' AS start_version, "
+        "metrics #>> '{warm_start,new_entities}' AS new_entities, "
+        "metrics #>> '{warm_start,new_relations}' AS new_relations, "
+        "metrics #>> '{warm_start,not_from}' AS not_from, "
+        "metrics #>> '{warm_start,reason}' AS reason FROM metasd.run WHERE id = $1",
         1,
         {INT8OID},
         NULL};
     Datum value = Int64GetDatum(run);
-    Look look = {0};
-    bool isnull;
 
     if (metasd_statement_execute(&statement, &value, NULL, false) == 0)
-        return look;
-    look.exists = true;
-    look.model = row_text(1);
-    look.status = row_text(2);
-    look.error = row_text(3);
-    look.epochs =
-        DatumGetInt32(metasd_statement_value(0, 4, &isnull)); /* a NULL comes as 0 or false */
-    look.started_here = TransactionIdIsCurrentTransactionId(
-        DatumGetTransactionId(metasd_statement_value(0, 5, &isnull)));
-    look.skipped = DatumGetInt64(metasd_statement_value(0, 6, &isnull));
-    look.unknown = DatumGetInt64(metasd_statement_value(0, 7, &isnull));
-    look.note = row_text(8);
-    look.promoted = DatumGetBool(metasd_statement_value(0, 9, &isnull));
-    look.kept = DatumGetBool(metasd_statement_value(0, 10, &isnull));
-    look.resumable = DatumGetBool(metasd_statement_value(0, 11, &isnull));
-    look.resumed = DatumGetInt32(metasd_statement_value(0, 12, &isnull));
-    look.rank = DatumGetInt32(metasd_statement_value(0, 13, &isnull));
-    look.rank_wish = DatumGetInt32(metasd_statement_value(0, 14, &isnull));
-    look.empty = DatumGetInt64(metasd_statement_value(0, 15, &isnull));
-    look.start = (Start){.version = row_text(16),
-                         .new_entities = row_text(17),
-                         .entities = row_text(18),
-                         .new_relations = row_text(19),
-                         .relations = row_text(20),
-                         .not_from = row_text(21),
-                         .reason = row_text(22)};
-    return look;
+        return (RunState){.exists = false};
+    return (RunState){.exists = true,
+                      .started_here = TransactionIdIsCurrentTransactionId(
+                          DatumGetTransactionId(value_of("xmin"))),
+                      .model = text_of("model"),
+                      .status = text_of("status"),
+                      .error = text_of("error"),
+                      .note = text_of("note"),
+                      .promoted = DatumGetBool(value_of("promoted")),
+                      .kept = DatumGetBool(value_of("kept")),
+                      .resumable = DatumGetBool(value_of("resumable")),
+                      .epochs = DatumGetInt32(value_of("epochs")),
+                      .resumed = DatumGetInt32(value_of("resumed_epoch")),
+                      .rank = DatumGetInt32(value_of("rank")),
+                      .default_rank = DatumGetInt32(value_of("default_rank")),
+                      .skipped = DatumGetInt64(value_of("skipped")),
+                      .unknown = DatumGetInt64(value_of("unknown")),
+                      .empty = DatumGetInt64(value_of("empty")),
+                      .start = {.version = text_of("start_version"),
+                                .new_entities = text_of("new_entities"),
+                                .entities = text_of("entities"),
+                                .new_relations = text_of("new_relations"),
+                                .relations = text_of("relations"),
+                                .not_from = text_of("not_from"),
+                                .reason = text_of("reason")}};
 }
 
 /*
- * The status counts as of now, not as of the row: where the run has ended in between, its row is
- * looked at again, for the reason and the last epochs.
+ * The present state of a run. If its worker has ended since the row was read, the row is read again
+ * for the error and the last epochs.
  */
-static Look
-look_twice(int64 run)
+static RunState
+find_state(int64 run)
 {
-    Look look = look_at(run);
+    RunState state = read_run(run);
     const char *status;
 
-    if (!look.exists)
-        return look;
-    status = metasd_run_status(run, look.status);
-    if (strcmp(status, look.status) != 0) {
-        look = look_at(run);
-        look.status = status;
+    if (!state.exists)
+        return state;
+    status = metasd_run_status(run, state.status);
+    if (strcmp(status, state.status) != 0) {
+        state = read_run(run);
+        state.status = status;
     }
-    return look;
+    return state;
 }
 
-static double
-float_column(uint64 row, int column)
-{
-    bool isnull;
-    Datum value = metasd_statement_value(row, column, &isnull);
-
-    return isnull ? NAN : DatumGetFloat8(value);
-}
-
-static void
-append_figure(StringInfo line, const char *before, double x, const char *after)
-{
-    if (!isnan(x))
-        appendStringInfo(line, "%s%.3f%s", before, x, after);
-}
+/* ---- epochs ---- */
 
 /* "1:02:03" or "2:03" */
 static char *
-clock_time(double seconds)
+format_time(double seconds)
 {
     long s = (long)(seconds + 0.5);
 
@@ -151,7 +153,46 @@ clock_time(double seconds)
                      : psprintf("%ld:%02ld", s / 60, s % 60);
 }
 
-/* An INFO line for each epoch after *shown. Figures of the pruned model are in parentheses. */
+/* A figure of row ROW; NAN if it is NULL. */
+static double
+figure_of(uint64 row, const char *column)
+{
+    bool isnull;
+    Datum value = metasd_statement_value(row, metasd_statement_column(column), &isnull);
+
+    return isnull ? NAN : DatumGetFloat8(value);
+}
+
+/* The losses of an epoch; fine-tuning has only that of the pruned model. */
+static char *
+format_loss(double full, double pruned)
+{
+    if (isnan(full) && isnan(pruned))
+        return pstrdup(_("no loss"));
+    if (isnan(full))
+        return psprintf(_("loss (pruned %.3f)"), pruned);
+    if (isnan(pruned))
+        return psprintf(_("loss %.3f"), full);
+    return psprintf(_("loss %.3f (pruned %.3f)"), full, pruned);
+}
+
+/* The losses and the validation metrics, which a training without validation triples lacks. */
+static char *
+format_figures(uint64 row)
+{
+    char *loss = format_loss(figure_of(row, "loss_full"), figure_of(row, "loss_pruned"));
+    double full = figure_of(row, "mrr_full"), pruned = figure_of(row, "mrr_pruned");
+
+    if (isnan(full) && isnan(pruned))
+        return loss;
+    if (isnan(full))
+        return psprintf(_("%s, validation MRR (pruned %.3f)"), loss, pruned);
+    if (isnan(pruned))
+        return psprintf(_("%s, validation MRR %.3f"), loss, full);
+    return psprintf(_("%s, validation MRR %.3f (pruned %.3f)"), loss, full, pruned);
+}
+
+/* An INFO line for each epoch after *SHOWN. */
 static void
 show_epochs(int64 run, int epochs, int *shown)
 {
@@ -165,65 +206,62 @@ show_epochs(int64 run, int epochs, int *shown)
     uint64 n = metasd_statement_execute(&statement, values, NULL, false);
 
     for (uint64 i = 0; i < n; i++) {
-        StringInfoData line;
-        bool isnull;
-        double seconds = float_column(i, 2);
+        double seconds = figure_of(i, "seconds"), sparsity = figure_of(i, "sparsity");
+        char *figures = format_figures(i), *left;
+        bool isnull, best;
 
-        *shown = DatumGetInt32(metasd_statement_value(i, 1, &isnull));
-        initStringInfo(&line);
-        appendStringInfo(&line, "epoch %d of %d: loss", *shown, epochs);
-        append_figure(&line, " ", float_column(i, 3), "");
-        append_figure(&line, " (pruned ", float_column(i, 4), ")");
-        append_figure(&line, ", validation MRR ", float_column(i, 5), "");
-        append_figure(&line, " (pruned ", float_column(i, 6), ")");
-        appendStringInfo(&line, ", sparsity %.2f, %.1f s, %s left", float_column(i, 8), seconds,
-                         clock_time(seconds * (epochs - *shown)));
-        if (DatumGetBool(metasd_statement_value(i, 7, &isnull)))
-            appendStringInfoString(&line, ", best so far");
-        ereport(INFO, (errmsg_internal("%s", line.data)));
+        *shown =
+            DatumGetInt32(metasd_statement_value(i, metasd_statement_column("epoch"), &isnull));
+        best = DatumGetBool(metasd_statement_value(i, metasd_statement_column("best"), &isnull));
+        left = format_time(seconds * (epochs - *shown));
+        ereport(INFO, (best ? errmsg("epoch %d of %d: %s, sparsity %.2f, %.1f s, %s left, best so "
+                                     "far",
+                                     *shown, epochs, figures, sparsity, seconds, left)
+                            : errmsg("epoch %d of %d: %s, sparsity %.2f, %.1f s, %s left", *shown,
+                                     epochs, figures, sparsity, seconds, left)));
     }
 }
 
-/* Epochs of before a run was resumed have been shown before. */
+/* Skips the epochs before a run was resumed: they have been shown before. */
 static void
-pass_over_resumed(int64 run, const Look *look, int *shown)
+skip_resumed(int64 run, const RunState *state, int *shown)
 {
-    if (*shown >= look->resumed)
+    if (*shown >= state->resumed)
         return;
-    *shown = look->resumed;
+    *shown = state->resumed;
     ereport(INFO, (errmsg("run " INT64_FORMAT " was resumed from its checkpoint, after "
                           "epoch %d of %d",
-                          run, look->resumed, look->epochs)));
+                          run, state->resumed, state->epochs)));
 }
 
-/* What has become of a version, where it is not what one expects. */
+/* Reports a version that was not promoted, or was promoted without a comparison. */
 static void
-show_promotion(int64 run, const Look *look)
+show_promotion(int64 run, const RunState *state)
 {
-    if (look->note && look->promoted)
+    if (state->note && state->promoted)
         ereport(NOTICE, (errmsg("version " INT64_FORMAT " of model \"%s\" was promoted without a "
                                 "comparison",
-                                run, look->model),
-                         errdetail_internal("%s", look->note)));
-    else if (look->note)
+                                run, state->model),
+                         errdetail_internal("%s", state->note)));
+    else if (state->note)
         ereport(
             NOTICE,
-            (errmsg("version " INT64_FORMAT " of model \"%s\" was not promoted", run, look->model),
-             errdetail_internal("%s", look->note),
-             look->kept ? errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve "
-                                  "anyway.",
-                                  quote_literal_cstr(look->model), run)
-                        : errhint("Its embeddings are not kept: the parameter keep_versions is 1, "
-                                  "which keeps only those of the version that serves.")));
+            (errmsg("version " INT64_FORMAT " of model \"%s\" was not promoted", run, state->model),
+             errdetail_internal("%s", state->note),
+             state->kept ? errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve "
+                                   "anyway.",
+                                   quote_literal_cstr(state->model), run)
+                         : errhint("Its embeddings are not kept: the parameter keep_versions is 1, "
+                                   "which keeps only those of the version that serves.")));
 }
 
-/* What to do about a run that has not succeeded: an errhint. */
+/* An errhint: what to do about a run that has not succeeded. */
 static int
-advise(int64 run, const Look *look)
+end_hint(int64 run, const RunState *state)
 {
-    char *name = quote_literal_cstr(look->model);
+    char *name = quote_literal_cstr(state->model);
 
-    if (look->resumable)
+    if (state->resumable)
         return errhint("The version that served before still serves. SELECT kg_resume(" INT64_FORMAT
                        ") goes on from the last checkpoint, SELECT kg_train(%s) starts anew.",
                        run, name);
@@ -231,22 +269,22 @@ advise(int64 run, const Look *look)
                    name);
 }
 
-/* That a run has not succeeded: an errmsg. */
+/* An errmsg: how a run ended that has not succeeded. */
 static int
-end_message(int64 run, const Look *look)
+end_message(int64 run, const RunState *state)
 {
-    if (strcmp(look->status, "failed") == 0)
-        return errmsg("run " INT64_FORMAT " of model \"%s\" failed", run, look->model);
-    if (strcmp(look->status, "cancelled") == 0)
-        return errmsg("run " INT64_FORMAT " of model \"%s\" was cancelled", run, look->model);
-    return errmsg("run " INT64_FORMAT " of model \"%s\" was interrupted", run, look->model);
+    if (strcmp(state->status, "failed") == 0)
+        return errmsg("run " INT64_FORMAT " of model \"%s\" failed", run, state->model);
+    if (strcmp(state->status, "cancelled") == 0)
+        return errmsg("run " INT64_FORMAT " of model \"%s\" was cancelled", run, state->model);
+    return errmsg("run " INT64_FORMAT " of model \"%s\" was interrupted", run, state->model);
 }
 
-/* True if the run has ended well; an error if it has ended otherwise. */
+/* True if the run has succeeded; an error if it has ended in another way. */
 static bool
-has_ended(int64 run, const Look *look)
+check_end(int64 run, const RunState *state)
 {
-    const char *status = look->status;
+    const char *status = state->status;
 
     if (strcmp(status, "succeeded") == 0)
         return true;
@@ -254,20 +292,20 @@ has_ended(int64 run, const Look *look)
         return false;
     ereport(ERROR, (errcode(strcmp(status, "cancelled") == 0 ? ERRCODE_QUERY_CANCELED
                                                              : ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-                    end_message(run, look),
-                    look->error ? errdetail_internal("%s", look->error)
-                                : errdetail("The training worker is gone."),
-                    advise(run, look)));
+                    end_message(run, state),
+                    state->error ? errdetail_internal("%s", state->error)
+                                 : errdetail("The training worker is gone."),
+                    end_hint(run, state)));
 }
 
 static void
-check_look(int64 run, const Look *look)
+check_state(int64 run, const RunState *state)
 {
-    MetasdModel *model = look->exists ? metasd_model_find(look->model, false) : NULL;
+    MetasdModel *model = state->exists ? metasd_model_find(state->model, false) : NULL;
 
-    if (!model || !metasd_access_may_ask(model)) /* its name is not for everybody */
+    if (!model || !metasd_access_may_ask(model)) /* not everybody may know its name */
         metasd_run_unknown(run);
-    if (look->started_here)
+    if (state->started_here)
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                         errmsg("run " INT64_FORMAT " was started by this transaction", run),
                         errdetail("Training begins when the transaction commits."),
@@ -288,23 +326,23 @@ refuse_atomic(FunctionCallInfo fcinfo)
 }
 
 static double
-milliseconds(const Interval *interval)
+to_milliseconds(const Interval *interval)
 {
     return (double)interval->time / 1000.0 +
            ((double)interval->month * 30 + (double)interval->day) * 86400e3;
 }
 
-/* What the caller has been told so far. */
+/* The notes that the caller has been shown. */
 typedef struct Progress {
     int shown; /* epochs */
     bool start, rank, rows;
 } Progress;
 
-/* Which version the training starts from, or why not from that which serves; once. */
+/* Says once from which version the training starts, or why it does not start from one. */
 static void
-note_start(const Look *look, Progress *progress)
+note_start(const RunState *state, Progress *progress)
 {
-    const Start *start = &look->start;
+    const Start *start = &state->start;
 
     if (!progress->start && start->version)
         ereport(INFO,
@@ -318,75 +356,75 @@ note_start(const Look *look, Progress *progress)
     progress->start = start->version || start->not_from;
 }
 
-/* A default that memory has lowered, once. */
+/* Says once that memory does not allow the default rank. */
 static void
-note_rank(const Look *look, Progress *progress)
+note_rank(const RunState *state, Progress *progress)
 {
-    if (!progress->rank && look->rank_wish > 0)
+    if (!progress->rank && state->default_rank > 0)
         ereport(
             NOTICE,
-            (errmsg("the default rank was lowered from %d to %d", look->rank_wish, look->rank),
+            (errmsg("the default rank was lowered from %d to %d", state->default_rank, state->rank),
              errdetail("metasd.train_mem allows no higher rank."),
              errhint("Raise metasd.train_mem to get the default rank, or set the parameter rank "
                      "to keep the lower one.")));
-    progress->rank = look->rank_wish > 0;
+    progress->rank = state->default_rank > 0;
 }
 
-/* Rows of the sources that take no part, once. */
+/* Says once how many rows of the sources were left out. */
 static void
-note_rows(const Look *look, Progress *progress)
+note_rows(const RunState *state, Progress *progress)
 {
     if (progress->rows)
         return;
-    if (look->skipped > 0)
+    if (state->skipped > 0)
         ereport(NOTICE, (errmsg_plural("%lld row with a null or empty identifier was left out",
                                        "%lld rows with a null or empty identifier were left out",
-                                       (unsigned long)look->skipped, (long long)look->skipped)));
-    if (look->unknown > 0)
+                                       (unsigned long)state->skipped, (long long)state->skipped)));
+    if (state->unknown > 0)
         ereport(NOTICE, (errmsg_plural("%lld validation row was left out: the source does not have "
                                        "its entity or relation",
                                        "%lld validation rows were left out: the source does not "
                                        "have their entity or relation",
-                                       (unsigned long)look->unknown, (long long)look->unknown)));
-    progress->rows = look->skipped > 0 || look->unknown > 0;
+                                       (unsigned long)state->unknown, (long long)state->unknown)));
+    progress->rows = state->skipped > 0 || state->unknown > 0;
 }
 
-/* Rows of the model that answer nothing. */
+/* Reports rows of the model that pruning has left without a weight. */
 static void
-show_empty(const Look *look)
+show_empty(const RunState *state)
 {
-    if (look->empty > 0)
+    if (state->empty > 0)
         ereport(NOTICE,
                 (errmsg_plural("%lld row of model \"%s\" is empty: pruning has left it no weight",
                                "%lld rows of model \"%s\" are empty: pruning has left them no "
                                "weight",
-                               (unsigned long)look->empty, (long long)look->empty, look->model),
+                               (unsigned long)state->empty, (long long)state->empty, state->model),
                  errdetail("All answers to a question about such an entity or relation have the "
                            "same score."),
                  errhint("Train longer, at a higher rank or a lower sparsity.")));
 }
 
-/* Tells what is new, commits, and leaves nothing behind; true if the run has ended well. */
+/* Shows news of the run and commits; true if the run has succeeded. */
 static bool
-look_once(int64 run, Progress *progress)
+show_news(int64 run, Progress *progress)
 {
-    Look look;
+    RunState state;
     bool ended;
 
     if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");
     (void)metasd_extension_hold(metasd_extension());
-    look = look_twice(run);
-    check_look(run, &look);
-    note_start(&look, progress);
-    note_rank(&look, progress);
-    pass_over_resumed(run, &look, &progress->shown);
-    show_epochs(run, look.epochs, &progress->shown);
-    ended = has_ended(run, &look);
-    note_rows(&look, progress);
+    state = find_state(run);
+    check_state(run, &state);
+    note_start(&state, progress);
+    note_rank(&state, progress);
+    skip_resumed(run, &state, &progress->shown);
+    show_epochs(run, state.epochs, &progress->shown);
+    ended = check_end(run, &state);
+    note_rows(&state, progress);
     if (ended) {
-        show_empty(&look);
-        show_promotion(run, &look);
+        show_empty(&state);
+        show_promotion(run, &state);
     }
     SPI_commit();
     SPI_finish();
@@ -398,7 +436,7 @@ Datum
 metasd_kg_wait(PG_FUNCTION_ARGS)
 {
     TimestampTz begun = GetCurrentTimestamp();
-    double most = PG_ARGISNULL(1) ? INFINITY : milliseconds(PG_GETARG_INTERVAL_P(1));
+    double most = PG_ARGISNULL(1) ? INFINITY : to_milliseconds(PG_GETARG_INTERVAL_P(1));
     Progress progress = {0};
     int64 run;
 
@@ -406,12 +444,12 @@ metasd_kg_wait(PG_FUNCTION_ARGS)
     if (PG_ARGISNULL(0))
         PG_RETURN_VOID();
     run = PG_GETARG_INT64(0);
-    while (!look_once(run, &progress)) {
+    while (!show_news(run, &progress)) {
         if ((double)(GetCurrentTimestamp() - begun) / 1000.0 >= most) {
             ereport(WARNING, (errmsg("run " INT64_FORMAT " is still running", run)));
             break;
         }
-        metasd_run_sleep(LOOK_EVERY_MS);
+        metasd_run_sleep(LOOK_AGAIN_MS);
     }
     PG_RETURN_VOID();
 }

@@ -1,46 +1,35 @@
 /*
  * cursor.h - reads columns of a relation that the caller of a function has named.
  *
- * The query needs the caller's rights, and nobody's code runs with them that he need not trust:
- * reading.h says as whom it runs.
+ * The caller needs the rights that a query of his own would need. The code of other roles does not
+ * run with his rights: reading.h says which role reads.
  */
 #ifndef METASD_PG_SOURCE_CURSOR_H
 #define METASD_PG_SOURCE_CURSOR_H
 
 #include "pg/base/compat.h"
 
-#include "executor/spi.h"
-
-#include "pg/source/labelset.h"
-#include "pg/source/reading.h"
+#include "pg/source/fetch.h"
 
 #define METASD_MOST_READ 2
 
-/* What the relation holds, for errors. */
-typedef enum MetasdReaderUse { METASD_CANDIDATES, METASD_QUERIES } MetasdReaderUse;
+/* What the relation holds, for error messages. */
+typedef enum MetasdCursorUse { METASD_CANDIDATES, METASD_QUERIES } MetasdCursorUse;
 
 typedef struct MetasdCursor {
-    int columns;
-    MetasdReading reading;
-    Portal portal;
-    SPITupleTable *rows;  /* fetched together, */
-    uint64 count, at;     /* how many, and the next of them to give */
-    MemoryContext values; /* of those that are compressed or out of line */
+    MetasdFetch fetch;
 } MetasdCursor;
 
 /*
- * Opens a cursor on N columns of RELATION, or on the first there is where COLUMN is NULL. Connects
- * to SPI, and stays in its memory context until metasd_cursor_close.
+ * Opens a cursor on N columns of RELATION; if COLUMN is NULL, on its first column. Connects to SPI
+ * and stays in SPI's memory context until metasd_cursor_close.
  */
-extern void metasd_cursor_open(MetasdCursor *reader, Oid relation, const char *const *column, int n,
-                               MetasdReaderUse use);
+extern void metasd_cursor_open(MetasdCursor *cursor, Oid relation, const char *const *column, int n,
+                               MetasdCursorUse use);
 
-/*
- * The next row as labels, valid until the next call; false after the last. What is NULL has no
- * data. Serves interrupts.
- */
-extern bool metasd_cursor_next(MetasdCursor *reader, MetasdLabel *labels);
+/* Returns the next row, as metasd_fetch_next does. */
+extern bool metasd_cursor_next(MetasdCursor *cursor, MetasdLabel *labels);
 
-extern void metasd_cursor_close(MetasdCursor *reader);
+extern void metasd_cursor_close(MetasdCursor *cursor);
 
 #endif

@@ -1,49 +1,15 @@
 /*
- * labelset.c - a hash of labels: open addressing over numbers; the bytes of labels in large pieces.
+ * labelset.c - a hash table with open addressing. Slots hold numbers, large pieces hold the bytes.
  *
- * A graph has millions of labels of some bytes each: a palloc for each, and a hash entry with a
- * pointer, take several times as much as the labels. What is taken is counted before it is.
+ * A graph has millions of labels of some bytes each. One palloc and one pointer per label would
+ * take several times the memory of the labels.
  */
 #include "pg/source/labelset.h"
 
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
-/* ---- how much memory ---- */
-
-void
-metasd_budget_take(MetasdBudget *budget, size_t bytes)
-{
-    size_t taken;
-
-    if (__builtin_add_overflow(budget->taken, bytes, &taken))
-        taken = SIZE_MAX;
-    if (budget->most > 0 && taken > budget->most)
-        budget->refuse(budget, taken);
-    budget->taken = taken;
-}
-
-void
-metasd_budget_give(MetasdBudget *budget, size_t bytes)
-{
-    budget->taken -= bytes;
-}
-
-/* Replaces an array of BEFORE bytes, which may be NULL, by one of AFTER. */
-void *
-metasd_budget_grow(MetasdBudget *budget, MemoryContext context, void *array, size_t before,
-                   size_t after)
-{
-    metasd_budget_take(budget, after); /* both are there while one is copied */
-    array = array ? repalloc_huge(array, after)
-                  : MemoryContextAllocExtended(context, after, MCXT_ALLOC_HUGE);
-    metasd_budget_give(budget, before);
-    return array;
-}
-
-/* ---- the set ---- */
-
-#define LEAST_ROOM 64                 /* labels */
+#define LEAST_CAPACITY 64             /* labels */
 #define LEAST_PIECE ((size_t)8 << 10) /* bytes of labels */
 #define MOST_PIECE ((size_t)1 << 20)
 
@@ -57,12 +23,12 @@ struct MetasdLabelSet {
     MetasdBudget *budget;
     MetasdLabel *labels; /* by number */
     uint32 count;
-    size_t room;
+    size_t capacity;
     Slot *slots;
-    size_t slot_count; /* a power of two, of which half is filled at most */
-    char *piece;       /* where the bytes of the next label go */
-    size_t left;       /* bytes of it */
-    size_t bytes;      /* of all pieces */
+    size_t slot_count; /* a power of two; at most half of them are filled */
+    char *piece;       /* holds the bytes of the next label */
+    size_t left;       /* free bytes of the piece */
+    size_t bytes;      /* in all pieces */
 };
 
 MetasdLabelSet *
@@ -83,7 +49,7 @@ hash_label(MetasdLabel label)
     return hash_bytes((const unsigned char *)label.data, (int)label.len);
 }
 
-/* The slot of that label, or the empty one where it belongs. */
+/* The slot of that label, or the empty slot for it. */
 static Slot *
 find_slot(const MetasdLabelSet *set, MetasdLabel label, uint32 hash)
 {
@@ -103,7 +69,7 @@ find_slot(const MetasdLabelSet *set, MetasdLabel label, uint32 hash)
 static void
 grow_slots(MetasdLabelSet *set)
 {
-    size_t before = set->slot_count, count = before > 0 ? 2 * before : 2 * LEAST_ROOM;
+    size_t before = set->slot_count, count = before > 0 ? 2 * before : 2 * LEAST_CAPACITY;
     Slot *old = set->slots;
 
     metasd_budget_take(set->budget, count * sizeof(*set->slots));
@@ -126,21 +92,22 @@ grow_slots(MetasdLabelSet *set)
 static void
 grow_labels(MetasdLabelSet *set)
 {
-    size_t room = set->room > 0 ? 2 * set->room : LEAST_ROOM;
+    size_t capacity = set->capacity > 0 ? 2 * set->capacity : LEAST_CAPACITY;
 
-    set->labels = metasd_budget_grow(set->budget, set->context, set->labels,
-                                     set->room * sizeof(*set->labels), room * sizeof(*set->labels));
-    set->room = room;
+    set->labels =
+        metasd_budget_grow(set->budget, set->context, set->labels,
+                           set->capacity * sizeof(*set->labels), capacity * sizeof(*set->labels));
+    set->capacity = capacity;
 }
 
-/* Pieces grow with the set, so that what is left over in one is a small part of it. */
+/* Pieces grow with the set, so that the unused end of a piece is a small part of the set. */
 static char *
 copy_bytes(MetasdLabelSet *set, const char *data, size_t len)
 {
     size_t piece = Min(MOST_PIECE, Max(LEAST_PIECE, set->bytes / 8));
     char *copy;
 
-    if (len > set->left && len > piece / 8) { /* one of its own */
+    if (len > set->left && len > piece / 8) { /* a piece of its own */
         metasd_budget_take(set->budget, len);
         set->bytes += len;
         copy = MemoryContextAlloc(set->context, Max(len, 1));
@@ -182,7 +149,7 @@ metasd_labelset_add(MetasdLabelSet *set, const char *data, size_t len)
     if (slot && slot->number != 0)
         return slot->number - 1;
     check_label(set, len);
-    if (set->count == set->room)
+    if (set->count == set->capacity)
         grow_labels(set);
     if (2 * (size_t)set->count >= set->slot_count)
         grow_slots(set);
@@ -233,7 +200,7 @@ compare_labels(const void *a, const void *b, void *labels)
 
 /* Moves each label to its place: label order[i] becomes label i. Leaves order[i] = i. */
 static void
-permute(MetasdLabelSet *set, uint32 *order)
+permute_labels(MetasdLabelSet *set, uint32 *order)
 {
     for (uint32 first = 0; first < set->count; first++) {
         MetasdLabel label = set->labels[first];
@@ -265,11 +232,11 @@ metasd_labelset_sort(MetasdLabelSet *set)
     qsort_arg(order, set->count, sizeof(*order), compare_labels, set->labels);
     for (uint32 i = 0; i < set->count; i++)
         renamed[order[i]] = i;
-    permute(set, order);
+    permute_labels(set, order);
     for (size_t i = 0; i < set->slot_count; i++)
         if (set->slots[i].number != 0)
             set->slots[i].number = renamed[set->slots[i].number - 1] + 1;
     pfree(order);
-    metasd_budget_give(set->budget, 2 * bytes); /* what is returned is soon gone, too */
+    metasd_budget_give(set->budget, 2 * bytes); /* the caller soon frees the result, too */
     return renamed;
 }

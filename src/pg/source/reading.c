@@ -13,11 +13,11 @@
 
 #include "pg/source/trust.h"
 
-/* ---- settings ---- */
+/* ---- what can be read, and under which settings ---- */
 
 /*
- * constraint_exclusion is here for its constraints, which the planner evaluates; row_security, as
- * off makes an error of a policy.
+ * constraint_exclusion is off because the planner would evaluate constraints. row_security is on
+ * because off turns a policy into an error.
  */
 static const char *const settings[][2] = {{"DateStyle", "ISO, MDY"},
                                           {"IntervalStyle", "postgres"},
@@ -38,7 +38,7 @@ static const char *const settings[][2] = {{"DateStyle", "ISO, MDY"},
                                           {"row_security", "on"},
                                           {"constraint_exclusion", "off"}};
 
-/* Only what differs is set: that takes a hundred times as long as to look. */
+/* Sets only those that differ: to set one takes a hundred times longer than to look it up. */
 void
 metasd_reading_pin_settings(void)
 {
@@ -72,7 +72,14 @@ metasd_reading_type_is_simple(Oid type)
     }
 }
 
-/* ---- as whom ---- */
+bool
+metasd_reading_kind_has_rows(char kind)
+{
+    return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_VIEW ||
+           kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE;
+}
+
+/* ---- the reader ---- */
 
 bool
 metasd_reading_lock(Oid relation)
@@ -86,26 +93,26 @@ metasd_reading_lock(Oid relation)
     return false;
 }
 
-/* What the relation's row says. */
-typedef struct Relative {
+/* Columns of the relation's row in pg_class. */
+typedef struct RelationRow {
     Oid owner;
     char kind;
     bool row_security;
-} Relative;
+} RelationRow;
 
-static Relative
-look_at(Oid relation)
+static RelationRow
+read_relation_row(Oid relation)
 {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-    Relative relative;
+    RelationRow row;
 
     if (!HeapTupleIsValid(tuple))
         elog(ERROR, "cache lookup failed for relation %u", relation);
-    relative.owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
-    relative.kind = ((Form_pg_class)GETSTRUCT(tuple))->relkind;
-    relative.row_security = ((Form_pg_class)GETSTRUCT(tuple))->relrowsecurity;
+    row.owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+    row.kind = ((Form_pg_class)GETSTRUCT(tuple))->relkind;
+    row.row_security = ((Form_pg_class)GETSTRUCT(tuple))->relrowsecurity;
     ReleaseSysCache(tuple);
-    return relative;
+    return row;
 }
 
 static bool
@@ -116,33 +123,35 @@ is_table(char kind)
 
 /* Does the owner see all that the user sees, and no more? */
 static bool
-owner_may_stand_in(Oid relation, const Relative *relative, Oid user)
+owner_may_stand_in(Oid relation, const RelationRow *row, Oid user)
 {
-    return has_privs_of_role(user, relative->owner) ||
-           (is_table(relative->kind) && check_enable_rls(relation, user, true) != RLS_ENABLED);
-}
-
-/* May its rows depend on settings? Whether the text of their values does is looked at elsewhere. */
-static bool
-depends_on_settings(const Relative *relative)
-{
-    return !is_table(relative->kind) || relative->row_security;
+    return has_privs_of_role(user, row->owner) ||
+           (is_table(row->kind) && check_enable_rls(relation, user, true) != RLS_ENABLED);
 }
 
 /*
- * What was settled last of a relation that reaches no other, as is true of most sources: questions
- * that follow each other read the same one. It holds until something may have changed.
+ * May the choice of rows depend on settings? (metasd_reading_type_is_simple is about their text.)
+ */
+static bool
+depends_on_settings(const RelationRow *row)
+{
+    return !is_table(row->kind) || row->row_security;
+}
+
+/*
+ * The reading that was settled last, of a relation that reaches no other, like most sources.
+ * Several questions in a row read the same source. It is valid until something may have changed.
  */
 static struct {
     Oid relation, user;
-    bool asked; /* for a restricted operation */
+    bool asked; /* argument RESTRICTED */
     Oid reader;
     bool restricted, pinned;
     uint64 generation;
 } settled;
 
 static bool
-recall(MetasdReading *reading, Oid relation, Oid user, bool restricted)
+recall_reading(MetasdReading *reading, Oid relation, Oid user, bool restricted)
 {
     uint64 generation = metasd_trust_generation();
 
@@ -160,7 +169,7 @@ recall(MetasdReading *reading, Oid relation, Oid user, bool restricted)
 }
 
 static void
-remember(const MetasdReading *reading, bool restricted)
+remember_reading(const MetasdReading *reading, bool restricted)
 {
     if (list_length(reading->reached) != 1)
         return;
@@ -173,35 +182,35 @@ remember(const MetasdReading *reading, bool restricted)
     settled.generation = reading->generation;
 }
 
-/* As whom it is read; the objection, or NULL. */
+/* Settles who reads. Returns the objection, or NULL. */
 static char *
-settle(MetasdReading *reading, Oid relation, Oid user, bool restricted)
+settle_reading(MetasdReading *reading, Oid relation, Oid user, bool restricted)
 {
-    Relative relative = look_at(relation);
+    RelationRow row = read_relation_row(relation);
     char *objection;
 
     *reading = (MetasdReading){.relation = relation,
                                .user = user,
                                .reader = user,
                                .restricted = restricted,
-                               .pinned = depends_on_settings(&relative),
+                               .pinned = depends_on_settings(&row),
                                .generation = metasd_trust_generation()};
-    if (!metasd_trusts(user, relative.owner) && owner_may_stand_in(relation, &relative, user)) {
-        reading->reader = relative.owner;
+    if (!metasd_trusts(user, row.owner) && owner_may_stand_in(relation, &row, user)) {
+        reading->reader = row.owner;
         reading->restricted = true;
     }
     objection = metasd_trust_objection(reading->reader, relation, &reading->reached);
     if (!objection)
-        remember(reading, restricted);
+        remember_reading(reading, restricted);
     return objection;
 }
 
 char *
 metasd_reading_try(MetasdReading *reading, Oid relation, Oid user, bool restricted)
 {
-    char *objection = recall(reading, relation, user, restricted)
+    char *objection = recall_reading(reading, relation, user, restricted)
                           ? NULL
-                          : settle(reading, relation, user, restricted);
+                          : settle_reading(reading, relation, user, restricted);
 
     if (!objection)
         reading->quoted = quote_qualified_identifier(
@@ -210,7 +219,7 @@ metasd_reading_try(MetasdReading *reading, Oid relation, Oid user, bool restrict
 }
 
 static void
-refuse(Oid relation, Oid user, const char *objection)
+refuse_reading(Oid relation, Oid user, const char *objection)
 {
     ereport(ERROR,
             (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -227,7 +236,7 @@ metasd_reading_open(MetasdReading *reading, Oid relation, Oid user, bool restric
     char *objection = metasd_reading_try(reading, relation, user, restricted);
 
     if (objection)
-        refuse(relation, user, objection);
+        refuse_reading(relation, user, objection);
 }
 
 void

@@ -1,15 +1,16 @@
 /*
- * reading.h - as whom, and under what settings, a relation is read.
+ * reading.h - which role reads a relation, and under which settings.
  *
- * Whoever names a relation to a function of ours needs the right to read it: the owner of a model
- * for its source, the caller for what a call names. The role that then reads, under whose rights
- * the functions of views, indexes and policies run, is
- *   - that user, where the relation and all that it reads may be trusted with his rights (trust.h);
- *   - else the relation's owner, where the user has all rights of the owner (as a superuser or a
- *     member has), or where it is a table without row security for him: he sees the same rows;
+ * A user who names a relation to a function of metasd needs the right to read it: the owner of a
+ * model for its source, the caller for the relations that a call names. Functions of views, indexes
+ * and policies run with the rights of the role that reads. That role is
+ *   - the user, if he trusts the relation and all that it reads (trust.h);
+ *   - else the relation's owner, if the user has all rights of the owner (a superuser, or a member
+ *     of the owner's role), or if the relation is a table without row security for the user. The
+ *     owner then sees the same rows;
  *   - else nobody: an error.
- * What is read is locked by its OID before it is looked at, until the transaction ends. It is read
- * by its name, as SQL does, and the plan is seen to read nothing but what was looked at.
+ * The relation is locked by its OID before it is inspected, until the transaction ends. The query
+ * names it, as SQL must, and the plan is checked to read only the inspected relations.
  */
 #ifndef METASD_PG_SOURCE_READING_H
 #define METASD_PG_SOURCE_READING_H
@@ -19,14 +20,14 @@
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/security.h"
 
 typedef struct MetasdReading {
     Oid relation;
-    Oid user;        /* on whose behalf */
-    Oid reader;      /* as whom */
-    bool restricted; /* a security-restricted operation: code of others runs */
-    bool pinned;     /* what is read depends on settings, which are set as in a worker */
+    Oid user;        /* who needs the right to read it */
+    Oid reader;      /* the role that reads */
+    bool restricted; /* code of others may run, so it is a security-restricted operation */
+    bool pinned;     /* the rows depend on settings, so these are set as in a worker */
     List *reached;   /* OIDs of the relations that it reads, itself included */
     uint64 generation;
     char *quoted; /* schema.name, for SQL */
@@ -37,35 +38,35 @@ typedef struct MetasdReading {
 extern bool metasd_reading_lock(Oid relation);
 
 /*
- * Settles how USER reads a relation that is locked and that he may read; an error where he must
- * not. RESTRICTED: as a security-restricted operation whoever reads.
+ * Settles how USER reads a relation that is locked and that he has the right to read; an error if
+ * no role may read it for him. RESTRICTED: as a security-restricted operation in any case.
  */
 extern void metasd_reading_open(MetasdReading *reading, Oid relation, Oid user, bool restricted);
 
-/* Likewise, but NULL instead of an error: the reason, a whole sentence. */
+/* The same, but returns the reason, a whole sentence, instead of the error; NULL if settled. */
 extern char *metasd_reading_try(MetasdReading *reading, Oid relation, Oid user, bool restricted);
 
-/* From here on the reader's rights and these settings are in force, until the end. */
+/* The rights of the reader and these settings are in force between begin and end. */
 extern void metasd_reading_begin(MetasdReading *reading);
 extern void metasd_reading_end(const MetasdReading *reading);
 
-/* Between begin and end: a plan of a query on the relation. An error where it would read others. */
+/* Between begin and end: plans a query on the relation. An error if it reads other relations. */
 extern SPIPlanPtr metasd_reading_prepare(const MetasdReading *reading, const char *sql, int nargs,
                                          Oid *types);
 
-/*
- * An error unless the plan, as it was made, reads nothing but the LOCKED relations, and runs
- * nothing that the reader must not.
- */
+/* An error if the plan reads relations that are not LOCKED, or runs code that READER must not. */
 extern void metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid reader);
 
 /*
- * Sets, for the GUC level that is open, what the text of a value depends on: labels are what a
- * worker reads, whatever a session has set.
+ * Sets, for the open GUC level, the settings that the text of a value depends on. So a session gets
+ * the same labels that a worker reads.
  */
 extern void metasd_reading_pin_settings(void);
 
-/* Is the text of its values the same under all settings? */
+/* Can a relation of that kind (pg_class.relkind) be read: a table, a view and the like? */
+extern bool metasd_reading_kind_has_rows(char kind);
+
+/* Is the text of the type's values the same under all settings? */
 extern bool metasd_reading_type_is_simple(Oid type);
 
 #endif

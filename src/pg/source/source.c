@@ -12,14 +12,11 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
-#define ROWS_PER_FETCH 1000
-#define FIRST_ROWS 8                    /* before it is known how long they are */
-#define BYTES_PER_FETCH ((Size)4 << 20) /* from which on fewer are fetched */
-#define BYTES_KEPT ((Size)1 << 20)      /* of rows whose values are out of line */
+#include "pg/source/fetch.h"
 
-static const char *const roles[3] = {"head", "relation", "tail"};
+static const char *const places[3] = {"head", "relation", "tail"};
 
-/* ---- what it is ---- */
+/* ---- the relation ---- */
 
 static void
 refuse_missing(bool to_query)
@@ -32,20 +29,13 @@ refuse_missing(bool to_query)
                     errhint("Name another source: kg_train(model, source).")));
 }
 
-static bool
-is_kind_of_triples(char kind)
-{
-    return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_VIEW ||
-           kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE;
-}
-
-/* Errors unless triples can be in a relation of that kind. A source is read by a worker. */
+/* An error unless a relation of that kind can hold triples, and a worker can read a source. */
 static void
 check_kind(Oid relation, bool to_query)
 {
     const char *name = get_rel_name(relation);
 
-    if (!is_kind_of_triples(get_rel_relkind(relation)))
+    if (!metasd_reading_kind_has_rows(get_rel_relkind(relation)))
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                         to_query ? errmsg("\"%s\" cannot be a relation of triples", name)
                                  : errmsg("\"%s\" cannot be a source of triples", name),
@@ -94,8 +84,8 @@ refuse_column(const MetasdSource *source, int place)
                               : errmsg("source \"%s\" has no column \"%s\"", source->name, column),
              errdetail("Its columns are: %s.", column_names(source->relation)),
              source->to_query
-                 ? errhint("Name the column: kg_evaluate(..., %s => '...').", roles[place])
-                 : errhint("Name the column: kg_train(..., %s => '...').", roles[place])));
+                 ? errhint("Name the column: kg_evaluate(..., %s => '...').", places[place])
+                 : errhint("Name the column: kg_train(..., %s => '...').", places[place])));
 }
 
 static void
@@ -114,7 +104,7 @@ refuse_type(const MetasdSource *source, int place, Oid type)
                                      : errhint("Cast the column in a view, and train from that.")));
 }
 
-/* Looks a column up: its type, its domain looked through, and whether = means the same bytes. */
+/* Looks up a column's type, that below a domain, and whether its = compares bytes. */
 static void
 look_up_column(MetasdSource *source, int place)
 {
@@ -131,7 +121,7 @@ look_up_column(MetasdSource *source, int place)
     source->by_bytes[place] = !OidIsValid(collation) || get_collation_isdeterministic(collation);
 }
 
-/* ---- who may read it ---- */
+/* ---- rights ---- */
 
 static bool
 may_select(Oid relation, char *const column[3], Oid user)
@@ -223,7 +213,7 @@ metasd_source_objection(const MetasdRemembered *source, char *const column[3], O
         return psprintf(_("Relation %s does not exist any more."), source->name);
     if (!OidIsValid(owner))
         return pstrdup(_("The role that owned the model does not exist any more."));
-    if (!is_kind_of_triples(get_rel_relkind(source->oid)))
+    if (!metasd_reading_kind_has_rows(get_rel_relkind(source->oid)))
         return psprintf(_("Relation %s is not a table or view any more."), source->name);
     for (int i = 0; i < 3; i++) {
         AttrNumber number = get_attnum(source->oid, column[i]);
@@ -262,95 +252,41 @@ metasd_source_is_readable(Oid relation, char *const column[3], Oid user)
 
 /* ---- reading ---- */
 
-static char *
-select_triples(const MetasdSource *source)
-{
-    StringInfoData sql;
-
-    initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT ");
-    for (int i = 0; i < 3; i++)
-        appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "",
-                         quote_identifier(source->column[i]));
-    appendStringInfo(&sql, " FROM %s", source->quoted);
-    return sql.data;
-}
-
-/* Fills *row from a tuple; false if one of the three is NULL or empty. */
+/* Fills in a row; false if one of its three labels is NULL or empty. */
 static bool
-labels_of(HeapTuple tuple, TupleDesc desc, MetasdTripleLabels *row)
+fill_row(MetasdTripleLabels *row, const MetasdLabel *labels)
 {
     for (int i = 0; i < 3; i++) {
-        bool isnull;
-        Datum value = heap_getattr(tuple, i + 1, desc, &isnull);
-        text *label;
-
-        if (isnull)
+        if (labels[i].len == 0)
             return false;
-        label = DatumGetTextPP(value);
-        row->data[i] = VARDATA_ANY(label);
-        row->len[i] = VARSIZE_ANY_EXHDR(label);
-        if (row->len[i] == 0)
-            return false;
+        row->data[i] = labels[i].data;
+        row->len[i] = labels[i].len;
     }
     return true;
-}
-
-/* How many rows to fetch next: of long ones that a view has made, few. */
-static long
-next_fetch(long rows)
-{
-    Size bytes = MemoryContextMemAllocated(SPI_tuptable->tuptabcxt, true);
-
-    return bytes > BYTES_PER_FETCH ? Max(1, rows / 8) : Min(2 * rows, ROWS_PER_FETCH);
 }
 
 uint64
 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
 {
+    MetasdLabel labels[3];
+    MetasdTripleLabels triple;
     MetasdSource *now;
+    MetasdFetch fetch;
     uint64 skipped = 0;
-    long rows = FIRST_ROWS;
-    SPIPlanPtr plan;
-    Portal portal;
-    MemoryContext caller = CurrentMemoryContext; /* SPI leaves another one behind */
-    MemoryContext per_fetch = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
 
     if (!metasd_reading_lock(source->relation))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("relation \"%s\" was dropped before it was read", source->name),
                         errhint("Name another with kg_train.")));
     now = open_relation(source->relation, source->column, user, source->to_query);
-    metasd_reading_begin(&now->reading);
-    plan = metasd_reading_prepare(&now->reading, select_triples(now), 0, NULL);
-    portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-    for (;;) {
-        SPI_cursor_fetch(portal, true, rows);
-        if (SPI_processed == 0)
-            break;
-        rows = next_fetch(rows);
-        for (uint64 i = 0; i < SPI_processed; i++) {
-            MetasdTripleLabels labels;
-            bool whole;
-
-            MemoryContextSwitchTo(per_fetch); /* for values out of line */
-            whole = labels_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &labels);
-            MemoryContextSwitchTo(caller);
-            if (whole)
-                row(context, &labels);
-            else
-                skipped++;
-            if (MemoryContextMemAllocated(per_fetch, true) > BYTES_KEPT)
-                MemoryContextReset(per_fetch);
-        }
-        MemoryContextReset(per_fetch);
-        SPI_freetuptable(SPI_tuptable);
-        CHECK_FOR_INTERRUPTS();
+    metasd_fetch_begin(&fetch, &now->reading, now->column, 3);
+    while (metasd_fetch_next(&fetch, labels)) {
+        if (fill_row(&triple, labels))
+            row(context, &triple);
+        else
+            skipped++;
     }
-    SPI_cursor_close(portal);
-    metasd_reading_end(&now->reading);
-    MemoryContextSwitchTo(caller);
-    MemoryContextDelete(per_fetch);
+    metasd_fetch_end(&fetch);
     return skipped;
 }
 

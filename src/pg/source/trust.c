@@ -21,7 +21,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-/* ---- what may have changed ---- */
+/* ---- changes ---- */
 
 static uint64 generation = 1;
 
@@ -68,7 +68,7 @@ metasd_trusts(Oid reader, Oid owner)
            (!superuser_arg(reader) && has_privs_of_role(owner, reader));
 }
 
-/* Is it a type that values are made of without running anybody's code? */
+/* Does making a value of the type run only PostgreSQL's own code? */
 static bool
 is_plain_type(Oid type)
 {
@@ -78,7 +78,7 @@ is_plain_type(Oid type)
            (kind == TYPTYPE_BASE || kind == TYPTYPE_RANGE || kind == TYPTYPE_ENUM);
 }
 
-/* Functions that only write values, of whatever type: only superusers define how one is written. */
+/* Functions that only write values of any type. Only superusers define output functions. */
 static bool
 only_writes(const char *name)
 {
@@ -91,9 +91,9 @@ only_writes(const char *name)
 }
 
 /*
- * Can the function do nothing but compute? Of those that are not immutable some run SQL that they
- * are given as text, or as the name of a table, and make XML of it; those of pseudotypes run what
- * belongs to the types that they are given, such as casts.
+ * Does the function only compute? Some functions of PostgreSQL that are not immutable run SQL that
+ * they get as text or as the name of a table, and make XML of the result. Functions of pseudotypes
+ * run code of the types that they get, such as casts.
  */
 static bool
 only_computes(Form_pg_proc function)
@@ -110,18 +110,19 @@ only_computes(Form_pg_proc function)
     return true;
 }
 
-/* ---- the walk ---- */
+/* ---- inspection ---- */
 
-typedef struct Walk {
+/* An inspection of all code that reading a relation may run. It ends with the first objection. */
+typedef struct Inspection {
     Oid reader;
     List *reached; /* OIDs of relations */
-    /* The relation whose expression is looked at, and its owner; InvalidOid: ours. */
+    /* The relation whose expression is inspected, and its owner; InvalidOid: a query of our own. */
     Oid relation, chooser;
-    char *objection; /* the first */
-} Walk;
+    char *objection; /* or NULL */
+} Inspection;
 
-static bool walk_node(Node *node, void *context);
-static void walk_relation(Walk *walk, Oid relation);
+static bool inspect_node(Node *node, void *context);
+static void inspect_relation(Inspection *inspection, Oid relation);
 
 static char *
 role_name(Oid role)
@@ -131,46 +132,47 @@ role_name(Oid role)
     return name ? name : psprintf("%u", role);
 }
 
-/* Code that a walk objects to. */
-typedef enum Code { FUNCTION, TYPE } Code;
+typedef enum Code { FUNCTION, TYPE } Code; /* kinds of code */
 
-/* True, as it ends a walk. */
+/* Notes the objection, and returns true, which ends the inspection. */
 static bool
-object(Walk *walk, Code code, const char *name, Oid owner)
+note_objection(Inspection *inspection, Code code, const char *name, Oid owner)
 {
-    Oid of = walk->chooser;
+    Oid of = inspection->chooser;
 
-    if (OidIsValid(of) && !metasd_trusts(walk->reader, of))
+    if (OidIsValid(of) && !metasd_trusts(inspection->reader, of))
         owner = of;
-    if (OidIsValid(walk->relation))
-        walk->objection =
+    if (OidIsValid(inspection->relation))
+        inspection->objection =
             psprintf(code == FUNCTION
                          ? _("Reading \"%s\" runs function %s, which role \"%s\" has chosen, with "
                              "the rights of role \"%s\".")
                          : _("Reading \"%s\" runs code of type %s, which role \"%s\" has chosen, "
                              "with the rights of role \"%s\"."),
-                     get_rel_name(walk->relation), name, role_name(owner), role_name(walk->reader));
+                     get_rel_name(inspection->relation), name, role_name(owner),
+                     role_name(inspection->reader));
     else
-        walk->objection =
+        inspection->objection =
             psprintf(code == FUNCTION ? _("Reading it runs function %s of role \"%s\" with the "
                                           "rights of role \"%s\".")
                                       : _("Reading it runs code of type %s of role \"%s\" with the "
                                           "rights of role \"%s\"."),
-                     name, role_name(owner), role_name(walk->reader));
+                     name, role_name(owner), role_name(inspection->reader));
     return true;
 }
 
 static bool
-chooser_is_trusted(const Walk *walk)
+chooser_is_trusted(const Inspection *inspection)
 {
-    return !OidIsValid(walk->chooser) || metasd_trusts(walk->reader, walk->chooser);
+    return !OidIsValid(inspection->chooser) ||
+           metasd_trusts(inspection->reader, inspection->chooser);
 }
 
-/* check_function_callback: true for a function that must not run. */
+/* A check_function_callback: true for a function that must not run. */
 static bool
 check_function(Oid function, void *context)
 {
-    Walk *walk = context;
+    Inspection *inspection = context;
     HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
     Form_pg_proc form;
     bool harmless;
@@ -180,15 +182,16 @@ check_function(Oid function, void *context)
         elog(ERROR, "cache lookup failed for function %u", function);
     form = (Form_pg_proc)GETSTRUCT(tuple);
     owner = form->proowner;
-    harmless =
-        only_computes(form) || (chooser_is_trusted(walk) && metasd_trusts(walk->reader, owner));
+    harmless = only_computes(form) ||
+               (chooser_is_trusted(inspection) && metasd_trusts(inspection->reader, owner));
     ReleaseSysCache(tuple);
-    return !harmless && object(walk, FUNCTION, format_procedure_qualified(function), owner);
+    return !harmless &&
+           note_objection(inspection, FUNCTION, format_procedure_qualified(function), owner);
 }
 
-/* True for a type whose input may run what its owner has chosen, and must not. */
+/* True for a type that must not be read, because its owner has chosen code that its input runs. */
 static bool
-check_type(Walk *walk, Oid type)
+check_type(Inspection *inspection, Oid type)
 {
     HeapTuple tuple;
     Oid owner;
@@ -200,12 +203,12 @@ check_type(Walk *walk, Oid type)
         elog(ERROR, "cache lookup failed for type %u", type);
     owner = ((Form_pg_type)GETSTRUCT(tuple))->typowner;
     ReleaseSysCache(tuple);
-    return !(chooser_is_trusted(walk) && metasd_trusts(walk->reader, owner)) &&
-           object(walk, TYPE, format_type_be(type), owner);
+    return !(chooser_is_trusted(inspection) && metasd_trusts(inspection->reader, owner)) &&
+           note_objection(inspection, TYPE, format_type_be(type), owner);
 }
 
 static bool
-walk_query(Walk *walk, Query *query)
+inspect_query(Inspection *inspection, Query *query)
 {
     ListCell *cell;
 
@@ -214,69 +217,72 @@ walk_query(Walk *walk, Query *query)
         ListCell *type;
 
         if (rte->rtekind == RTE_RELATION)
-            walk_relation(walk, rte->relid);
+            inspect_relation(inspection, rte->relid);
         else if (rte->rtekind == RTE_FUNCTION) {
             ListCell *function;
 
             foreach (function, rte->functions)
                 foreach (type, ((RangeTblFunction *)lfirst(function))->funccoltypes)
-                    if (check_type(walk, lfirst_oid(type)))
+                    if (check_type(inspection, lfirst_oid(type)))
                         return true;
         }
-        if (walk->objection)
+        if (inspection->objection)
             return true;
     }
-    return query_tree_walker(query, walk_node, walk, 0);
+    return query_tree_walker(query, inspect_node, inspection, 0);
 }
 
 static bool
-walk_node(Node *node, void *context)
+inspect_node(Node *node, void *context)
 {
-    Walk *walk = context;
+    Inspection *inspection = context;
 
-    if (!node || walk->objection)
+    if (!node || inspection->objection)
         return node != NULL;
     switch (nodeTag(node)) {
         case T_Query:
-            return walk_query(walk, (Query *)node);
+            return inspect_query(inspection, (Query *)node);
         case T_CoerceToDomain:
-            if (check_type(walk, ((CoerceToDomain *)node)->resulttype))
+            if (check_type(inspection, ((CoerceToDomain *)node)->resulttype))
                 return true;
             break;
-        case T_CoerceViaIO: /* its functions are those of the types */
-            if (check_type(walk, ((CoerceViaIO *)node)->resulttype))
+        case T_CoerceViaIO: /* runs the functions of the types */
+            if (check_type(inspection, ((CoerceViaIO *)node)->resulttype))
                 return true;
             break;
         case T_TableFunc: {
             ListCell *type;
 
             foreach (type, ((TableFunc *)node)->coltypes)
-                if (check_type(walk, lfirst_oid(type)))
+                if (check_type(inspection, lfirst_oid(type)))
                     return true;
             break;
         }
         case T_NextValueExpr:
-            return !chooser_is_trusted(walk) && object(walk, FUNCTION, "nextval", walk->chooser);
+            return !chooser_is_trusted(inspection) &&
+                   note_objection(inspection, FUNCTION, "nextval", inspection->chooser);
         default:
-            if (check_functions_in_node(node, check_function, walk))
+            if (check_functions_in_node(node, check_function, inspection))
                 return true;
     }
-    return expression_tree_walker(node, walk_node, walk);
+    return expression_tree_walker(node, inspect_node, inspection);
 }
 
-/* An expression as a catalog has it: what the relation cache gives has been evaluated already. */
+/*
+ * Inspects an expression as it is stored: the relation cache simplifies it, which runs functions.
+ */
 static void
-walk_stored(Walk *walk, int cache, HeapTuple tuple, AttrNumber attribute)
+inspect_stored(Inspection *inspection, int cache, HeapTuple tuple, AttrNumber attribute)
 {
     bool isnull;
     Datum expression = SysCacheGetAttr(cache, tuple, attribute, &isnull);
 
     if (!isnull)
-        (void)walk_node(stringToNode(TextDatumGetCString(expression)), walk);
+        (void)inspect_node(stringToNode(TextDatumGetCString(expression)), inspection);
 }
 
 static void
-walk_indexes(Walk *walk, Relation relation)
+inspect_indexes(Inspection *inspection, Relation relation)
 {
     ListCell *cell;
 
@@ -285,16 +291,16 @@ walk_indexes(Walk *walk, Relation relation)
 
         if (!HeapTupleIsValid(tuple))
             continue;
-        walk_stored(walk, INDEXRELID, tuple, Anum_pg_index_indexprs);
-        walk_stored(walk, INDEXRELID, tuple, Anum_pg_index_indpred);
+        inspect_stored(inspection, INDEXRELID, tuple, Anum_pg_index_indexprs);
+        inspect_stored(inspection, INDEXRELID, tuple, Anum_pg_index_indpred);
         ReleaseSysCache(tuple);
     }
 }
 
 static void
-walk_statistics(Walk *walk, Relation relation)
+inspect_statistics(Inspection *inspection, Relation relation)
 {
-#if PG_VERSION_NUM >= 140000 /* those of expressions */
+#if PG_VERSION_NUM >= 140000 /* statistics of expressions */
     ListCell *cell;
 
     foreach (cell, RelationGetStatExtList(relation)) {
@@ -302,37 +308,37 @@ walk_statistics(Walk *walk, Relation relation)
 
         if (!HeapTupleIsValid(tuple))
             continue;
-        walk_stored(walk, STATEXTOID, tuple, Anum_pg_statistic_ext_stxexprs);
+        inspect_stored(inspection, STATEXTOID, tuple, Anum_pg_statistic_ext_stxexprs);
         ReleaseSysCache(tuple);
     }
 #endif
 }
 
 static void
-walk_partition_key(Walk *walk, Relation relation)
+inspect_partition_key(Inspection *inspection, Relation relation)
 {
     HeapTuple tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(RelationGetRelid(relation)));
 
     if (!HeapTupleIsValid(tuple))
         return;
-    walk_stored(walk, PARTRELID, tuple, Anum_pg_partitioned_table_partexprs);
+    inspect_stored(inspection, PARTRELID, tuple, Anum_pg_partitioned_table_partexprs);
     ReleaseSysCache(tuple);
 }
 
 static void
-walk_policies(Walk *walk, Relation relation)
+inspect_policies(Inspection *inspection, Relation relation)
 {
     ListCell *cell;
 
     if (!relation->rd_rel->relrowsecurity || !relation->rd_rsdesc)
         return;
     foreach (cell, relation->rd_rsdesc->policies)
-        (void)walk_node((Node *)((RowSecurityPolicy *)lfirst(cell))->qual, walk);
+        (void)inspect_node((Node *)((RowSecurityPolicy *)lfirst(cell))->qual, inspection);
 }
 
-/* Constraints only matter to the planner where constraint_exclusion is on: it is off here. */
+/* Constraints need no inspection: the planner evaluates them only if constraint_exclusion is on. */
 static void
-walk_virtual_columns(Walk *walk, Relation relation)
+inspect_virtual_columns(Inspection *inspection, Relation relation)
 {
 #if PG_VERSION_NUM >= 180000
     TupleConstr *constraints = RelationGetDescr(relation)->constr;
@@ -340,81 +346,81 @@ walk_virtual_columns(Walk *walk, Relation relation)
     for (int i = 0; constraints && i < constraints->num_defval; i++)
         if (TupleDescAttr(RelationGetDescr(relation), constraints->defval[i].adnum - 1)
                 ->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
-            (void)walk_node(stringToNode(constraints->defval[i].adbin), walk);
+            (void)inspect_node(stringToNode(constraints->defval[i].adbin), inspection);
 #endif
 }
 
 static void
-walk_children(Walk *walk, Relation relation)
+inspect_children(Inspection *inspection, Relation relation)
 {
     ListCell *cell;
 
     if (!relation->rd_rel->relhassubclass)
         return;
     foreach (cell, find_inheritance_children(RelationGetRelid(relation), AccessShareLock))
-        walk_relation(walk, lfirst_oid(cell));
+        inspect_relation(inspection, lfirst_oid(cell));
 }
 
-/* With the relation open and all else set. */
+/* RELATION is open, and the inspection names it and its owner. */
 static void
-walk_code(Walk *walk, Relation relation)
+inspect_code(Inspection *inspection, Relation relation)
 {
     if (relation->rd_rel->relkind == RELKIND_VIEW)
-        (void)walk_query(walk, get_view_query(relation));
+        (void)inspect_query(inspection, get_view_query(relation));
     else {
-        walk_policies(walk, relation);
-        walk_virtual_columns(walk, relation);
-        walk_indexes(walk, relation);
-        walk_statistics(walk, relation);
-        walk_partition_key(walk, relation);
-        walk_children(walk, relation);
+        inspect_policies(inspection, relation);
+        inspect_virtual_columns(inspection, relation);
+        inspect_indexes(inspection, relation);
+        inspect_statistics(inspection, relation);
+        inspect_partition_key(inspection, relation);
+        inspect_children(inspection, relation);
     }
 }
 
 static void
-walk_relation(Walk *walk, Oid oid)
+inspect_relation(Inspection *inspection, Oid oid)
 {
-    Walk before = *walk;
+    Inspection before = *inspection;
     Relation relation;
 
-    if (walk->objection || list_member_oid(walk->reached, oid))
+    if (inspection->objection || list_member_oid(inspection->reached, oid))
         return;
     check_stack_depth();
     relation = try_relation_open(oid, AccessShareLock);
     if (!relation)
         return;
-    walk->reached = lappend_oid(walk->reached, oid);
-    walk->relation = oid;
-    walk->chooser = relation->rd_rel->relowner;
-    if (superuser_arg(walk->reader) && !superuser_arg(walk->chooser))
-        walk->objection =
-            psprintf(_("It reads \"%s\", where role \"%s\" can add code that would run "
-                       "with the rights of role \"%s\"."),
-                     get_rel_name(oid), role_name(walk->chooser), role_name(walk->reader));
+    inspection->reached = lappend_oid(inspection->reached, oid);
+    inspection->relation = oid;
+    inspection->chooser = relation->rd_rel->relowner;
+    if (superuser_arg(inspection->reader) && !superuser_arg(inspection->chooser))
+        inspection->objection = psprintf(
+            _("It reads \"%s\", where role \"%s\" can add code that would run "
+              "with the rights of role \"%s\"."),
+            get_rel_name(oid), role_name(inspection->chooser), role_name(inspection->reader));
     else
-        walk_code(walk, relation);
-    walk->relation = before.relation;
-    walk->chooser = before.chooser;
+        inspect_code(inspection, relation);
+    inspection->relation = before.relation;
+    inspection->chooser = before.chooser;
     relation_close(relation, NoLock);
 }
 
 char *
 metasd_trust_objection(Oid reader, Oid relation, List **reached)
 {
-    Walk walk = {.reader = reader};
+    Inspection inspection = {.reader = reader};
 
-    walk_relation(&walk, relation);
-    *reached = list_concat_unique_oid(*reached, walk.reached);
-    return walk.objection;
+    inspect_relation(&inspection, relation);
+    *reached = list_concat_unique_oid(*reached, inspection.reached);
+    return inspection.objection;
 }
 
 char *
 metasd_trust_query_objection(Oid reader, Node *query)
 {
-    Walk walk = {.reader = reader};
+    Inspection inspection = {.reader = reader};
     Query *one = castNode(Query, query);
 
-    /* What it reads has been looked at: the range table is not. */
-    (void)query_tree_walker(one, walk_node, &walk, QTW_IGNORE_RANGE_TABLE);
-    return walk.objection;
+    /* The relations that it reads have been inspected, so the range table is skipped. */
+    (void)query_tree_walker(one, inspect_node, &inspection, QTW_IGNORE_RANGE_TABLE);
+    return inspection.objection;
 }

@@ -14,7 +14,7 @@
 
 #include "pg/base/json.h"
 #include "pg/source/labelset.h"
-#include "pg/control/launch.h"
+#include "pg/catalog/launch_order.h"
 #include "pg/params/params.h"
 #include "pg/source/source.h"
 #include "core/train/train.h"

@@ -12,8 +12,6 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-#define FUNCTION "metasd_follow_main"
-
 #define MOST_FOLLOWERS (METASD_MAX_PARTS - 1)
 
 /* How long followers have: to come, to leave, and to leave once they are told to terminate. */
@@ -112,7 +110,7 @@ register_followers(MetasdJob *job, int n)
     worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
     worker.bgw_restart_time = BGW_NEVER_RESTART;
     snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), METASD_TRAIN_LIBRARY);
-    snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), FUNCTION);
+    snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), METASD_FOLLOW_FUNCTION);
     worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(muster->segment));
     worker.bgw_notify_pid = MyProcPid;
     memcpy(worker.bgw_extra, &job->launch, sizeof(job->launch));

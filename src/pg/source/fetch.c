@@ -1,0 +1,103 @@
+#include "pg/source/fetch.h"
+
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#define ROWS_PER_FETCH 1000
+#define FIRST_ROWS 8                    /* before it is known how long rows are */
+#define BYTES_PER_FETCH ((Size)4 << 20) /* more than that: the next fetch has fewer rows */
+#define BYTES_KEPT ((Size)1 << 20)      /* of values that were stored out of line */
+
+/* The columns may have any type, so the cast names the type text of schema pg_catalog. */
+static char *
+select_columns(const MetasdReading *reading, char *const *columns, int n)
+{
+    StringInfoData sql;
+
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, "SELECT ");
+    for (int i = 0; i < n; i++)
+        appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "",
+                         quote_identifier(columns[i]));
+    appendStringInfo(&sql, " FROM %s", reading->quoted);
+    return sql.data;
+}
+
+void
+metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    SPIPlanPtr plan;
+
+    *fetch = (MetasdFetch){.reading = *reading, .columns = n, .next = FIRST_ROWS};
+    fetch->values = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
+    metasd_reading_begin(&fetch->reading);
+    plan = metasd_reading_prepare(&fetch->reading, select_columns(reading, columns, n), 0, NULL);
+    fetch->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+    metasd_reading_end(&fetch->reading);
+    MemoryContextSwitchTo(caller); /* SPI leaves another one behind */
+}
+
+/* Fetches the next rows: fewer than before if rows are long, as those of a view may be. */
+static void
+fetch_rows(MetasdFetch *fetch)
+{
+    MemoryContext caller = CurrentMemoryContext;
+
+    if (fetch->rows) {
+        Size bytes = MemoryContextMemAllocated(fetch->rows->tuptabcxt, true);
+
+        fetch->next = bytes > BYTES_PER_FETCH ? Max(1, fetch->next / 8)
+                                              : Min(2 * fetch->next, ROWS_PER_FETCH);
+        SPI_freetuptable(fetch->rows);
+    }
+    metasd_reading_begin(&fetch->reading);
+    SPI_cursor_fetch(fetch->portal, true, fetch->next);
+    metasd_reading_end(&fetch->reading);
+    MemoryContextSwitchTo(caller);
+    fetch->rows = SPI_tuptable; /* the caller may connect to SPI between two rows */
+    fetch->count = SPI_processed;
+    fetch->at = 0;
+    MemoryContextReset(fetch->values);
+}
+
+bool
+metasd_fetch_next(MetasdFetch *fetch, MetasdLabel *labels)
+{
+    MemoryContext caller;
+
+    CHECK_FOR_INTERRUPTS();
+    if (fetch->at == fetch->count) {
+        fetch_rows(fetch);
+        if (fetch->count == 0)
+            return false;
+    }
+    if (MemoryContextMemAllocated(fetch->values, true) > BYTES_KEPT)
+        MemoryContextReset(fetch->values);
+    caller = MemoryContextSwitchTo(fetch->values);
+    for (int i = 0; i < fetch->columns; i++) {
+        bool isnull;
+        Datum value =
+            heap_getattr(fetch->rows->vals[fetch->at], i + 1, fetch->rows->tupdesc, &isnull);
+        text *label = isnull ? NULL : DatumGetTextPP(value);
+
+        labels[i] = isnull ? (MetasdLabel){NULL, 0}
+                           : (MetasdLabel){VARDATA_ANY(label), (uint32)VARSIZE_ANY_EXHDR(label)};
+    }
+    MemoryContextSwitchTo(caller);
+    fetch->at++;
+    return true;
+}
+
+void
+metasd_fetch_end(MetasdFetch *fetch)
+{
+    MemoryContext caller = CurrentMemoryContext;
+
+    if (fetch->rows)
+        SPI_freetuptable(fetch->rows);
+    SPI_cursor_close(fetch->portal);
+    MemoryContextSwitchTo(caller);
+    MemoryContextDelete(fetch->values);
+}
