@@ -7,7 +7,10 @@
 #                 METASD_ROUNDS, METASD_SEED
 #   make coverage the statements which the tests execute, by file
 #   make          build against the PostgreSQL of PG_CONFIG
-#   make install  ... and install there; make installcheck then runs the SQL tests
+#   make install  ... and install there
+#   make installcheck        then runs the SQL and isolation tests on a running server, which PGHOST,
+#                            PGPORT and PGUSER name
+#   make prove_installcheck  and the TAP tests, on servers of their own; PROVE_TESTS="test/t/001*.pl"
 
 EXTENSION = metasd
 DATA = $(wildcard sql/metasd--*.sql)
@@ -17,9 +20,9 @@ DATA = $(wildcard sql/metasd--*.sql)
 MODULE_big = metasd
 MODULES = metasd_train
 
-ASK_CORE = arena bits calibrate codec codec_v1 codec_v2 columns index index_ask index_columns index_labels kernels model postings standing status team topk
-ASK_PG = metasd compat catalog reference trust reading source params presets json run ask launch quota start stop resume versions schedule wait cache image builder build_worker known known_cost known_batch known_whole question alike reader candidates prediction predict embedding many support advice answers evaluate
-TRAIN_PG = worker limits quota checkpoint held_out warm tune member yield crew muster follower job report compare prune_versions store estimate cache image builder labels compat catalog reference trust reading source params presets json run
+ASK_CORE = arena bits calibrate codec columns crc32c exp index index_ask index_columns index_labels model postings simd standing status team topk
+ASK_PG = metasd compat catalog reference trust reading source params json run ask launch quota start stop resume versions schedule wait cache image builder build_worker known known_cost known_batch known_whole question alike reader candidates prediction predict embedding many support advice answers evaluate
+TRAIN_PG = worker limits quota checkpoint held_out warm member yield crew muster follower job report compare prune_versions store estimate cache image builder labels compat catalog reference trust reading source params presets json run
 
 OBJS = $(ASK_PG:%=src/pg/%.o) $(ASK_CORE:%=src/core/%.o)
 CORE_OBJS = $(patsubst %.c,%.o,$(wildcard src/core/*.c))
@@ -28,6 +31,11 @@ EXTRA_CLEAN = $(TRAIN_OBJS) build
 
 REGRESS = $(shell sed 's/\#.*//' test/sql/order 2>/dev/null)
 REGRESS_OPTS = --inputdir=test
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec))
+ISOLATION_OPTS = --inputdir=test/isolation
+# PostgreSQL does not run as root: see below.
+IS_ROOT := $(filter 0,$(shell id -u))
+NO_INSTALLCHECK := $(IS_ROOT)
 
 PG_CPPFLAGS = -Isrc/core -Isrc/pg
 OWN_CFLAGS = -Wall -Wextra -Werror
@@ -74,7 +82,21 @@ metasd_train.so: $(TRAIN_OBJS)
 include test/unit/unit.mk
 include test/bench/bench.mk
 
-.PHONY: test coverage soak demo demo-psql demo-clean
+.PHONY: installcheck prove_installcheck test coverage soak demo demo-psql demo-clean
+
+ifneq ($(IS_ROOT),)
+installcheck prove_installcheck:
+	@MAKE='$(MAKE)' test/as_postgres.sh $@
+else
+# Servers of the tests load a module of the tests; everything else is what make install has installed.
+prove_installcheck:
+	rm -rf build/prove && mkdir -p build/prove
+	$(MAKE) -s -C test/modules PG_CONFIG='$(PG_CONFIG)'
+	(echo "dynamic_library_path = '$(CURDIR)/test/modules:\$$libdir'"; cat test/server.conf) >build/prove/server.conf
+	PATH="$(bindir):$$PATH" PGPORT=6$(DEF_PGPORT) TESTDIR='$(CURDIR)/build/prove' \
+		TEMP_CONFIG='$(CURDIR)/build/prove/server.conf' PG_REGRESS='$(top_builddir)/src/test/regress/pg_regress' \
+		$(PROVE) $(PG_PROVE_FLAGS) -I test/t $(PROVE_FLAGS) $(or $(PROVE_TESTS),$(wildcard test/t/*.pl))
+endif
 
 test:
 	@test/setup.sh test && test/run.sh
@@ -84,7 +106,7 @@ coverage:
 
 soak:
 	@test/setup.sh test && METASD_TRIALS=$${METASD_TRIALS:-200} METASD_SECONDS=$${METASD_SECONDS:-3600} \
-		METASD_ROUNDS=$${METASD_ROUNDS:-10} METASD_TAP="soak kills fuzz" METASD_VALGRIND=all \
+		METASD_ROUNDS=$${METASD_ROUNDS:-10} METASD_TAP="soak random_kills fuzz" METASD_VALGRIND=all \
 		test/run.sh tap unit-valgrind
 
 demo:

@@ -75,15 +75,14 @@ CREATE TABLE metasd.model (
     serving bigint,
     history bigint[] NOT NULL DEFAULT '{}'
 );
-COMMENT ON TABLE metasd.model IS 'one row a model: where its triples come from and which run answers for it';
-COMMENT ON COLUMN metasd.model.params IS 'parameters as the owner gave them; the rest are defaults';
+COMMENT ON TABLE metasd.model IS 'one row per model: where its triples come from and which run answers its questions';
+COMMENT ON COLUMN metasd.model.params IS 'parameters as the owner gave them; all others have their defaults';
 COMMENT ON COLUMN metasd.model.serving IS 'run whose embeddings answer; null before the first success';
-COMMENT ON COLUMN metasd.model.history IS 'runs that served before it, the latest last: where kg_rollback goes';
+COMMENT ON COLUMN metasd.model.history IS 'runs that served before, the latest last; kg_rollback goes back along them';
 
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
     uuid uuid NOT NULL DEFAULT gen_random_uuid(),
-    kind text NOT NULL DEFAULT 'training' CHECK (kind IN ('training', 'tuning')),
     model text NOT NULL,
     source metasd.relation_ref NOT NULL,
     head text NOT NULL,
@@ -110,8 +109,6 @@ CREATE TABLE metasd.run (
     error text,
     kept boolean NOT NULL DEFAULT false,
     note text,
-    budget interval CHECK ((budget IS NOT NULL) = (kind = 'tuning')),
-    fixed jsonb CHECK ((fixed IS NOT NULL) = (kind = 'tuning')),
     resumed timestamptz,
     checkpoint smallint,
     checkpoint_epoch integer,
@@ -119,60 +116,61 @@ CREATE TABLE metasd.run (
     validation metasd.relation_ref
 ) WITH (fillfactor = 50);
 CREATE INDEX run_model ON metasd.run (model);
-COMMENT ON TABLE metasd.run IS 'one row a training or tuning; a successful training is a version of its model';
-COMMENT ON COLUMN metasd.run.budget IS 'of a tuning: the time it may take';
-COMMENT ON COLUMN metasd.run.fixed IS 'of a tuning: the parameters it was given, which are not searched';
-COMMENT ON COLUMN metasd.run.done IS 'batches of the epoch under way, or trials of a tuning, of so many in total';
-COMMENT ON COLUMN metasd.run.source IS 'what it was trained from, and who may read that may ask it; the model may have another source since';
-COMMENT ON COLUMN metasd.run.resumed IS 'when kg_resume started it again, last';
-COMMENT ON COLUMN metasd.run.checkpoint IS 'part of metasd.checkpoint that is whole, 0 or 1; the other one is being written, or not there';
-COMMENT ON COLUMN metasd.run.checkpoint_epoch IS 'the epoch after which that checkpoint was taken';
-COMMENT ON COLUMN metasd.run.resumed_epoch IS 'the epoch after which it went on then';
-COMMENT ON COLUMN metasd.run.validation IS 'where its validation triples came from, if not held out of the source: who may not read it is not told how many of them a relation has';
-COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: those of a version, until they are pruned';
-COMMENT ON COLUMN metasd.run.note IS 'of a version: why it was not promoted when its training ended, or was promoted without a comparison';
-COMMENT ON COLUMN metasd.run.status IS 'as last written; metasd.run_status() knows of workers that died';
+COMMENT ON TABLE metasd.run IS 'one row per training; a successful training is a version of its model';
+COMMENT ON COLUMN metasd.run.uuid IS 'names the version in other places, as in the file of its image; run numbers begin anew with CREATE EXTENSION';
+COMMENT ON COLUMN metasd.run.pid IS 'process of the worker; null when it has ended';
+COMMENT ON COLUMN metasd.run.heartbeat IS 'when the worker last wrote this row';
+COMMENT ON COLUMN metasd.run.phase IS 'what the worker does: starting, reading, training, comparing or storing';
+COMMENT ON COLUMN metasd.run.epoch IS 'the current epoch, from 1';
+COMMENT ON COLUMN metasd.run.done IS 'batches of the current epoch that are done';
+COMMENT ON COLUMN metasd.run.total IS 'all batches of the current epoch';
+COMMENT ON COLUMN metasd.run.loss IS 'loss of the full model in the last batch';
+COMMENT ON COLUMN metasd.run.params IS 'parameters as given; once the source has been read, with all defaults';
+COMMENT ON COLUMN metasd.run.metrics IS 'figures of the training; validation, full and stored: filtered validation metrics of the pruned model, of the full model, and of the pruned model as stored';
+COMMENT ON COLUMN metasd.run.bytes IS 'bytes of the stored embeddings';
+COMMENT ON COLUMN metasd.run.source IS 'the relation that it was trained from: roles that may read it may ask this version; the model may have another source since';
+COMMENT ON COLUMN metasd.run.resumed IS 'when kg_resume last started it again';
+COMMENT ON COLUMN metasd.run.checkpoint IS 'which part of metasd.checkpoint is complete, 0 or 1; the other part is being written or does not exist';
+COMMENT ON COLUMN metasd.run.checkpoint_epoch IS 'the last epoch that the checkpoint contains';
+COMMENT ON COLUMN metasd.run.resumed_epoch IS 'the last epoch before kg_resume started it again';
+COMMENT ON COLUMN metasd.run.validation IS 'the relation that its validation triples came from; null: they were held out of the source. A role that may not read it does not see how many validation triples a relation has';
+COMMENT ON COLUMN metasd.run.kept IS 'whether its embeddings are stored: parameter keep_versions says for how many versions';
+COMMENT ON COLUMN metasd.run.note IS 'why the version was not promoted when its training ended, or why it was promoted without a comparison';
+COMMENT ON COLUMN metasd.run.status IS 'status as last written; metasd.run_status() also knows workers that have died';
 
 CREATE TABLE metasd.epoch (
     run bigint NOT NULL,
     epoch integer NOT NULL,
     seconds float8 NOT NULL,
-    loss_source float8,
+    loss_full float8,
     loss_trial float8,
     loss_quiz float8,
-    loss_mutual_source float8,
-    loss_mutual_student float8,
-    mrr_source float8,
+    loss_mutual float8,
+    loss_pruned float8,
+    mrr_full float8,
     mrr_pruned float8,
     sparsity float8,
     threshold float8,
-    came bigint,
-    went bigint,
+    regrown bigint,
+    dropped bigint,
     lr float8,
     best boolean NOT NULL,
     PRIMARY KEY (run, epoch)
 );
-COMMENT ON TABLE metasd.epoch IS 'one row an epoch of a training';
-
-CREATE TABLE metasd.trial (
-    run bigint NOT NULL,
-    trial integer NOT NULL,
-    rung integer NOT NULL,
-    candidate integer NOT NULL,
-    params jsonb NOT NULL,
-    epochs integer NOT NULL,
-    seconds float8 NOT NULL,
-    outcome text NOT NULL CHECK (outcome IN ('finished', 'diverged', 'stopped')),
-    mrr_source float8,
-    mrr_pruned float8,
-    best boolean NOT NULL,
-    PRIMARY KEY (run, trial)
-);
-COMMENT ON TABLE metasd.trial IS 'one row a training that a tuning has tried';
-COMMENT ON COLUMN metasd.trial.rung IS 'trials of one rung have the same number of epochs, those of the next three times as many';
-COMMENT ON COLUMN metasd.trial.candidate IS 'trials of one candidate have the same parameters; 0 has those that the model had before';
-COMMENT ON COLUMN metasd.trial.outcome IS 'diverged: a loss was not finite; stopped: the budget of the tuning was over';
-COMMENT ON COLUMN metasd.trial.best IS 'whether no trial of its rung was better so far';
+COMMENT ON TABLE metasd.epoch IS 'one row per epoch of a training. Losses are means over the training examples; a figure is null where the epoch did not compute it';
+COMMENT ON COLUMN metasd.epoch.loss_full IS 'loss of the full model on the facts, with its regularizer; null in fine-tuning';
+COMMENT ON COLUMN metasd.epoch.loss_trial IS 'loss of the pruned model, taught by the full model, in the trial step before the quiz';
+COMMENT ON COLUMN metasd.epoch.loss_quiz IS 'loss of the pruned model on the quiz triples after the trial step';
+COMMENT ON COLUMN metasd.epoch.loss_mutual IS 'loss of the full model in mutual learning: on the facts, and its divergence from the pruned model';
+COMMENT ON COLUMN metasd.epoch.loss_pruned IS 'loss of the pruned model: in mutual learning with its divergence from the full model, in fine-tuning its own; null in an epoch without either';
+COMMENT ON COLUMN metasd.epoch.mrr_full IS 'filtered validation MRR of the full model, both directions';
+COMMENT ON COLUMN metasd.epoch.mrr_pruned IS 'filtered validation MRR of the pruned model, both directions; null before the first pruning';
+COMMENT ON COLUMN metasd.epoch.sparsity IS 'part of the weights that the mask prunes';
+COMMENT ON COLUMN metasd.epoch.threshold IS 'smallest salience of a weight that the mask keeps: its magnitude, if parameter pruning says so';
+COMMENT ON COLUMN metasd.epoch.regrown IS 'weights that this mask keeps and the mask before it pruned';
+COMMENT ON COLUMN metasd.epoch.dropped IS 'weights that this mask prunes and the mask before it kept';
+COMMENT ON COLUMN metasd.epoch.lr IS 'learning rate of the epoch';
+COMMENT ON COLUMN metasd.epoch.best IS 'whether it is the best epoch so far, whose embeddings would be stored';
 
 CREATE TABLE metasd.entity (
     run bigint NOT NULL,
@@ -183,7 +181,9 @@ CREATE TABLE metasd.entity (
     PRIMARY KEY (run, id)
 );
 ALTER TABLE metasd.entity ALTER COLUMN embedding SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, encoded sparse rows; deleted with their run, or before as parameter keep_versions has it';
+COMMENT ON TABLE metasd.entity IS 'pruned embeddings of entities, as encoded sparse rows; deleted with their run, or earlier, according to parameter keep_versions';
+COMMENT ON COLUMN metasd.entity.id IS 'number of the entity in this version, from 0, in the order of the labels'' bytes';
+COMMENT ON COLUMN metasd.entity.degree IS 'how often the entity is in the training triples, as head or tail';
 
 CREATE TABLE metasd.relation (
     run bigint NOT NULL,
@@ -204,11 +204,17 @@ CREATE TABLE metasd.relation (
 ALTER TABLE metasd.relation ALTER COLUMN embedding SET STORAGE EXTERNAL;
 ALTER TABLE metasd.relation ALTER COLUMN reciprocal SET STORAGE EXTERNAL;
 COMMENT ON TABLE metasd.relation IS 'pruned embeddings of relations and of their reciprocals; deleted like those of entities';
-COMMENT ON COLUMN metasd.relation.held_out IS 'how many of its triples were for validation';
+COMMENT ON COLUMN metasd.relation.id IS 'number of the relation in this version, from 0, in the order of the labels'' bytes';
+COMMENT ON COLUMN metasd.relation.count IS 'training triples of the relation';
+COMMENT ON COLUMN metasd.relation.embedding IS 'scores tails of (head, relation)';
+COMMENT ON COLUMN metasd.relation.reciprocal IS 'scores heads of (relation, tail)';
+COMMENT ON COLUMN metasd.relation.tail_offset IS 'see tail_slope';
+COMMENT ON COLUMN metasd.relation.head_offset IS 'see tail_slope; for heads';
+COMMENT ON COLUMN metasd.relation.held_out IS 'how many triples of the relation were held out for validation';
 COMMENT ON COLUMN metasd.relation.mrr IS 'filtered validation MRR of the embeddings as stored, both directions';
 COMMENT ON COLUMN metasd.relation.tail_slope IS
-'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: as the whole model, whose slope and offset are in the metrics of the run';
-COMMENT ON COLUMN metasd.relation.head_slope IS 'the same of a head';
+'probability of a tail = 1 / (1 + exp(-(slope x log odds by softmax + offset))); null: slope and offset of the whole model count, which are in the metrics of the run';
+COMMENT ON COLUMN metasd.relation.head_slope IS 'see tail_slope; for heads';
 COMMENT ON COLUMN metasd.relation.irreflexive IS
 'whether fewer than 1 in 100 of its training triples lead from an entity to itself: none is predicted then';
 
@@ -220,14 +226,13 @@ CREATE TABLE metasd.checkpoint (
     PRIMARY KEY (run, part, chunk)
 );
 ALTER TABLE metasd.checkpoint ALTER COLUMN data SET STORAGE EXTERNAL;
-COMMENT ON TABLE metasd.checkpoint IS 'trainings under way, or ended too early, as kg_resume needs them; dumps leave its rows out';
-COMMENT ON COLUMN metasd.checkpoint.part IS 'a new checkpoint is written beside the one before, which goes once the run''s row names the new one';
+COMMENT ON TABLE metasd.checkpoint IS 'state of trainings that are running or ended early, for kg_resume; dumps leave its rows out';
+COMMENT ON COLUMN metasd.checkpoint.part IS '0 or 1: a new checkpoint is written beside the one before, which is deleted once the run''s row names the new one';
 
 SELECT pg_catalog.pg_extension_config_dump('metasd.model', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.epoch', '');
-SELECT pg_catalog.pg_extension_config_dump('metasd.trial', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.entity', '');
 SELECT pg_catalog.pg_extension_config_dump('metasd.relation', '');
 
@@ -254,7 +259,7 @@ SELECT m.name, metasd.oid_of(m.owner) AS owner, metasd.oid_of(m.source) AS sourc
 FROM metasd.model m
 LEFT JOIN metasd.run s ON s.id = m.serving
 LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r
-                   WHERE r.model = m.name AND r.kind = 'training'
+                   WHERE r.model = m.name
                    ORDER BY r.id DESC LIMIT 1) l ON true
 WHERE metasd.may_ask(m.owner, coalesce(s.source, m.source), coalesce(s.head, m.head),
                      coalesce(s.relation, m.relation), coalesce(s.tail, m.tail));
@@ -268,12 +273,11 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
                           - coalesce(r.resumed, r.started))::float8 AS seconds,
        r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error,
        r.kept, r.note, r.resumed,
-       CASE WHEN EXISTS (SELECT FROM metasd.checkpoint c
-                         WHERE c.run = r.id AND c.part = r.checkpoint)
+       CASE WHEN (r.id, r.checkpoint) IN (SELECT c.run, c.part FROM metasd.checkpoint c)
            THEN r.checkpoint_epoch END AS checkpoint_epoch
 FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
-WHERE r.kind = 'training' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
+WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
 'every training of the models the current user may ask: how it ended, its figures, its error, whether its embeddings are kept, why it was not promoted, and the epoch from which kg_resume would go on; seconds are those since it was started or resumed';
 
@@ -294,33 +298,16 @@ WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.relations IS
 'the relations of the models the current user may ask: triples, how many were held out for validation, filtered validation MRR by these (both null for whoever may not read the validation source, where there is one), and whether probabilities are calibrated by the relation''s own held-out triples, by those of the model (the relation has few), or not at all (null: nothing was held out); and whether no entity is predicted as what stands in the relation to itself, as hardly any does in training';
 
-CREATE VIEW metasd.tunings WITH (security_barrier) AS
-SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
-       r.queued, r.started, r.finished, r.budget,
-       extract(epoch FROM coalesce(r.finished, r.heartbeat) - r.started)::float8 AS seconds,
-       (SELECT count(*) FROM metasd.trial t WHERE t.run = r.id) AS trials, r.fixed,
-       r.metrics -> 'best'::text AS best,
-       (r.metrics #>> '{validation,mrr}'::text[])::float8 AS mrr,
-       (r.metrics #>> '{before,mrr}'::text[])::float8 AS mrr_before, r.metrics, r.error
-FROM metasd.run r
-JOIN metasd.model m ON m.name = r.model
-WHERE r.kind = 'tuning' AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
-COMMENT ON VIEW metasd.tunings IS
-'every tuning of the models the current user may ask: the parameters that were best, the validation MRR of the pruned model with them and with those from before, and its error';
-
 CREATE VIEW metasd.progress WITH (security_barrier) AS
 SELECT p.model, p.run, p.status, p.phase, p.epoch, p.epochs, p.done, p.total, p.loss,
        p.elapsed, p.remaining, p.pid
 FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, r.phase, r.epoch,
-             CASE r.kind WHEN 'training' THEN (r.params ->> 'epochs'::text)::integer END AS epochs,
+             (r.params ->> 'epochs'::text)::integer AS epochs,
              r.done, r.total, r.loss,
              date_trunc('second', clock_timestamp() - coalesce(r.resumed, r.started, r.queued)) AS elapsed,
-             CASE r.kind
-                 WHEN 'training' THEN make_interval(secs => round(e.each
-                     * ((r.params ->> 'epochs'::text)::float8 - r.epoch::float8 + 1::float8
-                        - coalesce(r.done::float8 / nullif(r.total, 0)::float8, 0::float8))))
-                 ELSE date_trunc('second', greatest(r.started + r.budget - clock_timestamp(),
-                                                    '0'::interval)) END
+             make_interval(secs => round(e.each
+                 * ((r.params ->> 'epochs'::text)::float8 - r.epoch::float8 + 1::float8
+                    - coalesce(r.done::float8 / nullif(r.total, 0)::float8, 0::float8))))
                  AS remaining,
              r.pid
       FROM metasd.run r
@@ -332,31 +319,34 @@ FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, 
         AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)) p
 WHERE p.status IN ('queued', 'running');
 COMMENT ON VIEW metasd.progress IS
-'trainings and tunings under way: phase, epoch, batches of the epoch (or trials of the tuning) done of total, loss, time elapsed and remaining';
+'trainings under way: phase, epoch, batches of the epoch done of total, loss of the full model, time elapsed and remaining';
 
 CREATE VIEW metasd.learning_curve WITH (security_barrier) AS
-SELECT r.model, e.run, e.epoch, e.seconds, e.loss_source, e.loss_trial, e.loss_quiz,
-       e.loss_mutual_source, e.loss_mutual_student, e.mrr_source, e.mrr_pruned, e.sparsity,
-       e.threshold, e.came, e.went, e.lr, e.best
+SELECT r.model, e.run, e.epoch, e.seconds, e.loss_full, e.loss_trial, e.loss_quiz,
+       e.loss_mutual, e.loss_pruned, e.mrr_full, e.mrr_pruned, e.sparsity,
+       e.threshold, e.regrown, e.dropped, e.lr, e.best
 FROM metasd.epoch e
 JOIN metasd.run r ON r.id = e.run
 JOIN metasd.model m ON m.name = r.model
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.learning_curve IS
-'epoch by epoch: losses, filtered validation MRR of source and pruned model, the pruning mask';
+'epoch by epoch: losses, filtered validation MRR of the full and the pruned model, the pruning mask';
+COMMENT ON COLUMN metasd.learning_curve.loss_full IS 'loss of the full model on the facts, with its regularizer; null in fine-tuning';
+COMMENT ON COLUMN metasd.learning_curve.loss_trial IS 'loss of the pruned model, taught by the full model, in the trial step before the quiz';
+COMMENT ON COLUMN metasd.learning_curve.loss_quiz IS 'loss of the pruned model on the quiz triples after the trial step';
+COMMENT ON COLUMN metasd.learning_curve.loss_mutual IS 'loss of the full model in mutual learning: on the facts, and its divergence from the pruned model';
+COMMENT ON COLUMN metasd.learning_curve.loss_pruned IS 'loss of the pruned model: in mutual learning with its divergence from the full model, in fine-tuning its own; null in an epoch without either';
+COMMENT ON COLUMN metasd.learning_curve.mrr_full IS 'filtered validation MRR of the full model, both directions';
+COMMENT ON COLUMN metasd.learning_curve.mrr_pruned IS 'filtered validation MRR of the pruned model, both directions; null before the first pruning';
+COMMENT ON COLUMN metasd.learning_curve.sparsity IS 'part of the weights that the mask prunes';
+COMMENT ON COLUMN metasd.learning_curve.threshold IS 'smallest salience of a weight that the mask keeps: its magnitude, if parameter pruning says so';
+COMMENT ON COLUMN metasd.learning_curve.regrown IS 'weights that this mask keeps and the mask before it pruned';
+COMMENT ON COLUMN metasd.learning_curve.dropped IS 'weights that this mask prunes and the mask before it kept';
+COMMENT ON COLUMN metasd.learning_curve.lr IS 'learning rate of the epoch';
+COMMENT ON COLUMN metasd.learning_curve.best IS 'whether it is the best epoch so far, whose embeddings would be stored';
 
-CREATE VIEW metasd.trials WITH (security_barrier) AS
-SELECT r.model, t.run, t.trial, t.rung, t.candidate, t.params, t.epochs, t.seconds, t.outcome,
-       t.mrr_source, t.mrr_pruned, t.best
-FROM metasd.trial t
-JOIN metasd.run r ON r.id = t.run
-JOIN metasd.model m ON m.name = r.model
-WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
-COMMENT ON VIEW metasd.trials IS
-'what tunings have tried: the parameters that were searched, epochs, filtered validation MRR of source and pruned model; trials of one rung compare with each other';
-
-GRANT SELECT ON metasd.models, metasd.versions, metasd.relations, metasd.tunings, metasd.progress,
-                metasd.learning_curve, metasd.trials TO PUBLIC;
+GRANT SELECT ON metasd.models, metasd.versions, metasd.relations, metasd.progress,
+                metasd.learning_curve TO PUBLIC;
 
 -- ---- training ----
 
@@ -373,34 +363,25 @@ AS 'MODULE_PATHNAME', 'metasd_kg_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_train(text, regclass, text, text, text, regclass, jsonb) IS
 'starts a background training of a model from a relation of triples, and returns the run''s id; what is not given is as the model remembers it, at first columns head, relation and tail';
 
-CREATE FUNCTION kg_tune(
-    model text,
-    budget interval DEFAULT '10 minutes',
-    params jsonb DEFAULT '{}'
-) RETURNS bigint
-AS 'MODULE_PATHNAME', 'metasd_kg_tune' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION kg_tune(text, interval, jsonb) IS
-'starts a background search for better parameters of a model, and returns the run''s id: lr, rank, reg and relation_weight by validation MRR of the pruned model, but for those in params, which are fixed. The model remembers the best for its next training; what serves does not change';
-
 CREATE PROCEDURE kg_wait(run bigint, timeout interval DEFAULT NULL)
 AS 'MODULE_PATHNAME', 'metasd_kg_wait' LANGUAGE C;
 COMMENT ON PROCEDURE kg_wait(bigint, interval) IS
-'shows a training''s epochs, or a tuning''s trials, as they end, and returns with it; an error if it fails. Cancelling the call leaves the run alone';
+'shows a training''s epochs as they end, and returns when the training ends; an error if it fails. Cancelling the call does not stop the training';
 
 CREATE FUNCTION kg_cancel(run bigint) RETURNS boolean
 AS 'MODULE_PATHNAME', 'metasd_kg_cancel' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_cancel(bigint) IS
-'stops a training or tuning; what serves goes on serving, and parameters stay as they were. False, with a notice, if it was not running';
+'stops a training; the version that serves goes on serving. False, with a notice, if it was not running';
 
 CREATE FUNCTION kg_resume(run bigint) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_kg_resume' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_resume(bigint) IS
-'lets a training that failed, was cancelled or was interrupted go on from its last checkpoint, and returns its run: the result is that of a training that never stopped. An error if it is running, has succeeded, has no checkpoint, or is a tuning; the run fails if the source has changed';
+'lets a training that failed, was cancelled or was interrupted go on from its last checkpoint, and returns its run: the result is that of a training that never stopped. An error if it is running, has succeeded, or has no checkpoint; the run fails if the source has changed';
 
 CREATE FUNCTION kg_drop(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'metasd_kg_drop' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_drop(text) IS
-'drops a model with all its versions; a training or tuning of it stops at commit';
+'drops a model with all its versions; a training of it stops at commit';
 
 CREATE FUNCTION kg_promote(model text, version bigint) RETURNS void
 AS 'MODULE_PATHNAME', 'metasd_kg_promote' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
@@ -430,7 +411,7 @@ COMMENT ON FUNCTION kg_unschedule(text) IS
 CREATE FUNCTION metasd.train_scheduled(model text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_train_scheduled' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION metasd.train_scheduled(text) IS
-'what a job of kg_schedule calls: kg_train(model), but null, with a line in the server log, while a training or tuning of the model goes on';
+'what a job of kg_schedule calls: kg_train(model), but null, with a line in the server log, while a training of the model goes on';
 
 CREATE FUNCTION kg_estimate(
     source regclass,
@@ -687,7 +668,7 @@ COMMENT ON FUNCTION kg_embedding_sparse(anycompatible, text) IS
 
 -- ---- evaluation ----
 
-CREATE TYPE metasd.standing AS (
+CREATE TYPE metasd.ranked_answer AS (
     answer bigint,
     rank double precision,
     pessimistic_rank bigint,
@@ -699,8 +680,18 @@ CREATE TYPE metasd.standing AS (
     claimed double precision,
     held bigint
 );
-COMMENT ON TYPE metasd.standing IS
-'where one answer of a query stands: number of its entity, ranks, entities ranked, and whether the model does not know the answer or the query; or, instead of these, how probable the model''s first answer is, and whether it is one of the answers; or a range of probability, what the probabilities of all answers in it sum to, and how many of these answers hold';
+COMMENT ON TYPE metasd.ranked_answer IS
+'for kg_evaluate, one row of three kinds: the rank of one answer (answer to unseen); or the model''s first answer and its probability (probability, holds); or a range of probability and the answers in it (range, claimed, held)';
+COMMENT ON COLUMN metasd.ranked_answer.answer IS 'number of the entity that is ranked';
+COMMENT ON COLUMN metasd.ranked_answer.rank IS '1 + entities scored higher + half of the entities with the same score';
+COMMENT ON COLUMN metasd.ranked_answer.pessimistic_rank IS '1 + entities scored higher + all entities with the same score';
+COMMENT ON COLUMN metasd.ranked_answer.candidates IS 'entities that are ranked, the answer included';
+COMMENT ON COLUMN metasd.ranked_answer.unseen IS 'whether the model does not know the answer or the query';
+COMMENT ON COLUMN metasd.ranked_answer.probability IS 'of the model''s first answer';
+COMMENT ON COLUMN metasd.ranked_answer.holds IS 'whether the first answer is one of the answers to be ranked';
+COMMENT ON COLUMN metasd.ranked_answer.range IS 'number of a range of probability';
+COMMENT ON COLUMN metasd.ranked_answer.claimed IS 'sum of the probabilities of all answers in that range';
+COMMENT ON COLUMN metasd.ranked_answer.held IS 'how many answers in that range hold, that is are to be ranked';
 
 CREATE FUNCTION metasd.entity_number(model text, label text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_entity_number_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
@@ -719,7 +710,7 @@ COMMENT ON FUNCTION metasd.occurrences(text, boolean, bigint) IS
 
 CREATE FUNCTION metasd.rank_answers(
     model text, side text, entity bigint, relation bigint, answers bigint[], known bigint[]
-) RETURNS metasd.standing[]
+) RETURNS metasd.ranked_answer[]
 AS 'MODULE_PATHNAME', 'metasd_rank_answers_sql' LANGUAGE C STABLE PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION metasd.rank_answers(text, text, bigint, bigint, bigint[], bigint[]) IS
 'for kg_evaluate: ranks each answer of (entity, relation, ?) or, for side head, (?, relation, entity) among all entities that are neither answers nor known, all given by number; and adds the first of these entities with its probability, which has no rank, and for each range of probability that answers are in their sum; an error for numbers the model does not have, null for null';

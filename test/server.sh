@@ -1,11 +1,12 @@
-# server.sh - to be sourced: builds into a staging folder and runs PostgreSQL on it as a user
-# who is not root. Needs Debian's PostgreSQL, which can take extensions from such a folder.
+# server.sh - to be sourced: builds, installs into a scratch folder and runs PostgreSQL on that as a user
+# who is not root.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bindir=$(pg_config --bindir)
 pgxs_test=$(dirname "$(dirname "$(pg_config --pgxs)")")/test
 
-# prepare FOLDER: builds, installs into FOLDER/stage, and writes FOLDER/server.conf.
+# prepare FOLDER: builds, installs into FOLDER/stage, and writes FOLDER/server.conf. Needs Debian's
+# PostgreSQL, which can take extensions from such a folder.
 prepare() {
     make -C "$root" -s -j"$(nproc)" all && make -C "$root" -s install DESTDIR="$1/stage" || return 1
     cat >"$1/server.conf" <<CONF
@@ -14,6 +15,17 @@ dynamic_library_path = '$1/stage$(pg_config --pkglibdir):\$libdir'
 listen_addresses = ''
 CONF
     [ "$(id -u)" -ne 0 ] || chown -R postgres "$1"
+}
+
+# prepare_copy FOLDER: makes FOLDER/pg, a copy of PostgreSQL, and installs there as make install does
+# anywhere. PostgreSQL finds its files from where its programs are: links stand for all the others.
+prepare_copy() {
+    local folder
+    mkdir -p "$1/pg" && cp -rL --parents "$bindir" "$1/pg" || return 1
+    for folder in "$(pg_config --sharedir)" "$(pg_config --pkglibdir)" "$(pg_config --includedir-server)"; do
+        mkdir -p "$1/pg$folder" && cp -rs "$folder/." "$1/pg$folder" || return 1
+    done
+    make -C "$root" -s -j"$(nproc)" all && make -C "$root" -s install PG_CONFIG="$1/pg$bindir/pg_config"
 }
 
 # as_server COMMAND...: PostgreSQL refuses to run as root.

@@ -5,7 +5,7 @@ set -eu
 
 packages="gcc make libc6-dev perl postgresql-15 postgresql-client-15 postgresql-server-dev-15
           libopenblas-serial-dev libcmocka-dev libipc-run-perl"
-[ "${1:-}" = test ] && packages="$packages valgrind clang-format cppcheck postgresql-15-cron"
+[ "${1:-}" = test ] && packages="$packages valgrind clang-format cppcheck python3 postgresql-15-cron"
 
 command -v dpkg-query >/dev/null || {
     echo "Not a Debian system: please install the equivalents of: $packages" >&2

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "kernels.h"
+#include "simd.h"
 
 METASD_VECTORISE void
 metasd_adagrad(size_t n, float *restrict weights, float *restrict sums,

@@ -189,11 +189,7 @@ metasd_stage_alone(MetasdLesson *lesson, MetasdLosses *losses)
     if (held)
         METASD_TRY(begin_held(lesson));
     METASD_TRY(metasd_clear(lesson, step->masked_gradient));
-    if (options->kl_alone > 0) {
-        lesson->teacher = step->meta_sums;
-        METASD_TRY(metasd_taught_tails(lesson, options->kl_alone, 0, &tail));
-    } else
-        METASD_TRY(metasd_tail_loss(lesson, step->student, true, step->masked_gradient, 0, &tail));
+    METASD_TRY(metasd_tail_loss(lesson, step->student, true, step->masked_gradient, 0, &tail));
     METASD_TRY(metasd_relation_loss(lesson, step->student, true, step->masked_gradient, &relation));
     METASD_TRY(metasd_reg_loss(lesson, step->student, step->masked_gradient, &reg));
     losses->mutual_student = tail + (double)options->relation_weight * relation + reg;

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "exp.h"
 #include "standing.h"
 
 /* ---- the odds of a question's candidates ---- */

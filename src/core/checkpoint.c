@@ -94,7 +94,7 @@ enum {
     WORD_ENTITIES,
     WORD_RELATIONS,
     WORD_WIDTH,
-    WORD_META_SUMS,
+    WORD_QUIZZED,
     SHAPE_WORDS
 };
 
@@ -108,7 +108,7 @@ describe(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
     shape[WORD_ENTITIES] = step->entities;
     shape[WORD_RELATIONS] = step->relation_rows;
     shape[WORD_WIDTH] = step->width;
-    shape[WORD_META_SUMS] = metasd_step_has_meta_sums(step);
+    shape[WORD_QUIZZED] = step->quizzed;
 }
 
 /* Behind the progress, at the end: the hash of the tables, and that of all words before. */
@@ -148,8 +148,8 @@ add_tables(MetasdCheckpoint *checkpoint, bool best)
 
     add_area(checkpoint, step->weights, weights * sizeof(float));
     add_area(checkpoint, step->sums, weights * sizeof(float));
-    if (metasd_step_has_meta_sums(step))
-        add_area(checkpoint, step->meta_sums, weights * sizeof(float));
+    if (step->quizzed)
+        add_area(checkpoint, step->quiz_sums, weights * sizeof(float));
     add_area(checkpoint, step->mask, weights);
     if (best)
         add_area(checkpoint, trainer->best, weights * sizeof(float));

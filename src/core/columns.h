@@ -16,7 +16,7 @@
 /* What codes are, the narrowest first. */
 typedef enum MetasdCodes {
     METASD_CODES_INT8,  /* int8_t */
-    METASD_CODES_HALF,  /* uint16_t: a finite IEEE 754 half */
+    METASD_CODES_INT16, /* int16_t */
     METASD_CODES_FLOAT, /* float */
     METASD_CODES
 } MetasdCodes;
@@ -52,12 +52,6 @@ extern const MetasdColumnKernels *metasd_column_kernels(void);
 
 /* All that this processor can run, the best one first; NULL after the last. For tests. */
 extern const MetasdColumnKernels *metasd_column_kernels_at(int i);
-
-/* A finite half as a float. */
-extern float metasd_of_half(uint16_t half);
-
-/* The half that is this float exactly; 0xffff where none is. */
-extern uint16_t metasd_half_of(float value);
 
 /* weight x code AT of the array, as the kernels add it up: for one entity. */
 extern float metasd_code_product(MetasdCodes kind, const void *codes, size_t at, float weight);

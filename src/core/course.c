@@ -5,7 +5,7 @@
 bool
 metasd_course_guided(const MetasdTrainOptions *options)
 {
-    return options->step.quiz || options->step.mutual || options->finish > 0;
+    return options->step.quiz || options->step.mutual || options->finetune > 0;
 }
 
 bool
@@ -27,23 +27,17 @@ metasd_course_sparsity(const MetasdTrainOptions *options, int epoch)
 
 /* Epochs in which the student learns alone: they begin with a mask, so after the warm-up. */
 static int
-finish_of(const MetasdTrainOptions *options)
+finetune_of(const MetasdTrainOptions *options)
 {
     int most = options->epochs - options->warmup;
 
-    return most < 0 ? 0 : options->finish < most ? options->finish : most;
+    return most < 0 ? 0 : options->finetune < most ? options->finetune : most;
 }
 
 bool
-metasd_course_finishes(const MetasdTrainOptions *options, int epoch)
+metasd_course_finetunes(const MetasdTrainOptions *options, int epoch)
 {
-    return epoch > options->epochs - finish_of(options);
-}
-
-bool
-metasd_course_begins_finish(const MetasdTrainOptions *options, int epoch)
-{
-    return finish_of(options) > 0 && epoch == options->epochs - finish_of(options) + 1;
+    return epoch > options->epochs - finetune_of(options);
 }
 
 /* A rate that falls evenly, where `left` of n equal parts are left. */
@@ -58,9 +52,9 @@ metasd_course_rate(const MetasdTrainOptions *options, int epoch)
 {
     float lr = options->step.lr;
 
-    if (metasd_course_finishes(options, epoch))
-        return falling(options->finish_lr > 0 ? options->finish_lr : lr,
-                       options->epochs - epoch + 1, finish_of(options) + 1);
+    if (metasd_course_finetunes(options, epoch))
+        return falling(options->finetune_lr > 0 ? options->finetune_lr : lr,
+                       options->epochs - epoch + 1, finetune_of(options) + 1);
     if (epoch <= options->warmup && options->warmup_lr > 0)
         return falling(options->warmup_lr, options->warmup - epoch + 1, options->warmup);
     return lr;
@@ -69,10 +63,10 @@ metasd_course_rate(const MetasdTrainOptions *options, int epoch)
 bool
 metasd_course_takes_mask(const MetasdTrainOptions *options, int epoch)
 {
-    bool stays = options->fixed_mask || metasd_course_finishes(options, epoch);
+    bool finetunes = metasd_course_finetunes(options, epoch);
 
     return metasd_course_guided(options) && metasd_course_prunes(options, epoch) &&
-           (!stays || epoch - options->warmup <= options->ramp || epoch == options->warmup + 1);
+           (!finetunes || epoch - options->warmup <= options->ramp || epoch == options->warmup + 1);
 }
 
 bool

@@ -18,15 +18,12 @@ extern bool metasd_course_prunes(const MetasdTrainOptions *options, int epoch);
 extern double metasd_course_sparsity(const MetasdTrainOptions *options, int epoch);
 
 /* Does the student learn alone? */
-extern bool metasd_course_finishes(const MetasdTrainOptions *options, int epoch);
-
-/* Is it the first of those? */
-extern bool metasd_course_begins_finish(const MetasdTrainOptions *options, int epoch);
+extern bool metasd_course_finetunes(const MetasdTrainOptions *options, int epoch);
 
 /* The learning rate of an epoch. */
 extern float metasd_course_rate(const MetasdTrainOptions *options, int epoch);
 
-/* A mask is taken for every epoch, but for those of a finish that come after the ramp. */
+/* A mask is taken for every epoch, but for those of fine-tuning that come after the ramp. */
 extern bool metasd_course_takes_mask(const MetasdTrainOptions *options, int epoch);
 
 /* Is there nothing to come? */

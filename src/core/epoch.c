@@ -68,14 +68,14 @@ metasd_epoch_copy_own(const MetasdTraining *training, void *to, const void *from
 static int
 saved_tables(const MetasdTrainer *trainer)
 {
-    return metasd_step_has_meta_sums(&trainer->step) ? 3 : 2;
+    return trainer->step.quizzed ? 3 : 2;
 }
 
 static MetasdStatus
 save(MetasdTraining *training)
 {
     MetasdTrainer *trainer = training->trainer;
-    const float *state[3] = {trainer->step.weights, trainer->step.sums, trainer->step.meta_sums};
+    const float *state[3] = {trainer->step.weights, trainer->step.sums, trainer->step.quiz_sums};
 
     for (int i = 0; i < saved_tables(trainer); i++)
         METASD_TRY(metasd_epoch_copy_own(training, trainer->saved[i], state[i], sizeof(float)));
@@ -100,7 +100,7 @@ static MetasdStatus
 restore(MetasdTraining *training)
 {
     MetasdStep *step = &training->trainer->step;
-    float *state[3] = {step->weights, step->sums, step->meta_sums};
+    float *state[3] = {step->weights, step->sums, step->quiz_sums};
 
     training->trainer->progress.quiz_rounds = training->quiz_rounds;
     METASD_TRY(metasd_epoch_place_quizzes(training));
@@ -205,7 +205,7 @@ repeat_epoch(MetasdTraining *training, size_t batch)
     bool again = training->trainer->progress.repeats++ < METASD_REPEATS;
 
     training->step.lr /= 2;
-    training->step.meta_lr /= 2;
+    training->step.quiz_lr /= 2;
     training->step.student_lr /= 2;
     if (training->team->rank == 0 && events->repeat)
         METASD_TRY(events->repeat(events->context, training->epoch, batch,
@@ -229,46 +229,6 @@ samples(const MetasdTraining *training, bool alone)
     return !alone || !step->sparse[0] || all > (double)(step->negatives + step->batch);
 }
 
-/* What is left of Adagrad's sums where they begin anew. */
-#define RESTART 0.01f
-
-/*
- * Adagrad begins anew, for this member's rows: nearly, as it still knows which weights learnt more.
- */
-static MetasdStatus
-restart(MetasdTraining *training)
-{
-    float *sums = training->trainer->step.sums;
-    MetasdWalk walk;
-
-    for (walk = metasd_walk(training->team, training->own, 2, 1); metasd_walk_next(&walk);)
-        for (size_t i = walk.first; i < walk.end; i++)
-            sums[i] *= RESTART;
-    return walk.status;
-}
-
-/*
- * The source as it is becomes the teacher. It takes the place of the quiz's sums, which nobody
- * needs any more, so that saved epochs and checkpoints have it.
- */
-static MetasdStatus
-appoint_teacher(MetasdTraining *training)
-{
-    MetasdStep *step = &training->trainer->step;
-
-    METASD_TRY(metasd_epoch_copy_own(training, step->meta_sums, step->weights, sizeof(float)));
-    return training->team->barrier(training->team);
-}
-
-/* Before the student learns alone. */
-static MetasdStatus
-begin_finish(MetasdTraining *training)
-{
-    if (training->options->finish_restart)
-        METASD_TRY(restart(training));
-    return training->options->finish_kl > 0 ? appoint_teacher(training) : METASD_OK;
-}
-
 /* The stages of an epoch, its mask, and what it begins with. */
 static MetasdStatus
 begin_epoch(MetasdTraining *training, MetasdEpoch *report)
@@ -277,7 +237,7 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
     MetasdProgress *progress = &training->trainer->progress;
     bool with_student =
         metasd_course_guided(options) && metasd_course_prunes(options, report->epoch);
-    bool alone = metasd_course_finishes(options, report->epoch);
+    bool alone = metasd_course_finetunes(options, report->epoch);
     float part = (float)ldexp(1.0, -progress->repeats);
 
     if (metasd_course_takes_mask(options, report->epoch)) {
@@ -287,8 +247,6 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
         progress->sparsity = report->sparsity;
         progress->cut = report->cut;
     }
-    if (metasd_course_begins_finish(options, report->epoch))
-        METASD_TRY(begin_finish(training));
     report->pruned = with_student;
     report->alone = alone;
     report->sparsity = progress->sparsity;
@@ -296,13 +254,11 @@ begin_epoch(MetasdTraining *training, MetasdEpoch *report)
     training->step.quiz = options->step.quiz && with_student && !alone;
     training->step.mutual = options->step.mutual && with_student && !alone;
     training->step.alone = alone;
-    training->step.kl_alone = alone ? options->finish_kl : 0;
-    training->step.tau = alone ? 1 : options->step.tau;
     training->step.relation_weight =
-        alone ? fminf(options->step.relation_weight, options->finish_relation_weight)
+        alone ? fminf(options->step.relation_weight, options->finetune_relation_weight)
               : options->step.relation_weight;
     training->step.lr = metasd_course_rate(options, report->epoch) * part;
-    training->step.meta_lr = options->step.meta_lr * part;
+    training->step.quiz_lr = options->step.quiz_lr * part;
     training->step.student_lr = options->step.student_lr * part;
     training->trainer->step.sampler = samples(training, alone) ? &training->trainer->sampler : NULL;
     return METASD_OK;

@@ -8,7 +8,7 @@
 #include "postings.h"
 
 #define MAGIC "metasdIX"
-#define VERSION 7
+#define VERSION 1
 #define BYTE_ORDER_MARK 0x01020304u
 
 /* The image starts with this; every other place follows from its counts. */
@@ -108,7 +108,6 @@ take_dimensions(MetasdArena *arena, const MetasdIndexPlan *plan)
     dimensions.start = take(arena, dimensions.lists + 1, sizeof(*dimensions.start));
     dimensions.bits = take(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
     dimensions.values = take(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
-    dimensions.scales = take(arena, tiles, sizeof(*dimensions.scales));
     dimensions.codes = take(arena, tiles * plan->columns, metasd_code_bytes[plan->codes]);
     return dimensions;
 }
@@ -148,6 +147,8 @@ lay_out(const MetasdIndexPlan *plan, void *base, size_t size, bool rows_alone, M
     index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
     index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*index->sigmoids));
     index->norms = take(&arena, plan->entities, sizeof(*index->norms));
+    index->scales =
+        take(&arena, metasd_words(plan->entities) * METASD_WORD, sizeof(*index->scales));
     index->irreflexive = take(&arena, plan->relations, sizeof(*index->irreflexive));
     index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
@@ -193,6 +194,8 @@ metasd_index_begin(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, void 
     memset(memory, 0, row_bytes);
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
         index->sigmoids[row] = metasd_uncalibrated;
+    for (uint64_t e = 0; e < metasd_words(plan->entities) * METASD_WORD; e++)
+        index->scales[e] = 1;
     return METASD_OK;
 }
 
@@ -216,6 +219,42 @@ add_row(MetasdSparse *sparse, uint64_t capacity, uint64_t number, uint32_t width
     return METASD_OK;
 }
 
+/* A code is found again by its weight and this scale, a float: codes have fewer bits than both. */
+#define LEAST_STEP 0x1p-120
+
+static bool
+has_codes(const MetasdSparseRow *row)
+{
+    if (row->most_code > INT16_MAX || !(row->step >= LEAST_STEP) ||
+        !(row->step <= (double)METASD_INDEX_MAX_WEIGHT))
+        return false;
+    for (size_t i = 0; i < row->kept; i++) {
+        double code = rint((double)row->values[i] / row->step);
+
+        if (!(fabs(code) <= row->most_code) || (float)(code * row->step) != row->values[i])
+            return false;
+    }
+    return true;
+}
+
+/* The scale of an entity's codes; those of all must be as wide as its own. */
+static MetasdStatus
+add_scale(MetasdIndexWriter *writer, uint32_t id, const MetasdSparseRow *row)
+{
+    MetasdCodes codes = METASD_CODES_FLOAT;
+
+    if (row->kept == 0)
+        return METASD_OK;
+    if (row->most_code != 0) {
+        if (!has_codes(row))
+            return METASD_INVALID;
+        codes = row->most_code <= INT8_MAX ? METASD_CODES_INT8 : METASD_CODES_INT16;
+        writer->index.scales[id] = (float)row->step;
+    }
+    writer->codes = codes > writer->codes ? codes : writer->codes;
+    return METASD_OK;
+}
+
 MetasdStatus
 metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t id, const char *label, size_t len,
                         MetasdSparseRow row)
@@ -227,6 +266,7 @@ metasd_index_add_entity(MetasdIndexWriter *writer, uint32_t id, const char *labe
     if (id != writer->entities || id >= plan->entities)
         return METASD_INVALID;
     METASD_TRY(add_row(&index->entity, plan->entity_kept, id, plan->width, &row));
+    METASD_TRY(add_scale(writer, id, &row));
     METASD_TRY(metasd_labels_add(&index->entity_labels, plan->entity_label_bytes, id, label, len));
     for (size_t i = 0; i < row.kept; i++)
         square += (double)row.values[i] * (double)row.values[i];
@@ -296,6 +336,8 @@ metasd_index_settle(MetasdIndexWriter *writer, uint32_t *counts, MetasdTeam *tea
     if (!complete(writer) || plan.columns > 0)
         return METASD_INVALID;
     METASD_TRY(metasd_choose_columns(index, &plan, counts, team));
+    if (plan.columns > 0)
+        plan.codes = writer->codes;
     return lay_out(&plan, writer->memory, SIZE_MAX, true, index, &bytes, &row_bytes)
                ? METASD_OK
                : METASD_INVALID;

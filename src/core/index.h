@@ -13,10 +13,11 @@
  *    kind with a hash table;
  *    and the entities' weights again by dimensions, so that a query (h, r) reads those of its few
  *    non-zero components and no others. A dimension that METASD_INDEX_DENSE of the entities keep is
- *    a column of codes, one for every entity (columns.h): 1, 2 or 4 bytes each, by what holds the
- *    weights of all rows exactly, as multiples of a scale an entity: int8 where rows were stored as
- *    int6, halves where they were stored as int8 or float16, floats otherwise. Any other one is a
- *    list: a bit an entity, and 4 bytes for each that keeps a weight there (postings.h).
+ *    a column of codes, one for every entity (columns.h). A weight is its entity's scale times the
+ *    code, and both are those that the row was stored with: codes of 1 byte where all rows were
+ *    stored as int6, of 2 where some were stored as int8; floats where a row has no codes. Any
+ *    other dimension is a list: a bit an entity, and 4 bytes for each that keeps a weight there
+ *    (postings.h).
  *
  * Queries take no memory: scores have N floats (or R), scratch 3 width floats. Ids passed to them
  * must be in range. A score is scale x (the columns' sum, in ascending order) + the lists' weights,
@@ -85,7 +86,6 @@ typedef struct MetasdDimensions {
     uint64_t *start; /* lists + 1 */
     uint64_t *bits;  /* lists x words */
     float *values;   /* kept; METASD_WORD more are there to be read */
-    float *scales;   /* words x METASD_WORD, 1 behind N */
     void *codes;     /* words x D x METASD_WORD */
 } MetasdDimensions;
 
@@ -109,6 +109,7 @@ typedef struct MetasdIndex {
     MetasdIndexPlan plan;
     MetasdSparse entity;   /* N rows of positions */
     MetasdSparse relation; /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
+    float *scales;         /* of the entities' codes: words x METASD_WORD, 1 behind N */
     MetasdDimensions dimension;
     MetasdSigmoid
         *sigmoids; /* P, in the order of the relation rows here, and of relations asked for */
@@ -117,17 +118,24 @@ typedef struct MetasdIndex {
     MetasdLabels entity_labels, relation_labels;
 } MetasdIndex;
 
-/* A row to be added: positions strictly ascending, 0 < |weight| <= METASD_INDEX_MAX_WEIGHT. */
+/*
+ * A row to be added: positions strictly ascending, 0 < |weight| <= METASD_INDEX_MAX_WEIGHT. Weights
+ * that are whole numbers, of magnitudes up to most_code, times `step`, as float, say so (codec.h);
+ * where most_code is 0 they have no codes.
+ */
 typedef struct MetasdSparseRow {
     const uint32_t *positions;
     const float *values;
     size_t kept;
+    int most_code;
+    double step;
 } MetasdSparseRow;
 
 typedef struct MetasdIndexWriter {
     MetasdIndex index;
     void *memory;
     uint32_t entities, relations; /* added so far */
+    MetasdCodes codes;            /* that hold those of all entities so far */
 } MetasdIndexWriter;
 
 /* ---- building ---- */

@@ -81,7 +81,7 @@ scan_columns(const MetasdIndex *index, const float *query, MetasdColumn *asked, 
     const MetasdIndexPlan *plan = &index->plan;
     size_t whole = plan->entities / METASD_WORD, rest = plan->entities % METASD_WORD, count = 0;
     MetasdColumns tiles = {
-        .codes = dimensions->codes, .columns = plan->columns, .scales = dimensions->scales};
+        .codes = dimensions->codes, .columns = plan->columns, .scales = index->scales};
     float last[METASD_WORD];
 
     for (uint32_t j = 0; j < plan->width && count < plan->columns; j++)
@@ -148,7 +148,7 @@ score_of(const MetasdIndex *index, const float *query, uint32_t entity)
                 index->plan.codes, dimensions->codes,
                 (tile + dimensions->place[j]) * METASD_WORD + entity % METASD_WORD, query[j]);
     }
-    score = dimensions->scales[entity] * score + 0.0f;
+    score = index->scales[entity] * score + 0.0f;
     for (uint64_t i = rows->start[entity]; i < end; i++) {
         uint32_t j = rows->ids[i];
 

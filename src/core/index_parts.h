@@ -36,8 +36,8 @@ metasd_weight_ok(float value)
 }
 
 /*
- * Which dimensions of the rows are columns, into the plan, with what their codes are; COUNTS has
- * `width` numbers. Polls the team.
+ * Which dimensions of the rows are columns, into the plan; COUNTS has `width` numbers. Polls the
+ * team.
  */
 extern MetasdStatus metasd_choose_columns(const MetasdIndex *index, MetasdIndexPlan *plan,
                                           uint32_t *counts, MetasdTeam *team);

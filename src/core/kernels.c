@@ -4,77 +4,23 @@
 #include <stdint.h>
 #include <string.h>
 
-MetasdSet
-metasd_instruction_set(int i)
-{
-    MetasdSet found[METASD_SETS] = {METASD_SETS, METASD_SETS, METASD_SETS};
-    int n = 0;
-
-#if METASD_DISPATCH
-    if (__builtin_cpu_supports("x86-64-v4"))
-        found[n++] = METASD_SET_V4;
-    if (__builtin_cpu_supports("x86-64-v3"))
-        found[n++] = METASD_SET_V3;
-#endif
-    found[n] = METASD_SET_PLAIN;
-    return i <= n ? found[i] : METASD_SETS;
-}
-
-#define INLINE static inline __attribute__((always_inline))
-
-/*
- * exp(x) = 2^k exp(r), |r| <= ln 2 / 2: k by adding and taking off 1.5 x 2^23,
- * which rounds to the nearest integer, r by a two-part ln 2, exp(r) by its Taylor
- * polynomial of degree 7 (remainder below 6e-9). Written without branches so that
- * loops over it become vector code. Not valid under -ffast-math.
- */
-INLINE float
-exp_small(float x)
-{
-    const float round = 12582912.0f;
-    float clamped = x < -87.3f ? -87.3f : x > 88.0f ? 88.0f : x;
-    float rounded = clamped * 1.44269504f + round, k = rounded - round;
-    float r = (clamped - k * 0.693145752f) - k * 1.42860677e-6f;
-    float e = 1.0f / 5040.0f, scale;
-    uint32_t bits;
-
-    e = e * r + 1.0f / 720.0f;
-    e = e * r + 1.0f / 120.0f;
-    e = e * r + 1.0f / 24.0f;
-    e = e * r + 1.0f / 6.0f;
-    e = e * r + 0.5f;
-    e = e * r + 1.0f;
-    e = e * r + 1.0f;
-    /* The low bits of `rounded` are k; to convert it would be undefined for what is no number. */
-    memcpy(&bits, &rounded, sizeof(bits));
-    /* 0 below the end; a mask, since the compiler would make a branch of a choice. */
-    bits = ((bits + 127) << 23) & -(uint32_t)(x >= -87.3f);
-    memcpy(&scale, &bits, sizeof(scale));
-    return e * scale;
-}
-
-METASD_VECTORISE void
-metasd_exp(size_t n, float *restrict x)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = exp_small(x[i]);
-}
+#include "exp.h"
 
 /* exp(z) of a score, given exp(z / tau) and z, which the compiler leaves out where it can. */
-INLINE float
+METASD_INLINE float
 heated(float soft, float z, int power)
 {
     return power == 1   ? soft
            : power == 2 ? soft * soft
            : power == 3 ? soft * soft * soft
-                        : exp_small(z);
+                        : metasd_exp_small(z);
 }
 
 /*
  * The factor of entity e is factor[e * step], step 1 or 0. (A choice within the loop makes the
  * compiler split it, and of the half where the factor is 1 it makes branches, not vectors.)
  */
-INLINE const float *
+METASD_INLINE const float *
 factors(const float *each, size_t *step)
 {
     static const float one = 1.0f;
@@ -127,7 +73,7 @@ sums(size_t rows, size_t stride, float *restrict z, const float *each, const flo
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
-            float x = by * exp_small(at[b] - top[b]);
+            float x = by * metasd_exp_small(at[b] - top[b]);
 
             at[b] = x;
             all[b] += x;
@@ -141,7 +87,7 @@ typedef struct Sums {
     float of[2][3][METASD_TILE];
 } Sums;
 
-INLINE void
+METASD_INLINE void
 pair_sums_by(int power, size_t rows, size_t stride, const float *restrict t,
              const float *restrict s, const float *restrict each, float per_tau,
              const float *restrict t_max, const float *restrict s_max, Sums *restrict out)
@@ -155,7 +101,7 @@ pair_sums_by(int power, size_t rows, size_t stride, const float *restrict t,
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
             float a = t[e * stride + b] - t_max[b], c = s[e * stride + b] - s_max[b];
-            float p = exp_small(a * per_tau), q = exp_small(c * per_tau);
+            float p = metasd_exp_small(a * per_tau), q = metasd_exp_small(c * per_tau);
 
             out->of[0][0][b] += by * heated(p, a, power);
             out->of[1][0][b] += by * heated(q, c, power);
@@ -329,13 +275,13 @@ metasd_tile_scale(size_t rows, size_t stride, float *restrict z, const float *re
  * The gradient of both divergences by a learner's score; gap = log(mine / other) - KL(mine ||
  * other).
  */
-INLINE float
+METASD_INLINE float
 taught(float mine, float other, float gap, float forward, float reverse)
 {
     return forward * (mine - other) + reverse * (mine * (mine > 0.0f ? gap : 0.0f));
 }
 
-INLINE void
+METASD_INLINE void
 student_by(int power, size_t rows, size_t stride, const float *restrict t, const float *restrict s,
            const float *restrict each, float per_tau, const MetasdSoft *restrict soft,
            float *restrict out)
@@ -350,7 +296,8 @@ student_by(int power, size_t rows, size_t stride, const float *restrict t, const
         for (size_t b = 0; b < METASD_TILE; b++) {
             float above = s[e * stride + b] - soft->max[1][b];
             float a = (t[e * stride + b] - soft->max[0][b]) * per_tau, c = above * per_tau;
-            float soft_q = exp_small(c), p = by * exp_small(a) * soft->per_sum_tau[0][b];
+            float soft_q = metasd_exp_small(c),
+                  p = by * metasd_exp_small(a) * soft->per_sum_tau[0][b];
             float q = by * soft_q * soft->per_sum_tau[1][b];
             out[e * stride + b] =
                 by * soft->weight[1][b] * heated(soft_q, above, power) +
@@ -366,7 +313,7 @@ metasd_tile_gradient_student(size_t rows, size_t stride, const float *t, const f
     BY_POWER(heat, student_by, rows, stride, t, s, each, heat.per_tau, soft, out);
 }
 
-INLINE void
+METASD_INLINE void
 mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restrict s,
           const float *restrict each, float per_tau, const MetasdSoft *restrict soft)
 {
@@ -381,7 +328,7 @@ mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restr
             float above_t = t[e * stride + b] - soft->max[0][b];
             float above_s = s[e * stride + b] - soft->max[1][b];
             float a = above_t * per_tau, c = above_s * per_tau;
-            float soft_p = exp_small(a), soft_q = exp_small(c);
+            float soft_p = metasd_exp_small(a), soft_q = metasd_exp_small(c);
             float p = by * soft_p * soft->per_sum_tau[0][b];
             float q = by * soft_q * soft->per_sum_tau[1][b];
             t[e * stride + b] =
@@ -402,7 +349,7 @@ metasd_tile_gradient_mutual(size_t rows, size_t stride, float *t, float *s, cons
 }
 
 METASD_VECTORISE static void
-meta_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
+quiz_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
           const float *restrict zdot, const float *restrict each, float per_tau,
           const MetasdSoft *restrict soft, float *restrict by_p, float *restrict by_q)
 {
@@ -414,9 +361,9 @@ meta_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
-            float p = by * exp_small((t[e * stride + b] - soft->max[0][b]) * per_tau) *
+            float p = by * metasd_exp_small((t[e * stride + b] - soft->max[0][b]) * per_tau) *
                       soft->per_sum_tau[0][b];
-            float q = by * exp_small((s[e * stride + b] - soft->max[1][b]) * per_tau) *
+            float q = by * metasd_exp_small((s[e * stride + b] - soft->max[1][b]) * per_tau) *
                       soft->per_sum_tau[1][b];
 
             t[e * stride + b] = p;
@@ -428,7 +375,7 @@ meta_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
 }
 
 void
-metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
+metasd_tile_quiz_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
                       const float *each, MetasdHeat heat, const MetasdSoft *soft,
                       double dots[2][METASD_TILE])
 {
@@ -436,7 +383,7 @@ metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const floa
         float by_p[METASD_TILE] = {0}, by_q[METASD_TILE] = {0};
         size_t at = e * stride;
 
-        meta_dots(block_rows(rows, e), stride, t + at, s + at, zdot + at, each ? each + e : NULL,
+        quiz_dots(block_rows(rows, e), stride, t + at, s + at, zdot + at, each ? each + e : NULL,
                   heat.per_tau, soft, by_p, by_q);
         for (size_t b = 0; b < METASD_TILE; b++) {
             dots[0][b] += (double)by_p[b];
@@ -446,7 +393,7 @@ metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const floa
 }
 
 METASD_VECTORISE void
-metasd_tile_gradient_meta(size_t rows, size_t stride, const float *restrict p,
+metasd_tile_gradient_quiz(size_t rows, size_t stride, const float *restrict p,
                           const float *restrict q, const float means[2][METASD_TILE],
                           const MetasdSoft *restrict soft, float *restrict zdot)
 {
@@ -458,27 +405,4 @@ metasd_tile_gradient_meta(size_t rows, size_t stride, const float *restrict p,
             zdot[e * stride + b] = soft->forward[b] * p[e * stride + b] * (dot - means[0][b]) +
                                    soft->reverse[b] * q[e * stride + b] * (dot - means[1][b]);
         }
-}
-
-/* ---- scores of one query ---- */
-
-METASD_VECTORISE static float
-row_sum(size_t n, const float *restrict z, float top)
-{
-    float sum = 0;
-
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++)
-        sum += exp_small(z[i] < top ? z[i] - top : 0.0f);
-    return sum;
-}
-
-double
-metasd_exp_sum(size_t n, const float *z, float top)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < n; i += SUM_ROWS)
-        sum += (double)row_sum(block_rows(n, i), z + i, top);
-    return sum;
 }

@@ -18,56 +18,8 @@
 
 #include <stddef.h>
 
-/*
- * Compiled once for each instruction set worth having and chosen when the library
- * is loaded, by what the processor can do (the name of a processor would only
- * choose for that one); plain C elsewhere. Sanitizers do not know such dispatch.
- */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && __GNUC__ >= 12 &&        \
-    !defined(__clang__) && !defined(METASD_PLAIN)
-#define METASD_DISPATCH 1
-#define METASD_VECTORISE                                                                           \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define METASD_DISPATCH 0
-#define METASD_VECTORISE
-#endif
-
-/* Instruction sets that kernels are written for by hand, the best one first. */
-typedef enum MetasdSet { METASD_SET_V4, METASD_SET_V3, METASD_SET_PLAIN, METASD_SETS } MetasdSet;
-
-/* The i-th of those that this processor can run; METASD_SETS behind the last. */
-extern MetasdSet metasd_instruction_set(int i);
-
-/*
- * Defines NAME_at(i), the kernels of metasd_instruction_set(i), and NAME(), those of the best set,
- * from `plain` and, where sets are dispatched, `v3` and `v4` of the file.
- */
-#if METASD_DISPATCH
-#define METASD_KERNEL_SETS [METASD_SET_V4] = &v4, [METASD_SET_V3] = &v3, [METASD_SET_PLAIN] = &plain
-#else
-#define METASD_KERNEL_SETS [METASD_SET_PLAIN] = &plain
-#endif
-#define METASD_KERNEL_CHOICE(type, name)                                                           \
-    const type *name##_at(int i)                                                                   \
-    {                                                                                              \
-        static const type *const kernels[METASD_SETS + 1] = {METASD_KERNEL_SETS};                  \
-                                                                                                   \
-        return kernels[metasd_instruction_set(i)];                                                 \
-    }                                                                                              \
-    const type *name(void)                                                                         \
-    {                                                                                              \
-        return name##_at(0);                                                                       \
-    }
-
-#define METASD_TILE ((size_t)64) /* queries a tile */
-
-/* Queries in whole tiles. */
-static inline size_t
-metasd_tiled(size_t queries)
-{
-    return (queries + METASD_TILE - 1) / METASD_TILE * METASD_TILE;
-}
+#include "simd.h"
+#include "tile.h"
 
 /* Partial sums of a tile's scores z over one slice. */
 typedef struct MetasdPartial {
@@ -152,22 +104,13 @@ extern void metasd_tile_gradient_mutual(size_t rows, size_t stride, float *t, fl
  * The first half of the quiz's gradient by the source's scores (section 5): adds <p, zdot> and
  * <q, zdot> to dots[0] and [1] (METASD_TILE each), and t and s become p and q.
  */
-extern void metasd_tile_meta_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
+extern void metasd_tile_quiz_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
                                   const float *each, MetasdHeat heat, const MetasdSoft *soft,
                                   double dots[2][METASD_TILE]);
 
 /* The second: zdot becomes forward x p (zdot - <p, zdot>) + reverse x q (zdot - <q, zdot>). */
-extern void metasd_tile_gradient_meta(size_t rows, size_t stride, const float *p, const float *q,
+extern void metasd_tile_gradient_quiz(size_t rows, size_t stride, const float *p, const float *q,
                                       const float means[2][METASD_TILE], const MetasdSoft *soft,
                                       float *zdot);
-
-/*
- * Sum of exp(min(z - top, 0)) over n scores of one query, which lie one after another; -infinity
- * among them counts nothing.
- */
-extern double metasd_exp_sum(size_t n, const float *z, float top);
-
-/* x[i] = exp(x[i]) for x <= 88, relative error below 2e-7; 0 below -87.3. For tests. */
-extern void metasd_exp(size_t n, float *x);
 
 #endif

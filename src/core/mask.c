@@ -163,7 +163,7 @@ component_key(const MetasdStep *step, size_t row, size_t first, size_t stride)
 static bool
 is_joined(const MetasdStep *step)
 {
-    return step->by_component && step->family->reals > 1;
+    return step->by_component && step->family->reals_per_rank > 1;
 }
 
 /* The best of n keys, so many, are to be kept, but for those that are 0. */
@@ -188,8 +188,7 @@ raise_best(uint32_t *row, size_t n, int floor)
 static void
 weigh_row(const MetasdStep *step, size_t at, uint32_t *row)
 {
-    size_t n = is_joined(step) ? step->width / step->family->reals : step->width;
-    size_t parts = step->family->tail_at + 1; /* as a head, as a tail: each needs some */
+    size_t n = is_joined(step) ? step->width / step->family->reals_per_rank : step->width;
 
     for (size_t j = 0; j < n; j++) {
         int exponent;
@@ -202,8 +201,7 @@ weigh_row(const MetasdStep *step, size_t at, uint32_t *row)
         size = salience_of(step, at + j, j, &exponent);
         row[j] = metasd_prune_key(size, exponent);
     }
-    for (size_t part = 0; part < parts; part++)
-        raise_best(row + part * n / parts, n / parts, step->floor);
+    raise_best(row, n, step->floor);
     for (size_t j = n; j < step->width; j++)
         row[j] = row[j - n];
 }
@@ -274,23 +272,16 @@ metasd_step_prune(MetasdStep *step, MetasdTeam *team, double sparsity, uint64_t 
                   MetasdMasked *masked)
 {
     size_t entities = (size_t)step->entities * step->width;
-    size_t relations = (size_t)step->relation_rows * step->width;
-    uint32_t *keys = (void *)step->gradient, cuts[2];
+    size_t all = entities + (size_t)step->relation_rows * step->width;
+    uint32_t *keys = (void *)step->gradient, cut;
     MetasdRun own[2];
 
     metasd_step_own(step, team, own);
     METASD_TRY(weigh(step, team, own, keys));
-    if (step->apart) {
-        METASD_TRY(metasd_prune_cut(team, keys, entities, &own[0], 1, sparsity, bins, &cuts[0]));
-        METASD_TRY(metasd_prune_cut(team, keys, relations, &own[1], 1, sparsity, bins, &cuts[1]));
-    } else {
-        METASD_TRY(
-            metasd_prune_cut(team, keys, entities + relations, own, 2, sparsity, bins, &cuts[0]));
-        cuts[1] = cuts[0];
-    }
-    *masked = (MetasdMasked){.cut = metasd_prune_size(cuts[0])};
+    METASD_TRY(metasd_prune_cut(team, keys, all, own, 2, sparsity, bins, &cut));
+    *masked = (MetasdMasked){.cut = metasd_prune_size(cut)};
     for (int i = 0; i < 2; i++)
-        METASD_TRY(mask_run(step, team, &own[i], keys, cuts[i], masked));
+        METASD_TRY(mask_run(step, team, &own[i], keys, cut, masked));
     METASD_TRY(sum_masked(team, bins, masked));
     METASD_TRY(metasd_pattern_build(&step->patterns[0], team, step->mask, &step->sparse[0]));
     METASD_TRY(

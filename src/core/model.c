@@ -33,43 +33,9 @@ complex_adjoint(size_t width, const float *restrict factor, const float *restric
 const MetasdFamily metasd_complex = {
     .name = "complex",
     .reals_per_rank = 2,
-    .reals = 2,
     .compose = complex_compose,
     .adjoint_head = complex_adjoint,
     .adjoint_relation = complex_adjoint,
-};
-
-/* The head's first half times the relation's meets the tail's second half. */
-static void
-cp_compose(size_t width, const float *restrict head, const float *restrict relation,
-           float *restrict query)
-{
-    size_t d = width / 2;
-
-    for (size_t j = 0; j < d; j++) {
-        query[j] = 0;
-        query[d + j] = head[j] * relation[j];
-    }
-}
-
-static void
-cp_adjoint(size_t width, const float *restrict factor, const float *restrict dquery,
-           float *restrict out)
-{
-    size_t d = width / 2;
-
-    for (size_t j = 0; j < d; j++)
-        out[j] += factor[j] * dquery[d + j];
-}
-
-const MetasdFamily metasd_cp = {
-    .name = "cp",
-    .reals_per_rank = 2,
-    .reals = 1,
-    .tail_at = 1,
-    .compose = cp_compose,
-    .adjoint_head = cp_adjoint,
-    .adjoint_relation = cp_adjoint,
 };
 
 static void
@@ -91,7 +57,6 @@ distmult_adjoint(size_t width, const float *restrict factor, const float *restri
 const MetasdFamily metasd_distmult = {
     .name = "distmult",
     .reals_per_rank = 1,
-    .reals = 1,
     .compose = distmult_compose,
     .adjoint_head = distmult_adjoint,
     .adjoint_relation = distmult_adjoint,
@@ -100,7 +65,7 @@ const MetasdFamily metasd_distmult = {
 const MetasdFamily *
 metasd_family(const char *name)
 {
-    static const MetasdFamily *const families[] = {&metasd_complex, &metasd_cp, &metasd_distmult};
+    static const MetasdFamily *const families[] = {&metasd_complex, &metasd_distmult};
 
     for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++)
         if (strcmp(name, families[f]->name) == 0)

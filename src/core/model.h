@@ -8,14 +8,8 @@
  *
  *    complex   2 d: d real parts, then d imaginary parts (Trouillon et al. 2016);
  *              score = Re sum h r conj(t)
- *    cp        2 d: an entity as head, then the same as tail (Hitchcock 1927; Lacroix
- *              et al. 2018); of a relation's row the first d, the others stay 0;
- *              score = sum h_head r t_tail
  *    distmult  d (Yang et al. 2015); score = sum h r t, which is that of (t, r, h) too: where
  *              an entity is head and tail of one relation, directions are not told apart
- *
- * What takes part in a triple is a vector of d components at the start of the head's
- * and the relation's row, and at `tail_at` x d of the tail's.
  */
 #ifndef METASD_MODEL_H
 #define METASD_MODEL_H
@@ -26,9 +20,8 @@
 
 typedef struct MetasdFamily {
     const char *name;
-    size_t reals_per_rank; /* width = rank x this */
-    size_t reals;   /* of a component: 2 of a complex number, the second d behind the first */
-    size_t tail_at; /* where the tail's vector starts in its row, in ranks */
+    size_t
+        reals_per_rank; /* of a component: 2 of a complex number, the second d behind the first */
 
     /* query[width] = the vector whose inner product with a tail is the score */
     void (*compose)(size_t width, const float *head, const float *relation, float *query);
@@ -40,7 +33,7 @@ typedef struct MetasdFamily {
     void (*adjoint_relation)(size_t width, const float *head, const float *dquery, float *out);
 } MetasdFamily;
 
-extern const MetasdFamily metasd_complex, metasd_cp, metasd_distmult;
+extern const MetasdFamily metasd_complex, metasd_distmult;
 
 /* The family of that name, or NULL. */
 extern const MetasdFamily *metasd_family(const char *name);

@@ -1,6 +1,6 @@
 #include "postings.h"
 
-#include "kernels.h"
+#include "simd.h"
 
 #if METASD_DISPATCH
 #include <immintrin.h>

@@ -104,7 +104,7 @@ slice_dots(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int
     METASD_TRY(metasd_slice_scores(pass, s, 2, &v, &own, true));
     for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);) {
         memset(scores->dots[tile.part], 0, sizeof(scores->dots[tile.part]));
-        metasd_tile_meta_dots(tile.rows, pass->stride, scores->block[0] + tile.first,
+        metasd_tile_quiz_dots(tile.rows, pass->stride, scores->block[0] + tile.first,
                               scores->block[1] + tile.first, scores->block[2] + tile.first,
                               tile.each, metasd_heat(lesson->options->tau),
                               &scores->soft[tile.tile], scores->dots[tile.part]);
@@ -117,7 +117,7 @@ slice_dots(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int
  * divergences of that step depend on the source, through its scores.
  */
 static MetasdStatus
-meta_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
+quiz_source_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 {
     MetasdStep *step = lesson->step;
     MetasdScores *scores = &step->scores;
@@ -137,7 +137,7 @@ meta_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
     METASD_TRY(metasd_pass_means(pass));
     for (int s = begin; s < end; s++) {
         for (tile = metasd_tiles(pass, s); metasd_tiles_next(&tile);)
-            metasd_tile_gradient_meta(tile.rows, pass->stride, scores->block[0] + tile.first,
+            metasd_tile_gradient_quiz(tile.rows, pass->stride, scores->block[0] + tile.first,
                                       scores->block[1] + tile.first, scores->means[tile.tile],
                                       &scores->soft[tile.tile], scores->block[2] + tile.first);
         METASD_TRY(tile.status);
@@ -147,7 +147,7 @@ meta_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
 }
 
 MetasdStatus
-metasd_stage_meta(const MetasdLesson *lesson)
+metasd_stage_quiz_source(const MetasdLesson *lesson)
 {
     MetasdStep *step = lesson->step;
     const MetasdStepOptions *options = lesson->options;
@@ -162,11 +162,11 @@ metasd_stage_meta(const MetasdLesson *lesson)
     for (size_t first = 0; first < lesson->batch->groups;) {
         MetasdPass pass = metasd_block(lesson, first);
 
-        METASD_TRY(meta_block(lesson, &pass, first));
+        METASD_TRY(quiz_source_block(lesson, &pass, first));
         first += pass.rows;
     }
     METASD_TRY(metasd_queries_back(lesson, step->weights, step->dquery[0], step->gradient));
-    METASD_TRY(metasd_observe(lesson, METASD_META_GRADIENT));
-    METASD_TRY(metasd_descend(lesson, step->meta_sums, step->gradient, NULL, options->meta_lr));
-    return metasd_observe(lesson, METASD_META_DONE);
+    METASD_TRY(metasd_observe(lesson, METASD_QUIZ_SOURCE_GRADIENT));
+    METASD_TRY(metasd_descend(lesson, step->quiz_sums, step->gradient, NULL, options->quiz_lr));
+    return metasd_observe(lesson, METASD_QUIZ_DONE);
 }

@@ -2,22 +2,20 @@
 
 #include <math.h>
 
-#include "kernels.h"
+#include "simd.h"
 
 /* How a family lays out the vectors of a triple. */
 typedef struct Layout {
     size_t rank; /* components of a vector */
     bool pairs;  /* a component is complex: two reals, `rank` apart */
-    size_t tail; /* where the tail's vector starts in its row */
 } Layout;
 
 static Layout
 layout_of(const MetasdStep *step)
 {
-    size_t rank = step->width / step->family->reals_per_rank;
+    size_t reals = step->family->reals_per_rank;
 
-    return (Layout){
-        .rank = rank, .pairs = step->family->reals == 2, .tail = step->family->tail_at * rank};
+    return (Layout){.rank = step->width / reals, .pairs = reals == 2};
 }
 
 /*
@@ -76,7 +74,7 @@ metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdSt
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
             loss[g] += triple_loss(kind, layout, table + batch->heads[g] * width,
                                    relations + batch->relations[g] * width,
-                                   table + batch->tails[i] * width + layout.tail);
+                                   table + batch->tails[i] * width);
             METASD_TRY(metasd_team_work(team, 4 * width));
         }
     }
@@ -166,7 +164,7 @@ metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const Meta
         if (in(&own[0], h))
             add_entity(kind, layout, table + h, table + r, scale * (float)examples, gradient + h);
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
-            size_t t = batch->tails[i] * width + layout.tail;
+            size_t t = batch->tails[i] * width;
 
             if (in(&own[0], t))
                 add_entity(kind, layout, table + t, table + r, scale, gradient + t);

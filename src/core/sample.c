@@ -30,13 +30,12 @@ metasd_sample_slices(const MetasdSlices *entities, size_t most)
 
 void
 metasd_sampler_take(MetasdSampler *sampler, MetasdArena *arena, const MetasdSlices *entities,
-                    size_t negatives, size_t n, const MetasdGroups *train)
+                    size_t negatives, size_t n)
 {
     size_t rows = entities->rows, most = metasd_sample_most(entities->rows, negatives, n);
     int cuts = metasd_sample_slices(entities, most).count + 1;
 
-    *sampler = (MetasdSampler){.slices = *entities, .negatives = negatives, .train = train};
-    sampler->degree = METASD_TAKE(arena, uint32_t, train ? rows : 0);
+    *sampler = (MetasdSampler){.slices = *entities, .negatives = negatives};
     sampler->mark = METASD_TAKE(arena, uint8_t, rows);
     sampler->row = METASD_TAKE(arena, uint32_t, rows);
     for (int i = 0; i < 2; i++) {
@@ -49,20 +48,10 @@ metasd_sampler_take(MetasdSampler *sampler, MetasdArena *arena, const MetasdSlic
     sampler->touched = METASD_TAKE(arena, MetasdRun, 2 * (most + n) + 1);
 }
 
-MetasdStatus
-metasd_sampler_prepare(MetasdSampler *sampler, MetasdTeam *team)
+void
+metasd_sampler_prepare(MetasdSampler *sampler)
 {
-    const MetasdGroups *train = sampler->train;
-
     memset(sampler->mark, 0, sampler->slices.rows);
-    if (!train)
-        return METASD_OK;
-    memset(sampler->degree, 0, sampler->slices.rows * sizeof(*sampler->degree));
-    for (size_t i = 0; i < train->examples; i++) {
-        sampler->degree[train->tails[i]]++;
-        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
-    }
-    return METASD_OK;
 }
 
 /* ---- drawing ---- */
@@ -73,13 +62,8 @@ static MetasdStatus
 mark_rows(MetasdSampler *sampler, MetasdTeam *team, uint64_t seed, uint64_t stream,
           const MetasdBatch *batch)
 {
-    const MetasdGroups *train = sampler->train;
-    uint64_t among = train ? train->examples : sampler->slices.rows;
-
     for (size_t i = 0; i < sampler->negatives; i++) {
-        uint64_t at = metasd_random_below(seed, stream, i, among);
-
-        sampler->mark[train ? train->tails[at] : at] = DRAWN;
+        sampler->mark[metasd_random_below(seed, stream, i, sampler->slices.rows)] = DRAWN;
         METASD_TRY(metasd_team_work(team, 2 * METASD_FAR_WORK));
     }
     for (size_t i = 0; i < batch->n; i++) {
@@ -89,12 +73,11 @@ mark_rows(MetasdSampler *sampler, MetasdTeam *team, uint64_t seed, uint64_t stre
     return METASD_OK;
 }
 
-/* 1 / the probability that one of the draws is entity e. */
+/* 1 / the probability that one of the draws is a given entity. */
 static float
-weight_of(const MetasdSampler *sampler, uint32_t e)
+weight_of_drawn(const MetasdSampler *sampler)
 {
-    double chance = sampler->train ? (double)sampler->degree[e] / (double)sampler->train->examples
-                                   : 1.0 / (double)sampler->slices.rows;
+    double chance = 1.0 / (double)sampler->slices.rows;
 
     return chance < 1 ? (float)(-1 / expm1((double)sampler->negatives * log1p(-chance))) : 1.0f;
 }
@@ -104,10 +87,12 @@ static MetasdStatus
 collect(MetasdSampler *sampler, MetasdTeam *team, MetasdSample *sample, uint32_t first,
         uint32_t end, uint32_t *n)
 {
+    float weight = weight_of_drawn(sampler);
+
     for (uint32_t e = first; e < end; e++) {
         if (sampler->mark[e]) {
             sample->ids[*n] = e;
-            sample->each[*n] = sampler->mark[e] == TARGET ? 1.0f : weight_of(sampler, e);
+            sample->each[*n] = sampler->mark[e] == TARGET ? 1.0f : weight;
             sampler->row[e] = (*n)++;
             sampler->mark[e] = 0;
         }

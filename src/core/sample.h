@@ -24,14 +24,12 @@ typedef struct MetasdSample {
 } MetasdSample;
 
 typedef struct MetasdSampler {
-    MetasdSlices slices;       /* of the entities */
-    size_t negatives;          /* draws for a batch */
-    const MetasdGroups *train; /* by degree: draws are tails of its examples; NULL: uniform */
-    uint32_t *degree;          /* N, by degree: how many examples have it as tail */
-    uint8_t *mark;             /* N: 0 but while a sample or a list of rows is made */
-    uint32_t *row;             /* N: of a sampled entity, in its sample */
-    MetasdSample sample[2];    /* of the batch, of the quiz */
-    MetasdRun *touched; /* runs of weight tables: what of this member's rows a step touches */
+    MetasdSlices slices;    /* of the entities */
+    size_t negatives;       /* draws for a batch */
+    uint8_t *mark;          /* N: 0 but while a sample or a list of rows is made */
+    uint32_t *row;          /* N: of a sampled entity, in its sample */
+    MetasdSample sample[2]; /* of the batch, of the quiz */
+    MetasdRun *touched;     /* runs of weight tables: what of this member's rows a step touches */
     int ntouched;
 } MetasdSampler;
 
@@ -41,13 +39,12 @@ extern size_t metasd_sample_most(uint32_t entities, size_t negatives, size_t n);
 /* Slices to size memory by: no sample of so many rows has more. */
 extern MetasdSlices metasd_sample_slices(const MetasdSlices *entities, size_t most);
 
-/* Takes memory for batches of up to n examples; `train` as above. */
+/* Takes memory for batches of up to n examples. */
 extern void metasd_sampler_take(MetasdSampler *sampler, MetasdArena *arena,
-                                const MetasdSlices *entities, size_t negatives, size_t n,
-                                const MetasdGroups *train);
+                                const MetasdSlices *entities, size_t negatives, size_t n);
 
-/* Counts degrees. Once, after taking. */
-extern MetasdStatus metasd_sampler_prepare(MetasdSampler *sampler, MetasdTeam *team);
+/* Clears the marks. Once, after taking. */
+extern void metasd_sampler_prepare(MetasdSampler *sampler);
 
 /* Draws sample[which] for a batch: the numbers of (seed, stream). */
 extern MetasdStatus metasd_sampler_draw(MetasdSampler *sampler, MetasdTeam *team, int which,

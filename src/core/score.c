@@ -38,7 +38,7 @@ metasd_scores_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresN
         size_t stride = metasd_tiled(metasd_scores_rows(scores, tables[i], most[i]));
 
         widen(arena, &first_block, stride, tables[i]->rows);
-        if (i < 2 || need->taught)
+        if (i < 2)
             widen(arena, &block, stride, tables[i]->rows);
         widen(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
         widen(arena, &parts, stride * (size_t)tables[i]->parts, need->width);

@@ -77,11 +77,9 @@ typedef struct MetasdScoresNeed {
     const MetasdSlices
         *entities; /* that a batch is scored against: all, or a sample of most rows */
     const MetasdSlices *relations;
-    const MetasdSlices
-        *ranked; /* scored for ranks, and by a student alone: in one block, if untaught */
+    const MetasdSlices *ranked; /* scored for ranks, and by a student alone: in one block */
     int members;
     bool guided;     /* by a student */
-    bool taught;     /* a student alone has a teacher: `ranked` are scored by both */
     size_t packed;   /* floats a slice is packed into at most; 0: no products are sparse */
     size_t whole;    /* whole columns at most */
     size_t gathered; /* floats of a slice of a sample at most; 0: there are no samples */

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#include "kernels.h"
+#include "simd.h"
+#include "tile.h"
 
 /* Vectors of 16 bytes are there on any processor worth the name. */
 #define VECTOR 16

@@ -21,7 +21,6 @@ metasd_lesson(MetasdLesson *lesson, MetasdStep *step, MetasdTeam *team,
                              .team = team,
                              .options = options,
                              .batch = batch,
-                             .teacher = step->weights,
                              .guides = step->guides + (quiz ? step->batch : 0),
                              .weights = step->class_weights ? step->target_weights[quiz] : NULL};
     metasd_step_own(step, team, lesson->own);
@@ -285,7 +284,7 @@ metasd_reg_loss(const MetasdLesson *lesson, const float *table, float *gradient,
 MetasdStatus
 metasd_guided_compose(const MetasdLesson *lesson)
 {
-    METASD_TRY(metasd_compose(lesson, lesson->teacher, false, 0));
+    METASD_TRY(metasd_compose(lesson, lesson->step->weights, false, 0));
     return metasd_compose(lesson, lesson->step->student, true, 1);
 }
 
@@ -293,7 +292,7 @@ MetasdStatus
 metasd_guided_scores(const MetasdLesson *lesson, const MetasdPass *pass, size_t first, int s)
 {
     const MetasdStep *step = lesson->step;
-    MetasdTable source = metasd_entities(lesson, lesson->teacher, false);
+    MetasdTable source = metasd_entities(lesson, step->weights, false);
     MetasdTable student = metasd_entities(lesson, step->student, true);
     MetasdQueries queries[2] = {metasd_block_queries(lesson, first, 0),
                                 metasd_block_queries(lesson, first, 1)};
@@ -361,7 +360,6 @@ taught_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
     MetasdStep *step = lesson->step;
     MetasdScores *scores = &step->scores;
     MetasdTable student = metasd_entities(lesson, step->student, true);
-    float *by_entities = student.held ? step->held.gradient : step->masked_gradient;
     MetasdTargets targets = metasd_block_targets(lesson, first);
     MetasdQueries queries = metasd_block_queries(lesson, first, 1);
     int s, end;
@@ -377,7 +375,7 @@ taught_block(const MetasdLesson *lesson, const MetasdPass *pass, size_t first)
                                          &scores->soft[tile.tile], scores->block[2] + tile.first);
         METASD_TRY(tile.status);
         METASD_TRY(metasd_slice_subtract_targets(pass, s, 2, &targets));
-        METASD_TRY(metasd_slice_back(pass, s, 2, &student, &queries, by_entities));
+        METASD_TRY(metasd_slice_back(pass, s, 2, &student, &queries, step->masked_gradient));
     }
     return metasd_pass_reduce(pass, &student, step->dquery[1] + first * step->width);
 }

@@ -16,7 +16,6 @@ typedef struct MetasdLesson {
     const MetasdStepOptions *options;
     const MetasdBatch *batch;
     const MetasdSample *sample; /* what it is scored against; NULL: all entities */
-    const float *teacher;       /* the table whose scores the student is taught by */
     MetasdGuide *guides;        /* of its groups */
     float *weights;             /* class weights of its examples, or NULL */
     double scale;               /* 1 / their sum, or 1 / n: the tail loss is a mean */
@@ -36,7 +35,7 @@ extern MetasdStatus metasd_stage_trial(const MetasdLesson *lesson, MetasdLosses 
 extern MetasdStatus metasd_stage_quiz(const MetasdLesson *quiz, MetasdLosses *losses);
 
 /* Corrects the source by what the quiz showed; after trial and quiz of the same lesson. */
-extern MetasdStatus metasd_stage_meta(const MetasdLesson *lesson);
+extern MetasdStatus metasd_stage_quiz_source(const MetasdLesson *lesson);
 
 extern MetasdStatus metasd_stage_mutual(const MetasdLesson *lesson, MetasdLosses *losses);
 
@@ -116,7 +115,7 @@ extern MetasdStatus metasd_queries_back(const MetasdLesson *lesson, const float 
 extern MetasdStatus metasd_descend(const MetasdLesson *lesson, float *sums, const float *gradient,
                                    const float *masked_gradient, float lr);
 
-/* ---- teacher and student side by side: block[0] and block[1]; the teacher is the source ---- */
+/* ---- source and student side by side: block[0] and block[1] ---- */
 
 /* query[0] of the source and query[1] of the student. */
 extern MetasdStatus metasd_guided_compose(const MetasdLesson *lesson);
@@ -134,9 +133,9 @@ extern MetasdStatus metasd_guided_weights(const MetasdLesson *lesson, double for
                                           double reverse);
 
 /*
- * The student's tail loss, and `forward` times KL(teacher || student) and `reverse` times the
- * other, at temperature tau; the gradient is added to masked_gradient, or as metasd_tail_loss does
- * it. Blocks 0 and 1 keep the scores where there is one block.
+ * The student's tail loss, and `forward` times KL(source || student) and `reverse` times the
+ * other, at temperature tau; the gradient is added to masked_gradient. Blocks 0 and 1 keep the
+ * scores where there is one block.
  */
 extern MetasdStatus metasd_taught_tails(const MetasdLesson *lesson, float forward, float reverse,
                                         double *loss);

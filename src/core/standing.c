@@ -1,6 +1,6 @@
 #include "standing.h"
 
-#include "kernels.h"
+#include "simd.h"
 
 /* Up to so many answers each get a pass of their own, which are vector code. */
 #define FEW 8

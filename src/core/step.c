@@ -82,7 +82,7 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
     step->gradient = METASD_TAKE(arena, float, table);
     step->student = METASD_TAKE(arena, float, table);
     step->mask = METASD_TAKE(arena, uint8_t, table);
-    step->meta_sums = METASD_TAKE(arena, float, metasd_step_has_meta_sums(step) ? table : 0);
+    step->quiz_sums = METASD_TAKE(arena, float, step->quizzed ? table : 0);
     step->masked_gradient = METASD_TAKE(arena, float, guided);
     take_patterns(step, arena, &packed, &whole);
     trial = step->quizzed || !metasd_alone_fits(step) ? guided : 0;
@@ -98,7 +98,6 @@ metasd_step_take(MetasdStep *step, MetasdArena *arena, int members, size_t score
                                            .relations = &step->relation_slices,
                                            .members = members,
                                            .guided = step->guided,
-                                           .taught = step->taught,
                                            .packed = packed,
                                            .whole = whole,
                                            .gathered = gathered});
@@ -122,18 +121,6 @@ metasd_step_own(const MetasdStep *step, const MetasdTeam *team, MetasdRun runs[2
 /* What a normal number takes: a logarithm, a root and a cosine. */
 #define NORMAL_WORK 32
 
-/*
- * What no score depends on in a row of relations, its end in some families, is 0 and stays so: its
- * gradient is always 0. It is pruned before all else, and never stored.
- */
-static bool
-is_unused(const MetasdStep *step, size_t weight)
-{
-    size_t used = step->width / step->family->reals_per_rank * step->family->reals;
-
-    return weight >= step->entities * step->width && weight % step->width >= used;
-}
-
 MetasdStatus
 metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int nruns,
                  uint64_t seed, float scale, float sum)
@@ -142,13 +129,13 @@ metasd_step_fill(MetasdStep *step, MetasdTeam *team, const MetasdRun *runs, int 
 
     for (walk = metasd_walk(team, runs, nruns, NORMAL_WORK); metasd_walk_next(&walk);)
         for (size_t i = walk.first; i < walk.end; i++) {
-            if (step->weights[i] == 0 && !is_unused(step, i))
+            if (step->weights[i] == 0)
                 step->weights[i] =
                     scale * (float)metasd_random_normal(seed, METASD_STREAM_WEIGHTS, i);
             step->student[i] = step->weights[i];
             step->sums[i] = sum;
-            if (metasd_step_has_meta_sums(step))
-                step->meta_sums[i] = 0;
+            if (step->quizzed)
+                step->quiz_sums[i] = 0;
             step->mask[i] = 1;
         }
     return walk.status;
@@ -225,7 +212,7 @@ metasd_step(MetasdStep *step, MetasdTeam *team, const MetasdStepOptions *options
     if (quiz) {
         METASD_TRY(metasd_stage_trial(&lesson, losses));
         METASD_TRY(metasd_stage_quiz(&questions, losses));
-        METASD_TRY(metasd_stage_meta(&lesson));
+        METASD_TRY(metasd_stage_quiz_source(&lesson));
     }
     if (options->mutual)
         METASD_TRY(metasd_stage_mutual(&lesson, losses));

@@ -23,13 +23,12 @@ typedef enum MetasdRegularizer { METASD_DURA = 0, METASD_N3 } MetasdRegularizer;
 typedef struct MetasdStepOptions {
     float lr;              /* of the source, Adagrad */
     float student_lr;      /* of the trial step, plain gradient descent */
-    float meta_lr;         /* of the quiz's correction, Adagrad */
+    float quiz_lr;         /* of the quiz's correction, Adagrad */
     float reg;             /* weight of the regulariser */
     float relation_weight; /* weight of the relation loss; 0 leaves it out */
     float tau;             /* temperature of both divergences */
     float kl_forward;      /* weight of KL(teacher || learner) */
     float kl_reverse;      /* weight of KL(learner || teacher) */
-    float kl_alone; /* of KL(teacher || student) where the student learns alone; see meta_sums */
     MetasdRegularizer regularizer;
     bool quiz;   /* stages 1 and 2 */
     bool mutual; /* stage 3 */
@@ -46,14 +45,14 @@ typedef struct MetasdLosses {
 
 /* What an observer may look at; for tests. */
 typedef enum MetasdStage {
-    METASD_SOURCE_GRADIENT, /* gradient = of the source */
-    METASD_SOURCE_DONE,     /* weights after it */
-    METASD_TRIAL_GRADIENT,  /* masked_gradient = of the student (before the mask) */
-    METASD_QUIZ_GRADIENT,   /* masked_gradient = of the trial student, masked */
-    METASD_META_GRADIENT,   /* gradient = of the source by the quiz */
-    METASD_META_DONE,       /* weights after it */
-    METASD_MUTUAL_GRADIENT, /* gradient + mask x masked_gradient */
-    METASD_MUTUAL_DONE      /* weights after it */
+    METASD_SOURCE_GRADIENT,      /* gradient = of the source */
+    METASD_SOURCE_DONE,          /* weights after it */
+    METASD_TRIAL_GRADIENT,       /* masked_gradient = of the student (before the mask) */
+    METASD_QUIZ_GRADIENT,        /* masked_gradient = of the trial student, masked */
+    METASD_QUIZ_SOURCE_GRADIENT, /* gradient = of the source by the quiz */
+    METASD_QUIZ_DONE,            /* weights after it */
+    METASD_MUTUAL_GRADIENT,      /* gradient + mask x masked_gradient */
+    METASD_MUTUAL_DONE           /* weights after it */
 } MetasdStage;
 
 /*
@@ -82,9 +81,8 @@ typedef struct MetasdStep {
     size_t queries; /* groups that blocks of scores have room for; a batch with more takes */
                     /* several blocks */
     const MetasdFamily *family;
-    bool guided;  /* a student is kept: for quiz, mutual learning or a finish */
+    bool guided;  /* a student is kept: for quiz, mutual learning or fine-tuning */
     bool quizzed; /* the quiz will be used */
-    bool taught;  /* kl_alone will be used */
     /*
      * Part of a table's weights up to which the student's products with it are sparse, by a pattern
      * of the mask; 0: never. metasd_sparse_kernels()->most_density where it is fastest.
@@ -100,7 +98,6 @@ typedef struct MetasdStep {
      * none is. Where dense products are faster, column by column, so most_density.
      */
     double whole_from;
-    bool apart; /* entities and relations have cuts of their own; else one for both */
     /*
      * The mask keeps the most salient weights: those of the largest |w| x s^(salience / 2) x
      * c^alignment, where s is the weight's sum in Adagrad and c the norm of its column over all
@@ -136,8 +133,7 @@ typedef struct MetasdStep {
     /* tables of (N + P) x width */
     float *weights;   /* the source */
     float *sums;      /* Adagrad's, stages 0 and 3 */
-    float *meta_sums; /* Adagrad's, stage 2; for a student alone, who has a teacher: its weights. */
-                      /* Only if `quizzed` or `taught` */
+    float *quiz_sums; /* Adagrad's, stage 2; only if `quizzed` */
     float *student;   /* mask x weights, kept so by every step */
     float *trial;     /* the student after its trial step, or what is held; only if `quizzed`, or */
                       /* where `gradient` may have no room for that */
@@ -165,12 +161,6 @@ typedef struct MetasdStep {
     MetasdFactor *factors;      /* width: of salience, by column */
 } MetasdStep;
 
-static inline bool
-metasd_step_has_meta_sums(const MetasdStep *step)
-{
-    return step->quizzed || step->taught;
-}
-
 /* Takes all memory of a step for a team of `members`; measures on a measuring arena. */
 extern void metasd_step_take(MetasdStep *step, MetasdArena *arena, int members,
                              size_t score_floats);
@@ -195,7 +185,7 @@ extern MetasdStatus metasd_step_fill(MetasdStep *step, MetasdTeam *team, const M
 
 /* What a new mask is like. */
 typedef struct MetasdMasked {
-    double cut;          /* the salience that entities' weights are kept from */
+    double cut;          /* the salience that weights are kept from */
     uint64_t kept;       /* weights of both tables */
     uint64_t came, went; /* kept now and not before, and the other way round */
 } MetasdMasked;

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "kernels.h"
+#include "simd.h"
 
 /* A screenful of answers and the facts known among them; each pass takes GROWTH times more. */
 #define FIRST_CHUNK 32

@@ -33,7 +33,7 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
 {
     size_t most = METASD_TILE;
 
-    for (int part = 0; part < METASD_VALIDATION && !options->random_triples; part++) {
+    for (int part = 0; part < METASD_VALIDATION; part++) {
         const MetasdGroups *groups = &graph->part[part];
         double size = (double)(part == METASD_TRAIN ? options->batch : options->quiz_batch);
         double mean = size * (double)groups->count / (double)(groups->examples + 1);
@@ -42,7 +42,7 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
             return batch;
         most = 1.1 * mean > (double)most ? (size_t)(1.1 * mean) : most;
     }
-    return options->random_triples || most > batch ? batch : most;
+    return most > batch ? batch : most;
 }
 
 /*
@@ -62,17 +62,16 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
 #define FLOOR 1
 
 /*
- * Part of the entities' weights that every mask prunes: of a sparsity that rises, nothing. By one
- * cut for both tables, relations may be pruned as a whole and entities keep what is theirs.
+ * The part of the entities' weights that every mask prunes: nothing where the sparsity rises. Both
+ * tables have one cut, so a mask may prune all relations and keep as many more weights of entities.
  */
 static double
 pruned_always(const MetasdGraph *graph, const MetasdTrainOptions *options)
 {
-    double relations = options->apart ? 0 : 2.0 * graph->relations;
+    double relations = 2.0 * graph->relations;
     double kept = (1 - options->sparsity) * (1 + relations / fmax(graph->entities, 1));
     const MetasdFamily *family = options->family;
-    double must =
-        FLOOR * (double)((family->tail_at + 1) * (options->by_component ? family->reals : 1));
+    double must = FLOOR * (double)(options->by_component ? family->reals_per_rank : 1);
 
     kept = fmax(kept, must / ((double)options->rank * (double)family->reals_per_rank));
     return options->ramp > 0 ? 0 : fmax(0, 1 - TIES * kept);
@@ -97,8 +96,6 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                          .queries = most_queries(graph, options, most_examples(graph, sizes)),
                          .guided = metasd_course_guided(options),
                          .quizzed = options->step.quiz,
-                         .taught = options->finish_kl > 0,
-                         .apart = options->apart,
                          .salience = options->salience,
                          .alignment = options->alignment,
                          .by_component = options->by_component,
@@ -121,11 +118,10 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
     trainer->class_weights = METASD_TAKE(own, float, graph->entities);
     if (step->negatives > 0)
         metasd_sampler_take(&trainer->sampler, own, &step->entity_slices, step->negatives,
-                            step->batch, options->by_degree ? &graph->part[METASD_TRAIN] : NULL);
+                            step->batch);
     metasd_ranker_take(&trainer->ranker, shared, members, step->batch);
     for (int i = 0; i < 3; i++)
-        trainer->saved[i] =
-            METASD_TAKE(shared, float, i < 2 || metasd_step_has_meta_sums(step) ? table : 0);
+        trainer->saved[i] = METASD_TAKE(shared, float, i < 2 || step->quizzed ? table : 0);
     trainer->best = METASD_TAKE(shared, float, table);
     trainer->bins = METASD_TAKE(shared, uint64_t, (size_t)members * METASD_PRUNE_BINS);
     trainer->broken = METASD_TAKE(shared, uint64_t, (size_t)members);
@@ -166,8 +162,6 @@ prepare(MetasdTraining *training)
     MetasdTrainer *trainer = training->trainer;
     MetasdTeam *team = training->team;
 
-    if (training->options->random_triples)
-        trainer->batches.most = trainer->quizzes.most = 1;
     METASD_TRY(metasd_batcher_prepare(&trainer->batches, team));
     METASD_TRY(metasd_batcher_prepare(&trainer->quizzes, team));
     METASD_TRY(metasd_batcher_prepare(&trainer->validation, team));
@@ -176,7 +170,7 @@ prepare(MetasdTraining *training)
                                       METASD_STREAM_SPLIT));
     trainer->step.seed = training->options->seed;
     if (trainer->step.negatives > 0)
-        METASD_TRY(metasd_sampler_prepare(&trainer->sampler, team));
+        metasd_sampler_prepare(&trainer->sampler);
     trainer->step.class_weights = training->options->class_weights ? trainer->class_weights : NULL;
     return trainer->step.class_weights ? count_class_weights(training) : METASD_OK;
 }
@@ -248,7 +242,7 @@ static bool
 is_valid(const MetasdTrainOptions *options)
 {
     return options->rank > 0 && options->batch > 0 && options->epochs > 0 && options->warmup >= 0 &&
-           options->ramp >= 0 && options->finish >= 0 && options->sparsity >= 0 &&
+           options->ramp >= 0 && options->finetune >= 0 && options->sparsity >= 0 &&
            options->sparsity <= 1 && (!options->step.quiz || options->quiz_batch > 0) &&
            (!metasd_course_guided(options) || options->step.tau > 0);
 }

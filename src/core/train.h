@@ -13,31 +13,25 @@
 typedef struct MetasdTrainOptions {
     uint64_t seed;
     const MetasdFamily *family;
-    size_t rank;     /* of the factorisation */
-    double sparsity; /* part of the weights that is pruned, 0 .. 1 */
-    int epochs;      /* at most */
-    int warmup;      /* epochs of the source alone, unpruned, before the first mask, */
-    float warmup_lr; /* at a rate that falls from this one towards 0; 0: at lr */
-    int ramp;        /* epochs in which the sparsity rises to its full value, */
-                     /* which the last epoch has in any case */
-    int finish;      /* last epochs, in which the student learns alone, at a rate that falls */
-                     /* towards 0; after the ramp its mask stays */
-    float finish_lr; /* from this rate; 0: from lr */
-    float finish_kl; /* weight of KL(source as it was before them || student), at temperature 1 */
-    float finish_relation_weight; /* with at most this weight of the relation loss */
-    bool finish_restart; /* with the sums of Adagrad begun anew: they would hold its rates down */
-    bool fixed_mask;     /* the first mask of the full sparsity stays, rather than one an epoch */
-    bool apart;          /* entities and relations are pruned apart */
-    double salience;     /* how much a weight's sum in Adagrad counts when it is pruned, and */
-    double alignment;    /* how much rows are made to keep the same columns; see MetasdStep */
-    bool by_component;   /* whether the reals of a component are pruned together; likewise */
-    int patience;        /* epochs without a better pruned MRR before stopping; 0 = never */
-    size_t batch;        /* examples a batch */
-    size_t quiz_batch;   /* examples a quiz */
-    size_t negatives;    /* entities a batch is scored against besides its targets; 0: all */
-    bool by_degree;      /* negatives are drawn by how often they are tails, not evenly */
+    size_t rank;       /* of the factorisation */
+    double sparsity;   /* part of the weights that is pruned, 0 .. 1 */
+    int epochs;        /* at most */
+    int warmup;        /* epochs of the source alone, unpruned, before the first mask, */
+    float warmup_lr;   /* at a rate that falls from this one towards 0; 0: at lr */
+    int ramp;          /* epochs in which the sparsity rises to its full value, */
+                       /* which the last epoch has in any case */
+    int finetune;      /* last epochs, in which the student learns alone, at a rate that falls */
+                       /* towards 0; after the ramp its mask stays */
+    float finetune_lr; /* from this rate; 0: from lr */
+    float finetune_relation_weight; /* with at most this weight of the relation loss */
+    double salience;        /* how much a weight's sum in Adagrad counts when it is pruned, and */
+    double alignment;       /* how much rows are made to keep the same columns; see MetasdStep */
+    bool by_component;      /* whether the reals of a component are pruned together; likewise */
+    int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
+    size_t batch;           /* examples a batch */
+    size_t quiz_batch;      /* examples a quiz */
+    size_t negatives;       /* entities a batch is scored against besides its targets; 0: all */
     size_t validation_most; /* examples ranked an epoch at most */
-    bool random_triples;    /* batches and quizzes of random examples, not of whole groups */
     bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */
     MetasdStepOptions step;
 } MetasdTrainOptions;
@@ -106,7 +100,7 @@ typedef struct MetasdTrainer {
     /* shared by the team */
     MetasdStep step;
     MetasdRanker ranker;
-    float *saved[3];  /* weights, sums, meta_sums at the start of the epoch */
+    float *saved[3];  /* weights, sums, quiz_sums at the start of the epoch */
     float *best;      /* the pruned weights of the best epoch: (N + P) x width */
     uint64_t *bins;   /* members x METASD_PRUNE_BINS */
     uint64_t *broken; /* members: weights that are not finite */

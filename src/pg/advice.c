@@ -161,12 +161,11 @@ advise_table(const MetasdSource *source, MetasdAsked asked)
     if (pages_of(source->relation) < LEAST_PAGES || metasd_source_has_index(source, asked))
         return;
     columns_given(source, asked, column);
-    ereport(NOTICE,
-            (errmsg("source \"%s\" has no index by which to look known facts up", source->name),
-             errdetail("Each question about a \"%s\" and a \"%s\" reads all of it.", column[0],
-                       column[1]),
-             errhint("CREATE INDEX ON %s (%s, %s);", source->quoted,
-                     pstrdup(quote_identifier(column[0])), quote_identifier(column[1]))));
+    ereport(NOTICE, (errmsg("source \"%s\" has no index to look up known facts", source->name),
+                     errdetail("Each question that gives a \"%s\" and a \"%s\" reads all of it.",
+                               column[0], column[1]),
+                     errhint("CREATE INDEX ON %s (%s, %s);", source->quoted,
+                             pstrdup(quote_identifier(column[0])), quote_identifier(column[1]))));
 }
 
 /* A view may use indexes of what it reads, a foreign table those of another server. */
@@ -181,9 +180,9 @@ advise_other(const MetasdSource *source, MetasdAsked asked)
     columns_given(source, asked, column);
     ereport(
         NOTICE,
-        (errmsg("source \"%s\" uses no index to look known facts up", source->name),
-         errdetail("Each question about a \"%s\" and a \"%s\" reads all of it, or much.", column[0],
-                   column[1]),
+        (errmsg("source \"%s\" uses no index to look up known facts", source->name),
+         errdetail("Each question that gives a \"%s\" and a \"%s\" reads all or much of it.",
+                   column[0], column[1]),
          errhint("Ask many questions at once with kg_predict_many, which reads it once, or train "
                  "from a materialized view of it that has an index on (%s, %s).",
                  pstrdup(quote_identifier(column[0])), quote_identifier(column[1]))));

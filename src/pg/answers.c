@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(metasd_occurrences_sql);
 PG_FUNCTION_INFO_V1(metasd_rank_answers_sql);
 
 #define COUNTS_PER_FETCH 100000
-#define STANDING_COLUMNS 10 /* of metasd.standing */
+#define RANKED_ANSWER_COLUMNS 10 /* of metasd.ranked_answer */
 
 int64
 metasd_number_of_label(const MetasdLabels *labels, const char *label, size_t len)
@@ -61,7 +61,7 @@ typedef struct AskedSite {
     float *scores;    /* a number an entity; NULL until needed */
     float *scratch;
     uint32 *ids;   /* scratch of their order, a number an entity */
-    TupleDesc row; /* of metasd.standing */
+    TupleDesc row; /* of metasd.ranked_answer */
     Oid row_type;
 } AskedSite;
 
@@ -134,14 +134,12 @@ static void
 read_counts(const AskedSite *site, bool relation, int64 *counts, uint32 n)
 {
     static MetasdStatement of_entities = {
-        "SELECT id, degree FROM metasd.entity WHERE run OPERATOR(pg_catalog.=) $1 "
-        "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3",
+        "SELECT id, degree FROM metasd.entity WHERE run = $1 AND id >= $2 AND id < $3",
         3,
         {INT8OID, INT8OID, INT8OID},
         NULL};
     static MetasdStatement of_relations = {
-        "SELECT id, count FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 "
-        "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3",
+        "SELECT id, count FROM metasd.relation WHERE run = $1 AND id >= $2 AND id < $3",
         3,
         {INT8OID, INT8OID, INT8OID},
         NULL};
@@ -262,13 +260,14 @@ score_query(FunctionCallInfo fcinfo)
     Ranking ranking = {.site = site, .entities = plan->entities, .left = plan->entities};
 
     if (!head && strcmp(side, "tail") != 0)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("invalid value for side: \"%s\"", side),
-                        errhint("It must be \"head\" or \"tail\": what is asked for.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                 errmsg("invalid value for side: \"%s\"", side),
+                 errhint("It must be \"head\" or \"tail\", the side that the answers are on.")));
     if (entity >= (int64)plan->entities || relation >= (int64)plan->relations)
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                 errmsg("the model has no entity or relation of that number"),
+                 errmsg("the model has no entity or relation with that number"),
                  errhint("Use metasd.entity_number(model, label) and metasd.relation_number(model, "
                          "label).")));
     if (!site->scores) {
@@ -307,14 +306,14 @@ is_among(Numbers numbers, int64 number)
     return bsearch(&number, numbers.number, numbers.n, sizeof(number), by_number) != NULL;
 }
 
-/* One element of the result, a row of metasd.standing. */
+/* One element of the result, a row of metasd.ranked_answer. */
 static Datum
 standing_row(const Ranking *ranking, int64 answer, double rank, int64 pessimistic, bool unseen)
 {
-    Datum values[STANDING_COLUMNS] = {
+    Datum values[RANKED_ANSWER_COLUMNS] = {
         Int64GetDatum(answer), Float8GetDatum(rank), Int64GetDatum(pessimistic),
         Int64GetDatum((int64)ranking->left + 1), BoolGetDatum(unseen)};
-    bool nulls[STANDING_COLUMNS] = {[5] = true, true, true, true, true};
+    bool nulls[RANKED_ANSWER_COLUMNS] = {[5] = true, true, true, true, true};
 
     return HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
 }
@@ -346,8 +345,8 @@ find_odds(const Ranking *ranking, Numbers answers, Numbers known, MetasdField *f
 static Datum
 first_row(const Ranking *ranking, Numbers answers, const MetasdField *field, uint32 first)
 {
-    bool nulls[STANDING_COLUMNS] = {[1] = true, true, true, true, [7] = true, true, true};
-    Datum values[STANDING_COLUMNS] = {[0] = Int64GetDatum(first)};
+    bool nulls[RANKED_ANSWER_COLUMNS] = {[1] = true, true, true, true, [7] = true, true, true};
+    Datum values[RANKED_ANSWER_COLUMNS] = {[0] = Int64GetDatum(first)};
 
     values[5] = Float4GetDatum(
         (float)metasd_probability(ranking->sigmoid, metasd_field_odds(field, field->first)));
@@ -409,10 +408,10 @@ range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdF
         sum[range] += (double)all[bin] * probability;
     }
     for (int range = 0; range < METASD_RANGES; range++) {
-        bool nulls[STANDING_COLUMNS] = {true, true, true, true, true, true, true};
-        Datum values[STANDING_COLUMNS] = {[7] = Int32GetDatum(range),
-                                          Float8GetDatum(sum[range]),
-                                          Int64GetDatum((int64)holds[range])};
+        bool nulls[RANKED_ANSWER_COLUMNS] = {true, true, true, true, true, true, true};
+        Datum values[RANKED_ANSWER_COLUMNS] = {[7] = Int32GetDatum(range),
+                                               Float8GetDatum(sum[range]),
+                                               Int64GetDatum((int64)holds[range])};
 
         if (count[range] > 0)
             rows[n++] = HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
@@ -435,7 +434,7 @@ prepare_rows(AskedSite *site, Oid function)
 
 /*
  * metasd.rank_answers(model text, side text, entity bigint, relation bigint, answers bigint[],
- * known bigint[]) returns metasd.standing[]: an element an answer, to which the other answers are
+ * known bigint[]) returns metasd.ranked_answer[]: an element per answer, to which other answers are
  * known, too; one for what would be answered first, which has a probability and no rank; and one
  * for each range of probability that answers are in, which has their sum.
  */

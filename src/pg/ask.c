@@ -43,7 +43,9 @@ by_name(const ListCell *a, const ListCell *b)
     return strcmp(((const MetasdModel *)lfirst(a))->name, ((const MetasdModel *)lfirst(b))->name);
 }
 
-/* "a", "b" and 3 more */
+#define MOST_LISTED 8
+
+/* The names of the first models, in a list. */
 static char *
 names_of(List *models)
 {
@@ -56,12 +58,26 @@ names_of(List *models)
     foreach (cell, models) {
         const MetasdModel *model = lfirst(cell);
 
-        if (n++ < 8)
+        if (n++ < MOST_LISTED)
             appendStringInfo(&names, "%s\"%s\"", n > 1 ? ", " : "", model->name);
     }
-    if (n > 8)
-        appendStringInfo(&names, " and %d more", n - 8);
     return names.data;
+}
+
+/* Lists the models, as an errhint or else an errdetail. */
+static int
+list_models(List *models, bool hint)
+{
+    int more = list_length(models) - MOST_LISTED;
+    char *names = names_of(models);
+
+    if (more <= 0)
+        return hint ? errhint("The models are: %s.", names)
+                    : errdetail("The models are: %s.", names);
+    return hint ? errhint_plural("The models are: %s, and %d more.",
+                                 "The models are: %s, and %d more.", more, names, more)
+                : errdetail_plural("The models are: %s, and %d more.",
+                                   "The models are: %s, and %d more.", more, names, more);
 }
 
 void
@@ -71,7 +87,7 @@ metasd_model_unknown(const char *name)
 
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
                     models == NIL ? errhint("Train one with kg_train(model, source).")
-                                  : errhint("The models are: %s.", names_of(models))));
+                                  : list_models(models, true)));
 }
 
 /* The only model the current user may ask. */
@@ -85,10 +101,8 @@ only_model(void)
                         errhint("Train one with kg_train(model, source).")));
     if (list_length(models) > 1)
         ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER),
-                        errmsg("there is more than one model to ask"),
-                        errhint("Name it with model => ..., or with SET metasd.model. The models "
-                                "are: %s.",
-                                names_of(models))));
+                        errmsg("there is more than one model to ask"), list_models(models, false),
+                        errhint("Name it with model => ..., or with SET metasd.model.")));
     return linitial(models);
 }
 
@@ -104,16 +118,17 @@ metasd_model_to_ask(const char *name)
     else if (!(model = metasd_model_find(name, false)))
         metasd_model_unknown(name);
     if (!metasd_model_may_ask(model))
-        ereport(ERROR,
-                (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                 errmsg("permission denied for model \"%s\"", model->name),
-                 errdetail("Asking it takes membership in the role that owns it, or a source that "
-                           "is a table without row security for you, with SELECT on its columns "
-                           "and USAGE of its schema."),
-                 OidIsValid(model->owner)
-                     ? errhint("The owner is role \"%s\".", GetUserNameFromId(model->owner, true))
-                     : errhint("The owner does not exist any more: a superuser can give the model "
-                               "to another role with kg_owner.")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             errmsg("permission denied for model \"%s\"", model->name),
+             errdetail("You may ask a model whose owner you are a member of, or whose source is "
+                       "a table without row security for you, with SELECT on its columns and "
+                       "USAGE on its schema."),
+             OidIsValid(model->owner)
+                 ? errhint("The owner is role \"%s\".", GetUserNameFromId(model->owner, true))
+                 : errhint("The owner does not exist any more. A superuser can give the model "
+                           "to another role with kg_owner.")));
     if (model->serving == 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("model \"%s\" has not been trained yet", model->name),
@@ -131,7 +146,7 @@ metasd_model_check_mine(const MetasdModel *model)
              errmsg("must be owner of model \"%s\"", model->name),
              OidIsValid(model->owner)
                  ? 0
-                 : errhint("The owner does not exist any more: a superuser can give the model to "
+                 : errhint("The owner does not exist any more. A superuser can give the model to "
                            "another role with kg_owner.")));
 }
 
@@ -200,9 +215,8 @@ static bool
 may_know(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT m.owner, r.source, r.head, r.relation, r.tail FROM metasd.run r JOIN metasd.model "
-        "m "
-        "ON m.name OPERATOR(pg_catalog.=) r.model WHERE r.id OPERATOR(pg_catalog.=) $1",
+        "SELECT m.owner, r.source, r.head, r.relation, r.tail FROM metasd.run r "
+        "JOIN metasd.model m ON m.name = r.model WHERE r.id = $1",
         1,
         {INT8OID},
         NULL};

@@ -22,11 +22,8 @@ extern PGDLLEXPORT void metasd_builder_main(Datum argument);
 static bool
 has_version(const MetasdBuildOrder *order)
 {
-    static MetasdStatement look = {"SELECT FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1 "
-                                   "AND uuid OPERATOR(pg_catalog.=) $2 AND kept",
-                                   2,
-                                   {INT8OID, UUIDOID},
-                                   NULL};
+    static MetasdStatement look = {
+        "SELECT FROM metasd.run WHERE id = $1 AND uuid = $2 AND kept", 2, {INT8OID, UUIDOID}, NULL};
     Datum values[2] = {Int64GetDatum(order->run), UUIDPGetDatum(&order->uuid)};
     bool found;
 

@@ -101,11 +101,11 @@ typedef struct RowKind {
 } RowKind;
 
 static const RowKind entity_rows = {"SELECT id, label, embedding, xmin FROM metasd.entity "
-                                    "WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
+                                    "WHERE run = $1 ORDER BY id",
                                     "entity", 1};
 static const RowKind relation_rows = {
     "SELECT id, label, embedding, reciprocal, xmin, tail_slope, tail_offset, head_slope, "
-    "head_offset, irreflexive FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 ORDER BY id",
+    "head_offset, irreflexive FROM metasd.relation WHERE run = $1 ORDER BY id",
     "relation", 2};
 
 typedef struct Row {
@@ -136,8 +136,11 @@ static void
 damaged(const Build *build, const RowKind *kind, int32 id)
 {
     ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                    errmsg("embedding of %s %d in run " INT64_FORMAT " is damaged", kind->name, id,
-                           build->run),
+                    kind == &entity_rows
+                        ? errmsg("embedding of entity %d in run " INT64_FORMAT " is damaged", id,
+                                 build->run)
+                        : errmsg("embedding of relation %d in run " INT64_FORMAT " is damaged", id,
+                                 build->run),
                     errhint("Train the model again with kg_train.")));
 }
 
@@ -240,11 +243,16 @@ add_row(Build *build, const RowKind *kind, const Row *row)
     for (int e = 0; e < kind->embeddings; e++) {
         uint32_t *positions = build->positions + (size_t)e * width;
         float *values = build->values + (size_t)e * width;
+        MetasdDecoded decoded;
 
-        sparse[e] = (MetasdSparseRow){.positions = positions, .values = values};
         if (metasd_decode_sparse(row->bytes[e], row->size[e], width, positions, values, width,
-                                 &sparse[e].kept) != METASD_OK)
+                                 &decoded) != METASD_OK)
             damaged(build, kind, row->id);
+        sparse[e] = (MetasdSparseRow){.positions = positions,
+                                      .values = values,
+                                      .kept = decoded.kept,
+                                      .most_code = decoded.most_code,
+                                      .step = decoded.step};
     }
     status = kind == &entity_rows
                  ? metasd_index_add_entity(&build->writer, (uint32_t)row->id, row->label,
@@ -290,16 +298,15 @@ static Expected
 expected_of(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT params ->> 'family'::pg_catalog.text, entities, relations, "
-        "(metrics #>> '{calibration,slope}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,offset}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,base}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,steep}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,slope}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,offset}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,base}'::pg_catalog.text[])::pg_catalog.float4, "
-        "(metrics #>> '{calibration,relations,steep}'::pg_catalog.text[])::pg_catalog.float4, "
-        "xmin FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
+        "SELECT params ->> 'family', entities, relations, "
+        "(metrics #>> '{calibration,slope}')::float4, "
+        "(metrics #>> '{calibration,offset}')::float4, "
+        "(metrics #>> '{calibration,base}')::float4, (metrics #>> '{calibration,steep}')::float4, "
+        "(metrics #>> '{calibration,relations,slope}')::float4, "
+        "(metrics #>> '{calibration,relations,offset}')::float4, "
+        "(metrics #>> '{calibration,relations,base}')::float4, "
+        "(metrics #>> '{calibration,relations,steep}')::float4, xmin FROM metasd.run "
+        "WHERE id = $1",
         1,
         {INT8OID},
         NULL};
@@ -321,7 +328,7 @@ expected_of(int64 run)
     }
     if (!expected.family)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                        errmsg("run " INT64_FORMAT " is of an unknown family", run)));
+                        errmsg("run " INT64_FORMAT " has a model of an unknown family", run)));
     return expected;
 }
 
@@ -352,16 +359,15 @@ plan_image(Build *build)
     if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
-                        errdetail("Entities there are: %u of " INT64_FORMAT
-                                  ". Relations: %u of " INT64_FORMAT ".",
+                        errdetail("There are embeddings of %u of " INT64_FORMAT
+                                  " entities and of %u of " INT64_FORMAT " relations.",
                                   build->plan.entities, expected.entities, build->plan.relations,
                                   expected.relations),
                         errhint("Train the model again with kg_train.")));
     if (metasd_index_bytes(&build->plan) == SIZE_MAX)
-        ereport(ERROR,
-                (errcode(ERRCODE_DATA_CORRUPTED),
-                 errmsg("run " INT64_FORMAT " has no embeddings that can be used", build->run),
-                 errhint("Train the model again with kg_train.")));
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("run " INT64_FORMAT " has no usable embeddings", build->run),
+                        errhint("Train the model again with kg_train.")));
 }
 
 /* Starts the image in memory of DRAFT, with its rows and no more. */

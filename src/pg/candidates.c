@@ -95,7 +95,7 @@ of_relation(const MetasdQuestion *question, Oid relation)
         pfree(list->ids);
     list->ids = NULL;
     list->count = 0;
-    metasd_reader_open(&reader, relation, NULL, 1, "candidates");
+    metasd_reader_open(&reader, relation, NULL, 1, METASD_CANDIDATES);
     set = empty_set(labels->count);
     while (metasd_reader_next(&reader, &label)) {
         if (!label.data)
@@ -181,7 +181,7 @@ metasd_candidates_argument(const MetasdQuestion *question, int n)
     if (!PG_ARGISNULL(n) && !PG_ARGISNULL(n + 1))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("candidates and candidate_ids cannot both be given"),
-                        errhint("Name the entities that compete by a relation or by an array.")));
+                        errhint("Give the entities to rank either in a relation or in an array.")));
     if (!PG_ARGISNULL(n))
         return of_relation(question, PG_GETARG_OID(n));
     if (!PG_ARGISNULL(n + 1))

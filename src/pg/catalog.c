@@ -474,10 +474,7 @@ static MetasdModel *
 find_and_lock(const char *name)
 {
     static MetasdStatement take = {
-        "SELECT m.* FROM metasd.model m WHERE m.name OPERATOR(pg_catalog.=) $1 FOR UPDATE",
-        1,
-        {TEXTOID},
-        NULL};
+        "SELECT m.* FROM metasd.model m WHERE m.name = $1 FOR UPDATE", 1, {TEXTOID}, NULL};
     MemoryContext caller = CurrentMemoryContext;
     Datum value = CStringGetTextDatum(name);
     MetasdModel *model = NULL;
@@ -527,8 +524,8 @@ metasd_model_serve(const char *name, int64 run)
 {
     static MetasdStatement serve = {
         "UPDATE metasd.model SET serving = $2, history = CASE WHEN serving IS NULL THEN history "
-        "ELSE pg_catalog.array_append(pg_catalog.array_remove(pg_catalog.array_remove(history, $2),"
-        " serving), serving) END WHERE name OPERATOR(pg_catalog.=) $1",
+        "ELSE array_append(array_remove(array_remove(history, $2), serving), serving) END "
+        "WHERE name = $1",
         2,
         {TEXTOID, INT8OID},
         NULL};

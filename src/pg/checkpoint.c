@@ -63,11 +63,7 @@ static void
 delete_part(MetasdJob *job, int part)
 {
     static MetasdStatement statement = {
-        "DELETE FROM metasd.checkpoint WHERE run OPERATOR(pg_catalog.=) $1 "
-        "AND part OPERATOR(pg_catalog.=) $2",
-        2,
-        {INT8OID, INT2OID},
-        NULL};
+        "DELETE FROM metasd.checkpoint WHERE run = $1 AND part = $2", 2, {INT8OID, INT2OID}, NULL};
     Datum values[2] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)part)};
 
     metasd_execute(&statement, values, NULL, false);
@@ -89,9 +85,9 @@ static void
 write_chunk(MetasdJob *job, const void *what)
 {
     static MetasdStatement statement = {
-        "WITH r AS (UPDATE metasd.run SET heartbeat = pg_catalog.clock_timestamp() "
-        "WHERE id OPERATOR(pg_catalog.=) $1 RETURNING id) "
-        "INSERT INTO metasd.checkpoint (run, part, chunk, data) SELECT r.id, $2, $3, $4 FROM r",
+        "WITH r AS (UPDATE metasd.run SET heartbeat = clock_timestamp() WHERE id = $1 "
+        "RETURNING id) INSERT INTO metasd.checkpoint (run, part, chunk, data) "
+        "SELECT r.id, $2, $3, $4 FROM r",
         4,
         {INT8OID, INT2OID, INT4OID, BYTEAOID},
         NULL};
@@ -107,8 +103,7 @@ static void
 finish_part(MetasdJob *job, const void *what)
 {
     static MetasdStatement statement = {
-        "UPDATE metasd.run SET checkpoint = $2, checkpoint_epoch = $3 "
-        "WHERE id OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.run SET checkpoint = $2, checkpoint_epoch = $3 WHERE id = $1",
         3,
         {INT8OID, INT2OID, INT4OID},
         NULL};
@@ -162,7 +157,7 @@ is_due(const MetasdJob *job)
     double every = 60 * job->params.value[METASD_P_CHECKPOINT_EVERY];
     double since = seconds_since(job->keep.last);
 
-    if (job->tuning || every < 0 || job->trainer.progress.epoch >= job->options.epochs)
+    if (every < 0 || job->trainer.progress.epoch >= job->options.epochs)
         return false;
     return every == 0 || (since >= every && since >= SHARE * job->keep.seconds);
 }
@@ -207,9 +202,9 @@ check_fed(const MetasdJob *job, MetasdStatus status)
 {
     if (status == METASD_INVALID)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("the triples are not those that run " INT64_FORMAT " began with",
+                        errmsg("the triples have changed since run " INT64_FORMAT " began",
                                job->launch.run),
-                        errhint("SELECT kg_train(%s) trains with those that there are now.",
+                        errhint("SELECT kg_train(%s) trains with the present triples.",
                                 quote_literal_cstr(job->model))));
     if (status == METASD_CORRUPT)
         ereport(ERROR,
@@ -224,8 +219,7 @@ static bool
 feed_chunk(const MetasdJob *job, MetasdCheckpoint *checkpoint, int32 chunk)
 {
     static MetasdStatement statement = {
-        "SELECT data FROM metasd.checkpoint WHERE run OPERATOR(pg_catalog.=) $1 "
-        "AND part OPERATOR(pg_catalog.=) $2 AND chunk OPERATOR(pg_catalog.=) $3",
+        "SELECT data FROM metasd.checkpoint WHERE run = $1 AND part = $2 AND chunk = $3",
         3,
         {INT8OID, INT2OID, INT4OID},
         NULL};
@@ -251,11 +245,7 @@ static void
 forget_epochs(const MetasdJob *job)
 {
     static MetasdStatement statement = {
-        "DELETE FROM metasd.epoch WHERE run OPERATOR(pg_catalog.=) $1 "
-        "AND epoch OPERATOR(pg_catalog.>) $2",
-        2,
-        {INT8OID, INT4OID},
-        NULL};
+        "DELETE FROM metasd.epoch WHERE run = $1 AND epoch > $2", 2, {INT8OID, INT4OID}, NULL};
     Datum values[2] = {Int64GetDatum(job->launch.run), Int32GetDatum(job->trainer.progress.epoch)};
 
     metasd_execute(&statement, values, NULL, false);
@@ -290,9 +280,8 @@ metasd_keep_load(MetasdJob *job)
 void
 metasd_keep_forget(const MetasdJob *job)
 {
-    static MetasdStatement statement = {"DELETE FROM metasd.checkpoint c USING metasd.run r WHERE "
-                                        "c.run OPERATOR(pg_catalog.=) r.id "
-                                        "AND r.model OPERATOR(pg_catalog.=) $1",
+    static MetasdStatement statement = {"DELETE FROM metasd.checkpoint c USING metasd.run r "
+                                        "WHERE c.run = r.id AND r.model = $1",
                                         1,
                                         {TEXTOID},
                                         NULL};

@@ -122,15 +122,11 @@ static bool *
 read_singles(const Comparing *c, bool relations, uint32 n)
 {
     static MetasdStatement look[2] = {
-        {"SELECT id FROM metasd.entity WHERE run OPERATOR(pg_catalog.=) $1 "
-         "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3 "
-         "AND degree OPERATOR(pg_catalog.<) 2",
+        {"SELECT id FROM metasd.entity WHERE run = $1 AND id >= $2 AND id < $3 AND degree < 2",
          3,
          {INT8OID, INT8OID, INT8OID},
          NULL},
-        {"SELECT id FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1 "
-         "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3 "
-         "AND count OPERATOR(pg_catalog.<) 2",
+        {"SELECT id FROM metasd.relation WHERE run = $1 AND id >= $2 AND id < $3 AND count < 2",
          3,
          {INT8OID, INT8OID, INT8OID},
          NULL}};
@@ -197,7 +193,7 @@ find_old(Comparing *c)
         return c->result->serving != 0;
     if (job->error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
         ReThrowError(job->error);
-    c->result->note = psprintf("it was not compared with version " INT64_FORMAT ": %s",
+    c->result->note = psprintf("It was not compared with version " INT64_FORMAT ": %s.",
                                c->result->serving, job->error->message);
     job->error = NULL;
     return false;
@@ -511,14 +507,14 @@ decide(const Comparing *c)
     result->overlap = c->tops > 0 ? c->overlap / (double)c->tops : NAN;
     if (c->held == METASD_HELD_UNKNOWN) {
         result->note =
-            psprintf("it was not compared with version " INT64_FORMAT ": no fact is known to have "
-                     "been held out from both, as that version had a validation source of its own",
+            psprintf("It was not compared with version " INT64_FORMAT ": that version had a "
+                     "validation source of its own, so no fact is known to be held out from both.",
                      result->serving);
         return;
     }
     if (c->queries == 0) {
-        result->note = psprintf("it was not compared with version " INT64_FORMAT
-                                ": no fact was held out from both",
+        result->note = psprintf("It was not compared with version " INT64_FORMAT
+                                ": no fact was held out from both.",
                                 result->serving);
         return;
     }
@@ -526,9 +522,10 @@ decide(const Comparing *c)
     result->mrr_before = c->old.reciprocal / (double)c->queries;
     result->promoted = !(result->mrr < result->mrr_before - tolerance);
     if (!result->promoted)
-        result->note = psprintf("its MRR of held-out facts is %.3f, that of version " INT64_FORMAT
-                                ", which served, %.3f: less by more than promote_tolerance, %g",
-                                result->mrr, result->serving, result->mrr_before, tolerance);
+        result->note =
+            psprintf("Its MRR on held-out facts is %.3f. Version " INT64_FORMAT ", which served, "
+                     "has %.3f: the difference is more than promote_tolerance, %g.",
+                     result->mrr, result->serving, result->mrr_before, tolerance);
 }
 
 void

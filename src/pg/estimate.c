@@ -21,7 +21,6 @@ static const struct {
     double bits, scale;
 } stored_as[METASD_STORAGES] = {
     [METASD_FLOAT32] = {32, 0},
-    [METASD_FLOAT16] = {16, 1},
     [METASD_INT8] = {7.7, 5},
     [METASD_INT6] = {5.7, 5},
 };
@@ -47,18 +46,15 @@ static double
 stored_bytes(const MetasdTriples *input, const MetasdTrainOptions *options, MetasdStorage storage)
 {
     const MetasdFamily *family = options->family;
-    double rank = (double)options->rank;
-    double width = rank * (double)family->reals_per_rank;
+    double width = (double)options->rank * (double)family->reals_per_rank;
     double relations = 2.0 * (double)metasd_labelset_count(input->relations);
     double rows = (double)metasd_labelset_count(input->entities) + relations;
     double weights = rows * width;
-    /* What a family leaves unused in the rows of relations is pruned first. */
-    double unused = relations * rank * (double)(family->reals_per_rank - family->reals);
-    double kept = Min(weights * (1 - options->sparsity), weights - unused);
+    double kept = weights * (1 - options->sparsity);
     double row =
         ROW_BYTES + count_bytes(width) + count_bytes(kept / rows) + stored_as[storage].scale;
     /* which are kept is told once of the reals of a component */
-    double told = options->by_component ? weights / (double)family->reals : weights;
+    double told = options->by_component ? weights / (double)family->reals_per_rank : weights;
 
     return rows * row + (told * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
 }

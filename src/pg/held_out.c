@@ -26,9 +26,8 @@ MetasdHeldOut
 metasd_held_out_of(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT metasd.oid_of(validation)::pg_catalog.oid, "
-        "(metrics ->> 'held_out'::pg_catalog.text)::pg_catalog.float8 FROM metasd.run "
-        "WHERE id OPERATOR(pg_catalog.=) $1",
+        "SELECT metasd.oid_of(validation)::oid, (metrics ->> 'held_out')::float8 FROM metasd.run "
+        "WHERE id = $1",
         1,
         {INT8OID},
         NULL};

@@ -413,8 +413,8 @@ warn_once(const Path *path)
     warned = true;
     ereport(WARNING,
             (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path->name),
-             errdetail("This session has an image of the model of its own, in its own memory."),
-             errhint("The file would be shared by all sessions of this database.")));
+             errdetail("This session keeps an image of the model in its own memory."),
+             errhint("All sessions of this database would share the file.")));
 }
 
 bool
@@ -507,7 +507,7 @@ static List *
 paths_in(Snapshot snapshot, CommandId before)
 {
     static MetasdStatement look = {"SELECT r.uuid FROM metasd.model m JOIN metasd.run r "
-                                   "ON r.id OPERATOR(pg_catalog.=) m.serving",
+                                   "ON r.id = m.serving",
                                    0,
                                    {0},
                                    NULL};

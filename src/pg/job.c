@@ -28,10 +28,10 @@ refuse_memory(MetasdBudget *budget, size_t bytes)
     const Budget *own = (const Budget *)budget;
 
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("the triples alone need more than %s", own->setting),
-                    errdetail("%zu MB after %zu triples, %zu MB allowed.", bytes >> 20,
-                              own->input->count, budget->most >> 20),
-                    errhint("Raise %s, or train from a view of fewer triples.", own->setting)));
+                    errmsg("the triples alone need more memory than %s allows", own->setting),
+                    errdetail("After %zu triples they need %zu MB; %zu MB are allowed.",
+                              own->input->count, bytes >> 20, budget->most >> 20),
+                    errhint("Raise %s, or train from a view with fewer triples.", own->setting)));
 }
 
 static void

@@ -1,5 +1,5 @@
 /*
- * job.h - one training, or tuning, in its worker: what it reads, what it trains, what it reports.
+ * job.h - one training in its worker: what it reads, what it trains, what it reports.
  *
  * Only this library, metasd_train, trains. Nothing jumps through the core: what the
  * core calls back runs under metasd_job_guard, which keeps an error and answers
@@ -35,9 +35,6 @@ typedef struct MetasdBeat {
     int epoch;
     int64 done, total; /* batches of the epoch; total 0: not in an epoch */
     double loss;       /* of the source, last batch */
-    /* of a tuning, whose row has trials in the place of batches */
-    int trial, trials; /* the one under way, from 1; and all, 0: not known yet */
-    int epochs;        /* of it */
 } MetasdBeat;
 
 /* How much room this worker has to make for sessions; yield.c. */
@@ -79,7 +76,6 @@ typedef struct MetasdWarm {
 
 typedef struct MetasdCrew MetasdCrew;     /* crew.h */
 typedef struct MetasdMuster MetasdMuster; /* muster.c */
-typedef struct MetasdTuning MetasdTuning; /* tune.c */
 
 typedef struct MetasdJob {
     MetasdLaunch launch;
@@ -109,12 +105,6 @@ typedef struct MetasdJob {
         size_t batch;
         double lr;
     } trouble;             /* the last loss that was not finite */
-    bool tuning;           /* else a training */
-    TimestampTz deadline;  /* of a tuning: when its budget is over */
-    Jsonb *fixed;          /* the parameters it was given */
-    MetasdTuning *search;  /* NULL before it begins */
-    TimestampTz stop_at;   /* when a poll ends what the core does; 0: never */
-    bool timed_out;        /* it did */
     ErrorData *error;      /* kept by the guard */
     bool gone;             /* the run's row is not there any more: leave quietly */
     MemoryContext context; /* lives as long as the worker */
@@ -328,10 +318,5 @@ extern bool metasd_lock_model(const MetasdJob *job);
  * that stores one.
  */
 extern void metasd_prune_versions(const MetasdJob *job);
-
-/* ---- tune.c ---- */
-
-/* Searches for better parameters, and lets the model remember them. */
-extern void metasd_tune(MetasdJob *job);
 
 #endif

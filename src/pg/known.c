@@ -123,7 +123,8 @@ plan_for(const MetasdReading *reading, const char *sql, Oid *types)
 
 /*
  * SELECT asked FROM source WHERE given = $1 AND given = $2 AND asked = ANY ($3), the last condition
- * only where SOME are asked for.
+ * only where SOME are asked for. Types and operators are qualified: the columns may be of types of
+ * users, which bring operators and casts of their own.
  */
 static char *
 lookup_sql(const MetasdSource *source, const int given[2], int asked, bool some)

@@ -129,7 +129,7 @@ metasd_known_cost(const MetasdSource *source, MetasdAsked asked)
         column[i] = pstrdup(quote_identifier(source->column[i]));
     SPI_connect();
     metasd_reading_begin(&reading);
-    initStringInfo(&sql);
+    initStringInfo(&sql); /* as lookup_sql in known.c has it */
     appendStringInfo(&sql, "SELECT %s, %s, %s FROM %s", column[0], column[1], column[2],
                      source->quoted);
     cost.whole = cost_of(&reading, sql.data, 0, NULL, NULL);

@@ -169,7 +169,7 @@ check_label(const MetasdLabelSet *set, size_t len)
         ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                         errmsg("an identifier is too long: it has %zu bytes", len),
                         errdetail("Identifiers may have up to %zu bytes.", METASD_MOST_LABEL),
-                        errhint("Train from a view with shorter ones.")));
+                        errhint("Train from a view with shorter identifiers.")));
 }
 
 uint32

@@ -74,18 +74,17 @@ metasd_launch_check(const MetasdModel *model)
 /* ---- runs that are there ---- */
 
 int64
-metasd_launch_alive(const MetasdModel *model, char **kind)
+metasd_launch_alive(const MetasdModel *model)
 {
     static MetasdStatement unfinished = {
-        "SELECT id, kind FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1 "
-        "AND status OPERATOR(pg_catalog.=) ANY ('{queued,running}'::pg_catalog.text[])",
+        "SELECT id FROM metasd.run WHERE model = $1 AND status = ANY ('{queued,running}'::text[])",
         1,
         {TEXTOID},
         NULL};
     static MetasdStatement bury = {
-        "UPDATE metasd.run SET status = 'interrupted', finished = pg_catalog.clock_timestamp(), "
-        "error = 'the training worker is gone' WHERE id OPERATOR(pg_catalog.=) $1 "
-        "AND status OPERATOR(pg_catalog.=) ANY ('{queued,running}'::pg_catalog.text[])",
+        "UPDATE metasd.run SET status = 'interrupted', finished = clock_timestamp(), "
+        "error = 'the training worker is gone' WHERE id = $1 "
+        "AND status = ANY ('{queued,running}'::text[])",
         1,
         {INT8OID},
         NULL};
@@ -103,10 +102,9 @@ metasd_launch_alive(const MetasdModel *model, char **kind)
         bool isnull;
         Datum id = metasd_column(i, 1, &isnull);
 
-        if (metasd_run_is_alive(DatumGetInt64(id))) {
+        if (metasd_run_is_alive(DatumGetInt64(id)))
             alive = DatumGetInt64(id);
-            *kind = metasd_column_text(i, 2);
-        } else
+        else
             metasd_execute(&bury, &id, NULL, false);
         SPI_tuptable = rows;
     }
@@ -117,16 +115,12 @@ metasd_launch_alive(const MetasdModel *model, char **kind)
 void
 metasd_launch_alone(const MetasdModel *model)
 {
-    char *kind;
-    int64 run = metasd_launch_alive(model, &kind);
+    int64 run = metasd_launch_alive(model);
 
     if (run != 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                        strcmp(kind, "tuning") == 0
-                            ? errmsg("model \"%s\" is already being tuned by run " INT64_FORMAT,
-                                     model->name, run)
-                            : errmsg("model \"%s\" is already being trained by run " INT64_FORMAT,
-                                     model->name, run),
+                        errmsg("model \"%s\" is already being trained by run " INT64_FORMAT,
+                               model->name, run),
                         errhint("Wait for it with CALL kg_wait(" INT64_FORMAT
                                 "), or stop it with kg_cancel(" INT64_FORMAT ").",
                                 run, run)));
@@ -136,10 +130,7 @@ MetasdModel *
 metasd_launch_own(int64 run, char **status)
 {
     static MetasdStatement look = {
-        "SELECT model, status FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
-        1,
-        {INT8OID},
-        NULL};
+        "SELECT model, status FROM metasd.run WHERE id = $1", 1, {INT8OID}, NULL};
     Datum value = Int64GetDatum(run);
     char *name = NULL;
     MetasdModel *model;
@@ -180,19 +171,15 @@ static void
 catch_up_numbers(void)
 {
     static MetasdStatement behind = {
-        "SELECT FROM metasd.run_id_seq WHERE (SELECT pg_catalog.max(id) FROM metasd.run) "
-        "OPERATOR(pg_catalog.>=) CASE WHEN is_called THEN last_value OPERATOR(pg_catalog.+) 1 "
-        "ELSE last_value END",
+        "SELECT FROM metasd.run_id_seq WHERE (SELECT max(id) FROM metasd.run) >= CASE "
+        "WHEN is_called THEN last_value + 1 ELSE last_value END",
         0,
         {InvalidOid},
         NULL};
     static MetasdStatement lock = {
         "LOCK TABLE metasd.run IN SHARE UPDATE EXCLUSIVE MODE", 0, {InvalidOid}, NULL};
     static MetasdStatement set = {
-        "SELECT pg_catalog.setval('metasd.run_id_seq', pg_catalog.max(id)) FROM metasd.run",
-        0,
-        {InvalidOid},
-        NULL};
+        "SELECT setval('metasd.run_id_seq', max(id)) FROM metasd.run", 0, {InvalidOid}, NULL};
 
     SPI_connect();
     if (metasd_execute(&behind, NULL, NULL, false) > 0) {
@@ -204,35 +191,26 @@ catch_up_numbers(void)
 }
 
 static int64
-insert_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
+insert_run(const MetasdModel *model)
 {
     static MetasdStatement insert = {
-        "INSERT INTO metasd.run (model, source, head, relation, tail, status, phase, params, kind, "
-        "budget, fixed, validation) "
-        "VALUES ($1, metasd.relation_ref($2), $3, $4, $5, 'queued', 'starting', $6, $7, $8, $9, "
-        "metasd.relation_ref($10)) RETURNING id",
-        10,
-        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, INTERVALOID, JSONBOID,
-         OIDOID},
+        "INSERT INTO metasd.run (model, source, head, relation, tail, status, phase, params, "
+        "validation) VALUES ($1, metasd.relation_ref($2), $3, $4, $5, 'queued', 'starting', $6, "
+        "metasd.relation_ref($7)) RETURNING id",
+        7,
+        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, OIDOID},
         NULL};
-    Datum values[10] = {CStringGetTextDatum(model->name),
-                        ObjectIdGetDatum(model->source.oid),
-                        CStringGetTextDatum(model->column[0]),
-                        CStringGetTextDatum(model->column[1]),
-                        CStringGetTextDatum(model->column[2]),
-                        JsonbPGetDatum(model->params),
-                        CStringGetTextDatum(budget ? "tuning" : "training"),
-                        IntervalPGetDatum(budget),
-                        PointerGetDatum(fixed),
-                        ObjectIdGetDatum(model->validation.oid)};
-    char nulls[] = "          ";
+    Datum values[7] = {
+        CStringGetTextDatum(model->name),       ObjectIdGetDatum(model->source.oid),
+        CStringGetTextDatum(model->column[0]),  CStringGetTextDatum(model->column[1]),
+        CStringGetTextDatum(model->column[2]),  JsonbPGetDatum(model->params),
+        ObjectIdGetDatum(model->validation.oid)};
+    char nulls[] = "       ";
     bool isnull;
     int64 run;
 
-    if (!budget)
-        nulls[7] = nulls[8] = 'n';
     if (!model->validation.given)
-        nulls[9] = 'n';
+        nulls[6] = 'n';
 
     catch_up_numbers();
     SPI_connect();
@@ -287,8 +265,8 @@ static int
 limits_unset(void)
 {
     static MetasdStatement look = {
-        "SELECT pg_catalog.array_position($1, name) FROM pg_catalog.pg_settings "
-        "WHERE name OPERATOR(pg_catalog.=) ANY ($1) AND source OPERATOR(pg_catalog.=) 'default'",
+        "SELECT array_position($1, name) FROM pg_catalog.pg_settings WHERE name = ANY ($1) "
+        "AND source = 'default'",
         1,
         {TEXTARRAYOID},
         NULL};
@@ -356,9 +334,9 @@ launch_worker(const MetasdModel *model, int64 run, bool resume)
 }
 
 int64
-metasd_launch_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed)
+metasd_launch_run(const MetasdModel *model)
 {
-    int64 run = insert_run(model, budget, fixed);
+    int64 run = insert_run(model);
 
     launch_worker(model, run, false);
     return run;

@@ -51,11 +51,8 @@ typedef struct MetasdLaunch {
  */
 extern void metasd_launch_check(const MetasdModel *model);
 
-/*
- * The run of the model that is alive, or 0; *kind says what it is. Dead ones get the status they
- * deserve.
- */
-extern int64 metasd_launch_alive(const MetasdModel *model, char **kind);
+/* The run of the model that is alive, or 0. Dead ones get the status they deserve. */
+extern int64 metasd_launch_alive(const MetasdModel *model);
 
 /* An error where there is one. */
 extern void metasd_launch_alone(const MetasdModel *model);
@@ -69,8 +66,8 @@ extern MetasdModel *metasd_launch_own(int64 run, char **status);
  */
 extern MetasdModel *metasd_launch_model(const char *function, int64 run);
 
-/* Starts a new run and returns it. BUDGET and FIXED are a tuning's, and NULL for a training. */
-extern int64 metasd_launch_run(const MetasdModel *model, const Interval *budget, Jsonb *fixed);
+/* Starts a new run and returns it. */
+extern int64 metasd_launch_run(const MetasdModel *model);
 
 /* Starts the worker of a run that goes on from its checkpoint. */
 extern void metasd_launch_again(const MetasdModel *model, int64 run);

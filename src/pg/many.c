@@ -345,9 +345,9 @@ metasd_kg_predict_many(PG_FUNCTION_ARGS)
     relations = elements_argument(fcinfo, 1);
     if (relations.n != entities.n && relations.n != 1)
         ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-                        errmsg("the arrays of entities and relations are not of one length"),
+                        errmsg("the arrays of entities and relations have different lengths"),
                         errdetail("Their lengths are %d and %d.", entities.n, relations.n),
-                        errhint("Give a relation for each entity, or one for all.")));
+                        errhint("Give one relation for each entity, or one relation for all.")));
     if (!start(&batch, fcinfo, 2))
         return (Datum)0;
     batch.entities = &entities;
@@ -403,7 +403,7 @@ metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
     column[0] = question_column(&batch, PG_GETARG_OID(0),
                                 batch.prediction.asked == METASD_ASKED_HEAD ? 2 : 0);
     column[1] = question_column(&batch, PG_GETARG_OID(0), 1);
-    metasd_reader_open(&reader, PG_GETARG_OID(0), column, 2, "queries");
+    metasd_reader_open(&reader, PG_GETARG_OID(0), column, 2, METASD_QUERIES);
     before = MemoryContextSwitchTo(batch.each);
     while (metasd_reader_next(&reader, label)) {
         BatchQuery query = {.entity = label[0], .relation = label[1]};

@@ -36,10 +36,6 @@ poll_interrupts(MetasdTeam *team)
     if (job->crew && metasd_crew_is_stopped(job->crew))
         return METASD_INTERRUPTED;
     metasd_make_room(job);
-    if (job->stop_at != 0 && GetCurrentTimestamp() >= job->stop_at) {
-        job->timed_out = true;
-        return METASD_INTERRUPTED;
-    }
     if (!INTERRUPTS_PENDING_CONDITION())
         return METASD_OK;
     if (ProcDiePending)
@@ -65,10 +61,12 @@ metasd_check_status(MetasdJob *job, MetasdStatus status)
             ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
                             errmsg("a loss is not finite in epoch %d, batch %zu",
                                    job->trouble.epoch, job->trouble.batch),
-                            errdetail("The epoch was repeated with the learning rate halved %d "
-                                      "times, at last %g.",
-                                      METASD_REPEATS, job->trouble.lr * 2),
-                            errhint("Lower the parameters lr, meta_lr or student_lr, or raise "
+                            errdetail_plural("The epoch was repeated %d time, each with half the "
+                                             "learning rate, down to %g.",
+                                             "The epoch was repeated %d times, each with half the "
+                                             "learning rate, down to %g.",
+                                             METASD_REPEATS, METASD_REPEATS, job->trouble.lr * 2),
+                            errhint("Lower the parameters lr, finetune_lr or quiz_lr, or raise "
                                     "reg.")));
             break;
         case METASD_NO_MEMORY:

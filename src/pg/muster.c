@@ -67,7 +67,7 @@ see_off(int code, Datum argument)
             terminated = true;
         }
         if (elapsed(begun, LEAVE_MS + TERMINATE_MS)) {
-            ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": a training worker does not leave",
+            ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": a training worker has not ended yet",
                                  muster->crew->shared->run)));
             return;
         }
@@ -154,7 +154,7 @@ go_on_alone(MetasdJob *job, size_t bytes)
             (errmsg("metasd run " INT64_FORMAT " trains with one worker instead of %d: %s",
                     job->launch.run, job->wished, error->message),
              errdetail("A team needs %zu MB of dynamic shared memory.", (bytes >> 20) + 1),
-             errhint("Make the place of dynamic shared memory larger: /dev/shm, for a container "
+             errhint("Make /dev/shm, which holds dynamic shared memory, larger; for a container "
                      "with --shm-size.")));
 }
 
@@ -263,7 +263,7 @@ log_missing(const MetasdJob *job, int members)
     if (members < job->wished)
         ereport(LOG, (errmsg("metasd run " INT64_FORMAT " trains with %d of %d workers",
                              job->launch.run, members, job->wished),
-                      errdetail("There were no more background workers to be had."),
+                      errdetail("No more background workers were available."),
                       metasd_limits_bind(job)
                           ? errhint("Raise max_worker_processes, which is %d, or "
                                     "metasd.max_workers_per_role, or lower metasd.max_workers.",

@@ -11,68 +11,58 @@
 
 typedef enum Kind { WHOLE, REAL, SWITCH, WORD } Kind;
 
+/* Parameters that people set first, and those that only an expert sets. */
+typedef enum Tier { BASIC, ADVANCED } Tier;
+
 typedef struct Parameter {
     const char *name;
+    Tier tier;
     Kind kind;
     double least, most;       /* of a number */
     const char *const *words; /* allowed ones, ended by NULL */
 } Parameter;
 
-static const char *const families[] = {"complex", "cp", "distmult", NULL};
+static const char *const families[] = {"complex", "distmult", NULL};
 static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegularizer */
 
 static const char *const presets[] = {"fast", "balanced", "best", NULL}; /* as MetasdPreset */
-static const char *const cuts[] = {"together", "apart", NULL};
-static const char *const samplings[] = {"uniform", "degree", NULL};
-static const char *const storages[] = {"float32", "float16", "int8", "int6",
-                                       NULL}; /* MetasdStorage */
+static const char *const prunings[] = {"magnitude", "salience", "aligned",
+                                       NULL}; /* as MetasdPruning */
+static const char *const storages[] = {"float32", "int8", "int6", NULL}; /* MetasdStorage */
 
-/* In the order of MetasdParam. */
 static const Parameter parameters[METASD_PARAMS] = {
-    {"alignment", REAL, 0, 100, NULL},
-    {"batch", WHOLE, 1, 1000000, NULL},
-    {"by_component", SWITCH, 0, 1, NULL},
-    {"checkpoint_every", REAL, -1, 1000000, NULL},
-    {"class_weights", SWITCH, 0, 1, NULL},
-    {"cut", WORD, 0, 0, cuts},
-    {"epochs", WHOLE, 1, 100000, NULL},
-    {"family", WORD, 0, 0, families},
-    {"finish", WHOLE, 0, 100000, NULL},
-    {"finish_kl", REAL, 0, 1000, NULL},
-    {"finish_lr", REAL, 1e-9, 10, NULL},
-    {"finish_relation_weight", REAL, 0, 1000, NULL},
-    {"finish_restart", SWITCH, 0, 1, NULL},
-    {"fixed_mask", SWITCH, 0, 1, NULL},
-    {"keep_versions", WHOLE, 1, 1000000, NULL},
-    {"kl_forward", REAL, 0, 1000, NULL},
-    {"kl_reverse", REAL, 0, 1000, NULL},
-    {"lr", REAL, 1e-9, 10, NULL},
-    {"meta", SWITCH, 0, 1, NULL},
-    {"meta_lr", REAL, 1e-12, 10, NULL},
-    {"mutual", SWITCH, 0, 1, NULL},
-    {"negative_sampling", WORD, 0, 0, samplings},
-    {"negatives", WHOLE, 0, 100000000, NULL},
-    {"patience", WHOLE, 0, 100000, NULL},
-    {"preset", WORD, 0, 0, presets},
-    {"promote_tolerance", REAL, 0, 1, NULL},
-    {"quiz_batch", WHOLE, 1, 1000000, NULL},
-    {"quiz_fraction", REAL, 0, 0.5, NULL},
-    {"ramp", WHOLE, 0, 100000, NULL},
-    {"rank", WHOLE, 1, 10000, NULL},
-    {"reg", REAL, 0, 1000, NULL},
-    {"regularizer", WORD, 0, 0, regularizers},
-    {"relation_weight", REAL, 0, 1000, NULL},
-    {"salience", REAL, 0, 2, NULL},
-    {"seed", WHOLE, 0, 9007199254740992.0, NULL},
-    {"sparsity", REAL, 0, 0.999, NULL},
-    {"storage", WORD, 0, 0, storages},
-    {"student_lr", REAL, 1e-9, 10, NULL},
-    {"temperature", REAL, 0.01, 1000, NULL},
-    {"validation_fraction", REAL, 0, 0.5, NULL},
-    {"warmup", WHOLE, 0, 100000, NULL},
-    {"warmup_lr", REAL, 0, 10, NULL},
-    {"warm_start", SWITCH, 0, 1, NULL},
-    {"workers", WHOLE, 0, 1024, NULL},
+    [METASD_P_EPOCHS] = {"epochs", BASIC, WHOLE, .least = 1, .most = 100000},
+    [METASD_P_PRESET] = {"preset", BASIC, WORD, .words = presets},
+    [METASD_P_RANK] = {"rank", BASIC, WHOLE, .least = 1, .most = 10000},
+    [METASD_P_REG] = {"reg", BASIC, REAL, .least = 0, .most = 1000},
+    [METASD_P_SEED] = {"seed", BASIC, WHOLE, .least = 0, .most = 9007199254740992.0},
+    [METASD_P_SPARSITY] = {"sparsity", BASIC, REAL, .least = 0, .most = 0.999},
+    [METASD_P_STORAGE] = {"storage", BASIC, WORD, .words = storages},
+    [METASD_P_VALIDATION_FRACTION] = {"validation_fraction", BASIC, REAL, .least = 0, .most = 0.5},
+    [METASD_P_WORKERS] = {"workers", BASIC, WHOLE, .least = 0, .most = 1024},
+
+    [METASD_P_BATCH] = {"batch", ADVANCED, WHOLE, .least = 1, .most = 1000000},
+    [METASD_P_CHECKPOINT_EVERY] = {"checkpoint_every", ADVANCED, REAL, .least = -1,
+                                   .most = 1000000},
+    [METASD_P_CLASS_WEIGHTS] = {"class_weights", ADVANCED, SWITCH},
+    [METASD_P_FAMILY] = {"family", ADVANCED, WORD, .words = families},
+    [METASD_P_FINETUNE] = {"finetune", ADVANCED, WHOLE, .least = 0, .most = 100000},
+    [METASD_P_FINETUNE_LR] = {"finetune_lr", ADVANCED, REAL, .least = 1e-9, .most = 10},
+    [METASD_P_KEEP_VERSIONS] = {"keep_versions", ADVANCED, WHOLE, .least = 1, .most = 1000000},
+    [METASD_P_LR] = {"lr", ADVANCED, REAL, .least = 1e-9, .most = 10},
+    [METASD_P_MUTUAL] = {"mutual", ADVANCED, SWITCH},
+    [METASD_P_NEGATIVES] = {"negatives", ADVANCED, WHOLE, .least = 0, .most = 100000000},
+    [METASD_P_PATIENCE] = {"patience", ADVANCED, WHOLE, .least = 0, .most = 100000},
+    [METASD_P_PROMOTE_TOLERANCE] = {"promote_tolerance", ADVANCED, REAL, .least = 0, .most = 1},
+    [METASD_P_PRUNING] = {"pruning", ADVANCED, WORD, .words = prunings},
+    [METASD_P_QUIZ] = {"quiz", ADVANCED, SWITCH},
+    [METASD_P_QUIZ_FRACTION] = {"quiz_fraction", ADVANCED, REAL, .least = 0, .most = 0.5},
+    [METASD_P_QUIZ_LR] = {"quiz_lr", ADVANCED, REAL, .least = 1e-12, .most = 10},
+    [METASD_P_RAMP] = {"ramp", ADVANCED, WHOLE, .least = 0, .most = 100000},
+    [METASD_P_REGULARIZER] = {"regularizer", ADVANCED, WORD, .words = regularizers},
+    [METASD_P_RELATION_WEIGHT] = {"relation_weight", ADVANCED, REAL, .least = 0, .most = 1000},
+    [METASD_P_WARM_START] = {"warm_start", ADVANCED, SWITCH},
+    [METASD_P_WARMUP] = {"warmup", ADVANCED, WHOLE, .least = 0, .most = 100000},
 };
 
 /* ---- reading ---- */
@@ -88,14 +78,16 @@ list_of(const char *const *words)
     return list.data;
 }
 
+/* The names of a tier, in the order of the alphabet. */
 static char *
-all_names(void)
+names_of(Tier tier)
 {
     StringInfoData list;
 
     initStringInfo(&list);
     for (int i = 0; i < METASD_PARAMS; i++)
-        appendStringInfo(&list, "%s%s", i ? ", " : "", parameters[i].name);
+        if (parameters[i].tier == tier)
+            appendStringInfo(&list, "%s%s", list.len ? ", " : "", parameters[i].name);
     return list.data;
 }
 
@@ -108,7 +100,8 @@ find_parameter(const char *name, int len)
             return i;
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("unknown parameter \"%.*s\"", len, name),
-                    errhint("The parameters are: %s.", all_names())));
+                    errhint("Common parameters are %s. Advanced parameters are %s.",
+                            names_of(BASIC), names_of(ADVANCED))));
 }
 
 /* What a value of this parameter may be, for messages. */
@@ -240,49 +233,8 @@ metasd_params_json(const MetasdParams *params)
     return metasd_json_end(json);
 }
 
-void
-metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options, MetasdSplit *split)
+const MetasdFamily *
+metasd_params_family(const MetasdParams *params)
 {
-    const double *x = params->value;
-
-    *split = (MetasdSplit){.seed = (uint64_t)x[METASD_P_SEED],
-                           .validation_fraction = x[METASD_P_VALIDATION_FRACTION],
-                           .quiz_fraction = x[METASD_P_META] ? x[METASD_P_QUIZ_FRACTION] : 0};
-    *options =
-        (MetasdTrainOptions){.seed = (uint64_t)x[METASD_P_SEED],
-                             .family = metasd_family(families[(int)x[METASD_P_FAMILY]]),
-                             .rank = (size_t)x[METASD_P_RANK],
-                             .sparsity = x[METASD_P_SPARSITY],
-                             .epochs = (int)x[METASD_P_EPOCHS],
-                             .warmup = (int)x[METASD_P_WARMUP],
-                             .warmup_lr = (float)x[METASD_P_WARMUP_LR],
-                             .ramp = (int)x[METASD_P_RAMP],
-                             .finish = (int)x[METASD_P_FINISH],
-                             .finish_lr = (float)x[METASD_P_FINISH_LR],
-                             .finish_kl = (float)x[METASD_P_FINISH_KL],
-                             .finish_relation_weight = (float)x[METASD_P_FINISH_RELATION_WEIGHT],
-                             .finish_restart = x[METASD_P_FINISH_RESTART] != 0,
-                             .apart = x[METASD_P_CUT] != 0,
-                             .salience = x[METASD_P_SALIENCE],
-                             .fixed_mask = x[METASD_P_FIXED_MASK] != 0,
-                             .alignment = x[METASD_P_ALIGNMENT],
-                             .by_component = x[METASD_P_BY_COMPONENT] != 0,
-                             .patience = (int)x[METASD_P_PATIENCE],
-                             .batch = (size_t)x[METASD_P_BATCH],
-                             .quiz_batch = (size_t)x[METASD_P_QUIZ_BATCH],
-                             .negatives = (size_t)x[METASD_P_NEGATIVES],
-                             .by_degree = x[METASD_P_NEGATIVE_SAMPLING] != 0,
-                             .validation_most = 20000,
-                             .class_weights = x[METASD_P_CLASS_WEIGHTS] != 0,
-                             .step = {.lr = (float)x[METASD_P_LR],
-                                      .student_lr = (float)x[METASD_P_STUDENT_LR],
-                                      .meta_lr = (float)x[METASD_P_META_LR],
-                                      .reg = (float)x[METASD_P_REG],
-                                      .relation_weight = (float)x[METASD_P_RELATION_WEIGHT],
-                                      .tau = (float)x[METASD_P_TEMPERATURE],
-                                      .kl_forward = (float)x[METASD_P_KL_FORWARD],
-                                      .kl_reverse = (float)x[METASD_P_KL_REVERSE],
-                                      .regularizer = (MetasdRegularizer)x[METASD_P_REGULARIZER],
-                                      .quiz = x[METASD_P_META] != 0,
-                                      .mutual = x[METASD_P_MUTUAL] != 0}};
+    return metasd_family(families[(int)params->value[METASD_P_FAMILY]]);
 }

@@ -12,49 +12,35 @@
 #include "train.h"
 
 typedef enum MetasdParam {
-    METASD_P_ALIGNMENT,
     METASD_P_BATCH,
-    METASD_P_BY_COMPONENT,
     METASD_P_CHECKPOINT_EVERY,
     METASD_P_CLASS_WEIGHTS,
-    METASD_P_CUT,
     METASD_P_EPOCHS,
     METASD_P_FAMILY,
-    METASD_P_FINISH,
-    METASD_P_FINISH_KL,
-    METASD_P_FINISH_LR,
-    METASD_P_FINISH_RELATION_WEIGHT,
-    METASD_P_FINISH_RESTART,
-    METASD_P_FIXED_MASK,
+    METASD_P_FINETUNE,
+    METASD_P_FINETUNE_LR,
     METASD_P_KEEP_VERSIONS,
-    METASD_P_KL_FORWARD,
-    METASD_P_KL_REVERSE,
     METASD_P_LR,
-    METASD_P_META,
-    METASD_P_META_LR,
     METASD_P_MUTUAL,
-    METASD_P_NEGATIVE_SAMPLING,
     METASD_P_NEGATIVES,
     METASD_P_PATIENCE,
     METASD_P_PRESET,
     METASD_P_PROMOTE_TOLERANCE,
-    METASD_P_QUIZ_BATCH,
+    METASD_P_PRUNING,
+    METASD_P_QUIZ,
     METASD_P_QUIZ_FRACTION,
+    METASD_P_QUIZ_LR,
     METASD_P_RAMP,
     METASD_P_RANK,
     METASD_P_REG,
     METASD_P_REGULARIZER,
     METASD_P_RELATION_WEIGHT,
-    METASD_P_SALIENCE,
     METASD_P_SEED,
     METASD_P_SPARSITY,
     METASD_P_STORAGE,
-    METASD_P_STUDENT_LR,
-    METASD_P_TEMPERATURE,
     METASD_P_VALIDATION_FRACTION,
-    METASD_P_WARMUP,
-    METASD_P_WARMUP_LR,
     METASD_P_WARM_START,
+    METASD_P_WARMUP,
     METASD_P_WORKERS,
     METASD_PARAMS
 } MetasdParam;
@@ -72,6 +58,13 @@ extern void metasd_params_read(MetasdParams *params, Jsonb *json);
 /* How much time a training may take: what the defaults of the others are chosen for. */
 typedef enum MetasdPreset { METASD_FAST = 0, METASD_BALANCED, METASD_BEST } MetasdPreset;
 
+/* Which weights are pruned: those that one of these says are least worth keeping. */
+typedef enum MetasdPruning {
+    METASD_MAGNITUDE = 0, /* as published: the smallest */
+    METASD_SALIENCE,      /* and those that the loss has cared little for */
+    METASD_ALIGNED        /* and those that other rows prune too */
+} MetasdPruning;
+
 /* The lowest default rank; below, one in ten weights is too little for a row. */
 #define METASD_LEAST_RANK 100
 
@@ -85,7 +78,10 @@ extern void metasd_params_settle(MetasdParams *params);
 /* All of them as a jsonb object. */
 extern Jsonb *metasd_params_json(const MetasdParams *params);
 
-/* What the core wants of them. */
+/* The family of scores. */
+extern const MetasdFamily *metasd_params_family(const MetasdParams *params);
+
+/* What the core wants of them. Defined in presets.c. */
 extern void metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options,
                                   MetasdSplit *split);
 

@@ -1,5 +1,6 @@
 /*
- * presets.c - the defaults of training parameters, by preset and the graph's own size.
+ * presets.c - the defaults of training parameters, by preset and the graph's own size, and what
+ * the core is told of parameters.
  *
  * A preset says how long a training may take: `balanced` about a quarter of an hour at most for
  * graphs of up to some hundred thousand triples, on two cores; `fast` about a tenth of that, `best`
@@ -19,19 +20,14 @@
 static const double at_any_size[METASD_PARAMS] = {
     [METASD_P_CHECKPOINT_EVERY] = 10,
     [METASD_P_KEEP_VERSIONS] = 3,
-    [METASD_P_KL_FORWARD] = 3,
-    [METASD_P_KL_REVERSE] = 1,
     [METASD_P_LR] = 0.1,
-    [METASD_P_META_LR] = 1e-4,
     [METASD_P_PRESET] = METASD_BALANCED,
     [METASD_P_PROMOTE_TOLERANCE] = 0.005,
     [METASD_P_QUIZ_FRACTION] = 0.02,
-    [METASD_P_SALIENCE] = 0.5,
+    [METASD_P_QUIZ_LR] = 1e-4,
     [METASD_P_SEED] = 1,
     [METASD_P_SPARSITY] = 0.9,
     [METASD_P_STORAGE] = METASD_INT8,
-    [METASD_P_STUDENT_LR] = 0.1,
-    [METASD_P_TEMPERATURE] = 3,
     [METASD_P_WARM_START] = 1,
 };
 
@@ -41,7 +37,7 @@ typedef struct Graph {
 
 /* Epochs: of the source alone, of source and student, of the student alone. */
 typedef struct Course {
-    double warmup, mutual, finish;
+    double warmup, mutual, finetune;
     double work;      /* flop that all of it may take; the rank is what it allows, within limits */
     double most_rank; /* by default; metasd_plan may lower it to what memory allows */
 } Course;
@@ -96,40 +92,26 @@ static const Course large_courses[] = {
  */
 #define WARM_WARMUP 0.2
 #define WARM_MUTUAL 0.43
-#define WARM_FINISH 0.75
+#define WARM_FINETUNE 0.75
 
 /* More triples than this are seen less often: the number of steps counts, not that of epochs. */
 #define MANY_TRIPLES 1e6
 
 /*
- * Two rows must keep the same columns to have a score, and of a large graph's rows any two may have
- * to. Small ones lose by it: UMLS .01 at a power of 4.
- */
-#define ALIGNMENT 16
-
-/*
- * The finish begins at a higher rate than the source has: Adagrad's sums are those of the source's
+ * Fine-tuning begins at a higher rate than the source has: Adagrad's sums are those of the source's
  * whole life, and the pruned model has much to make up for.
  */
-#define FINISH_RATES 3
+#define FINETUNE_RATES 3
 #define MOST_RATE 10 /* of any parameter */
 
 /*
- * Relations from which predicting them teaches something: FB15k-237 has 237, UMLS, where it costs
- * .015,
- * 46. A full model learns more from a large weight, but only in time: on FB15k-237 weight 0.5 is
+ * Relations from which predicting them teaches something: FB15k-237 has 237; UMLS has 46, and it
+ * costs .015 there. A full model learns more from a large weight, but only in time: on FB15k-237 weight 0.5 is
  * ahead of 0 from the first epochs on, weight 4 after about ten.
  */
 #define MANY_RELATIONS 100
 static const double relation_weights[] = {
     [METASD_FAST] = 0, [METASD_BALANCED] = 0.5, [METASD_BEST] = 4};
-
-/*
- * At most, in the finish: fewer weights want less of it. At rank 1000 weight 2 is behind 0.5; at
- * 4000 it is ahead of 1, by .003 of validation MRR and .004 of Hits@1.
- */
-static const double finish_relation_weights[] = {
-    [METASD_FAST] = 0.5, [METASD_BALANCED] = 0.5, [METASD_BEST] = 2};
 
 /* Two digits, so that people can read them. */
 static double
@@ -180,8 +162,8 @@ default_by_size(double *value, const Graph *graph, MetasdPreset preset, bool war
     const Course *course = small ? &small_courses[preset] : &large_courses[preset];
     double batch = batch_of(graph), negatives = negatives_of(graph);
     double part = Min(1, sqrt(MANY_TRIPLES / graph->triples));
-    double warmup = ceil(course->warmup * part), finish = ceil(course->finish * part);
-    double mutual = course->mutual, epochs = warmup + mutual + finish;
+    double warmup = ceil(course->warmup * part), finetune = ceil(course->finetune * part);
+    double mutual = course->mutual, epochs = warmup + mutual + finetune;
     double rank = course->work / ((epochs + 3 * mutual) * epoch_work(graph, negatives, batch));
     double most = thin ? Min(course->most_rank, MOST_THIN_RANK) : course->most_rank;
 
@@ -189,27 +171,21 @@ default_by_size(double *value, const Graph *graph, MetasdPreset preset, bool war
     if (warm) {
         warmup = ceil(warmup * WARM_WARMUP);
         mutual = ceil(mutual * WARM_MUTUAL);
-        finish = ceil(finish * WARM_FINISH);
+        finetune = ceil(finetune * WARM_FINETUNE);
     }
     value[METASD_P_BATCH] = batch;
-    value[METASD_P_QUIZ_BATCH] = Max(1, floor(batch / 5));
-    value[METASD_P_EPOCHS] = warmup + mutual + finish;
+    value[METASD_P_EPOCHS] = warmup + mutual + finetune;
     value[METASD_P_WARMUP] = warmup;
     value[METASD_P_RAMP] = warm ? 0 : floor(mutual / 3);
-    value[METASD_P_FINISH] = finish;
+    value[METASD_P_FINETUNE] = finetune;
     value[METASD_P_MUTUAL] = mutual > 0;
     value[METASD_P_RELATION_WEIGHT] =
         graph->relations >= MANY_RELATIONS ? relation_weights[preset] : 0;
-    value[METASD_P_FINISH_RELATION_WEIGHT] = finish_relation_weights[preset];
     value[METASD_P_REG] = reg_of(graph, dense);
     value[METASD_P_REGULARIZER] = dense ? METASD_N3 : METASD_DURA;
     value[METASD_P_CLASS_WEIGHTS] = thin;
     value[METASD_P_VALIDATION_FRACTION] = small ? 0.1 : 0.02;
-    value[METASD_P_ALIGNMENT] = small ? 0 : ALIGNMENT;
-    /* A sixth fewer bytes: WN18RR loses nothing by it, UMLS .007; Kinship wins .003. */
-    value[METASD_P_BY_COMPONENT] = !small;
-    /* Worth .0015 on WN18RR. Full rates would undo what a training starts from that is warm. */
-    value[METASD_P_FINISH_RESTART] = !small && !warm;
+    value[METASD_P_PRUNING] = small ? METASD_SALIENCE : METASD_ALIGNED;
     value[METASD_P_NEGATIVES] = negatives;
 }
 
@@ -223,7 +199,7 @@ stretch(double *value, double epochs)
 
     value[METASD_P_WARMUP] = floor(value[METASD_P_WARMUP] * times);
     value[METASD_P_RAMP] = floor(value[METASD_P_RAMP] * times);
-    value[METASD_P_FINISH] = floor(value[METASD_P_FINISH] * times);
+    value[METASD_P_FINETUNE] = floor(value[METASD_P_FINETUNE] * times);
 }
 
 void
@@ -242,8 +218,92 @@ metasd_params_default(MetasdParams *params, uint32 entities, uint32 relations, u
     for (int i = 0; i < METASD_PARAMS; i++)
         if (!params->given[i])
             params->value[i] = value[i];
-    if (!params->given[METASD_P_FINISH_LR])
-        params->value[METASD_P_FINISH_LR] =
-            Min(FINISH_RATES * params->value[METASD_P_LR], MOST_RATE);
+    if (!params->given[METASD_P_FINETUNE_LR])
+        params->value[METASD_P_FINETUNE_LR] =
+            Min(FINETUNE_RATES * params->value[METASD_P_LR], MOST_RATE);
     metasd_params_settle(params);
+}
+
+/* ---- what the core is told ---- */
+
+/*
+ * Constants of the method: the rate of the student's trial step; the temperature of both
+ * divergences and their weights in a learner's loss, as published; a quiz has a fifth of the
+ * examples of a batch.
+ */
+#define STUDENT_RATE 0.1f
+#define TEMPERATURE 3
+#define KL_FORWARD 3
+#define KL_REVERSE 1
+#define QUIZZES_PER_BATCH 5
+
+/*
+ * The most that the relation loss weighs in fine-tuning: fewer weights want less of it. At rank
+ * 1000 weight 2 is behind 0.5; at 4000 it is ahead of 1, by .003 of validation MRR and .004 of
+ * Hits@1.
+ */
+static const float finetune_relation_weights[] = {
+    [METASD_FAST] = 0.5f, [METASD_BALANCED] = 0.5f, [METASD_BEST] = 2};
+
+/*
+ * What counts besides the magnitude of a weight, as powers (see MetasdStep): how much the loss has
+ * cared for the weight, and how large its column is. And whether the reals of a component stay
+ * together.
+ *
+ * Two rows have a score only through columns that both keep, and in a large graph any two rows may
+ * need one. Small graphs lose with alignment: UMLS .01 at a power of 4. With whole components a row
+ * takes a sixth fewer bytes: WN18RR loses nothing, UMLS .007; Kinship wins .003.
+ */
+static const struct {
+    double salience, alignment;
+    bool by_component;
+} prunings[] = {
+    [METASD_MAGNITUDE] = {0, 0, false},
+    [METASD_SALIENCE] = {0.5, 0, false},
+    [METASD_ALIGNED] = {0.5, 16, true},
+};
+
+/* Validation examples that are ranked after an epoch, at most. */
+#define MOST_VALIDATION 20000
+
+void
+metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options, MetasdSplit *split)
+{
+    const double *x = params->value;
+    int pruning = (int)x[METASD_P_PRUNING];
+
+    *split = (MetasdSplit){.seed = (uint64_t)x[METASD_P_SEED],
+                           .validation_fraction = x[METASD_P_VALIDATION_FRACTION],
+                           .quiz_fraction = x[METASD_P_QUIZ] ? x[METASD_P_QUIZ_FRACTION] : 0};
+    *options = (MetasdTrainOptions){
+        .seed = (uint64_t)x[METASD_P_SEED],
+        .family = metasd_params_family(params),
+        .rank = (size_t)x[METASD_P_RANK],
+        .sparsity = x[METASD_P_SPARSITY],
+        .epochs = (int)x[METASD_P_EPOCHS],
+        .warmup = (int)x[METASD_P_WARMUP],
+        .ramp = (int)x[METASD_P_RAMP],
+        .finetune = (int)x[METASD_P_FINETUNE],
+        .finetune_lr = (float)x[METASD_P_FINETUNE_LR],
+        .finetune_relation_weight = finetune_relation_weights[(int)x[METASD_P_PRESET]],
+        .salience = prunings[pruning].salience,
+        .alignment = prunings[pruning].alignment,
+        .by_component = prunings[pruning].by_component,
+        .patience = (int)x[METASD_P_PATIENCE],
+        .batch = (size_t)x[METASD_P_BATCH],
+        .quiz_batch = Max(1, (size_t)x[METASD_P_BATCH] / QUIZZES_PER_BATCH),
+        .negatives = (size_t)x[METASD_P_NEGATIVES],
+        .validation_most = MOST_VALIDATION,
+        .class_weights = x[METASD_P_CLASS_WEIGHTS] != 0,
+        .step = {.lr = (float)x[METASD_P_LR],
+                 .student_lr = STUDENT_RATE,
+                 .quiz_lr = (float)x[METASD_P_QUIZ_LR],
+                 .reg = (float)x[METASD_P_REG],
+                 .relation_weight = (float)x[METASD_P_RELATION_WEIGHT],
+                 .tau = TEMPERATURE,
+                 .kl_forward = KL_FORWARD,
+                 .kl_reverse = KL_REVERSE,
+                 .regularizer = (MetasdRegularizer)x[METASD_P_REGULARIZER],
+                 .quiz = x[METASD_P_QUIZ] != 0,
+                 .mutual = x[METASD_P_MUTUAL] != 0}};
 }

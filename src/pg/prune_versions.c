@@ -20,19 +20,16 @@ void
 metasd_prune_versions(const MetasdJob *job)
 {
     static MetasdStatement mark = {
-        "UPDATE metasd.run SET kept = false WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
-        "SELECT r.id FROM metasd.run r JOIN metasd.model m ON m.name OPERATOR(pg_catalog.=) r.model"
-        " WHERE m.name OPERATOR(pg_catalog.=) $1 AND r.kept"
-        " AND r.id OPERATOR(pg_catalog.<>) m.serving"
-        " ORDER BY r.id DESC OFFSET $2)) RETURNING id",
+        "UPDATE metasd.run SET kept = false WHERE id = ANY (ARRAY(SELECT r.id FROM metasd.run r "
+        "JOIN metasd.model m ON m.name = r.model WHERE m.name = $1 AND r.kept "
+        "AND r.id <> m.serving ORDER BY r.id DESC OFFSET $2)) RETURNING id",
         2,
         {TEXTOID, INT8OID},
         NULL};
     static MetasdStatement statements[] = {
-        {"DELETE FROM metasd.entity WHERE run OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL},
-        {"DELETE FROM metasd.relation WHERE run OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL},
-        {"UPDATE metasd.model SET history = pg_catalog.array_remove(history, $1) "
-         "WHERE $1 OPERATOR(pg_catalog.=) ANY (history)",
+        {"DELETE FROM metasd.entity WHERE run = $1", 1, {INT8OID}, NULL},
+        {"DELETE FROM metasd.relation WHERE run = $1", 1, {INT8OID}, NULL},
+        {"UPDATE metasd.model SET history = array_remove(history, $1) WHERE $1 = ANY (history)",
          1,
          {INT8OID},
          NULL}};

@@ -95,8 +95,8 @@ answer_context(void *argument)
 {
     const Conversion *answer = argument;
 
-    errcontext("answer \"%.*s\" as %s, the type of the identifier in the question; asked with "
-               "text, the answers are text",
+    errcontext("conversion of answer \"%.*s\" to %s, the type of the identifier in the question; "
+               "answers to a question with text are text",
                pg_mbcliplen(answer->label.data, (int)answer->label.len, 200), answer->label.data,
                format_type_be(answer->type));
 }
@@ -113,8 +113,8 @@ given_context(void *argument)
 {
     const Conversion *given = argument;
 
-    errcontext("identifier \"%.*s\" of a question as %s, the type that identifiers are to have; as "
-               "text they are what they are",
+    errcontext("conversion of identifier \"%.*s\" of a question to %s, the type asked for; without "
+               "a type identifiers are text",
                pg_mbcliplen(given->label.data, (int)given->label.len, 200), given->label.data,
                format_type_be(given->type));
 }
@@ -220,19 +220,20 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
     uint32 id;
 
     if (metasd_labels_find(metasd_question_labels(question, !relation), label.data, label.len, &id))
-        return psprintf("It is %s of the model: look at the order of the arguments.",
-                        relation ? "an entity" : "a relation");
+        return pstrdup(relation
+                           ? _("It is an entity of the model. Check the order of the arguments.")
+                           : _("It is a relation of the model. Check the order of the arguments."));
     if (metasd_find_alike(labels, label, &alike)) {
         int len = pg_mbcliplen(alike.data, (int)alike.len, MOST_SHOWN);
 
         /* Not where what is shown of both is the same. */
         if (len != pg_mbcliplen(label.data, (int)label.len, MOST_SHOWN) ||
             memcmp(alike.data, label.data, len) != 0)
-            return psprintf("Perhaps \"%.*s\" was meant.", len, alike.data);
+            return psprintf(_("Perhaps you meant \"%.*s\"."), len, alike.data);
     }
     if (relation && labels->count <= MOST_LISTED)
-        return psprintf("It knows the relations %s.", list_of(labels));
-    return pstrdup("It learns what its source holds when it is trained again.");
+        return psprintf(_("The model has the relations %s."), list_of(labels));
+    return pstrdup(_("A training learns the entities and relations that its source has then."));
 }
 
 bool
@@ -260,9 +261,9 @@ hint_for_source(const MetasdModel *model)
     if (!OidIsValid(model->owner))
         return errhint("A superuser can give the model to another role with kg_owner.");
     if (metasd_source_is_denied(&model->serving_source, model->serving_column, model->owner))
-        return errhint("Grant it SELECT on the columns and USAGE of the schema, or give the model "
-                       "to a role that has them, with kg_owner.");
-    return errhint("Train it again from what there is now: kg_train(%s, source).",
+        return errhint("Grant the owner SELECT on the columns and USAGE on the schema, or give "
+                       "the model to a role that has these privileges with kg_owner.");
+    return errhint("Train the model again from a source that there is now: kg_train(%s, source).",
                    quote_literal_cstr(model->name));
 }
 
@@ -290,12 +291,12 @@ notice_swapped(const MetasdQuestion *question)
     if (!OidIsValid(owner) || named == source->oid ||
         (owner != metasd_relation_owner(source->oid) && !metasd_trusts(model->owner, owner)))
         return;
-    ereport(
-        NOTICE,
-        (errmsg("known facts of model \"%s\" are those of relation %s, which it was trained from",
-                model->name, now),
-         errdetail("What is named %s now is another relation.", source->then),
-         errhint("SELECT kg_train(%s) goes on with that.", quote_literal_cstr(model->name))));
+    ereport(NOTICE,
+            (errmsg("known facts of model \"%s\" come from relation %s, which it was trained from",
+                    model->name, now),
+             errdetail("The name %s now belongs to another relation.", source->then),
+             errhint("SELECT kg_train(%s) trains from that relation.",
+                     quote_literal_cstr(model->name))));
 }
 
 bool
@@ -318,9 +319,8 @@ metasd_question_has_source(const MetasdQuestion *question)
         return true;
     }
     if (metasd_question_may_notice(question))
-        ereport(NOTICE,
-                (errmsg("known facts cannot be told from predictions of model \"%s\"", model->name),
-                 errdetail("%s", objection), hint_for_source(model)));
+        ereport(NOTICE, (errmsg("known facts of model \"%s\" cannot be looked up", model->name),
+                         errdetail("%s", objection), hint_for_source(model)));
     return false;
 }
 

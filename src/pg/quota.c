@@ -101,10 +101,10 @@ refuse(Oid role, int taken, int most)
     ereport(ERROR,
             (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
              errmsg("too many trainings of role \"%s\"", GetUserNameFromId(role, false)),
-             errdetail_plural("It has %d, and may have %d. Those count that wait for the "
-                              "transaction which started them, and those in other databases.",
-                              "It has %d, and may have %d. Those count that wait for the "
-                              "transaction which started them, and those in other databases.",
+             errdetail_plural("The role has %d training, of at most %d. Trainings that wait for "
+                              "their transaction to commit and those in other databases count.",
+                              "The role has %d trainings, of at most %d. Trainings that wait for "
+                              "their transaction to commit and those in other databases count.",
                               taken, taken, most),
              errhint("Wait for one to end, or let a superuser raise "
                      "metasd.max_trainings_per_role.")));

@@ -14,24 +14,28 @@
 
 /* Locks it until the transaction ends; an error unless rows can be read from it. Its name. */
 static char *
-check_relation(Oid relation, const char *use)
+check_relation(Oid relation, MetasdReaderUse use)
 {
     bool there = metasd_reading_lock(relation);
     char kind = get_rel_relkind(relation), *name = get_rel_name(relation);
 
     if (!there)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                        errmsg("the relation of %s does not exist", use)));
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE),
+                 use == METASD_QUERIES ? errmsg("the relation of queries does not exist")
+                                       : errmsg("the relation of candidates does not exist")));
     if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
         kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
-        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                        errmsg("\"%s\" cannot be a relation of %s", name, use),
-                        errhint("Use a table, view, materialized view or foreign table.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                 use == METASD_QUERIES ? errmsg("\"%s\" cannot be a relation of queries", name)
+                                       : errmsg("\"%s\" cannot be a relation of candidates", name),
+                 errhint("Use a table, view, materialized view or foreign table.")));
     return name;
 }
 
 static char *
-first_column(Oid relation, const char *name, const char *use)
+first_column(Oid relation, const char *name)
 {
     for (AttrNumber a = 1;; a++) {
         HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation), Int16GetDatum(a));
@@ -39,7 +43,8 @@ first_column(Oid relation, const char *name, const char *use)
 
         if (!HeapTupleIsValid(tuple))
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                            errmsg("\"%s\" has no column of %s", name, use)));
+                            errmsg("relation \"%s\" has no columns", name),
+                            errdetail("Candidates are read from the first column.")));
         if (!((Form_pg_attribute)GETSTRUCT(tuple))->attisdropped)
             column = pstrdup(NameStr(((Form_pg_attribute)GETSTRUCT(tuple))->attname));
         ReleaseSysCache(tuple);
@@ -66,25 +71,25 @@ check_rights(Oid relation, const char *name, char *const *columns, int n)
 /* Settles which columns are read, by what names, and whether what they hold depends on settings. */
 static void
 choose_columns(MetasdReader *reader, Oid relation, const char *name, const char *const *column,
-               const char *use, char **chosen, bool *simple)
+               char **chosen, bool *simple)
 {
     *simple = true;
     for (int i = 0; i < reader->columns; i++) {
         AttrNumber number;
 
-        chosen[i] = column ? pstrdup(column[i]) : first_column(relation, name, use);
+        chosen[i] = column ? pstrdup(column[i]) : first_column(relation, name);
         number = get_attnum(relation, chosen[i]);
         if (number <= 0)
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("relation \"%s\" has no column \"%s\"", name, chosen[i]),
-                            errhint("A view of %s can give a column that name.", use)));
+                            errhint("A view can give a column that name.")));
         *simple = *simple && metasd_type_is_simple(get_atttype(relation, number));
     }
 }
 
 void
 metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column, int n,
-                   const char *use)
+                   MetasdReaderUse use)
 {
     char *name = check_relation(relation, use), *chosen[METASD_MOST_READ];
     StringInfoData sql;
@@ -93,12 +98,13 @@ metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column
 
     Assert(n <= METASD_MOST_READ);
     *reader = (MetasdReader){.columns = n};
-    choose_columns(reader, relation, name, column, use, chosen, &simple);
+    choose_columns(reader, relation, name, column, chosen, &simple);
     check_rights(relation, name, chosen, n);
     metasd_reading_open(&reader->reading, relation, GetUserId(), false);
     reader->reading.pinned = reader->reading.pinned || !simple;
     initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT ");
+    appendStringInfoString(&sql,
+                           "SELECT "); /* columns of any type: the cast to text is qualified */
     for (int i = 0; i < n; i++)
         appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "", quote_identifier(chosen[i]));
     appendStringInfo(&sql, " FROM %s", reader->reading.quoted);

@@ -16,6 +16,9 @@
 
 #define METASD_MOST_READ 2
 
+/* What the relation holds, for errors. */
+typedef enum MetasdReaderUse { METASD_CANDIDATES, METASD_QUERIES } MetasdReaderUse;
+
 typedef struct MetasdReader {
     int columns;
     MetasdReading reading;
@@ -27,11 +30,10 @@ typedef struct MetasdReader {
 
 /*
  * Opens a cursor on N columns of RELATION, or on the first there is where COLUMN is NULL. Connects
- * to SPI, and stays in its memory context until metasd_reader_close. USE says what for in errors:
- * "candidates".
+ * to SPI, and stays in its memory context until metasd_reader_close.
  */
 extern void metasd_reader_open(MetasdReader *reader, Oid relation, const char *const *column, int n,
-                               const char *use);
+                               MetasdReaderUse use);
 
 /*
  * The next row as labels, valid until the next call; false after the last. What is NULL has no

@@ -267,9 +267,9 @@ metasd_reading_check_plan(SPIPlanPtr plan, const List *locked, Oid reader)
     ListCell *source, *cell;
 
     if (!reads_nothing_else(plan, locked))
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("a relation has been renamed while it was being looked at"),
-                        errhint("Try again.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("a relation was renamed while it was being read"), errhint("Try again.")));
 
     foreach (source, SPI_plan_get_plan_sources(plan)) {
         const CachedPlanSource *one = lfirst(source);

@@ -65,10 +65,9 @@ static void
 write_beat(MetasdJob *job, const void *what)
 {
     static MetasdStatement statement = {
-        "UPDATE metasd.run SET status = 'running', "
-        "started = COALESCE(started, pg_catalog.clock_timestamp()), pid = $2, "
-        "heartbeat = pg_catalog.clock_timestamp(), phase = $3, epoch = $4, done = $5, total = $6, "
-        "loss = $7 WHERE id OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.run SET status = 'running', started = COALESCE(started, "
+        "clock_timestamp()), pid = $2, heartbeat = clock_timestamp(), phase = $3, epoch = $4, "
+        "done = $5, total = $6, loss = $7 WHERE id = $1",
         7,
         {INT8OID, INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, FLOAT8OID},
         NULL};
@@ -79,28 +78,8 @@ write_beat(MetasdJob *job, const void *what)
                        Float8GetDatum(beat->loss)};
     const char *nulls = beat->total > 0 ? NULL : "   nnnn";
 
-    if (beat->trial > 0) { /* epochs and losses of its trials are not those of one training */
-        values[4] = Int64GetDatum(beat->trial - 1);
-        values[5] = Int64GetDatum(beat->trials);
-        nulls = beat->trials > 0 ? "   n  n" : "   n nn";
-    }
     if (metasd_execute(&statement, values, nulls, false) == 0)
         job->gone = true;
-}
-
-static int append(char *text, size_t size, int len, const char *format, ...)
-    pg_attribute_printf(4, 5);
-
-/* Appends to a text that may be cut off; returns its length. */
-static int
-append(char *text, size_t size, int len, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    len += vsnprintf(text + len, size - len, format, arguments);
-    va_end(arguments);
-    return Min(len, (int)size - 1);
 }
 
 /* Tells pg_stat_activity where the training is. */
@@ -109,19 +88,14 @@ show_activity(const MetasdJob *job)
 {
     const MetasdBeat *beat = &job->beat;
     char text[512];
-    int len = append(text, sizeof(text), 0, "metasd: %s model \"%.256s\"",
-                     job->tuning ? "tuning" : "training", job->model);
+    int len;
 
-    if (beat->trial > 0)
-        len = append(text, sizeof(text), len, ", trial %d", beat->trial);
-    else
-        len = append(text, sizeof(text), len, ", %s", beat->phase);
-    if (beat->trial > 0 && beat->trials > 0)
-        len = append(text, sizeof(text), len, " of %d", beat->trials);
-    if (beat->total > 0)
-        (void)append(text, sizeof(text), len,
-                     ", epoch %d of %d, batch " INT64_FORMAT " of " INT64_FORMAT, beat->epoch,
-                     beat->trial > 0 ? beat->epochs : job->options.epochs, beat->done, beat->total);
+    len = snprintf(text, sizeof(text), "metasd: training model \"%.256s\", %s", job->model,
+                   beat->phase);
+    if (beat->total > 0 && len < (int)sizeof(text))
+        snprintf(text + len, sizeof(text) - len,
+                 ", epoch %d of %d, batch " INT64_FORMAT " of " INT64_FORMAT, beat->epoch,
+                 job->options.epochs, beat->done, beat->total);
     pgstat_report_activity(STATE_RUNNING, text);
 }
 
@@ -158,7 +132,7 @@ write_graph(MetasdJob *job, const void *what)
 {
     static MetasdStatement statement = {
         "UPDATE metasd.run SET params = $2, entities = $3, relations = $4, triples = $5, "
-        "metrics = $6 WHERE id OPERATOR(pg_catalog.=) $1",
+        "metrics = $6 WHERE id = $1",
         6,
         {INT8OID, JSONBOID, INT8OID, INT8OID, INT8OID, JSONBOID},
         NULL};
@@ -193,10 +167,9 @@ static void
 write_epoch(MetasdJob *job, const void *what)
 {
     static MetasdStatement statement = {
-        "INSERT INTO metasd.epoch (run, epoch, seconds, loss_source, loss_trial, loss_quiz, "
-        "loss_mutual_source, loss_mutual_student, mrr_source, mrr_pruned, sparsity, threshold, "
-        "came, went, lr, best) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        "INSERT INTO metasd.epoch (run, epoch, seconds, loss_full, loss_trial, loss_quiz, "
+        "loss_mutual, loss_pruned, mrr_full, mrr_pruned, sparsity, threshold, regrown, dropped, "
+        "lr, best) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         16,
         {INT8OID, INT4OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID,
          FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, INT8OID, INT8OID, FLOAT8OID, BOOLOID},
@@ -326,8 +299,8 @@ static void
 write_end(MetasdJob *job, const void *what)
 {
     static MetasdStatement statement = {
-        "UPDATE metasd.run SET status = $2, error = $3, finished = pg_catalog.clock_timestamp(), "
-        "pid = NULL WHERE id OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.run SET status = $2, error = $3, finished = clock_timestamp(), pid = NULL "
+        "WHERE id = $1",
         3,
         {INT8OID, TEXTOID, TEXTOID},
         NULL};

@@ -14,7 +14,7 @@ PG_FUNCTION_INFO_V1(metasd_kg_resume);
 
 /* What the run's row says. */
 typedef struct Stopped {
-    bool tuning, succeeded, has_checkpoint;
+    bool succeeded, has_checkpoint;
     MetasdRemembered source, validation;
     char *column[3];
 } Stopped;
@@ -23,10 +23,9 @@ static Stopped
 look_at(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT r.kind OPERATOR(pg_catalog.=) 'tuning', r.status OPERATOR(pg_catalog.=) "
-        "'succeeded', EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) "
-        "r.id AND c.part OPERATOR(pg_catalog.=) r.checkpoint), r.source, r.head, "
-        "r.relation, r.tail, r.validation FROM metasd.run r WHERE r.id OPERATOR(pg_catalog.=) $1",
+        "SELECT r.status = 'succeeded', EXISTS (SELECT FROM metasd.checkpoint c "
+        "WHERE c.run = r.id AND c.part = r.checkpoint), r.source, r.head, r.relation, r.tail, "
+        "r.validation FROM metasd.run r WHERE r.id = $1",
         1,
         {INT8OID},
         NULL};
@@ -37,13 +36,12 @@ look_at(int64 run)
     SPI_connect();
     if (metasd_execute(&look, &value, NULL, false) == 0)
         metasd_run_unknown(run);
-    stopped.tuning = DatumGetBool(metasd_column(0, 1, &isnull));
-    stopped.succeeded = DatumGetBool(metasd_column(0, 2, &isnull));
-    stopped.has_checkpoint = DatumGetBool(metasd_column(0, 3, &isnull));
-    stopped.source = metasd_column_relation(0, 4);
-    stopped.validation = metasd_column_relation(0, 8);
+    stopped.succeeded = DatumGetBool(metasd_column(0, 1, &isnull));
+    stopped.has_checkpoint = DatumGetBool(metasd_column(0, 2, &isnull));
+    stopped.source = metasd_column_relation(0, 3);
+    stopped.validation = metasd_column_relation(0, 7);
     for (int i = 0; i < 3; i++)
-        stopped.column[i] = metasd_column_text(0, 5 + i);
+        stopped.column[i] = metasd_column_text(0, 4 + i);
     SPI_finish();
     return stopped;
 }
@@ -55,8 +53,7 @@ queue(int64 run)
     static MetasdStatement update = {
         "UPDATE metasd.run SET status = 'queued', phase = 'starting', finished = NULL, "
         "error = NULL, pid = NULL, epoch = NULL, done = NULL, total = NULL, loss = NULL, "
-        "resumed = pg_catalog.clock_timestamp(), resumed_epoch = checkpoint_epoch WHERE id "
-        "OPERATOR(pg_catalog.=) $1",
+        "resumed = clock_timestamp(), resumed_epoch = checkpoint_epoch WHERE id = $1",
         1,
         {INT8OID},
         NULL};
@@ -76,10 +73,6 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
     Stopped stopped = look_at(run);
     char *name = quote_literal_cstr(model->name);
 
-    if (stopped.tuning)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("run " INT64_FORMAT " is a tuning, which cannot be resumed", run),
-                        errhint("SELECT kg_tune(%s) starts anew.", name)));
     if (stopped.succeeded)
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -87,13 +80,14 @@ metasd_kg_resume(PG_FUNCTION_ARGS)
                  errhint("SELECT kg_train(%s) trains a new version.", name)));
     metasd_launch_alone(model);
     if (!stopped.has_checkpoint)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("run " INT64_FORMAT " has no checkpoint to resume from", run),
-                 errdetail("A training writes one at the end of an epoch, but not before the "
-                           "minutes of its parameter checkpoint_every are over; dumps leave them "
-                           "out, and a later training that succeeds removes them."),
-                 errhint("SELECT kg_train(%s) starts anew.", name)));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("run " INT64_FORMAT " has no checkpoint to resume from", run),
+             errdetail("A training writes a checkpoint at the end of an epoch, once the minutes of "
+                       "its parameter checkpoint_every have passed. Dumps leave checkpoints "
+                       "out, and a later training that succeeds removes them."),
+             errhint("SELECT kg_train(%s) starts anew.", name)));
     model->source = stopped.source; /* the model may have others since */
     model->validation = stopped.validation;
     for (int i = 0; i < 3; i++)

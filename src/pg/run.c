@@ -81,10 +81,9 @@ metasd_run_pid(int64 run)
 {
     static MetasdStatement holder = {
         "SELECT l.pid FROM pg_catalog.pg_locks l "
-        "WHERE l.locktype OPERATOR(pg_catalog.=) ANY ('{advisory,object}'::pg_catalog.text[])"
-        " AND l.database OPERATOR(pg_catalog.=) $1 AND l.classid OPERATOR(pg_catalog.=) $2"
-        " AND l.objid OPERATOR(pg_catalog.=) $3 AND l.objsubid OPERATOR(pg_catalog.=) 28019"
-        " AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock' AND l.granted",
+        "WHERE l.locktype = ANY ('{advisory,object}'::text[]) AND l.database = $1 "
+        "AND l.classid = $2 AND l.objid = $3 AND l.objsubid = 28019 AND l.mode = 'ExclusiveLock' "
+        "AND l.granted",
         3,
         {OIDOID, OIDOID, OIDOID},
         NULL};
@@ -107,7 +106,7 @@ static char *
 newest_status(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT status FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL};
+        "SELECT status FROM metasd.run WHERE id = $1", 1, {INT8OID}, NULL};
     Datum value = Int64GetDatum(run);
     char *status = NULL;
 
@@ -128,9 +127,8 @@ static bool
 is_subscriber(void)
 {
     static MetasdStatement look = {
-        "SELECT FROM pg_catalog.pg_subscription_rel "
-        "WHERE srrelid OPERATOR(pg_catalog.=) 'metasd.model'::pg_catalog.regclass "
-        "OR srrelid OPERATOR(pg_catalog.=) 'metasd.run'::pg_catalog.regclass",
+        "SELECT FROM pg_catalog.pg_subscription_rel WHERE srrelid = 'metasd.model'::regclass "
+        "OR srrelid = 'metasd.run'::regclass",
         0,
         {InvalidOid},
         NULL};
@@ -146,10 +144,11 @@ void
 metasd_run_check_here(void)
 {
     if (is_subscriber())
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("cannot train in a database that subscribes to models of another"),
-                        errhint("Models are trained where they are published, and replicated from "
-                                "there. Where that database is gone, drop the subscription.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("cannot train in a database that subscribes to models of another database"),
+                 errhint("Models are trained where they are published, and replicated from "
+                         "there. Where that database is gone, drop the subscription.")));
 }
 
 static bool

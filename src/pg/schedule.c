@@ -113,20 +113,21 @@ way_to_cron(const char *model, const char *schedule)
     const char *here = get_database_name(MyDatabaseId), *there = cron_database();
 
     if (!there)
-        return psprintf("Install it (Debian: postgresql-%d-cron), set shared_preload_libraries = "
-                        "'pg_cron' and cron.database_name = %s in postgresql.conf, restart the "
-                        "server, and run CREATE EXTENSION pg_cron.",
+        return psprintf(_("Install it (Debian: postgresql-%d-cron), set shared_preload_libraries = "
+                          "'pg_cron' and cron.database_name = %s in postgresql.conf, restart the "
+                          "server, and run CREATE EXTENSION pg_cron."),
                         PG_VERSION_NUM / 10000, quote_literal_cstr(here));
     if (strcmp(here, there) == 0)
-        return pstrdup("Run CREATE EXTENSION pg_cron.");
+        return pstrdup(_("Run CREATE EXTENSION pg_cron."));
     if (!schedule)
-        return psprintf("Jobs for other databases are in database \"%s\": there, SELECT "
-                        "cron.unschedule(%s).",
+        return psprintf(_("Jobs for other databases are in database \"%s\". Run there: SELECT "
+                          "cron.unschedule(%s)."),
                         there, quote_literal_cstr(job_name(model)));
-    return psprintf("It works in database \"%s\". There, SELECT cron.schedule_in_database(%s, %s, "
-                    "%s, %s).",
-                    there, quote_literal_cstr(job_name(model)), quote_literal_cstr(schedule),
-                    quote_literal_cstr(job_command(model)), quote_literal_cstr(here));
+    return psprintf(
+        _("pg_cron works in database \"%s\". Run there: SELECT cron.schedule_in_database(%s, %s, "
+          "%s, %s)."),
+        there, quote_literal_cstr(job_name(model)), quote_literal_cstr(schedule),
+        quote_literal_cstr(job_command(model)), quote_literal_cstr(here));
 }
 
 /* pg_cron must be there, and the caller may use it. */
@@ -196,9 +197,8 @@ static uint64
 remove_jobs(const char *model, const char *but)
 {
     static MetasdStatement find = {
-        "SELECT jobid FROM cron.job WHERE jobname::pg_catalog.text OPERATOR(pg_catalog.=) $1 "
-        "AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text "
-        "AND username IS DISTINCT FROM $2",
+        "SELECT jobid FROM cron.job WHERE jobname::text = $1 "
+        "AND database = current_database()::text AND username IS DISTINCT FROM $2",
         2,
         {TEXTOID, TEXTOID},
         NULL};
@@ -262,21 +262,20 @@ metasd_kg_unschedule(PG_FUNCTION_ARGS)
 static void
 warn_of_jobs(const char *model)
 {
-    static MetasdStatement find = {
-        "SELECT jobid FROM cron.job WHERE jobname::pg_catalog.text OPERATOR(pg_catalog.=) $1 "
-        "AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text",
-        1,
-        {TEXTOID},
-        NULL};
+    static MetasdStatement find = {"SELECT jobid FROM cron.job WHERE jobname::text = $1 "
+                                   "AND database = current_database()::text",
+                                   1,
+                                   {TEXTOID},
+                                   NULL};
     Datum name = CStringGetTextDatum(job_name(model));
     uint64 n = metasd_execute(&find, &name, NULL, false);
 
     for (uint64 i = 0; i < n; i++)
-        ereport(WARNING,
-                (errcode(ERRCODE_WARNING),
-                 errmsg("the schedule of model \"%s\" could not be removed", model),
-                 errdetail("The extension pg_cron is not loaded."),
-                 errhint("Once it is, SELECT cron.unschedule(%s).", metasd_column_text(i, 1))));
+        ereport(WARNING, (errcode(ERRCODE_WARNING),
+                          errmsg("the schedule of model \"%s\" could not be removed", model),
+                          errdetail("The extension pg_cron is not loaded."),
+                          errhint("Once it is loaded, run SELECT cron.unschedule(%s).",
+                                  metasd_column_text(i, 1))));
 }
 
 /*
@@ -301,7 +300,10 @@ metasd_schedule_drop(const char *model)
 char *
 metasd_schedule_end(const char *model)
 {
-    return psprintf("SELECT cron.unschedule(%s)%s%s%s ends its schedule.",
-                    quote_literal_cstr(job_name(model)), cron_database() ? " in database \"" : "",
-                    cron_database() ? cron_database() : "", cron_database() ? "\"" : "");
+    const char *job = quote_literal_cstr(job_name(model)), *database = cron_database();
+
+    if (!database)
+        return psprintf(_("SELECT cron.unschedule(%s) ends its schedule."), job);
+    return psprintf(_("SELECT cron.unschedule(%s) in database \"%s\" ends its schedule."), job,
+                    database);
 }

@@ -44,13 +44,12 @@ static void
 check_kind(Oid relation, bool to_query)
 {
     const char *name = get_rel_name(relation);
-    const char *hint = "Use a table, view, materialized view or foreign table.";
 
     if (!is_kind_of_triples(get_rel_relkind(relation)))
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                         to_query ? errmsg("\"%s\" cannot be a relation of triples", name)
                                  : errmsg("\"%s\" cannot be a source of triples", name),
-                        errhint("%s", hint)));
+                        errhint("Use a table, view, materialized view or foreign table.")));
     if (!to_query && get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("temporary relation \"%s\" cannot be a source of triples", name),
@@ -87,15 +86,16 @@ is_identifier_type(Oid type)
 static void
 refuse_column(const MetasdSource *source, int place)
 {
-    const char *column = source->column[place], *role = roles[place];
+    const char *column = source->column[place];
 
     ereport(ERROR,
             (errcode(ERRCODE_UNDEFINED_COLUMN),
              source->to_query ? errmsg("relation \"%s\" has no column \"%s\"", source->name, column)
                               : errmsg("source \"%s\" has no column \"%s\"", source->name, column),
              errdetail("Its columns are: %s.", column_names(source->relation)),
-             errhint("Name the column of the %s: %s(..., %s => '...').", role,
-                     source->to_query ? "kg_evaluate" : "kg_train", role)));
+             source->to_query
+                 ? errhint("Name the column: kg_evaluate(..., %s => '...').", roles[place])
+                 : errhint("Name the column: kg_train(..., %s => '...').", roles[place])));
 }
 
 static void
@@ -151,17 +151,17 @@ may_select(Oid relation, char *const column[3], Oid user)
 static void
 check_rights(const MetasdSource *source, Oid user)
 {
-    const char *hint = "It takes USAGE of schema \"%s\" and SELECT on columns \"%s\", \"%s\" and "
-                       "\"%s\" for role \"%s\".";
-
     if (may_select(source->relation, source->column, user))
         return;
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    source->to_query ? errmsg("permission denied for relation \"%s\"", source->name)
-                                     : errmsg("permission denied for source \"%s\"", source->name),
-                    errhint(hint, get_namespace_name(get_rel_namespace(source->relation)),
-                            source->column[0], source->column[1], source->column[2],
-                            GetUserNameFromId(user, false))));
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             source->to_query ? errmsg("permission denied for relation \"%s\"", source->name)
+                              : errmsg("permission denied for source \"%s\"", source->name),
+             errhint("Role \"%s\" needs USAGE on schema \"%s\" and SELECT on columns \"%s\", "
+                     "\"%s\" and \"%s\".",
+                     GetUserNameFromId(user, false),
+                     get_namespace_name(get_rel_namespace(source->relation)), source->column[0],
+                     source->column[1], source->column[2])));
 }
 
 static MetasdSource *
@@ -220,22 +220,23 @@ char *
 metasd_source_objection(const MetasdRemembered *source, char *const column[3], Oid owner)
 {
     if (!metasd_reading_lock(source->oid))
-        return psprintf("Relation %s does not exist any more.", source->name);
+        return psprintf(_("Relation %s does not exist any more."), source->name);
     if (!OidIsValid(owner))
-        return pstrdup("The role that owned the model does not exist any more.");
+        return pstrdup(_("The role that owned the model does not exist any more."));
     if (!is_kind_of_triples(get_rel_relkind(source->oid)))
-        return psprintf("Relation %s is another one now.", source->name);
+        return psprintf(_("Relation %s is not a table or view any more."), source->name);
     for (int i = 0; i < 3; i++) {
         AttrNumber number = get_attnum(source->oid, column[i]);
 
         if (number <= 0)
-            return psprintf("Relation %s has no column \"%s\" any more.", source->name, column[i]);
+            return psprintf(_("Relation %s has no column \"%s\" any more."), source->name,
+                            column[i]);
         if (!is_identifier_type(getBaseType(get_atttype(source->oid, number))))
-            return psprintf("Column \"%s\" of relation %s has another type now.", column[i],
+            return psprintf(_("Column \"%s\" of relation %s has another type now."), column[i],
                             source->name);
     }
     if (!may_select(source->oid, column, owner))
-        return psprintf("Role \"%s\", which owns the model, may not read relation %s any more.",
+        return psprintf(_("Role \"%s\", which owns the model, may not read relation %s any more."),
                         GetUserNameFromId(owner, false), source->name);
     return NULL;
 }

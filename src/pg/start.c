@@ -1,6 +1,6 @@
 /*
- * start.c - kg_train, also as a scheduled job, and kg_tune: what is asked for, written into the
- * model's row, and a run of it.
+ * start.c - kg_train, also as a scheduled job: writes the request into the model's row and starts a
+ * run.
  */
 #include "launch.h"
 
@@ -10,7 +10,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #include "ask.h"
 #include "params.h"
@@ -22,7 +21,6 @@
 
 PG_FUNCTION_INFO_V1(metasd_kg_train);
 PG_FUNCTION_INFO_V1(metasd_train_scheduled);
-PG_FUNCTION_INFO_V1(metasd_kg_tune);
 
 /* ---- the model's row ---- */
 
@@ -69,8 +67,7 @@ update_model(const MetasdModel *model)
 {
     static MetasdStatement update = {
         "UPDATE metasd.model SET source = metasd.relation_ref($2), head = $3, relation = $4, "
-        "tail = $5, validation = metasd.relation_ref($6), params = $7 "
-        "WHERE name OPERATOR(pg_catalog.=) $1",
+        "tail = $5, validation = metasd.relation_ref($6), params = $7 WHERE name = $1",
         7,
         {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, JSONBOID},
         NULL};
@@ -85,25 +82,6 @@ update_model(const MetasdModel *model)
         nulls[5] = 'n';
     SPI_connect();
     metasd_execute(&update, values, nulls, false);
-    SPI_finish();
-}
-
-/*
- * A run that is new changes its model's row, so that a transaction whose snapshot does not have the
- * run cannot lock that row, and does nothing that the run is not part of.
- */
-static void
-touch_model(const MetasdModel *model)
-{
-    static MetasdStatement touch = {
-        "UPDATE metasd.model SET name = name WHERE name OPERATOR(pg_catalog.=) $1",
-        1,
-        {TEXTOID},
-        NULL};
-    Datum name = CStringGetTextDatum(model->name);
-
-    SPI_connect();
-    metasd_execute(&touch, &name, NULL, false);
     SPI_finish();
 }
 
@@ -135,19 +113,21 @@ stay(const MetasdModel *model, const MetasdRemembered *relation, const MetasdRem
     char *owner = GetUserNameFromId(metasd_relation_owner(named->oid), true), *name;
 
     name = quote_literal_cstr(model->name);
-    ereport(OidIsValid(relation->oid) ? NOTICE : ERROR,
-            (errcode(ERRCODE_UNDEFINED_TABLE),
-             OidIsValid(relation->oid)
-                 ? errmsg("model \"%s\" goes on with relation %s, which it was trained from",
-                          model->name, relation->name)
-                 : errmsg("the relation that model \"%s\" was trained from does not exist any more",
-                          model->name),
-             errdetail("What is named %s now is another one, of role \"%s\": that is taken for it "
-                       "only where the model's owner may be trusted with code of that role.",
-                       named->name, owner ? owner : "unknown"),
-             validation
-                 ? errhint("To train with it, name it: kg_train(%s, validation => '...').", name)
-                 : errhint("To train from it, name it: kg_train(%s, source).", name)));
+    ereport(
+        OidIsValid(relation->oid) ? NOTICE : ERROR,
+        (errcode(ERRCODE_UNDEFINED_TABLE),
+         OidIsValid(relation->oid)
+             ? errmsg("model \"%s\" still uses relation %s, which it was trained from", model->name,
+                      relation->name)
+             : errmsg("the relation that model \"%s\" was trained from does not exist any more",
+                      model->name),
+         errdetail("The name %s now belongs to another relation, of role \"%s\". The model "
+                   "follows the name only to a relation of its owner, of a member of its "
+                   "owner, or of a superuser.",
+                   named->name, owner ? owner : "unknown"),
+         validation
+             ? errhint("To use that relation, name it: kg_train(%s, validation => '...').", name)
+             : errhint("To use that relation, name it: kg_train(%s, source).", name)));
 }
 
 /*
@@ -168,8 +148,8 @@ follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, boo
         stay(model, relation, &found, validation);
         return;
     }
-    ereport(NOTICE, (errmsg("model \"%s\" goes on with the relation that is named %s now",
-                            model->name, found.name)));
+    ereport(NOTICE, (errmsg("model \"%s\" now uses the relation that has the name %s", model->name,
+                            found.name)));
     *relation = found;
 }
 
@@ -229,13 +209,17 @@ check_call(const char *function, const char *name)
     check_name(name);
 }
 
-/* Trains a model that is locked, and of which no run is alive. */
+/*
+ * Trains a model that is locked, and of which no run is alive. The row is changed in any case: a
+ * transaction whose snapshot does not have the run cannot lock it, and does nothing without the
+ * run.
+ */
 static int64
 start_training(const MetasdModel *model)
 {
     metasd_launch_check(model);
     update_model(model);
-    return metasd_launch_run(model, NULL, NULL);
+    return metasd_launch_run(model);
 }
 
 /*
@@ -272,7 +256,7 @@ metasd_kg_train(PG_FUNCTION_ARGS)
 Datum
 metasd_train_scheduled(PG_FUNCTION_ARGS)
 {
-    char *name = text_argument(fcinfo, 0), *kind;
+    char *name = text_argument(fcinfo, 0);
     MetasdModel *model;
     int64 run;
 
@@ -280,81 +264,12 @@ metasd_train_scheduled(PG_FUNCTION_ARGS)
     (void)metasd_extension_hold(metasd_extension());
     model = metasd_model_to_change(name, metasd_schedule_end(name));
     follow_names(model, true, true);
-    run = metasd_launch_alive(model, &kind);
+    run = metasd_launch_alive(model);
     if (run != 0) {
-        ereport(LOG, (strcmp(kind, "tuning") == 0
-                          ? errmsg("scheduled training of metasd model \"%s\" is skipped: tuning "
-                                   "run " INT64_FORMAT " is still going on",
-                                   model->name, run)
-                          : errmsg("scheduled training of metasd model \"%s\" is skipped: training "
-                                   "run " INT64_FORMAT " is still going on",
-                                   model->name, run)));
+        ereport(LOG, (errmsg("scheduled training of metasd model \"%s\" is skipped: training "
+                             "run " INT64_FORMAT " is still running",
+                             model->name, run)));
         PG_RETURN_NULL();
     }
     PG_RETURN_INT64(start_training(model));
-}
-
-/* A search must have something to search, and facts to measure it by. */
-static void
-check_search(const MetasdModel *model, const MetasdParams *fixed)
-{
-    MetasdParams params;
-
-    if (fixed->given[METASD_P_LR] && fixed->given[METASD_P_RANK] && fixed->given[METASD_P_REG] &&
-        fixed->given[METASD_P_RELATION_WEIGHT])
-        ereport(ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is nothing to tune"),
-                 errdetail("lr, rank, reg and relation_weight are searched, and all are given."),
-                 errhint("Leave out of params what is to be searched.")));
-    metasd_params_read(&params, model->params);
-    if (!model->validation.given && params.given[METASD_P_VALIDATION_FRACTION] &&
-        params.value[METASD_P_VALIDATION_FRACTION] == 0)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("model \"%s\" cannot be tuned without validation", model->name),
-                        errdetail("Its parameter validation_fraction is 0, and it has no "
-                                  "validation source."),
-                        errhint("Tune it with params => '{\"validation_fraction\": null}'.")));
-}
-
-static Interval *
-budget_argument(FunctionCallInfo fcinfo, int n)
-{
-    Interval zero = {0}, *budget;
-
-    if (PG_ARGISNULL(n))
-        ereport(ERROR,
-                (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("the budget must not be null")));
-    budget = PG_GETARG_INTERVAL_P(n);
-    if (!DatumGetBool(
-            DirectFunctionCall2(interval_gt, IntervalPGetDatum(budget), IntervalPGetDatum(&zero))))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("the budget must be more than no time"),
-                        errhint("Write for instance budget => '10 minutes'.")));
-    return budget;
-}
-
-/* kg_tune(model text, budget interval, params jsonb) */
-Datum
-metasd_kg_tune(PG_FUNCTION_ARGS)
-{
-    char *name = text_argument(fcinfo, 0);
-    Interval *budget;
-    MetasdParams fixed;
-    MetasdModel *model;
-    Jsonb *params;
-
-    check_call("kg_tune()", name);
-    budget = budget_argument(fcinfo, 1);
-    params = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
-                             : PG_GETARG_JSONB_P(2);
-    metasd_params_read(&fixed, params);
-    (void)metasd_extension_hold(metasd_extension());
-    model = metasd_model_to_change(name, "Train it first: kg_train(model, source).");
-    follow_names(model, true, true);
-    model->params = concatenated(model->params, params);
-    metasd_launch_alone(model);
-    check_search(model, &fixed);
-    metasd_launch_check(model);
-    touch_model(model);
-    PG_RETURN_INT64(metasd_launch_run(model, budget, params));
 }

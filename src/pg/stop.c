@@ -49,7 +49,8 @@ metasd_kg_cancel(PG_FUNCTION_ARGS)
         status = pstrdup(metasd_run_status(run, status));
         if (strcmp(status, "queued") == 0 || strcmp(status, "running") == 0)
             metasd_run_check_here();
-        ereport(NOTICE, (errmsg("run " INT64_FORMAT " is not running: it is %s", run, status)));
+        ereport(NOTICE,
+                (errmsg("run " INT64_FORMAT " is not running: its status is \"%s\"", run, status)));
         PG_RETURN_BOOL(false);
     }
     wait_until_ended(run);
@@ -64,37 +65,25 @@ Datum
 metasd_kg_drop(PG_FUNCTION_ARGS)
 {
     static MetasdStatement statements[] = {
-        {"SELECT FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE",
+        {"SELECT FROM metasd.run WHERE model = $1 FOR UPDATE", 1, {TEXTOID}, NULL},
+        {"DELETE FROM metasd.epoch e USING metasd.run r WHERE e.run = r.id AND r.model = $1",
          1,
          {TEXTOID},
          NULL},
-        {"DELETE FROM metasd.epoch e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
-         "AND r.model OPERATOR(pg_catalog.=) $1",
+        {"DELETE FROM metasd.checkpoint e USING metasd.run r WHERE e.run = r.id AND r.model = $1",
          1,
          {TEXTOID},
          NULL},
-        {"DELETE FROM metasd.trial e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
-         "AND r.model OPERATOR(pg_catalog.=) $1",
+        {"DELETE FROM metasd.entity e USING metasd.run r WHERE e.run = r.id AND r.model = $1",
          1,
          {TEXTOID},
          NULL},
-        {"DELETE FROM metasd.checkpoint e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) "
-         "r.id AND r.model OPERATOR(pg_catalog.=) $1",
+        {"DELETE FROM metasd.relation e USING metasd.run r WHERE e.run = r.id AND r.model = $1",
          1,
          {TEXTOID},
          NULL},
-        {"DELETE FROM metasd.entity e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
-         "AND r.model OPERATOR(pg_catalog.=) $1",
-         1,
-         {TEXTOID},
-         NULL},
-        {"DELETE FROM metasd.relation e USING metasd.run r WHERE e.run OPERATOR(pg_catalog.=) r.id "
-         "AND r.model OPERATOR(pg_catalog.=) $1",
-         1,
-         {TEXTOID},
-         NULL},
-        {"DELETE FROM metasd.run WHERE model OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}, NULL},
-        {"DELETE FROM metasd.model WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}, NULL}};
+        {"DELETE FROM metasd.run WHERE model = $1", 1, {TEXTOID}, NULL},
+        {"DELETE FROM metasd.model WHERE name = $1", 1, {TEXTOID}, NULL}};
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     Datum value = CStringGetTextDatum(name);
 

@@ -40,13 +40,19 @@ typedef struct Chunk {
     bool *nulls[MOST_COLUMNS];
     int rows;
     size_t bytes;
+    uint8 *encoded; /* one embedding */
+    size_t encoded_size;
     MemoryContext context;
 } Chunk;
 
 static void
-start_chunk(Chunk *chunk, MetasdStatement *insert, int columns, const Oid *types)
+start_chunk(Chunk *chunk, MetasdStatement *insert, int columns, const Oid *types, size_t width)
 {
-    *chunk = (Chunk){.insert = insert, .columns = columns, .types = types};
+    *chunk = (Chunk){.insert = insert,
+                     .columns = columns,
+                     .types = types,
+                     .encoded_size = metasd_codec_bound(width)};
+    chunk->encoded = palloc(chunk->encoded_size);
     for (int i = 0; i < columns; i++) {
         chunk->values[i] = palloc(CHUNK_ROWS * sizeof(Datum));
         chunk->nulls[i] = palloc0(CHUNK_ROWS * sizeof(bool));
@@ -96,13 +102,14 @@ check_codec(MetasdStatus status)
 static Datum
 encode(Chunk *chunk, const MetasdJob *job, const float *row, size_t *total)
 {
-    MetasdStorage storage = storage_of(job);
-    size_t width = job->trainer.step.width;
-    size_t size = metasd_codec_bytes(storage, width, row), used = 0;
-    bytea *value = MemoryContextAlloc(chunk->context, VARHDRSZ + size);
+    size_t width = job->trainer.step.width, used = 0;
+    bytea *value;
 
-    check_codec(metasd_encode(storage, width, row, (uint8_t *)VARDATA(value), size, &used));
+    check_codec(
+        metasd_encode(storage_of(job), width, row, chunk->encoded, chunk->encoded_size, &used));
+    value = MemoryContextAlloc(chunk->context, VARHDRSZ + used);
     SET_VARSIZE(value, VARHDRSZ + used);
+    memcpy(VARDATA(value), chunk->encoded, used);
     chunk->bytes += used;
     *total += used;
     return PointerGetDatum(value);
@@ -147,9 +154,8 @@ static size_t
 store_entities(const MetasdJob *job, const int64 *degree)
 {
     static MetasdStatement insert = {
-        "INSERT INTO metasd.entity (run, id, label, degree, embedding) SELECT $1, u.* FROM "
-        "ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), "
-        "pg_catalog.unnest($5)) u",
+        "INSERT INTO metasd.entity (run, id, label, degree, embedding) SELECT $1, u.* FROM ROWS "
+        "FROM (unnest($2), unnest($3), unnest($4), unnest($5)) u",
         5,
         {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID},
         NULL};
@@ -157,7 +163,7 @@ store_entities(const MetasdJob *job, const int64 *degree)
     size_t width = job->trainer.step.width, total = 0;
     Chunk chunk;
 
-    start_chunk(&chunk, &insert, 4, types);
+    start_chunk(&chunk, &insert, 4, types, width);
     for (uint32 e = 0; e < job->graph.entities; e++) {
         int i = chunk.rows;
 
@@ -208,13 +214,10 @@ static size_t
 store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *holdout)
 {
     static MetasdStatement insert = {
-        "INSERT INTO metasd.relation (run, id, label, count, embedding, reciprocal, held_out, mrr, "
-        "tail_slope, tail_offset, head_slope, head_offset, irreflexive) "
-        "SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), "
-        "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
-        "pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), "
-        "pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12), "
-        "pg_catalog.unnest($13)) u",
+        "INSERT INTO metasd.relation (run, id, label, count, embedding, reciprocal, held_out, "
+        "mrr, tail_slope, tail_offset, head_slope, head_offset, irreflexive) SELECT $1, u.* "
+        "FROM ROWS FROM (unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), "
+        "unnest($8), unnest($9), unnest($10), unnest($11), unnest($12), unnest($13)) u",
         13,
         {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, BYTEAARRAYOID,
          INT8ARRAYOID, FLOAT8ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
@@ -228,7 +231,7 @@ store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *h
     int64 *held_out = count_held_out(&job->graph);
     Chunk chunk;
 
-    start_chunk(&chunk, &insert, MOST_COLUMNS, types);
+    start_chunk(&chunk, &insert, MOST_COLUMNS, types, width);
     for (uint32 r = 0; r < relations; r++) {
         int i = chunk.rows;
 
@@ -248,27 +251,18 @@ store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *h
 
 /* ---- the weights as they are stored ---- */
 
-/* All rows become what their bytes are read as, which have the same bytes again. */
+/* All rows become what their bytes will be read as; rows are not encoded before they are stored. */
 static MetasdStatus
 round_weights(const MetasdJob *job, MetasdTeam *team)
 {
     const MetasdStep *step = &job->trainer.step;
-    size_t rows = (size_t)step->entities + step->relation_rows, room = 0, used;
-    uint8_t *bytes = NULL;
+    size_t rows = (size_t)step->entities + step->relation_rows;
 
     for (size_t i = 0; i < rows; i++) {
-        float *row = job->trainer.best + i * step->width;
-        size_t size = metasd_codec_bytes(storage_of(job), step->width, row);
-
-        if (size > room) {
-            bytes = bytes ? repalloc(bytes, size) : palloc(size);
-            room = size;
-        }
-        check_codec(metasd_encode(storage_of(job), step->width, row, bytes, room, &used));
-        check_codec(metasd_decode_dense(bytes, used, step->width, row));
+        check_codec(
+            metasd_round_row(storage_of(job), step->width, job->trainer.best + i * step->width));
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + step->width));
     }
-    pfree(bytes);
     return METASD_OK;
 }
 
@@ -401,7 +395,7 @@ metrics_json(const MetasdJob *job, const Findings *findings)
     metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);
     metasd_append_comparison(json, job);
     append_ranks(json, "validation", &job->best.student);
-    append_ranks(json, "source", &job->best.source);
+    append_ranks(json, "full", &job->best.source);
     append_ranks(json, "stored", &findings->ranks);
     append_calibration(json, &findings->holdout);
     return JsonbPGetDatum(metasd_json_end(json));
@@ -420,9 +414,8 @@ static void
 promote(MetasdJob *job, const Findings *findings, size_t bytes)
 {
     static MetasdStatement finish = {
-        "UPDATE metasd.run SET status = 'succeeded', finished = pg_catalog.clock_timestamp(), "
-        "phase = NULL, pid = NULL, metrics = $2, bytes = $3, note = $4, kept = true "
-        "WHERE id OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.run SET status = 'succeeded', finished = clock_timestamp(), phase = NULL, "
+        "pid = NULL, metrics = $2, bytes = $3, note = $4, kept = true WHERE id = $1",
         4,
         {INT8OID, JSONBOID, INT8OID, TEXTOID},
         NULL};
@@ -526,8 +519,10 @@ metasd_store(MetasdJob *job)
     if (job->comparison.note)
         ereport(LOG,
                 (job->comparison.promoted
-                     ? errmsg("metasd run " INT64_FORMAT " of model \"%s\" was promoted: %s",
-                              job->launch.run, job->model, job->comparison.note)
-                     : errmsg("metasd run " INT64_FORMAT " of model \"%s\" was not promoted: %s",
-                              job->launch.run, job->model, job->comparison.note)));
+                     ? errmsg("metasd run " INT64_FORMAT " of model \"%s\" was promoted without a "
+                              "comparison",
+                              job->launch.run, job->model)
+                     : errmsg("metasd run " INT64_FORMAT " of model \"%s\" was not promoted",
+                              job->launch.run, job->model),
+                 errdetail_internal("%s", job->comparison.note)));
 }

@@ -131,9 +131,12 @@ role_name(Oid role)
     return name ? name : psprintf("%u", role);
 }
 
+/* Code that a walk objects to. */
+typedef enum Code { FUNCTION, TYPE } Code;
+
 /* True, as it ends a walk. */
 static bool
-object(Walk *walk, const char *what, Oid owner)
+object(Walk *walk, Code code, const char *name, Oid owner)
 {
     Oid of = walk->chooser;
 
@@ -141,13 +144,19 @@ object(Walk *walk, const char *what, Oid owner)
         owner = of;
     if (OidIsValid(walk->relation))
         walk->objection =
-            psprintf("Reading \"%s\" runs %s, as role \"%s\" has arranged, with the rights of role "
-                     "\"%s\".",
-                     get_rel_name(walk->relation), what, role_name(owner), role_name(walk->reader));
+            psprintf(code == FUNCTION
+                         ? _("Reading \"%s\" runs function %s, which role \"%s\" has chosen, with "
+                             "the rights of role \"%s\".")
+                         : _("Reading \"%s\" runs code of type %s, which role \"%s\" has chosen, "
+                             "with the rights of role \"%s\"."),
+                     get_rel_name(walk->relation), name, role_name(owner), role_name(walk->reader));
     else
-        walk->objection = psprintf("Reading it runs %s of role \"%s\" with the rights of role "
-                                   "\"%s\".",
-                                   what, role_name(owner), role_name(walk->reader));
+        walk->objection =
+            psprintf(code == FUNCTION ? _("Reading it runs function %s of role \"%s\" with the "
+                                          "rights of role \"%s\".")
+                                      : _("Reading it runs code of type %s of role \"%s\" with the "
+                                          "rights of role \"%s\"."),
+                     name, role_name(owner), role_name(walk->reader));
     return true;
 }
 
@@ -174,8 +183,7 @@ check_function(Oid function, void *context)
     harmless =
         only_computes(form) || (chooser_is_trusted(walk) && metasd_trusts(walk->reader, owner));
     ReleaseSysCache(tuple);
-    return !harmless &&
-           object(walk, psprintf("function %s", format_procedure_qualified(function)), owner);
+    return !harmless && object(walk, FUNCTION, format_procedure_qualified(function), owner);
 }
 
 /* True for a type whose input may run what its owner has chosen, and must not. */
@@ -193,7 +201,7 @@ check_type(Walk *walk, Oid type)
     owner = ((Form_pg_type)GETSTRUCT(tuple))->typowner;
     ReleaseSysCache(tuple);
     return !(chooser_is_trusted(walk) && metasd_trusts(walk->reader, owner)) &&
-           object(walk, psprintf("code of type %s", format_type_be(type)), owner);
+           object(walk, TYPE, format_type_be(type), owner);
 }
 
 static bool
@@ -248,7 +256,7 @@ walk_node(Node *node, void *context)
             break;
         }
         case T_NextValueExpr:
-            return !chooser_is_trusted(walk) && object(walk, "nextval", walk->chooser);
+            return !chooser_is_trusted(walk) && object(walk, FUNCTION, "nextval", walk->chooser);
         default:
             if (check_functions_in_node(node, check_function, walk))
                 return true;
@@ -380,8 +388,8 @@ walk_relation(Walk *walk, Oid oid)
     walk->chooser = relation->rd_rel->relowner;
     if (superuser_arg(walk->reader) && !superuser_arg(walk->chooser))
         walk->objection =
-            psprintf("It reads \"%s\", where role \"%s\" can add code that would run "
-                     "with the rights of role \"%s\".",
+            psprintf(_("It reads \"%s\", where role \"%s\" can add code that would run "
+                       "with the rights of role \"%s\"."),
                      get_rel_name(oid), role_name(walk->chooser), role_name(walk->reader));
     else
         walk_code(walk, relation);

@@ -40,8 +40,7 @@ static void
 check_version(const MetasdModel *model, int64 run)
 {
     static MetasdStatement look = {
-        "SELECT status, kept FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $2 "
-        "AND model OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) 'training' FOR UPDATE",
+        "SELECT status, kept FROM metasd.run WHERE id = $2 AND model = $1 FOR UPDATE",
         2,
         {TEXTOID, INT8OID},
         NULL};
@@ -55,11 +54,12 @@ check_version(const MetasdModel *model, int64 run)
                         errhint("Look at metasd.versions.")));
     status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
     if (strcmp(status, "succeeded") != 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("run " INT64_FORMAT " of model \"%s\" has no embeddings: it is %s", run,
-                        model->name, metasd_run_status(run, status)),
-                 errhint("Only a run that has succeeded can serve; look at metasd.versions.")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("run " INT64_FORMAT " of model \"%s\" has no embeddings: its status is \"%s\"",
+                    run, model->name, metasd_run_status(run, status)),
+             errhint("Only a run that has succeeded can serve; look at metasd.versions.")));
     if (!DatumGetBool(metasd_column(0, 2, &isnull)))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("the embeddings of version " INT64_FORMAT
@@ -94,10 +94,9 @@ static int64
 version_before(const MetasdModel *model)
 {
     static MetasdStatement look = {
-        "SELECT r.id FROM metasd.model m JOIN metasd.run r "
-        "ON r.id OPERATOR(pg_catalog.=) ANY (m.history) "
-        "WHERE m.name OPERATOR(pg_catalog.=) $1 AND r.kept "
-        "ORDER BY pg_catalog.array_position(m.history, r.id) DESC LIMIT 1 FOR UPDATE OF r",
+        "SELECT r.id FROM metasd.model m JOIN metasd.run r ON r.id = ANY (m.history) "
+        "WHERE m.name = $1 AND r.kept ORDER BY array_position(m.history, r.id) DESC LIMIT 1 FOR "
+        "UPDATE OF r",
         1,
         {TEXTOID},
         NULL};
@@ -105,11 +104,12 @@ version_before(const MetasdModel *model)
     bool isnull;
 
     if (metasd_execute(&look, &value, NULL, false) == 0)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("there is no version of model \"%s\" to go back to", model->name),
-                        errdetail("No version that served before the present one is kept."),
-                        errhint("kg_promote lets any version serve that metasd.versions has as "
-                                "kept.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("there is no version of model \"%s\" to go back to", model->name),
+                 errdetail("No version that served before the present one is kept."),
+                 errhint("Use kg_promote with a version that column \"kept\" of metasd.versions "
+                         "shows as kept.")));
     return DatumGetInt64(metasd_column(0, 1, &isnull));
 }
 
@@ -118,9 +118,8 @@ Datum
 metasd_kg_rollback(PG_FUNCTION_ARGS)
 {
     static MetasdStatement serve = {
-        "UPDATE metasd.model SET serving = $2, history = "
-        "history[1:pg_catalog.array_position(history, $2) OPERATOR(pg_catalog.-) 1] "
-        "WHERE name OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.model SET serving = $2, history = history[1:array_position(history, "
+        "$2) - 1] WHERE name = $1",
         2,
         {TEXTOID, INT8OID},
         NULL};
@@ -147,7 +146,7 @@ Datum
 metasd_kg_owner(PG_FUNCTION_ARGS)
 {
     static MetasdStatement update = {
-        "UPDATE metasd.model SET owner = metasd.role_ref($2) WHERE name OPERATOR(pg_catalog.=) $1",
+        "UPDATE metasd.model SET owner = metasd.role_ref($2) WHERE name = $1",
         2,
         {TEXTOID, OIDOID},
         NULL};
@@ -159,7 +158,7 @@ metasd_kg_owner(PG_FUNCTION_ARGS)
     if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role),
-                 errhint("Name a role that there is: SELECT kg_owner(%s, '...').",
+                 errhint("Name a role that exists: SELECT kg_owner(%s, '...').",
                          quote_literal_cstr(name))));
     metasd_check_may_become(role);
     metasd_launch_alone(model);

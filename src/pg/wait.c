@@ -1,6 +1,5 @@
 /*
- * wait.c - CALL kg_wait(run, timeout): shows epochs, or trials of a tuning, as they end, and
- * returns with the run.
+ * wait.c - CALL kg_wait(run, timeout): shows epochs as they end, and returns with the run.
  *
  * A procedure, so that it can commit: between two looks no snapshot and no lock is
  * held, and every look sees what has been committed since.
@@ -24,6 +23,12 @@
 
 PG_FUNCTION_INFO_V1(metasd_kg_wait);
 
+/* The version that a training starts from, as texts; NULL where not known, or not so. */
+typedef struct Start {
+    char *version, *new_entities, *entities, *new_relations, *relations;
+    char *not_from, *reason; /* the version that it does not start from, and why: a sentence */
+} Start;
+
 /* What a look finds. */
 typedef struct Look {
     bool exists;
@@ -31,69 +36,38 @@ typedef struct Look {
     char *model;
     const char *status;
     char *error;
-    bool tuning;            /* else a training */
     int epochs;             /* at most, 0 while unknown */
-    int trials;             /* of a tuning, 0 while unknown */
-    int decided;            /* of a tuning: epochs of the trainings that were compared at last */
-    char *best;             /* of a tuning: the parameters that were best; NULL before its end */
-    char *mrr, *mrr_before; /* of a tuning: with these, and with those before; or NULL */
-    bool better;            /* these are others */
     int64 skipped, unknown; /* rows left out, 0 while not known */
-    char *start;            /* which version it starts from, or why not from that; or NULL */
-    char *note;             /* of a version: why it was not promoted, or not compared; or NULL */
-    bool promoted;          /* at its end */
-    bool kept;              /* it has embeddings, or may have them yet */
-    bool resumable;         /* it has a checkpoint */
-    int resumed;            /* the epoch after which it was resumed, or 0 */
-    int rank, rank_wish;    /* and the default that memory does not allow, or 0 */
-    int64 empty;            /* entities and relations without a weight, 0 while not known */
+    Start start;
+    char *note;          /* of a version: why it was not promoted, or not compared; or NULL */
+    bool promoted;       /* at its end */
+    bool kept;           /* it has embeddings, or may have them yet */
+    bool resumable;      /* it has a checkpoint */
+    int resumed;         /* the epoch after which it was resumed, or 0 */
+    int rank, rank_wish; /* and the default that memory does not allow, or 0 */
+    int64 empty;         /* entities and relations without a weight, 0 while not known */
 } Look;
 
-/* What only a tuning has, from the same row. */
-static void
-look_at_tuning(Look *look)
+static char *
+row_text(int column)
 {
-    bool isnull;
-
-    look->trials = (int)DatumGetInt64(metasd_column(0, 9, &isnull));
-    look->decided = DatumGetInt32(metasd_column(0, 10, &isnull));
-    look->best = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 11);
-    look->mrr = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 12);
-    look->mrr_before = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 13);
-    look->better = DatumGetBool(metasd_column(0, 14, &isnull));
+    return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
 }
 
 static Look
 look_at(int64 run)
 {
     static MetasdStatement statement = {
-        "SELECT model, status, error, (params ->> 'epochs'::pg_catalog.text)::pg_catalog.int4, "
-        "xmin, (metrics ->> 'skipped_rows'::pg_catalog.text)::pg_catalog.int8, "
-        "(metrics ->> 'unknown_rows'::pg_catalog.text)::pg_catalog.int8, "
-        "kind OPERATOR(pg_catalog.=) 'tuning', total, "
-        "(metrics ->> 'epochs'::pg_catalog.text)::pg_catalog.int4, "
-        "metrics ->> 'best'::pg_catalog.text, "
-        "pg_catalog.round((metrics #>> '{validation,mrr}'::pg_catalog.text[])::pg_catalog.numeric, "
-        "3), "
-        "pg_catalog.round((metrics #>> '{before,mrr}'::pg_catalog.text[])::pg_catalog.numeric, 3), "
-        "(metrics ->> 'better'::pg_catalog.text)::pg_catalog.bool, note, "
-        "(metrics ->> 'promoted'::pg_catalog.text)::pg_catalog.bool, kept, "
-        "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run OPERATOR(pg_catalog.=) run.id "
-        "AND c.part OPERATOR(pg_catalog.=) run.checkpoint), resumed_epoch, "
-        "CASE WHEN metrics #> '{warm_start,version}'::pg_catalog.text[] IS NOT NULL "
-        "THEN pg_catalog.format('it starts from version %s, to which %s of %s entities and %s of "
-        "%s relations are new'::pg_catalog.text, "
-        "metrics #>> '{warm_start,version}'::pg_catalog.text[], "
-        "metrics #>> '{warm_start,new_entities}'::pg_catalog.text[], entities, "
-        "metrics #>> '{warm_start,new_relations}'::pg_catalog.text[], relations) "
-        "WHEN metrics #> '{warm_start,reason}'::pg_catalog.text[] IS NOT NULL "
-        "THEN pg_catalog.format('it does not start from version %s: %s'::pg_catalog.text, "
-        "metrics #>> '{warm_start,not_from}'::pg_catalog.text[], "
-        "metrics #>> '{warm_start,reason}'::pg_catalog.text[]) END, "
-        "(params ->> 'rank'::pg_catalog.text)::pg_catalog.int4, "
-        "(metrics ->> 'rank_by_default'::pg_catalog.text)::pg_catalog.int4, "
-        "(metrics ->> 'empty_rows'::pg_catalog.text)::pg_catalog.int8 "
-        "FROM metasd.run WHERE id OPERATOR(pg_catalog.=) $1",
+        "SELECT model, status, error, (params ->> 'epochs')::int4, xmin, "
+        "(metrics ->> 'skipped_rows')::int8, (metrics ->> 'unknown_rows')::int8, note, "
+        "(metrics ->> 'promoted')::bool, kept, EXISTS (SELECT FROM metasd.checkpoint c "
+        "WHERE c.run = run.id AND c.part = run.checkpoint), resumed_epoch, "
+        "(params ->> 'rank')::int4, (metrics ->> 'rank_by_default')::int4, "
+        "(metrics ->> 'empty_rows')::int8, metrics #>> '{warm_start,version}', "
+        "metrics #>> '{warm_start,new_entities}', entities, "
+        "metrics #>> '{warm_start,new_relations}', relations, "
+        "metrics #>> '{warm_start,not_from}', metrics #>> '{warm_start,reason}' FROM metasd.run "
+        "WHERE id = $1",
         1,
         {INT8OID},
         NULL};
@@ -104,28 +78,29 @@ look_at(int64 run)
     if (metasd_execute(&statement, &value, NULL, false) == 0)
         return look;
     look.exists = true;
-    look.model = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-    look.status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
-    look.error = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3);
-    look.epochs = DatumGetInt32(metasd_column(0, 4, &isnull));
-    if (isnull)
-        look.epochs = 0;
+    look.model = row_text(1);
+    look.status = row_text(2);
+    look.error = row_text(3);
+    look.epochs = DatumGetInt32(metasd_column(0, 4, &isnull)); /* a NULL comes as 0 or false */
     look.started_here =
         TransactionIdIsCurrentTransactionId(DatumGetTransactionId(metasd_column(0, 5, &isnull)));
-    look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull)); /* a NULL comes as 0 */
+    look.skipped = DatumGetInt64(metasd_column(0, 6, &isnull));
     look.unknown = DatumGetInt64(metasd_column(0, 7, &isnull));
-    look.tuning = DatumGetBool(metasd_column(0, 8, &isnull));
-    look.note = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 15);
-    look.promoted = DatumGetBool(metasd_column(0, 16, &isnull)); /* a NULL comes as false */
-    look.kept = DatumGetBool(metasd_column(0, 17, &isnull));
-    look.resumable = DatumGetBool(metasd_column(0, 18, &isnull));
-    look.resumed = DatumGetInt32(metasd_column(0, 19, &isnull)); /* a NULL comes as 0 */
-    look.start = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 20);
-    look.rank = DatumGetInt32(metasd_column(0, 21, &isnull));
-    look.rank_wish = DatumGetInt32(metasd_column(0, 22, &isnull));
-    look.empty = DatumGetInt64(metasd_column(0, 23, &isnull)); /* a NULL comes as 0 */
-    if (look.tuning)
-        look_at_tuning(&look);
+    look.note = row_text(8);
+    look.promoted = DatumGetBool(metasd_column(0, 9, &isnull));
+    look.kept = DatumGetBool(metasd_column(0, 10, &isnull));
+    look.resumable = DatumGetBool(metasd_column(0, 11, &isnull));
+    look.resumed = DatumGetInt32(metasd_column(0, 12, &isnull));
+    look.rank = DatumGetInt32(metasd_column(0, 13, &isnull));
+    look.rank_wish = DatumGetInt32(metasd_column(0, 14, &isnull));
+    look.empty = DatumGetInt64(metasd_column(0, 15, &isnull));
+    look.start = (Start){.version = row_text(16),
+                         .new_entities = row_text(17),
+                         .entities = row_text(18),
+                         .new_relations = row_text(19),
+                         .relations = row_text(20),
+                         .not_from = row_text(21),
+                         .reason = row_text(22)};
     return look;
 }
 
@@ -180,9 +155,8 @@ static void
 show_epochs(int64 run, int epochs, int *shown)
 {
     static MetasdStatement statement = {
-        "SELECT epoch, seconds, loss_source, loss_mutual_student, mrr_source, mrr_pruned, best, "
-        "sparsity FROM metasd.epoch WHERE run OPERATOR(pg_catalog.=) $1 "
-        "AND epoch OPERATOR(pg_catalog.>) $2 ORDER BY epoch",
+        "SELECT epoch, seconds, loss_full, loss_pruned, mrr_full, mrr_pruned, best, sparsity "
+        "FROM metasd.epoch WHERE run = $1 AND epoch > $2 ORDER BY epoch",
         2,
         {INT8OID, INT4OID},
         NULL};
@@ -216,72 +190,9 @@ pass_over_resumed(int64 run, const Look *look, int *shown)
     if (*shown >= look->resumed)
         return;
     *shown = look->resumed;
-    ereport(INFO, (errmsg_internal("run " INT64_FORMAT " was resumed from its checkpoint, after "
-                                   "epoch %d of %d",
-                                   run, look->resumed, look->epochs)));
-}
-
-/* An INFO line for each trial after *shown. */
-static void
-show_trials(int64 run, int trials, int *shown)
-{
-    static MetasdStatement statement = {"SELECT trial, seconds, mrr_source, mrr_pruned, best, "
-                                        "epochs, outcome, params::pg_catalog.text "
-                                        "FROM metasd.trial WHERE run OPERATOR(pg_catalog.=) $1 "
-                                        "AND trial OPERATOR(pg_catalog.>) $2 ORDER BY trial",
-                                        2,
-                                        {INT8OID, INT4OID},
-                                        NULL};
-    Datum values[2] = {Int64GetDatum(run), Int32GetDatum(*shown)};
-    uint64 n = metasd_execute(&statement, values, NULL, false);
-
-    for (uint64 i = 0; i < n; i++) {
-        StringInfoData line;
-        bool isnull, best = DatumGetBool(metasd_column(i, 5, &isnull));
-        int epochs = DatumGetInt32(metasd_column(i, 6, &isnull));
-
-        *shown = DatumGetInt32(metasd_column(i, 1, &isnull));
-        initStringInfo(&line);
-        appendStringInfo(&line, "trial %d", *shown);
-        if (trials > 0)
-            appendStringInfo(&line, " of %d", trials);
-        appendStringInfo(&line, ngettext(" %s after %d epoch", " %s after %d epochs", epochs),
-                         metasd_column_text(i, 7), epochs);
-        append_figure(&line, ": validation MRR ", float_column(i, 3), "");
-        append_figure(&line, " (pruned ", float_column(i, 4), ")");
-        appendStringInfo(&line, ", %.1f s, %s%s", float_column(i, 2), metasd_column_text(i, 8),
-                         best ? ", best so far" : "");
-        ereport(INFO, (errmsg_internal("%s", line.data)));
-    }
-}
-
-/* What a tuning has come to. */
-static void
-show_result(const Look *look)
-{
-    if (look->decided == 0)
-        ereport(NOTICE, (errmsg("no other parameters could be compared within the budget"),
-                         errdetail("Model \"%s\" has the parameters that it had.", look->model),
-                         errhint("Give kg_tune a larger budget.")));
-    else if (!look->better)
-        ereport(NOTICE, (errmsg("no other parameters were clearly better"),
-                         errdetail("Model \"%s\" has the parameters that it had.", look->model)));
-    else
-        ereport(INFO,
-                (errmsg_internal("validation MRR of the pruned model %s, before %s: %s", look->mrr,
-                                 look->mrr_before ? look->mrr_before : "none", look->best)));
-    if (look->decided > 0 && look->decided < look->epochs)
-        ereport(NOTICE,
-                (errmsg_plural("the budget was enough to compare trainings of %d epoch, not of %d",
-                               "the budget was enough to compare trainings of %d epochs, not of %d",
-                               look->decided, look->decided, look->epochs)));
-}
-
-/* The note, which is a sentence, as an errdetail. */
-static int
-note_detail(const Look *look)
-{
-    return errdetail_internal("%c%s.", pg_toupper((unsigned char)look->note[0]), look->note + 1);
+    ereport(INFO, (errmsg("run " INT64_FORMAT " was resumed from its checkpoint, after "
+                          "epoch %d of %d",
+                          run, look->resumed, look->epochs)));
 }
 
 /* What has become of a version, where it is not what one expects. */
@@ -292,17 +203,17 @@ show_promotion(int64 run, const Look *look)
         ereport(NOTICE, (errmsg("version " INT64_FORMAT " of model \"%s\" was promoted without a "
                                 "comparison",
                                 run, look->model),
-                         note_detail(look)));
+                         errdetail_internal("%s", look->note)));
     else if (look->note)
         ereport(
             NOTICE,
             (errmsg("version " INT64_FORMAT " of model \"%s\" was not promoted", run, look->model),
-             note_detail(look),
-             look->kept ? errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve all the "
-                                  "same.",
+             errdetail_internal("%s", look->note),
+             look->kept ? errhint("SELECT kg_promote(%s, " INT64_FORMAT ") lets it serve "
+                                  "anyway.",
                                   quote_literal_cstr(look->model), run)
-                        : errhint("Its embeddings are not kept: with parameter keep_versions 1 "
-                                  "only the version that serves is.")));
+                        : errhint("Its embeddings are not kept: the parameter keep_versions is 1, "
+                                  "which keeps only those of the version that serves.")));
 }
 
 /* What to do about a run that has not succeeded: an errhint. */
@@ -311,14 +222,12 @@ advise(int64 run, const Look *look)
 {
     char *name = quote_literal_cstr(look->model);
 
-    if (look->tuning)
-        return errhint("The model's parameters are as they were. SELECT kg_tune(%s) starts anew.",
-                       name);
     if (look->resumable)
-        return errhint("What served before goes on serving. SELECT kg_resume(" INT64_FORMAT
+        return errhint("The version that served before still serves. SELECT kg_resume(" INT64_FORMAT
                        ") goes on from the last checkpoint, SELECT kg_train(%s) starts anew.",
                        run, name);
-    return errhint("What served before goes on serving. SELECT kg_train(%s) starts anew.", name);
+    return errhint("The version that served before still serves. SELECT kg_train(%s) starts anew.",
+                   name);
 }
 
 /* That a run has not succeeded: an errmsg. */
@@ -360,8 +269,7 @@ check_look(int64 run, const Look *look)
     if (look->started_here)
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                         errmsg("run " INT64_FORMAT " was started by this transaction", run),
-                        look->tuning ? errdetail("Tuning begins when the transaction commits.")
-                                     : errdetail("Training begins when the transaction commits."),
+                        errdetail("Training begins when the transaction commits."),
                         errhint("COMMIT before CALL kg_wait.")));
 }
 
@@ -387,17 +295,26 @@ milliseconds(const Interval *interval)
 
 /* What the caller has been told so far. */
 typedef struct Progress {
-    int shown; /* epochs or trials */
+    int shown; /* epochs */
     bool start, rank, rows;
 } Progress;
 
-/* What the training starts from, once. */
+/* Which version the training starts from, or why not from that which serves; once. */
 static void
 note_start(const Look *look, Progress *progress)
 {
-    if (!progress->start && look->start)
-        ereport(INFO, (errmsg_internal("%s", look->start)));
-    progress->start = look->start != NULL;
+    const Start *start = &look->start;
+
+    if (!progress->start && start->version)
+        ereport(INFO,
+                (errmsg("the training starts from version %s", start->version),
+                 errdetail("New to that version are %s of %s entities and %s of %s relations.",
+                           start->new_entities, start->entities, start->new_relations,
+                           start->relations)));
+    if (!progress->start && start->not_from)
+        ereport(INFO, (errmsg("the training does not start from version %s", start->not_from),
+                       errdetail_internal("%s", start->reason)));
+    progress->start = start->version || start->not_from;
 }
 
 /* A default that memory has lowered, once. */
@@ -405,11 +322,12 @@ static void
 note_rank(const Look *look, Progress *progress)
 {
     if (!progress->rank && look->rank_wish > 0)
-        ereport(NOTICE,
-                (errmsg("the default rank was lowered from %d to %d", look->rank_wish, look->rank),
-                 errdetail("metasd.train_mem allows no higher one."),
-                 errhint("Raise metasd.train_mem for the full rank, or give the parameter "
-                         "rank to keep the one there is.")));
+        ereport(
+            NOTICE,
+            (errmsg("the default rank was lowered from %d to %d", look->rank_wish, look->rank),
+             errdetail("metasd.train_mem allows no higher rank."),
+             errhint("Raise metasd.train_mem to get the default rank, or set the parameter rank "
+                     "to keep the lower one.")));
     progress->rank = look->rank_wish > 0;
 }
 
@@ -461,17 +379,11 @@ look_once(int64 run, Progress *progress)
     check_look(run, &look);
     note_start(&look, progress);
     note_rank(&look, progress);
-    if (look.tuning)
-        show_trials(run, look.trials, &progress->shown);
-    else {
-        pass_over_resumed(run, &look, &progress->shown);
-        show_epochs(run, look.epochs, &progress->shown);
-    }
+    pass_over_resumed(run, &look, &progress->shown);
+    show_epochs(run, look.epochs, &progress->shown);
     ended = has_ended(run, &look);
     note_rows(&look, progress);
-    if (ended && look.tuning)
-        show_result(&look);
-    else if (ended) {
+    if (ended) {
         show_empty(&look);
         show_promotion(run, &look);
     }
@@ -495,7 +407,7 @@ metasd_kg_wait(PG_FUNCTION_ARGS)
     run = PG_GETARG_INT64(0);
     while (!look_once(run, &progress)) {
         if ((double)(GetCurrentTimestamp() - begun) / 1000.0 >= most) {
-            ereport(WARNING, (errmsg("run " INT64_FORMAT " is still going on", run)));
+            ereport(WARNING, (errmsg("run " INT64_FORMAT " is still running", run)));
             break;
         }
         metasd_doze(LOOK_EVERY_MS);

@@ -48,10 +48,8 @@ static Old
 look_at_serving(const MetasdJob *job)
 {
     static MetasdStatement look = {
-        "SELECT r.id, r.params ->> 'family'::pg_catalog.text, "
-        "(r.params ->> 'rank'::pg_catalog.text)::pg_catalog.float8, r.entities, r.relations "
-        "FROM metasd.model m JOIN metasd.run r ON r.id OPERATOR(pg_catalog.=) m.serving "
-        "WHERE m.name OPERATOR(pg_catalog.=) $1",
+        "SELECT r.id, r.params ->> 'family', (r.params ->> 'rank')::float8, r.entities, "
+        "r.relations FROM metasd.model m JOIN metasd.run r ON r.id = m.serving WHERE m.name = $1",
         1,
         {TEXTOID},
         NULL};
@@ -95,13 +93,14 @@ objection(const MetasdJob *job, const Old *old, const MetasdParams *params)
     metasd_params_options(params, &options, &split);
     new_held = metasd_held_out(job, split.validation_fraction);
     if (strcmp(old->family ? old->family : metasd_complex.name, options.family->name) != 0)
-        return psprintf("its family is another");
+        return psprintf("Its family is %s, not %s.",
+                        old->family ? old->family : metasd_complex.name, options.family->name);
     if (old->rank != (double)options.rank)
-        return psprintf("its rank is %.0f, not %zu", old->rank, options.rank);
+        return psprintf("Its rank is %.0f, not %zu.", old->rank, options.rank);
     if (!metasd_held_all(&old_held, &new_held))
         return OidIsValid(old_held.validation)
-                   ? pstrdup("it may have been trained on facts that are held out now")
-                   : pstrdup("it was trained on facts that are held out now");
+                   ? pstrdup("It may have been trained on facts that are held out now.")
+                   : pstrdup("It was trained on facts that are held out now.");
     return NULL;
 }
 
@@ -138,14 +137,12 @@ static char *
 keep_rows(Reading *reading, bool entities, int64 expected)
 {
     static MetasdStatement look[2] = {
-        {"SELECT label, embedding FROM metasd.entity WHERE run OPERATOR(pg_catalog.=) $1 "
-         "AND id OPERATOR(pg_catalog.>=) $2 AND id OPERATOR(pg_catalog.<) $3",
+        {"SELECT label, embedding FROM metasd.entity WHERE run = $1 AND id >= $2 AND id < $3",
          3,
          {INT8OID, INT4OID, INT4OID},
          NULL},
-        {"SELECT label, embedding, reciprocal FROM metasd.relation WHERE run "
-         "OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.>=) $2 "
-         "AND id OPERATOR(pg_catalog.<) $3",
+        {"SELECT label, embedding, reciprocal FROM metasd.relation WHERE run = $1 AND id >= $2 "
+         "AND id < $3",
          3,
          {INT8OID, INT4OID, INT4OID},
          NULL}};
@@ -160,7 +157,7 @@ keep_rows(Reading *reading, bool entities, int64 expected)
         uint64 n = metasd_execute(&look[entities ? 0 : 1], values, NULL, true);
 
         if (n < (uint64)Min(ROWS_PER_LOOK, expected - first))
-            return pstrdup("its embeddings are gone");
+            return pstrdup("Its embeddings are not kept any more.");
         for (uint64 i = 0; i < n; i++) {
             bool isnull, whole;
             Datum stored = metasd_column(i, 1, &isnull);
@@ -176,7 +173,7 @@ keep_rows(Reading *reading, bool entities, int64 expected)
             if (!entities)
                 whole &= keep_row(reading, i, 3, all + relations + number);
             if (!whole)
-                return pstrdup("an embedding of it is damaged");
+                return pstrdup("One of its embeddings is damaged.");
             ++*(entities ? &reading->warm->entities : &reading->warm->relations);
         }
         SPI_freetuptable(SPI_tuptable);
@@ -205,8 +202,9 @@ keep_version(MetasdJob *job, const Old *old, const MetasdParams *params)
                                            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     why = keep_rows(&reading, true, old->entities);
     if (!why && warm->entities < LEAST_KNOWN * entities)
-        why = psprintf(ngettext("it knows %u of %u entity", "it knows %u of %u entities", entities),
-                       warm->entities, entities);
+        why =
+            psprintf(ngettext("It knows %u of %u entity.", "It knows %u of %u entities.", entities),
+                     warm->entities, entities);
     if (!why)
         why = keep_rows(&reading, false, old->relations);
     return why;
@@ -220,9 +218,9 @@ start_anew(MetasdJob *job, const char *why)
     MetasdWarm *warm = &job->warm;
     MetasdJson *json;
 
-    ereport(LOG,
-            (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT ": %s",
-                    job->launch.run, warm->version, why)));
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT,
+                         job->launch.run, warm->version),
+                  errdetail_internal("%s", why)));
     if (warm->context)
         MemoryContextDelete(warm->context);
     json = metasd_json_begin();
@@ -255,7 +253,7 @@ metasd_warm_read(MetasdJob *job)
     char *why;
     Old old;
 
-    if (job->tuning || job->launch.resume)
+    if (job->launch.resume)
         return;
     metasd_plan(input, job->launch.max_workers, (size_t)job->launch.train_mem * 1024, &params);
     if (params.value[METASD_P_WARM_START] == 0)
@@ -309,9 +307,8 @@ metasd_warm_fill(MetasdJob *job)
     job->trainer.progress.warm = true;
     MemoryContextDelete(warm->context);
     warm->context = NULL;
-    ereport(LOG,
-            (errmsg("metasd run " INT64_FORMAT " starts from version " INT64_FORMAT,
-                    job->launch.run, warm->version),
-             errdetail("Entities that it knows: %u of %u. Relations: %u of %u.", warm->entities,
-                       step->entities, warm->relations, step->relation_rows / 2)));
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " starts from version " INT64_FORMAT,
+                         job->launch.run, warm->version),
+                  errdetail("It knows %u of %u entities and %u of %u relations.", warm->entities,
+                            step->entities, warm->relations, step->relation_rows / 2)));
 }

@@ -1,6 +1,5 @@
 /*
- * worker.c - the background worker of one run: it trains, alone or as the leader of a crew, or
- * tunes.
+ * worker.c - the background worker of one run: it trains, alone or as the leader of a crew.
  *
  * It holds the run's lock from its first moment to its last, waits for the
  * transaction that launched it, reads the source in one short transaction, trains
@@ -28,8 +27,6 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void metasd_train_main(Datum argument);
 
-#define LONGEST 1e11 /* seconds of a budget */
-
 /* ---- what a run consists of ---- */
 
 static Jsonb *
@@ -44,15 +41,13 @@ copy_json(MemoryContext context, Datum value)
 static void
 load_run(MetasdJob *job, const void *what)
 {
-    static MetasdStatement look = {
-        "SELECT model, params, fixed, pg_catalog.date_part('epoch', budget), "
-        "source, head, relation, tail, checkpoint, metrics -> "
-        "'warm_start'::pg_catalog.text, validation FROM metasd.run "
-        "WHERE id OPERATOR(pg_catalog.=) $1 "
-        "AND (NOT $2 OR status OPERATOR(pg_catalog.=) 'queued')",
-        2,
-        {INT8OID, BOOLOID},
-        NULL};
+    static MetasdStatement look = {"SELECT model, params, source, head, relation, tail, "
+                                   "checkpoint, metrics -> 'warm_start', validation "
+                                   "FROM metasd.run WHERE id = $1 AND (NOT $2 "
+                                   "OR status = 'queued')",
+                                   2,
+                                   {INT8OID, BOOLOID},
+                                   NULL};
     /*
      * The row of a run to be resumed was there before the transaction that starts it, and may have
      * been rolled back to what it was.
@@ -62,7 +57,6 @@ load_run(MetasdJob *job, const void *what)
     MetasdRemembered source = {.given = false}, validation = {.given = false};
     char *column[3];
     MemoryContext spi;
-    double budget;
     Datum said;
     bool isnull;
 
@@ -71,22 +65,16 @@ load_run(MetasdJob *job, const void *what)
         job->model = MemoryContextStrdup(
             job->context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
         metasd_params_read(&job->remembered, DatumGetJsonbP(metasd_column(0, 2, &isnull)));
-        source = metasd_column_relation(0, 5);
-        validation = metasd_column_relation(0, 11);
+        source = metasd_column_relation(0, 3);
+        validation = metasd_column_relation(0, 9);
         for (int i = 0; i < 3; i++)
-            column[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 6 + i);
-        job->keep.part = DatumGetInt16(metasd_column(0, 9, &isnull));
+            column[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4 + i);
+        job->keep.part = DatumGetInt16(metasd_column(0, 7, &isnull));
         if (isnull)
             job->keep.part = -1;
-        said = metasd_column(0, 10, &isnull);
+        said = metasd_column(0, 8, &isnull);
         if (!isnull) /* of a run that is resumed */
             job->warm.said = copy_json(job->context, said);
-        budget = DatumGetFloat8(metasd_column(0, 4, &isnull));
-        job->tuning = !isnull;
-        if (job->tuning) {
-            job->deadline = GetCurrentTimestamp() + (TimestampTz)(1e6 * Min(budget, LONGEST));
-            job->fixed = copy_json(job->context, metasd_column(0, 3, &isnull));
-        }
         model = metasd_model_find(job->model, false);
     }
     if (!model) {
@@ -150,8 +138,7 @@ static void
 make_plan(MetasdJob *job)
 {
     size_t most = (size_t)job->launch.train_mem * 1024, besides = metasd_warm_bytes(job), bytes;
-    MetasdPlan plan =
-        metasd_plan(&job->input, job->tuning ? 1 : job->launch.max_workers, most, &job->params);
+    MetasdPlan plan = metasd_plan(&job->input, job->launch.max_workers, most, &job->params);
 
     job->options = plan.options;
     job->split = plan.split;
@@ -244,23 +231,18 @@ run_job(MetasdJob *job, const void *what)
     (void)what;
     wait_for_launcher(job);
     metasd_job_transaction(job, load_run, NULL);
-    ereport(
-        LOG,
-        (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run, job->model),
-         errdetail("OpenBLAS computes as for processors of type %s.", metasd_product_kernels())));
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run,
+                         job->model),
+                  errdetail("OpenBLAS uses its kernels for processors of type %s.",
+                            metasd_product_kernels())));
     metasd_report_phase(job, "reading");
     metasd_job_transaction(job, read_triples, NULL);
     make_plan(job);
     metasd_muster(job);
     build_graph(job);
-    if (!job->tuning)
-        metasd_keep_graph(job);
+    metasd_keep_graph(job);
     metasd_gather(job);
     metasd_report_graph(job);
-    if (job->tuning) {
-        metasd_tune(job);
-        return;
-    }
     train(job);
     metasd_report_phase(job, "storing");
     metasd_store(job);

@@ -39,13 +39,12 @@ SQL
 
 echo "| | validation MRR | test MRR | test MRR, relations in fewer than $rare triples | s |"
 echo '|---|---|---|---|---|'
-all='"mutual": true, "meta": true, "relation_weight": 0.5'
+all='"mutual": true, "quiz": true, "relation_weight": 0.5'
 try everything "{$all}"
-try 'without the quiz' "{$all, \"meta\": false}"
+try 'without the quiz' "{$all, \"quiz\": false}"
 try 'without mutual learning' "{$all, \"mutual\": false}"
 try 'without the relation loss' "{$all, \"relation_weight\": 0}"
-try 'with a fixed mask' "{$all, \"fixed_mask\": true}"
-try 'no distillation: pruned, then trained alone' "{$all, \"meta\": false, \"mutual\": false}"
-try 'no distillation: pruned at the end' "{$all, \"meta\": false, \"mutual\": false, \"ramp\": 0, \"finish\": 0}"
-try 'as published: one magnitude, no training alone' "{$all, \"salience\": 0, \"alignment\": 0, \"finish\": 0}"
+try 'no distillation: pruned, then trained alone' "{$all, \"quiz\": false, \"mutual\": false}"
+try 'no distillation: pruned at the end' "{$all, \"quiz\": false, \"mutual\": false, \"ramp\": 0, \"finetune\": 0}"
+try 'as published: one magnitude, no training alone' "{$all, \"pruning\": \"magnitude\", \"finetune\": 0}"
 try defaults '{}'

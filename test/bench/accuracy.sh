@@ -19,12 +19,12 @@ CALL kg_wait(:run);
 SELECT params FROM metasd.versions;
 SELECT entities, relations, triples,
        (SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds)::numeric, 2)
-        FROM metasd.learning_curve WHERE loss_mutual_student IS NULL) AS warmup_epoch_s,
+        FROM metasd.learning_curve WHERE loss_pruned IS NULL) AS warmup_epoch_s,
        (SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds)::numeric, 2)
-        FROM metasd.learning_curve WHERE loss_mutual_student IS NOT NULL) AS epoch_s,
+        FROM metasd.learning_curve WHERE loss_pruned IS NOT NULL) AS epoch_s,
        round(seconds::numeric) AS total_s,
        pg_size_pretty((metrics ->> 'peak_memory')::bigint) AS worker_peak,
-       round((metrics #>> '{source,mrr}')::numeric, 3) AS mrr_source,
+       round((metrics #>> '{full,mrr}')::numeric, 3) AS mrr_full,
        round((metrics #>> '{validation,mrr}')::numeric, 3) AS mrr_pruned,
        round((metrics #>> '{stored,mrr}')::numeric, 3) AS mrr_stored,
        round((metrics #>> '{validation,hits_10}')::numeric, 3) AS hits_10,

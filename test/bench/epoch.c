@@ -12,12 +12,11 @@
  * phases=1       seconds by stage of the step; costs barriers
  * seconds=S      stop after S seconds of batches within an epoch, and extrapolate by batches
  * memory=GB      refuse what needs more, or more than is free; exit status 3
- * random_triples=1  batches of random triples, not of whole groups
- * negatives=N  score a batch against its targets and N more entities; by_degree=1 draws by degree
+ * negatives=N  score a batch against its targets and N more entities
  *
- * and rank sparsity epochs warmup warmup_lr ramp finish finish_lr finish_kl finish_restart salience
- * alignment by_component apart batch quiz_batch patience seed validation lr student_lr meta_lr reg
- * relation_weight tau kl_forward kl_reverse n3 class_weights quiz mutual quiz_fraction
+ * and rank sparsity epochs warmup warmup_lr ramp finetune finetune_lr finetune_relation_weight
+ * salience alignment by_component batch quiz_batch patience seed validation lr student_lr quiz_lr
+ * reg relation_weight tau kl_forward kl_reverse n3 class_weights quiz mutual quiz_fraction
  * validation_fraction. The last one above 0 draws validation from train.tsv instead.
  */
 #include <stdio.h>
@@ -145,7 +144,7 @@ batch_queries(const BenchTraining *training)
 {
     const MetasdGroups *train = &training->graph.part[METASD_TRAIN];
     const MetasdTrainOptions *options = &training->options->train;
-    double each = options->random_triples ? 1 : (double)train->count / (double)train->examples;
+    double each = (double)train->count / (double)train->examples;
     double queries = each * (double)metasd_batch_most(train, options->batch);
 
     return queries < 1 ? 1 : (size_t)queries;

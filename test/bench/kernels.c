@@ -200,10 +200,10 @@ seconds_of(Bench *b, int pass)
                     metasd_tile_gradient_mutual(ROWS, b->stride, t, s, NULL, heat, &soft);
                     break;
                 case 5:
-                    metasd_tile_meta_dots(ROWS, b->stride, t, s, z, NULL, heat, &soft, dots);
+                    metasd_tile_quiz_dots(ROWS, b->stride, t, s, z, NULL, heat, &soft, dots);
                     break;
                 case 6:
-                    metasd_tile_gradient_meta(ROWS, b->stride, t, s, means, &soft, z);
+                    metasd_tile_gradient_quiz(ROWS, b->stride, t, s, means, &soft, z);
                     break;
             }
         }
@@ -241,8 +241,8 @@ measure_passes(Bench *b)
                   {"sums, guided", 2, 1},
                   {"gradient of the student", 3, 1},
                   {"gradients, mutual", 4, 2},
-                  {"meta dots", 5, 2},
-                  {"gradient, meta", 6, 1}};
+                  {"quiz dots", 5, 2},
+                  {"gradient, quiz", 6, 1}};
     float *far = floats(FAR_FLOATS);
     double rewrite = seconds_to_rewrite(FAR_FLOATS, far) / (double)FAR_FLOATS;
 

@@ -10,8 +10,8 @@
  * and of the image what 99 of 100 questions take; the two take turns, so that whatever else runs
  * disturbs both.
  *
- * A made-up model (ComplEx, 237 relations, 90 % pruned) keeps its columns as unevenly as parameter
- * alignment makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without
+ * A made-up model (ComplEx, 237 relations, 90 % pruned) keeps its columns as unevenly as aligned
+ * pruning makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without
  * arguments: a small one.
  */
 #include <ctype.h>
@@ -75,6 +75,12 @@ make_row(uint64_t number, const double *part, uint32_t width, uint32_t *position
     return kept;
 }
 
+static MetasdSparseRow
+row_of(const uint32_t *positions, const float *values, size_t kept)
+{
+    return (MetasdSparseRow){.positions = positions, .values = values, .kept = kept};
+}
+
 /* What part of the rows keeps each column: MEAN on average, from nearly none to all. */
 static double *
 uneven_columns(uint32_t width, double mean)
@@ -106,15 +112,15 @@ fill(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, const double *part,
         size_t kept = make_row(e, part, w, positions, values);
 
         (void)metasd_index_add_entity(writer, e, label, (size_t)sprintf(label, "%07u", e),
-                                      (MetasdSparseRow){positions, values, kept});
+                                      row_of(positions, values, kept));
     }
     for (uint32_t r = 0; r < plan->relations; r++) {
         size_t kept = make_row(n + 2 * r, relation_part, w, positions, values);
         size_t more = make_row(n + 2 * r + 1, relation_part, w, positions + w, values + w);
 
         (void)metasd_index_add_relation(writer, r, label, (size_t)sprintf(label, "%07u", r),
-                                        (MetasdSparseRow){positions, values, kept},
-                                        (MetasdSparseRow){positions + w, values + w, more});
+                                        row_of(positions, values, kept),
+                                        row_of(positions + w, values + w, more));
     }
     free(positions);
     free(values);

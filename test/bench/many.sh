@@ -14,7 +14,7 @@ folder=$(folder_of "${1:-}")
 rank=${2:-200}
 start_server
 load_triples "$folder" "${3:-}"
-params="{\"epochs\": 1, \"warmup\": 0, \"finish\": 0, \"negatives\": 500, \"rank\": $rank}"
+params="{\"epochs\": 1, \"warmup\": 0, \"finetune\": 0, \"negatives\": 500, \"rank\": $rank}"
 "${psql[@]}" -v params="$params" <<'SQL' 2>&1 |
 SET metasd.train_mem = 0;
 SET metasd.nice = 0;

@@ -16,11 +16,11 @@ defaults(void)
                                     .epochs = 20,
                                     .batch = 4500,
                                     .quiz_batch = 1000,
-                                    .finish_relation_weight = 0.5f,
+                                    .finetune_relation_weight = 0.5f,
                                     .validation_most = 10000,
                                     .step = {.lr = 0.1f,
                                              .student_lr = 0.1f,
-                                             .meta_lr = 1e-4f,
+                                             .quiz_lr = 1e-4f,
                                              .reg = 0.05f,
                                              .relation_weight = 4,
                                              .tau = 3,
@@ -56,25 +56,19 @@ set_option(BenchOptions *options, const char *name, size_t length, double value)
     OPTION("ramp", o->ramp)
     OPTION("batch", o->batch)
     OPTION("quiz_batch", o->quiz_batch)
-    OPTION("random_triples", o->random_triples)
     OPTION("salience", o->salience)
     OPTION("by_component", o->by_component)
     OPTION("alignment", o->alignment)
-    OPTION("finish", o->finish)
-    OPTION("finish_lr", o->finish_lr)
-    OPTION("finish_kl", o->finish_kl)
-    OPTION("finish_restart", o->finish_restart)
-    OPTION("finish_relation_weight", o->finish_relation_weight)
-    OPTION("fixed_mask", o->fixed_mask)
-    OPTION("apart", o->apart)
+    OPTION("finetune", o->finetune)
+    OPTION("finetune_lr", o->finetune_lr)
+    OPTION("finetune_relation_weight", o->finetune_relation_weight)
     OPTION("negatives", o->negatives)
-    OPTION("by_degree", o->by_degree)
     OPTION("patience", o->patience)
     OPTION("seed", o->seed)
     OPTION("validation", o->validation_most)
     OPTION("lr", o->step.lr)
     OPTION("student_lr", o->step.student_lr)
-    OPTION("meta_lr", o->step.meta_lr)
+    OPTION("quiz_lr", o->step.quiz_lr)
     OPTION("reg", o->step.reg)
     OPTION("relation_weight", o->step.relation_weight)
     OPTION("tau", o->step.tau)

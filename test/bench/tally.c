@@ -110,7 +110,7 @@ phases_print(const Phases *phases)
     print_stage("source", source, s[METASD_SOURCE_DONE], all);
     print_stage("trial", s[METASD_TRIAL_GRADIENT], 0, all);
     print_stage("quiz", s[METASD_QUIZ_GRADIENT], 0, all);
-    print_stage("meta", s[METASD_META_GRADIENT], s[METASD_META_DONE], all);
+    print_stage("correction", s[METASD_QUIZ_SOURCE_GRADIENT], s[METASD_QUIZ_DONE], all);
     print_stage("mutual", s[METASD_MUTUAL_GRADIENT], s[METASD_MUTUAL_DONE], all);
     printf("the rest: %.3f s before first batches (copies, masks, orders), %.3f s validation\n",
            phases->start > first ? phases->start - first : 0, phases->validation);

@@ -78,15 +78,8 @@ fill(BenchTraining *training, MetasdTeam *team)
 static void
 round_rows(float *weights, size_t rows, size_t width)
 {
-    for (size_t i = 0; i < rows; i++) {
-        float *row = weights + i * width;
-        size_t size = metasd_codec_bytes(METASD_INT8, width, row), used;
-        uint8_t *bytes = memory_take(size);
-
-        check(metasd_encode(METASD_INT8, width, row, bytes, size, &used));
-        check(metasd_decode_dense(bytes, used, width, row));
-        free(bytes);
-    }
+    for (size_t i = 0; i < rows; i++)
+        check(metasd_round_row(METASD_INT8, width, weights + i * width));
 }
 
 static Rows

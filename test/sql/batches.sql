@@ -1,5 +1,4 @@
 -- Known facts of many questions: read from the source at once, they are those that each question finds alone.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 751;
 CREATE TABLE graph AS
 SELECT format('e%s', lpad(h::text, 3, '0')) AS head, format('r%s', r) AS relation, format('e%s', lpad(t::text, 3, '0')) AS tail
 FROM generate_series(1, 90) h, generate_series(0, 3) r, generate_series(1, 90) t

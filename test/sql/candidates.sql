@@ -1,5 +1,4 @@
 -- Predictions among some entities only: candidates by a relation or an array, and a least probability.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 601;
 CREATE TABLE people AS SELECT * FROM tools.people();
 SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
 SELECT tools.ended(:run);

@@ -1,5 +1,4 @@
 -- Ranking what a model was not trained on: kg_rank for one triple, kg_evaluate for a relation of them.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 1001;
 CREATE TABLE people AS SELECT * FROM tools.people();
 CREATE TABLE test (head text, relation text, tail text);
 

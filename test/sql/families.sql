@@ -1,7 +1,7 @@
 -- Families of scoring functions: each trains, is stored as told, and answers.
 CREATE TABLE people AS SELECT * FROM tools.people();
 CREATE TABLE families (family text PRIMARY KEY, reals_per_rank int, rank int);
-INSERT INTO families VALUES ('complex', 2, 32), ('cp', 2, 64), ('distmult', 1, 64);
+INSERT INTO families VALUES ('complex', 2, 32), ('distmult', 1, 64);
 CREATE FUNCTION params_of(f families) RETURNS jsonb LANGUAGE sql AS
 $$SELECT tools.thorough() || jsonb_build_object('family', f.family, 'rank', f.rank)$$;
 
@@ -36,11 +36,11 @@ GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT family, bool_and(abs(p.score - kg_score('p27', p.relation, 'mill', 'as ' || family)) < 1e-4 * (1 + abs(p.score))) AS "the same score"
 FROM families, LATERAL kg_predict_relations('p27', 'mill', 1000, 'as ' || family, known => 'include') p
 GROUP BY 1 ORDER BY 1;
-SELECT kg_score('p07', 'speaks', 'p07', 'as cp') AS itself, kg_score('p07', 'speaks', 'p07', 'as cp', 'head') AS "as head",
-       kg_score('p07', 'speaks', 'French', 'as cp', NULL) IS NULL AS "null",
-       kg_score(head => 'p07', relation => 'speaks', tail => 'French', side => 'tail', model => 'as cp')
-       = kg_score('p07', 'speaks', 'French', 'as cp') AS "tail is the default";
-SELECT kg_score('p07', 'speaks', 'French', 'as cp', 'relation');
+SELECT kg_score('p07', 'speaks', 'p07', 'as distmult') AS itself, kg_score('p07', 'speaks', 'p07', 'as distmult', 'head') AS "as head",
+       kg_score('p07', 'speaks', 'French', 'as distmult', NULL) IS NULL AS "null",
+       kg_score(head => 'p07', relation => 'speaks', tail => 'French', side => 'tail', model => 'as distmult')
+       = kg_score('p07', 'speaks', 'French', 'as distmult') AS "tail is the default";
+SELECT kg_score('p07', 'speaks', 'French', 'as distmult', 'relation');
 SELECT family, kg_rank('p07', 'speaks', 'French', 'as ' || family) AS rank FROM families ORDER BY 1;
 
 -- Embeddings are the rows that are stored; who works, lives and speaks alike is similar.
@@ -55,28 +55,22 @@ FROM families f JOIN metasd.models m ON m.name = 'as ' || family JOIN metasd.ver
      LATERAL kg_estimate('people', params => params_of(f)) e
 ORDER BY 1;
 SELECT family, a.train_bytes = b.train_bytes AS "the same memory", a.stored_bytes = b.stored_bytes AS "the same bytes"
-FROM (VALUES ('cp', 1), ('distmult', 2)) f (family, times),
+FROM (VALUES ('distmult', 2)) f (family, times),
      LATERAL kg_estimate('people', params => jsonb_build_object('rank', 50)) a,
-     LATERAL kg_estimate('people', params => jsonb_build_object('rank', 50 * times, 'family', family)) b
-ORDER BY 1;
--- Unpruned, of cp half a relation's row is left: it is never used.
-SELECT a.stored_bytes > b.stored_bytes AS "less is stored"
-FROM kg_estimate('people', params => '{"rank": 50, "sparsity": 0}') a,
-     kg_estimate('people', params => '{"rank": 50, "sparsity": 0, "family": "cp"}') b;
-
+     LATERAL kg_estimate('people', params => jsonb_build_object('rank', 50 * times, 'family', family)) b;
 -- A model remembers its family, and each of its versions is asked by its own.
-SELECT kg_train('as cp', params => '{"seed": 2}') AS run \gset
+SELECT kg_train('as distmult', params => '{"seed": 2}') AS run \gset
 SELECT tools.ended(:run);
-SELECT params ->> 'family' AS family FROM metasd.versions WHERE model = 'as cp' AND serving;
-SELECT tail FROM kg_predict('p07', 'speaks', 1, 'as cp');
-SELECT kg_train('as cp', params => '{"family": "distmult"}') AS run \gset
+SELECT params ->> 'family' AS family FROM metasd.versions WHERE model = 'as distmult' AND serving;
+SELECT tail FROM kg_predict('p07', 'speaks', 1, 'as distmult');
+SELECT kg_train('as distmult', params => '{"family": "complex"}') AS run \gset
 SELECT tools.ended(:run);
-SELECT params ->> 'family' AS family FROM metasd.versions WHERE model = 'as cp' AND serving;
-SELECT tail FROM kg_predict('p07', 'speaks', 1, 'as cp');
-SELECT cardinality(kg_embedding('p07', 'as cp')) AS width;
-SELECT kg_train('as cp', params => '{"family": null}') AS run \gset
+SELECT params ->> 'family' AS family FROM metasd.versions WHERE model = 'as distmult' AND serving;
+SELECT tail FROM kg_predict('p07', 'speaks', 1, 'as distmult');
+SELECT cardinality(kg_embedding('p07', 'as distmult')) AS width;
+SELECT kg_train('as distmult', params => '{"family": null}') AS run \gset
 SELECT tools.ended(:run);
-SELECT params ->> 'family' AS family FROM metasd.versions WHERE model = 'as cp' AND serving;
+SELECT params ->> 'family' AS family FROM metasd.versions WHERE model = 'as distmult' AND serving;
 
 -- N3 and all that can take part in a step.
 SELECT family, kg_train('as ' || family, params => tools.quick() ||

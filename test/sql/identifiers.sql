@@ -1,5 +1,4 @@
 -- Identifiers of every type that a source may have: asked with it, or as text, answered alike.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 501;
 
 -- The people of the other files, numbered: whether 7 speaks 1201 is not known.
 CREATE VIEW numbered AS

@@ -1,6 +1,9 @@
 -- What CREATE EXTENSION brings, and that each function says what it does.
 CREATE EXTENSION metasd;
-\dx+ metasd
+SELECT pg_describe_object(classid, objid, 0) AS "Object description" FROM pg_depend
+WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+  AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'metasd')
+ORDER BY pg_describe_object(classid, objid, 0) COLLATE "C";
 SELECT p.oid::regprocedure AS "function without a comment"
 FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
 WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_proc'::regclass

@@ -1,5 +1,4 @@
 -- Embeddings for others: arrays, COPY, and what pgvector reads. pgvector itself is asked only where it is.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 901;
 CREATE TABLE people AS SELECT * FROM tools.people();
 SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
 SELECT tools.ended(:run);

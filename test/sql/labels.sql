@@ -1,6 +1,5 @@
 -- A label stands for what a column's type writes, byte by byte: other spellings of a value are other labels,
 -- whatever the column's type or collation takes for equal.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 2551;
 
 -- Heads are text, in all spellings; tails are of another type, and only its own spelling of a value is one.
 CREATE TABLE spelt (head text, relation text, tail_integer integer, tail_smallint smallint, tail_bigint bigint, tail_uuid uuid);

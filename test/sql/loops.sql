@@ -1,5 +1,4 @@
 -- An entity is no answer to a question about itself, unless the relation is known to lead back.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 2501;
 CREATE TABLE couples AS
 SELECT format('p%s', lpad(i::text, 2, '0')) AS head, r.relation,
        format('p%s', lpad((CASE WHEN r.relation = 'knows' THEN i ELSE i + 1 - 2 * (i % 2) END)::text, 2, '0')) AS tail

@@ -1,5 +1,4 @@
 -- kg_predict_many: the questions of a batch, from arrays or from a relation.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 701;
 CREATE TABLE people AS SELECT * FROM tools.people();
 SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
 SELECT tools.ended(:run);

@@ -23,8 +23,7 @@ BEGIN
                                    AND EXISTS (SELECT FROM kg_similar('p01', 1, 'm')));
     RAISE INFO 'views %', ROW((SELECT count(*) FROM metasd.models), (SELECT count(*) > 0 FROM metasd.versions),
                                   (SELECT count(*) FROM metasd.relations), (SELECT count(*) > 0 FROM metasd.learning_curve),
-                                  (SELECT count(*) FROM metasd.progress), (SELECT count(*) FROM metasd.tunings),
-                                  (SELECT count(*) FROM metasd.trials));
+                                  (SELECT count(*) FROM metasd.progress));
 END $$;
 -- Each command that changes a model, as it is refused.
 CREATE PROCEDURE command(run bigint) LANGUAGE plpgsql AS $$
@@ -33,7 +32,7 @@ DECLARE
     hint text;
 BEGIN
     FOREACH command IN ARRAY ARRAY[
-        $q$SELECT kg_train('m')$q$, $q$SELECT kg_train('m', 'regress_metasd.questions')$q$, $q$SELECT kg_tune('m')$q$,
+        $q$SELECT kg_train('m')$q$, $q$SELECT kg_train('m', 'regress_metasd.questions')$q$,
         format('SELECT kg_resume(%s)', run), $q$SELECT metasd.train_scheduled('m')$q$,
         $q$SELECT kg_schedule('m', '0 3 * * *')$q$, $q$SELECT kg_unschedule('m')$q$, format('SELECT kg_cancel(%s)', run),
         $q$SELECT kg_rollback('m')$q$, format('SELECT kg_promote(''m'', %s)', run)] LOOP
@@ -115,9 +114,6 @@ GRANT SELECT ON people TO PUBLIC;
 SET ROLE regress_metasd_heir;
 SELECT kg_train('m', 'people', validation => '-') AS run \gset
 SELECT tools.ended(:run);
-SELECT kg_tune('m', '1 hour') AS tuning \gset
-SELECT kg_cancel(:tuning);
-SELECT tools.all_workers_gone();
 SELECT kg_train('m', params => '{"epochs": 100000, "patience": 0, "checkpoint_every": 0}') AS stopped \gset
 SELECT checkpointed(:stopped);
 SELECT kg_cancel(:stopped);
@@ -127,8 +123,6 @@ DROP ROLE regress_metasd_heir;
 SELECT name, owner, source FROM metasd.models;
 CALL ask();
 CALL command(:run);
-CALL command(:tuning);
-SELECT kg_promote('m', :run);
 \set VERBOSITY default
 SELECT count(*) FROM kg_predict('p01', 'speaks', 3, 'm');
 SELECT count(*) FROM kg_evaluate('m', 'questions', by => 'side');

@@ -2,7 +2,7 @@
 ALTER SEQUENCE metasd.run_id_seq RESTART WITH 201;
 CREATE TABLE people AS SELECT * FROM tools.people();
 
--- A name that is none.
+-- A name that is none: the hint says first which people set.
 SELECT kg_train('people', 'people', params => '{"learning_rate": 0.1}');
 SELECT kg_train('people', 'people', params => '{"Rank": 10}');
 SELECT kg_train('people', 'people', params => '{"": 1}');
@@ -18,7 +18,7 @@ SELECT kg_train('people', 'people', params => '{"rank": "10"}');
 SELECT kg_train('people', 'people', params => '{"rank": 0}');
 SELECT kg_train('people', 'people', params => '{"rank": 10.5}');
 SELECT kg_train('people', 'people', params => '{"lr": -1}');
-SELECT kg_train('people', 'people', params => '{"meta": 1}');
+SELECT kg_train('people', 'people', params => '{"quiz": 1}');
 SELECT kg_train('people', 'people', params => '{"regularizer": "l2"}');
 CREATE FUNCTION refused(params jsonb, OUT params_ jsonb, OUT sqlstate_ text, OUT message text, OUT hint text)
 LANGUAGE plpgsql AS $$
@@ -30,39 +30,87 @@ EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
 END $$;
 SELECT r.* FROM jsonb_array_elements('[
-    {"batch": 0}, {"batch": 1e10}, {"batch": true}, {"by_component": 1}, {"checkpoint_every": -2}, {"checkpoint_every": "often"}, {"class_weights": "yes"}, {"epochs": 0},
+    {"batch": 0}, {"batch": 1e10}, {"batch": true}, {"checkpoint_every": -2}, {"checkpoint_every": "often"}, {"class_weights": "yes"}, {"epochs": 0},
     {"epochs": 1e99}, {"epochs": [1]}, {"family": "transe"}, {"family": 1}, {"family": "ComplEx"},
-    {"finish_kl": -1}, {"finish_restart": "no"},
-    {"kl_forward": -0.1}, {"kl_reverse": "1"}, {"lr": 0}, {"lr": 11}, {"meta": null, "mutual": {}},
-    {"meta_lr": 0}, {"patience": -1}, {"quiz_batch": 0}, {"quiz_fraction": 0.51}, {"ramp": 0.5},
+    {"finetune": -1}, {"finetune": 1.5}, {"finetune_lr": 0},
+    {"lr": 0}, {"lr": 11}, {"quiz": null, "mutual": {}}, {"quiz": "yes"},
+    {"quiz_lr": 0}, {"patience": -1}, {"pruning": "Salience"}, {"pruning": ""}, {"pruning": 0.5}, {"pruning": true},
+    {"quiz_fraction": 0.51}, {"ramp": 0.5},
     {"rank": 10001}, {"rank": {"a": 1}}, {"reg": -1}, {"regularizer": ""}, {"regularizer": "dura "},
     {"relation_weight": 1e9}, {"seed": -1}, {"seed": 1.5}, {"seed": 1e17}, {"sparsity": 1},
-    {"sparsity": -0.1}, {"storage": "int4"}, {"storage": 8}, {"student_lr": 0}, {"temperature": 0},
+    {"sparsity": -0.1}, {"storage": "int4"}, {"storage": 8},
     {"keep_versions": 0}, {"keep_versions": 1.5}, {"promote_tolerance": -0.1}, {"promote_tolerance": 2},
-    {"validation_fraction": 0.6}, {"warmup": -1}, {"warmup_lr": 11}, {"warm_start": 1}, {"workers": -1}, {"workers": 1025}]') p, refused(p) r;
+    {"validation_fraction": 0.6}, {"warmup": -1}, {"warm_start": 1}, {"workers": -1}, {"workers": 1025}]') p, refused(p) r;
 
 -- Nothing of what was refused has left a trace.
 SELECT name FROM metasd.models;
 
 -- The limits themselves are allowed, and a name said twice counts as it was said last.
 SELECT kg_train('people', 'people',
-                params => '{"rank": 0, "rank": 1, "epochs": 1, "batch": 1, "quiz_batch": 1, "sparsity": 0.999,
+                params => '{"rank": 0, "rank": 1, "epochs": 1, "batch": 1, "sparsity": 0.999,
                             "quiz_fraction": 0.5, "validation_fraction": 0.5, "patience": 0, "warmup": 0,
-                            "ramp": 0, "lr": 10, "temperature": 1000, "seed": 9007199254740992,
-                            "class_weights": true, "regularizer": "n3", "family": "complex"}') AS run \gset
+                            "ramp": 0, "lr": 10, "seed": 9007199254740992,
+                            "class_weights": true, "quiz": true, "regularizer": "n3", "family": "complex"}') AS run \gset
 SELECT tools.ended(:run);
 SELECT params ->> 'rank' AS rank, params ->> 'seed' AS seed, params ->> 'sparsity' AS sparsity,
        params ->> 'regularizer' AS regularizer, params ->> 'class_weights' AS class_weights
 FROM metasd.versions;
 
--- The pruned model learns alone at the end: there are no losses but its own. Entities are sampled.
--- Where one learns alone its rate falls.
-SELECT kg_train('people', params => '{"rank": 16, "epochs": 6, "warmup": 2, "warmup_lr": 0.4, "ramp": 0, "meta": true, "finish": 2, "finish_kl": 0.5, "cut": "apart", "negatives": 10,
-                                      "negative_sampling": "degree", "promote_tolerance": 1}') AS run \gset
+-- The pruned model is tuned alone at the end: there are no losses but its own, and its rate falls.
+-- Entities are sampled.
+SELECT kg_train('people', params => '{"rank": 16, "epochs": 6, "warmup": 2, "ramp": 0, "quiz": true, "finetune": 2, "negatives": 10,
+                                      "promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);
-SELECT epoch, loss_source > 0 AS source, loss_quiz > 0 AS quiz, loss_mutual_source > 0 AS mutual_source,
-       loss_mutual_student > 0 AS mutual_student, sparsity > 0.8 AS pruned, round(lr::numeric, 3) AS lr
+SELECT epoch, loss_full > 0 AS full_loss, loss_quiz > 0 AS quiz, loss_mutual > 0 AS mutual,
+       loss_pruned > 0 AS pruned_loss, sparsity > 0.8 AS pruned, round(lr::numeric, 3) AS lr
 FROM metasd.learning_curve WHERE run = :run ORDER BY epoch;
+
+-- The numbers of a component are kept or pruned together only where rows are aligned; and each way
+-- of pruning keeps other weights.
+CREATE TABLE kept (pruning text, entity text, position integer);
+SELECT kg_train('pruned', 'people', params => '{"rank": 16, "epochs": 5, "warmup": 3, "ramp": 0, "finetune": 1, "pruning": "magnitude", "warm_start": false, "promote_tolerance": 1}') AS run \gset
+SELECT tools.ended(:run);
+CREATE FUNCTION keep() RETURNS void LANGUAGE sql AS $$
+    INSERT INTO kept
+    SELECT v.params ->> 'pruning', p.head, e.i
+    FROM (SELECT DISTINCT head FROM people) p, metasd.versions v,
+         unnest(kg_embedding(p.head, 'pruned')) WITH ORDINALITY e(x, i)
+    WHERE v.model = 'pruned' AND v.serving AND e.x <> 0
+$$;
+SELECT keep();
+SELECT kg_train('pruned', params => '{"pruning": "salience"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT keep();
+SELECT kg_train('pruned', params => '{"pruning": "aligned"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT keep();
+SELECT pruning, count(*) FILTER (WHERE NOT EXISTS (
+           SELECT FROM kept o WHERE o.pruning = k.pruning AND o.entity = k.entity AND abs(o.position - k.position) = 16)) > 0 AS "splits components"
+FROM kept k GROUP BY pruning ORDER BY pruning;
+SELECT count(DISTINCT positions) FROM (SELECT array_agg((entity, position)::text ORDER BY entity, position) AS positions FROM kept GROUP BY pruning) k;
+DROP FUNCTION keep;
+DROP TABLE kept;
+SELECT kg_drop('pruned');
+
+-- In fine-tuning the relation loss weighs what it is given, but at most what the preset says: 0.5,
+-- or 2 with "best". So a preset matters for a larger weight only, where all else is the same.
+SELECT kg_train('weighed', 'people', params => '{"preset": "fast", "relation_weight": 1, "rank": 8, "epochs": 4, "warmup": 2, "ramp": 0, "finetune": 2,
+                                                 "mutual": false, "warm_start": false, "promote_tolerance": 1}') AS run \gset
+SELECT tools.ended(:run);
+SELECT kg_train('weighed', params => '{"preset": "best"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT kg_train('weighed', params => '{"relation_weight": 0.5}') AS run \gset
+SELECT tools.ended(:run);
+SELECT kg_train('weighed', params => '{"preset": "fast"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT v.params ->> 'relation_weight' AS weight, count(*), count(DISTINCT c.loss_pruned) AS losses
+FROM metasd.versions v JOIN metasd.learning_curve c USING (run)
+WHERE v.model = 'weighed' AND c.epoch = 4 GROUP BY 1 ORDER BY 1;
+SELECT kg_drop('weighed');
+
+-- Each of them is read as it is given: what was used, given in full, is used again.
+SELECT count(*), bool_and(a.params_used = b.params_used) AS same
+FROM kg_estimate('people') a, kg_estimate('people', params => a.params_used) b, jsonb_object_keys(a.params_used);
 
 -- A whole number may be written with a point or an exponent, and null is as if not given.
 SELECT kg_train('people', params => '{"rank": 8.0, "epochs": 3e0, "batch": 64, "lr": null, "seed": null}') AS run \gset

@@ -1,5 +1,4 @@
 -- What the planner knows of the functions, the index that a source lacks, and copies of embeddings.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 801;
 CREATE SCHEMA "Odd one";
 CREATE TABLE "Odd one"."Facts" ("Head" text, relation text, "the tail" text, filler text);
 INSERT INTO "Odd one"."Facts" SELECT head, relation, tail FROM tools.people();
@@ -166,7 +165,7 @@ SELECT m.name, m.source, m.head, m.relation, m.tail, 'succeeded', '{"epochs": 60
 INSERT INTO metasd.epoch (run, epoch, seconds, best) SELECT r.id, e, 1, false FROM metasd.run r, generate_series(2, 60) e
 WHERE r.id > (SELECT serving FROM metasd.model);
 CREATE TEMP VIEW dear AS
-SELECT view FROM unnest('{models,versions,relations,tunings,progress,learning_curve,trials}'::text[]) view
+SELECT view FROM unnest('{models,versions,relations,progress,learning_curve}'::text[]) view
 WHERE cost('metasd.' || view) > current_setting('jit_above_cost')::float8 / 10;
 TABLE dear;
 ANALYZE metasd.run, metasd.epoch;

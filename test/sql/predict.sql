@@ -1,5 +1,4 @@
 -- Asking a model: predictions of tails, heads and relations, scores, neighbours, embeddings.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 401;
 CREATE TABLE people AS SELECT * FROM tools.people();
 
 -- A model that is not trained yet says so.

@@ -3,16 +3,16 @@ CREATE TABLE sizes (n integer, graph text, entities integer, relations integer, 
 INSERT INTO sizes VALUES (1, 'small', 200, 7, 800), (2, 'small, dense', 40, 7, 1400),
     (3, 'large', 9000, 20, 60000), (4, 'large, thin', 15000, 11, 40000), (5, 'large, 150 relations', 9000, 150, 60000);
 CREATE TABLE made (head integer, relation integer, tail integer);
-CREATE FUNCTION defaults(size sizes) RETURNS TABLE (graph text, preset text, warmup text, finish text, epochs text,
-    mutual text, rank text, batch text, negatives text, regularizer text, reg text, relation_weight text, finish_relation_weight text, class_weights text, alignment text, by_component text, finish_restart text)
+CREATE FUNCTION defaults(size sizes) RETURNS TABLE (graph text, preset text, warmup text, finetune text, epochs text,
+    mutual text, rank text, batch text, negatives text, regularizer text, reg text, relation_weight text, class_weights text, pruning text)
 LANGUAGE plpgsql AS $$
 BEGIN
     TRUNCATE made;
     INSERT INTO made SELECT i % size.entities, i / size.entities % size.relations, (i::bigint * 7919 + i / size.entities) % size.entities
     FROM generate_series(0, size.triples - 1) i;
     INSERT INTO made SELECT 0, i, 1 FROM generate_series(0, size.relations - 1) i;
-    RETURN QUERY SELECT size.graph, p.preset, u ->> 'warmup', u ->> 'finish', u ->> 'epochs', u ->> 'mutual', u ->> 'rank',
-        u ->> 'batch', u ->> 'negatives', u ->> 'regularizer', u ->> 'reg', u ->> 'relation_weight', u ->> 'finish_relation_weight', u ->> 'class_weights', u ->> 'alignment', u ->> 'by_component', u ->> 'finish_restart'
+    RETURN QUERY SELECT size.graph, p.preset, u ->> 'warmup', u ->> 'finetune', u ->> 'epochs', u ->> 'mutual', u ->> 'rank',
+        u ->> 'batch', u ->> 'negatives', u ->> 'regularizer', u ->> 'reg', u ->> 'relation_weight', u ->> 'class_weights', u ->> 'pruning'
     FROM unnest('{fast, balanced, best}'::text[]) p(preset),
          LATERAL (SELECT params_used FROM kg_estimate('made', params => jsonb_build_object('preset', p.preset))) e(u);
 END
@@ -22,7 +22,7 @@ SELECT d.* FROM sizes s, defaults(s) d ORDER BY s.n;
 
 RESET metasd.train_mem;
 -- What is given stays as it is; epochs alone stretch the course.
-SELECT u ->> 'preset' AS preset, u ->> 'rank' AS rank, u ->> 'reg' AS reg, u ->> 'epochs' AS epochs, u ->> 'warmup' AS warmup, u ->> 'finish' AS finish
+SELECT u ->> 'preset' AS preset, u ->> 'rank' AS rank, u ->> 'reg' AS reg, u ->> 'epochs' AS epochs, u ->> 'warmup' AS warmup, u ->> 'finetune' AS finetune
 FROM (SELECT params_used FROM kg_estimate('made', params => '{"preset": "fast", "rank": 64, "epochs": 18}')) e(u);
 
 -- A default rank is one that memory allows, with some to spare; a lower one than 100 is for the user to choose.

@@ -1,6 +1,7 @@
 -- Who may do what with a model, and whose rights are in force while it is trained and asked.
 ALTER SEQUENCE metasd.run_id_seq RESTART WITH 601;
-SELECT current_user AS superuser \gset
+CREATE ROLE regress_metasd_superuser SUPERUSER LOGIN;
+SET SESSION AUTHORIZATION regress_metasd_superuser;
 CREATE ROLE regress_metasd_owner LOGIN;   -- owns models
 CREATE ROLE regress_metasd_member LOGIN IN ROLE regress_metasd_owner;
 CREATE ROLE regress_metasd_reader LOGIN;  -- may read some sources
@@ -210,7 +211,7 @@ SET ROLE regress_metasd_nobody;
 SELECT tail, known FROM kg_predict('p01', 'speaks', 1, 'viewed', 'mark');
 RESET ROLE;
 SELECT tail, known FROM kg_predict('p01', 'speaks', 1, 'viewed', 'mark');
-SELECT current_user = :'superuser' AS "still the superuser", current_setting('metasd.model') AS model,
+SELECT current_user = 'regress_metasd_superuser' AS "still the superuser", current_setting('metasd.model') AS model,
        current_setting('search_path') AS search_path;
 -- (a superuser may train it: the worker is its owner all the same)
 SELECT kg_train('viewed') AS run \gset
@@ -229,7 +230,7 @@ SELECT kg_train('super', 'people', validation => 'above');
 SELECT kg_estimate('above');
 -- Nor does it help to change the source later: as whom it is read follows from who owns it then.
 CREATE VIEW turned AS SELECT * FROM people;
-ALTER TABLE people OWNER TO :"superuser";
+ALTER TABLE people OWNER TO regress_metasd_superuser;
 SELECT kg_train('super', 'turned', params => tools.quick()) AS run \gset
 SELECT tools.ended(:run);
 ALTER TABLE people OWNER TO regress_metasd_owner;
@@ -333,3 +334,5 @@ SELECT count(kg_drop(name)) FROM metasd.models;
 SET client_min_messages = warning;
 DROP SCHEMA regress_metasd CASCADE;
 DROP ROLE regress_metasd_owner, regress_metasd_member, regress_metasd_reader, regress_metasd_group;
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_metasd_superuser;

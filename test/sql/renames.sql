@@ -1,5 +1,4 @@
 -- Sources that are renamed, swapped, changed or dropped, and validation sources that come, go and change.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 2601;
 CREATE SCHEMA regress_metasd;
 CREATE ROLE regress_metasd_loader LOGIN;
 CREATE ROLE regress_metasd_stranger LOGIN;
@@ -47,12 +46,9 @@ TABLE trained;
 SELECT kg_train('m') AS run \gset
 SELECT tools.ended(:run);
 DROP TABLE people_old;
--- A tuning follows it, too, as does a job; the name may be that of a view, or in another schema.
+-- A job follows it, too; the name may be that of a view, or in another schema.
 ALTER TABLE people RENAME TO people_old;
 CREATE VIEW people AS SELECT * FROM people_old WHERE relation <> 'works_at';
-SELECT kg_tune('m', '1 hour') AS run \gset
-SELECT kg_cancel(:run);
-SELECT tools.all_workers_gone();
 SELECT metasd.train_scheduled('m') AS run \gset
 SELECT tools.ended(:run);
 TABLE trained;
@@ -118,7 +114,6 @@ ALTER TABLE people_strange RENAME TO people;
 SET ROLE regress_metasd_owner;
 SELECT count(*) FROM kg_predict('p01', 'lives_in', 1, 'm', 'mark');
 SELECT kg_train('m');
-SELECT kg_tune('m');
 SELECT metasd.train_scheduled('m');
 -- Named, it is taken.
 SELECT kg_train('m', 'people') AS run \gset
@@ -151,7 +146,6 @@ SELECT name, serving IS NOT NULL AS serving FROM metasd.models;
 \set VERBOSITY default
 SELECT count(*) FROM kg_predict('p01', 'speaks', 1, 'm');
 SELECT kg_train('m');
-SELECT kg_tune('m');
 SELECT metasd.train_scheduled('m');
 ALTER TABLE mine RENAME rel TO relation;
 ALTER TABLE mine ALTER tail TYPE varchar(20)[] USING ARRAY[tail];
@@ -224,7 +218,6 @@ DROP TABLE held_last;
 SELECT count(*) FROM kg_evaluate('m', 'questions');
 SELECT count(*) FROM kg_predict('p07', 'speaks', 1, 'm');
 SELECT kg_train('m');
-SELECT kg_tune('m');
 SELECT metasd.train_scheduled('m');
 SELECT kg_train('m', 'mine');
 SELECT kg_train('m', validation => 'held_old') AS run \gset

@@ -51,7 +51,6 @@ INSERT INTO actions (action, statement) VALUES
     ('kg_train, the model again', 'SELECT kg_train(''model'')'),
     ('kg_train, a model of one''s own', 'SELECT kg_train(''own'', ''regress_metasd.open'', params => tools.quick())'),
     ('kg_estimate', 'SELECT kg_estimate(''regress_metasd.open'')'),
-    ('kg_tune', 'SELECT kg_tune(''model'')'),
     ('kg_cancel', 'SELECT kg_cancel(%s)'),
     ('kg_resume', 'SELECT kg_resume(%s)'),
     ('kg_promote', 'SELECT kg_promote(''model'', %s)'),

@@ -1,5 +1,4 @@
 -- Labels are what they are, whatever settings a session, a role or a database has for the text of values.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 2501;
 SET jit = off;
 SET TimeZone = 'UTC';
 CREATE TABLE visit AS

@@ -25,7 +25,7 @@ SET search_path = pg_catalog AS $$
 BEGIN
     FOR i IN 1 .. 18000 LOOP
         PERFORM pg_stat_clear_snapshot();
-        IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'metasd training') THEN
+        IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'metasd training' AND datname = current_database()) THEN
             RETURN true;
         END IF;
         PERFORM pg_sleep(0.01);
@@ -58,6 +58,27 @@ BEGIN
     RETURN true;
 END $$;
 
+-- What is said without the numbers of runs, which depend on how many there were before.
+CREATE FUNCTION tools.hide_ids(said text) RETURNS text LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT regexp_replace(said, '(\m(?:runs?|versions?) |\mkg_\w+\((?:''[^'']*'', )?)\d+', '\1#', 'g')
+$$;
+SELECT tools.hide_ids('run 7, versions 17 and kg_resume(27) of kg_promote(''p37'', 47), of 57');
+
+-- The error that a statement ends with, its DETAIL and HINT, without the numbers of runs.
+CREATE FUNCTION tools.error_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    message text;
+    detail text;
+    hint text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN tools.hide_ids(concat_ws(E'\n', message, nullif(detail, ''), nullif(hint, '')));
+END $$;
+SELECT tools.error_of('SELECT 1'), tools.error_of($$DO 'BEGIN RAISE ''run 7'' USING DETAIL = ''of 8'', HINT = ''kg_wait(7)''; END'$$);
+
 -- Thirty people: who works in the bakery lives in Arles and speaks French, and so on. Three facts
 -- are missing: a model has to find them.
 CREATE FUNCTION tools.people(OUT head text, OUT relation text, OUT tail text)
@@ -77,5 +98,5 @@ CREATE FUNCTION tools.thorough() RETURNS jsonb LANGUAGE sql AS $$
              "reg": 0.02, "relation_weight": 0.5, "validation_fraction": 0, "warm_start": false}'::jsonb
 $$;
 CREATE FUNCTION tools.quick() RETURNS jsonb LANGUAGE sql AS
-$$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "finish": 0, "meta": true, "batch": 64,
+$$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "finetune": 0, "quiz": true, "batch": 64,
          "promote_tolerance": 1, "warm_start": false}'::jsonb$$;

@@ -7,7 +7,7 @@ SELECT kg_train('people', 'people', params => tools.quick()) AS run;
 SELECT tools.ended(101);
 SELECT * FROM metasd.models
 \gset model_
-SELECT :'model_name' AS name, :'model_owner'::regrole = current_user::regrole AS mine,
+SELECT :'model_name' AS name, :'model_owner' = quote_ident(current_user) AS mine,
        :'model_source' AS source, :'model_head' AS head, :'model_relation' AS relation,
        :'model_tail' AS tail, :model_entities AS entities, :model_relations AS relations,
        :model_triples AS triples, :model_mrr BETWEEN 0 AND 1 AS "has MRR",
@@ -37,10 +37,10 @@ SELECT id, label, count FROM metasd.relation WHERE run = 101 ORDER BY id;
 SELECT sum(degree) AS "two a triple" FROM metasd.entity WHERE run = 101;
 
 -- The learning curve: an epoch of the full model, then the mask comes in.
-SELECT epoch, loss_source > 0 AS loss, loss_trial > 0 AS trial, loss_quiz > 0 AS quiz,
-       loss_mutual_student > 0 AS mutual, mrr_source BETWEEN 0 AND 1 AS mrr,
+SELECT epoch, loss_full > 0 AS loss, loss_trial > 0 AS trial, loss_quiz > 0 AS quiz,
+       loss_pruned > 0 AS pruned_loss, mrr_full BETWEEN 0 AND 1 AS mrr,
        mrr_pruned BETWEEN 0 AND 1 AS pruned, round(sparsity::numeric, 1) AS sparsity,
-       threshold > 0 AS threshold, came >= 0 AS came, went >= 0 AS went, round(lr::numeric, 3) AS lr
+       threshold > 0 AS threshold, regrown >= 0 AS regrown, dropped >= 0 AS dropped, round(lr::numeric, 3) AS lr
 FROM metasd.learning_curve WHERE model = 'people' ORDER BY epoch;
 SELECT count(*) FILTER (WHERE best) > 0 AS "a best one" FROM metasd.learning_curve;
 

@@ -268,7 +268,7 @@ SELECT kg_schedule('people', '0 3 * * *');
 SELECT kg_unschedule('people');
 \set VERBOSITY default
 SELECT kg_schedule('people', NULL), kg_unschedule(NULL), metasd.train_scheduled(NULL);
-SELECT metasd.train_scheduled('nobody');
+SELECT replace(tools.error_of($$SELECT metasd.train_scheduled('nobody')$$), current_database(), 'regress') AS error;
 SELECT metasd.train_scheduled('people') AS run \gset
 SELECT tools.ended(:run);
 SET ROLE regress_metasd_other;

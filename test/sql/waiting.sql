@@ -116,9 +116,9 @@ SELECT pg_advisory_lock(7);
 SELECT kg_train('slow', 'slow', params => tools.quick()) AS run \gset
 SELECT tools.reached(:run, 'reading');
 SELECT model, status, phase, epoch, done, total, loss, elapsed < '1 hour' AS elapsed, remaining, pid = (
-    SELECT pid FROM pg_stat_activity WHERE backend_type = 'metasd training') AS pid
+    SELECT pid FROM pg_stat_activity WHERE backend_type = 'metasd training' AND datname = current_database()) AS pid
 FROM metasd.progress;
-SELECT query, application_name FROM pg_stat_activity WHERE backend_type = 'metasd training';
+SELECT query, application_name FROM pg_stat_activity WHERE backend_type = 'metasd training' AND datname = current_database();
 \set VERBOSITY sqlstate
 SELECT kg_train('slow');
 CALL kg_wait(:run, '100 ms');
@@ -168,7 +168,7 @@ CALL kg_wait(:run);
 -- need, which the detail tells, depends on the processor.)
 \set VERBOSITY terse
 SET metasd.train_mem = '1MB';
-SELECT kg_train('people', params => '{"rank": 1000, "batch": 500, "quiz_batch": 100}') AS run \gset
+SELECT kg_train('people', params => '{"rank": 1000, "batch": 500}') AS run \gset
 SELECT tools.ended(:run);
 DO $$
 DECLARE

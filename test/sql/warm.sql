@@ -56,7 +56,7 @@ SELECT kg_train('people', params => '{"workers": null, "rank": 32}') AS run \gse
 SELECT tools.ended(:run);
 DELETE FROM metasd.epoch;
 CALL kg_wait(:run);
-SELECT kg_train('people', params => '{"family": "cp"}') AS run \gset
+SELECT kg_train('people', params => '{"family": "distmult"}') AS run \gset
 SELECT tools.ended(:run);
 SELECT kg_train('people', params => '{"validation_fraction": 0.1}') AS run \gset
 SELECT tools.ended(:run);
@@ -89,7 +89,7 @@ SELECT tools.ended(:run);
 SELECT (params ->> 'epochs')::int AS epochs, (SELECT epochs FROM kg_estimate('people', params => '{"preset": "fast"}')) AS anew
 FROM metasd.versions WHERE run = :run;
 
--- A rank that memory has lowered is kept, and the version is read beside it. A tuning has it, too.
+-- A rank that memory has lowered is kept, and the version is read beside it.
 SELECT kg_drop('people');
 SELECT set_config('metasd.train_mem', (train_bytes / 2048)::text, false) <> '' AS set
 FROM kg_estimate('people', params => '{"rank": 500, "preset": "fast"}');
@@ -100,19 +100,11 @@ SELECT tools.ended(:run);
 SELECT count(DISTINCT params -> 'rank') AS ranks, bool_and((params ->> 'rank')::int BETWEEN 150 AND 490) AS lowered,
        max(metrics #>> '{warm_start,version}')::bigint = min(run) AS warm, max((metrics ->> 'rank_by_default')::int) AS "by default"
 FROM metasd.versions WHERE model = 'people';
-SELECT kg_tune('people', '1 s') AS run \gset
-SELECT tools.all_workers_gone();
-SELECT status FROM metasd.run WHERE id = :run;
 RESET metasd.train_mem;
 
 -- What it is read into counts.
 SELECT a.train_bytes > b.train_bytes AS more
 FROM kg_estimate('people') a, kg_estimate('people', params => '{"warm_start": false}') b;
-
--- A tuning starts its trainings anew.
-SELECT kg_tune('people', '1 s') AS run \gset
-SELECT tools.all_workers_gone();
-SELECT status, metrics ? 'warm_start' AS warm FROM metasd.run WHERE id = :run;
 
 SELECT kg_drop('people');
 DROP VIEW starts;

@@ -6,6 +6,8 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Basename qw(dirname);
+use File::Spec;
 use Time::HiRes qw(time usleep);
 
 use PostgreSQL::Test::Cluster;
@@ -15,7 +17,7 @@ use Test::More;
 our @EXPORT = qw(
   $LONG $MEDIUM $QUICK new_node load_graph gate train start_training worker_of session
   wait_until wait_until_gone wait_for_status wait_for_no_worker wait_for_server start_again limit_process
-  status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images
+  status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images in_tree
 );
 
 # The deadline of all that is waited for is that of PostgreSQL's own tests, PG_TEST_TIMEOUT_DEFAULT: only
@@ -29,6 +31,16 @@ our $MEDIUM =
 our $QUICK =
   '{"rank": 64, "epochs": 8, "warmup": 4, "ramp": 2, "batch": 50, "sparsity": 0.5,'
   . ' "promote_tolerance": 1, "warm_start": false}';
+
+# A file of the source tree that the tests are a part of, by its path there.
+my $tree = dirname(dirname(dirname(File::Spec->rel2abs(__FILE__))));
+
+sub in_tree
+{
+	my ($path) = @_;
+
+	return "$tree/$path";
+}
 
 # A server, started, with the extension and two graphs in database postgres: facts is small, an
 # epoch of slow takes a tenth of a second.
@@ -239,7 +251,7 @@ sub answers
 }
 
 # The statements must fail, and the error itself must match: its message, DETAIL and HINT, not what was
-# said before it.
+# said before it. Returns the error.
 sub psql_fails
 {
 	my ($node, $sql, $pattern, $name, $database, %params) = @_;
@@ -249,7 +261,7 @@ sub psql_fails
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ok($rc != 0 && defined $error && $error =~ $pattern, $name)
 	  or diag("psql's status is $rc, not an error like $pattern; it said:\n$err");
-	return;
+	return $error;
 }
 
 # Rows in the catalog that belong to no run.
@@ -261,7 +273,6 @@ sub stray_rows
 		SELECT (SELECT count(*) FROM metasd.entity WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.relation WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.epoch WHERE run NOT IN (SELECT id FROM metasd.run))
-			 + (SELECT count(*) FROM metasd.trial WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.checkpoint WHERE run NOT IN (SELECT id FROM metasd.run))
 			 + (SELECT count(*) FROM metasd.run WHERE model NOT IN (SELECT name FROM metasd.model))});
 }

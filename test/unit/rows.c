@@ -33,7 +33,7 @@ rows_mirror(float *row, size_t width)
 void
 rows_seal(uint8_t *bytes, size_t n)
 {
-    size_t at = n > 0 && bytes[0] == 1 ? 10 : 2;
+    const size_t at = 2;
     uint32_t crc = 0xffffffff;
 
     if (n < at + 4)
@@ -68,35 +68,15 @@ compare(size_t width, const float *row, const uint32_t *positions, const float *
     return next == kept ? NULL : "sparse and dense differ";
 }
 
-/*
- * Whether both halves keep the same weights, some of them: version 2 came before that was noticed.
- */
-static bool
-halves_alike(size_t width, const float *row)
-{
-    size_t kept = 0;
-
-    for (size_t j = 0; j < width; j++) {
-        kept += row[j] != 0;
-        if (width % 2 > 0 || (row[j] != 0) != (row[(j + width / 2) % width] != 0))
-            return false;
-    }
-    return kept > 0 && kept < width;
-}
-
-/* What is written by versions 2 and 3 is written the same way again. */
+/* What is accepted is written the same way again. */
 static const char *
 encode_again(const uint8_t *bytes, size_t n, size_t width, const float *row)
 {
     static uint8_t again[ROWS_BYTES];
+    MetasdStorage storage = (MetasdStorage)((bytes[1] & 0x7f) - 1);
     size_t used = 0;
 
-    if (bytes[0] == 3 && !halves_alike(width, row))
-        return "its halves are not alike";
-    if (bytes[0] == 1 || (bytes[0] == 2 && halves_alike(width, row)))
-        return NULL;
-    if (metasd_encode((MetasdStorage)(bytes[1] - 1), width, row, again, sizeof(again), &used) !=
-        METASD_OK)
+    if (metasd_encode(storage, width, row, again, sizeof(again), &used) != METASD_OK)
         return "it cannot be encoded";
     return used == n && memcmp(again, bytes, n) == 0 ? NULL : "it has another encoding";
 }
@@ -108,13 +88,14 @@ rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
     static float values[ROWS_WIDEST], row[ROWS_WIDEST];
     uint8_t *copy =
         malloc(n > 0 ? n : 1); /* so that a read past the end is seen by the sanitizer */
-    size_t kept = 0, stored = 0, announced = 0;
+    size_t stored = 0, announced = 0;
+    MetasdDecoded decoded = {0};
     MetasdStatus header, sparse, dense;
 
     if (n > 0)
         memcpy(copy, bytes, n);
     header = metasd_decode_header(copy, n, &stored, &announced);
-    sparse = metasd_decode_sparse(copy, n, width, positions, values, ROWS_WIDEST, &kept);
+    sparse = metasd_decode_sparse(copy, n, width, positions, values, ROWS_WIDEST, &decoded);
     dense = metasd_decode_dense(copy, n, width, row);
     *wrong = NULL;
     if (sparse != dense || (sparse != METASD_OK && sparse != METASD_CORRUPT))
@@ -122,10 +103,10 @@ rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
     else if (header == METASD_OK && announced > 8 * n)
         *wrong = "more kept weights are announced than there are bits";
     else if (sparse == METASD_OK) {
-        if (header != METASD_OK || stored != width || announced != kept)
+        if (header != METASD_OK || stored != width || announced != decoded.kept)
             *wrong = "the header does not agree";
         if (!*wrong)
-            *wrong = compare(width, row, positions, values, kept);
+            *wrong = compare(width, row, positions, values, decoded.kept);
         if (!*wrong)
             *wrong = encode_again(copy, n, width, row);
     }

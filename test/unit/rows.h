@@ -18,7 +18,7 @@ extern void rows_random(float *row, size_t width, double density, uint64_t seed)
 /* Keeps in the second half what is kept in the first; a width is even, or its last weight stays. */
 extern void rows_mirror(float *row, size_t width);
 
-/* Puts the right checksum to bytes, where their version has it; too few are left as they are. */
+/* Puts the right checksum to bytes; too few are left as they are. */
 extern void rows_seal(uint8_t *bytes, size_t n);
 
 /*

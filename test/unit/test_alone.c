@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pupil.h"
+#include "student.h"
 #include "tools.h"
 #include "trainings.h"
 
@@ -32,7 +32,7 @@ typedef enum Products { DENSE, SPARSE, HELD, KINDS } Products;
 static Pupil
 begin_alone(Products products)
 {
-    Pupil pupil = pupil_make(true, products != DENSE, false);
+    Pupil pupil = pupil_make(true, products != DENSE);
 
     pupil_prune(&pupil, 0.8);
     assert_int_equal(pupil.step.sparse[0], products != DENSE);
@@ -71,7 +71,7 @@ learns_as_a_model_of_its_own(void **state)
 
     (void)state;
     for (Products products = DENSE; products < KINDS; products++) {
-        Pupil pruned = begin_alone(products), whole = pupil_make(false, false, false);
+        Pupil pruned = begin_alone(products), whole = pupil_make(false, false);
         size_t n = tools_table_floats(&pruned.step);
         float *before = tools_alloc(n * sizeof(*before));
 
@@ -92,76 +92,6 @@ learns_as_a_model_of_its_own(void **state)
         free(before);
         free(pruned.memory);
         free(whole.memory);
-    }
-    free(memory);
-}
-
-typedef struct Gradient {
-    const Pupil *pupil;
-    float *copy;
-} Gradient;
-
-static void
-copy_trial_gradient(void *context, MetasdStage stage)
-{
-    const Gradient *gradient = context;
-
-    if (stage == METASD_TRIAL_GRADIENT)
-        memcpy(gradient->copy, gradient->pupil->step.masked_gradient,
-               tools_table_floats(&gradient->pupil->step) * sizeof(float));
-}
-
-/*
- * With a teacher the student alone goes where a trial step would lead it: the sums are large, so
- * evenly.
- */
-static void
-a_teacher_teaches_as_in_a_trial(void **state)
-{
-    const float sum = 1e6f;
-    MetasdBatch batch;
-    void *memory = make_batch(&batch, 0);
-
-    (void)state;
-    for (Products products = DENSE; products < KINDS; products++) {
-        Pupil alone = begin_alone(products),
-              tried = begin_alone(products == HELD ? SPARSE : products);
-        size_t n = tools_table_floats(&alone.step);
-        Gradient gradient = {&tried, tools_alloc(n * sizeof(float))};
-        float *before = tools_alloc(n * sizeof(*before));
-        MetasdStepOptions trial = {
-            .lr = 1e-12f, .reg = 0.05f, .tau = 2, .kl_forward = 0.7f, .quiz = true};
-        MetasdStepOptions options = {
-            .lr = 1, .reg = 0.05f, .tau = 2, .kl_alone = 0.7f, .alone = true};
-        MetasdLosses losses[2];
-
-        if (products == HELD) /* until the sums are there */
-            end_alone(&alone);
-        memcpy(before, alone.step.weights, n * sizeof(*before));
-        memcpy(alone.step.meta_sums, before, n * sizeof(*before));
-        for (size_t i = 0; i < n; i++)
-            alone.step.sums[i] = sum;
-        if (products == HELD)
-            assert_int_equal(metasd_alone_begin(&alone.step, &alone.team), METASD_OK);
-        tried.step.observe = copy_trial_gradient;
-        tried.step.observer = &gradient;
-        assert_int_equal(metasd_step(&tried.step, &tried.team, &trial, &batch, &batch, &losses[0]),
-                         METASD_OK);
-        assert_int_equal(metasd_step(&alone.step, &alone.team, &options, &batch, NULL, &losses[1]),
-                         METASD_OK);
-        assert_float_equal(losses[1].mutual_student, losses[0].trial, 1e-4);
-        end_alone(&alone);
-        for (size_t i = 0; i < n; i++) {
-            double wanted = alone.step.mask[i] ? (double)gradient.copy[i] : 0;
-            double moved = ((double)before[i] - (double)alone.step.weights[i]) * 1e3;
-
-            if (!(fabs(moved - wanted) < 2e-4))
-                fail_msg("weight %zu: %g is not %g", i, moved, wanted);
-        }
-        free(before);
-        free(gradient.copy);
-        free(alone.memory);
-        free(tried.memory);
     }
     free(memory);
 }
@@ -207,9 +137,9 @@ held_weights_learn_as_others_do(void **state)
 static void
 few_weights_are_held_without_a_table_of_their_own(void **state)
 {
-    Pupil sparse = pupil_make(true, true, true);
-    Pupil held = pupil_of(&(MetasdStep){
-        .guided = true, .apart = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
+    Pupil sparse = pupil_make(true, true);
+    Pupil held = pupil_of(
+        &(MetasdStep){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
 
     (void)state;
     assert_true(metasd_alone_fits(&held.step));
@@ -218,8 +148,8 @@ few_weights_are_held_without_a_table_of_their_own(void **state)
     assert_true(held.step.sparse[0]);
     check_held(&held, &sparse);
 
-    held = pupil_of(&(MetasdStep){
-        .guided = true, .apart = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
+    held = pupil_of(
+        &(MetasdStep){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
     pupil_prune(&held, 0.8); /* more are kept than was said */
     assert_false(held.step.sparse[0]);
     free(held.memory);
@@ -227,7 +157,7 @@ few_weights_are_held_without_a_table_of_their_own(void **state)
 
 /* In the last epochs mask and rest stay, and the rate falls. */
 static void
-last_epochs_finish_the_student(void **state)
+last_epochs_finetune_the_student(void **state)
 {
     World world = trainings_clubs();
     MetasdTrainOptions options = trainings_options();
@@ -235,7 +165,7 @@ last_epochs_finish_the_student(void **state)
     const MetasdStep *step;
 
     (void)state;
-    options.finish = 3;
+    options.finetune = 3;
     training = trainings_done(&world, options);
     step = &training->trainer[0].step;
     for (int i = 0; i < training->epochs; i++) {
@@ -274,7 +204,7 @@ a_student_may_learn_alone_from_the_start(void **state)
         options.step.quiz = options.step.mutual = false;
         options.warmup = 4;
         options.ramp = 3;
-        options.finish = options.epochs;
+        options.finetune = options.epochs;
         options.negatives = sampled ? 20 : 0;
         training = trainings_done(&world, options);
         for (int i = 0; i < training->epochs; i++) {
@@ -300,10 +230,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_as_a_model_of_its_own),
-        cmocka_unit_test(a_teacher_teaches_as_in_a_trial),
         cmocka_unit_test(held_weights_learn_as_others_do),
         cmocka_unit_test(few_weights_are_held_without_a_table_of_their_own),
-        cmocka_unit_test(last_epochs_finish_the_student),
+        cmocka_unit_test(last_epochs_finetune_the_student),
         cmocka_unit_test(a_student_may_learn_alone_from_the_start),
     };
 

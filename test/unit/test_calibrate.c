@@ -336,7 +336,7 @@ check_near(MetasdSigmoid sigmoid, MetasdSigmoid wanted, double far)
 }
 
 /*
- * The whole and each row with many facts: as the reference has it, near what they were drawn from.
+ * The whole and each row with many facts: near the plain fit, and near those drawn.
  */
 static void
 sigmoids_are_found_again(void **state)

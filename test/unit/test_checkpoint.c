@@ -38,8 +38,8 @@ make_dirty(const World *world, MetasdTrainOptions options)
     memset(step->student, 0x55, bytes);
     memset(step->mask, 1, bytes / sizeof(float));
     memset(training->trainer[0].best, 0x55, bytes);
-    if (metasd_step_has_meta_sums(step))
-        memset(step->meta_sums, 0x55, bytes);
+    if (step->quizzed)
+        memset(step->quiz_sums, 0x55, bytes);
     return training;
 }
 
@@ -87,7 +87,7 @@ check_every_epoch(const World *world, MetasdTrainOptions options)
     trainings_unmake(whole);
 }
 
-/* Six epochs or more, so that every stage is cut: warm-up, ramp, full sparsity, finish. */
+/* Six epochs or more, so that every stage is cut: warm-up, ramp, full sparsity, fine-tuning. */
 static MetasdTrainOptions
 course(void)
 {
@@ -110,17 +110,15 @@ with_a_quiz(void **state)
 }
 
 static void
-with_a_finish(void **state)
+with_fine_tuning(void **state)
 {
     World world = trainings_noise();
     MetasdTrainOptions options = course();
 
     (void)state;
     options.step.quiz = false;
-    options.finish = 3;
-    options.finish_lr = 0.3f;
-    options.finish_restart = true;
-    options.finish_kl = 0.5f;
+    options.finetune = 3;
+    options.finetune_lr = 0.3f;
     options.by_component = true;
     options.salience = 0.5;
     options.alignment = 2;
@@ -137,15 +135,14 @@ with_a_sample(void **state)
 
     (void)state;
     options.negatives = 50;
-    options.by_degree = true;
-    options.finish = 2;
+    options.finetune = 2;
     check_every_epoch(&world, options);
     free(world.memory);
 }
 
-/* The source was scored against a sample; student alone and teacher are against all entities. */
+/* The source was scored against a sample; the student alone is scored against all entities. */
 static void
-with_a_teacher(void **state)
+after_a_sample(void **state)
 {
     World world = trainings_noise();
     MetasdTrainOptions options = course();
@@ -153,8 +150,7 @@ with_a_teacher(void **state)
     (void)state;
     options.step.quiz = options.step.mutual = false;
     options.negatives = 20;
-    options.finish = 4;
-    options.finish_kl = 1;
+    options.finetune = 4;
     options.alignment = 2;
     options.by_component = true;
     options.sparsity = 0.9;
@@ -170,7 +166,6 @@ of_a_source_alone(void **state)
 
     (void)state;
     options.step.quiz = options.step.mutual = false;
-    options.apart = true;
     check_every_epoch(&world, options);
     free(world.memory);
 }
@@ -187,7 +182,7 @@ with_patience(void **state)
     options.epochs = 30;
     options.warmup = options.ramp = 1;
     options.patience = 2;
-    options.step.lr = options.step.meta_lr = options.step.student_lr = 1e-12f;
+    options.step.lr = options.step.quiz_lr = options.step.student_lr = 1e-12f;
     check_every_epoch(&world, options);
     free(world.memory);
 }
@@ -334,9 +329,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(with_a_quiz),
-        cmocka_unit_test(with_a_finish),
+        cmocka_unit_test(with_fine_tuning),
         cmocka_unit_test(with_a_sample),
-        cmocka_unit_test(with_a_teacher),
+        cmocka_unit_test(after_a_sample),
         cmocka_unit_test(of_a_source_alone),
         cmocka_unit_test(with_patience),
         cmocka_unit_test(after_a_repeated_epoch),

@@ -12,7 +12,7 @@ course(void)
                                 .epochs = 9,
                                 .warmup = 4,
                                 .ramp = 2,
-                                .finish = 3,
+                                .finetune = 3,
                                 .sparsity = 0.8,
                                 .step = {.lr = 0.1f, .mutual = true, .tau = 3}};
 }
@@ -32,9 +32,9 @@ rates_fall_where_one_learns_alone(void **state)
     (void)state;
     assert_rates(&options, (float[]){.1f, .1f, .1f, .1f, .1f, .1f, .075f, .05f, .025f});
     options.warmup_lr = 0.4f;
-    options.finish_lr = 0.8f;
+    options.finetune_lr = 0.8f;
     assert_rates(&options, (float[]){.4f, .3f, .2f, .1f, .1f, .1f, .6f, .4f, .2f});
-    options.finish = 9; /* more than there is after the warm-up */
+    options.finetune = 9; /* more than there is after the warm-up */
     assert_rates(&options, (float[]){.4f, .3f, .2f, .1f, .8f * 5 / 6, .8f * 4 / 6, .4f, .8f * 2 / 6,
                                      .8f / 6});
 }
@@ -50,29 +50,15 @@ a_mask_is_taken_until_it_stays(void **state)
     for (int epoch = 1; epoch <= options.epochs; epoch++) {
         assert_int_equal(metasd_course_prunes(&options, epoch), epoch > 4);
         assert_int_equal(metasd_course_takes_mask(&options, epoch), taken[epoch - 1]);
-        assert_int_equal(metasd_course_finishes(&options, epoch), epoch > 6);
+        assert_int_equal(metasd_course_finetunes(&options, epoch), epoch > 6);
         if (epoch > 4)
             assert_float_equal(metasd_course_sparsity(&options, epoch), sparsities[epoch - 5],
                                1e-12);
     }
-    options.fixed_mask = true;
+    options.finetune = 5; /* of all that are pruned, and nothing rises */
     options.ramp = 0;
     for (int epoch = 5; epoch <= options.epochs; epoch++)
         assert_int_equal(metasd_course_takes_mask(&options, epoch), epoch == 5);
-}
-
-/* Once, as the student begins to learn alone. */
-static void
-a_finish_begins_once(void **state)
-{
-    MetasdTrainOptions options = course();
-
-    (void)state;
-    for (int epoch = 1; epoch <= options.epochs; epoch++)
-        assert_int_equal(metasd_course_begins_finish(&options, epoch), epoch == 7);
-    options.finish = 0;
-    for (int epoch = 1; epoch <= options.epochs + 1; epoch++)
-        assert_false(metasd_course_begins_finish(&options, epoch));
 }
 
 int
@@ -80,7 +66,6 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_fall_where_one_learns_alone),
-        cmocka_unit_test(a_finish_begins_once),
         cmocka_unit_test(a_mask_is_taken_until_it_stays),
     };
 

@@ -1,8 +1,8 @@
 /*
- * Three steps of training agree with the float64 reference in every quantity of every stage.
+ * Three steps of training agree with the oracle in every quantity of every stage.
  *
- * The golden files come from golden/make.sh. Each is run with grouped and ungrouped batches, with
- * dense and sparse products of the student, with one block of scores and with several, and by
+ * The golden files come from test/oracle/make.sh. Each is run with grouped and ungrouped batches,
+ * with dense and sparse products of the student, with one block of scores and with several, and by
  * teams of one, two and three, which must not differ by a bit. An argument names another folder
  * of golden files.
  */
@@ -20,7 +20,7 @@
 
 #define TOLERANCE 1e-4
 #define TINY 1e-9         /* what counts as 0 */
-#define META_CHANGE 2e-3  /* of what stage 2 changes, which is small against the weights */
+#define QUIZ_CHANGE 2e-3  /* of what stage 2 changes, which is small against the weights */
 #define MOST_MATRICES 128 /* in a file */
 #define MOST_TEAM 3
 
@@ -146,10 +146,10 @@ judge(Run *run, const char *name, double error, double tolerance, bool of_matrix
              run->at, name, run->variant.grouped ? "grouped" : "ungrouped",
              run->variant.sparse ? "sparse" : "dense", run->variant.blocks ? "blocks" : "one block",
              run->variant.members);
-    if (tolerance == META_CHANGE && error > worst_change.error) {
+    if (tolerance == QUIZ_CHANGE && error > worst_change.error) {
         worst_change.error = error;
         strcpy(worst_change.where, where);
-    } else if (tolerance != META_CHANGE && of_matrix && error > worst_matrix.error) {
+    } else if (tolerance != QUIZ_CHANGE && of_matrix && error > worst_matrix.error) {
         worst_matrix.error = error;
         strcpy(worst_matrix.where, where);
     } else if (!of_matrix && error > worst_number.error) {
@@ -221,7 +221,7 @@ combined(Run *run, const float *plain, const float *masked)
 
 /* Stage 2 moves the weights by little: what it changes is compared for itself. */
 static void
-check_meta_change(Run *run)
+check_quiz_change(Run *run)
 {
     size_t n = tools_table_floats(&run->step);
 
@@ -229,7 +229,7 @@ check_meta_change(Run *run)
         run->ours[i] -= run->before[i];
         run->theirs[i] -= run->wanted[i];
     }
-    judge(run, "change by the quiz", tools_distance(run->ours, run->theirs, n), META_CHANGE, true);
+    judge(run, "change by the quiz", tools_distance(run->ours, run->theirs, n), QUIZ_CHANGE, true);
 }
 
 static void
@@ -257,12 +257,12 @@ look(void *context, MetasdStage stage)
                     judge(run, "the mask of the quiz", 1, 0, true);
             check_table(run, "quiz", "grad_", combined(run, step->masked_gradient, NULL));
             break;
-        case METASD_META_GRADIENT:
+        case METASD_QUIZ_SOURCE_GRADIENT:
             check_table(run, "quiz", "meta_grad_", combined(run, step->gradient, NULL));
             break;
-        case METASD_META_DONE:
+        case METASD_QUIZ_DONE:
             if (check_table(run, "after_meta", "", combined(run, step->weights, NULL)))
-                check_meta_change(run);
+                check_quiz_change(run);
             break;
         case METASD_MUTUAL_GRADIENT:
             check_table(run, "mutual", "grad_",
@@ -310,7 +310,7 @@ read_options(Run *run)
     run->options = (MetasdStepOptions){
         .lr = (float)number(g, "lr"),
         .student_lr = (float)number(g, "student_lr"),
-        .meta_lr = (float)number(g, "meta_lr"),
+        .quiz_lr = (float)number(g, "meta_lr"),
         .reg = (float)number(g, "reg"),
         .relation_weight = (float)number(g, "rel_weight"),
         .tau = (float)number(g, "tau"),
@@ -499,7 +499,7 @@ check_file(const char *path)
 }
 
 static void
-steps_agree_with_the_reference(void **state)
+steps_agree_with_the_oracle(void **state)
 {
     glob_t files;
     char pattern[512];
@@ -522,7 +522,7 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_agree_with_the_reference),
+        cmocka_unit_test(steps_agree_with_the_oracle),
     };
 
     if (argc > 1)

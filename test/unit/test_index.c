@@ -9,6 +9,7 @@
 
 #include "codec.h"
 #include "index.h"
+#include "postings.h"
 #include "random.h"
 #include "standing.h"
 #include "tools.h"
@@ -21,6 +22,7 @@ typedef struct World {
     uint32_t entities, relations, width;
     float *E, *W; /* N and P dense rows */
     const MetasdFamily *family;
+    MetasdStorage storage;
     bool settled; /* dimensions that most entities keep are columns */
     MetasdIndexPlan plan;
     size_t bytes;
@@ -43,29 +45,26 @@ random_rows(float *rows, size_t n, double density, uint64_t stream)
 static void
 store_rows(float *rows, size_t n, uint32_t width, MetasdStorage storage)
 {
-    static uint8_t bytes[4096];
-
-    for (size_t i = 0; i < n; i++) {
-        float *row = rows + i * width;
-        size_t used;
-
-        assert_int_equal(metasd_encode(storage, width, row, bytes, sizeof(bytes), &used),
-                         METASD_OK);
-        assert_int_equal(metasd_decode_dense(bytes, used, width, row), METASD_OK);
-    }
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(metasd_round_row(storage, width, rows + i * width), METASD_OK);
 }
 
 static MetasdSparseRow
-sparse_row(const float *dense, uint32_t width, uint32_t *positions, float *values)
+sparse_row(MetasdStorage storage, const float *dense, uint32_t width, uint32_t *positions,
+           float *values)
 {
-    MetasdSparseRow row = {.positions = positions, .values = values};
+    static uint8_t bytes[4096];
+    MetasdDecoded decoded;
+    size_t n;
 
-    for (uint32_t j = 0; j < width; j++)
-        if (dense[j] != 0) {
-            positions[row.kept] = j;
-            values[row.kept++] = dense[j];
-        }
-    return row;
+    assert_int_equal(metasd_encode(storage, width, dense, bytes, sizeof(bytes), &n), METASD_OK);
+    assert_int_equal(metasd_decode_sparse(bytes, n, width, positions, values, width, &decoded),
+                     METASD_OK);
+    return (MetasdSparseRow){.positions = positions,
+                             .values = values,
+                             .kept = decoded.kept,
+                             .most_code = decoded.most_code,
+                             .step = decoded.step};
 }
 
 /* Labels with every nuisance: 0 is empty, 1 has zero bytes in it, 2 is long, some are not ASCII. */
@@ -120,19 +119,19 @@ build_image(World *w)
     rows = malloc(metasd_index_row_bytes(&w->plan));
     assert_int_equal(metasd_index_begin(&writer, &w->plan, rows), METASD_OK);
     for (uint32_t e = 0; e < w->entities; e++)
-        assert_int_equal(metasd_index_add_entity(
-                             &writer, e, label, label_of('e', e, label),
-                             sparse_row(w->E + (size_t)e * w->width, w->width, positions, values)),
+        assert_int_equal(metasd_index_add_entity(&writer, e, label, label_of('e', e, label),
+                                                 sparse_row(w->storage, w->E + (size_t)e * w->width,
+                                                            w->width, positions, values)),
                          METASD_OK);
     for (uint32_t r = 0; r < w->relations; r++) {
         const float *forward = w->W + (size_t)r * w->width;
         const float *reciprocal = w->W + (size_t)(r + w->relations) * w->width;
 
         assert_int_equal(
-            metasd_index_add_relation(
-                &writer, r, label, label_of('r', r, label),
-                sparse_row(forward, w->width, positions, values),
-                sparse_row(reciprocal, w->width, positions + w->width, values + w->width)),
+            metasd_index_add_relation(&writer, r, label, label_of('r', r, label),
+                                      sparse_row(w->storage, forward, w->width, positions, values),
+                                      sparse_row(w->storage, reciprocal, w->width,
+                                                 positions + w->width, values + w->width)),
             METASD_OK);
         if (is_irreflexive(r))
             assert_int_equal(metasd_index_set_irreflexive(&writer, r), METASD_OK);
@@ -159,6 +158,7 @@ make_world_of(const MetasdFamily *family, uint32_t entities, uint32_t relations,
                .relations = relations,
                .width = width,
                .family = family,
+               .storage = storage,
                .settled = settled};
     size_t n = (size_t)entities * width, p = 2 * (size_t)relations * width;
     uint32_t most = entities > relations ? entities : relations;
@@ -298,8 +298,7 @@ static void
 columns_are_chosen(void **state)
 {
     static const MetasdCodes codes[METASD_STORAGES] = {[METASD_FLOAT32] = METASD_CODES_FLOAT,
-                                                       [METASD_FLOAT16] = METASD_CODES_HALF,
-                                                       [METASD_INT8] = METASD_CODES_HALF,
+                                                       [METASD_INT8] = METASD_CODES_INT16,
                                                        [METASD_INT6] = METASD_CODES_INT8};
 
     (void)state;
@@ -324,6 +323,136 @@ columns_are_chosen(void **state)
     }
 }
 
+/* Begins an image of two entities with one weight and two bytes of label each, and one relation. */
+static MetasdIndexWriter
+small_writer(void *memory, size_t size)
+{
+    MetasdIndexPlan plan = {.family = &metasd_complex,
+                            .entities = 2,
+                            .relations = 1,
+                            .width = 4,
+                            .entity_kept = 2,
+                            .relation_kept = 2,
+                            .entity_label_bytes = 4,
+                            .relation_label_bytes = 1};
+    MetasdIndexWriter writer;
+
+    assert_true(metasd_index_bytes(&plan) <= size);
+    assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
+    return writer;
+}
+
+/* A row to be added: up to two weights, and codes. */
+static MetasdSparseRow
+coded_row(size_t kept, const float *values, int most_code, double step)
+{
+    static const uint32_t positions[] = {1, 3};
+
+    return (MetasdSparseRow){.positions = positions,
+                             .values = values,
+                             .kept = kept,
+                             .most_code = most_code,
+                             .step = step};
+}
+
+/* The scales are those of the rows, the codes as wide as the widest of an entity's row. */
+static void
+codes_come_with_the_rows(void **state)
+{
+    static const float sixes[] = {0.25f * 63, 0.25f}, eights[] = {0.5f * 255, -0.5f * 3};
+    static const float singles[] = {0.3f, -7}, ones[] = {0.125f, 0.125f * 63};
+    const struct {
+        MetasdSparseRow rows[3];
+        MetasdCodes codes;
+        float scales[3];
+    } cases[] = {
+        {{coded_row(2, sixes, 63, 0.25), coded_row(2, ones, 63, 0.125), coded_row(0, NULL, 0, 0)},
+         METASD_CODES_INT8,
+         {0.25f, 0.125f, 1}},
+        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 255, 0.5),
+          coded_row(1, ones, 63, 0.125)},
+         METASD_CODES_INT16,
+         {0.25f, 0.5f, 0.125f}},
+        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 255, 0.5),
+          coded_row(2, singles, 0, 1)},
+         METASD_CODES_FLOAT,
+         {1, 1, 1}},
+    };
+    static _Alignas(64) char memory[8192];
+    static const char *const labels[] = {"a", "b", "c"};
+
+    (void)state;
+    for (size_t c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
+        MetasdSparseRow relation = coded_row(1, singles, 0, 1); /* needs no codes */
+        MetasdIndexPlan plan = {.family = &metasd_complex,
+                                .entities = 3,
+                                .relations = 1,
+                                .width = 4,
+                                .relation_kept = 2,
+                                .entity_label_bytes = 3,
+                                .relation_label_bytes = 1};
+        MetasdTeam team = metasd_team_of_one();
+        MetasdIndexWriter writer;
+        MetasdIndex index;
+        uint32_t counts[4];
+        float row[4];
+
+        for (int e = 0; e < 3; e++)
+            plan.entity_kept += cases[c].rows[e].kept;
+        assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
+        for (uint32_t e = 0; e < 3; e++)
+            assert_int_equal(metasd_index_add_entity(&writer, e, labels[e], 1, cases[c].rows[e]),
+                             METASD_OK);
+        assert_int_equal(metasd_index_add_relation(&writer, 0, "r", 1, relation, relation),
+                         METASD_OK);
+        assert_int_equal(metasd_index_settle(&writer, counts, &team), METASD_OK);
+        assert_int_equal(metasd_index_finish(&writer, &team), METASD_OK);
+        assert_int_equal(
+            metasd_index_open(memory, metasd_index_bytes(&writer.index.plan), &team, &index),
+            METASD_OK);
+        assert_int_equal(index.plan.columns, 2);
+        assert_int_equal(index.plan.codes, cases[c].codes);
+        for (uint32_t e = 0; e < METASD_WORD; e++)
+            assert_true(index.scales[e] == (e < 3 ? cases[c].scales[e] : 1));
+        for (uint32_t e = 0; e < 3; e++) {
+            metasd_index_embedding(&index, e, row);
+            for (uint32_t column = 0; column < 2; column++) {
+                float part = metasd_code_product(index.plan.codes, index.dimension.codes,
+                                                 column * METASD_WORD + e, index.scales[e]);
+
+                assert_true(part == row[1 + 2 * column]);
+            }
+        }
+    }
+}
+
+/* Weights that are not what codes say, and codes that do not fit. */
+static void
+wrong_codes_are_refused(void **state)
+{
+    static const float values[] = {0.5f, -1.5f};
+    static _Alignas(64) char memory[4096];
+    const MetasdSparseRow bad[] = {
+        coded_row(2, values, 2, 0.5),
+        coded_row(2, values, 63, 0.4),
+        coded_row(2, values, 255, 1),
+        coded_row(2, values, -63, 0.5),
+        coded_row(2, values, INT16_MAX + 1, 0.5),
+        coded_row(2, values, 63, 0),
+        coded_row(2, values, 63, -0.5),
+        coded_row(2, values, 63, NAN),
+        coded_row(2, values, 63, INFINITY),
+        coded_row(2, values, 63, 0x1p-130),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        MetasdIndexWriter writer = small_writer(memory, sizeof(memory));
+
+        assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, bad[i]), METASD_INVALID);
+    }
+}
+
 /* Weights of any size, and of none that a code could hold with others: scores are finite. */
 static void
 codes_hold_weights_of_any_size(void **state)
@@ -341,7 +470,9 @@ codes_hold_weights_of_any_size(void **state)
                 if (w.E[e * w.width + j] != 0)
                     w.E[e * w.width + j] =
                         (w.E[e * w.width + j] < 0 ? -1 : 1) * sizes[(e + j / 7) % 6];
-        store_rows(w.E, w.entities, w.width, (MetasdStorage)k);
+        w.storage = (MetasdStorage)k;
+        store_rows(w.E, w.entities, w.width, w.storage);
+        store_rows(w.W, 2 * w.relations, w.width, w.storage);
         build_image(&w);
         assert_int_equal(metasd_index_open(w.image, w.bytes, &team, &w.index), METASD_OK);
         for (uint32_t h = 0; h < w.entities; h++) {
@@ -392,25 +523,6 @@ labels_are_any_bytes(void **state)
     free_world(&w);
 }
 
-/* Begins an image of two entities with one weight and two bytes of label each, and one relation. */
-static MetasdIndexWriter
-small_writer(void *memory, size_t size)
-{
-    MetasdIndexPlan plan = {.family = &metasd_complex,
-                            .entities = 2,
-                            .relations = 1,
-                            .width = 4,
-                            .entity_kept = 2,
-                            .relation_kept = 2,
-                            .entity_label_bytes = 4,
-                            .relation_label_bytes = 1};
-    MetasdIndexWriter writer;
-
-    assert_true(metasd_index_bytes(&plan) <= size);
-    assert_int_equal(metasd_index_begin(&writer, &plan, memory), METASD_OK);
-    return writer;
-}
-
 static void
 builders_mistakes_are_refused(void **state)
 {
@@ -423,7 +535,7 @@ builders_mistakes_are_refused(void **state)
                {{0}, {-2e9f}, 1}, {{1, 1}, {1, 1}, 2}, {{2, 1}, {1, 1}, 2}};
     uint32_t positions[3] = {0, 1, 2}, counts[4];
     float values[3] = {1, 2, 3};
-    MetasdSparseRow one = {positions, values, 1}, three = {positions, values, 3};
+    MetasdSparseRow one = {.positions = positions, .values = values, .kept = 1}, three = one;
     MetasdTeam team = metasd_team_of_one();
     MetasdIndexWriter writer, other;
     MetasdIndex index;
@@ -432,11 +544,13 @@ builders_mistakes_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         writer = small_writer(memory, sizeof(memory));
-        assert_int_equal(metasd_index_add_entity(
-                             &writer, 0, "ab", 2,
-                             (MetasdSparseRow){bad[i].positions, bad[i].values, bad[i].kept}),
+        assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2,
+                                                 (MetasdSparseRow){.positions = bad[i].positions,
+                                                                   .values = bad[i].values,
+                                                                   .kept = bad[i].kept}),
                          METASD_INVALID);
     }
+    three.kept = 3;
     writer = small_writer(memory, sizeof(memory));
     assert_int_equal(metasd_index_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
     assert_int_equal(metasd_index_add_entity(&writer, 0, "ab", 2, three), METASD_INVALID);
@@ -485,7 +599,7 @@ sigmoids_are_kept(void **state)
                                         {1, NAN, 0, 1}, {1, 0, 1, 1},  {1, 0, 0, 0}};
     uint32_t positions[1] = {0};
     float values[1] = {1};
-    MetasdSparseRow one = {positions, values, 1};
+    MetasdSparseRow one = {.positions = positions, .values = values, .kept = 1};
     MetasdTeam team = metasd_team_of_one();
     MetasdIndexWriter writer = small_writer(memory, sizeof(memory));
     MetasdIndex index;
@@ -796,6 +910,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_equal_a_dense_model),
         cmocka_unit_test(columns_are_chosen),
+        cmocka_unit_test(codes_come_with_the_rows),
+        cmocka_unit_test(wrong_codes_are_refused),
         cmocka_unit_test(codes_hold_weights_of_any_size),
         cmocka_unit_test(labels_are_any_bytes),
         cmocka_unit_test(builders_mistakes_are_refused),

@@ -1,7 +1,8 @@
 /*
  * Softmax, divergences and their gradients agree with formulas in doubles, for scores of any size.
  *
- * The formulas are those of ALGORITHM.md, sections 4 and 5, written down again here.
+ * The formulas are those of doc/method.md, "A training step" and "The quiz and its second order",
+ * written down again here.
  */
 #include "unit.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exp.h"
 #include "kernels.h"
 #include "random.h"
 
@@ -427,7 +429,7 @@ mutual_gradients_are_right(void **state)
 }
 
 static void
-meta_gradient_is_right(void **state)
+quiz_gradient_is_right(void **state)
 {
     static float zdot[MOST], out[MOST * METASD_TILE];
 
@@ -445,19 +447,19 @@ meta_gradient_is_right(void **state)
             student += pair->soft_s.p[i] * (double)zdot[i];
         }
         spread(pair->n, zdot, out);
-        metasd_tile_meta_dots(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, out, NULL,
+        metasd_tile_quiz_dots(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, out, NULL,
                               metasd_heat(pair->tau), &pair->soft, dots);
         check(name, "source's mean", 0, dots[0][LANE], source, 1, 1e-5);
         check(name, "student's mean", 0, dots[1][LANE], student, 1, 1e-5);
         for (size_t i = 0; i < 2; i++)
             means[i][LANE] = (float)dots[i][LANE];
-        metasd_tile_gradient_meta(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, means,
+        metasd_tile_gradient_quiz(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, means,
                                   &pair->soft, out);
         for (size_t i = 0; i < pair->n; i++) {
             double by_source = (double)pair->guide.forward * pair->soft_t.p[i];
             double by_student = (double)pair->guide.reverse * pair->soft_s.p[i];
 
-            check(name, "meta", i, lane(out, i),
+            check(name, "quiz", i, lane(out, i),
                   by_source * ((double)zdot[i] - source) + by_student * ((double)zdot[i] - student),
                   (by_source + by_student) * (1 + fabs((double)zdot[i])), 2e-5);
         }
@@ -507,7 +509,7 @@ main(void)
         cmocka_unit_test(divergences_are_right),
         cmocka_unit_test(students_gradient_is_right),
         cmocka_unit_test(mutual_gradients_are_right),
-        cmocka_unit_test(meta_gradient_is_right),
+        cmocka_unit_test(quiz_gradient_is_right),
         cmocka_unit_test(what_is_no_number_shows),
     };
 

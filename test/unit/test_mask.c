@@ -4,34 +4,26 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "pupil.h"
+#include "student.h"
 #include "tools.h"
 
-/* Tables that are pruned apart have the sparsity each, those that are not have it together. */
+/* Entities and relations have the sparsity together: what is larger stays, in whichever table. */
 static void
-tables_can_be_pruned_apart(void **state)
+tables_are_pruned_together(void **state)
 {
-    (void)state;
-    for (int apart = 0; apart < 2; apart++) {
-        Pupil m = pupil_make(true, false, apart);
-        size_t entities = PUPIL_ENTITIES * PUPIL_WIDTH, all = tools_table_floats(&m.step),
-               kept[2] = {0};
+    Pupil m = pupil_make(true, false);
+    size_t entities = PUPIL_ENTITIES * PUPIL_WIDTH, all = tools_table_floats(&m.step),
+           kept[2] = {0};
 
-        for (size_t i = entities; i < all; i++)
-            m.step.weights[i] *= 100; /* of the relations: all would be kept */
-        pupil_prune(&m, 0.75);
-        for (size_t i = 0; i < all; i++)
-            kept[i >= entities] += m.step.mask[i];
-        if (apart) {
-            assert_int_equal(kept[0], entities - (size_t)ceil(0.75 * (double)entities));
-            assert_int_equal(kept[1],
-                             all - entities - (size_t)ceil(0.75 * (double)(all - entities)));
-        } else {
-            assert_int_equal(kept[0] + kept[1], all - (size_t)ceil(0.75 * (double)all));
-            assert_int_equal(kept[1], all - entities);
-        }
-        free(m.memory);
-    }
+    (void)state;
+    for (size_t i = entities; i < all; i++)
+        m.step.weights[i] *= 100; /* of the relations: all are kept */
+    pupil_prune(&m, 0.75);
+    for (size_t i = 0; i < all; i++)
+        kept[i >= entities] += m.step.mask[i];
+    assert_int_equal(kept[0] + kept[1], all - (size_t)ceil(0.75 * (double)all));
+    assert_int_equal(kept[1], all - entities);
+    free(m.memory);
 }
 
 /*
@@ -40,7 +32,7 @@ tables_can_be_pruned_apart(void **state)
 static void
 rows_can_keep_the_same_columns(void **state)
 {
-    Pupil m = pupil_make(true, false, false);
+    Pupil m = pupil_make(true, false);
     size_t kept[2] = {0}, entities = PUPIL_ENTITIES * PUPIL_WIDTH;
 
     (void)state;
@@ -70,7 +62,7 @@ static void
 sums_of_adagrad_count(void **state)
 {
     const double powers[] = {0.5, 1, 1.5};
-    Pupil m = pupil_make(true, false, false);
+    Pupil m = pupil_make(true, false);
     size_t all = tools_table_floats(&m.step);
 
     (void)state;
@@ -106,7 +98,7 @@ static void
 components_can_be_kept_whole(void **state)
 {
     const size_t d = PUPIL_WIDTH / 2;
-    Pupil m = pupil_make(true, false, false);
+    Pupil m = pupil_make(true, false);
     size_t all = tools_table_floats(&m.step), kept = 0;
     float least_kept = INFINITY, most_pruned = 0;
 
@@ -133,7 +125,7 @@ components_can_be_kept_whole(void **state)
 static void
 reals_are_components(void **state)
 {
-    Pupil a = pupil_make(true, false, false), b = pupil_make(true, false, false);
+    Pupil a = pupil_make(true, false), b = pupil_make(true, false);
 
     (void)state;
     a.step.family = b.step.family = &metasd_distmult;
@@ -149,7 +141,7 @@ reals_are_components(void **state)
 static void
 without_sums_magnitudes_decide(void **state)
 {
-    Pupil a = pupil_make(true, false, false), b = pupil_make(true, false, false);
+    Pupil a = pupil_make(true, false), b = pupil_make(true, false);
     size_t all = tools_table_floats(&a.step);
 
     (void)state;
@@ -173,7 +165,7 @@ a_floor_keeps_some_of_a_row(void **state)
     (void)state;
     for (int joined = 0; joined < 2; joined++)
         for (int floor = 1; floor <= 2; floor++) {
-            Pupil m = pupil_make(true, false, false);
+            Pupil m = pupil_make(true, false);
             size_t all = tools_table_floats(&m.step), kept = 0;
             size_t rows = all / width, each = (size_t)floor * (joined ? 2 : 1), wanted;
 
@@ -330,7 +322,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables_can_be_pruned_apart),
+        cmocka_unit_test(tables_are_pruned_together),
         cmocka_unit_test(rows_can_keep_the_same_columns),
         cmocka_unit_test(sums_of_adagrad_count),
         cmocka_unit_test(components_can_be_kept_whole),

@@ -24,16 +24,14 @@ static const MetasdTriple triples[] = {{0, 0, 1}, {0, 0, 1}, {0, 0, 2}, {2, 3, 2
 #define TRIPLES (sizeof(triples) / sizeof(triples[0]))
 
 /* Of the same width, which is of rank 5 or 10. */
-static const MetasdStep steps[TOOLS_FAMILIES] = {
-    {.entities = ENTITIES,
-     .relation_rows = RELATION_ROWS,
-     .width = WIDTH,
-     .family = &metasd_complex},
-    {.entities = ENTITIES, .relation_rows = RELATION_ROWS, .width = WIDTH, .family = &metasd_cp},
-    {.entities = ENTITIES,
-     .relation_rows = RELATION_ROWS,
-     .width = WIDTH,
-     .family = &metasd_distmult}};
+static const MetasdStep steps[TOOLS_FAMILIES] = {{.entities = ENTITIES,
+                                                  .relation_rows = RELATION_ROWS,
+                                                  .width = WIDTH,
+                                                  .family = &metasd_complex},
+                                                 {.entities = ENTITIES,
+                                                  .relation_rows = RELATION_ROWS,
+                                                  .width = WIDTH,
+                                                  .family = &metasd_distmult}};
 static const MetasdRun all[2] = {{0, ENTITIES *WIDTH}, {ENTITIES * WIDTH, FLOATS}};
 
 static void

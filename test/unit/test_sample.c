@@ -27,7 +27,7 @@ typedef struct Fixture {
 
 /* Low numbers are tails of many triples, high ones of few. */
 static Fixture *
-make(bool by_degree)
+make(void)
 {
     static MetasdTriple triples[TRIPLES];
     MetasdSplit split = {.seed = 1};
@@ -46,13 +46,12 @@ make(bool by_degree)
             f->memory[1] = tools_alloc(bytes);
             arena = metasd_arena_over(f->memory[1], bytes);
         }
-        metasd_sampler_take(&f->sampler, &arena, &f->slices, NEGATIVES, EXAMPLES,
-                            by_degree ? train : NULL);
+        metasd_sampler_take(&f->sampler, &arena, &f->slices, NEGATIVES, EXAMPLES);
         metasd_batcher_take(&f->batcher, &arena, train, EXAMPLES);
         assert_true(metasd_arena_ok(&arena));
         bytes = arena.used;
     }
-    assert_int_equal(metasd_sampler_prepare(&f->sampler, &f->team), METASD_OK);
+    metasd_sampler_prepare(&f->sampler);
     assert_int_equal(metasd_batcher_prepare(&f->batcher, &f->team), METASD_OK);
     assert_int_equal(metasd_batcher_shuffle(&f->batcher, &f->team, 1, 1), METASD_OK);
     assert_int_equal(metasd_batcher_next(&f->batcher, &f->team), METASD_OK);
@@ -79,66 +78,59 @@ draw(Fixture *f, int which, uint64_t round)
 static void
 samples_are_well_formed(void **state)
 {
-    (void)state;
-    for (int by_degree = 0; by_degree < 2; by_degree++) {
-        Fixture *f = make(by_degree);
-        const MetasdBatch *batch = &f->batcher.batch;
-        const MetasdSample *sample = draw(f, 1, 7);
-        int each = sample->slices.count / sample->slices.parts;
+    Fixture *f = make();
+    const MetasdBatch *batch = &f->batcher.batch;
+    const MetasdSample *sample = draw(f, 1, 7);
+    int each = sample->slices.count / sample->slices.parts;
 
-        assert_in_range(sample->slices.rows, 1, metasd_sample_most(ENTITIES, NEGATIVES, EXAMPLES));
-        for (uint32_t i = 1; i < sample->slices.rows; i++)
-            assert_true(sample->ids[i - 1] < sample->ids[i]);
-        for (size_t x = 0; x < batch->n; x++) {
-            assert_int_equal(sample->ids[sample->targets[x]], batch->tails[x]);
-            assert_true(sample->each[sample->targets[x]] == 1.0f);
-        }
-        assert_int_equal(sample->slices.parts, f->slices.parts);
-        for (int p = 0; p < sample->slices.parts; p++)
-            for (uint32_t i = metasd_slice_start(&sample->slices, p * each);
-                 i < metasd_slice_start(&sample->slices, (p + 1) * each); i++)
-                assert_in_range(
-                    sample->ids[i],
-                    metasd_slice_start(&f->slices, p * f->slices.count / f->slices.parts),
-                    metasd_slice_start(&f->slices, (p + 1) * f->slices.count / f->slices.parts) -
-                        1);
-        assert_int_equal(metasd_slice_start(&sample->slices, sample->slices.count),
-                         sample->slices.rows);
-        unmake(f);
+    (void)state;
+    assert_in_range(sample->slices.rows, 1, metasd_sample_most(ENTITIES, NEGATIVES, EXAMPLES));
+    for (uint32_t i = 1; i < sample->slices.rows; i++)
+        assert_true(sample->ids[i - 1] < sample->ids[i]);
+    for (size_t x = 0; x < batch->n; x++) {
+        assert_int_equal(sample->ids[sample->targets[x]], batch->tails[x]);
+        assert_true(sample->each[sample->targets[x]] == 1.0f);
     }
+    assert_int_equal(sample->slices.parts, f->slices.parts);
+    for (int p = 0; p < sample->slices.parts; p++)
+        for (uint32_t i = metasd_slice_start(&sample->slices, p * each);
+             i < metasd_slice_start(&sample->slices, (p + 1) * each); i++)
+            assert_in_range(
+                sample->ids[i],
+                metasd_slice_start(&f->slices, p * f->slices.count / f->slices.parts),
+                metasd_slice_start(&f->slices, (p + 1) * f->slices.count / f->slices.parts) - 1);
+    assert_int_equal(metasd_slice_start(&sample->slices, sample->slices.count),
+                     sample->slices.rows);
+    unmake(f);
 }
 
-/* The mean of a sampled sum is the sum over all entities that can be drawn. */
+/* The mean of a sampled sum is the sum over all entities. */
 static void
 sums_are_unbiased(void **state)
 {
     const int rounds = tools_quick() ? 400 : 4000;
+    Fixture *f = make();
+    double mean = 0, wanted = 0;
 
     (void)state;
-    for (int by_degree = 0; by_degree < 2; by_degree++) {
-        Fixture *f = make(by_degree);
-        double mean = 0, wanted = 0;
+    for (uint32_t e = 0; e < ENTITIES; e++)
+        wanted += 1.0 + sin(e);
+    for (int round = 0; round < rounds; round++) {
+        const MetasdSample *sample = draw(f, 0, (uint64_t)round);
 
-        for (uint32_t e = 0; e < ENTITIES; e++)
-            if (!by_degree || f->sampler.degree[e] > 0)
-                wanted += 1.0 + sin(e);
-        for (int round = 0; round < rounds; round++) {
-            const MetasdSample *sample = draw(f, 0, (uint64_t)round);
-
-            for (uint32_t i = 0; i < sample->slices.rows; i++)
-                mean += (double)sample->each[i] * (1.0 + sin(sample->ids[i])) / rounds;
-        }
-        if (!(fabs(mean - wanted) < 0.02 * wanted))
-            fail_msg("mean %g of %g", mean, wanted);
-        unmake(f);
+        for (uint32_t i = 0; i < sample->slices.rows; i++)
+            mean += (double)sample->each[i] * (1.0 + sin(sample->ids[i])) / rounds;
     }
+    if (!(fabs(mean - wanted) < 0.02 * wanted))
+        fail_msg("mean %g of %g", mean, wanted);
+    unmake(f);
 }
 
 /* Heads and sampled entities, once each, within what is own; then all relations. */
 static void
 touched_rows_are_listed_once(void **state)
 {
-    Fixture *f = make(false);
+    Fixture *f = make();
     const MetasdBatch *batch = &f->batcher.batch;
     MetasdRun own[2] = {{200 * WIDTH, 700 * WIDTH},
                         {ENTITIES * WIDTH, (ENTITIES + RELATIONS) * WIDTH}};
@@ -182,7 +174,6 @@ samples_teach(void **state)
     trainings_unmake(training);
     options = trainings_short_options();
     options.negatives = 100;
-    options.by_degree = true;
     first = trainings_done(&noise, options);
     for (int members = 2; members <= TRAININGS_MOST_TEAM; members++) {
         training = trainings_make(&noise, options);

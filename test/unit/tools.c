@@ -98,21 +98,13 @@ tools_graph(MetasdGraph *graph, MetasdTriple *triples, size_t n, uint32_t entiti
 
 /* ---- formulas ---- */
 
-const MetasdFamily *const tools_families[TOOLS_FAMILIES] = {&metasd_complex, &metasd_cp,
-                                                            &metasd_distmult};
+const MetasdFamily *const tools_families[TOOLS_FAMILIES] = {&metasd_complex, &metasd_distmult};
 
 /* Component j of d: a complex number, whatever the family. */
 static double complex
 component(const MetasdFamily *family, const double *x, size_t d, size_t j)
 {
     return family == &metasd_complex ? x[j] + x[d + j] * I : x[j];
-}
-
-/* The vector of a tail in its row. */
-static const double *
-as_tail(const MetasdFamily *family, const double *row, size_t d)
-{
-    return family == &metasd_cp ? row + d : row;
 }
 
 double
@@ -124,7 +116,7 @@ tools_score(const MetasdFamily *family, size_t width, const double *head, const 
 
     for (size_t j = 0; j < d; j++)
         sum += creal(component(family, head, d, j) * component(family, relation, d, j) *
-                     conj(component(family, as_tail(family, tail, d), d, j)));
+                     conj(component(family, tail, d, j)));
     return sum;
 }
 
@@ -138,7 +130,7 @@ tools_regularizer(MetasdRegularizer kind, const MetasdFamily *family, size_t wid
     for (size_t j = 0; j < d; j++) {
         double h = cabs(component(family, head, d, j));
         double r = cabs(component(family, relation, d, j));
-        double t = cabs(component(family, as_tail(family, tail, d), d, j));
+        double t = cabs(component(family, tail, d, j));
 
         sum += kind == METASD_N3 ? pow(h, 3) + pow(r, 3) + pow(t, 3)
                                  : 0.5 * (h * h + t * t) + 1.5 * (h * h + t * t) * r * r;

@@ -30,7 +30,7 @@ extern void *tools_batch(MetasdBatch *batch, const MetasdTriple *triples, size_t
 extern void *tools_graph(MetasdGraph *graph, MetasdTriple *triples, size_t n, uint32_t entities,
                          uint32_t relations, const MetasdSplit *split);
 
-#define TOOLS_FAMILIES 3
+#define TOOLS_FAMILIES 2
 
 /* Every family. */
 extern const MetasdFamily *const tools_families[TOOLS_FAMILIES];

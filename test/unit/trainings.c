@@ -67,7 +67,7 @@ trainings_options(void)
                                 .validation_most = 1000,
                                 .step = {.lr = 0.1f,
                                          .student_lr = 0.1f,
-                                         .meta_lr = 1e-3f,
+                                         .quiz_lr = 1e-3f,
                                          .reg = 0.01f,
                                          .relation_weight = 0.5f,
                                          .tau = 3,

@@ -55,7 +55,7 @@ build/fuzz/%: test/fuzz/%.c test/unit/rows.c $(wildcard src/core/*.[ch] test/uni
 	@mkdir -p $(@D)
 	clang -std=gnu11 -g -O1 -DMETASD_LIBFUZZER -DMETASD_PLAIN -fsanitize=fuzzer,address,undefined \
 	  -fno-sanitize-recover=all -Isrc/core -Itest/unit $(filter %.c,$<) test/unit/rows.c \
-	  src/core/codec.c src/core/codec_v1.c src/core/codec_v2.c src/core/bits.c src/core/random.c \
+	  src/core/codec.c src/core/crc32c.c src/core/bits.c src/core/random.c \
 	  src/core/team.c -o $@ -lm
 
 .PHONY: unit unit-programs fuzz

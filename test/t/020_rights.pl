@@ -1,0 +1,278 @@
+# Nobody's code runs with another's rights. Role eva owns facts, and wherever the planner or the
+# executor runs what an owner has chosen she has put a function that makes her a superuser, if it
+# can, and that tells the log as whom it runs. A superuser, and a role that has nothing to do with
+# her, then call every function there is. A line of doc/security.md each.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use MetasdTest;
+
+my $node = new_node('rights');
+my $owner = $node->safe_psql('postgres', 'SELECT current_user');
+
+sub as
+{
+	my ($role, $sql) = @_;
+
+	return $node->psql('postgres', "SET SESSION AUTHORIZATION $role; SET constraint_exclusion = on; $sql");
+}
+
+# What has happened since, and that it was nothing.
+my $seen = 0;
+
+sub caught
+{
+	my $log = substr(slurp_file($node->logfile), $seen);
+
+	$seen += length $log;
+	return join ', ', sort { $a cmp $b } keys %{ { map { $_ => 1 } $log =~ /code of eva runs as (\w+)/g } };
+}
+
+sub nothing_happened
+{
+	my ($name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(caught() =~ s/\beva\b(, )?//r, '', "$name: no code of eva runs as another");
+	is($node->safe_psql('postgres', q{SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_roles WHERE rolsuper}),
+		$owner, "$name: eva is no superuser");
+}
+
+$node->safe_psql('postgres', q{
+	GRANT SELECT ON facts TO PUBLIC;
+	CREATE ROLE eva LOGIN;
+	CREATE ROLE adam LOGIN;
+	CREATE SCHEMA e AUTHORIZATION eva;
+	CREATE SCHEMA a AUTHORIZATION adam;
+	GRANT USAGE ON SCHEMA e, a TO PUBLIC;
+	SET SESSION AUTHORIZATION eva;
+	CREATE FUNCTION e.become() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		IF current_user <> 'eva' THEN
+			RAISE LOG 'code of eva runs as %', current_user;
+			ALTER ROLE eva SUPERUSER;
+		END IF;
+	EXCEPTION WHEN OTHERS THEN NULL;
+	END $$;
+	CREATE FUNCTION e.i(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM e.become();
+		RETURN i;
+	END $$;
+	CREATE FUNCTION e.yes() RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM e.i(1);
+		RETURN true;
+	END $$;
+	CREATE FUNCTION e.same(t text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM e.i(1);
+		RETURN t;
+	END $$;
+	CREATE DOMAIN e.label AS text CHECK (e.i(1) = 1);
+	CREATE TABLE e.f AS SELECT * FROM public.facts;
+	CREATE TABLE e.t AS SELECT * FROM e.f LIMIT 20;
+	CREATE TABLE e.q AS SELECT head, relation FROM e.f LIMIT 5;
+	CREATE TABLE e.c AS SELECT DISTINCT tail AS head FROM e.f;
+	GRANT SELECT ON ALL TABLES IN SCHEMA e TO PUBLIC;
+});
+my $params = '{"rank": 16, "epochs": 2, "warmup": 1, "ramp": 1, "promote_tolerance": 1}';
+
+sub train_as
+{
+	my ($role, $model, $source) = @_;
+	my ($rc, $run, $err) = as($role, "SELECT kg_train('$model', '$source', params => '$params')");
+
+	return $err if $rc != 0;
+	as($role, "CALL kg_wait($run)");
+	return status_of($node, $run);
+}
+
+is(train_as('eva', 'm', 'e.f'), 'succeeded', 'eva has a model');
+caught();
+
+# Where code can be: how it gets into table %1$s, and how it is taken out again.
+my %traps = (
+	'an index expression' =>
+	  ['CREATE INDEX trap_%1$s ON e.%1$s (head, e.i(1))', 'DROP INDEX e.trap_%1$s'],
+	'an index predicate' =>
+	  ['CREATE INDEX trap_%1$s ON e.%1$s (head) WHERE e.i(1) = 1', 'DROP INDEX e.trap_%1$s'],
+	'a statistics expression' =>
+	  ['CREATE STATISTICS e.trap_%1$s ON (e.same(head)), (e.i(1)) FROM e.%1$s', 'DROP STATISTICS e.trap_%1$s'],
+	'a policy' =>
+	  ['ALTER TABLE e.%1$s ENABLE ROW LEVEL SECURITY; CREATE POLICY trap ON e.%1$s USING (e.yes())',
+		'DROP POLICY trap ON e.%1$s; ALTER TABLE e.%1$s DISABLE ROW LEVEL SECURITY'],
+	'a constraint' =>
+	  ['ALTER TABLE e.%1$s ADD CONSTRAINT trap CHECK (e.i(1) = 1)', 'ALTER TABLE e.%1$s DROP CONSTRAINT trap'],
+	'a view' =>
+	  ['ALTER TABLE e.%1$s RENAME TO hidden_%1$s;
+		CREATE VIEW e.%1$s AS SELECT * FROM e.hidden_%1$s WHERE e.yes(); GRANT SELECT ON e.%1$s TO PUBLIC',
+		'DROP VIEW e.%1$s; ALTER TABLE e.hidden_%1$s RENAME TO %1$s'],
+	'a view of a view' =>
+	  ['ALTER TABLE e.%1$s RENAME TO hidden_%1$s;
+		CREATE VIEW e.between_%1$s AS SELECT * FROM e.hidden_%1$s WHERE e.yes();
+		CREATE VIEW e.%1$s AS SELECT * FROM e.between_%1$s; GRANT SELECT ON e.%1$s TO PUBLIC',
+		'DROP VIEW e.%1$s, e.between_%1$s; ALTER TABLE e.hidden_%1$s RENAME TO %1$s'],
+	'a view that runs SQL as text' =>
+	  ['ALTER TABLE e.%1$s RENAME TO hidden_%1$s;
+		CREATE VIEW e.%1$s AS SELECT * FROM e.hidden_%1$s
+		WHERE query_to_xml(\'SELECT e.yes()\', true, false, \'\') IS NOT NULL; GRANT SELECT ON e.%1$s TO PUBLIC',
+		'DROP VIEW e.%1$s; ALTER TABLE e.hidden_%1$s RENAME TO %1$s'],
+	'a domain' =>
+	  ['ALTER TABLE e.%1$s RENAME TO hidden_%1$s;
+		CREATE VIEW e.%1$s AS SELECT *, (head::text || \'\')::e.label AS label FROM e.hidden_%1$s
+		WHERE (head || \'\')::e.label IS NOT NULL; GRANT SELECT ON e.%1$s TO PUBLIC',
+		'DROP VIEW e.%1$s; ALTER TABLE e.hidden_%1$s RENAME TO %1$s'],
+	'a record that is made of text' =>
+	  ['ALTER TABLE e.%1$s RENAME TO hidden_%1$s; CREATE TYPE e.record_%1$s AS (l e.label);
+		CREATE VIEW e.%1$s AS SELECT * FROM e.hidden_%1$s
+		WHERE json_populate_record(NULL::e.record_%1$s, json_build_object(\'l\', head)) IS NOT NULL;
+		GRANT SELECT ON e.%1$s TO PUBLIC',
+		'DROP VIEW e.%1$s; DROP TYPE e.record_%1$s; ALTER TABLE e.hidden_%1$s RENAME TO %1$s'],
+	'a partition' =>
+	  ['ALTER TABLE e.%1$s RENAME TO hidden_%1$s;
+		CREATE TABLE e.%1$s (LIKE e.hidden_%1$s) PARTITION BY HASH (e.same(head));
+		CREATE TABLE e.part_%1$s PARTITION OF e.%1$s FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+		CREATE INDEX ON e.part_%1$s (head, e.i(1)); GRANT SELECT ON e.%1$s TO PUBLIC;
+		INSERT INTO e.%1$s SELECT * FROM e.hidden_%1$s',
+		'DROP TABLE e.%1$s; ALTER TABLE e.hidden_%1$s RENAME TO %1$s'],
+	'an inheriting table' =>
+	  ['CREATE TABLE e.child_%1$s () INHERITS (e.%1$s); CREATE INDEX ON e.child_%1$s (head, e.i(1));
+		ALTER TABLE e.child_%1$s ADD CHECK (e.i(1) = 1)', 'DROP TABLE e.child_%1$s'],
+);
+
+sub set_traps
+{
+	my ($sql) = @_;
+
+	$node->safe_psql('postgres', "SET SESSION AUTHORIZATION eva; " . sprintf($sql, $_)) for qw(f t q c);
+	caught();
+	return;
+}
+
+# Every call that reads a relation: what eva's model is made of, or what a caller names of hers.
+my @calls = (
+	"SELECT count(*) FROM kg_predict('e1', 'r1', 3, 'm')",
+	"SELECT count(*) FROM kg_predict('e1', 'r1', 3, 'm', 'mark', candidates => 'e.c')",
+	"SELECT count(*) FROM kg_predict_heads('r1', 'e1', 3, 'm')",
+	"SELECT count(*) FROM kg_predict_relations('e1', 'e2', 3, 'm')",
+	"SELECT count(*) FROM kg_predict_many('e.q', 3, 'm')",
+	"SELECT count(*) FROM kg_predict_many(ARRAY['e1', 'e2'], ARRAY['r1'], 3, 'm')",
+	"SELECT count(*) FROM kg_rank('e1', 'r1', 'e2', 'm')",
+	"SELECT triples FROM kg_evaluate('m', 'e.t')",
+	"SELECT triples FROM kg_evaluate('m', 'facts', filters => '{e.t}')",
+	"SELECT triples FROM kg_estimate('e.f')",
+	"SELECT triples FROM kg_estimate('e.t')",
+	"SELECT count(*) FROM metasd.models",
+	"SELECT count(*) FROM metasd.relations",
+);
+
+for my $what (sort keys %traps)
+{
+	set_traps($traps{$what}[0]);
+	for my $role ($owner, 'adam')
+	{
+		my @failed = grep { (as($role, $_))[0] != 0 } @calls; # each in a session of its own
+
+		nothing_happened("$what, met by $role");
+		is("@failed", '', "$what: $role gets answers, as there is somebody to read it")
+		  if $traps{$what}[0] !~ /VIEW|POLICY/ || $role eq $owner;
+		train_as($role, "of_$role", 'e.f');
+		train_as($role, "of_$role", 'facts');
+		as($role, "SELECT kg_train('of_$role', 'facts', validation => 'e.t', params => '$params')");
+		as($role, "SELECT kg_wait(max(last_run)) FROM metasd.models");
+		nothing_happened("$what, trained from by $role");
+		as($role, $_ =~ s/'m'/'of_$role'/r) for grep { /kg_predict|kg_rank|kg_evaluate/ } @calls;
+		nothing_happened("$what, asked for by $role");
+	}
+	set_traps($traps{$what}[1]);
+}
+
+# The model of a superuser whose own view is above hers: it is not read.
+$node->safe_psql('postgres', 'CREATE VIEW above AS SELECT * FROM e.f');
+my ($rc, $out, $err) = as($owner, "SELECT kg_train('above', 'above')");
+isnt($rc, 0, q{a superuser's view of eva's table is refused});
+like($err, qr/ERROR:  relation "above" must not be read on behalf of role/, 'and the message says why');
+
+# A table that is checked, and is another one when it is read: the lock comes first.
+for my $call ("SELECT kg_train('raced', 'e.f')", "SELECT * FROM kg_estimate('e.f')",
+	"SELECT * FROM kg_predict('e1', 'r1', 3, 'm')", "SELECT * FROM kg_evaluate('m', 'e.t')",
+	"SELECT * FROM kg_predict_many('e.q', 3, 'm')",
+	"SELECT * FROM kg_predict('e1', 'r1', 3, 'm', candidates => 'e.c')")
+{
+	my $eva = session($node);
+	my $super = session($node);
+
+	$eva->query_safe('SET SESSION AUTHORIZATION eva');
+	$eva->query_safe('BEGIN; LOCK e.f, e.t, e.q, e.c IN ACCESS EXCLUSIVE MODE');
+	my $pid = $super->query_safe('SELECT pg_backend_pid()');
+	$super->{stdin} .= "$call;\n";
+	$super->{run}->pump_nb;
+	wait_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND NOT granted");
+	for my $table (qw(f t q c))
+	{
+		$eva->query_safe("ALTER TABLE e.$table RENAME TO moved_$table;
+			CREATE VIEW e.$table AS SELECT * FROM e.moved_$table WHERE e.yes();
+			GRANT SELECT ON e.$table TO PUBLIC");
+	}
+	$eva->query_safe('COMMIT');
+	$super->query('SELECT 1');
+	$eva->query_safe("DROP VIEW e.$_; ALTER TABLE e.moved_$_ RENAME TO $_") for qw(f t q c);
+	nothing_happened("$call, while the table becomes another one");
+	$eva->quit;
+	$super->quit;
+}
+
+# That a run is alive is nothing that SQL can undo.
+$node->safe_psql('postgres', q{
+	SET SESSION AUTHORIZATION eva;
+	CREATE FUNCTION e.unlock() RETURNS boolean LANGUAGE sql AS
+	'SELECT pg_advisory_unlock_all() IS NOT NULL';
+	CREATE VIEW e.unlocking AS SELECT f.* FROM e.f WHERE e.unlock()});
+my ($run_rc, $run) = as('eva', "SELECT kg_train('alive', 'e.unlocking', params => '$LONG')");
+wait_until($node, "SELECT count(*) > 0 FROM metasd.learning_curve WHERE run = $run");
+is(status_of($node, $run), 'running', 'a source cannot release the lock of its run');
+psql_fails($node, "SET SESSION AUTHORIZATION eva; SELECT kg_train('alive')", qr/ERROR:  model "alive" is already being trained/,
+	'nor is there a second training');
+as('eva', "SELECT kg_cancel($run)");
+
+# Strangers do not learn whose model a run is, nor how it ended.
+for my $call ("SELECT kg_cancel($run)", "SELECT kg_resume($run)", "CALL kg_wait($run)")
+{
+	psql_fails($node, "SET SESSION AUTHORIZATION adam; $call", qr/ERROR:  run $run does not exist/, "$call tells a stranger nothing");
+}
+wait_for_status($node, $run, 'cancelled', 'it was cancelled');
+is((as('adam', "SELECT metasd.run_status($run, 'running')"))[1], 'running', 'nor does metasd.run_status');
+
+# Functions that may run code of a view are not run in parallel mode, where it would fail.
+$node->safe_psql('postgres', q{
+	SET SESSION AUTHORIZATION eva;
+	CREATE SEQUENCE e.counter;
+	CREATE FUNCTION e.restless() RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM nextval('e.counter');
+		BEGIN
+			PERFORM 1 / 0;
+		EXCEPTION WHEN division_by_zero THEN NULL;
+		END;
+		RETURN true;
+	END $$;
+	CREATE VIEW e.restless_f AS SELECT * FROM e.f WHERE e.restless();
+	CREATE VIEW e.restless_q AS SELECT * FROM e.q WHERE e.restless();
+	CREATE VIEW e.restless_c AS SELECT * FROM e.c WHERE e.restless()});
+is(train_as('eva', 'restless', 'e.restless_f'), 'succeeded', 'a view with a function that writes is a source');
+for my $call ("kg_predict('e1', 'r1', 3, 'restless', candidates => 'e.restless_c')", "kg_predict_heads('r1', 'e1', 3, 'restless')",
+	"kg_predict_relations('e1', 'e2', 3, 'restless')", "kg_predict_many('e.restless_q', 3, 'restless')",
+	"kg_rank('e1', 'r1', 'e2', 'restless')", "kg_evaluate('restless', 'e.t')")
+{
+	my ($rc, $out, $err) = as('eva', "SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
+		SET min_parallel_table_scan_size = 0; SELECT count(*) FROM e.f, $call");
+
+	is($err, '', "$call works where PostgreSQL would go parallel");
+}
+
+$node->stop;
+done_testing();

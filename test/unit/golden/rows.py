@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""The rows of test_codec.c as src/core/codec.h says they are stored; it has nothing of the codec.
+
+Bits are kept as text, and numbers are exact: python3 test/unit/golden/rows.py prints C arrays.
+"""
+from fractions import Fraction
+from math import floor, log
+from struct import pack, unpack
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def leb(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + leb(n >> 7)
+
+
+def low_first(x, n):
+    """n bits of x, the lowest first."""
+    return "".join(str(x >> i & 1) for i in range(n))
+
+
+def minimal(x, bound):
+    """A minimal binary code: the first codes are a bit shorter than the others."""
+    bits = bound.bit_length() - 1
+    brief = 2 ** (bits + 1) - bound
+    if x < brief:
+        return low_first(x, bits)
+    x += brief
+    return low_first(x >> 1, bits) + low_first(x & 1, 1)
+
+
+def golomb(x, divisor):
+    return "0" * (x // divisor) + "1" + minimal(x % divisor, divisor)
+
+
+def positions(keeps):
+    """Gaps between those that are kept, or pruned where these are fewer."""
+    width, kept = len(keeps), sum(keeps)
+    listed = [i for i, k in enumerate(keeps) if k == (kept <= width - kept)]
+    if not listed:
+        return ""
+    # ln 2 times the mean distance, less a half, rounded
+    divisor = floor(log(2) * (2 * width - len(listed)) / (2 * len(listed)) + 0.5)
+    return "".join(golomb(i - before - 1, divisor) for before, i in zip([-1] + listed, listed))
+
+
+def single(x):
+    return unpack("<f", pack("<f", x))[0]
+
+
+def encode(storage, row, flag=True):
+    row = [single(x) for x in row]
+    keeps = [x != 0 for x in row]
+    half = len(row) // 2
+    alike = flag and len(row) % 2 == 0 and 0 < sum(keeps) < len(row) and keeps[:half] == keeps[half:]
+    levels = {"float32": 0, "int8": 128, "int6": 32}[storage]
+    weights = [x for x in row if x != 0]
+    bits = positions(keeps[:half] if alike else keeps)
+    scale = b""
+    if levels:
+        high = max(abs(Fraction(x)) for x in weights)
+        step = high / (levels - Fraction(1, 2))
+        level = [min(floor(abs(Fraction(x)) / step), levels - 1) for x in weights]
+        scale = pack("<f", float(high)) + bytes([min(level)])
+        for q, x in zip(level, weights):
+            bits += minimal(2 * (q - min(level)) + (x < 0), 2 * (levels - min(level)))
+    else:
+        for x in weights:
+            bits += low_first(unpack("<I", pack("<f", x))[0], 32)
+    bits += "0" * (-len(bits) % 8)
+    stream = bytes(int(bits[i:i + 8][::-1], 2) for i in range(0, len(bits), 8))
+    kind = 1 + ["float32", "int8", "int6"].index(storage) + (128 if alike else 0)
+    head, rest = bytes([1, kind]), leb(len(row)) + leb(len(weights)) + scale + stream
+    return head + pack("<I", crc32c(head + rest)) + rest
+
+
+def show(name, row, storage, flag=True):
+    data = encode(storage, row, flag)
+    print("/* %s, %s */ {%d, %d, {%s}}," % (name, storage, len(row), len(data),
+                                            ", ".join("0x%02x" % b for b in data)))
+
+
+def row_of(width, weights):
+    return [weights.get(i, 0) for i in range(width)]
+
+
+sparse = row_of(300, {2: 1, 5: -0.3, 40: 0.75, 41: 1.4, 299: -2})
+crowded = [0.5, -0.625, 0.75, -0.875, 1, -1.125, 0, -1.375, 1.5]
+halves = row_of(16, {2: 1, 5: -0.5, 10: 0.25, 13: -2})
+for row, name in ((sparse, "sparse"), (crowded, "crowded")):
+    for storage in ("float32", "int8", "int6"):
+        show(name, row, storage)
+for storage in ("float32", "int8"):
+    show("halves", halves, storage)
+show("halves told twice", halves, "float32", False)
