@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, cppcheck,
-# unit, unit-sanitize, unit-valgrind, regress, isolation, tap. The last line is "N passed, M failed".
+# oracle, unit, unit-sanitize, unit-valgrind, regress, isolation, prove_installcheck, tap. The last line
+# is "N passed, M failed".
 #
 # A step is made of jobs: the programs of unit tests and the TAP files are one each. One job more than
 # there are processors runs at a time, for many wait for a server, or METASD_JOBS; what each says is in
 # build/test-logs/STEP/JOB.log.
-# METASD_TAP names some of the TAP files; METASD_VALGRIND=all has valgrind run the unit tests in full.
-steps="clang-format cppcheck unit unit-sanitize unit-valgrind regress isolation tap"
+# METASD_TAP names some of the TAP files, with or without their numbers; METASD_VALGRIND=all has valgrind
+# run the unit tests in full.
+steps="clang-format cppcheck oracle unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
 cd "$(dirname "$0")/.." || exit 1
 . test/server.sh
 wanted=" ${*:-$steps} "
@@ -42,6 +44,9 @@ run_cppcheck() {
         --suppress=missingIncludeSystem -Isrc/core -Isrc/pg src && echo ok
 }
 
+# The golden files of the unit tests agree with the oracle.
+run_oracle() { test/oracle/make.sh --check; }
+
 run_unit() { "build/unit/$1"; }
 
 run_unit-sanitize() { "build/unit-sanitize/$1"; }
@@ -55,24 +60,38 @@ run_unit-valgrind() {
     OPENBLAS_CORETYPE=Nehalem valgrind -q --error-exitcode=9 --leak-check=full "build/unit-plain/$1"
 }
 
-# regress_with PROGRAM NAME INPUT TEST...: pg_regress or its like; what differs from the expected
-# output goes to the log.
-regress_with() {
-    local program=$1 name=$2 input=$3
-    shift 3
-    as_server bash -c 'cd "$0" && out=$1 && shift && "$@" || { cat "$out/regression.diffs"; exit 1; }' \
-        "$work" "$work/$name" "$pgxs_test/$program" --bindir="$bindir" --inputdir="$work/$input" \
-        --outputdir="$work/$name" --temp-instance="$work/$name/server" \
-        --temp-config="$work/server.conf" --dbname="$name" "$@"
+# installcheck NAME VARIABLE...: make installcheck as users know it, with these variables, on a server where make
+# install has installed metasd. Its superuser, database and order of text are not those of the expected output.
+# What differs from that goes to the log.
+installcheck() {
+    local folder=$work/$1 bin=$work/pg$bindir collation= status
+    shift
+    ! "$bin/initdb" --help | grep -q -- --icu-locale || collation="--locale-provider=icu --icu-locale=en"
+    as_server mkdir -p "$folder/server"
+    as_server "$bin/initdb" -D "$folder/server/data" -U "odd user" -A trust -E UTF8 --locale=C.UTF-8 $collation \
+        --no-sync >/dev/null || return 1
+    as_server tee -a "$folder/server/data/postgresql.conf" <test/server.conf >/dev/null
+    printf "%s\n" "unix_socket_directories = '$folder'" "listen_addresses = ''" "port = 5432" "fsync = off" |
+        as_server tee -a "$folder/server/data/postgresql.conf" >/dev/null
+    as_server cp -r "$work/tree" "$folder"
+    as_server "$bin/pg_ctl" -D "$folder/server/data" -s -w -l "$folder/server/log" start || return 1
+    as_server env PGHOST="$folder" PGPORT=5432 PGUSER="odd user" \
+        make -s -C "$folder/tree" installcheck PG_CONFIG="$bin/pg_config" "$@"
+    status=$?
+    as_server "$bin/pg_ctl" -D "$folder/server/data" -s -w -m fast stop
+    [ "$status" -eq 0 ] || cat "$folder"/tree/regression.diffs "$folder"/tree/*/regression.diffs 2>/dev/null
+    return "$status"
 }
 
-run_regress() {
-    regress_with regress/pg_regress regress test $(sed 's/#.*//' test/sql/order)
-}
+run_regress() { installcheck regress ISOLATION=; }
 
-run_isolation() {
-    regress_with isolation/pg_isolation_regress isolation test/isolation \
-        $(names test/isolation/specs/*.spec)
+run_isolation() { installcheck isolation REGRESS=; }
+
+# Two TAP files as users run them; run_tap runs all.
+run_prove_installcheck() {
+    as_server cp -r "$work/tree" "$work/prove" &&
+        as_server make -s -C "$work/prove" prove_installcheck PG_CONFIG="$work/pg$bindir/pg_config" \
+            PROVE_FLAGS=--verbose PROVE_TESTS="test/t/001_install.pl test/t/002_update.pl"
 }
 
 # Real servers that are stopped, killed and started again. Each file has servers of its own, in folders
@@ -87,15 +106,17 @@ run_tap() {
 
 # What a step's log says of a test that has passed, and of one that has failed.
 declare -A passes=(
-    [clang-format]='^ok' [cppcheck]='^ok' [build]='^ok'
+    [clang-format]='^ok' [cppcheck]='^ok' [build]='^ok' [oracle]='^ok '
     [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. ok '
     [tap]='^ok [0-9]' [unit]='^\[       OK \]')
 declare -A fails=(
     [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [build]='^!'
+    [oracle]='^not ok '
     [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. FAILED'
     [tap]='^not ok [0-9]' [unit]='^\[  FAILED  \] [a-z_0-9]+$')
 for step in unit-sanitize unit-valgrind; do passes[$step]=${passes[unit]} fails[$step]=${fails[unit]}; done
 passes[isolation]=${passes[regress]} fails[isolation]=${fails[regress]}
+passes[prove_installcheck]=${passes[tap]} fails[prove_installcheck]=${fails[tap]}
 
 # run_job STEP JOB: with its output and status beside each other in the logs.
 run_job() {
@@ -107,7 +128,7 @@ run_job() {
     [ "$status" -eq 0 ] || verdict=FAILS
     [ "$status" -eq 0 ] && [ "$took" -lt 5 ] || echo "$1 $2 $verdict after $took s"
 }
-export -f run_job as_server regress_with names
+export -f run_job as_server installcheck names
 for step in $steps; do export -f "run_$step"; done
 
 # count STEP JOB: adds up what its log says. A job that fails without naming a test counts as one
@@ -134,7 +155,7 @@ clean_up() {
     local file tries=0
     [ -z "$runner" ] || kill -INT -- "-$runner" 2>/dev/null
     while [ -n "$runner" ] && kill -0 -- "-$runner" 2>/dev/null && [ $((tries += 1)) -le 100 ]; do sleep 0.1; done
-    for file in "$work"/tmp_check/*/pgdata/postmaster.pid "$work"/*/server/data/postmaster.pid; do
+    for file in "$work"{,/prove/build/prove}/tmp_check/*/pgdata/postmaster.pid "$work"/*/server/data/postmaster.pid; do
         [ ! -f "$file" ] || kill -QUIT "$(head -n 1 "$file")" 2>/dev/null
     done
     until rm -rf "$work" 2>/dev/null || [ $((tries += 1)) -gt 200 ]; do sleep 0.1; done
@@ -152,10 +173,14 @@ chmod 755 "$work"
 cp -rL test README.md "$work"
 mkdir "$log/build"
 build() {
-    if is_wanted regress isolation tap; then
+    if is_wanted regress isolation prove_installcheck tap; then
         prepare "$work" || return 1
         make -s -C "$work/test/modules" && cp "$work"/test/modules/*.so "$work/stage$(pg_config --pkglibdir)" || return 1
         cat test/server.conf >>"$work/server.conf"
+    fi
+    if is_wanted regress isolation prove_installcheck; then
+        prepare_copy "$work" && cp "$work"/test/modules/*.so "$work/pg$(pg_config --pkglibdir)" || return 1
+        mkdir "$work/tree" && cp -r Makefile metasd.control sql test expected "$work/tree" || return 1
     fi
     ! is_wanted unit || make -s -j"$jobs" unit-programs || return 1
     ! is_wanted unit-sanitize || make -s -j"$jobs" SANITIZE=1 unit-programs || return 1
@@ -175,15 +200,24 @@ jobs_of() {
     ! is_wanted "$step" || [ $# -eq 0 ] || printf "$step %s\n" "$@" >>"$list"
 }
 unit_programs=($(names test/unit/test_*.c))
-tap_files=(${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)})
+# tap_named NAME...: the TAP files of these names, or with a number before them.
+tap_named() {
+    local name
+    for name in "$@"; do
+        names $(ls "test/t/$name.pl" test/t/[0-9][0-9][0-9]_"$name".pl 2>/dev/null || echo "$name.pl")
+    done
+}
+tap_files=($(tap_named ${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)}))
 : >"$list"
 jobs_of tap "${tap_files[0]}"
 jobs_of regress all
 jobs_of isolation all
+jobs_of prove_installcheck all
 jobs_of tap "${tap_files[@]:1}"
 jobs_of unit-valgrind "${unit_programs[@]}"
 jobs_of unit-sanitize "${unit_programs[@]}" $(printf "fuzz_%s " $(names test/fuzz/*.c))
 jobs_of unit "${unit_programs[@]}"
+jobs_of oracle all
 jobs_of cppcheck all
 jobs_of clang-format all
 
@@ -199,7 +233,7 @@ for step in $steps; do
     [ -z "${of_step_seconds[$step]}" ] || printf '%-28s %4d passed, %d failed, %d s\n' "$step" \
         "${of_step_passed[$step]}" "${of_step_failed[$step]}" "${of_step_seconds[$step]}"
 done
-cp "$work"/*/regression.diffs "$log" 2>/dev/null
+cp "$work"/*/tree/regression.diffs "$work"/*/tree/*/regression.diffs "$log" 2>/dev/null
 cp -r "$work/tmp_check/log" "$log/tap-servers" 2>/dev/null
 
 echo
