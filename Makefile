@@ -20,14 +20,20 @@ DATA = $(wildcard sql/metasd--*.sql)
 MODULE_big = metasd
 MODULES = metasd_train
 
-ASK_CORE = arena bits calibrate codec columns crc32c exp index index_ask index_columns index_labels model postings simd standing status team topk
-ASK_PG = metasd compat catalog reference trust reading source params json run ask launch quota start stop resume versions schedule wait cache image builder build_worker known known_cost known_batch known_whole question alike reader candidates prediction predict embedding many support advice answers evaluate
-TRAIN_PG = worker limits quota checkpoint held_out warm member yield crew muster follower job report compare prune_versions store estimate cache image builder labels compat catalog reference trust reading source params presets json run
+# The folder of a file says which library it belongs to: of these rooms to both, of the others to one.
+SHARED_ROOMS = core/base core/ranking core/model core/codec core/serve \
+	pg/base pg/catalog pg/source pg/params pg/image
+SERVE_ROOMS = pg pg/access pg/control pg/serve pg/evaluate
+TRAIN_ROOMS = core/graph core/math core/train pg/worker
+objects_of = $(patsubst %.c,%.o,$(wildcard $(addsuffix /*.c,$(addprefix src/,$(1)))))
 
-OBJS = $(ASK_PG:%=src/pg/%.o) $(ASK_CORE:%=src/core/%.o)
-CORE_OBJS = $(patsubst %.c,%.o,$(wildcard src/core/*.c))
-TRAIN_OBJS = $(TRAIN_PG:%=src/pg/%.o) $(CORE_OBJS)
-EXTRA_CLEAN = $(TRAIN_OBJS) build
+OBJS = $(call objects_of,$(SHARED_ROOMS) $(SERVE_ROOMS))
+TRAIN_OBJS = $(call objects_of,$(SHARED_ROOMS) $(TRAIN_ROOMS))
+CORE_SOURCES = $(wildcard src/core/*/*.c)
+CORE_OBJS = $(CORE_SOURCES:.c=.o)
+# Scores of an image are the same on all processors, whether they have fused multiply-adds or not.
+EXACT = core/serve/dense_columns core/serve/postings core/serve/query
+EXTRA_CLEAN = $(TRAIN_OBJS) $(OBJS:.o=.d) $(TRAIN_OBJS:.o=.d) build
 
 REGRESS = $(shell sed 's/\#.*//' test/sql/order 2>/dev/null)
 REGRESS_OPTS = --inputdir=test
@@ -37,11 +43,12 @@ ISOLATION_OPTS = --inputdir=test/isolation
 IS_ROOT := $(filter 0,$(shell id -u))
 NO_INSTALLCHECK := $(IS_ROOT)
 
-PG_CPPFLAGS = -Isrc/core -Isrc/pg
+# Includes say the room: "core/graph/batch.h". Objects know the headers they were made of.
+PG_CPPFLAGS = -Isrc -MMD -MP
 OWN_CFLAGS = -Wall -Wextra -Werror
 # Headers of PostgreSQL are not ours to mend.
 PG_CFLAGS = $(OWN_CFLAGS) -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \
-	-Wno-declaration-after-statement -fvisibility=default
+	-Wno-declaration-after-statement -fvisibility=default -ffunction-sections -fdata-sections
 # Vector code where loops ask for it; nothing here changes what arithmetic means.
 CORE_CFLAGS = -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math
 # What test/coverage.sh sets in a copy of the tree. The workers' mathematics stay fast: its statements
@@ -56,8 +63,9 @@ BLAS_DIR ?= $(firstword $(wildcard /usr/lib/$(MULTIARCH)/openblas-serial))
 BLAS_INCLUDE ?= $(firstword $(wildcard /usr/include/$(MULTIARCH)/openblas-serial))
 BLAS_LIBS = -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -lopenblas
 
-# Both libraries hold some of the same objects: each uses its own.
-SHLIB_LINK = -Wl,-Bsymbolic -lm
+# A library exports what PostgreSQL calls, and has no code that nothing in it reaches. Both hold some of
+# the same objects: each uses its own.
+SHLIB_LINK = -Wl,-Bsymbolic -Wl,--gc-sections -Wl,--version-script=src/exports.map -lm
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -68,16 +76,15 @@ include $(PGXS)
 endif
 
 $(CORE_OBJS): CFLAGS += $(CORE_CFLAGS)
-# Scores of an image are the same on all processors, whether they have fused multiply-adds or not.
-src/core/columns.o src/core/index_ask.o src/core/postings.o: CFLAGS += -ffp-contract=off
-src/core/blas.o: CPPFLAGS += -I$(BLAS_INCLUDE)
-$(OBJS) $(TRAIN_OBJS): $(wildcard src/core/*.h src/pg/*.h)
+$(EXACT:%=src/%.o): CFLAGS += -ffp-contract=off
+src/core/math/blas.o: CPPFLAGS += -I$(BLAS_INCLUDE)
+-include $(wildcard $(OBJS:.o=.d) $(TRAIN_OBJS:.o=.d))
 
 # What they are made of is written here.
-metasd.so metasd_train.so: Makefile
+metasd.so metasd_train.so: Makefile src/exports.map
 
 metasd_train.so: $(TRAIN_OBJS)
-	$(CC) $(CFLAGS) $(TRAIN_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -Wl,-Bsymbolic $(BLAS_LIBS) -lm -o $@
+	$(CC) $(CFLAGS) $(TRAIN_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared $(BLAS_LIBS) $(SHLIB_LINK) -o $@
 
 include test/unit/unit.mk
 include test/bench/bench.mk

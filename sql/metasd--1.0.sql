@@ -13,36 +13,36 @@ GRANT USAGE ON SCHEMA metasd TO PUBLIC;
 -- of then, and one that means nothing where it is restored does no harm.
 CREATE TYPE metasd.role_ref;
 CREATE FUNCTION metasd.role_ref_in(cstring) RETURNS metasd.role_ref
-AS 'MODULE_PATHNAME', 'metasd_role_ref_in' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_role_ref_in_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.role_ref_out(metasd.role_ref) RETURNS cstring
-AS 'MODULE_PATHNAME', 'metasd_role_ref_out' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_role_ref_out_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.role_ref_recv(internal) RETURNS metasd.role_ref
-AS 'MODULE_PATHNAME', 'metasd_role_ref_recv' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_role_ref_recv_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.role_ref_send(metasd.role_ref) RETURNS bytea
-AS 'MODULE_PATHNAME', 'metasd_role_ref_send' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_role_ref_send_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE TYPE metasd.role_ref (INPUT = metasd.role_ref_in, OUTPUT = metasd.role_ref_out,
                              RECEIVE = metasd.role_ref_recv, SEND = metasd.role_ref_send,
                              INTERNALLENGTH = VARIABLE, ALIGNMENT = int4, STORAGE = plain);
 CREATE TYPE metasd.relation_ref;
 CREATE FUNCTION metasd.relation_ref_in(cstring) RETURNS metasd.relation_ref
-AS 'MODULE_PATHNAME', 'metasd_relation_ref_in' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_in_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.relation_ref_out(metasd.relation_ref) RETURNS cstring
-AS 'MODULE_PATHNAME', 'metasd_relation_ref_out' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_out_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.relation_ref_recv(internal) RETURNS metasd.relation_ref
-AS 'MODULE_PATHNAME', 'metasd_relation_ref_recv' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_recv_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.relation_ref_send(metasd.relation_ref) RETURNS bytea
-AS 'MODULE_PATHNAME', 'metasd_relation_ref_send' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_send_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE TYPE metasd.relation_ref (INPUT = metasd.relation_ref_in, OUTPUT = metasd.relation_ref_out,
                                  RECEIVE = metasd.relation_ref_recv, SEND = metasd.relation_ref_send,
                                  INTERNALLENGTH = VARIABLE, ALIGNMENT = int4, STORAGE = plain);
 CREATE FUNCTION metasd.role_ref(oid) RETURNS metasd.role_ref
-AS 'MODULE_PATHNAME', 'metasd_role_ref_of' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_role_ref_of_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.relation_ref(oid) RETURNS metasd.relation_ref
-AS 'MODULE_PATHNAME', 'metasd_relation_ref_of' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_relation_ref_of_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.oid_of(metasd.role_ref) RETURNS regrole
-AS 'MODULE_PATHNAME', 'metasd_role_oid' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_role_oid_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 CREATE FUNCTION metasd.oid_of(metasd.relation_ref) RETURNS regclass
-AS 'MODULE_PATHNAME', 'metasd_relation_oid' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'metasd_relation_oid_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 COMMENT ON TYPE metasd.role_ref IS
 'a role: its name, with a minus in front once it has been dropped; what is restored where there is no such role stays the name of nobody';
 COMMENT ON TYPE metasd.relation_ref IS
@@ -409,7 +409,7 @@ COMMENT ON FUNCTION kg_unschedule(text) IS
 'ends what kg_schedule began; a training under way goes on. False, with a notice, if the model had no schedule';
 
 CREATE FUNCTION metasd.train_scheduled(model text) RETURNS bigint
-AS 'MODULE_PATHNAME', 'metasd_train_scheduled' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'metasd_train_scheduled_sql' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION metasd.train_scheduled(text) IS
 'what a job of kg_schedule calls: kg_train(model), but null, with a line in the server log, while a training of the model goes on';
 

@@ -32,7 +32,7 @@ sub add_counts
 		next if $document eq "\n";
 		for my $file (@{ decode_json($document)->{files} })
 		{
-			next unless $file->{file} =~ m{(src/(?:core|pg)/[^/]+)$};
+			next unless $file->{file} =~ m{(src/(?:core|pg)/.+)$};
 			my ($name, $of) = ($1, $lines{$1} //= {});
 
 			for my $line (@{ $file->{lines} })
@@ -67,7 +67,7 @@ sub row
 {
 	my ($name, $executed, $all) = @_;
 
-	printf "| %-28s | %5d | %5d | %5.1f %% |\n", $name, $executed, $all, 100 * $executed / $all;
+	printf "| %-38s | %5d | %5d | %5.1f %% |\n", $name, $executed, $all, 100 * $executed / $all;
 }
 
 print "| file | executed | statements | part |\n|---|---|---|---|\n";

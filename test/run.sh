@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, cppcheck,
+# run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, cppcheck, layers,
 # oracle, unit, unit-sanitize, unit-valgrind, regress, isolation, prove_installcheck, tap. The last line
 # is "N passed, M failed".
 #
@@ -8,7 +8,7 @@
 # build/test-logs/STEP/JOB.log.
 # METASD_TAP names some of the TAP files, with or without their numbers; METASD_VALGRIND=all has valgrind
 # run the unit tests in full.
-steps="clang-format cppcheck oracle unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
+steps="clang-format cppcheck layers oracle unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
 cd "$(dirname "$0")/.." || exit 1
 . test/server.sh
 wanted=" ${*:-$steps} "
@@ -41,11 +41,14 @@ run_clang-format() {
 run_cppcheck() {
     cppcheck -j "$(nproc)" --quiet --error-exitcode=1 --std=c11 \
         --enable=warning,performance,portability --suppress=arrayIndexThenCheck \
-        --suppress=missingIncludeSystem -Isrc/core -Isrc/pg src && echo ok
+        --suppress=missingIncludeSystem -Isrc src && echo ok
 }
 
 # The golden files of the unit tests agree with the oracle.
 run_oracle() { test/oracle/make.sh --check; }
+
+# The rooms of src, by their includes and the symbols of the objects.
+run_layers() { perl test/layers.pl; }
 
 run_unit() { "build/unit/$1"; }
 
@@ -106,11 +109,11 @@ run_tap() {
 
 # What a step's log says of a test that has passed, and of one that has failed.
 declare -A passes=(
-    [clang-format]='^ok' [cppcheck]='^ok' [build]='^ok' [oracle]='^ok '
+    [clang-format]='^ok' [cppcheck]='^ok' [layers]='^ok ' [build]='^ok' [oracle]='^ok '
     [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. ok '
     [tap]='^ok [0-9]' [unit]='^\[       OK \]')
 declare -A fails=(
-    [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [build]='^!'
+    [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [layers]='^not ok ' [build]='^!'
     [oracle]='^not ok '
     [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. FAILED'
     [tap]='^not ok [0-9]' [unit]='^\[  FAILED  \] [a-z_0-9]+$')
@@ -121,7 +124,7 @@ passes[prove_installcheck]=${passes[tap]} fails[prove_installcheck]=${fails[tap]
 # run_job STEP JOB: with its output and status beside each other in the logs.
 run_job() {
     local begun=$SECONDS status took verdict=ends
-    mkdir -p "$log/$1"
+    mkdir -p "$(dirname "$log/$1/$2")"
     "run_$1" "$2" >"$log/$1/$2.log" 2>&1 </dev/null
     status=$? took=$((SECONDS - begun))
     echo "$status $took" >"$log/$1/$2.status"
@@ -182,6 +185,7 @@ build() {
         prepare_copy "$work" && cp "$work"/test/modules/*.so "$work/pg$(pg_config --pkglibdir)" || return 1
         mkdir "$work/tree" && cp -r Makefile metasd.control sql test expected "$work/tree" || return 1
     fi
+    ! is_wanted layers || make -s -j"$jobs" all || return 1
     ! is_wanted unit || make -s -j"$jobs" unit-programs || return 1
     ! is_wanted unit-sanitize || make -s -j"$jobs" SANITIZE=1 unit-programs || return 1
     ! is_wanted unit-valgrind || make -s -j"$jobs" PLAIN=1 unit-programs || return 1
@@ -199,7 +203,7 @@ jobs_of() {
     shift
     ! is_wanted "$step" || [ $# -eq 0 ] || printf "$step %s\n" "$@" >>"$list"
 }
-unit_programs=($(names test/unit/test_*.c))
+unit_programs=($(cd test/unit && for file in */test_*.c; do echo "${file%.c}"; done))
 # tap_named NAME...: the TAP files of these names, or with a number before them.
 tap_named() {
     local name
@@ -218,6 +222,7 @@ jobs_of unit-valgrind "${unit_programs[@]}"
 jobs_of unit-sanitize "${unit_programs[@]}" $(printf "fuzz_%s " $(names test/fuzz/*.c))
 jobs_of unit "${unit_programs[@]}"
 jobs_of oracle all
+jobs_of layers all
 jobs_of cppcheck all
 jobs_of clang-format all
 

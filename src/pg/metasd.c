@@ -4,11 +4,11 @@
  * The training itself is another library, metasd_train, since only that needs
  * OpenBLAS: a backend that predicts never loads it.
  */
-#include "compat.h"
+#include "pg/base/compat.h"
 
 #include <unistd.h>
 
-#include "settings.h"
+#include "pg/base/settings.h"
 
 PG_MODULE_MAGIC;
 

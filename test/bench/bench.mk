@@ -1,18 +1,18 @@
 # Programs that measure the core: make bench-programs, then build/bench/NAME. make bench builds
 # them and runs each for a moment. Sources with a main are programs, the others help them all.
-BENCH_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) $(CORE_CFLAGS) -Isrc/core -I$(BLAS_INCLUDE)
+BENCH_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) $(CORE_CFLAGS) -MMD -MP -Isrc -I$(BLAS_INCLUDE)
 BENCH_MAINS := $(shell grep -l '^main\b' test/bench/*.c)
 BENCH_PROGRAMS = $(BENCH_MAINS:test/bench/%.c=build/bench/%)
 BENCH_HELP = $(patsubst test/bench/%.c,build/bench/%.o,\
 	$(filter-out $(BENCH_MAINS),$(wildcard test/bench/*.c)))
-BENCH_CORE = $(patsubst src/core/%.c,build/bench/core/%.o,$(wildcard src/core/*.c))
+BENCH_CORE = $(CORE_SOURCES:src/%.c=build/bench/%.o)
 
-build/bench/core/columns.o build/bench/core/index_ask.o build/bench/core/postings.o: BENCH_CFLAGS += -ffp-contract=off
-build/bench/core/%.o: src/core/%.c $(wildcard src/core/*.h)
+$(EXACT:%=build/bench/%.o): BENCH_CFLAGS += -ffp-contract=off
+build/bench/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_CFLAGS) -c $< -o $@
 
-build/bench/%.o: test/bench/%.c $(wildcard src/core/*.h test/bench/*.h)
+build/bench/%.o: test/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_CFLAGS) -c $< -o $@
 
@@ -30,3 +30,5 @@ bench: bench-programs
 	build/bench/warm synthetic:1000:10000:10 rank=50 epochs=4 validation_fraction=0.02 warm:epochs=2
 	@for p in $(filter-out build/bench/synthetic build/bench/epoch build/bench/warm,$(BENCH_PROGRAMS)); do \
 	  echo "# $$p"; $$p || exit 1; done
+
+-include $(shell find build/bench -name "*.d" 2>/dev/null)

@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "clock.h"
-#include "codec.h"
+#include "core/codec/row_codec.h"
 #include "memory.h"
-#include "random.h"
+#include "core/base/random.h"
 
 #define STREAM 90
 
@@ -104,7 +104,7 @@ static Encoded
 encode(const Table *table, MetasdStorage storage)
 {
     Encoded encoded = {.start = memory_take((table->rows + 1) * sizeof(size_t))};
-    size_t size = table->rows * metasd_codec_bound(table->width);
+    size_t size = table->rows * metasd_row_bound(table->width);
     double began;
 
     encoded.bytes = memory_take(size);
@@ -113,8 +113,8 @@ encode(const Table *table, MetasdStorage storage)
     for (size_t i = 0; i < table->rows; i++) {
         size_t used = 0, at = encoded.start[i];
 
-        check(metasd_encode(storage, table->width, table->weights + i * table->width,
-                            encoded.bytes + at, size - at, &used));
+        check(metasd_row_encode(storage, table->width, table->weights + i * table->width,
+                                encoded.bytes + at, size - at, &used));
         encoded.start[i + 1] = at + used;
     }
     encoded.seconds = clock_now() - began;
@@ -136,8 +136,9 @@ decode(const Table *table, const Encoded *encoded)
             size_t at = encoded->start[i];
             MetasdDecoded decoded;
 
-            check(metasd_decode_sparse(encoded->bytes + at, encoded->start[i + 1] - at,
-                                       table->width, positions, values, table->width, &decoded));
+            check(metasd_row_decode_sparse(encoded->bytes + at, encoded->start[i + 1] - at,
+                                           table->width, positions, values, table->width,
+                                           &decoded));
         }
         best = fmin(best, clock_now() - began);
     } while (clock_now() < until);

@@ -7,7 +7,7 @@
 #ifndef METASD_BENCH_CREW_H
 #define METASD_BENCH_CREW_H
 
-#include "team.h"
+#include "core/base/team.h"
 
 #define CREW_MOST 64
 

@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "clock.h"
-#include "kernels.h"
-#include "pattern.h"
-#include "random.h"
+#include "core/math/softmax.h"
+#include "core/math/pattern.h"
+#include "core/base/random.h"
 
 #define ROWS ((size_t)1212) /* of a slice: a twelfth of FB15k-237's entities */
 #define REPEATS 7
@@ -47,7 +47,7 @@ prepare(Bench *b)
 {
     size_t width = b->width;
 
-    b->stride = metasd_tiled(b->queries);
+    b->stride = metasd_tile_whole(b->queries);
     b->team = metasd_team_of_one();
     b->slices = (MetasdSlices){.rows = ROWS, .parts = 1, .count = 1};
     b->table = floats(ROWS * width);
@@ -169,11 +169,11 @@ compare_products(Bench *b, double density)
 static double
 seconds_of(Bench *b, int pass)
 {
-    static MetasdPartial partials[2];
+    static MetasdSoftmaxPartial partials[2];
     static double dots[2][METASD_TILE];
     static const float means[2][METASD_TILE];
-    static MetasdSoft soft;
-    MetasdHeat heat = metasd_heat(3);
+    static MetasdSoftmaxTile soft;
+    MetasdTemperature heat = metasd_softmax_temperature(3);
     double best = INFINITY;
 
     for (int repeat = 0; repeat < REPEATS; repeat++) {
@@ -184,26 +184,26 @@ seconds_of(Bench *b, int pass)
 
             switch (pass) {
                 case 0:
-                    metasd_tile_sums(ROWS, b->stride, t, NULL, &partials[0]);
+                    metasd_softmax_sums(ROWS, b->stride, t, NULL, &partials[0]);
                     break;
                 case 1:
-                    metasd_tile_scale(ROWS, b->stride, t, soft.max[0]);
+                    metasd_softmax_scale(ROWS, b->stride, t, soft.max[0]);
                     break;
                 case 2:
-                    metasd_tile_sums_pair(ROWS, b->stride, t, s, NULL, heat, &partials[0],
-                                          &partials[1]);
+                    metasd_softmax_sums_pair(ROWS, b->stride, t, s, NULL, heat, &partials[0],
+                                             &partials[1]);
                     break;
                 case 3:
-                    metasd_tile_gradient_student(ROWS, b->stride, t, s, NULL, heat, &soft, z);
+                    metasd_softmax_gradient_student(ROWS, b->stride, t, s, NULL, heat, &soft, z);
                     break;
                 case 4:
-                    metasd_tile_gradient_mutual(ROWS, b->stride, t, s, NULL, heat, &soft);
+                    metasd_softmax_gradient_mutual(ROWS, b->stride, t, s, NULL, heat, &soft);
                     break;
                 case 5:
-                    metasd_tile_quiz_dots(ROWS, b->stride, t, s, z, NULL, heat, &soft, dots);
+                    metasd_softmax_quiz_dots(ROWS, b->stride, t, s, z, NULL, heat, &soft, dots);
                     break;
                 case 6:
-                    metasd_tile_gradient_quiz(ROWS, b->stride, t, s, means, &soft, z);
+                    metasd_softmax_gradient_quiz(ROWS, b->stride, t, s, means, &soft, z);
                     break;
             }
         }

@@ -21,11 +21,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "index.h"
-#include "kernels.h"
-#include "postings.h"
-#include "random.h"
-#include "topk.h"
+#include "core/serve/image.h"
+#include "core/math/softmax.h"
+#include "core/serve/postings.h"
+#include "core/base/random.h"
+#include "core/ranking/topk.h"
 
 #define STREAM 95
 #define RELATIONS 237
@@ -100,7 +100,7 @@ uneven_columns(uint32_t width, double mean)
 
 /* Rows as they are added: those of the entities, then two of each relation. */
 static void
-fill(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, const double *part,
+fill(MetasdImageWriter *writer, const MetasdImagePlan *plan, const double *part,
      const double *relation_part)
 {
     uint32_t *positions = need(2 * plan->width * sizeof(*positions)), w = plan->width;
@@ -111,14 +111,14 @@ fill(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, const double *part,
     for (uint32_t e = 0; e < plan->entities; e++) {
         size_t kept = make_row(e, part, w, positions, values);
 
-        (void)metasd_index_add_entity(writer, e, label, (size_t)sprintf(label, "%07u", e),
+        (void)metasd_image_add_entity(writer, e, label, (size_t)sprintf(label, "%07u", e),
                                       row_of(positions, values, kept));
     }
     for (uint32_t r = 0; r < plan->relations; r++) {
         size_t kept = make_row(n + 2 * r, relation_part, w, positions, values);
         size_t more = make_row(n + 2 * r + 1, relation_part, w, positions + w, values + w);
 
-        (void)metasd_index_add_relation(writer, r, label, (size_t)sprintf(label, "%07u", r),
+        (void)metasd_image_add_relation(writer, r, label, (size_t)sprintf(label, "%07u", r),
                                         row_of(positions, values, kept),
                                         row_of(positions + w, values + w, more));
     }
@@ -127,11 +127,11 @@ fill(MetasdIndexWriter *writer, const MetasdIndexPlan *plan, const double *part,
 }
 
 /* An image of a made-up model; *seconds to complete it once its rows are there. */
-static MetasdIndex
+static MetasdImage
 make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
 {
     uint32_t width = 2 * rank;
-    MetasdIndexPlan plan = {.family = &metasd_complex,
+    MetasdImagePlan plan = {.family = &metasd_family_complex,
                             .entities = entities,
                             .relations = RELATIONS,
                             .width = width,
@@ -141,24 +141,24 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
     uint32_t *positions = need(width * sizeof(*positions));
     float *values = need(width * sizeof(*values));
     MetasdTeam team = metasd_team_of_one();
-    MetasdIndexWriter writer;
+    MetasdImageWriter writer;
     void *rows;
 
     for (uint64_t i = 0; i < entities + 2 * (uint64_t)RELATIONS; i++)
         *(i < entities ? &plan.entity_kept : &plan.relation_kept) +=
             make_row(i, i < entities ? part : relation_part, width, positions, values);
-    rows = need(metasd_index_row_bytes(&plan));
-    (void)metasd_index_begin(&writer, &plan, rows);
+    rows = need(metasd_image_row_bytes(&plan));
+    (void)metasd_image_begin(&writer, &plan, rows);
     fill(&writer, &plan, part, relation_part);
     *seconds = spent();
-    if (metasd_index_settle(&writer, positions, &team) != METASD_OK) {
+    if (metasd_image_settle(&writer, positions, &team) != METASD_OK) {
         fprintf(stderr, "latency: could not build an image\n");
         exit(1);
     }
-    *bytes = metasd_index_bytes(&writer.index.plan);
-    metasd_index_move(&writer, need(*bytes));
+    *bytes = metasd_image_bytes(&writer.index.plan);
+    metasd_image_move(&writer, need(*bytes));
     free(rows);
-    if (metasd_index_finish(&writer, &team) != METASD_OK) {
+    if (metasd_image_finish(&writer, &team) != METASD_OK) {
         fprintf(stderr, "latency: could not build an image\n");
         exit(1);
     }
@@ -170,12 +170,12 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
     return writer.index;
 }
 
-static MetasdIndex
+static MetasdImage
 read_image(const char *path, size_t *bytes)
 {
     FILE *file = fopen(path, "rb");
     MetasdTeam team = metasd_team_of_one();
-    MetasdIndex index;
+    MetasdImage index;
     char *memory;
     long size;
 
@@ -187,7 +187,7 @@ read_image(const char *path, size_t *bytes)
     *bytes = (size_t)size - FRAME;
     memory = need(*bytes);
     if (fread(memory, 1, *bytes, file) != *bytes ||
-        metasd_index_open(memory, *bytes, &team, &index) != METASD_OK) {
+        metasd_image_open(memory, *bytes, &team, &index) != METASD_OK) {
         fprintf(stderr, "latency: \"%s\" is not an image of this version\n", path);
         exit(1);
     }
@@ -251,7 +251,7 @@ by_size(const void *a, const void *b)
 
 /* What is asked and answered; n floats each. */
 typedef struct Desk {
-    const MetasdIndex *index;
+    const MetasdImage *index;
     float *rows; /* dense */
     float *scratch, *scores, *dense_scores;
     uint32_t *ids;
@@ -264,14 +264,14 @@ typedef struct Desk {
 static bool
 ask(Desk *desk, int i)
 {
-    const MetasdIndexPlan *plan = &desk->index->plan;
+    const MetasdImagePlan *plan = &desk->index->plan;
     uint32_t n = plan->entities, w = plan->width, best[BEST], dense_best[BEST];
     uint32_t head = (uint32_t)metasd_random_below(4, STREAM, (uint64_t)i, n);
     uint32_t relation = (uint32_t)metasd_random_below(5, STREAM, (uint64_t)i, plan->relations);
     double start = spent(), scored;
     bool same = true;
 
-    metasd_index_scores_tails(desk->index, head, relation, desk->scores, desk->scratch);
+    metasd_query_scores_tails(desk->index, head, relation, desk->scores, desk->scratch);
     scored = spent();
     best_ten(n, desk->scores, desk->ids, best);
     desk->choice[i] = spent() - scored;
@@ -288,9 +288,9 @@ ask(Desk *desk, int i)
 }
 
 static void
-measure(const MetasdIndex *index, size_t bytes, double seconds)
+measure(const MetasdImage *index, size_t bytes, double seconds)
 {
-    const MetasdIndexPlan *plan = &index->plan;
+    const MetasdImagePlan *plan = &index->plan;
     size_t n = plan->entities, w = plan->width;
     Desk *desk = need(sizeof(*desk));
     int questions = n * w > 20000000 ? QUESTIONS / 4 : QUESTIONS, half, differ = 0;
@@ -303,7 +303,7 @@ measure(const MetasdIndex *index, size_t bytes, double seconds)
                    .dense_scores = need(n * sizeof(float)),
                    .ids = need(n * sizeof(uint32_t))};
     for (size_t e = 0; e < n; e++)
-        metasd_index_embedding(index, (uint32_t)e, desk->rows + e * w);
+        metasd_query_embedding(index, (uint32_t)e, desk->rows + e * w);
     for (int i = 0; i < questions; i++)
         differ += !ask(desk, i);
     half = questions / 2;
@@ -340,13 +340,13 @@ main(int argc, char **argv)
         argc = 3;
         argv = small;
     }
-    printf("by %s\n\n", metasd_posting_kernels()->name);
+    printf("by %s\n\n", metasd_postings_kernels()->name);
     printf(
         "| entities | rank | columns | image, MB | dense rows, MB | completed in, ms | image, us | "
         "99 %% within | of which choice | dense, us | ratio "
         "|\n|---|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 1; i < argc; i++) {
-        MetasdIndex index;
+        MetasdImage index;
         double seconds = NAN;
 
         if (i + 1 < argc && isdigit((unsigned char)argv[i][0])) {

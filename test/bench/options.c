@@ -10,7 +10,7 @@ static BenchOptions
 defaults(void)
 {
     return (BenchOptions){.train = {.seed = 1,
-                                    .family = &metasd_complex,
+                                    .family = &metasd_family_complex,
                                     .rank = 200,
                                     .sparsity = 0.9,
                                     .epochs = 20,

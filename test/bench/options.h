@@ -2,7 +2,7 @@
 #ifndef METASD_BENCH_OPTIONS_H
 #define METASD_BENCH_OPTIONS_H
 
-#include "train.h"
+#include "core/train/train.h"
 
 typedef struct BenchOptions {
     MetasdTrainOptions train;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "memory.h"
-#include "random.h"
+#include "core/base/random.h"
 
 /*
  * With these the most frequent entity of 15,000 has 1.3 % of all examples, as in FB15k-237, the

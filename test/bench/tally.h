@@ -8,7 +8,7 @@
 #ifndef METASD_BENCH_TALLY_H
 #define METASD_BENCH_TALLY_H
 
-#include "train.h"
+#include "core/train/train.h"
 
 /* One epoch. */
 typedef struct Tally {

@@ -2,7 +2,7 @@
 #ifndef METASD_BENCH_TRIPLES_H
 #define METASD_BENCH_TRIPLES_H
 
-#include "graph.h"
+#include "core/graph/graph.h"
 
 typedef struct TripleList {
     MetasdTriple *triples;

@@ -19,11 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec.h"
+#include "core/codec/row_codec.h"
 #include "memory.h"
-#include "random.h"
+#include "core/base/random.h"
 #include "training.h"
-#include "warm.h"
+#include "core/train/warm_start.h"
 
 #define MOST_ARGUMENTS 64
 
@@ -57,7 +57,7 @@ check(MetasdStatus status)
 /* ---- rows ---- */
 
 static size_t
-row_count(const MetasdStep *step)
+row_count(const MetasdState *step)
 {
     return (size_t)step->entities + step->relation_rows;
 }
@@ -66,7 +66,7 @@ row_count(const MetasdStep *step)
 static MetasdStatus
 fill(BenchTraining *training, MetasdTeam *team)
 {
-    MetasdStep *step = &training->trainer.step;
+    MetasdState *step = &training->trainer.step;
     const Rows *from = training->from;
 
     memcpy(step->weights, from->weights, row_count(step) * step->width * sizeof(float));
@@ -85,7 +85,7 @@ round_rows(float *weights, size_t rows, size_t width)
 static Rows
 rows_of(const BenchTraining *training)
 {
-    const MetasdStep *step = &training->trainer.step;
+    const MetasdState *step = &training->trainer.step;
     const MetasdGroups *train = &training->graph.part[METASD_TRAIN];
     size_t rows = row_count(step);
     Rows left = {memory_take(rows * step->width * sizeof(float)), memory_take(rows)};

@@ -7,7 +7,7 @@
 #include "clock.h"
 #include "crew.h"
 #include "memory.h"
-#include "train.h"
+#include "core/train/train.h"
 
 /* Seconds for each form in each layout; a call is of so much work at most. */
 #define FORM_SECONDS 0.12
@@ -128,8 +128,8 @@ compete(MetasdTeam *team, void *context)
 static Contest
 sizes_of(size_t queries, uint32_t entities, size_t width)
 {
-    MetasdSlices slices = metasd_slices(entities);
-    Contest contest = {.entities = metasd_slice_start(&slices, 1), .width = width};
+    MetasdSlices slices = metasd_team_cut(entities);
+    Contest contest = {.entities = metasd_team_slice_start(&slices, 1), .width = width};
     size_t block = METASD_SCORE_FLOATS / entities;
     double most;
 

@@ -8,7 +8,7 @@
 #ifndef METASD_BENCH_YARDSTICK_H
 #define METASD_BENCH_YARDSTICK_H
 
-#include "team.h"
+#include "core/base/team.h"
 
 typedef struct Yardstick {
     size_t queries, entities, width; /* of one call */

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec.h"
-#include "random.h"
+#include "core/codec/row_codec.h"
+#include "core/base/random.h"
 #include "rows.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -33,7 +33,7 @@ width_of(const uint8_t *bytes, size_t n)
 {
     size_t width, kept;
 
-    if (metasd_decode_header(bytes, n, &width, &kept) != METASD_OK || width > ROWS_WIDEST)
+    if (metasd_row_decode_header(bytes, n, &width, &kept) != METASD_OK || width > ROWS_WIDEST)
         return 1;
     return width;
 }
@@ -58,15 +58,16 @@ check_row(const float *row, size_t width)
     for (int s = 0; s < METASD_STORAGES; s++) {
         size_t n = 0;
         const char *wrong = NULL;
-        MetasdStatus status = metasd_encode((MetasdStorage)s, width, row, bytes, sizeof(bytes), &n);
+        MetasdStatus status =
+            metasd_row_encode((MetasdStorage)s, width, row, bytes, sizeof(bytes), &n);
 
         if (status == METASD_NON_FINITE)
             continue;
-        if (status != METASD_OK || n > metasd_codec_bound(width))
+        if (status != METASD_OK || n > metasd_row_bound(width))
             fail("a row is not encoded", (const uint8_t *)row, width * sizeof(*row));
         if (!rows_accepted(bytes, n, width, &wrong) || wrong)
             fail(wrong ? wrong : "an encoded row is refused", bytes, n);
-        if (metasd_decode_dense(bytes, n, width, decoded) != METASD_OK)
+        if (metasd_row_decode_dense(bytes, n, width, decoded) != METASD_OK)
             fail("an encoded row is refused", bytes, n);
         for (size_t j = 0; j < width; j++)
             if ((row[j] > 0) != (decoded[j] > 0) || (row[j] < 0) != (decoded[j] < 0))
@@ -134,8 +135,8 @@ make_bytes(Dice *dice, uint8_t *bytes)
         rows_mirror(row, width);
     for (size_t j = 0; j < width; j++)
         row[j] = (float)ldexp((double)row[j], alike ? power : (int)throw_below(dice, 250) - 130);
-    if (metasd_encode((MetasdStorage)throw_below(dice, METASD_STORAGES), width, row, bytes,
-                      ROWS_BYTES, &used) != METASD_OK)
+    if (metasd_row_encode((MetasdStorage)throw_below(dice, METASD_STORAGES), width, row, bytes,
+                          ROWS_BYTES, &used) != METASD_OK)
         abort();
     return used;
 }

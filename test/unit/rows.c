@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
+#include "core/base/random.h"
 
 #define STREAM 70
 
@@ -76,7 +76,7 @@ encode_again(const uint8_t *bytes, size_t n, size_t width, const float *row)
     MetasdStorage storage = (MetasdStorage)((bytes[1] & 0x7f) - 1);
     size_t used = 0;
 
-    if (metasd_encode(storage, width, row, again, sizeof(again), &used) != METASD_OK)
+    if (metasd_row_encode(storage, width, row, again, sizeof(again), &used) != METASD_OK)
         return "it cannot be encoded";
     return used == n && memcmp(again, bytes, n) == 0 ? NULL : "it has another encoding";
 }
@@ -94,9 +94,9 @@ rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
 
     if (n > 0)
         memcpy(copy, bytes, n);
-    header = metasd_decode_header(copy, n, &stored, &announced);
-    sparse = metasd_decode_sparse(copy, n, width, positions, values, ROWS_WIDEST, &decoded);
-    dense = metasd_decode_dense(copy, n, width, row);
+    header = metasd_row_decode_header(copy, n, &stored, &announced);
+    sparse = metasd_row_decode_sparse(copy, n, width, positions, values, ROWS_WIDEST, &decoded);
+    dense = metasd_row_decode_dense(copy, n, width, row);
     *wrong = NULL;
     if (sparse != dense || (sparse != METASD_OK && sparse != METASD_CORRUPT))
         *wrong = "the decoders do not agree";

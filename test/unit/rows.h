@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "codec.h"
+#include "core/codec/row_codec.h"
 
 /* Rows that rows_accepted is asked of are at most as wide. */
 #define ROWS_WIDEST 4096

@@ -5,7 +5,7 @@
 #include "tools.h"
 
 Pupil
-pupil_of(const MetasdStep *settings)
+pupil_of(const MetasdState *settings)
 {
     Pupil pupil = {.step = *settings, .team = metasd_team_of_one()};
 
@@ -13,16 +13,16 @@ pupil_of(const MetasdStep *settings)
     pupil.step.relation_rows = PUPIL_RELATION_ROWS;
     pupil.step.width = PUPIL_WIDTH;
     pupil.step.batch = PUPIL_EXAMPLES;
-    pupil.step.family = &metasd_complex;
+    pupil.step.family = &metasd_family_complex;
     pupil.memory = tools_step_take(&pupil.step, 1, METASD_TILE * PUPIL_ENTITIES);
-    assert_int_equal(metasd_step_init(&pupil.step, &pupil.team, 4, 0.5f), METASD_OK);
+    assert_int_equal(metasd_state_init(&pupil.step, &pupil.team, 4, 0.5f), METASD_OK);
     return pupil;
 }
 
 Pupil
 pupil_make(bool guided, bool sparse)
 {
-    return pupil_of(&(MetasdStep){
+    return pupil_of(&(MetasdState){
         .guided = guided, .quizzed = guided, .most_density = sparse ? 1 : 0, .whole_from = 0.21});
 }
 
@@ -32,6 +32,6 @@ pupil_prune(Pupil *pupil, double sparsity)
     static uint64_t bins[METASD_PRUNE_BINS];
     MetasdMasked masked;
 
-    assert_int_equal(metasd_step_prune(&pupil->step, &pupil->team, sparsity, bins, &masked),
+    assert_int_equal(metasd_mask_take(&pupil->step, &pupil->team, sparsity, bins, &masked),
                      METASD_OK);
 }

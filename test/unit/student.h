@@ -1,8 +1,9 @@
-/* student.h - a small model whose student can be pruned, for tests of masks and of students alone. */
+/* student.h - a small model whose student can be pruned, for tests of masks and of students alone.
+ */
 #ifndef METASD_UNIT_STUDENT_H
 #define METASD_UNIT_STUDENT_H
 
-#include "step.h"
+#include "core/train/step.h"
 
 #define PUPIL_ENTITIES 200
 #define PUPIL_RELATION_ROWS 4
@@ -10,7 +11,7 @@
 #define PUPIL_EXAMPLES 90 /* of a batch, at most */
 
 typedef struct Pupil {
-    MetasdStep step;
+    MetasdState step;
     MetasdTeam team;
     void *memory; /* to be freed by the caller */
 } Pupil;
@@ -18,7 +19,7 @@ typedef struct Pupil {
 /*
  * A model of random weights: the same whenever it is made. Of `settings`, all but its sizes count.
  */
-extern Pupil pupil_of(const MetasdStep *settings);
+extern Pupil pupil_of(const MetasdState *settings);
 
 /* With a quiz where it is guided. */
 extern Pupil pupil_make(bool guided, bool sparse);

@@ -2,7 +2,7 @@
 #ifndef METASD_UNIT_THREADS_H
 #define METASD_UNIT_THREADS_H
 
-#include "team.h"
+#include "core/base/team.h"
 
 #define THREADS_MOST 12
 

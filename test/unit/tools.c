@@ -21,7 +21,7 @@ tools_quick(void)
 }
 
 void *
-tools_step_take(MetasdStep *step, int members, size_t score_floats)
+tools_step_take(MetasdState *step, int members, size_t score_floats)
 {
     MetasdArena arena = metasd_arena_measure();
     size_t bytes;
@@ -29,20 +29,20 @@ tools_step_take(MetasdStep *step, int members, size_t score_floats)
 
     if (step->queries == 0)
         step->queries = step->batch;
-    metasd_step_take(step, &arena, members, score_floats);
+    metasd_state_take(step, &arena, members, score_floats);
     bytes = arena.used;
     memory = tools_alloc(bytes);
     if (!metasd_arena_ok(&arena))
         abort();
     arena = metasd_arena_over(memory, bytes);
-    metasd_step_take(step, &arena, members, score_floats);
+    metasd_state_take(step, &arena, members, score_floats);
     if (!metasd_arena_ok(&arena))
         abort();
     return memory;
 }
 
 size_t
-tools_table_floats(const MetasdStep *step)
+tools_table_floats(const MetasdState *step)
 {
     return ((size_t)step->entities + step->relation_rows) * step->width;
 }
@@ -98,20 +98,21 @@ tools_graph(MetasdGraph *graph, MetasdTriple *triples, size_t n, uint32_t entiti
 
 /* ---- formulas ---- */
 
-const MetasdFamily *const tools_families[TOOLS_FAMILIES] = {&metasd_complex, &metasd_distmult};
+const MetasdFamily *const tools_families[TOOLS_FAMILIES] = {&metasd_family_complex,
+                                                            &metasd_family_distmult};
 
 /* Component j of d: a complex number, whatever the family. */
 static double complex
 component(const MetasdFamily *family, const double *x, size_t d, size_t j)
 {
-    return family == &metasd_complex ? x[j] + x[d + j] * I : x[j];
+    return family == &metasd_family_complex ? x[j] + x[d + j] * I : x[j];
 }
 
 double
 tools_score(const MetasdFamily *family, size_t width, const double *head, const double *relation,
             const double *tail)
 {
-    size_t d = family == &metasd_distmult ? width : width / 2;
+    size_t d = family == &metasd_family_distmult ? width : width / 2;
     double sum = 0;
 
     for (size_t j = 0; j < d; j++)
@@ -124,7 +125,7 @@ double
 tools_regularizer(MetasdRegularizer kind, const MetasdFamily *family, size_t width,
                   const double *head, const double *relation, const double *tail)
 {
-    size_t d = family == &metasd_distmult ? width : width / 2;
+    size_t d = family == &metasd_family_distmult ? width : width / 2;
     double sum = 0;
 
     for (size_t j = 0; j < d; j++) {

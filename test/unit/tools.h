@@ -5,8 +5,8 @@
 #ifndef METASD_UNIT_TOOLS_H
 #define METASD_UNIT_TOOLS_H
 
-#include "batch.h"
-#include "step.h"
+#include "core/graph/batch.h"
+#include "core/train/step.h"
 
 /* malloc that ends the program where there is no memory. */
 extern void *tools_alloc(size_t bytes);
@@ -15,10 +15,10 @@ extern void *tools_alloc(size_t bytes);
 extern bool tools_quick(void);
 
 /* Takes the memory of a step for a team of up to `members`; to be freed by the caller. */
-extern void *tools_step_take(MetasdStep *step, int members, size_t score_floats);
+extern void *tools_step_take(MetasdState *step, int members, size_t score_floats);
 
 /* Floats in a weight table of the step. */
-extern size_t tools_table_floats(const MetasdStep *step);
+extern size_t tools_table_floats(const MetasdState *step);
 
 /*
  * Makes a batch of n triples, whose relation is a row of the relation table: of groups of all

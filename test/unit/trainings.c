@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
+#include "core/base/random.h"
 #include "threads.h"
 #include "tools.h"
 
@@ -56,7 +56,7 @@ MetasdTrainOptions
 trainings_options(void)
 {
     return (MetasdTrainOptions){.seed = 9,
-                                .family = &metasd_complex,
+                                .family = &metasd_family_complex,
                                 .rank = 8,
                                 .sparsity = 0.5,
                                 .epochs = 14,
@@ -139,7 +139,7 @@ static MetasdStatus
 hear_batch(void *context, int epoch, size_t done, size_t total, double loss)
 {
     Training *training = context;
-    MetasdStep *step = &training->trainer[0].step;
+    MetasdState *step = &training->trainer[0].step;
 
     assert_true(done >= 1 && done <= total);
     assert_true(isfinite(loss));

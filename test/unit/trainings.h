@@ -2,8 +2,8 @@
 #ifndef METASD_UNIT_TRAININGS_H
 #define METASD_UNIT_TRAININGS_H
 
-#include "checkpoint.h"
-#include "train.h"
+#include "core/train/checkpoint.h"
+#include "core/train/train.h"
 
 #define TRAININGS_MOST_EPOCHS 64
 #define TRAININGS_MOST_TEAM 3

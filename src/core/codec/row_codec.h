@@ -1,0 +1,100 @@
+/*
+ * row_codec.h - one embedding row as bytes.
+ *
+ * Pruned weights are zeros and are not stored. Integers are little-endian on every host:
+ *
+ *    0  version of the format: 1
+ *    1  kind: how weights are stored, 1 + MetasdStorage; + 128 where both halves of the row keep
+ *       the same weights, some but not all, as rows of complex numbers do that were pruned by
+ *       component
+ *    2  u32  CRC-32C of bytes 0, 1 and 6 .. end
+ *    6  width: weights of the row, kept or not; unsigned LEB128
+ *    .  kept: weights stored; unsigned LEB128
+ *    .  scale: nothing where none is kept, or of float32; 5 bytes of integers
+ *    .  a stream of bits (bits.h): which weights are kept, then their values in ascending order of
+ *       positions; zeros fill the last byte
+ *
+ * Which are kept: the positions of the kept weights or, where these are more than half, of the
+ * pruned ones; only those of the first half of a row whose halves keep the same. Of each the gap to
+ * the one before, a Golomb code whose divisor follows from how many there are: within 1 % of their
+ * entropy where columns are kept at random.
+ *
+ * Values: float32 are 32 bits. Of integers of B bits, the magnitude is one of L = 2^(B-1) levels,
+ * in the middle of equal steps: (q + 1/2) step, of which the highest is the row's largest
+ * magnitude, and none is 0. That magnitude is stored as float32, the lowest q in use as a byte, and
+ * the others as q above it, with a sign, in minimal binary. (Values of a row are too few, and too
+ * evenly spread, for more than that to pay.)
+ *
+ * A row has exactly one encoding of each kind. The decoders accept these and nothing else, whatever
+ * bytes they are given: everything else is METASD_CORRUPT. A decoded row has the same encoding, in
+ * the same kind, as the row before it was encoded.
+ */
+#ifndef METASD_CORE_CODEC_ROW_CODEC_H
+#define METASD_CORE_CODEC_ROW_CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/status.h"
+
+/* How weights are stored, and how far they may be from what they were. */
+typedef enum MetasdStorage {
+    METASD_FLOAT32, /* exactly */
+    METASD_INT8,    /* half a step: a 255th of the row's largest */
+    METASD_INT6     /* half a step: a 63rd of it */
+} MetasdStorage;
+
+#define METASD_STORAGES 3
+
+/*
+ * Integers of a row whose largest magnitude is below this are stored as if it were this: halves of
+ * steps could be 0 otherwise.
+ */
+#define METASD_LEAST_SCALE 0x1p-100f
+
+/* Bytes that hold any row of WIDTH weights, in every kind. */
+extern size_t metasd_row_bound(size_t width);
+
+/*
+ * Writes the row to OUT, which has SIZE bytes, and its length to *used. METASD_NON_FINITE if a
+ * weight is; METASD_INVALID if width is 0 or above 2^32 - 1, or if SIZE is too small:
+ * metasd_row_bound(width) is enough.
+ */
+extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const float *row,
+                                      uint8_t *out, size_t size, size_t *used);
+
+/*
+ * The row becomes what a decoder makes of its encoding, which stays the same. Fails as
+ * metasd_row_encode does, and leaves the row as it was then.
+ */
+extern MetasdStatus metasd_round_row(MetasdStorage storage, size_t width, float *row);
+
+/*
+ * Width and number of kept weights, for sizing. Both are bounded by what N bytes
+ * can hold (kept) and 2^32 - 1 (width), but only a decoder verifies the checksum.
+ */
+extern MetasdStatus metasd_row_decode_header(const uint8_t *bytes, size_t n, size_t *width,
+                                             size_t *kept);
+
+/* What metasd_row_decode_sparse found: each weight is a code, a whole number, times `step`, as
+ * float. */
+typedef struct MetasdDecoded {
+    size_t kept;
+    int most_code; /* the largest magnitude that a code can have; 0: floats, which have no codes */
+    double step;
+} MetasdDecoded;
+
+/*
+ * The kept weights: positions[capacity] strictly ascending, values[capacity]. A
+ * row of another width than WIDTH is METASD_CORRUPT, more kept weights than
+ * CAPACITY are METASD_INVALID. On failure the arrays hold nothing of use.
+ */
+extern MetasdStatus metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width,
+                                             uint32_t *positions, float *values, size_t capacity,
+                                             MetasdDecoded *decoded);
+
+/* The whole row, zeros included: row[width]. On failure it holds nothing of use. */
+extern MetasdStatus metasd_row_decode_dense(const uint8_t *bytes, size_t n, size_t width,
+                                            float *row);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * negatives.h - softmax over a sample of the entities, where there are too many to score all.
+ *
+ * A batch is scored against its own targets, all of them, and `negatives` more entities that all
+ * its queries share. An entity that was drawn with probability pi counts 1 / pi times in the
+ * softmax, a target once: the expected value of every sum of exponentials is then the sum over
+ * all entities (Horvitz and Thompson 1952). Whatever a step does not touch it does not change,
+ * so tables are gone through at the rows touched only.
+ *
+ * Each member of a team draws the same sample for itself: all of this is its own.
+ */
+#ifndef METASD_CORE_GRAPH_NEGATIVES_H
+#define METASD_CORE_GRAPH_NEGATIVES_H
+
+#include "core/graph/batch.h"
+
+/* The entities a batch is scored against, as the rows of a table of their own. */
+typedef struct MetasdSample {
+    MetasdSlices slices; /* in the same parts as the entities, by their numbers */
+    uint32_t *ids;       /* ascending */
+    float *each;         /* how often each counts */
+    uint32_t *cuts;      /* of the slices */
+    uint32_t *targets;   /* of the batch's examples, as rows of this table */
+} MetasdSample;
+
+typedef struct MetasdNegatives {
+    MetasdSlices slices;    /* of the entities */
+    size_t negatives;       /* draws for a batch */
+    uint8_t *mark;          /* N: 0 but while a sample or a list of rows is made */
+    uint32_t *row;          /* N: of a sampled entity, in its sample */
+    MetasdSample sample[2]; /* of the batch, of the quiz */
+    MetasdSpan *touched;    /* runs of weight tables: what of this member's rows a step touches */
+    int ntouched;
+} MetasdNegatives;
+
+/* Rows of a sample of `entities`, at most, for a batch of n examples. */
+extern size_t metasd_negatives_most(uint32_t entities, size_t negatives, size_t n);
+
+/* Slices to size memory by: no sample of so many rows has more. */
+extern MetasdSlices metasd_negatives_slices(const MetasdSlices *entities, size_t most);
+
+/* Takes memory for batches of up to n examples. */
+extern void metasd_negatives_take(MetasdNegatives *sampler, MetasdArena *arena,
+                                  const MetasdSlices *entities, size_t negatives, size_t n);
+
+/* Clears the marks. Once, after taking. */
+extern void metasd_negatives_prepare(MetasdNegatives *sampler);
+
+/* Draws sample[which] for a batch: the numbers of (seed, stream). */
+extern MetasdStatus metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which,
+                                          uint64_t seed, uint64_t stream, const MetasdBatch *batch);
+
+/*
+ * Lists the rows of `width` floats in own[0] that a step on a batch, and a quiz unless that is
+ * NULL, touches: heads and what is sampled. All of own[1], the relations, comes last.
+ */
+extern MetasdStatus metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
+                                           const MetasdSpan own[2], const MetasdBatch *batch,
+                                           const MetasdBatch *quiz);
+
+#endif

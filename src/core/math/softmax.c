@@ -1,0 +1,413 @@
+#include "core/math/softmax.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "core/base/exp.h"
+
+/* exp(z) of a score, given exp(z / tau) and z, which the compiler leaves out where it can. */
+METASD_INLINE float
+heated(float soft, float z, int power)
+{
+    return power == 1   ? soft
+           : power == 2 ? soft * soft
+           : power == 3 ? soft * soft * soft
+                        : metasd_exp_small(z);
+}
+
+/*
+ * The factor of entity e is factor[e * step], step 1 or 0. (A choice within the loop makes the
+ * compiler split it, and of the half where the factor is 1 it makes branches, not vectors.)
+ */
+METASD_INLINE const float *
+factors(const float *each, size_t *step)
+{
+    static const float one = 1.0f;
+
+    *step = each ? 1 : 0;
+    return each ? each : &one;
+}
+
+/* Calls a kernel with the power as a constant, so that each form is compiled on its own. */
+#define BY_POWER(heat, kernel, ...)                                                                \
+    ((heat).power == 3   ? kernel(3, __VA_ARGS__)                                                  \
+     : (heat).power == 2 ? kernel(2, __VA_ARGS__)                                                  \
+     : (heat).power == 1 ? kernel(1, __VA_ARGS__)                                                  \
+                         : kernel(0, __VA_ARGS__))
+
+MetasdTemperature
+metasd_softmax_temperature(float tau)
+{
+    return (MetasdTemperature){.per_tau = 1.0f / tau,
+                               .power = tau == 1.0f   ? 1
+                                        : tau == 2.0f ? 2
+                                        : tau == 3.0f ? 3
+                                                      : 0};
+}
+
+/* ---- sums ---- */
+
+METASD_VECTORISE static void
+tile_max(size_t rows, size_t stride, const float *restrict z, float *restrict max)
+{
+    for (size_t b = 0; b < METASD_TILE; b++)
+        max[b] = -INFINITY;
+    for (size_t e = 0; e < rows; e++)
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++)
+            max[b] = z[e * stride + b] > max[b] ? z[e * stride + b] : max[b];
+}
+
+METASD_VECTORISE static void
+sums(size_t rows, size_t stride, float *restrict z, const float *each, const float *max,
+     float *restrict sum)
+{
+    size_t step;
+    const float *factor = factors(each, &step);
+    float top[METASD_TILE], all[METASD_TILE] = {0}; /* apart from z, as the compiler can see */
+
+    memcpy(top, max, sizeof(top));
+    for (size_t e = 0; e < rows; e++) {
+        float by = factor[e * step], *at = z + e * stride;
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float x = by * metasd_exp_small(at[b] - top[b]);
+
+            at[b] = x;
+            all[b] += x;
+        }
+    }
+    memcpy(sum, all, sizeof(all));
+}
+
+/* The sums of one block of rows: of t and s in turn, sum, sum_tau and cross. */
+typedef struct Sums {
+    float of[2][3][METASD_TILE];
+} Sums;
+
+METASD_INLINE void
+pair_sums_by(int power, size_t rows, size_t stride, const float *restrict t,
+             const float *restrict s, const float *restrict each, float per_tau,
+             const float *restrict t_max, const float *restrict s_max, Sums *restrict out)
+{
+    size_t step;
+    const float *factor = factors(each, &step);
+
+    for (size_t e = 0; e < rows; e++) {
+        float by = factor[e * step];
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float a = t[e * stride + b] - t_max[b], c = s[e * stride + b] - s_max[b];
+            float p = metasd_exp_small(a * per_tau), q = metasd_exp_small(c * per_tau);
+
+            out->of[0][0][b] += by * heated(p, a, power);
+            out->of[1][0][b] += by * heated(q, c, power);
+            out->of[0][1][b] += by * p;
+            out->of[1][1][b] += by * q;
+            out->of[0][2][b] += p > 0.0f ? by * p * (a - c) : 0.0f;
+            out->of[1][2][b] += q > 0.0f ? by * q * (c - a) : 0.0f;
+        }
+    }
+}
+
+METASD_VECTORISE static void
+pair_sums(size_t rows, size_t stride, const float *t, const float *s, const float *each,
+          MetasdTemperature heat, const float *t_max, const float *s_max, Sums *out)
+{
+    BY_POWER(heat, pair_sums_by, rows, stride, t, s, each, heat.per_tau, t_max, s_max, out);
+}
+
+/*
+ * Float sums are kept this short, and added up as doubles, so that rounding does not grow with N.
+ */
+#define SUM_ROWS ((size_t)128)
+
+static size_t
+block_rows(size_t rows, size_t e)
+{
+    return rows - e < SUM_ROWS ? rows - e : SUM_ROWS;
+}
+
+void
+metasd_softmax_sums(size_t rows, size_t stride, float *z, const float *each,
+                    MetasdSoftmaxPartial *out)
+{
+    memset(out, 0, sizeof(*out));
+    tile_max(rows, stride, z, out->max);
+    for (size_t e = 0; e < rows; e += SUM_ROWS) {
+        float sum[METASD_TILE] = {0};
+
+        sums(block_rows(rows, e), stride, z + e * stride, each ? each + e : NULL, out->max, sum);
+        for (size_t b = 0; b < METASD_TILE; b++)
+            out->sum[b] += (double)sum[b];
+    }
+}
+
+static void
+add_sums(MetasdSoftmaxPartial *out, float of[3][METASD_TILE])
+{
+    for (size_t b = 0; b < METASD_TILE; b++) {
+        out->sum[b] += (double)of[0][b];
+        out->sum_tau[b] += (double)of[1][b];
+        out->cross[b] += (double)of[2][b];
+    }
+}
+
+void
+metasd_softmax_sums_pair(size_t rows, size_t stride, const float *t, const float *s,
+                         const float *each, MetasdTemperature heat, MetasdSoftmaxPartial *source,
+                         MetasdSoftmaxPartial *student)
+{
+    memset(source, 0, sizeof(*source));
+    memset(student, 0, sizeof(*student));
+    tile_max(rows, stride, t, source->max);
+    tile_max(rows, stride, s, student->max);
+    for (size_t e = 0; e < rows; e += SUM_ROWS) {
+        Sums block = {0};
+
+        pair_sums(block_rows(rows, e), stride, t + e * stride, s + e * stride,
+                  each ? each + e : NULL, heat, source->max, student->max, &block);
+        add_sums(source, block.of[0]);
+        add_sums(student, block.of[1]);
+    }
+}
+
+/* ---- joining slices ---- */
+
+static double
+largest(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane)
+{
+    double max = (double)parts[0].max[lane];
+
+    for (int i = 1; i < count; i++)
+        max = fmax(max, (double)parts[(size_t)i * step].max[lane]);
+    return max;
+}
+
+void
+metasd_softmax_join(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane,
+                    MetasdSoftmaxRow *row)
+{
+    *row = (MetasdSoftmaxRow){.max = largest(parts, step, count, lane), .sum_tau = 1};
+    for (int i = 0; i < count; i++) {
+        const MetasdSoftmaxPartial *part = &parts[(size_t)i * step];
+
+        if (part->max[lane] == -INFINITY) /* a slice without rows */
+            continue;
+        row->sum += part->sum[lane] * exp((double)part->max[lane] - row->max);
+    }
+}
+
+/* Joins one of a pair; returns the mean of `cross`, from the maxima of all scores. */
+static double
+join_guided(const MetasdSoftmaxPartial *parts, const MetasdSoftmaxPartial *others, size_t step,
+            int count, size_t lane, double tau, double other_max, MetasdSoftmaxRow *row)
+{
+    double cross = 0;
+
+    metasd_softmax_join(parts, step, count, lane, row);
+    row->sum_tau = 0;
+    for (int i = 0; i < count; i++) {
+        const MetasdSoftmaxPartial *part = &parts[(size_t)i * step];
+        double below = (double)part->max[lane] - row->max, scale = exp(below / tau);
+        double apart = below - ((double)others[(size_t)i * step].max[lane] - other_max);
+
+        if (part->max[lane] == -INFINITY)
+            continue;
+        row->sum_tau += part->sum_tau[lane] * scale;
+        cross += (part->cross[lane] + part->sum_tau[lane] * apart) * scale;
+    }
+    return cross / row->sum_tau;
+}
+
+void
+metasd_softmax_join_pair(const MetasdSoftmaxPartial *source_parts,
+                         const MetasdSoftmaxPartial *student_parts, size_t step, int count,
+                         size_t lane, float tau, MetasdSoftmaxRow *source,
+                         MetasdSoftmaxRow *student)
+{
+    double source_max = largest(source_parts, step, count, lane);
+    double student_max = largest(student_parts, step, count, lane);
+    double of_source = join_guided(source_parts, student_parts, step, count, lane, (double)tau,
+                                   student_max, source);
+    double of_student = join_guided(student_parts, source_parts, step, count, lane, (double)tau,
+                                    source_max, student);
+    double ratio = log(student->sum_tau / source->sum_tau);
+
+    source->divergence = of_source / (double)tau + ratio;
+    student->divergence = of_student / (double)tau - ratio;
+    /* Rounding may go below 0; what is not a number must stay so. */
+    source->divergence = source->divergence < 0 ? 0 : source->divergence;
+    student->divergence = student->divergence < 0 ? 0 : student->divergence;
+}
+
+void
+metasd_softmax_prepare(const MetasdGuide *guides, size_t n, MetasdSoftmaxTile *soft)
+{
+    memset(soft, 0, sizeof(*soft));
+    for (size_t b = 0; b < n; b++) {
+        const MetasdGuide *guide = &guides[b];
+        const MetasdSoftmaxRow *rows[2] = {&guide->source, &guide->student};
+        double ratio = log(guide->student.sum_tau / guide->source.sum_tau);
+
+        for (int i = 0; i < 2; i++) {
+            soft->max[i][b] = (float)rows[i]->max;
+            soft->per_sum_tau[i][b] = (float)(1 / rows[i]->sum_tau);
+            soft->weight[i][b] = (float)((double)guide->weight / rows[i]->sum);
+            soft->shift[i][b] = (float)(rows[i]->divergence + (i == 0 ? -ratio : ratio));
+        }
+        soft->forward[b] = guide->forward;
+        soft->reverse[b] = guide->reverse;
+    }
+}
+
+/* ---- gradients ---- */
+
+METASD_VECTORISE void
+metasd_softmax_scale(size_t rows, size_t stride, float *restrict z, const float *restrict scale)
+{
+    for (size_t e = 0; e < rows; e++)
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++)
+            z[e * stride + b] *= scale[b];
+}
+
+/*
+ * The gradient of both divergences by a learner's score; gap = log(mine / other) - KL(mine ||
+ * other).
+ */
+METASD_INLINE float
+taught(float mine, float other, float gap, float forward, float reverse)
+{
+    return forward * (mine - other) + reverse * (mine * (mine > 0.0f ? gap : 0.0f));
+}
+
+METASD_INLINE void
+student_by(int power, size_t rows, size_t stride, const float *restrict t, const float *restrict s,
+           const float *restrict each, float per_tau, const MetasdSoftmaxTile *restrict soft,
+           float *restrict out)
+{
+    size_t step;
+    const float *factor = factors(each, &step);
+
+    for (size_t e = 0; e < rows; e++) {
+        float by = factor[e * step];
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float above = s[e * stride + b] - soft->max[1][b];
+            float a = (t[e * stride + b] - soft->max[0][b]) * per_tau, c = above * per_tau;
+            float soft_q = metasd_exp_small(c),
+                  p = by * metasd_exp_small(a) * soft->per_sum_tau[0][b];
+            float q = by * soft_q * soft->per_sum_tau[1][b];
+            out[e * stride + b] =
+                by * soft->weight[1][b] * heated(soft_q, above, power) +
+                taught(q, p, c - a - soft->shift[1][b], soft->forward[b], soft->reverse[b]);
+        }
+    }
+}
+
+METASD_VECTORISE void
+metasd_softmax_gradient_student(size_t rows, size_t stride, const float *t, const float *s,
+                                const float *each, MetasdTemperature heat,
+                                const MetasdSoftmaxTile *soft, float *out)
+{
+    BY_POWER(heat, student_by, rows, stride, t, s, each, heat.per_tau, soft, out);
+}
+
+METASD_INLINE void
+mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restrict s,
+          const float *restrict each, float per_tau, const MetasdSoftmaxTile *restrict soft)
+{
+    size_t step;
+    const float *factor = factors(each, &step);
+
+    for (size_t e = 0; e < rows; e++) {
+        float by = factor[e * step];
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float above_t = t[e * stride + b] - soft->max[0][b];
+            float above_s = s[e * stride + b] - soft->max[1][b];
+            float a = above_t * per_tau, c = above_s * per_tau;
+            float soft_p = metasd_exp_small(a), soft_q = metasd_exp_small(c);
+            float p = by * soft_p * soft->per_sum_tau[0][b];
+            float q = by * soft_q * soft->per_sum_tau[1][b];
+            t[e * stride + b] =
+                by * soft->weight[0][b] * heated(soft_p, above_t, power) +
+                taught(p, q, a - c - soft->shift[0][b], soft->forward[b], soft->reverse[b]);
+            s[e * stride + b] =
+                by * soft->weight[1][b] * heated(soft_q, above_s, power) +
+                taught(q, p, c - a - soft->shift[1][b], soft->forward[b], soft->reverse[b]);
+        }
+    }
+}
+
+METASD_VECTORISE void
+metasd_softmax_gradient_mutual(size_t rows, size_t stride, float *t, float *s, const float *each,
+                               MetasdTemperature heat, const MetasdSoftmaxTile *soft)
+{
+    BY_POWER(heat, mutual_by, rows, stride, t, s, each, heat.per_tau, soft);
+}
+
+METASD_VECTORISE static void
+quiz_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
+          const float *restrict zdot, const float *restrict each, float per_tau,
+          const MetasdSoftmaxTile *restrict soft, float *restrict by_p, float *restrict by_q)
+{
+    size_t step;
+    const float *factor = factors(each, &step);
+
+    for (size_t e = 0; e < rows; e++) {
+        float by = factor[e * step];
+
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float p = by * metasd_exp_small((t[e * stride + b] - soft->max[0][b]) * per_tau) *
+                      soft->per_sum_tau[0][b];
+            float q = by * metasd_exp_small((s[e * stride + b] - soft->max[1][b]) * per_tau) *
+                      soft->per_sum_tau[1][b];
+
+            t[e * stride + b] = p;
+            s[e * stride + b] = q;
+            by_p[b] += p * zdot[e * stride + b];
+            by_q[b] += q * zdot[e * stride + b];
+        }
+    }
+}
+
+void
+metasd_softmax_quiz_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
+                         const float *each, MetasdTemperature heat, const MetasdSoftmaxTile *soft,
+                         double dots[2][METASD_TILE])
+{
+    for (size_t e = 0; e < rows; e += SUM_ROWS) {
+        float by_p[METASD_TILE] = {0}, by_q[METASD_TILE] = {0};
+        size_t at = e * stride;
+
+        quiz_dots(block_rows(rows, e), stride, t + at, s + at, zdot + at, each ? each + e : NULL,
+                  heat.per_tau, soft, by_p, by_q);
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            dots[0][b] += (double)by_p[b];
+            dots[1][b] += (double)by_q[b];
+        }
+    }
+}
+
+METASD_VECTORISE void
+metasd_softmax_gradient_quiz(size_t rows, size_t stride, const float *restrict p,
+                             const float *restrict q, const float means[2][METASD_TILE],
+                             const MetasdSoftmaxTile *restrict soft, float *restrict zdot)
+{
+    for (size_t e = 0; e < rows; e++)
+#pragma omp simd
+        for (size_t b = 0; b < METASD_TILE; b++) {
+            float dot = zdot[e * stride + b];
+
+            zdot[e * stride + b] = soft->forward[b] * p[e * stride + b] * (dot - means[0][b]) +
+                                   soft->reverse[b] * q[e * stride + b] * (dot - means[1][b]);
+        }
+}

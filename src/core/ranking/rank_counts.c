@@ -1,0 +1,72 @@
+#include "core/ranking/rank_counts.h"
+
+#include "core/base/simd.h"
+
+/* Up to so many answers each get a pass of their own, which are vector code. */
+#define FEW 8
+
+METASD_VECTORISE static void
+count_one(size_t n, const float *scores, MetasdRankCounts *answer)
+{
+    float score = answer->score;
+    uint32_t higher = 0, same = 0;
+
+#pragma omp simd reduction(+ : higher, same)
+    for (size_t i = 0; i < n; i++) {
+        higher += scores[i] > score;
+        same += scores[i] == score;
+    }
+    answer->higher = higher;
+    answer->same = same;
+}
+
+/* How many answers are below that score: the place where it would be put in. */
+static size_t
+place_of(float score, size_t m, const MetasdRankCounts *answers)
+{
+    size_t low = 0;
+
+    while (m > 0) {
+        size_t half = m / 2;
+
+        if (answers[low + half].score < score) {
+            low += half + 1;
+            m -= half + 1;
+        } else
+            m = half;
+    }
+    return low;
+}
+
+/* Each score is counted once, at its place; sums from the top make the counts of what is above. */
+static void
+count_many(size_t n, const float *scores, size_t m, MetasdRankCounts *answers)
+{
+    uint32_t above = 0;
+
+    for (size_t a = 0; a < m; a++)
+        answers[a].higher = answers[a].same = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t place = place_of(scores[i], m, answers);
+
+        if (place < m && answers[place].score == scores[i])
+            answers[place].same++; /* of equal answers the first has it */
+        if (place > 0)
+            answers[place - 1].higher++;
+    }
+    for (size_t a = m; a-- > 0;)
+        above = answers[a].higher += above;
+    for (size_t a = 1; a < m; a++)
+        if (answers[a].score == answers[a - 1].score)
+            answers[a].same = answers[a - 1].same;
+}
+
+void
+metasd_rank_counts(size_t n, const float *scores, size_t m, MetasdRankCounts *answers)
+{
+    if (m > FEW)
+        count_many(n, scores, m, answers);
+    else
+        for (size_t a = 0; a < m; a++)
+            count_one(n, scores, &answers[a]);
+}

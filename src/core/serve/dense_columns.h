@@ -1,0 +1,60 @@
+/*
+ * dense_columns.h - scores of all entities by the dimensions that most of them keep.
+ *
+ * Such a column has a code for every entity, 0 where it keeps no weight; a weight is its entity's
+ * scale x the code. Codes lie by tiles of 64 entities, of each all columns one after the other, so
+ * that all that is asked for is read once, forwards, and a tile's sums stay in registers. As with
+ * lists (postings.h) products are rounded before they are added, column after column, and every
+ * instruction set gives the same bits; this file, too, is compiled without contraction.
+ */
+#ifndef METASD_CORE_SERVE_DENSE_COLUMNS_H
+#define METASD_CORE_SERVE_DENSE_COLUMNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What codes are, the narrowest first. */
+typedef enum MetasdCodes {
+    METASD_CODES_INT8,  /* int8_t */
+    METASD_CODES_INT16, /* int16_t */
+    METASD_CODES_FLOAT, /* float */
+    METASD_CODES
+} MetasdCodes;
+
+extern const size_t metasd_dense_code_bytes[METASD_CODES];
+
+/* A column that counts. */
+typedef struct MetasdDenseColumn {
+    uint32_t number;
+    float weight; /* by which it does, finite */
+} MetasdDenseColumn;
+
+/* Tiles of `columns` columns each, and a scale for each of their entities. */
+typedef struct MetasdDenseColumns {
+    const void *codes;
+    size_t columns;
+    const float *scales;
+} MetasdDenseColumns;
+
+typedef struct MetasdDenseKernels {
+    const char *name; /* of the instruction set */
+
+    /*
+     * scores[e] = scale x (the sum of weight x code, in the order of `asked`) + 0, which is never
+     * -0, for 64 entities of each of the first `count` tiles.
+     */
+    void (*scores[METASD_CODES])(const MetasdDenseColumns *tiles, size_t count,
+                                 const MetasdDenseColumn *asked, size_t asked_count, float *scores);
+} MetasdDenseKernels;
+
+/* Those for this processor. */
+extern const MetasdDenseKernels *metasd_dense_kernels(void);
+
+/* All that this processor can run, the best one first; NULL after the last. For tests. */
+extern const MetasdDenseKernels *metasd_dense_kernels_at(int i);
+
+/* weight x code AT of the array, as the kernels add it up: for one entity. */
+extern float metasd_dense_code_product(MetasdCodes kind, const void *codes, size_t at,
+                                       float weight);
+
+#endif

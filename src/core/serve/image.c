@@ -1,0 +1,472 @@
+#include "core/serve/image.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/base/arena.h"
+#include "core/serve/image_internal.h"
+#include "core/serve/postings.h"
+
+#define MAGIC "metasdIX"
+#define VERSION 1
+#define BYTE_ORDER_MARK 0x01020304u
+
+/* The image starts with this; every other place follows from its counts. */
+typedef struct Header {
+    char magic[8];
+    uint32_t version;
+    uint32_t byte_order;
+    uint64_t bytes;    /* of the whole image */
+    uint64_t checksum; /* of everything behind the header */
+    char family[28];   /* its name, ended by a zero */
+    uint32_t codes;
+    uint32_t entities, relations, width, columns;
+    uint64_t column_kept, entity_kept, relation_kept, entity_label_bytes, relation_label_bytes;
+    uint64_t header_checksum; /* of this struct with 0 here */
+} Header;
+
+_Static_assert(sizeof(Header) == 2 * METASD_ALIGN, "no padding, inside or behind");
+
+/* ---- checksums ---- */
+
+/*
+ * Over a multiple of 32 bytes. Every step is a bijection of its lane, so damage
+ * within one word is always seen; four lanes keep the multiplier busy.
+ */
+static MetasdStatus
+checksum(const void *memory, size_t bytes, MetasdTeam *team, uint64_t *sum)
+{
+    const char *at = memory;
+    uint64_t lanes[4] = {1, 2, 3, 4}, word[4];
+
+    for (size_t i = 0; i < bytes; i += sizeof(word)) {
+        memcpy(word, at + i, sizeof(word));
+        for (int lane = 0; lane < 4; lane++)
+            lanes[lane] = metasd_mix(lanes[lane], word[lane]);
+        METASD_TRY(metasd_team_work(team, 4));
+    }
+    *sum = metasd_mix(metasd_mix(metasd_mix(metasd_mix(bytes, lanes[0]), lanes[1]), lanes[2]),
+                      lanes[3]);
+    return METASD_OK;
+}
+
+static uint64_t
+header_checksum(Header header)
+{
+    MetasdTeam alone = metasd_team_of_one();
+    uint64_t sum = 0;
+
+    header.header_checksum = 0;
+    (void)checksum(&header, sizeof(header), &alone, &sum);
+    return sum;
+}
+
+/* ---- layout ---- */
+
+/* Twice as many slots as labels or more: probes are short, and an empty slot ends each. */
+static uint64_t
+slot_count(uint32_t labels)
+{
+    uint64_t slots = 2;
+
+    while (slots < 2 * (uint64_t)labels)
+        slots *= 2;
+    return slots;
+}
+
+/* As METASD_TAKE, for a 64-bit count; the difference in `used` is the place in the image. */
+static void *
+take(MetasdArena *arena, uint64_t count, size_t width)
+{
+    if (count > SIZE_MAX) {
+        arena->overflowed = true;
+        return NULL;
+    }
+    return metasd_arena_take(arena, (size_t)count, width);
+}
+
+static MetasdSparse
+take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
+{
+    MetasdSparse sparse = {.kept = kept};
+
+    sparse.start = take(arena, rows + 1, sizeof(*sparse.start));
+    sparse.ids = take(arena, kept, sizeof(*sparse.ids));
+    sparse.values = take(arena, kept, sizeof(*sparse.values));
+    return sparse;
+}
+
+static MetasdDimensions
+take_dimensions(MetasdArena *arena, const MetasdImagePlan *plan)
+{
+    MetasdDimensions dimensions = {.words = metasd_words(plan->entities),
+                                   .lists = plan->width - plan->columns,
+                                   .kept = plan->entity_kept - plan->column_kept};
+    uint64_t tiles = dimensions.words * METASD_WORD;
+
+    dimensions.place = take(arena, plan->width, sizeof(*dimensions.place));
+    dimensions.start = take(arena, dimensions.lists + 1, sizeof(*dimensions.start));
+    dimensions.bits = take(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
+    dimensions.values = take(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
+    dimensions.codes = take(arena, tiles * plan->columns, metasd_dense_code_bytes[plan->codes]);
+    return dimensions;
+}
+
+static MetasdLabelTable
+take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
+{
+    MetasdLabelTable labels = {.count = count, .size = bytes, .slot_mask = slot_count(count) - 1};
+
+    labels.start = take(arena, (uint64_t)count + 1, sizeof(*labels.start));
+    labels.slots = take(arena, labels.slot_mask + 1, sizeof(*labels.slots));
+    labels.bytes = take(arena, bytes, 1);
+    return labels;
+}
+
+/*
+ * Lays an image of that plan out at BASE (NULL: measures only). The arena is made by
+ * hand: metasd_arena_over would skip to an aligned address, which differs between
+ * mappings, where the places of an image must not. Where there is memory for the rows alone what
+ * comes after them is measured, and is nowhere.
+ */
+static bool
+lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, MetasdImage *index,
+        size_t *bytes, size_t *row_bytes)
+{
+    MetasdArena arena = {.base = base, .size = size};
+
+    if (!plan->family || plan->entities >= UINT32_MAX || plan->relations > INT32_MAX ||
+        plan->width == 0 || plan->width % plan->family->reals_per_rank != 0 ||
+        plan->columns > plan->width || plan->codes >= METASD_CODES ||
+        plan->column_kept > plan->entity_kept ||
+        strlen(plan->family->name) >= sizeof(((Header *)0)->family))
+        return false;
+    index->plan = *plan;
+    (void)take(&arena, 1, sizeof(Header));
+    index->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
+    index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
+    index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*index->sigmoids));
+    index->norms = take(&arena, plan->entities, sizeof(*index->norms));
+    index->scales =
+        take(&arena, metasd_words(plan->entities) * METASD_WORD, sizeof(*index->scales));
+    index->irreflexive = take(&arena, plan->relations, sizeof(*index->irreflexive));
+    index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
+    index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
+    *row_bytes = arena.used;
+    if (rows_alone)
+        arena.base = NULL;
+    index->dimension = take_dimensions(&arena, plan);
+    *bytes = arena.used;
+    return metasd_arena_ok(&arena);
+}
+
+size_t
+metasd_image_bytes(const MetasdImagePlan *plan)
+{
+    MetasdImage index;
+    size_t bytes, row_bytes;
+
+    return lay_out(plan, NULL, SIZE_MAX, false, &index, &bytes, &row_bytes) ? bytes : SIZE_MAX;
+}
+
+size_t
+metasd_image_row_bytes(const MetasdImagePlan *plan)
+{
+    MetasdImage index;
+    size_t bytes, row_bytes;
+
+    return lay_out(plan, NULL, SIZE_MAX, false, &index, &bytes, &row_bytes) ? row_bytes : SIZE_MAX;
+}
+
+/* ---- building ---- */
+
+MetasdStatus
+metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan, void *memory)
+{
+    size_t bytes = metasd_image_bytes(plan), row_bytes;
+    MetasdImage *index = &writer->index;
+
+    if (bytes == SIZE_MAX || plan->columns > 0 || (uintptr_t)memory % METASD_INDEX_ALIGN != 0)
+        return METASD_INVALID;
+    *writer = (MetasdImageWriter){.memory = memory};
+    (void)lay_out(plan, memory, bytes, true, index, &bytes, &row_bytes);
+    /* Slots and first starts must be zero, and so must padding: equal rows give equal bytes. */
+    memset(memory, 0, row_bytes);
+    for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
+        index->sigmoids[row] = metasd_uncalibrated;
+    for (uint64_t e = 0; e < metasd_words(plan->entities) * METASD_WORD; e++)
+        index->scales[e] = 1;
+    return METASD_OK;
+}
+
+/* Appends a row to `sparse`, which has room for `capacity` weights in all. */
+static MetasdStatus
+add_row(MetasdSparse *sparse, uint64_t capacity, uint64_t number, uint32_t width,
+        const MetasdSparseRow *row)
+{
+    uint64_t start = sparse->start[number];
+
+    if (row->kept > capacity - start)
+        return METASD_INVALID;
+    for (size_t i = 0; i < row->kept; i++) {
+        if (row->positions[i] >= width || (i > 0 && row->positions[i] <= row->positions[i - 1]) ||
+            !metasd_weight_ok(row->values[i]))
+            return METASD_INVALID;
+        sparse->ids[start + i] = row->positions[i];
+        sparse->values[start + i] = row->values[i];
+    }
+    sparse->start[number + 1] = start + row->kept;
+    return METASD_OK;
+}
+
+/* A code is found again by its weight and this scale, a float: codes have fewer bits than both. */
+#define LEAST_STEP 0x1p-120
+
+static bool
+has_codes(const MetasdSparseRow *row)
+{
+    if (row->most_code > INT16_MAX || !(row->step >= LEAST_STEP) ||
+        !(row->step <= (double)METASD_INDEX_MAX_WEIGHT))
+        return false;
+    for (size_t i = 0; i < row->kept; i++) {
+        double code = rint((double)row->values[i] / row->step);
+
+        if (!(fabs(code) <= row->most_code) || (float)(code * row->step) != row->values[i])
+            return false;
+    }
+    return true;
+}
+
+/* The scale of an entity's codes; those of all must be as wide as its own. */
+static MetasdStatus
+add_scale(MetasdImageWriter *writer, uint32_t id, const MetasdSparseRow *row)
+{
+    MetasdCodes codes = METASD_CODES_FLOAT;
+
+    if (row->kept == 0)
+        return METASD_OK;
+    if (row->most_code != 0) {
+        if (!has_codes(row))
+            return METASD_INVALID;
+        codes = row->most_code <= INT8_MAX ? METASD_CODES_INT8 : METASD_CODES_INT16;
+        writer->index.scales[id] = (float)row->step;
+    }
+    writer->codes = codes > writer->codes ? codes : writer->codes;
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_image_add_entity(MetasdImageWriter *writer, uint32_t id, const char *label, size_t len,
+                        MetasdSparseRow row)
+{
+    MetasdImage *index = &writer->index;
+    const MetasdImagePlan *plan = &index->plan;
+    double square = 0;
+
+    if (id != writer->entities || id >= plan->entities)
+        return METASD_INVALID;
+    METASD_TRY(add_row(&index->entity, plan->entity_kept, id, plan->width, &row));
+    METASD_TRY(add_scale(writer, id, &row));
+    METASD_TRY(metasd_label_add(&index->entity_labels, plan->entity_label_bytes, id, label, len));
+    for (size_t i = 0; i < row.kept; i++)
+        square += (double)row.values[i] * (double)row.values[i];
+    index->norms[id] = (float)sqrt(square);
+    writer->entities++;
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_image_add_relation(MetasdImageWriter *writer, uint32_t id, const char *label, size_t len,
+                          MetasdSparseRow forward, MetasdSparseRow reciprocal)
+{
+    MetasdImage *index = &writer->index;
+    const MetasdImagePlan *plan = &index->plan;
+    uint64_t row = 2 * (uint64_t)id;
+
+    if (id != writer->relations || id >= plan->relations)
+        return METASD_INVALID;
+    METASD_TRY(add_row(&index->relation, plan->relation_kept, row, plan->width, &forward));
+    METASD_TRY(add_row(&index->relation, plan->relation_kept, row + 1, plan->width, &reciprocal));
+    METASD_TRY(
+        metasd_label_add(&index->relation_labels, plan->relation_label_bytes, id, label, len));
+    writer->relations++;
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_image_set_sigmoid(MetasdImageWriter *writer, uint32_t relation, MetasdSigmoid sigmoid)
+{
+    MetasdImage *index = &writer->index;
+
+    if (relation > 2 * index->plan.relations || !metasd_probability_sigmoid_ok(sigmoid))
+        return METASD_INVALID;
+    index->sigmoids[metasd_sigmoid_place(index, relation)] = sigmoid;
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_image_set_irreflexive(MetasdImageWriter *writer, uint32_t id)
+{
+    if (id >= writer->index.plan.relations)
+        return METASD_INVALID;
+    writer->index.irreflexive[id] = 1;
+    return METASD_OK;
+}
+
+static bool
+complete(const MetasdImageWriter *writer)
+{
+    const MetasdImage *index = &writer->index;
+    const MetasdImagePlan *plan = &index->plan;
+
+    return writer->entities == plan->entities && writer->relations == plan->relations &&
+           index->entity.start[plan->entities] == plan->entity_kept &&
+           index->relation.start[2 * (uint64_t)plan->relations] == plan->relation_kept &&
+           index->entity_labels.start[plan->entities] == plan->entity_label_bytes &&
+           index->relation_labels.start[plan->relations] == plan->relation_label_bytes;
+}
+
+MetasdStatus
+metasd_image_settle(MetasdImageWriter *writer, uint32_t *counts, MetasdTeam *team)
+{
+    MetasdImage *index = &writer->index;
+    MetasdImagePlan plan = index->plan;
+    size_t bytes, row_bytes;
+
+    if (!complete(writer) || plan.columns > 0)
+        return METASD_INVALID;
+    METASD_TRY(metasd_transpose_choose_columns(index, &plan, counts, team));
+    if (plan.columns > 0)
+        plan.codes = writer->codes;
+    return lay_out(&plan, writer->memory, SIZE_MAX, true, index, &bytes, &row_bytes)
+               ? METASD_OK
+               : METASD_INVALID;
+}
+
+void
+metasd_image_move(MetasdImageWriter *writer, void *memory)
+{
+    MetasdImagePlan plan = writer->index.plan;
+    size_t bytes, row_bytes;
+
+    (void)lay_out(&plan, memory, metasd_image_bytes(&plan), false, &writer->index, &bytes,
+                  &row_bytes);
+    memcpy(memory, writer->memory, row_bytes);
+    writer->memory = memory;
+}
+
+MetasdStatus
+metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
+{
+    const MetasdImagePlan *plan = &writer->index.plan, whole = *plan;
+    size_t bytes = metasd_image_bytes(plan), row_bytes = metasd_image_row_bytes(plan), planned;
+    Header header = {.magic = MAGIC,
+                     .version = VERSION,
+                     .byte_order = BYTE_ORDER_MARK,
+                     .bytes = bytes,
+                     .codes = plan->codes,
+                     .entities = plan->entities,
+                     .relations = plan->relations,
+                     .width = plan->width,
+                     .columns = plan->columns,
+                     .column_kept = plan->column_kept,
+                     .entity_kept = plan->entity_kept,
+                     .relation_kept = plan->relation_kept,
+                     .entity_label_bytes = plan->entity_label_bytes,
+                     .relation_label_bytes = plan->relation_label_bytes};
+
+    if (!complete(writer) ||
+        !lay_out(&whole, writer->memory, bytes, false, &writer->index, &planned, &row_bytes))
+        return METASD_INVALID;
+    memset((char *)writer->memory + row_bytes, 0, bytes - row_bytes);
+    METASD_TRY(metasd_transpose_fill(&writer->index, team));
+    METASD_TRY(checksum((char *)writer->memory + sizeof(Header), bytes - sizeof(Header), team,
+                        &header.checksum));
+    memcpy(header.family, plan->family->name, strlen(plan->family->name));
+    header.header_checksum = header_checksum(header);
+    memcpy(writer->memory, &header, sizeof(header));
+    return METASD_OK;
+}
+
+/* ---- opening ---- */
+
+static MetasdStatus
+check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t bound,
+             MetasdTeam *team)
+{
+    if (sparse->start[0] != 0 || sparse->start[rows] != kept)
+        return METASD_CORRUPT;
+    for (uint64_t r = 0; r < rows; r++) {
+        uint64_t first = sparse->start[r], end = sparse->start[r + 1];
+        bool ok = true;
+
+        if (first > end || end > kept)
+            return METASD_CORRUPT;
+        for (uint64_t i = first; i < end; i++)
+            ok &= sparse->ids[i] < bound && (i == first || sparse->ids[i] > sparse->ids[i - 1]) &&
+                  metasd_weight_ok(sparse->values[i]);
+        if (!ok)
+            return METASD_CORRUPT;
+        METASD_TRY(metasd_team_work(team, 1 + end - first));
+    }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_image_attach(const void *memory, size_t bytes, MetasdImage *index)
+{
+    Header header;
+    MetasdImagePlan plan;
+    size_t planned, row_bytes;
+
+    if ((uintptr_t)memory % METASD_INDEX_ALIGN != 0)
+        return METASD_INVALID;
+    if (bytes < sizeof(header))
+        return METASD_CORRUPT;
+    memcpy(&header, memory, sizeof(header));
+    if (memcmp(header.magic, MAGIC, sizeof(header.magic)) != 0 || header.version != VERSION ||
+        header.byte_order != BYTE_ORDER_MARK || header.bytes != bytes ||
+        header.header_checksum != header_checksum(header) ||
+        !memchr(header.family, '\0', sizeof(header.family)))
+        return METASD_CORRUPT;
+    plan = (MetasdImagePlan){.family = metasd_family(header.family),
+                             .entities = header.entities,
+                             .relations = header.relations,
+                             .width = header.width,
+                             .entity_kept = header.entity_kept,
+                             .relation_kept = header.relation_kept,
+                             .entity_label_bytes = header.entity_label_bytes,
+                             .relation_label_bytes = header.relation_label_bytes,
+                             .columns = header.columns,
+                             .codes = header.codes,
+                             .column_kept = header.column_kept};
+    if (metasd_image_bytes(&plan) != bytes)
+        return METASD_CORRUPT;
+    return lay_out(&plan, (void *)memory, bytes, false, index, &planned, &row_bytes)
+               ? METASD_OK
+               : METASD_CORRUPT;
+}
+
+MetasdStatus
+metasd_image_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdImage *index)
+{
+    const MetasdImagePlan *plan = &index->plan;
+    Header header;
+    uint64_t sum;
+
+    METASD_TRY(metasd_image_attach(memory, bytes, index));
+    memcpy(&header, memory, sizeof(header));
+    METASD_TRY(checksum((const char *)memory + sizeof(header), bytes - sizeof(header), team, &sum));
+    if (sum != header.checksum)
+        return METASD_CORRUPT;
+    /* A checksum says what was written, not who wrote it: whatever bounds a loop is checked too. */
+    METASD_TRY(check_sparse(&index->entity, plan->entities, plan->entity_kept, plan->width, team));
+    METASD_TRY(check_sparse(&index->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
+                            plan->width, team));
+    METASD_TRY(metasd_transpose_check(index, team));
+    for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
+        if (!metasd_probability_sigmoid_ok(index->sigmoids[row]))
+            return METASD_CORRUPT;
+    METASD_TRY(metasd_label_check(&index->entity_labels, plan->entity_label_bytes, team));
+    return metasd_label_check(&index->relation_labels, plan->relation_label_bytes, team);
+}

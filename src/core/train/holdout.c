@@ -1,0 +1,324 @@
+#include "core/train/holdout.h"
+
+#include <string.h>
+
+#include "core/train/objective.h"
+#include "core/ranking/rank_counts.h"
+#include "core/ranking/topk.h"
+
+static size_t
+at_most(size_t n, size_t most)
+{
+    return n < most ? n : most;
+}
+
+void
+metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGraph *graph)
+{
+    uint32_t relations = graph->relations > 0 ? graph->relations : 1;
+    size_t answers = graph->entities > relations ? graph->entities : relations;
+    size_t questions = at_most(graph->part[METASD_VALIDATION].count, METASD_HOLDOUT_QUESTIONS);
+    size_t pairs = at_most(questions, METASD_HOLDOUT_LOOKUPS / relations);
+
+    holdout->scores = METASD_TAKE(arena, float, answers);
+    holdout->ids = METASD_TAKE(arena, uint32_t, answers);
+    holdout->known = METASD_TAKE(arena, uint32_t, graph->relations);
+    holdout->missing = METASD_TAKE(arena, uint32_t, graph->relations);
+    holdout->ranked = METASD_TAKE(arena, size_t, graph->relations);
+    holdout->reciprocal = METASD_TAKE(arena, double, graph->relations);
+    for (uint32_t r = 0; holdout->ranked && r < graph->relations; r++) {
+        holdout->ranked[r] = 0;
+        holdout->reciprocal[r] = 0;
+    }
+    metasd_calibrate_take(
+        &holdout->calibration, arena, 2 * graph->relations, questions,
+        at_most(graph->part[METASD_VALIDATION].examples, METASD_HOLDOUT_QUESTIONS));
+    metasd_calibrate_take(&holdout->relation_calibration, arena, 1, pairs, 0);
+}
+
+/* One pass over the facts held out, and where it is. */
+typedef struct Asking {
+    MetasdHoldout *holdout;
+    MetasdState *step;
+    MetasdTeam *team;
+    const float *table;
+    const MetasdBatch *batch;
+    const MetasdGraph *graph;
+    MetasdRanks *ranks;
+} Asking;
+
+/* A sorted run of entities. */
+typedef struct Ids {
+    const uint32_t *ids;
+    size_t n;
+} Ids;
+
+static Ids
+tails_of(const MetasdGroups *groups, uint32_t head, uint32_t relation)
+{
+    Ids found;
+
+    found.n = metasd_graph_find_group(groups, head, relation, &found.ids);
+    return found;
+}
+
+static bool
+holds(Ids ids, uint32_t id)
+{
+    size_t low = 0, high = ids.n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (ids.ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < ids.n && ids.ids[low] == id;
+}
+
+static bool
+is_full(const MetasdCalibration *calibration)
+{
+    return calibration->asked == calibration->most;
+}
+
+/* Looks through the candidates from the best on until their odds are known; false: they have none.
+ */
+static bool
+find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, MetasdOdds *field)
+{
+    MetasdTopk topk;
+    uint32_t id;
+    float score;
+
+    metasd_probability_start(field, n, holdout->scores);
+    metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
+    while ((!field->found || field->seen < METASD_FIELD_KNOWN) &&
+           metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE)
+        metasd_probability_show(field, score, holds(known, id) && !holds(missing, id));
+    return field->found;
+}
+
+/* All answers to a question among N that are possible and not known, and those that hold. */
+static MetasdStatus
+add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32_t n, Ids known,
+            Ids missing)
+{
+    const float *scores = asking->holdout->scores;
+    uint32_t all[METASD_BINS] = {0}, holding[METASD_BINS] = {0};
+    MetasdOdds field;
+
+    if (is_full(calibration) || !find_odds(asking->holdout, n, known, missing, &field))
+        return METASD_OK;
+    metasd_probability_count(&field, all);
+    for (size_t k = 0; k < known.n; k++) {
+        uint32_t id = known.ids[k];
+        size_t bin = metasd_probability_bin(&field, scores[id]);
+
+        if (scores[id] == METASD_IMPOSSIBLE)
+            continue;
+        if (holds(missing, id))
+            holding[bin]++;
+        else
+            all[bin]--;
+    }
+    metasd_calibrate_add(calibration, row, all, holding);
+    return metasd_team_work(asking->team, 8 * (size_t)n + METASD_FAR_WORK * known.n);
+}
+
+/* The rank of a tail of a question among what is not known, itself left out. */
+static double
+rank_of(const Asking *asking, uint32_t tail, Ids known)
+{
+    const float *scores = asking->holdout->scores;
+    MetasdRankCounts standing = {.score = scores[tail]};
+
+    metasd_rank_counts(asking->step->entities, scores, 1, &standing);
+    for (size_t k = 0; k < known.n; k++) {
+        standing.higher -= scores[known.ids[k]] > standing.score;
+        standing.same -= scores[known.ids[k]] == standing.score;
+    }
+    return 1.0 + standing.higher + 0.5 * standing.same;
+}
+
+/* Which relations hold between two entities. */
+static void
+find_relations(const Asking *asking, uint32_t head, uint32_t tail, Ids *known, Ids *missing)
+{
+    const MetasdGraph *graph = asking->graph;
+    MetasdHoldout *holdout = asking->holdout;
+
+    *known = (Ids){holdout->known, 0};
+    *missing = (Ids){holdout->missing, 0};
+    for (uint32_t r = 0; r < graph->relations; r++)
+        if (holds(tails_of(&graph->known, head, r), tail)) {
+            holdout->known[known->n++] = r;
+            if (holds(tails_of(&graph->part[METASD_VALIDATION], head, r), tail))
+                holdout->missing[missing->n++] = r;
+        }
+}
+
+static float
+inner(size_t width, const float *a, const float *b)
+{
+    double sum = 0;
+
+    for (size_t j = 0; j < width; j++)
+        sum += (double)a[j] * (double)b[j];
+    return (float)sum;
+}
+
+/* The question for the relation of a fact. Of a pair's facts that are missing the first asks it. */
+static MetasdStatus
+ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
+{
+    MetasdHoldout *holdout = asking->holdout;
+    MetasdState *step = asking->step;
+    size_t width = step->width;
+    const float *table = asking->table, *relations = metasd_objective_relations_of(step, table);
+    uint32_t n = asking->graph->relations;
+    float *query = step->dquery[0];
+    Ids known, missing;
+
+    if (is_full(&holdout->relation_calibration))
+        return METASD_OK;
+    find_relations(asking, head, tail, &known, &missing);
+    METASD_TRY(metasd_team_work(asking->team, METASD_FAR_WORK * (size_t)n));
+    if (missing.ids[0] != relation)
+        return METASD_OK;
+    memset(query, 0, width * sizeof(*query));
+    step->family->adjoint_relation(width, table + head * width, table + tail * width, query);
+    for (uint32_t r = 0; r < n; r++)
+        holdout->scores[r] = metasd_graph_rules_out(asking->graph, head, r, tail)
+                                 ? METASD_IMPOSSIBLE
+                                 : inner(width, query, relations + r * width);
+    METASD_TRY(metasd_team_work(asking->team, n * width));
+    return add_answers(asking, &holdout->relation_calibration, 0, n, known, missing);
+}
+
+/* All that is learnt from one question of the batch, by its scores. */
+static MetasdStatus
+ask(Asking *asking, size_t group)
+{
+    MetasdHoldout *holdout = asking->holdout;
+    const MetasdBatch *batch = asking->batch;
+    uint32_t head = batch->heads[group], row = batch->relations[group];
+    uint32_t relation = row % asking->graph->relations;
+    Ids known = tails_of(&asking->graph->known, head, row);
+    Ids missing = tails_of(&asking->graph->part[METASD_VALIDATION], head, row);
+
+    if (metasd_graph_rules_out(asking->graph, head, row, head))
+        holdout->scores[head] = METASD_IMPOSSIBLE;
+    /* Batches share the tails of a large group: the one with its first asks the question. */
+    if (batch->tails[batch->start[group]] == missing.ids[0])
+        METASD_TRY(add_answers(asking, &holdout->calibration, row, asking->step->entities, known,
+                               missing));
+    for (size_t x = batch->start[group]; x < batch->start[group + 1]; x++) {
+        double rank = rank_of(asking, batch->tails[x], known);
+
+        metasd_validate_add(asking->ranks, rank);
+        holdout->ranked[relation]++;
+        holdout->reciprocal[relation] += 1 / rank;
+        METASD_TRY(metasd_team_work(asking->team, asking->step->entities + known.n));
+    }
+    for (size_t x = batch->start[group]; row == relation && x < batch->start[group + 1]; x++)
+        METASD_TRY(ask_relation(asking, head, relation, batch->tails[x]));
+    return METASD_OK;
+}
+
+/* query[0] = the queries of the batch's groups. */
+static MetasdStatus
+compose(const Asking *asking)
+{
+    MetasdState *step = asking->step;
+    const MetasdBatch *batch = asking->batch;
+    const float *relations = metasd_objective_relations_of(step, asking->table);
+
+    for (size_t g = 0; g < batch->groups; g++) {
+        step->family->compose(step->width, asking->table + batch->heads[g] * step->width,
+                              relations + batch->relations[g] * step->width,
+                              step->query[0] + g * step->width);
+        METASD_TRY(metasd_team_work(asking->team, 3 * step->width));
+    }
+    return METASD_OK;
+}
+
+/* The scores of question i of a block, from where they lie a stride apart. */
+static void
+gather(const MetasdPass *pass, size_t i, uint32_t n, float *scores)
+{
+    const float *block = pass->scores->block[0] + i;
+
+    for (uint32_t e = 0; e < n; e++)
+        scores[e] = block[e * pass->stride];
+}
+
+static MetasdStatus
+ask_batch(Asking *asking)
+{
+    MetasdState *step = asking->step;
+    size_t groups = asking->batch->groups;
+    size_t most = metasd_pass_rows(&step->scores, &step->entity_slices, step->queries);
+    MetasdTable entities = {.rows = asking->table};
+
+    METASD_TRY(compose(asking));
+    for (size_t first = 0; first < groups; first += most) {
+        size_t left = groups - first;
+        MetasdPass pass = metasd_pass(asking->team, &step->scores, &step->entity_slices,
+                                      step->width, left < most ? left : most);
+        MetasdQueries queries = {.rows = step->query[0] + first * step->width};
+
+        for (int s = 0; s < step->entity_slices.count; s++)
+            METASD_TRY(metasd_products_scores(&pass, s, 0, &entities, &queries, false));
+        for (size_t i = 0; i < pass.rows; i++) {
+            gather(&pass, i, step->entities, asking->holdout->scores);
+            METASD_TRY(ask(asking, first + i));
+        }
+    }
+    return METASD_OK;
+}
+
+/* Says how many facts each row has: rows with enough of them have a sigmoid of their own. */
+static MetasdStatus
+expect_facts(MetasdHoldout *holdout, MetasdTeam *team, const MetasdGraph *graph)
+{
+    const MetasdGroups *missing = &graph->part[METASD_VALIDATION];
+    MetasdCalibration *calibration = &holdout->calibration;
+
+    for (size_t g = 0; g < missing->count; g++) {
+        calibration->facts[missing->relations[g]] += missing->start[g + 1] - missing->start[g];
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+    }
+    for (uint32_t row = 0; row < calibration->rows; row++) {
+        metasd_calibrate_expect(calibration, row, calibration->facts[row]);
+        calibration->facts[row] = 0;
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+    }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_holdout(MetasdHoldout *holdout, MetasdState *step, MetasdTeam *team, const float *table,
+               MetasdBatcher *batches, const MetasdGraph *graph, size_t most, MetasdRanks *ranks)
+{
+    Asking asking = {.holdout = holdout,
+                     .step = step,
+                     .team = team,
+                     .table = table,
+                     .batch = &batches->batch,
+                     .graph = graph,
+                     .ranks = ranks};
+
+    METASD_TRY(expect_facts(holdout, team, graph));
+    batches->next = 0;
+    while (ranks->n < most) {
+        METASD_TRY(metasd_batcher_next(batches, team));
+        if (asking.batch->n == 0)
+            break;
+        METASD_TRY(ask_batch(&asking));
+    }
+    METASD_TRY(metasd_calibrate(&holdout->relation_calibration, team));
+    return metasd_calibrate(&holdout->calibration, team);
+}

@@ -1,0 +1,43 @@
+/*
+ * holdout.h - what a table says of the facts that were held out: where they rank, in all and by
+ * relation, and how likely answers to questions about them are to hold, be they entities or
+ * relations.
+ */
+#ifndef METASD_CORE_TRAIN_HOLDOUT_H
+#define METASD_CORE_TRAIN_HOLDOUT_H
+
+#include "core/model/probability.h"
+#include "core/train/validate.h"
+
+/* Questions that the calibration learns from, at most. */
+#define METASD_HOLDOUT_QUESTIONS 20000
+
+/* Questions for relations, times relations, at most: for each it is looked up whether it holds. */
+#define METASD_HOLDOUT_LOOKUPS 20000000
+
+typedef struct MetasdHoldout {
+    float *scores;      /* N or R, whichever is more: of one question */
+    uint32_t *ids;      /* likewise: scratch of their order */
+    uint32_t *known;    /* R: relations that hold between a head and a tail, */
+    uint32_t *missing;  /* R: and which of them were held out */
+    size_t *ranked;     /* R: true tails ranked, of both directions */
+    double *reciprocal; /* R: sums of 1 / rank */
+    MetasdCalibration calibration;
+    MetasdCalibration relation_calibration; /* of questions for relations: one row */
+} MetasdHoldout;
+
+/* Takes the memory; of the graph only its numbers count. */
+extern void metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena,
+                                const MetasdGraph *graph);
+
+/*
+ * Ranks tails of the graph's validation triples, at least `most` or all, by the weights of `table`
+ * (of step's shape), as metasd_validate_batch does: adds to *ranks. Then calibrates, by all that is
+ * known but the validation triples. Uses the step's query, gradient and score memory. `batches` is
+ * over the validation groups. A team of one.
+ */
+extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdState *step, MetasdTeam *team,
+                                   const float *table, MetasdBatcher *batches,
+                                   const MetasdGraph *graph, size_t most, MetasdRanks *ranks);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * params.h - training parameters: what they are called, what they may be, their defaults.
+ */
+#ifndef METASD_PG_PARAMS_PARAMS_H
+#define METASD_PG_PARAMS_PARAMS_H
+
+#include "pg/base/compat.h"
+
+#include "utils/jsonb.h"
+
+#include "core/graph/graph.h"
+#include "core/train/train.h"
+
+typedef enum MetasdParam {
+    METASD_P_BATCH,
+    METASD_P_CHECKPOINT_EVERY,
+    METASD_P_CLASS_WEIGHTS,
+    METASD_P_EPOCHS,
+    METASD_P_FAMILY,
+    METASD_P_FINETUNE,
+    METASD_P_FINETUNE_LR,
+    METASD_P_KEEP_VERSIONS,
+    METASD_P_LR,
+    METASD_P_MUTUAL,
+    METASD_P_NEGATIVES,
+    METASD_P_PATIENCE,
+    METASD_P_PRESET,
+    METASD_P_PROMOTE_TOLERANCE,
+    METASD_P_PRUNING,
+    METASD_P_QUIZ,
+    METASD_P_QUIZ_FRACTION,
+    METASD_P_QUIZ_LR,
+    METASD_P_RAMP,
+    METASD_P_RANK,
+    METASD_P_REG,
+    METASD_P_REGULARIZER,
+    METASD_P_RELATION_WEIGHT,
+    METASD_P_SEED,
+    METASD_P_SPARSITY,
+    METASD_P_STORAGE,
+    METASD_P_VALIDATION_FRACTION,
+    METASD_P_WARM_START,
+    METASD_P_WARMUP,
+    METASD_P_WORKERS,
+    METASD_PARAMS
+} MetasdParam;
+
+/* Numbers as they are; true 1, false 0; a word by its place in the list of those allowed. */
+typedef struct MetasdParams {
+    double value[METASD_PARAMS];
+    bool given[METASD_PARAMS]; /* by the user; the others take defaults */
+    bool warm; /* the training starts from another version: its default course is shorter */
+} MetasdParams;
+
+/* Reads and checks a jsonb object; an error names the parameter and what it may be. */
+extern void metasd_params_read(MetasdParams *params, Jsonb *json);
+
+/* How much time a training may take: what the defaults of the others are chosen for. */
+typedef enum MetasdPreset { METASD_FAST = 0, METASD_BALANCED, METASD_BEST } MetasdPreset;
+
+/* Which weights are pruned: those that one of these says are least worth keeping. */
+typedef enum MetasdPruning {
+    METASD_MAGNITUDE = 0, /* as published: the smallest */
+    METASD_SALIENCE,      /* and those that the loss has cared little for */
+    METASD_ALIGNED        /* and those that other rows prune too */
+} MetasdPruning;
+
+/* The lowest default rank; below, one in ten weights is too little for a row. */
+#define METASD_LEAST_RANK 100
+
+/* Sets all that was not given, by preset and the size of the graph. Defined in presets.c. */
+extern void metasd_presets_apply(MetasdParams *params, uint32 entities, uint32 relations,
+                                 uint64 triples);
+
+/* Makes every value what its text in a jsonb object is read as. */
+extern void metasd_params_settle(MetasdParams *params);
+
+/* All of them as a jsonb object. */
+extern Jsonb *metasd_params_json(const MetasdParams *params);
+
+/* The family of scores. */
+extern const MetasdFamily *metasd_params_family(const MetasdParams *params);
+
+/* What the core wants of them. Defined in presets.c. */
+extern void metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options,
+                                  MetasdSplit *split);
+
+#endif

@@ -1,0 +1,234 @@
+#include "pg/serve/known_batch.h"
+
+#include "catalog/pg_operator_d.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "storage/buffile.h"
+#include "utils/memutils.h"
+#include "utils/tuplesort.h"
+
+#include "pg/serve/known_cost.h"
+#include "pg/serve/known_whole.h"
+
+/* What a question takes here and with who asks, and how many there are at most. */
+#define BYTES_PER_QUESTION 64
+#define MOST_QUESTIONS (1 << 24)
+
+#define BUFFER 2048 /* answers on their way to a file, or from it */
+
+typedef struct Entry {
+    uint64 given; /* both numbers */
+    uint32 number;
+    char status;
+} Entry;
+
+static uint32
+hash_given(uint64 given)
+{
+    return hash_bytes((const unsigned char *)&given, sizeof(given));
+}
+
+#define SH_PREFIX askedhash
+#define SH_ELEMENT_TYPE Entry
+#define SH_KEY_TYPE uint64
+#define SH_KEY given
+#define SH_HASH_KEY(table, key) hash_given(key)
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/*
+ * Answers that are facts lie one question's after the other's, each question's by number: in
+ * memory, or in a file. They are sorted as (question << 32 | answer).
+ */
+struct MetasdKnownBatch {
+    MemoryContext context;
+    const MetasdQuestion *question;
+    MetasdAsked asked;
+    askedhash_hash *hash;
+    uint32 count; /* questions */
+    Tuplesortstate *sort;
+    uint64 facts;    /* in it */
+    uint64 *start;   /* of each question's answers, and the end of the last's */
+    uint32 *answers; /* or, if NULL, */
+    BufFile *file;
+    uint32 buffer[BUFFER];
+};
+
+static uint64
+both(const uint32 id[2])
+{
+    return (uint64)id[0] << 32 | id[1];
+}
+
+uint32
+metasd_known_batch_room(void)
+{
+    return (uint32)Min((uint64)work_mem * 1024 / BYTES_PER_QUESTION, MOST_QUESTIONS);
+}
+
+MetasdKnownBatch *
+metasd_known_batch_create(const MetasdQuestion *question, MetasdAsked asked)
+{
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd known facts", ALLOCSET_DEFAULT_SIZES);
+    MetasdKnownBatch *batch = MemoryContextAllocZero(context, sizeof(*batch));
+
+    batch->context = context;
+    batch->question = question;
+    batch->asked = asked;
+    batch->hash = askedhash_create(context, 64, NULL);
+    return batch;
+}
+
+void
+metasd_known_batch_add(MetasdKnownBatch *batch, const uint32 id[2])
+{
+    bool found;
+    Entry *entry = askedhash_insert(batch->hash, both(id), &found);
+
+    if (!found)
+        entry->number = batch->count++;
+}
+
+/* ---- reading ---- */
+
+/* A row of the source: does it answer a question? */
+static void
+keep_answer(void *context, const MetasdTripleLabels *row)
+{
+    MetasdKnownBatch *batch = context;
+    uint32 id[2], answer;
+    const Entry *entry;
+
+    if (!metasd_known_numbers(batch->question, batch->asked, row, id, NULL))
+        return;
+    entry = askedhash_lookup(batch->hash, both(id));
+    if (!entry || !metasd_known_numbers(batch->question, batch->asked, row, NULL, &answer))
+        return;
+    tuplesort_putdatum(batch->sort, Int64GetDatum((int64)entry->number << 32 | answer), false);
+    batch->facts++;
+}
+
+static void
+write_buffer(MetasdKnownBatch *batch, uint32 n)
+{
+    BufFileWrite(batch->file, batch->buffer, n * sizeof(*batch->buffer));
+    CHECK_FOR_INTERRUPTS();
+}
+
+/* Lays the sorted answers out, each once. */
+static void
+lay_out(MetasdKnownBatch *batch)
+{
+    bool in_memory = batch->facts * sizeof(uint32) <= (size_t)work_mem * 1024 / 2;
+    uint64 n = 0;
+    uint32 next = 0; /* question whose start is not known yet */
+    int64 last = -1;
+    Datum value;
+    bool isnull;
+
+    if (in_memory)
+        batch->answers = palloc_extended((batch->facts + 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
+    else
+        batch->file = BufFileCreateTemp(false);
+    while (metasd_tuplesort_getdatum(batch->sort, &value, &isnull)) {
+        int64 one = DatumGetInt64(value);
+
+        if (one == last)
+            continue;
+        last = one;
+        while (next <= one >> 32)
+            batch->start[next++] = n;
+        if (in_memory)
+            batch->answers[n++] = (uint32)one;
+        else {
+            batch->buffer[n++ % BUFFER] = (uint32)one;
+            if (n % BUFFER == 0)
+                write_buffer(batch, BUFFER);
+        }
+    }
+    while (next <= batch->count)
+        batch->start[next++] = n;
+    if (!in_memory)
+        write_buffer(batch, n % BUFFER);
+}
+
+static void
+read_source(MetasdKnownBatch *batch, const MetasdSource *source)
+{
+    const MetasdModel *model = batch->question->model;
+
+    batch->start =
+        palloc_extended(((size_t)batch->count + 1) * sizeof(*batch->start), MCXT_ALLOC_HUGE);
+    batch->sort =
+        tuplesort_begin_datum(INT8OID, Int8LessOperator, InvalidOid, false, work_mem, NULL, false);
+    SPI_connect();
+    (void)metasd_source_read(source, model->owner, keep_answer, batch);
+    SPI_finish();
+    tuplesort_performsort(batch->sort);
+    lay_out(batch);
+    tuplesort_end(batch->sort);
+    batch->sort = NULL;
+}
+
+bool
+metasd_known_batch_read(MetasdKnownBatch *batch)
+{
+    const MetasdModel *model = batch->question->model;
+    MemoryContext before = MemoryContextSwitchTo(batch->context);
+    MetasdSource *source =
+        metasd_source_open(model->serving_source.oid, model->serving_column, model->owner);
+    bool pays = metasd_known_cost_reading_pays(source, batch->asked, batch->count);
+
+    if (pays)
+        read_source(batch, source);
+    MemoryContextSwitchTo(before);
+    return pays;
+}
+
+/* ---- answers ---- */
+
+static void
+read_buffer(MetasdKnownBatch *batch, uint32 n)
+{
+    if (BufFileRead(batch->file, batch->buffer, n * sizeof(*batch->buffer)) !=
+        n * sizeof(*batch->buffer))
+        ereport(ERROR, (errcode_for_file_access(),
+                        errmsg("could not read known facts from a temporary file: %m")));
+    CHECK_FOR_INTERRUPTS();
+}
+
+void
+metasd_known_batch_mark(MetasdKnownBatch *batch, const uint32 id[2], bool *known_ids)
+{
+    const Entry *entry = askedhash_lookup(batch->hash, both(id));
+    uint64 at = batch->start[entry->number], end = batch->start[entry->number + 1];
+
+    if (batch->answers) {
+        for (; at < end; at++)
+            known_ids[batch->answers[at]] = true;
+        return;
+    }
+    if (at < end && BufFileSeek(batch->file, 0, (off_t)(at * sizeof(uint32)), SEEK_SET) != 0)
+        ereport(ERROR, (errcode_for_file_access(),
+                        errmsg("could not seek known facts in a temporary file: %m")));
+    while (at < end) {
+        uint32 n = (uint32)Min(end - at, BUFFER);
+
+        read_buffer(batch, n);
+        for (uint32 i = 0; i < n; i++)
+            known_ids[batch->buffer[i]] = true;
+        at += n;
+    }
+}
+
+void
+metasd_known_batch_end(MetasdKnownBatch *batch)
+{
+    if (batch->file)
+        BufFileClose(batch->file);
+    MemoryContextDelete(batch->context);
+}

@@ -1,0 +1,378 @@
+#include "pg/source/source.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+
+#define ROWS_PER_FETCH 1000
+#define FIRST_ROWS 8                    /* before it is known how long they are */
+#define BYTES_PER_FETCH ((Size)4 << 20) /* from which on fewer are fetched */
+#define BYTES_KEPT ((Size)1 << 20)      /* of rows whose values are out of line */
+
+static const char *const roles[3] = {"head", "relation", "tail"};
+
+/* ---- what it is ---- */
+
+static void
+refuse_missing(bool to_query)
+{
+    if (to_query)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the relation of triples does not exist"),
+                 errhint("Name another: kg_evaluate(model, test).")));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the source relation does not exist"),
+                    errhint("Name another source: kg_train(model, source).")));
+}
+
+static bool
+is_kind_of_triples(char kind)
+{
+    return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_VIEW ||
+           kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE;
+}
+
+/* Errors unless triples can be in a relation of that kind. A source is read by a worker. */
+static void
+check_kind(Oid relation, bool to_query)
+{
+    const char *name = get_rel_name(relation);
+
+    if (!is_kind_of_triples(get_rel_relkind(relation)))
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        to_query ? errmsg("\"%s\" cannot be a relation of triples", name)
+                                 : errmsg("\"%s\" cannot be a source of triples", name),
+                        errhint("Use a table, view, materialized view or foreign table.")));
+    if (!to_query && get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("temporary relation \"%s\" cannot be a source of triples", name),
+                        errdetail("A background worker reads the source, and cannot see it."),
+                        errhint("Use a permanent or unlogged table.")));
+}
+
+static char *
+column_names(Oid relation)
+{
+    StringInfoData names;
+
+    initStringInfo(&names);
+    for (AttrNumber a = 1;; a++) {
+        HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation), Int16GetDatum(a));
+
+        if (!HeapTupleIsValid(tuple))
+            break;
+        if (!((Form_pg_attribute)GETSTRUCT(tuple))->attisdropped)
+            appendStringInfo(&names, "%s\"%s\"", names.len ? ", " : "",
+                             NameStr(((Form_pg_attribute)GETSTRUCT(tuple))->attname));
+        ReleaseSysCache(tuple);
+    }
+    return names.data;
+}
+
+static bool
+is_identifier_type(Oid type)
+{
+    return type == TEXTOID || type == VARCHAROID || type == INT2OID || type == INT4OID ||
+           type == INT8OID || type == UUIDOID;
+}
+
+static void
+refuse_column(const MetasdSource *source, int place)
+{
+    const char *column = source->column[place];
+
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_COLUMN),
+             source->to_query ? errmsg("relation \"%s\" has no column \"%s\"", source->name, column)
+                              : errmsg("source \"%s\" has no column \"%s\"", source->name, column),
+             errdetail("Its columns are: %s.", column_names(source->relation)),
+             source->to_query
+                 ? errhint("Name the column: kg_evaluate(..., %s => '...').", roles[place])
+                 : errhint("Name the column: kg_train(..., %s => '...').", roles[place])));
+}
+
+static void
+refuse_type(const MetasdSource *source, int place, Oid type)
+{
+    const char *column = source->column[place];
+
+    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                    source->to_query ? errmsg("column \"%s\" of relation \"%s\" is of type %s",
+                                              column, source->name, format_type_be(type))
+                                     : errmsg("column \"%s\" of source \"%s\" is of type %s",
+                                              column, source->name, format_type_be(type)),
+                    errdetail("Identifiers are text, character varying, smallint, integer, "
+                              "bigint or uuid."),
+                    source->to_query ? errhint("Cast the column in a view, and evaluate from that.")
+                                     : errhint("Cast the column in a view, and train from that.")));
+}
+
+/* Looks a column up: its type, its domain looked through, and whether = means the same bytes. */
+static void
+look_up_column(MetasdSource *source, int place)
+{
+    AttrNumber number = get_attnum(source->relation, source->column[place]);
+    Oid type, collation;
+    int32 modifier;
+
+    if (number <= 0)
+        refuse_column(source, place);
+    get_atttypetypmodcoll(source->relation, number, &type, &modifier, &collation);
+    source->type[place] = getBaseType(type);
+    if (!is_identifier_type(source->type[place]))
+        refuse_type(source, place, type);
+    source->by_bytes[place] = !OidIsValid(collation) || get_collation_isdeterministic(collation);
+}
+
+/* ---- who may read it ---- */
+
+static bool
+may_select(Oid relation, char *const column[3], Oid user)
+{
+    bool all = pg_class_aclcheck(relation, user, ACL_SELECT) == ACLCHECK_OK;
+
+    for (int i = 0; i < 3; i++) {
+        AttrNumber number = get_attnum(relation, column[i]);
+
+        if (number <= 0 ||
+            (!all && pg_attribute_aclcheck(relation, number, user, ACL_SELECT) != ACLCHECK_OK))
+            return false;
+    }
+    return metasd_schema_aclcheck(get_rel_namespace(relation), user, ACL_USAGE) == ACLCHECK_OK;
+}
+
+static void
+check_rights(const MetasdSource *source, Oid user)
+{
+    if (may_select(source->relation, source->column, user))
+        return;
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             source->to_query ? errmsg("permission denied for relation \"%s\"", source->name)
+                              : errmsg("permission denied for source \"%s\"", source->name),
+             errhint("Role \"%s\" needs USAGE on schema \"%s\" and SELECT on columns \"%s\", "
+                     "\"%s\" and \"%s\".",
+                     GetUserNameFromId(user, false),
+                     get_namespace_name(get_rel_namespace(source->relation)), source->column[0],
+                     source->column[1], source->column[2])));
+}
+
+static MetasdSource *
+open_relation(Oid relation, char *const column[3], Oid user, bool to_query)
+{
+    MetasdSource *source = palloc0(sizeof(*source));
+
+    if (!metasd_reading_lock(relation))
+        refuse_missing(to_query);
+    check_kind(relation, to_query);
+    source->relation = relation;
+    source->to_query = to_query;
+    source->name = get_rel_name(relation);
+    for (int i = 0; i < 3; i++)
+        source->column[i] = pstrdup(column[i]);
+    for (int i = 0; i < 3; i++)
+        look_up_column(source, i);
+    check_rights(source, user);
+    metasd_reading_open(&source->reading, relation, user, !to_query);
+    source->quoted = source->reading.quoted;
+    return source;
+}
+
+MetasdSource *
+metasd_source_open(Oid relation, char *const column[3], Oid user)
+{
+    return open_relation(relation, column, user, false);
+}
+
+MetasdSource *
+metasd_source_open_remembered(const MetasdRemembered *source, bool validation, const char *model,
+                              char *const column[3], Oid user)
+{
+    if (metasd_reading_lock(source->oid))
+        return metasd_source_open(source->oid, column, user);
+    if (validation)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE),
+                 errmsg("the validation source %s of model \"%s\" does not exist any more",
+                        source->name, model),
+                 errhint("Name another, or train without one: kg_train(%s, validation => '-').",
+                         quote_literal_cstr(model))));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_TABLE),
+             errmsg("the source %s of model \"%s\" does not exist any more", source->name, model),
+             errhint("Name another: kg_train(%s, source).", quote_literal_cstr(model))));
+}
+
+MetasdSource *
+metasd_source_open_to_query(Oid relation, char *const column[3])
+{
+    return open_relation(relation, column, GetUserId(), true);
+}
+
+char *
+metasd_source_objection(const MetasdRemembered *source, char *const column[3], Oid owner)
+{
+    if (!metasd_reading_lock(source->oid))
+        return psprintf(_("Relation %s does not exist any more."), source->name);
+    if (!OidIsValid(owner))
+        return pstrdup(_("The role that owned the model does not exist any more."));
+    if (!is_kind_of_triples(get_rel_relkind(source->oid)))
+        return psprintf(_("Relation %s is not a table or view any more."), source->name);
+    for (int i = 0; i < 3; i++) {
+        AttrNumber number = get_attnum(source->oid, column[i]);
+
+        if (number <= 0)
+            return psprintf(_("Relation %s has no column \"%s\" any more."), source->name,
+                            column[i]);
+        if (!is_identifier_type(getBaseType(get_atttype(source->oid, number))))
+            return psprintf(_("Column \"%s\" of relation %s has another type now."), column[i],
+                            source->name);
+    }
+    if (!may_select(source->oid, column, owner))
+        return psprintf(_("Role \"%s\", which owns the model, may not read relation %s any more."),
+                        GetUserNameFromId(owner, false), source->name);
+    return NULL;
+}
+
+bool
+metasd_source_is_denied(const MetasdRemembered *source, char *const column[3], Oid owner)
+{
+    for (int i = 0; i < 3; i++)
+        if (!OidIsValid(source->oid) || get_attnum(source->oid, column[i]) <= 0)
+            return false;
+    return OidIsValid(owner) && !may_select(source->oid, column, owner);
+}
+
+bool
+metasd_source_is_readable(Oid relation, char *const column[3], Oid user)
+{
+    char kind = OidIsValid(relation) ? get_rel_relkind(relation) : '\0';
+
+    return (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) &&
+           may_select(relation, column, user) &&
+           check_enable_rls(relation, user, true) != RLS_ENABLED;
+}
+
+/* ---- reading ---- */
+
+static char *
+select_triples(const MetasdSource *source)
+{
+    StringInfoData sql;
+
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, "SELECT ");
+    for (int i = 0; i < 3; i++)
+        appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "",
+                         quote_identifier(source->column[i]));
+    appendStringInfo(&sql, " FROM %s", source->quoted);
+    return sql.data;
+}
+
+/* Fills *row from a tuple; false if one of the three is NULL or empty. */
+static bool
+labels_of(HeapTuple tuple, TupleDesc desc, MetasdTripleLabels *row)
+{
+    for (int i = 0; i < 3; i++) {
+        bool isnull;
+        Datum value = heap_getattr(tuple, i + 1, desc, &isnull);
+        text *label;
+
+        if (isnull)
+            return false;
+        label = DatumGetTextPP(value);
+        row->data[i] = VARDATA_ANY(label);
+        row->len[i] = VARSIZE_ANY_EXHDR(label);
+        if (row->len[i] == 0)
+            return false;
+    }
+    return true;
+}
+
+/* How many rows to fetch next: of long ones that a view has made, few. */
+static long
+next_fetch(long rows)
+{
+    Size bytes = MemoryContextMemAllocated(SPI_tuptable->tuptabcxt, true);
+
+    return bytes > BYTES_PER_FETCH ? Max(1, rows / 8) : Min(2 * rows, ROWS_PER_FETCH);
+}
+
+uint64
+metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
+{
+    MetasdSource *now;
+    uint64 skipped = 0;
+    long rows = FIRST_ROWS;
+    SPIPlanPtr plan;
+    Portal portal;
+    MemoryContext caller = CurrentMemoryContext; /* SPI leaves another one behind */
+    MemoryContext per_fetch = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
+
+    if (!metasd_reading_lock(source->relation))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("relation \"%s\" was dropped before it was read", source->name),
+                        errhint("Name another with kg_train.")));
+    now = open_relation(source->relation, source->column, user, source->to_query);
+    metasd_reading_begin(&now->reading);
+    plan = metasd_reading_prepare(&now->reading, select_triples(now), 0, NULL);
+    portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+    for (;;) {
+        SPI_cursor_fetch(portal, true, rows);
+        if (SPI_processed == 0)
+            break;
+        rows = next_fetch(rows);
+        for (uint64 i = 0; i < SPI_processed; i++) {
+            MetasdTripleLabels labels;
+            bool whole;
+
+            MemoryContextSwitchTo(per_fetch); /* for values out of line */
+            whole = labels_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &labels);
+            MemoryContextSwitchTo(caller);
+            if (whole)
+                row(context, &labels);
+            else
+                skipped++;
+            if (MemoryContextMemAllocated(per_fetch, true) > BYTES_KEPT)
+                MemoryContextReset(per_fetch);
+        }
+        MemoryContextReset(per_fetch);
+        SPI_freetuptable(SPI_tuptable);
+        CHECK_FOR_INTERRUPTS();
+    }
+    SPI_cursor_close(portal);
+    metasd_reading_end(&now->reading);
+    MemoryContextSwitchTo(caller);
+    MemoryContextDelete(per_fetch);
+    return skipped;
+}
+
+bool
+metasd_source_has_rows(MetasdSource *source)
+{
+    StringInfoData sql;
+    bool found;
+
+    initStringInfo(&sql);
+    appendStringInfo(&sql, "SELECT 1 FROM %s WHERE ", source->quoted);
+    for (int i = 0; i < 3; i++)
+        appendStringInfo(&sql, "%s%s IS NOT NULL", i ? " AND " : "",
+                         quote_identifier(source->column[i]));
+    appendStringInfoString(&sql, " LIMIT 1");
+    SPI_connect();
+    metasd_reading_begin(&source->reading);
+    if (SPI_execute_plan(metasd_reading_prepare(&source->reading, sql.data, 0, NULL), NULL, NULL,
+                         true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not look for rows of the source");
+    found = SPI_processed > 0;
+    metasd_reading_end(&source->reading);
+    SPI_finish();
+    return found;
+}

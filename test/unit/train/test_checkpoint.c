@@ -1,0 +1,345 @@
+/* A training that goes on from a checkpoint ends with the same bits as one that never stopped. */
+#include "unit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/hash.h"
+#include "tools.h"
+#include "trainings.h"
+
+/* Loads into a new training, whose members then know where it is. */
+static MetasdStatus
+load(Training *training, const char *bytes, size_t n)
+{
+    MetasdTeam team = metasd_team_of_one();
+    MetasdCheckpoint checkpoint;
+
+    metasd_checkpoint_load(&checkpoint, &training->trainer[0], &training->options, TRAININGS_GRAPH);
+    for (size_t at = 0; at < n; at += 777)
+        METASD_TRY(metasd_checkpoint_feed(&checkpoint, bytes + at, n - at < 777 ? n - at : 777));
+    METASD_TRY(metasd_checkpoint_end(&checkpoint, &team));
+    for (int i = 1; i < TRAININGS_MOST_TEAM; i++)
+        training->trainer[i].progress = training->trainer[0].progress;
+    return METASD_OK;
+}
+
+/* Memory that nobody has written to holds anything. */
+static Training *
+make_dirty(const World *world, MetasdTrainOptions options)
+{
+    Training *training = trainings_make(world, options);
+    MetasdState *step = &training->trainer[0].step;
+    size_t bytes = trainings_floats(training) * sizeof(float);
+
+    memset(step->weights, 0x55, bytes);
+    memset(step->sums, 0x55, bytes);
+    memset(step->student, 0x55, bytes);
+    memset(step->mask, 1, bytes / sizeof(float));
+    memset(training->trainer[0].best, 0x55, bytes);
+    if (step->quizzed)
+        memset(step->quiz_sums, 0x55, bytes);
+    return training;
+}
+
+/* What is heard of an epoch is the same, bit by bit. */
+static void
+assert_same_epoch(const MetasdEpoch *a, const MetasdEpoch *b)
+{
+    assert_true(a->epoch == b->epoch && a->pruned == b->pruned && a->alone == b->alone);
+    assert_memory_equal(&a->losses, &b->losses, sizeof(a->losses));
+    assert_memory_equal(&a->source, &b->source, sizeof(a->source));
+    assert_memory_equal(&a->student, &b->student, sizeof(a->student));
+    assert_true(a->sparsity == b->sparsity && a->cut == b->cut && a->came == b->came);
+    assert_true(a->went == b->went && a->lr == b->lr && a->best == b->best);
+}
+
+/* Stops behind epoch `at` of a training and goes on in other memory, by a team of another size. */
+static void
+check_resumed(const World *world, const Training *whole, int at, int members)
+{
+    Training *first = make_dirty(world, whole->options),
+             *second = make_dirty(world, whole->options);
+
+    first->save_epoch = first->stop_after_epochs = at;
+    assert_int_equal(trainings_run(first, 3 - members), METASD_INTERRUPTED);
+    assert_int_equal(load(second, first->saved, first->saved_bytes), METASD_OK);
+    assert_int_equal(trainings_run(second, members), METASD_OK);
+    assert_int_equal(second->epochs, whole->epochs - at);
+    for (int i = 0; i < second->epochs; i++)
+        assert_same_epoch(&second->epoch[i], &whole->epoch[at + i]);
+    assert_same_epoch(&second->best, &whole->best);
+    trainings_assert_same(second, whole);
+    trainings_unmake(first);
+    trainings_unmake(second);
+}
+
+static void
+check_every_epoch(const World *world, MetasdTrainOptions options)
+{
+    Training *whole = make_dirty(world, options);
+
+    assert_int_equal(trainings_run_alone(whole), METASD_OK);
+    for (int at = 1; at <= whole->epochs; at += tools_quick() ? 5 : 1)
+        for (int members = tools_quick() ? 2 : 1; members <= 2; members++)
+            check_resumed(world, whole, at, members);
+    trainings_unmake(whole);
+}
+
+/* Six epochs or more, so that every stage is cut: warm-up, ramp, full sparsity, fine-tuning. */
+static MetasdTrainOptions
+course(void)
+{
+    MetasdTrainOptions options = trainings_short_options();
+
+    options.epochs = 7;
+    options.warmup = 2;
+    options.ramp = 3;
+    return options;
+}
+
+static void
+with_a_quiz(void **state)
+{
+    World world = trainings_noise();
+
+    (void)state;
+    check_every_epoch(&world, course());
+    free(world.memory);
+}
+
+static void
+with_fine_tuning(void **state)
+{
+    World world = trainings_noise();
+    MetasdTrainOptions options = course();
+
+    (void)state;
+    options.step.quiz = false;
+    options.finetune = 3;
+    options.finetune_lr = 0.3f;
+    options.by_component = true;
+    options.salience = 0.5;
+    options.alignment = 2;
+    options.sparsity = 0.9; /* sparse products */
+    check_every_epoch(&world, options);
+    free(world.memory);
+}
+
+static void
+with_a_sample(void **state)
+{
+    World world = trainings_noise();
+    MetasdTrainOptions options = course();
+
+    (void)state;
+    options.negatives = 50;
+    options.finetune = 2;
+    check_every_epoch(&world, options);
+    free(world.memory);
+}
+
+/* The source was scored against a sample; the student alone is scored against all entities. */
+static void
+after_a_sample(void **state)
+{
+    World world = trainings_noise();
+    MetasdTrainOptions options = course();
+
+    (void)state;
+    options.step.quiz = options.step.mutual = false;
+    options.negatives = 20;
+    options.finetune = 4;
+    options.alignment = 2;
+    options.by_component = true;
+    options.sparsity = 0.9;
+    check_every_epoch(&world, options);
+    free(world.memory);
+}
+
+static void
+of_a_source_alone(void **state)
+{
+    World world = trainings_noise();
+    MetasdTrainOptions options = course();
+
+    (void)state;
+    options.step.quiz = options.step.mutual = false;
+    check_every_epoch(&world, options);
+    free(world.memory);
+}
+
+/* The best is one of before the checkpoint, and patience ends the training. */
+static void
+with_patience(void **state)
+{
+    World world = trainings_clubs();
+    MetasdTrainOptions options = trainings_options();
+
+    (void)state;
+    options.rank = 4;
+    options.epochs = 30;
+    options.warmup = options.ramp = 1;
+    options.patience = 2;
+    options.step.lr = options.step.quiz_lr = options.step.student_lr = 1e-12f;
+    check_every_epoch(&world, options);
+    free(world.memory);
+}
+
+/* Rates that were halved stay so, and quizzes go on where they were. */
+static void
+after_a_repeated_epoch(void **state)
+{
+    World world = trainings_noise();
+    Training *first, *second, *whole;
+
+    (void)state;
+    whole = make_dirty(&world, course());
+    whole->poison_epoch = 4;
+    assert_int_equal(trainings_run_alone(whole), METASD_OK);
+    assert_int_equal(whole->failures, 1);
+    first = make_dirty(&world, course());
+    first->poison_epoch = 4;
+    first->save_epoch = first->stop_after_epochs = 5;
+    assert_int_equal(trainings_run_alone(first), METASD_INTERRUPTED);
+    second = make_dirty(&world, course());
+    assert_int_equal(load(second, first->saved, first->saved_bytes), METASD_OK);
+    assert_int_equal(second->trainer[0].progress.repeats, 1);
+    assert_int_equal(trainings_run(second, 2), METASD_OK);
+    trainings_assert_same(second, whole);
+    trainings_unmake(first);
+    trainings_unmake(second);
+    trainings_unmake(whole);
+    free(world.memory);
+}
+
+/* ---- what is not a checkpoint of this training ---- */
+
+static void
+what_is_damaged_is_refused(void **state)
+{
+    World world = trainings_clubs();
+    Training *first = trainings_make(&world, trainings_options()), *second;
+    size_t word = tools_quick() ? 56 : 8, step;
+
+    (void)state;
+    first->save_epoch = first->stop_after_epochs = 10;
+    assert_int_equal(trainings_run_alone(first), METASD_INTERRUPTED);
+    second = trainings_make(&world, trainings_options());
+    step = first->saved_bytes / (tools_quick() ? 10 : 200);
+    for (size_t at = 0; at < first->saved_bytes; at += at < 512 ? word : step) {
+        first->saved[at] ^= 4;
+        assert_int_equal(load(second, first->saved, first->saved_bytes), METASD_CORRUPT);
+        first->saved[at] ^= 4;
+        assert_int_equal(load(second, first->saved, at), METASD_CORRUPT);
+        assert_int_equal(second->trainer[0].progress.epoch, 0);
+    }
+    assert_int_equal(load(second, first->saved, first->saved_bytes), METASD_OK);
+    assert_int_equal(second->trainer[0].progress.epoch, 10);
+    first->saved = realloc(first->saved, first->saved_bytes + 1);
+    first->saved[first->saved_bytes] = 0;
+    assert_int_equal(load(second, first->saved, first->saved_bytes + 1), METASD_CORRUPT);
+    trainings_unmake(first);
+    trainings_unmake(second);
+    free(world.memory);
+}
+
+static void
+another_training_is_refused(void **state)
+{
+    World world = trainings_clubs();
+    MetasdTrainOptions options[3];
+    Training *first = trainings_make(&world, trainings_options());
+    MetasdCheckpoint checkpoint;
+
+    (void)state;
+    first->save_epoch = first->stop_after_epochs = 10;
+    assert_int_equal(trainings_run_alone(first), METASD_INTERRUPTED);
+    for (int i = 0; i < 3; i++)
+        options[i] = trainings_options();
+    options[0].rank++;
+    options[1].step.quiz = false;
+    options[2].epochs = 9;
+    for (int i = 0; i < 3; i++) {
+        Training *second = trainings_make(&world, options[i]);
+
+        assert_int_equal(load(second, first->saved, first->saved_bytes), METASD_INVALID);
+        trainings_unmake(second);
+    }
+    metasd_checkpoint_load(&checkpoint, &first->trainer[0], &first->options, TRAININGS_GRAPH + 1);
+    assert_int_equal(metasd_checkpoint_feed(&checkpoint, first->saved, first->saved_bytes),
+                     METASD_INVALID);
+    trainings_unmake(first);
+    free(world.memory);
+}
+
+/* ---- the hash ---- */
+
+static uint64_t
+hash_of(const MetasdTriple *list, size_t n, uint32_t entities)
+{
+    MetasdTeam team = metasd_team_of_one();
+    MetasdTriple triples[4];
+    uint64_t hash = 0;
+    World world;
+
+    memcpy(triples, list, n * sizeof(*list));
+    world = trainings_world(triples, n, entities, 2, 0, 0);
+    assert_int_equal(metasd_graph_hash(&team, &world.graph, &hash), METASD_OK);
+    free(world.memory);
+    return hash;
+}
+
+static void
+graphs_have_hashes(void **state)
+{
+    static const MetasdTriple some[] = {{0, 0, 1}, {1, 1, 2}, {2, 0, 0}},
+                              shuffled[] = {{2, 0, 0}, {0, 0, 1}, {1, 1, 2}, {0, 0, 1}},
+                              others[] = {{0, 0, 1}, {1, 1, 2}, {2, 1, 0}};
+
+    (void)state;
+    assert_true(hash_of(some, 3, 3) == hash_of(shuffled, 4, 3));
+    assert_true(hash_of(some, 3, 3) != hash_of(others, 3, 3));
+    assert_true(hash_of(some, 3, 3) != hash_of(some, 2, 3));
+    assert_true(hash_of(some, 3, 3) != hash_of(some, 3, 4));
+}
+
+static void
+every_byte_counts(void **state)
+{
+    char bytes[40] = {0};
+
+    (void)state;
+    for (size_t n = 0; n < sizeof(bytes); n++) {
+        uint64_t hash = metasd_hash(1, bytes, n);
+
+        assert_true(hash != metasd_hash(1, bytes, n + 1));
+        assert_true(hash != metasd_hash(2, bytes, n));
+        for (size_t i = 0; i < n; i++) {
+            bytes[i] = 1;
+            assert_true(hash != metasd_hash(1, bytes, n));
+            bytes[i] = 0;
+        }
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(with_a_quiz),
+        cmocka_unit_test(with_fine_tuning),
+        cmocka_unit_test(with_a_sample),
+        cmocka_unit_test(after_a_sample),
+        cmocka_unit_test(of_a_source_alone),
+        cmocka_unit_test(with_patience),
+        cmocka_unit_test(after_a_repeated_epoch),
+        cmocka_unit_test(what_is_damaged_is_refused),
+        cmocka_unit_test(another_training_is_refused),
+        cmocka_unit_test(graphs_have_hashes),
+        cmocka_unit_test(every_byte_counts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,73 @@
+/* Rates, sparsities and masks by epoch. */
+#include "unit.h"
+
+#include "core/train/phases.h"
+
+/* 4 epochs of the source, 2 of both, 3 of the student alone. */
+static MetasdTrainOptions
+course(void)
+{
+    return (MetasdTrainOptions){.rank = 1,
+                                .batch = 1,
+                                .epochs = 9,
+                                .warmup = 4,
+                                .ramp = 2,
+                                .finetune = 3,
+                                .sparsity = 0.8,
+                                .step = {.lr = 0.1f, .mutual = true, .tau = 3}};
+}
+
+static void
+assert_rates(const MetasdTrainOptions *options, const float *rates)
+{
+    for (int epoch = 1; epoch <= options->epochs; epoch++)
+        assert_float_equal(metasd_phases_rate(options, epoch), rates[epoch - 1], 1e-6);
+}
+
+static void
+rates_fall_where_one_learns_alone(void **state)
+{
+    MetasdTrainOptions options = course();
+
+    (void)state;
+    assert_rates(&options, (float[]){.1f, .1f, .1f, .1f, .1f, .1f, .075f, .05f, .025f});
+    options.warmup_lr = 0.4f;
+    options.finetune_lr = 0.8f;
+    assert_rates(&options, (float[]){.4f, .3f, .2f, .1f, .1f, .1f, .6f, .4f, .2f});
+    options.finetune = 9; /* more than there is after the warm-up */
+    assert_rates(&options, (float[]){.4f, .3f, .2f, .1f, .8f * 5 / 6, .8f * 4 / 6, .4f, .8f * 2 / 6,
+                                     .8f / 6});
+}
+
+static void
+a_mask_is_taken_until_it_stays(void **state)
+{
+    static const double sparsities[] = {0.8 * (1 - 0.125), 0.8, 0.8, 0.8, 0.8};
+    static const bool taken[] = {false, false, false, false, true, true, false, false, false};
+    MetasdTrainOptions options = course();
+
+    (void)state;
+    for (int epoch = 1; epoch <= options.epochs; epoch++) {
+        assert_int_equal(metasd_phases_prunes(&options, epoch), epoch > 4);
+        assert_int_equal(metasd_phases_takes_mask(&options, epoch), taken[epoch - 1]);
+        assert_int_equal(metasd_phases_finetunes(&options, epoch), epoch > 6);
+        if (epoch > 4)
+            assert_float_equal(metasd_phases_sparsity(&options, epoch), sparsities[epoch - 5],
+                               1e-12);
+    }
+    options.finetune = 5; /* of all that are pruned, and nothing rises */
+    options.ramp = 0;
+    for (int epoch = 5; epoch <= options.epochs; epoch++)
+        assert_int_equal(metasd_phases_takes_mask(&options, epoch), epoch == 5);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rates_fall_where_one_learns_alone),
+        cmocka_unit_test(a_mask_is_taken_until_it_stays),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
