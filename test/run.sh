@@ -178,12 +178,12 @@ mkdir "$log/build"
 build() {
     if is_wanted regress isolation prove_installcheck tap; then
         prepare "$work" || return 1
-        make -s -C "$work/test/modules" && cp "$work"/test/modules/*.so "$work/stage$(pg_config --pkglibdir)" || return 1
+        make -s -C test/modules && cp test/modules/*.so "$work/stage$(pg_config --pkglibdir)" || return 1
         cat test/server.conf >>"$work/server.conf"
     fi
     if is_wanted regress isolation prove_installcheck; then
-        prepare_copy "$work" && cp "$work"/test/modules/*.so "$work/pg$(pg_config --pkglibdir)" || return 1
-        mkdir "$work/tree" && cp -r Makefile metasd.control sql test expected "$work/tree" || return 1
+        prepare_copy "$work" && cp test/modules/*.so "$work/pg$(pg_config --pkglibdir)" || return 1
+        mkdir "$work/tree" && cp -r Makefile metasd.control sql src test expected "$work/tree" || return 1
     fi
     ! is_wanted layers || make -s -j"$jobs" all || return 1
     ! is_wanted unit || make -s -j"$jobs" unit-programs || return 1
@@ -206,9 +206,10 @@ jobs_of() {
 unit_programs=($(cd test/unit && for file in */test_*.c; do echo "${file%.c}"; done))
 # tap_named NAME...: the TAP files of these names, or with a number before them.
 tap_named() {
-    local name
+    local name file
     for name in "$@"; do
-        names $(ls "test/t/$name.pl" test/t/[0-9][0-9][0-9]_"$name".pl 2>/dev/null || echo "$name.pl")
+        for file in test/t/[0-9][0-9][0-9]_"$name".pl; do [ -f "$file" ] || file=$name.pl; done
+        names "$file"
     done
 }
 tap_files=($(tap_named ${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)}))

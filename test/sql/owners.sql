@@ -1,5 +1,4 @@
 -- Owners that change or are gone: what has become of a model then, for each question and each command.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 2701;
 CREATE SCHEMA regress_metasd;
 GRANT USAGE, CREATE ON SCHEMA regress_metasd TO PUBLIC;
 SET search_path = regress_metasd, public;
@@ -26,7 +25,7 @@ BEGIN
                                   (SELECT count(*) FROM metasd.progress));
 END $$;
 -- Each command that changes a model, as it is refused.
-CREATE PROCEDURE command(run bigint) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE command(run bigint) LANGUAGE plpgsql SET client_min_messages = warning AS $$
 DECLARE
     command text;
     hint text;
@@ -38,11 +37,11 @@ BEGIN
         $q$SELECT kg_rollback('m')$q$, format('SELECT kg_promote(''m'', %s)', run)] LOOP
         BEGIN
             EXECUTE command;
-            RAISE INFO '%: done', regexp_replace(command, '\d{4}', 'N');
+            RAISE INFO '%: done', tools.hide_ids(command);
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-            RAISE INFO '%: % - %', regexp_replace(command, '\d{4}', 'N'), regexp_replace(sqlerrm, '\d{4}', 'N'),
-                       regexp_replace(regexp_replace(hint, '\d{4}', 'N'), 'Install it .*', '...');
+            RAISE INFO '%: % - %', tools.hide_ids(command), tools.hide_ids(sqlerrm),
+                       regexp_replace(tools.hide_ids(hint), 'Install it .*', '...');
         END;
     END LOOP;
 END $$;
@@ -129,6 +128,7 @@ SELECT count(*) FROM kg_evaluate('m', 'questions', by => 'side');
 SELECT kg_train('m');
 SELECT kg_resume(:stopped);
 DELETE FROM metasd.epoch; -- figures, which are not the same on every processor
+\set VERBOSITY sqlstate
 CALL kg_wait(:run);
 \set VERBOSITY terse
 -- (who may read the source may ask, as before)
@@ -165,7 +165,7 @@ SET ROLE regress_metasd_heir;
 SELECT kg_train('m', 'gated') AS run \gset
 SELECT tools.reached(:run, 'reading');
 RESET ROLE;
-SELECT kg_owner('m', 'regress_metasd_owner');
+SELECT tools.error_of($$SELECT kg_owner('m', 'regress_metasd_owner')$$);
 DROP ROLE regress_metasd_heir;
 SELECT pg_advisory_unlock(7);
 SELECT tools.ended(:run);

@@ -1,5 +1,4 @@
 -- Parameters of a training: what is refused, and how the message helps.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 201;
 CREATE TABLE people AS SELECT * FROM tools.people();
 
 -- A name that is none: the hint says first which people set.
@@ -131,7 +130,7 @@ SELECT kg_train('people', params => '{"rank": 1000}') AS run \gset
 SELECT tools.ended(:run);
 RESET metasd.train_mem;
 SELECT regexp_replace(error, '\d+ MB', '# MB', 'g') AS error FROM metasd.versions WHERE run = :run;
-SELECT last_run, last_status, serving FROM metasd.models;
+SELECT tools.nth(last_run) AS last_run, last_status, tools.nth(serving) AS serving FROM metasd.models;
 
 -- In few epochs, too, there is time to prune, unless warmup or ramp are given.
 SELECT e AS epochs, (p -> 'warmup')::int + (p -> 'ramp')::int < e AS "time to prune"

@@ -1,5 +1,4 @@
 -- Who may do what with a model, and whose rights are in force while it is trained and asked.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 601;
 CREATE ROLE regress_metasd_superuser SUPERUSER LOGIN;
 SET SESSION AUTHORIZATION regress_metasd_superuser;
 CREATE ROLE regress_metasd_owner LOGIN;   -- owns models
@@ -95,11 +94,16 @@ SELECT kg_cancel(:run);
 SELECT kg_drop('owned');
 SET ROLE regress_metasd_nobody;
 SELECT kg_train('owned', 'people');
-SELECT kg_cancel(:run);
+SELECT tools.error_of(format('SELECT kg_cancel(%s)', :run));
 SELECT kg_drop('owned');
+\set VERBOSITY sqlstate
 CALL kg_wait(:run);
+\set VERBOSITY default
+SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error;
 SET ROLE regress_metasd_member;
+SET client_min_messages = warning; -- that it is not running
 SELECT kg_cancel(:run);
+RESET client_min_messages;
 SELECT kg_train('owned') AS run \gset
 SELECT tools.ended(:run);
 SELECT owner, serving = :run AS serving FROM metasd.models;
@@ -262,7 +266,9 @@ SELECT tail, known FROM kg_predict('p07', 'speaks', 1);
 SELECT tail, known FROM kg_predict('p01', 'speaks', 1, known => 'mark');
 SELECT head FROM kg_predict_heads('speaks', 'French', 1);
 SELECT name, last_status FROM metasd.models;
+SET client_min_messages = warning;
 SELECT kg_cancel(:run);
+RESET client_min_messages;
 SELECT triples FROM kg_estimate('own');
 SELECT kg_drop('attacked');
 RESET search_path;

@@ -1,5 +1,4 @@
 -- kg_resume: what may be resumed and by whom, and what becomes of checkpoints.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 1201;
 CREATE ROLE regress_metasd_other LOGIN;
 CREATE TABLE people AS SELECT * FROM tools.people();
 
@@ -25,12 +24,12 @@ CREATE FUNCTION often() RETURNS jsonb LANGUAGE sql AS
 $$SELECT tools.quick() || '{"epochs": 8, "patience": 0, "workers": 1, "checkpoint_every": 0}'$$;
 
 -- A run that is none, or is going on; one that was cancelled goes on to its end.
-SELECT kg_resume(1200);
+SELECT kg_resume(0);
 SELECT kg_resume(NULL);
-SELECT kg_train('people', 'people', params => often());
-SELECT kept(1201);
-SELECT kg_resume(1201);
-SELECT kg_cancel(1201);
+SELECT kg_train('people', 'people', params => often()) AS first \gset
+SELECT kept(:first);
+SELECT tools.error_of(format('SELECT kg_resume(%s)', :first));
+SELECT kg_cancel(:first);
 SELECT tools.all_workers_gone();
 SELECT status, checkpoint_epoch, resumed FROM metasd.versions;
 SELECT count(DISTINCT part) AS parts, sum(length(data)) <= (SELECT checkpoint_bytes FROM
@@ -38,55 +37,58 @@ SELECT count(DISTINCT part) AS parts, sum(length(data)) <= (SELECT checkpoint_by
 
 -- Only its owner may resume it, only where writing is allowed, and what is rolled back never was.
 SET ROLE regress_metasd_other;
-SELECT kg_resume(1201);
+SELECT tools.error_of(format('SELECT kg_resume(%s)', :first));
 SELECT count(*) FROM metasd.checkpoint;
 RESET ROLE;
 BEGIN READ ONLY;
-SELECT kg_resume(1201);
+SELECT kg_resume(:first);
 ROLLBACK;
 BEGIN;
-SELECT kg_resume(1201);
+SELECT kg_resume(:first) = :first AS resumed;
 ROLLBACK;
 SELECT tools.all_workers_gone();
 SELECT status, error, resumed FROM metasd.versions;
 UPDATE gate SET closed = false;
-SELECT kg_resume(1201);
-SELECT tools.ended(1201);
+SELECT kg_resume(:first) = :first AS resumed;
+SELECT tools.ended(:first);
 SELECT status, error, checkpoint_epoch, resumed >= started AS resumed, finished > resumed AS finished, serving
 FROM metasd.versions;
-SELECT array_agg(epoch ORDER BY epoch) FROM metasd.learning_curve WHERE run = 1201;
+SELECT array_agg(epoch ORDER BY epoch) FROM metasd.learning_curve WHERE run = :first;
 SELECT count(*) FROM metasd.checkpoint;
-SELECT kg_resume(1201);
+SELECT tools.error_of(format('SELECT kg_resume(%s)', :first));
 
 -- Nothing to resume from: checkpoints are switched off, or the minutes are not over.
 UPDATE gate SET closed = true;
-SELECT kg_train('people', params => '{"checkpoint_every": -1, "epochs": 6}');
-SELECT tools.reached(1202, 'training');
-SELECT kg_cancel(1202);
+SELECT kg_train('people', params => '{"checkpoint_every": -1, "epochs": 6}') AS unkept \gset
+SELECT tools.reached(:unkept, 'training');
+SELECT kg_cancel(:unkept);
 SELECT tools.all_workers_gone();
-SELECT kg_resume(1202);
-SELECT kg_train('people', params => '{"checkpoint_every": null}');
-SELECT tools.reached(1203, 'training');
-SELECT kg_cancel(1203);
+SELECT tools.error_of(format('SELECT kg_resume(%s)', :unkept));
+SELECT kg_train('people', params => '{"checkpoint_every": null}') AS unkept \gset
+SELECT tools.reached(:unkept, 'training');
+SELECT kg_cancel(:unkept);
 SELECT tools.all_workers_gone();
 SELECT count(*) FROM metasd.checkpoint;
 
 -- Another source than the run began with, by its rows or its labels; with its own it goes on.
-SELECT kg_train('people', params => often());
-SELECT kept(1204);
-SELECT kg_cancel(1204);
+SELECT kg_train('people', params => often()) AS run \gset
+SELECT kept(:run);
+SELECT kg_cancel(:run);
 SELECT tools.all_workers_gone();
 INSERT INTO people VALUES ('p01', 'speaks', 'Basque');
-SELECT kg_resume(1204);
-SELECT tools.ended(1204);
-SELECT error FROM metasd.run WHERE id = 1204;
+SELECT kg_resume(:run) = :run AS resumed;
+SELECT tools.ended(:run);
+SELECT tools.hide_ids(error) AS error FROM metasd.run WHERE id = :run;
 DELETE FROM metasd.epoch; -- figures, which are not the same on every processor
-CALL kg_wait(1204);
+\set VERBOSITY sqlstate
+CALL kg_wait(:run);
+\set VERBOSITY default
+SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error;
 DELETE FROM people WHERE tail = 'Basque';
 UPDATE people SET tail = 'Dutch' WHERE tail = 'Flemish';
-SELECT kg_resume(1204);
-SELECT tools.ended(1204);
-SELECT error FROM metasd.run WHERE id = 1204;
+SELECT kg_resume(:run) = :run AS resumed;
+SELECT tools.ended(:run);
+SELECT tools.hide_ids(error) AS error FROM metasd.run WHERE id = :run;
 UPDATE people SET tail = 'Flemish' WHERE tail = 'Dutch';
 
 -- A model that has another source since resumes with the one it had.
@@ -96,77 +98,77 @@ UPDATE metasd.model SET source = 'others';
 -- A checkpoint that is damaged, or not all there.
 CREATE TABLE whole AS SELECT * FROM metasd.checkpoint;
 UPDATE metasd.checkpoint SET data = set_byte(data, length(data) - 1, get_byte(data, length(data) - 1) # 1);
-SELECT kg_resume(1204);
-SELECT tools.ended(1204);
-SELECT error FROM metasd.run WHERE id = 1204;
+SELECT kg_resume(:run) = :run AS resumed;
+SELECT tools.ended(:run);
+SELECT tools.hide_ids(error) AS error FROM metasd.run WHERE id = :run;
 UPDATE metasd.checkpoint SET data = substr(data, 1, length(data) - 4);
-SELECT kg_resume(1204);
-SELECT tools.ended(1204);
-SELECT error FROM metasd.run WHERE id = 1204;
+SELECT kg_resume(:run) = :run AS resumed;
+SELECT tools.ended(:run);
+SELECT tools.hide_ids(error) AS error FROM metasd.run WHERE id = :run;
 UPDATE metasd.checkpoint SET data = 'what is this';
-SELECT kg_resume(1204);
-SELECT tools.ended(1204);
-SELECT error FROM metasd.run WHERE id = 1204;
+SELECT kg_resume(:run) = :run AS resumed;
+SELECT tools.ended(:run);
+SELECT tools.hide_ids(error) AS error FROM metasd.run WHERE id = :run;
 TRUNCATE metasd.checkpoint;
 INSERT INTO metasd.checkpoint TABLE whole;
 UPDATE gate SET closed = false;
-SELECT kg_resume(1204);
-SELECT tools.ended(1204);
-SELECT status, error FROM metasd.versions WHERE run = 1204;
+SELECT kg_resume(:run) = :run AS resumed;
+SELECT tools.ended(:run);
+SELECT status, error FROM metasd.versions WHERE run = :run;
 UPDATE metasd.model SET source = 'people';
 
 -- One that cannot be written is logged, and the training goes on.
 CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
 $$BEGIN RAISE disk_full; END$$;
 CREATE TRIGGER full_disk BEFORE INSERT ON metasd.checkpoint FOR EACH ROW EXECUTE FUNCTION full_disk();
-SELECT kg_train('people', params => often());
-SELECT tools.ended(1205);
+SELECT kg_train('people', params => often()) AS run \gset
+SELECT tools.ended(:run);
 DROP TRIGGER full_disk ON metasd.checkpoint;
 
 -- A later training that succeeds removes the checkpoints of those before; so does kg_drop.
 UPDATE gate SET closed = true;
-SELECT kg_train('people', params => often());
-SELECT kept(1206);
-SELECT kg_cancel(1206);
+SELECT kg_train('people', params => often()) AS cancelled \gset
+SELECT kept(:cancelled);
+SELECT kg_cancel(:cancelled);
 SELECT tools.all_workers_gone();
-SELECT checkpoint_epoch FROM metasd.versions WHERE run = 1206;
+SELECT checkpoint_epoch FROM metasd.versions WHERE run = :cancelled;
 UPDATE gate SET closed = false;
-SELECT kg_train('people');
-SELECT tools.ended(1207);
+SELECT kg_train('people') AS run \gset
+SELECT tools.ended(:run);
 SELECT count(*) FROM metasd.checkpoint;
-SELECT checkpoint_epoch FROM metasd.versions WHERE run = 1206;
-SELECT kg_resume(1206);
+SELECT checkpoint_epoch FROM metasd.versions WHERE run = :cancelled;
+SELECT tools.error_of(format('SELECT kg_resume(%s)', :cancelled));
 UPDATE gate SET closed = true;
-SELECT kg_train('people');
-SELECT kept(1208);
-SELECT kg_cancel(1208);
+SELECT kg_train('people') AS run \gset
+SELECT kept(:run);
+SELECT kg_cancel(:run);
 SELECT tools.all_workers_gone();
 SELECT count(*) FROM metasd.checkpoint;
 
 -- The validation source is that of the run, whatever the model has since; where it is gone the message says which.
 CREATE TABLE held AS SELECT 'p07' AS head, 'speaks' AS relation, 'French' AS tail;
-SELECT kg_train('people', validation => 'held');
-SELECT kept(1209);
-SELECT kg_cancel(1209);
+SELECT kg_train('people', validation => 'held') AS validated \gset
+SELECT kept(:validated);
+SELECT kg_cancel(:validated);
 SELECT tools.all_workers_gone();
-SELECT kg_train('people', validation => '-');
-SELECT kg_cancel(1210);
+SELECT kg_train('people', validation => '-') AS run \gset
+SELECT kg_cancel(:run);
 SELECT tools.all_workers_gone();
 SELECT validation FROM metasd.models;
 UPDATE gate SET closed = false;
-SELECT kg_resume(1209);
-SELECT tools.ended(1209);
-SELECT metasd.oid_of(validation) AS validation, metrics #> '{validation,queries}' AS queries FROM metasd.run WHERE id = 1209;
+SELECT kg_resume(:validated) = :validated AS resumed;
+SELECT tools.ended(:validated);
+SELECT metasd.oid_of(validation) AS validation, metrics #> '{validation,queries}' AS queries FROM metasd.run WHERE id = :validated;
 SELECT validation FROM metasd.models;
 UPDATE gate SET closed = true;
-SELECT kg_train('people', validation => 'held');
-SELECT kept(1211);
-SELECT kg_cancel(1211);
+SELECT kg_train('people', validation => 'held') AS run \gset
+SELECT kept(:run);
+SELECT kg_cancel(:run);
 SELECT tools.all_workers_gone();
 DROP TABLE held;
-SELECT kg_resume(1211);
+SELECT kg_resume(:run);
 DROP TABLE people;
-SELECT kg_resume(1211);
+SELECT kg_resume(:run);
 SELECT kg_drop('people');
 SELECT count(*) FROM metasd.checkpoint;
 

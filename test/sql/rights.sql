@@ -1,5 +1,4 @@
 -- The table of README.md: who may do what. Every cell is tried, and undone.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 1901;
 SELECT current_user AS superuser \gset
 CREATE ROLE regress_metasd_owner LOGIN;
 CREATE ROLE regress_metasd_member LOGIN IN ROLE regress_metasd_owner;
@@ -93,7 +92,10 @@ RESET client_min_messages;
 
 -- Nobody waits for a run of a model that he may not ask.
 SET ROLE regress_metasd_nobody;
+\set VERBOSITY sqlstate
 CALL kg_wait(:run, '0 s');
+\set VERBOSITY default
+SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error;
 RESET ROLE;
 
 -- CREATE EXTENSION takes a superuser: it makes functions in C, and schema metasd, which others must not own.

@@ -1,5 +1,4 @@
 -- Sources of triples: what cannot be one, and what becomes of rows that are not as they should be.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 301;
 CREATE TABLE people AS SELECT * FROM tools.people();
 
 -- No such relation, or one that has no rows to read.
@@ -51,7 +50,10 @@ INSERT INTO typed (head, relation) VALUES ('a', 'r'), (NULL, 'r');
 SELECT kg_train('m', 'typed');
 INSERT INTO typed (head, relation, tail) VALUES ('a', '', 'b'), ('', 'r', 'b'), ('a', 'r', '');
 SELECT kg_train('m', 'typed', params => tools.quick()) AS run \gset
+\set VERBOSITY sqlstate
 CALL kg_wait(:run);
+\set VERBOSITY default
+SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error, error AS detail FROM metasd.versions WHERE run = :run;
 SELECT * FROM kg_predict('a', 'r');
 
 -- NULLs and empty identifiers are left out and counted; spaces are no reason.
@@ -126,7 +128,10 @@ SELECT kg_train('failing', 'failing');
 CREATE VIEW failing_later AS
 SELECT head, relation, (1 / (100 - row_number() OVER ()))::text AS tail FROM people CROSS JOIN generate_series(1, 2);
 SELECT kg_train('failing', 'failing_later') AS run \gset
+\set VERBOSITY sqlstate
 CALL kg_wait(:run);
+\set VERBOSITY default
+SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error, error AS detail FROM metasd.versions WHERE run = :run;
 
 SELECT count(kg_drop(name)) FROM metasd.models;
 DROP TABLE people, typed, small, labels, plain, "Odd; columns" CASCADE;

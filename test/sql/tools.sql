@@ -58,11 +58,26 @@ BEGIN
     RETURN true;
 END $$;
 
--- What is said without the numbers of runs, which depend on how many there were before.
-CREATE FUNCTION tools.hide_ids(said text) RETURNS text LANGUAGE sql SET search_path = pg_catalog AS $$
-    SELECT regexp_replace(said, '(\m(?:runs?|versions?) |\mkg_\w+\((?:''[^'']*'', )?)\d+', '\1#', 'g')
+-- The numbers of runs depend on how many there were before. Shown instead is the place of a run among
+-- those of its model: 1 for the first.
+CREATE FUNCTION tools.nth(run bigint) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT nullif(count(*), 0)
+    FROM metasd.run r JOIN metasd.run before ON before.model = r.model AND before.id <= r.id
+    WHERE r.id = nth.run
 $$;
-SELECT tools.hide_ids('run 7, versions 17 and kg_resume(27) of kg_promote(''p37'', 47), of 57');
+
+-- What is said of runs, with #1 for the number of a first run, and # for that of one that is not there.
+CREATE FUNCTION tools.hide_ids(said text) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    before CONSTANT text := '(\m(?:[Rr]un|[Vv]ersion) |\mkg_\w+\((?:''[^'']*'', )?)';
+    id text;
+BEGIN
+    FOR id IN SELECT part[2] FROM regexp_matches(said, before || '(\d+)', 'g') part LOOP
+        said := regexp_replace(said, before || id || '\M', '\1#' || coalesce(tools.nth(id::bigint)::text, ''), 'g');
+    END LOOP;
+    RETURN said;
+END $$;
+SELECT tools.hide_ids('Run 7, version 17 and kg_resume(27) of kg_promote(''p37'', 47), of 57');
 
 -- The error that a statement ends with, its DETAIL and HINT, without the numbers of runs.
 CREATE FUNCTION tools.error_of(statement text) RETURNS text LANGUAGE plpgsql AS $$

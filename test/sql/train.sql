@@ -1,21 +1,20 @@
 -- kg_train: where triples may come from, what it remembers, and what the catalog shows of it.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 101; -- so that messages show the same ids always
 CREATE TABLE people AS SELECT * FROM tools.people();
 
 -- A table: kg_train returns the id of the run, and a worker trains in the background.
-SELECT kg_train('people', 'people', params => tools.quick()) AS run;
-SELECT tools.ended(101);
+SELECT kg_train('people', 'people', params => tools.quick()) AS first \gset
+SELECT tools.ended(:first);
 SELECT * FROM metasd.models
 \gset model_
 SELECT :'model_name' AS name, :'model_owner' = quote_ident(current_user) AS mine,
        :'model_source' AS source, :'model_head' AS head, :'model_relation' AS relation,
        :'model_tail' AS tail, :model_entities AS entities, :model_relations AS relations,
        :model_triples AS triples, :model_mrr BETWEEN 0 AND 1 AS "has MRR",
-       :model_serving AS serving, :model_last_run AS last_run, :'model_last_status' AS last_status,
+       :model_serving = :first AS serving, :model_last_run = :first AS last_run, :'model_last_status' AS last_status,
        :'model_trained'::timestamptz <= clock_timestamp() AS trained;
 
 -- The version: how it ended, its figures, the parameters that were used, defaults among them.
-SELECT model, run, status, serving, queued <= started AND started <= finished AS "in order",
+SELECT model, run = :first AS run, status, serving, queued <= started AND started <= finished AS "in order",
        seconds >= 0 AS timed, entities, relations, triples, error
 FROM metasd.versions;
 SELECT params @> tools.quick() AS "as given", params -> 'sparsity' AS "a default" FROM metasd.versions;
@@ -32,9 +31,9 @@ FROM metasd.versions v,
               FROM metasd.relation WHERE run = v.run) r;
 
 -- Labels are in the order of their bytes, with the triples they are in.
-SELECT id, label, degree FROM metasd.entity WHERE run = 101 ORDER BY id LIMIT 4;
-SELECT id, label, count FROM metasd.relation WHERE run = 101 ORDER BY id;
-SELECT sum(degree) AS "two a triple" FROM metasd.entity WHERE run = 101;
+SELECT id, label, degree FROM metasd.entity WHERE run = :first ORDER BY id LIMIT 4;
+SELECT id, label, count FROM metasd.relation WHERE run = :first ORDER BY id;
+SELECT sum(degree) AS "two a triple" FROM metasd.entity WHERE run = :first;
 
 -- The learning curve: an epoch of the full model, then the mask comes in.
 SELECT epoch, loss_full > 0 AS loss, loss_trial > 0 AS trial, loss_quiz > 0 AS quiz,
@@ -51,13 +50,13 @@ SELECT * FROM metasd.progress;
 -- serves as soon as it is there; the old one stays.
 SELECT kg_train('people') AS run \gset
 SELECT tools.ended(:run);
-SELECT run, status, serving, params ->> 'rank' AS rank FROM metasd.versions ORDER BY run;
+SELECT tools.nth(run) AS version, status, serving, params ->> 'rank' AS rank FROM metasd.versions ORDER BY run;
 
 -- New parameters are added to those remembered; null takes one back to its default.
 SELECT kg_train('people', params => '{"rank": 4, "epochs": null}') AS run \gset
 SELECT tools.ended(:run);
 SELECT params FROM metasd.models;
-SELECT run, serving, params ->> 'rank' AS rank, params ->> 'ramp' AS ramp, params -> 'epochs' = '3' AS "epochs as they were"
+SELECT tools.nth(run) AS version, serving, params ->> 'rank' AS rank, params ->> 'ramp' AS ramp, params -> 'epochs' = '3' AS "epochs as they were"
 FROM metasd.versions ORDER BY run;
 
 -- The same seed gives the same bytes, another seed others; the order of the rows does not matter.
@@ -77,7 +76,7 @@ SELECT tools.ended(:run);
 SELECT kg_train('seed 2', 'people', params => tools.quick() || '{"seed": 2}') AS run \gset
 SELECT tools.ended(:run);
 SELECT m.name, m.serving = v.run AS serving,
-       fingerprint(v.run) = fingerprint(101) AS "as the first"
+       fingerprint(v.run) = fingerprint(:first) AS "as the first"
 FROM metasd.versions v JOIN metasd.models m ON m.name = v.model ORDER BY v.run;
 
 -- kg_drop leaves nothing of a model.
@@ -95,7 +94,7 @@ BEGIN;
 SELECT kg_drop('people');
 SELECT name FROM metasd.models;
 ROLLBACK;
-SELECT name, serving FROM metasd.models;
+SELECT name, tools.nth(serving) AS serving FROM metasd.models;
 SELECT kg_drop('people');
 
 -- Every kind of relation that can be read: a view, a materialized view, a partitioned table, a child
@@ -136,7 +135,7 @@ SELECT tools.ended(:run);
 SELECT source, head, relation, tail FROM metasd.models WHERE name = 'view';
 SELECT kg_train('view', 'people', head => 'head', relation => 'relation', tail => 'tail') AS run \gset
 SELECT tools.ended(:run);
-SELECT source, head, relation, tail, serving FROM metasd.models WHERE name = 'view';
+SELECT source, head, relation, tail, tools.nth(serving) AS serving FROM metasd.models WHERE name = 'view';
 
 -- Many models in one statement, each with a worker of its own.
 SELECT count(kg_train(name)) FROM metasd.models WHERE name IN ('view', 'parts', 'matview');
@@ -158,7 +157,7 @@ SELECT metrics #> '{validation,queries}' AS queries, metrics -> 'skipped_rows' A
 FROM metasd.versions;
 SELECT kg_train('people') AS run \gset
 SELECT tools.ended(:run);
-SELECT validation, serving FROM metasd.models;
+SELECT validation, tools.nth(serving) AS serving FROM metasd.models;
 SELECT metrics #> '{validation,queries}' AS queries FROM metasd.versions WHERE serving;
 
 -- What a training would take.

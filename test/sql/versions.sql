@@ -1,14 +1,13 @@
 -- Versions of a model: which is promoted, which are kept, and how their owner changes that.
-ALTER SEQUENCE metasd.run_id_seq RESTART WITH 1301;
 CREATE TABLE people AS SELECT * FROM tools.people();
 CREATE FUNCTION trained(more jsonb) RETURNS jsonb LANGUAGE sql AS
 $$SELECT tools.thorough() || '{"validation_fraction": 0.1}' || more$$;
--- Without figures.
+-- Without figures and numbers of runs.
 CREATE FUNCTION plain(note text) RETURNS text LANGUAGE sql AS
-$$SELECT regexp_replace(note, '0\.\d{3}\M', '#', 'g')$$;
+$$SELECT regexp_replace(tools.hide_ids(note), '0\.\d{3}\M', '#', 'g')$$;
 CREATE VIEW versions AS
-SELECT run, status, serving, kept, plain(note) AS note FROM metasd.versions WHERE model = 'people'
-ORDER BY run;
+SELECT tools.nth(run) AS version, status, serving, kept, plain(note) AS note FROM metasd.versions WHERE model = 'people'
+ORDER BY metasd.versions.run;
 
 -- The first serves, however bad: there is nothing to compare it with.
 SELECT kg_train('people', 'people', params => trained('{"epochs": 1}')) AS run \gset
@@ -17,10 +16,10 @@ TABLE versions;
 SELECT metrics -> 'drift' AS drift, metrics -> 'promoted' AS promoted FROM metasd.versions WHERE serving;
 
 -- A better one takes over. Both rank the same facts, the new one as it was measured before.
-SELECT kg_train('people', params => trained('{}')) AS run \gset
-SELECT tools.ended(:run);
+SELECT kg_train('people', params => trained('{}')) AS second \gset
+SELECT tools.ended(:second);
 TABLE versions;
-SELECT metrics #> '{drift,version}' AS version,
+SELECT tools.nth((metrics #>> '{drift,version}')::bigint) AS version,
        metrics #> '{drift,queries}' = metrics #> '{validation,queries}' AS "all answers",
        abs((metrics #>> '{drift,mrr}')::float - (metrics #>> '{stored,mrr}')::float) < 0.001 AS "as stored",
        (metrics #>> '{drift,mrr}')::float > (metrics #>> '{drift,mrr_before}')::float AS better,
@@ -28,58 +27,60 @@ SELECT metrics #> '{drift,version}' AS version,
 FROM metasd.versions WHERE serving;
 
 -- The same again is as good, and answers the same.
-SELECT kg_train('people') AS run \gset
-SELECT tools.ended(:run);
+SELECT kg_train('people') AS third \gset
+SELECT tools.ended(:third);
 SELECT metrics #> '{drift,mrr}' = metrics #> '{drift,mrr_before}' AS same, metrics #> '{drift,top10_overlap}' AS overlap
 FROM metasd.versions WHERE serving;
 
 -- A worse one is a version, but does not serve; its owner may let it.
-SELECT kg_train('people', params => '{"epochs": 1}') AS run \gset
-SELECT tools.ended(:run);
+SELECT kg_train('people', params => '{"epochs": 1}') AS fourth \gset
+SELECT tools.ended(:fourth);
 TABLE versions;
 SELECT metrics -> 'promoted' AS promoted, (metrics #>> '{drift,mrr}')::float < (metrics #>> '{drift,mrr_before}')::float AS worse
-FROM metasd.versions WHERE run = :run;
-SELECT serving, last_run, last_status FROM metasd.models;
-SELECT kg_promote('people', :run);
-SELECT run, serving FROM versions;
+FROM metasd.versions WHERE run = :fourth;
+SELECT tools.nth(serving) AS serving, tools.nth(last_run) AS last_run, last_status FROM metasd.models;
+SELECT kg_promote('people', :fourth);
+SELECT version, serving FROM versions;
 
 -- Back to the one before, and the one before that. A version that was gone back from can be promoted.
-SELECT kg_rollback('people');
-SELECT run, serving FROM versions;
-SELECT kg_rollback('people');
-SELECT kg_rollback('people');
-SELECT kg_promote('people', :run);
-SELECT kg_promote('people', 1303);
-SELECT kg_promote('people', :run);
-SELECT serving, history FROM metasd.model;
-SELECT kg_rollback('people');
-SELECT kg_promote('people', 1303);
+SELECT tools.nth(kg_rollback('people')) AS serving;
+SELECT version, serving FROM versions;
+SELECT tools.nth(kg_rollback('people')) AS serving;
+SELECT tools.nth(kg_rollback('people')) AS serving;
+SELECT kg_promote('people', :fourth);
+SELECT kg_promote('people', :third);
+SELECT kg_promote('people', :fourth);
+SELECT tools.nth(serving) AS serving, ARRAY(SELECT tools.nth(run) FROM unnest(history) run) AS history FROM metasd.model;
+SELECT tools.nth(kg_rollback('people')) AS serving;
+\set VERBOSITY sqlstate
+SELECT kg_promote('people', :third); -- which serves already
+\set VERBOSITY default
 
 -- Promotions are undone with their transaction, and answers are those of the version that serves.
 CREATE FUNCTION answer() RETURNS real LANGUAGE sql AS $$SELECT kg_score('p07', 'speaks', 'French', 'people')$$;
 SELECT answer() AS good \gset
 BEGIN;
-SELECT kg_promote('people', :run);
+SELECT kg_promote('people', :fourth);
 SELECT answer()::text <> :'good' AS other;
 ROLLBACK;
 SELECT answer()::text = :'good' AS same;
 
 -- What cannot be promoted.
-SELECT kg_promote('people', 99);
-SELECT kg_promote('nobody', 99);
+SELECT kg_promote('people', 0);
+SELECT kg_promote('nobody', 0);
 SELECT kg_promote('people', NULL);
-SELECT kg_promote(NULL, 99), kg_rollback(NULL);
+SELECT kg_promote(NULL, 0), kg_rollback(NULL);
 SELECT kg_rollback('nobody');
 SELECT kg_train('other', 'people', params => tools.quick()) AS other \gset
 SELECT tools.ended(:other);
-SELECT kg_promote('people', :other);
+SELECT tools.error_of(format('SELECT kg_promote(''people'', %s)', :other));
 SELECT kg_rollback('other');
 SELECT kg_train('people', params => '{"epochs": 100000}') AS run \gset
 SELECT kg_cancel(:run);
 SELECT tools.ended(:run);
-SELECT kg_promote('people', :run);
+SELECT tools.error_of(format('SELECT kg_promote(''people'', %s)', :run));
 BEGIN READ ONLY;
-SELECT kg_promote('people', 1303);
+SELECT kg_promote('people', :third);
 ROLLBACK;
 BEGIN READ ONLY;
 SELECT kg_rollback('people');
@@ -89,32 +90,32 @@ ROLLBACK;
 CREATE ROLE regress_metasd_other;
 GRANT SELECT ON people TO regress_metasd_other;
 SET ROLE regress_metasd_other;
-SELECT run, serving, kept FROM metasd.versions WHERE model = 'people' ORDER BY run;
-SELECT kg_promote('people', 1303);
+SELECT tools.nth(run) AS version, serving, kept FROM metasd.versions WHERE model = 'people' ORDER BY run;
+SELECT kg_promote('people', :third);
 SELECT kg_rollback('people');
 RESET ROLE;
 SELECT current_user AS me \gset
 GRANT :"me" TO regress_metasd_other;
 SET ROLE regress_metasd_other;
-SELECT kg_promote('people', 1304);
-SELECT kg_rollback('people');
+SELECT kg_promote('people', :fourth);
+SELECT tools.nth(kg_rollback('people')) AS serving;
 RESET ROLE;
 REVOKE :"me" FROM regress_metasd_other;
 
 -- Of those that do not serve the newest are kept, three versions in all if nothing else is said; the
 -- rows of the others stay, without embeddings.
-SELECT run, kept FROM versions;
+SELECT version, kept FROM versions;
 SELECT kg_train('people', params => '{"epochs": null, "keep_versions": 2}') AS run \gset
 SELECT tools.ended(:run);
-SELECT run, status, serving, kept FROM versions;
-SELECT run, bytes > 0 AS bytes, metrics ? 'stored' AS figures FROM metasd.versions WHERE model = 'people' AND NOT kept AND status = 'succeeded' ORDER BY run;
-SELECT DISTINCT run FROM metasd.entity WHERE run IN (SELECT run FROM versions)
-INTERSECT SELECT DISTINCT run FROM metasd.relation ORDER BY run;
-SELECT kg_promote('people', 1302);
-SELECT history FROM metasd.model WHERE name = 'people';
+SELECT version, status, serving, kept FROM versions;
+SELECT tools.nth(run) AS version, bytes > 0 AS bytes, metrics ? 'stored' AS figures FROM metasd.versions WHERE model = 'people' AND NOT kept AND status = 'succeeded' ORDER BY run;
+SELECT DISTINCT tools.nth(e.run) AS version FROM metasd.entity e JOIN metasd.relation r ON r.run = e.run
+WHERE e.run IN (SELECT run FROM metasd.versions WHERE model = 'people') ORDER BY 1;
+SELECT tools.error_of(format('SELECT kg_promote(''people'', %s)', :second));
+SELECT ARRAY(SELECT tools.nth(run) FROM unnest(history) run) AS history FROM metasd.model WHERE name = 'people';
 SELECT kg_train('people', params => '{"epochs": 1, "keep_versions": 1}') AS run \gset
 SELECT tools.ended(:run);
-SELECT run, serving, kept, note IS NOT NULL AS noted FROM versions;
+SELECT version, serving, kept, note IS NOT NULL AS noted FROM versions;
 SELECT kg_rollback('people');
 SELECT answer() IS NOT NULL AS "still answers";
 SELECT kg_drop('people');
@@ -174,11 +175,11 @@ INSERT INTO alone SELECT 'p' || i, 'r' || (i + 1) % 2, 't' || (i + 1) % 4 FROM g
 INSERT INTO alone SELECT 'p' || i, 'r' || i % 2, 't' || (i + 2) % 4 FROM generate_series(1, 60) i;
 SELECT kg_train('alone') AS run \gset
 SELECT tools.ended(:run);
-SELECT (metrics #>> '{validation,queries}')::int > 100 AS many, (metrics #>> '{drift,queries}')::int AS compared, note
+SELECT (metrics #>> '{validation,queries}')::int > 100 AS many, (metrics #>> '{drift,queries}')::int AS compared, plain(note) AS note
 FROM metasd.versions WHERE run = :run;
 SELECT kg_train('alone') AS run \gset
 SELECT tools.ended(:run);
-SELECT metrics #> '{validation,queries}' = metrics #> '{drift,queries}' AS all, note FROM metasd.versions WHERE run = :run;
+SELECT metrics #> '{validation,queries}' = metrics #> '{drift,queries}' AS all, plain(note) AS note FROM metasd.versions WHERE run = :run;
 SELECT kg_drop('alone');
 DROP TABLE alone;
 
@@ -191,8 +192,10 @@ FROM generate_series(1, 40) i, generate_series(1, 4) r;
 CREATE TABLE unseen AS SELECT * FROM likes WHERE hashtext(head || relation) % 5 = 0;
 CREATE TABLE unseen_too AS SELECT * FROM likes WHERE hashtext(head || relation) % 5 = 1;
 CREATE VIEW compared AS
-SELECT run, serving, note, coalesce((metrics #>> '{drift,queries}')::int, 0) AS compared,
-       (metrics #>> '{validation,queries}')::int AS of, metrics ? 'held_out' AS drew, metrics #> '{warm_start}' AS start
+SELECT run, tools.nth(run) AS version, serving, plain(note) AS note, coalesce((metrics #>> '{drift,queries}')::int, 0) AS compared,
+       (metrics #>> '{validation,queries}')::int AS of, metrics ? 'held_out' AS drew,
+       tools.nth((metrics #>> '{warm_start,version}')::bigint) AS "starts from",
+       tools.nth((metrics #>> '{warm_start,not_from}')::bigint) AS "not from", (metrics #> '{warm_start}') - 'version' - 'not_from' AS start
 FROM metasd.versions WHERE model = 'likes' ORDER BY run;
 CREATE FUNCTION inflated(before bigint, after bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -211,38 +214,38 @@ SELECT tools.ended(:before);
 DELETE FROM likes USING unseen u WHERE (likes.head, likes.relation) = (u.head, u.relation);
 SELECT kg_train('likes', validation => 'unseen', params => '{"promote_tolerance": 0}') AS run \gset
 SELECT tools.ended(:run);
-TABLE compared;
+SELECT version, serving, note, compared, of, drew, "not from", start FROM compared;
 SELECT inflated(:before, :run);
 -- The same again: all its facts count, and the training starts from the version before.
 SELECT kg_train('likes', params => '{"promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);
-SELECT compared = of AS "all facts", drew, note, start ->> 'version' AS "starts from" FROM compared WHERE run = :run;
+SELECT compared = of AS "all facts", drew, note, "starts from" FROM compared WHERE run = :run;
 -- It is another.
 DELETE FROM likes USING unseen_too u WHERE (likes.head, likes.relation) = (u.head, u.relation);
 SELECT kg_train('likes', validation => 'unseen_too', params => '{"promote_tolerance": 0}') AS run \gset
 SELECT tools.ended(:run);
-SELECT serving, note, compared, drew, start - 'not_from' AS start FROM compared WHERE run = :run;
+SELECT serving, note, compared, drew, "not from", start FROM compared WHERE run = :run;
 -- It goes, by name or for want of a fact that can be ranked.
 UPDATE metasd.model SET validation = NULL WHERE name = 'likes';
 SELECT kg_train('likes', params => '{"validation_fraction": 0.3}') AS run \gset
 SELECT tools.ended(:run);
-SELECT serving, note, compared, drew, start - 'not_from' AS start FROM compared WHERE run = :run;
+SELECT serving, note, compared, drew, "not from", start FROM compared WHERE run = :run;
 SELECT kg_promote('likes', run) FROM compared WHERE NOT drew ORDER BY run DESC LIMIT 1;
 DELETE FROM unseen_too;
 SELECT kg_train('likes', validation => 'unseen_too') AS drew \gset
 SELECT tools.ended(:drew);
-SELECT serving, note, compared, drew, start - 'not_from' AS start FROM compared WHERE run = :drew;
+SELECT serving, note, compared, drew, "not from", start FROM compared WHERE run = :drew;
 -- It comes: what the version before drew counts, and nothing else.
 INSERT INTO unseen_too SELECT * FROM likes WHERE hashtext(head || relation) % 3 = 0;
 DELETE FROM likes USING unseen_too u WHERE (likes.head, likes.relation) = (u.head, u.relation);
 SELECT kg_train('likes', params => '{"promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);
-SELECT compared BETWEEN 2 AND of - 2 AS "some facts", drew, note, start - 'not_from' AS start FROM compared WHERE run = :run;
+SELECT compared BETWEEN 2 AND of - 2 AS "some facts", drew, note, "not from", start FROM compared WHERE run = :run;
 -- Nothing is held out: whatever the version before held out, a training may start from it.
 UPDATE metasd.model SET validation = NULL WHERE name = 'likes';
 SELECT kg_train('likes', params => '{"validation_fraction": 0}') AS run \gset
 SELECT tools.ended(:run);
-SELECT serving, note, start - 'version' AS start FROM compared WHERE run = :run;
+SELECT serving, note, "starts from", start FROM compared WHERE run = :run;
 SELECT kg_drop('likes');
 DROP VIEW compared;
 DROP FUNCTION inflated(bigint, bigint);

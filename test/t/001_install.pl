@@ -87,7 +87,7 @@ $node->safe_psql('postgres', qq{
 	SELECT kg.kg_train('two', 'facts', params => '$QUICK') AS run \\gset
 	CALL kg.kg_wait(:run)});
 my $ask = "SELECT count(*) FROM kg.kg_predict('e1', 'r1', 5)";
-psql_fails($node, $ask, qr/ERROR:  there is more than one model to ask\nHINT:.*SET metasd.model.*"one", "two"/,
+psql_fails($node, $ask, qr/^ERROR:  there is more than one model to ask\nDETAIL:  The models are: "one", "two"\.\nHINT:  .*SET metasd\.model/,
 	'which of two models to ask must be said');
 is($node->safe_psql('postgres', "SET metasd.model = 'one'; $ask"), '5', 'by SET metasd.model');
 psql_fails($node, "SET metasd.model = 'three'; $ask", qr/ERROR:  model "three" does not exist\nHINT:.*"one", "two"/,

@@ -1,4 +1,5 @@
-# What kg_wait has to say besides figures: rows that took no part.
+# Messages with numbers of runs, which SQL tests do not show: those of kg_wait besides figures, of kg_cancel and of
+# kg_promote.
 
 use strict;
 use warnings;
@@ -8,7 +9,7 @@ use Test::More;
 
 use MetasdTest;
 
-my $node = new_node('notices');
+my $node = new_node('wait_messages');
 $node->safe_psql('postgres', q{
 	CREATE TABLE gaps AS SELECT head, relation, tail FROM facts;
 	INSERT INTO gaps VALUES (NULL, 'r1', 'e1'), ('', 'r1', 'e1'), ('e1', 'r1', NULL);
@@ -34,5 +35,51 @@ $run = $node->safe_psql('postgres', "SELECT kg_train('m')");
 like($err, qr/NOTICE:  1 row with a null or empty identifier was left out$/m, 'a single row');
 like($err, qr/NOTICE:  1 validation row was left out: the source does not have its entity or relation$/m,
 	'a single validation row');
+
+# What a message says of a run, with N for its number and M for that of another.
+sub said
+{
+	my ($sql, %number) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', $sql, on_error_stop => 0);
+
+	for my $name (sort keys %number) { $err =~ s/\b$number{$name}\b/$name/g }
+	$err =~ s/^psql:\S+ //mg;
+	return join '', $err =~ /^(?:INFO|NOTICE|WARNING|ERROR|DETAIL|HINT):  (?!epoch).*\n?/mg;
+}
+
+# Of a run that has ended, and of one that does not end well. A model's name is a literal where a hint has it.
+my $first = train($node, "it''s", $QUICK =~ s/}/, "validation_fraction": 0}/r);
+is(said("SELECT kg_cancel($first)", N => $first), qq{NOTICE:  run N is not running: its status is "succeeded"}, 'nothing to cancel');
+is(said("SELECT kg_promote('it''s', $first)", N => $first), qq{NOTICE:  version N of model "it's" serves already}, 'nothing to promote');
+$run = start_training($node, "it''s");
+$node->safe_psql('postgres', "SELECT kg_cancel($run)");
+wait_for_no_worker($node);
+is(said("CALL kg_wait($run)", N => $run), join("\n", qq{ERROR:  run N of model "it's" was cancelled},
+		'DETAIL:  canceling statement due to user request',
+		"HINT:  The version that served before still serves. SELECT kg_train('it''s') starts anew."), 'a cancelled run');
+$run = start_training($node, "it''s", params => $LONG =~ s/}/, "checkpoint_every": 0}/r);
+wait_until($node, "SELECT checkpoint_epoch > 0 FROM metasd.versions WHERE run = $run");
+$node->safe_psql('postgres', "SELECT kg_cancel($run)");
+wait_for_no_worker($node);
+like(said("CALL kg_wait($run)", N => $run),
+	qr/^HINT:  The version that served before still serves\. SELECT kg_resume\(N\) goes on from the last checkpoint, SELECT kg_train\('it''s'\) starts anew\.$/m,
+	'one that has a checkpoint');
+my $refused = said(q{DO $$ BEGIN CALL kg_wait(kg_train('m')); END $$});
+like($refused, qr/^ERROR:  run \d+ was started by this transaction\nDETAIL:  Training begins when the transaction commits\.\nHINT:  COMMIT before CALL kg_wait\.$/,
+	'one of the same transaction');
+
+# From which version a training starts, and that a version was promoted without a comparison.
+my $params = $QUICK =~ s/"warm_start": false/"validation_fraction": 0/r;
+my $before = train($node, 'warm', $params);
+$node->safe_psql('postgres', q{INSERT INTO facts VALUES ('e1', 'new', 'newcomer')});
+$run = train($node, 'warm', $params);
+is(said("CALL kg_wait($run)", M => $before, N => $run), join("\n", 'INFO:  the training starts from version M',
+		'DETAIL:  New to that version are 1 of 61 entities and 1 of 4 relations.',
+		'NOTICE:  version N of model "warm" was promoted without a comparison',
+		'DETAIL:  It was not compared with version M: no fact was held out from both.'), 'a warm start');
+$before = $run;
+$run = train($node, 'warm', $params =~ s/"rank": 64/"rank": 32/r);
+like(said("CALL kg_wait($run)", M => $before, N => $run),
+	qr/^INFO:  the training does not start from version M\nDETAIL:  Its rank is 64, not 32\.\nNOTICE:/, 'none, and why');
 $node->stop;
 done_testing();

@@ -5,26 +5,26 @@
 
 #include "core/train/step.h"
 
-#define PUPIL_ENTITIES 200
-#define PUPIL_RELATION_ROWS 4
-#define PUPIL_WIDTH ((size_t)6)
-#define PUPIL_EXAMPLES 90 /* of a batch, at most */
+#define STUDENT_ENTITIES 200
+#define STUDENT_RELATION_ROWS 4
+#define STUDENT_WIDTH ((size_t)6)
+#define STUDENT_EXAMPLES 90 /* of a batch, at most */
 
-typedef struct Pupil {
+typedef struct Student {
     MetasdState step;
     MetasdTeam team;
     void *memory; /* to be freed by the caller */
-} Pupil;
+} Student;
 
 /*
  * A model of random weights: the same whenever it is made. Of `settings`, all but its sizes count.
  */
-extern Pupil pupil_of(const MetasdState *settings);
+extern Student student_of(const MetasdState *settings);
 
 /* With a quiz where it is guided. */
-extern Pupil pupil_make(bool guided, bool sparse);
+extern Student student_make(bool guided, bool sparse);
 
 /* Takes a mask of that sparsity. */
-extern void pupil_prune(Pupil *pupil, double sparsity);
+extern void student_prune(Student *student, double sparsity);
 
 #endif

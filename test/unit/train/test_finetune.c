@@ -17,7 +17,7 @@ options_of(bool alone)
 }
 
 static double
-take_step(Pupil *m, const MetasdBatch *batch, bool alone)
+take_step(Student *m, const MetasdBatch *batch, bool alone)
 {
     MetasdStepOptions options = options_of(alone);
     MetasdLosses losses;
@@ -28,39 +28,39 @@ take_step(Pupil *m, const MetasdBatch *batch, bool alone)
 
 typedef enum Products { DENSE, SPARSE, HELD, KINDS } Products;
 
-/* A pupil that has been pruned and begins to learn alone; of an epoch only where it is HELD. */
-static Pupil
+/* A student that has been pruned and begins to learn alone; of an epoch only where it is HELD. */
+static Student
 begin_alone(Products products)
 {
-    Pupil pupil = pupil_make(true, products != DENSE);
+    Student student = student_make(true, products != DENSE);
 
-    pupil_prune(&pupil, 0.8);
-    assert_int_equal(pupil.step.sparse[0], products != DENSE);
+    student_prune(&student, 0.8);
+    assert_int_equal(student.step.sparse[0], products != DENSE);
     if (products != DENSE)
-        assert_in_range(pupil.step.patterns[0].whole, 1, PUPIL_WIDTH - 1);
+        assert_in_range(student.step.patterns[0].whole, 1, STUDENT_WIDTH - 1);
     if (products == HELD)
-        assert_int_equal(metasd_finetune_begin(&pupil.step, &pupil.team), METASD_OK);
-    assert_int_equal(pupil.step.held.values != NULL, products == HELD);
-    return pupil;
+        assert_int_equal(metasd_finetune_begin(&student.step, &student.team), METASD_OK);
+    assert_int_equal(student.step.held.values != NULL, products == HELD);
+    return student;
 }
 
 static void
-end_alone(Pupil *pupil)
+end_alone(Student *student)
 {
-    assert_int_equal(metasd_finetune_end(&pupil->step, &pupil->team), METASD_OK);
-    assert_null(pupil->step.held.values);
+    assert_int_equal(metasd_finetune_end(&student->step, &student->team), METASD_OK);
+    assert_null(student->step.held.values);
 }
 
 /* A batch that names some of the entities, others for another `salt`. */
 static void *
 make_batch(MetasdBatch *batch, uint32_t salt)
 {
-    MetasdTriple triples[PUPIL_EXAMPLES];
+    MetasdTriple triples[STUDENT_EXAMPLES];
 
-    for (uint32_t i = 0; i < PUPIL_EXAMPLES; i++)
-        triples[i] = (MetasdTriple){(i * 37 + salt) % PUPIL_ENTITIES, i % PUPIL_RELATION_ROWS,
-                                    (i * i + 3 * salt) % PUPIL_ENTITIES};
-    return tools_batch(batch, triples, PUPIL_EXAMPLES, true);
+    for (uint32_t i = 0; i < STUDENT_EXAMPLES; i++)
+        triples[i] = (MetasdTriple){(i * 37 + salt) % STUDENT_ENTITIES, i % STUDENT_RELATION_ROWS,
+                                    (i * i + 3 * salt) % STUDENT_ENTITIES};
+    return tools_batch(batch, triples, STUDENT_EXAMPLES, true);
 }
 
 static void
@@ -71,7 +71,7 @@ learns_as_a_model_of_its_own(void **state)
 
     (void)state;
     for (Products products = DENSE; products < KINDS; products++) {
-        Pupil pruned = begin_alone(products), whole = pupil_make(false, false);
+        Student pruned = begin_alone(products), whole = student_make(false, false);
         size_t n = tools_table_floats(&pruned.step);
         float *before = tools_alloc(n * sizeof(*before));
 
@@ -100,7 +100,7 @@ learns_as_a_model_of_its_own(void **state)
  * Batch after batch: what is not named waits for its turn, and learns what it is not the answer to.
  */
 static void
-check_held(Pupil *held, Pupil *sparse)
+check_held(Student *held, Student *sparse)
 {
     size_t n = tools_table_floats(&sparse->step);
 
@@ -126,7 +126,7 @@ check_held(Pupil *held, Pupil *sparse)
 static void
 held_weights_learn_as_others_do(void **state)
 {
-    Pupil sparse = begin_alone(SPARSE), held = begin_alone(SPARSE);
+    Student sparse = begin_alone(SPARSE), held = begin_alone(SPARSE);
 
     (void)state;
     assert_false(metasd_finetune_fits(&held.step));
@@ -137,20 +137,20 @@ held_weights_learn_as_others_do(void **state)
 static void
 few_weights_are_held_without_a_table_of_their_own(void **state)
 {
-    Pupil sparse = pupil_make(true, true);
-    Pupil held = pupil_of(
+    Student sparse = student_make(true, true);
+    Student held = student_of(
         &(MetasdState){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
 
     (void)state;
     assert_true(metasd_finetune_fits(&held.step));
-    pupil_prune(&held, 0.85);
-    pupil_prune(&sparse, 0.85);
+    student_prune(&held, 0.85);
+    student_prune(&sparse, 0.85);
     assert_true(held.step.sparse[0]);
     check_held(&held, &sparse);
 
-    held = pupil_of(
+    held = student_of(
         &(MetasdState){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
-    pupil_prune(&held, 0.8); /* more are kept than was said */
+    student_prune(&held, 0.8); /* more are kept than was said */
     assert_false(held.step.sparse[0]);
     free(held.memory);
 }

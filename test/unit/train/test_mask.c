@@ -11,14 +11,14 @@
 static void
 tables_are_pruned_together(void **state)
 {
-    Pupil m = pupil_make(true, false);
-    size_t entities = PUPIL_ENTITIES * PUPIL_WIDTH, all = tools_table_floats(&m.step),
+    Student m = student_make(true, false);
+    size_t entities = STUDENT_ENTITIES * STUDENT_WIDTH, all = tools_table_floats(&m.step),
            kept[2] = {0};
 
     (void)state;
     for (size_t i = entities; i < all; i++)
         m.step.weights[i] *= 100; /* of the relations: all are kept */
-    pupil_prune(&m, 0.75);
+    student_prune(&m, 0.75);
     for (size_t i = 0; i < all; i++)
         kept[i >= entities] += m.step.mask[i];
     assert_int_equal(kept[0] + kept[1], all - (size_t)ceil(0.75 * (double)all));
@@ -32,25 +32,25 @@ tables_are_pruned_together(void **state)
 static void
 rows_can_keep_the_same_columns(void **state)
 {
-    Pupil m = pupil_make(true, false);
-    size_t kept[2] = {0}, entities = PUPIL_ENTITIES * PUPIL_WIDTH;
+    Student m = student_make(true, false);
+    size_t kept[2] = {0}, entities = STUDENT_ENTITIES * STUDENT_WIDTH;
 
     (void)state;
     for (size_t i = 0; i < entities; i++)
-        m.step.weights[i] = (i % PUPIL_WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
+        m.step.weights[i] = (i % STUDENT_WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
     for (int aligned = 0; aligned < 2; aligned++) {
         m.step.alignment = aligned ? 8 : 0;
-        pupil_prune(&m, 0.75);
-        for (size_t i = 2; i < entities; i += PUPIL_WIDTH)
+        student_prune(&m, 0.75);
+        for (size_t i = 2; i < entities; i += STUDENT_WIDTH)
             kept[aligned] += m.step.mask[i];
     }
-    assert_true(kept[0] < PUPIL_ENTITIES * 6 / 10);
-    assert_in_range(kept[1], PUPIL_ENTITIES * 8 / 10, PUPIL_ENTITIES);
+    assert_true(kept[0] < STUDENT_ENTITIES * 6 / 10);
+    assert_in_range(kept[1], STUDENT_ENTITIES * 8 / 10, STUDENT_ENTITIES);
     free(m.memory);
 }
 
 static float
-salience_of(const Pupil *m, size_t i, double power)
+salience_of(const Student *m, size_t i, double power)
 {
     return fabsf(m->step.weights[i]) * (float)pow((double)m->step.sums[i], power / 2);
 }
@@ -62,7 +62,7 @@ static void
 sums_of_adagrad_count(void **state)
 {
     const double powers[] = {0.5, 1, 1.5};
-    Pupil m = pupil_make(true, false);
+    Student m = student_make(true, false);
     size_t all = tools_table_floats(&m.step);
 
     (void)state;
@@ -73,7 +73,7 @@ sums_of_adagrad_count(void **state)
         size_t kept = 0;
 
         m.step.salience = powers[p];
-        pupil_prune(&m, 0.75);
+        student_prune(&m, 0.75);
         for (size_t i = 0; i < all; i++) {
             float salience = salience_of(&m, i, powers[p]);
 
@@ -97,15 +97,15 @@ sums_of_adagrad_count(void **state)
 static void
 components_can_be_kept_whole(void **state)
 {
-    const size_t d = PUPIL_WIDTH / 2;
-    Pupil m = pupil_make(true, false);
+    const size_t d = STUDENT_WIDTH / 2;
+    Student m = student_make(true, false);
     size_t all = tools_table_floats(&m.step), kept = 0;
     float least_kept = INFINITY, most_pruned = 0;
 
     (void)state;
     m.step.by_component = true;
-    pupil_prune(&m, 0.75);
-    for (size_t row = 0; row < all; row += PUPIL_WIDTH)
+    student_prune(&m, 0.75);
+    for (size_t row = 0; row < all; row += STUDENT_WIDTH)
         for (size_t i = row; i < row + d; i++) {
             float modulus = hypotf(m.step.weights[i], m.step.weights[i + d]);
 
@@ -125,13 +125,13 @@ components_can_be_kept_whole(void **state)
 static void
 reals_are_components(void **state)
 {
-    Pupil a = pupil_make(true, false), b = pupil_make(true, false);
+    Student a = student_make(true, false), b = student_make(true, false);
 
     (void)state;
     a.step.family = b.step.family = &metasd_family_distmult;
     b.step.by_component = true;
-    pupil_prune(&a, 0.6);
-    pupil_prune(&b, 0.6);
+    student_prune(&a, 0.6);
+    student_prune(&b, 0.6);
     assert_memory_equal(a.step.mask, b.step.mask, tools_table_floats(&a.step));
     free(a.memory);
     free(b.memory);
@@ -141,13 +141,13 @@ reals_are_components(void **state)
 static void
 without_sums_magnitudes_decide(void **state)
 {
-    Pupil a = pupil_make(true, false), b = pupil_make(true, false);
+    Student a = student_make(true, false), b = student_make(true, false);
     size_t all = tools_table_floats(&a.step);
 
     (void)state;
     b.step.salience = 1;
-    pupil_prune(&a, 0.6);
-    pupil_prune(&b, 0.6);
+    student_prune(&a, 0.6);
+    student_prune(&b, 0.6);
     assert_memory_equal(a.step.mask, b.step.mask, all);
     free(a.memory);
     free(b.memory);
@@ -160,12 +160,12 @@ without_sums_magnitudes_decide(void **state)
 static void
 a_floor_keeps_some_of_a_row(void **state)
 {
-    const size_t width = PUPIL_WIDTH;
+    const size_t width = STUDENT_WIDTH;
 
     (void)state;
     for (int joined = 0; joined < 2; joined++)
         for (int floor = 1; floor <= 2; floor++) {
-            Pupil m = pupil_make(true, false);
+            Student m = student_make(true, false);
             size_t all = tools_table_floats(&m.step), kept = 0;
             size_t rows = all / width, each = (size_t)floor * (joined ? 2 : 1), wanted;
 
@@ -173,7 +173,7 @@ a_floor_keeps_some_of_a_row(void **state)
             m.step.floor = floor;
             for (size_t i = 0; i < all / 2; i++)
                 m.step.weights[i] *= i < width ? 0 : 1e-6f; /* half of the rows would be empty */
-            pupil_prune(&m, 0.5);
+            student_prune(&m, 0.5);
             for (size_t row = 0; row < rows; row++) {
                 size_t here = 0;
 
@@ -211,20 +211,20 @@ typedef struct Case {
     double sparsity;
 } Case;
 
-static Pupil
+static Student
 wide_make(const Case *c, bool by_component)
 {
-    Pupil m = {.step = {.entities = WIDE_ENTITIES,
-                        .relation_rows = 4,
-                        .width = WIDE_WIDTH,
-                        .batch = 8,
-                        .queries = 8,
-                        .family = &metasd_family_complex,
-                        .guided = true,
-                        .salience = c->salience,
-                        .alignment = c->alignment,
-                        .by_component = by_component},
-               .team = metasd_team_of_one()};
+    Student m = {.step = {.entities = WIDE_ENTITIES,
+                          .relation_rows = 4,
+                          .width = WIDE_WIDTH,
+                          .batch = 8,
+                          .queries = 8,
+                          .family = &metasd_family_complex,
+                          .guided = true,
+                          .salience = c->salience,
+                          .alignment = c->alignment,
+                          .by_component = by_component},
+                 .team = metasd_team_of_one()};
     size_t d = WIDE_WIDTH / 2;
 
     m.memory = tools_step_take(&m.step, 1, METASD_TILE * WIDE_ENTITIES);
@@ -242,11 +242,11 @@ wide_make(const Case *c, bool by_component)
 static void
 check_wide(const Case *c, bool by_component)
 {
-    Pupil m = wide_make(c, by_component);
+    Student m = wide_make(c, by_component);
     size_t all = tools_table_floats(&m.step), kept = 0, kept_large = 0, large = 0;
     size_t wanted = all - (size_t)ceil(c->sparsity * (double)all);
 
-    pupil_prune(&m, c->sparsity);
+    student_prune(&m, c->sparsity);
     for (size_t i = 0; i < all; i++) {
         bool is_large = i % (WIDE_WIDTH / 2) < c->large;
 
@@ -289,12 +289,12 @@ scales_make_no_difference(void **state)
     for (int joined = 0; joined < 2; joined++)
         for (int power = -90; power <= 60; power += 30) {
             Case other = plain;
-            Pupil a = wide_make(&plain, joined), b;
+            Student a = wide_make(&plain, joined), b;
 
             other.scale = ldexp(1, power);
             b = wide_make(&other, joined);
-            pupil_prune(&a, plain.sparsity);
-            pupil_prune(&b, plain.sparsity);
+            student_prune(&a, plain.sparsity);
+            student_prune(&b, plain.sparsity);
             assert_memory_equal(a.step.mask, b.step.mask, tools_table_floats(&a.step));
             free(a.memory);
             free(b.memory);
@@ -309,9 +309,9 @@ zeros_are_pruned(void **state)
     for (int aligned = 0; aligned < 2; aligned++)
         for (int joined = 0; joined < 2; joined++) {
             Case c = {10, 0, aligned ? 16 : 0, 0, 1, 0.3};
-            Pupil m = wide_make(&c, joined);
+            Student m = wide_make(&c, joined);
 
-            pupil_prune(&m, c.sparsity);
+            student_prune(&m, c.sparsity);
             for (size_t i = 0; i < tools_table_floats(&m.step); i++)
                 assert_int_equal(m.step.mask[i], m.step.weights[i] != 0);
             free(m.memory);
