@@ -173,7 +173,10 @@ chmod 755 "$work"
 
 # ---- build ----
 
-cp -rL test README.md "$work"
+# The tests of the documents need them, and the names of what they may lead to.
+cp -rL test Makefile "$work"
+find . \( -path ./build -o -name .git \) -prune -o -printf '%P\n' >"$work/listing"
+find . -path ./build -prune -o -name '*.md' -print0 | xargs -0 cp --parents -t "$work"
 mkdir "$log/build"
 build() {
     if is_wanted regress isolation prove_installcheck tap; then
