@@ -42,7 +42,7 @@
 /* Products of three such weights, 2^32 times, still fit a float. */
 #define METASD_INDEX_MAX_WEIGHT 1e9f
 
-/* Part of the entities that makes a dimension a column: measured, test/bench/RESULTS.md. */
+/* Part of the entities that makes a dimension a column: measured at commit 806a1f1. */
 #define METASD_INDEX_DENSE 0.3
 
 /* The start of an image, and of memory for one, is aligned to this many bytes. */

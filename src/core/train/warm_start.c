@@ -8,7 +8,7 @@
  * Where sums begin: near what they are at the end of a training for weights that are pruned, which
  * is 3e-6 to 1e-4 on different graphs. Of kept ones it is 20 to 100 times that, but to begin there,
  * or at 1e-3, loses by it; 1e-5 to 1e-4 makes no difference that seeds do not
- * (test/bench/RESULTS.md).
+ * (measured at commit 93a0908).
  */
 #define WARM_SUM 1e-5f
 

@@ -5,7 +5,7 @@
  * A preset says how long a training may take: `balanced` about a quarter of an hour at most for
  * graphs of up to some hundred thousand triples, on two cores; `fast` about a tenth of that, `best`
  * ten times as much. Chosen on validation triples of Nations, Kinship, UMLS, WN18RR and FB15k-237;
- * test/bench/RESULTS.md has what was measured.
+ * doc/benchmarks.md has what was measured.
  */
 #include "pg/params/params.h"
 
