@@ -1,0 +1,36 @@
+/*
+ * training.h - what a member of a team trains, and the memory of it.
+ */
+#ifndef METASD_PG_WORKER_TRAINING_H
+#define METASD_PG_WORKER_TRAINING_H
+
+#include "pg/base/compat.h"
+
+#include "core/train/train.h"
+#include "pg/worker/held_out.h"
+
+typedef struct MetasdTraining {
+    MetasdTrainOptions options;
+    MetasdSplit split;
+    MetasdHeldOut held_out; /* facts that it is not trained on */
+    MetasdGraph graph;
+    MetasdTrainer trainer;
+    MetasdEpoch best; /* trainer.best are its weights */
+} MetasdTraining;
+
+/* Takes the trainer's memory for a process that trains alone. */
+extern void metasd_training_take(MetasdTraining *training);
+
+/* Measures what MEMBERS share, the graph with it, as regions of up to MOST bytes; false if too
+ * much. */
+extern bool metasd_training_measure(const MetasdTraining *training, int members, size_t most,
+                                    MetasdRegions *regions);
+
+/*
+ * Takes graph and trainer from the shared regions, once they have memory, and what is this member's
+ * own from its process. The graph's numbers are set; its arrays are filled by one member.
+ */
+extern void metasd_training_take_shared(MetasdTraining *training, int members,
+                                        MetasdRegions *regions);
+
+#endif
