@@ -12,6 +12,7 @@
 #include "core/ranking/topk.h"
 #include "pg/catalog/catalog.h"
 #include "pg/image/image_cache.h"
+#include "pg/worker/new_image.h"
 
 /* Images are not shared: this worker alone has the old version's image. */
 #define CACHE_SIZE 0
@@ -68,37 +69,18 @@ take_array(size_t n, size_t size)
     return palloc_extended(mul_size(Max(n, 1), size), MCXT_ALLOC_HUGE);
 }
 
-/* ---- memory ---- */
-
-static void
-add_label_bytes(const MetasdLabelSet *labels, uint64_t *bytes)
-{
-    for (uint32 i = 0; i < metasd_labelset_count(labels); i++)
-        *bytes += metasd_labelset_get(labels, i).len;
-}
-
 size_t
 metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options, size_t validation)
 {
-    size_t width = options->rank * (size_t)options->family->reals_per_rank;
-    MetasdImagePlan plan = {.family = options->family,
-                            .entities = metasd_labelset_count(input->entities),
-                            .relations = metasd_labelset_count(input->relations),
-                            .width = (uint32)width};
-    double rows = (double)plan.entities + 2.0 * plan.relations;
-    double kept = ceil(rows * (double)width * (1 - options->sparsity));
+    size_t entities = metasd_labelset_count(input->entities);
+    size_t image = metasd_new_image_bytes(input, options);
     /* What take_scratch, match_labels, read_singles and store.c take. */
     size_t each_entity = 6 * sizeof(uint32) + sizeof(int64) + sizeof(bool);
-    size_t each_answer = sizeof(MetasdRankCounts) + sizeof(uint32), image;
+    size_t each_answer = sizeof(MetasdRankCounts) + sizeof(uint32);
 
-    plan.entity_kept = (uint64)Min(kept, (double)plan.entities * (double)width);
-    plan.relation_kept = (uint64)Min(kept, 2.0 * plan.relations * (double)width);
-    add_label_bytes(input->entities, &plan.entity_label_bytes);
-    add_label_bytes(input->relations, &plan.relation_label_bytes);
-    image = metasd_image_bytes(&plan);
     if (image >= SIZE_MAX / 4)
         return SIZE_MAX;
-    return 2 * image + plan.entities * each_entity + validation * each_answer;
+    return 2 * image + entities * each_entity + validation * each_answer;
 }
 
 /* ---- the old version ---- */
@@ -194,96 +176,11 @@ find_old(Comparing *c)
     return false;
 }
 
-/* ---- the new version ---- */
-
-/* Gathers the weights of a row that are kept; returns their number. */
-static size_t
-gather_kept(const float *row, size_t width, uint32 *positions, float *values)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < width; i++)
-        if (row[i] != 0) {
-            positions[kept] = (uint32)i;
-            values[kept++] = row[i];
-        }
-    return kept;
-}
-
-static MetasdStatus
-plan_image(const Comparing *c, MetasdImagePlan *plan)
-{
-    const MetasdTraining *training = c->training;
-    const MetasdState *step = &training->trainer.step;
-    size_t width = step->width, rows = (size_t)step->entities + step->relation_rows;
-    MetasdTeam team = c->team;
-
-    *plan = (MetasdImagePlan){.family = step->family,
-                              .entities = training->graph.entities,
-                              .relations = training->graph.relations,
-                              .width = (uint32)width};
-    for (size_t i = 0; i < rows; i++) {
-        const float *row = training->trainer.best + i * width;
-        uint64_t *kept = i < plan->entities ? &plan->entity_kept : &plan->relation_kept;
-
-        for (size_t k = 0; k < width; k++)
-            *kept += row[k] != 0;
-        METASD_TRY(metasd_team_work(&team, METASD_FAR_WORK + width));
-    }
-    add_label_bytes(c->input->entities, &plan->entity_label_bytes);
-    add_label_bytes(c->input->relations, &plan->relation_label_bytes);
-    return METASD_OK;
-}
-
-/* The image that the version will have. */
-static MetasdStatus
-build_new(Comparing *c)
-{
-    const MetasdTraining *training = c->training;
-    const MetasdInput *input = c->input;
-    size_t width = training->trainer.step.width, bytes;
-    const float *relations = training->trainer.best + training->graph.entities * width;
-    uint32 *positions = take_array(2 * width, sizeof(*positions));
-    float *values = take_array(2 * width, sizeof(*values));
-    MetasdImageWriter writer;
-    MetasdImagePlan plan;
-
-    METASD_TRY(plan_image(c, &plan));
-    bytes = metasd_image_bytes(&plan);
-    if (bytes == SIZE_MAX)
-        return METASD_INVALID;
-    METASD_TRY(metasd_image_begin(&writer, &plan, take_array(bytes, 1)));
-    for (uint32 i = 0; i < plan.entities + plan.relations; i++) {
-        bool entity = i < plan.entities;
-        uint32 id = entity ? i : i - plan.entities;
-        MetasdLabel label = metasd_labelset_get(entity ? input->entities : input->relations, id);
-        const float *row = entity ? training->trainer.best + id * width : relations + id * width;
-        MetasdSparseRow first = {positions, values, gather_kept(row, width, positions, values)},
-                        second;
-
-        if (entity)
-            METASD_TRY(metasd_image_add_entity(&writer, id, label.data, label.len, first));
-        else {
-            row += plan.relations * width;
-            second = (MetasdSparseRow){positions + width, values + width,
-                                       gather_kept(row, width, positions + width, values + width)};
-            METASD_TRY(
-                metasd_image_add_relation(&writer, id, label.data, label.len, first, second));
-            if (training->graph.irreflexive[id])
-                METASD_TRY(metasd_image_set_irreflexive(&writer, id));
-        }
-        METASD_TRY(metasd_team_work(&c->team, METASD_FAR_WORK + width));
-    }
-    METASD_TRY(metasd_image_finish(&writer, &c->team));
-    c->new.image = writer.index;
-    return METASD_OK;
-}
-
-/* ---- the same thing in both ---- */
+/* ---- entities and relations of both ---- */
 
 /* For each label of a set its number among those of an image. */
 static uint32 *
-numbers_in(const MetasdLabelTable *labels, const MetasdLabelSet *set)
+find_numbers(const MetasdLabelTable *labels, const MetasdLabelSet *set)
 {
     uint32 n = metasd_labelset_count(set), *number = take_array(n, sizeof(*number));
 
@@ -302,8 +199,8 @@ match_labels(Comparing *c)
 {
     uint32 olds = c->old.image.plan.entities;
 
-    c->old_entity = numbers_in(&c->old.image.entity_labels, c->input->entities);
-    c->old_relation = numbers_in(&c->old.image.relation_labels, c->input->relations);
+    c->old_entity = find_numbers(&c->old.image.entity_labels, c->input->entities);
+    c->old_relation = find_numbers(&c->old.image.relation_labels, c->input->relations);
     c->new_entity = take_array(olds, sizeof(*c->new_entity));
     for (uint32 e = 0; e < olds; e++)
         c->new_entity[e] = NOT_KNOWN;
@@ -542,7 +439,8 @@ metasd_compare(MetasdProcess *process, MetasdReporter *reporter, const MetasdInp
         AllocSetContextCreate(TopMemoryContext, "metasd comparison", ALLOCSET_DEFAULT_SIZES);
     if (find_old(&c)) {
         MemoryContextSwitchTo(c.context);
-        metasd_process_check_status(process, build_new(&c));
+        metasd_process_check_status(process,
+                                    metasd_new_image_build(&c.new.image, &c.team, input, training));
         match_labels(&c);
         take_scratch(&c);
         metasd_process_check_status(process, compare_groups(&c));

@@ -29,13 +29,13 @@ refuse_memory(MetasdBudget *budget, size_t bytes)
 }
 
 static void
-grow_triples(Reader *reader, MetasdTriple **triples, size_t *room)
+grow_triples(Reader *reader, MetasdTriple **triples, size_t *capacity)
 {
-    size_t before = *room, after = before ? 2 * before : 1024;
+    size_t before = *capacity, after = before ? 2 * before : 1024;
 
     *triples = metasd_budget_grow(reader->budget, reader->context, *triples,
                                   before * sizeof(**triples), after * sizeof(**triples));
-    *room = after;
+    *capacity = after;
 }
 
 static void
@@ -48,8 +48,8 @@ add_triple(void *context, const MetasdTripleLabels *row)
     for (int i = 0; i < 3; i++)
         number[i] = metasd_labelset_add(i == 1 ? input->relations : input->entities, row->data[i],
                                         row->len[i]);
-    if (input->count == input->room)
-        grow_triples(reader, &input->triples, &input->room);
+    if (input->count == input->capacity)
+        grow_triples(reader, &input->triples, &input->capacity);
     input->triples[input->count++] = (MetasdTriple){number[0], number[1], number[2]};
 }
 
@@ -67,8 +67,8 @@ add_validation(void *context, const MetasdTripleLabels *row)
             input->unknown++;
             return;
         }
-    if (input->validation_count == input->validation_room)
-        grow_triples(reader, &input->validation, &input->validation_room);
+    if (input->validation_count == input->validation_capacity)
+        grow_triples(reader, &input->validation, &input->validation_capacity);
     input->validation[input->validation_count++] = (MetasdTriple){number[0], number[1], number[2]};
 }
 
