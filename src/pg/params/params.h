@@ -44,7 +44,7 @@ typedef enum MetasdParam {
     METASD_PARAMS
 } MetasdParam;
 
-/* Numbers as they are; true 1, false 0; a word by its place in the list of those allowed. */
+/* A number is itself; true is 1, false 0; a word is its index in the list of allowed words. */
 typedef struct MetasdParams {
     double value[METASD_PARAMS];
     bool given[METASD_PARAMS]; /* by the user; the others take defaults */
@@ -56,11 +56,11 @@ extern void metasd_params_read(MetasdParams *params, Jsonb *json);
 /* How much time a training may take: the defaults of the others are chosen for that. */
 typedef enum MetasdPreset { METASD_FAST = 0, METASD_BALANCED, METASD_BEST } MetasdPreset;
 
-/* Which weights are pruned: those that one of these says are least worth keeping. */
+/* How weights are chosen for pruning: */
 typedef enum MetasdPruning {
-    METASD_MAGNITUDE = 0, /* as published: the smallest */
-    METASD_SALIENCE,      /* and those that the loss has cared little for */
-    METASD_ALIGNED        /* and those that other rows prune too */
+    METASD_MAGNITUDE = 0, /* the smallest, as published */
+    METASD_SALIENCE,      /* also those on which the loss has depended little */
+    METASD_ALIGNED        /* also those of columns that other rows prune */
 } MetasdPruning;
 
 /* Makes every value equal to that which its text in a jsonb object is read to. */

@@ -30,7 +30,7 @@
 typedef struct Version {
     MetasdImage image;
     double reciprocal; /* sum of 1 / rank */
-    float *z;          /* N: scores by the new version's numbers */
+    float *z;          /* N: scores, in the new version's order of entities */
 } Version;
 
 /* The facts that the old version was not trained on. */
@@ -54,7 +54,7 @@ typedef struct Comparing {
     uint32 *new_entity;   /* of the old version's entities: in the new one */
     uint32 *old_relation; /* R */
     float *scratch;       /* 3 x the larger width */
-    float *old_scores;    /* by the old version's numbers */
+    float *old_scores;    /* in the old version's order of entities */
     uint32 *order;        /* N */
     MetasdRankCounts *answers;
     uint32 *tails;  /* those that count */
@@ -74,7 +74,7 @@ metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options
 {
     size_t entities = metasd_labelset_count(input->entities);
     size_t image = metasd_new_image_bytes(input, options);
-    /* What take_scratch, match_labels, read_singles and store.c take. */
+    /* Arrays of take_scratch, match_labels and read_singles, and those that store.c takes. */
     size_t each_entity = 6 * sizeof(uint32) + sizeof(int64) + sizeof(bool);
     size_t each_answer = sizeof(MetasdRankCounts) + sizeof(uint32);
 
@@ -225,7 +225,7 @@ take_scratch(Comparing *c)
     c->tails = take_array(c->training->graph.part[METASD_VALIDATION].examples, sizeof(*c->tails));
 }
 
-/* Scores by both; false if the old version does not know the query. */
+/* Scores all entities with both versions; false if the old one does not know the query. */
 static bool
 score_query(Comparing *c, uint32 head, uint32 relation)
 {
@@ -308,7 +308,7 @@ by_score(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Leaves what is known out of a version's scores, and ranks N answers among the others. */
+/* Leaves known tails out of a version's scores, and ranks N answers among the others. */
 static void
 rank_answers(Comparing *c, Version *version, size_t n, size_t known, const uint32 *known_tails)
 {

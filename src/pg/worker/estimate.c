@@ -33,7 +33,7 @@ static const struct {
     [METASD_INT6] = {5.7, 5},
 };
 
-/* Version, kind, checksum, and half a byte of bits that fill. */
+/* Of each row: version, kind, checksum, and half a byte of padding bits. */
 #define ROW_BYTES 6.5
 
 /* Bytes that a row spends on a number of its weights. */

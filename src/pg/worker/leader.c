@@ -162,8 +162,8 @@ refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
 }
 
 /*
- * Reads the triples, plans their training, and reads the version that it may start from. What would
- * not fit is refused before memory for it is allocated.
+ * Reads the triples, plans their training, and reads the version that it may start from. A plan
+ * that needs too much memory is refused before any of it is allocated.
  */
 static void
 read_and_plan(void *context)
@@ -408,7 +408,7 @@ conclude(MetasdJob *job, bool succeeded)
     else if (transactions->error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
         status = "interrupted";
     reason = metasd_transaction_error_text(transactions->error);
-    /* before a message, which serves interrupts */
+    /* before the message below, which serves interrupts */
     metasd_progress_end(&job->reporter, status, reason);
     ereport(LOG, (strcmp(status, "failed") == 0
                       ? errmsg("metasd run " INT64_FORMAT " failed: %s", run, reason)
@@ -433,7 +433,7 @@ metasd_train_main(Datum argument)
     metasd_quota_hold(launch->owner, launch->place);
     metasd_run_lock(launch->extension, launch->run);
     status = metasd_transaction_guard(&process->transactions, run_job, job);
-    if (status != METASD_OK && process->shm) { /* the followers need not wait for what comes now */
+    if (status != METASD_OK && process->shm) { /* followers need not wait for the rest */
         const ErrorData *error = process->transactions.error;
 
         metasd_team_shm_stop(process->shm, error->sqlerrcode, metasd_transaction_error_text(error));

@@ -43,7 +43,7 @@ gather_row(const float *row, size_t width, uint32 *positions, float *values)
     return (MetasdSparseRow){positions, values, kept};
 }
 
-/* Counts what the image will hold. */
+/* Counts the weights and labels that the image will hold. */
 static MetasdStatus
 plan_image(MetasdImagePlan *plan, MetasdTeam *team, const MetasdInput *input,
            const MetasdTraining *training)

@@ -10,8 +10,8 @@
 /* ---- memory ---- */
 
 /*
- * The largest graph that may come of it, as far as the trainer is measured by it. Chance decides how
- * many triples validate; six standard deviations more than the mean are never seen.
+ * The numbers of the largest graph that may come of it, which measure the trainer. Chance decides
+ * how many triples validate; six standard deviations more than the mean are never seen.
  */
 static MetasdGraph
 largest_graph(const MetasdInput *input, const MetasdSplit *split)
@@ -83,7 +83,7 @@ count_members(const MetasdInput *input, const MetasdParams *params,
     if (wished == 0)
         wished = examples * (double)entities * width < TINY_STEP ? 1 : max_workers;
     wished = Max(1, Min(Min(wished, max_workers), parts));
-    /* A step takes as long as the member with the most parts: as many members as are of use. */
+    /* The member with the most parts decides the time of a step: fewer members may do. */
     each = (parts + wished - 1) / wished;
     return (parts + each - 1) / each;
 }

@@ -1,5 +1,5 @@
 /*
- * plan.h - what a training trains, in how much memory and with how many members.
+ * plan.h - the plan of a training: its options, its memory, and its number of members.
  */
 #ifndef METASD_PG_WORKER_PLAN_H
 #define METASD_PG_WORKER_PLAN_H
@@ -11,7 +11,7 @@
 typedef struct MetasdPlan {
     MetasdTrainOptions options;
     MetasdSplit split;
-    /* the number that the parameters ask for; if none, all that may train and are of use */
+    /* the number that the parameters ask for; if they name none, all that are allowed and useful */
     int members;
     /*
      * of memory for graph and training, all members together, or for the leader's work after the

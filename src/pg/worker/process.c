@@ -48,7 +48,7 @@ metasd_process_check_status(MetasdProcess *process, MetasdStatus status)
             return;
         case METASD_INTERRUPTED:
             if (process->shm)
-                metasd_team_shm_raise(process->shm); /* what came first */
+                metasd_team_shm_raise(process->shm); /* the first reason */
             if (process->transactions.error)
                 ReThrowError(process->transactions.error);
             ereport(ERROR, (errcode(ERRCODE_ADMIN_SHUTDOWN),

@@ -21,12 +21,12 @@ typedef struct MetasdProcess {
     MetasdLaunch launch;
     MetasdTransactions transactions;
     MetasdThrottle throttle;
-    MetasdTeamShm *shm; /* what the team shares; NULL: this process trains alone */
+    MetasdTeamShm *shm; /* the team's shared memory; NULL: this process trains alone */
     MetasdTeam team;    /* its polls serve this process's interrupts */
     TimestampTz started;
 } MetasdProcess;
 
-/* Sets a new worker up: signals, priority, the order that launched it, a team of one. */
+/* Prepares a new worker: signals, priority, the order that launched it, a team of one. */
 extern MetasdProcess *metasd_process_start(void);
 
 /* Lowers the priority to that of the launch: training is less urgent than any session's work. */

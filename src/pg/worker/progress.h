@@ -13,7 +13,7 @@
 #include "pg/worker/training.h"
 #include "pg/worker/transaction.h"
 
-/* What the run's row says of a training under way. */
+/* The state of a training under way, for the run's row. */
 typedef struct MetasdHeartbeat {
     const char *phase;
     int epoch;

@@ -3,7 +3,7 @@
  * waits for the followers' end.
  *
  * A team is a means, never a condition: with fewer workers or less shared memory than wished the
- * training goes on with what there is, and the log says what was missing.
+ * training goes on with those that there are, and the log says what was missing.
  */
 #ifndef METASD_PG_WORKER_RECRUIT_H
 #define METASD_PG_WORKER_RECRUIT_H

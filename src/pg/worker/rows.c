@@ -10,7 +10,7 @@
 
 #include "pg/catalog/catalog.h"
 
-/* Rows are inserted as arrays, each of at most this many rows, or bytes of embeddings and labels. */
+/* The most rows, and bytes of embeddings and labels, that one statement inserts as arrays. */
 #define CHUNK_ROWS 1000
 #define CHUNK_BYTES ((size_t)8 << 20)
 

@@ -19,7 +19,7 @@
 #include "pg/worker/limits.h"
 #include "pg/worker/rows.h"
 
-/* ---- the weights as they are stored ---- */
+/* ---- rounding ---- */
 
 /* Findings about the weights that will be stored. */
 typedef struct Findings {
@@ -94,7 +94,7 @@ round_best(MetasdProcess *process, MetasdTraining *training, MetasdStorage stora
                                                         trainer->best, &trainer->validation,
                                                         &training->graph, training->best.student.n,
                                                         &findings->ranks));
-    if (storage == METASD_FLOAT32) /* as they were ranked before */
+    if (storage == METASD_FLOAT32) /* they are the weights that were ranked before */
         findings->ranks = training->best.student;
 }
 
@@ -117,7 +117,7 @@ append_ranks(MetasdJson *json, const char *name, const MetasdRanks *ranks)
     metasd_json_close(json);
 }
 
-/* Its size and sigmoid; the caller closes the object. */
+/* A calibration's size and sigmoid; the caller closes the object. */
 static void
 append_sigmoid(MetasdJson *json, const char *name, const MetasdCalibration *calibration)
 {

@@ -1,7 +1,7 @@
 /*
  * store.h - the best embeddings as rows, and the promotion of their version.
  *
- * Stored weights are rounded, and what is known of a version is true of its stored weights. So the
+ * Stored weights are rounded, and a version's figures are those of its stored weights. So the
  * weights are rounded, and rank the validation triples, before they are stored: that gives the
  * version's ranks, those of each relation, and the functions that make probabilities of scores.
  *

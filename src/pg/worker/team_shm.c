@@ -9,8 +9,8 @@
 #define CLOSED ((uint32)1 << 31) /* in `came` */
 
 /*
- * A step has some 50 barriers, which mostly take microseconds: members that sleep at once would take
- * longer to wake. A member that has a processor to itself may spin for so long.
+ * A step has some 50 barriers, which mostly take microseconds: members that sleep at once would
+ * take longer to wake. A member that has a processor to itself may spin for this time.
  */
 #define SPIN_US 50
 #define SPINS_PER_LOOK 64 /* at the clock */
@@ -135,7 +135,7 @@ metasd_team_shm_raise(const MetasdTeamShm *shm)
 void
 metasd_team_shm_wake(MetasdTeamShm *shm)
 {
-    pg_memory_barrier(); /* what has changed, before the list of those who sleep */
+    pg_memory_barrier(); /* the change, before the list of sleepers */
     ConditionVariableBroadcast(&shm->shared->changed);
 }
 
@@ -168,7 +168,7 @@ metasd_team_shm_sleep(MetasdProcess *process, pg_atomic_uint32 *word, uint32 val
     Sleep sleep = {.process = process, .word = word, .value = value};
 
     METASD_TRY(metasd_transaction_guard(&process->transactions, sleep_until_changed, &sleep));
-    pg_memory_barrier(); /* the word, before what it tells of */
+    pg_memory_barrier(); /* the word, before the data that it announces */
     return process->team.poll(&process->team);
 }
 

@@ -1,9 +1,9 @@
 /*
  * team_shm.h - the members of one training, a leader and its followers, each a background worker.
  *
- * They meet in dynamic shared memory: a small segment of the team's own and, once it is known who
- * takes part, the segments of the training. Nobody waits without an end: whoever leaves early stops
- * the team, and whoever waits looks whether it has been stopped.
+ * They meet in dynamic shared memory: a small segment of the team's own and, once its
+ * members are known, the segments of the training. No process waits forever: a member that leaves
+ * early stops the team, and a member that waits looks whether the team has been stopped.
  *
  *     leader                                     follower
  *     metasd_recruit_launch: makes the team's    attaches to the segment
@@ -49,7 +49,7 @@ typedef struct MetasdTeamShared {
     pg_atomic_uint32 arrived pg_attribute_aligned(PG_CACHE_LINE_SIZE);
     pg_atomic_uint32 round pg_attribute_aligned(PG_CACHE_LINE_SIZE);
 
-    /* What the followers train, and with what. */
+    /* What a follower needs to train. */
     int members pg_attribute_aligned(PG_CACHE_LINE_SIZE);
     MetasdParams params;
     MetasdProgress progress; /* where the training begins */
@@ -64,7 +64,7 @@ struct MetasdTeamShm {
     int rank;          /* 0 is the leader */
     bool left;         /* this member's end is no surprise */
     int spin_us;       /* how long a barrier spins before it sleeps */
-    uint32 wait_event; /* what pg_stat_activity shows */
+    uint32 wait_event; /* in pg_stat_activity */
 };
 
 /* Makes a team in a new segment, which is pinned, with this process as its leader. */

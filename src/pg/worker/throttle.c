@@ -10,8 +10,8 @@
 #include "pg/worker/team_shm.h"
 
 /*
- * Time between two looks. A look at one process takes a tenth of a microsecond, and looks may take a
- * hundredth of the time.
+ * Time between two looks. A look at one process takes a tenth of a microsecond, and looks may take
+ * a hundredth of the time.
  */
 #define LOOK_EVERY_US 5000.0
 #define EACH_EVERY_US 10.0
@@ -80,7 +80,7 @@ look_at_sessions(MetasdThrottle *throttle)
 
 /* ---- waiting ---- */
 
-/* The time in which a worker may compute for COMPUTED microseconds, by what sessions need. */
+/* The time that must pass while a worker computes for COMPUTED microseconds. */
 static double
 due_us(const MetasdThrottle *throttle, int nice, double computed)
 {

@@ -1,9 +1,10 @@
 /*
  * throttle.h - how a training worker leaves the processor to the sessions of its server.
  *
- * A low priority settles who computes when both want to. Sessions that answer short questions
- * want to for a moment, thousands of times a second. Between two of them a worker may run, and its
- * matrices drive the data of the sessions from the caches, which halves their rate at any priority.
+ * A low priority decides which process computes when several want to. Sessions that answer short
+ * questions want to for a moment, thousands of times per second. Between two moments a worker may
+ * run, and its matrices drive the data of the sessions from the caches, which halves their rate at
+ * any priority.
  * So a worker that others keep from running while sessions compute leaves the processor to them
  * until it has had the part of the time that its priority stands for: each step of `nice` is a
  * factor of 1.25, as in Linux's scheduler.

@@ -1,5 +1,5 @@
 /*
- * training.h - what a member of a team trains, and the memory of it.
+ * training.h - the training of one member of a team: options, graph, trainer, and their memory.
  */
 #ifndef METASD_PG_WORKER_TRAINING_H
 #define METASD_PG_WORKER_TRAINING_H
@@ -21,14 +21,16 @@ typedef struct MetasdTraining {
 /* Takes the trainer's memory for a process that trains alone. */
 extern void metasd_training_take(MetasdTraining *training);
 
-/* Measures what MEMBERS share, the graph with it, as regions of up to MOST bytes; false if too
- * much. */
+/*
+ * Measures the memory that MEMBERS share, with the graph, as regions of up to MOST bytes; false if
+ * that is too much to count.
+ */
 extern bool metasd_training_measure(const MetasdTraining *training, int members, size_t most,
                                     MetasdRegions *regions);
 
 /*
- * Takes graph and trainer from the shared regions, once they have memory, and what is this member's
- * own from its process. The graph's numbers are set; its arrays are filled by one member.
+ * Takes graph and trainer from the shared regions, once they have memory, and the member's own
+ * arrays from its process. The graph's numbers are set; one member fills its arrays.
  */
 extern void metasd_training_take_shared(MetasdTraining *training, int members,
                                         MetasdRegions *regions);

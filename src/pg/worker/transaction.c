@@ -28,7 +28,7 @@ metasd_transaction_run(MetasdTransactions *transactions, MetasdWork work, void *
     CommitTransactionCommand();
     metasd_run_keep_locks();
     MemoryContextSwitchTo(transactions->context);
-    pgstat_report_stat(false); /* else autovacuum never learns of what was written */
+    pgstat_report_stat(false); /* else autovacuum never learns of the rows written */
 }
 
 MetasdStatus

@@ -1,8 +1,8 @@
 /*
- * transaction.h - the short transactions of a training worker, and the errors of what it runs.
+ * transaction.h - the short transactions of a training worker, and errors that must not escape.
  *
- * No error jumps through the core. What the core calls back runs under metasd_transaction_guard,
- * which keeps an error and returns METASD_INTERRUPTED; metasd_process_check_status raises the error
+ * No error jumps through the core. Its callbacks run under metasd_transaction_guard, which keeps an
+ * error and returns METASD_INTERRUPTED; metasd_process_check_status raises the error
  * again once the core has returned.
  */
 #ifndef METASD_PG_WORKER_TRANSACTION_H

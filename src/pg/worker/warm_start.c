@@ -25,7 +25,7 @@
 /* The part of the entities that the version must know. */
 #define LEAST_KNOWN 0.5
 
-/* ---- whether the version will do ---- */
+/* ---- whether the training can start from the version ---- */
 
 /* The version, according to its row. */
 typedef struct Version {
