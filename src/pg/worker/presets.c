@@ -98,8 +98,8 @@ static const Phases large_phases[] = {
 
 /*
  * The number of relations from which on the relation loss helps: FB15k-237 has 237; UMLS has 46,
- * and it costs .015 there. A full model learns more from a large weight, but only in time: on FB15k-237
- * weight 0.5 is ahead of 0 from the first epochs on, weight 4 after about ten.
+ * and it costs .015 there. A full model learns more from a large weight, but only in time: on
+ * FB15k-237 weight 0.5 is ahead of 0 from the first epochs on, weight 4 after about ten.
  */
 #define MANY_RELATIONS 100
 static const double relation_weights[] = {
