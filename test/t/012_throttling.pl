@@ -12,7 +12,7 @@ use MetasdTest;
 
 plan skip_all => 'there is no /proc here' unless -r '/proc/self/status' && -r '/proc/self/stat';
 
-my $node = new_node('yield', 'metasd.max_workers' => 1, 'metasd.nice' => 10);
+my $node = new_node('throttle', 'metasd.max_workers' => 1, 'metasd.nice' => 10);
 my $run = start_training($node, 'm', params => $LONG);
 my $pid = worker_of($node, $run);
 my $processors = () = slurp_file('/proc/cpuinfo') =~ /^processor\s*:/mg;

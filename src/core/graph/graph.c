@@ -73,12 +73,30 @@ sort_all(MetasdTeam *team, MetasdTriple *triples, size_t n, MetasdTriple *scratc
     return copy_triples(team, triples, scratch, n);
 }
 
+static bool comes_before(const MetasdTriple *a, const MetasdTriple *b);
+
+/* *sorted: are they in order, each once? Ends at the first that is not. */
+static MetasdStatus
+check_order(MetasdTeam *team, const MetasdTriple *triples, size_t n, bool *sorted)
+{
+    *sorted = true;
+    for (size_t i = 1; i < n && *sorted; i++) {
+        *sorted = comes_before(&triples[i - 1], &triples[i]);
+        METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
+    }
+    return METASD_OK;
+}
+
 MetasdStatus
 metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n, MetasdTriple *scratch,
                           size_t *counts, uint32_t entities, uint32_t relations)
 {
     size_t kept = 0;
+    bool sorted;
 
+    METASD_TRY(check_order(team, triples, *n, &sorted));
+    if (sorted)
+        return METASD_OK;
     METASD_TRY(sort_all(team, triples, *n, scratch, counts, entities, relations));
     for (size_t i = 0; i < *n; i++) {
         if (kept == 0 || !same_triple(&triples[kept - 1], &triples[i]))

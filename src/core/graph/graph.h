@@ -74,7 +74,7 @@ typedef struct MetasdSplit {
 
 /*
  * Sorts triples by head, relation, tail and drops repeated ones; *n becomes the
- * number left. `scratch` holds *n triples, `counts` max(entities, relations) + 1
+ * number left. Triples that are sorted already are only read. `scratch` holds *n triples, `counts` max(entities, relations) + 1
  * numbers. Takes O(n + entities + relations) steps.
  */
 extern MetasdStatus metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n,
@@ -93,7 +93,7 @@ extern size_t metasd_graph_bytes(size_t triples, size_t validation, uint32_t ent
 
 /*
  * Builds the graph of `n` triples in any order, with repeats (the array is
- * reordered). Where `validation_n` > 0, `validation` holds the validation
+ * reordered, unless it is sorted already). Where `validation_n` > 0, `validation` holds the validation
  * triples (reordered too; those also among the triples are left out of it);
  * otherwise they are drawn by `split`. The last training triple of an entity or
  * relation is never drawn. Ids out of range: METASD_INVALID.

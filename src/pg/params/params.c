@@ -23,12 +23,15 @@ typedef struct Parameter {
 } Parameter;
 
 static const char *const families[] = {"complex", "distmult", NULL};
-static const char *const regularizers[] = {"dura", "n3", NULL}; /* as MetasdRegularizer */
+static const char *const regularizers[] = {"dura", "n3",
+                                           NULL}; /* in the order of MetasdRegularizer */
 
-static const char *const presets[] = {"fast", "balanced", "best", NULL}; /* as MetasdPreset */
+static const char *const presets[] = {"fast", "balanced", "best",
+                                      NULL}; /* in the order of MetasdPreset */
 static const char *const prunings[] = {"magnitude", "salience", "aligned",
-                                       NULL};                            /* as MetasdPruning */
-static const char *const storages[] = {"float32", "int8", "int6", NULL}; /* MetasdStorage */
+                                       NULL}; /* in the order of MetasdPruning */
+static const char *const storages[] = {"float32", "int8", "int6",
+                                       NULL}; /* in the order of MetasdStorage */
 
 static const Parameter parameters[METASD_PARAMS] = {
     [METASD_P_EPOCHS] = {"epochs", BASIC, WHOLE, .least = 1, .most = 100000},
@@ -68,7 +71,7 @@ static const Parameter parameters[METASD_PARAMS] = {
 /* ---- reading ---- */
 
 static char *
-list_of(const char *const *words)
+list_words(const char *const *words)
 {
     StringInfoData list;
 
@@ -78,9 +81,9 @@ list_of(const char *const *words)
     return list.data;
 }
 
-/* The names of a tier, in the order of the alphabet. */
+/* The names of a tier, in alphabetical order. */
 static char *
-names_of(Tier tier)
+list_names(Tier tier)
 {
     StringInfoData list;
 
@@ -101,12 +104,12 @@ find_parameter(const char *name, int len)
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("unknown parameter \"%.*s\"", len, name),
                     errhint("Common parameters are %s. Advanced parameters are %s.",
-                            names_of(BASIC), names_of(ADVANCED))));
+                            list_names(BASIC), list_names(ADVANCED))));
 }
 
-/* What a value of this parameter may be, for messages. */
+/* Describes the allowed values, for messages. */
 static char *
-what_is_allowed(const Parameter *parameter)
+describe_allowed(const Parameter *parameter)
 {
     switch (parameter->kind) {
         case WHOLE:
@@ -118,59 +121,59 @@ what_is_allowed(const Parameter *parameter)
         case WORD:
             break;
     }
-    return psprintf("one of %s", list_of(parameter->words));
+    return psprintf("one of %s", list_words(parameter->words));
 }
 
 static void
-refuse(const Parameter *parameter)
+refuse_value(const Parameter *parameter)
 {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("invalid value for parameter \"%s\"", parameter->name),
-                    errhint("It must be %s.", what_is_allowed(parameter))));
+                    errhint("It must be %s.", describe_allowed(parameter))));
 }
 
 static double
-number_of(const Parameter *parameter, const JsonbValue *json)
+read_number(const Parameter *parameter, const JsonbValue *json)
 {
     double x;
 
     if (json->type != jbvNumeric)
-        refuse(parameter);
+        refuse_value(parameter);
     x = DatumGetFloat8(
         DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(json->val.numeric)));
     if (!(x >= parameter->least && x <= parameter->most) ||
         (parameter->kind == WHOLE && x != floor(x)))
-        refuse(parameter);
+        refuse_value(parameter);
     return x;
 }
 
 static double
-word_of(const Parameter *parameter, const JsonbValue *json)
+read_word(const Parameter *parameter, const JsonbValue *json)
 {
     if (json->type == jbvString)
         for (int i = 0; parameter->words[i]; i++)
             if (strlen(parameter->words[i]) == (size_t)json->val.string.len &&
                 strncmp(parameter->words[i], json->val.string.val, json->val.string.len) == 0)
                 return i;
-    refuse(parameter);
+    refuse_value(parameter);
     pg_unreachable();
 }
 
 static double
-value_of(const Parameter *parameter, const JsonbValue *json)
+read_value(const Parameter *parameter, const JsonbValue *json)
 {
     switch (parameter->kind) {
         case WHOLE:
         case REAL:
-            return number_of(parameter, json);
+            return read_number(parameter, json);
         case SWITCH:
             if (json->type != jbvBool)
-                refuse(parameter);
+                refuse_value(parameter);
             return json->val.boolean;
         case WORD:
             break;
     }
-    return word_of(parameter, json);
+    return read_word(parameter, json);
 }
 
 void
@@ -195,17 +198,17 @@ metasd_params_read(MetasdParams *params, Jsonb *json)
         (void)JsonbIteratorNext(&iterator, &item, true);
         if (item.type == jbvNull) /* as if not given */
             continue;
-        params->value[which] = value_of(&parameters[which], &item);
+        params->value[which] = read_value(&parameters[which], &item);
         params->given[which] = true;
     }
 }
 
 /* ---- giving ---- */
 
-/* Of a number that is not whole; others are given in full. */
+/* Digits of a number that is not whole; others are written in full. */
 #define DIGITS 9
 
-/* So that a run goes on with exactly the parameters that its row says it has. */
+/* So that a run goes on with exactly the parameters in its row. */
 void
 metasd_params_settle(MetasdParams *params)
 {

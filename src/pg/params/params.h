@@ -1,5 +1,5 @@
 /*
- * params.h - training parameters: what they are called, what they may be, their defaults.
+ * params.h - training parameters: their names, the values that they may have, and their JSON.
  */
 #ifndef METASD_PG_PARAMS_PARAMS_H
 #define METASD_PG_PARAMS_PARAMS_H
@@ -8,8 +8,7 @@
 
 #include "utils/jsonb.h"
 
-#include "core/graph/graph.h"
-#include "core/train/train.h"
+#include "core/model/family.h"
 
 typedef enum MetasdParam {
     METASD_P_BATCH,
@@ -45,34 +44,26 @@ typedef enum MetasdParam {
     METASD_PARAMS
 } MetasdParam;
 
-/* Numbers as they are; true 1, false 0; a word by its place in the list of those allowed. */
+/* A number is itself; true is 1, false 0; a word is its index in the list of allowed words. */
 typedef struct MetasdParams {
     double value[METASD_PARAMS];
     bool given[METASD_PARAMS]; /* by the user; the others take defaults */
-    bool warm; /* the training starts from another version: its default course is shorter */
 } MetasdParams;
 
 /* Reads and checks a jsonb object; an error names the parameter and what it may be. */
 extern void metasd_params_read(MetasdParams *params, Jsonb *json);
 
-/* How much time a training may take: what the defaults of the others are chosen for. */
+/* How much time a training may take: the defaults of the others are chosen for that. */
 typedef enum MetasdPreset { METASD_FAST = 0, METASD_BALANCED, METASD_BEST } MetasdPreset;
 
-/* Which weights are pruned: those that one of these says are least worth keeping. */
+/* How weights are chosen for pruning: */
 typedef enum MetasdPruning {
-    METASD_MAGNITUDE = 0, /* as published: the smallest */
-    METASD_SALIENCE,      /* and those that the loss has cared little for */
-    METASD_ALIGNED        /* and those that other rows prune too */
+    METASD_MAGNITUDE = 0, /* the smallest, as published */
+    METASD_SALIENCE,      /* also those on which the loss has depended little */
+    METASD_ALIGNED        /* also those of columns that other rows prune */
 } MetasdPruning;
 
-/* The lowest default rank; below, one in ten weights is too little for a row. */
-#define METASD_LEAST_RANK 100
-
-/* Sets all that was not given, by preset and the size of the graph. Defined in presets.c. */
-extern void metasd_presets_apply(MetasdParams *params, uint32 entities, uint32 relations,
-                                 uint64 triples);
-
-/* Makes every value what its text in a jsonb object is read as. */
+/* Makes every value equal to that which its text in a jsonb object is read to. */
 extern void metasd_params_settle(MetasdParams *params);
 
 /* All of them as a jsonb object. */
@@ -80,9 +71,5 @@ extern Jsonb *metasd_params_json(const MetasdParams *params);
 
 /* The family of scores. */
 extern const MetasdFamily *metasd_params_family(const MetasdParams *params);
-
-/* What the core wants of them. Defined in presets.c. */
-extern void metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options,
-                                  MetasdSplit *split);
 
 #endif

@@ -1,28 +1,20 @@
-/*
- * checkpoint.c - what lets a training go on later: all of its state, in rows of metasd.checkpoint.
- *
- * A run has two parts, of which its row names the one that is whole. The other is written chunk by
- * chunk, each in a transaction of its own; the last of these lets the row name it and removes the
- * part before. Whenever the server stops, the row names a whole part, or none if there never was
- * one.
- */
-#include "pg/worker/job.h"
+#include "pg/worker/checkpoint.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "pg/catalog/catalog.h"
-#include "core/train/checkpoint.h"
 #include "core/base/hash.h"
-#include "pg/params/params.h"
+#include "core/train/checkpoint.h"
+#include "pg/catalog/catalog.h"
 
-/* Bytes of a row: a worker needs it twice, and a statement that writes it is over in an instant. */
+/* Bytes of a row: a worker needs that memory twice, and a statement that writes it is short. */
 #define CHUNK ((Size)8 << 20)
 
-/* A training spends one part in so many of its time on checkpoints, at most. */
+/* A training spends at most one part in SHARE of its time on checkpoints. */
 #define SHARE 50
 
 /* ---- which graph ---- */
@@ -40,18 +32,22 @@ hash_labels(uint64_t hash, const MetasdLabelSet *labels)
 }
 
 void
-metasd_checkpoint_identify(MetasdJob *job)
+metasd_checkpoint_identify(MetasdCheckpointState *state, MetasdProcess *process,
+                           const MetasdGraph *graph, const MetasdInput *input)
 {
-    metasd_process_check_status(job, metasd_graph_hash(&job->team, &job->graph, &job->keep.graph));
-    job->keep.graph = hash_labels(job->keep.graph, job->input.entities);
-    job->keep.graph = hash_labels(job->keep.graph, job->input.relations);
-    job->keep.last = GetCurrentTimestamp();
+    metasd_process_check_status(process, metasd_graph_hash(&process->team, graph, &state->graph));
+    state->graph = hash_labels(state->graph, input->entities);
+    state->graph = hash_labels(state->graph, input->relations);
+    state->last = GetCurrentTimestamp();
 }
 
 /* ---- writing ---- */
 
 /* A checkpoint being written. */
 typedef struct Writing {
+    MetasdProcess *process;
+    MetasdTraining *training;
+    const MetasdCheckpointState *state;
     MetasdCheckpoint checkpoint;
     int part;
     int32 chunk;
@@ -60,21 +56,21 @@ typedef struct Writing {
 
 /* Removes a part, whole or begun. */
 static void
-delete_part(MetasdJob *job, int part)
+delete_part(int64 run, int part)
 {
     static MetasdStatement statement = {
         "DELETE FROM metasd.checkpoint WHERE run = $1 AND part = $2", 2, {INT8OID, INT2OID}, NULL};
-    Datum values[2] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)part)};
+    Datum values[2] = {Int64GetDatum(run), Int16GetDatum((int16)part)};
 
     metasd_statement_execute(&statement, values, NULL, false);
 }
 
 static void
-clear_part(MetasdJob *job, const void *what)
+clear_part(void *context)
 {
-    const Writing *writing = what;
+    const Writing *writing = context;
 
-    delete_part(job, writing->part);
+    delete_part(writing->process->launch.run, writing->part);
 }
 
 /*
@@ -82,7 +78,7 @@ clear_part(MetasdJob *job, const void *what)
  * there. A lock would do for that, but not where its snapshot is older than the chunk.
  */
 static void
-write_chunk(MetasdJob *job, const void *what)
+write_chunk(void *context)
 {
     static MetasdStatement statement = {
         "WITH r AS (UPDATE metasd.run SET heartbeat = clock_timestamp() WHERE id = $1 "
@@ -91,59 +87,62 @@ write_chunk(MetasdJob *job, const void *what)
         4,
         {INT8OID, INT2OID, INT4OID, BYTEAOID},
         NULL};
-    const Writing *writing = what;
-    Datum values[4] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)writing->part),
-                       Int32GetDatum(writing->chunk), PointerGetDatum(writing->data)};
+    const Writing *writing = context;
+    Datum values[4] = {Int64GetDatum(writing->process->launch.run),
+                       Int16GetDatum((int16)writing->part), Int32GetDatum(writing->chunk),
+                       PointerGetDatum(writing->data)};
 
-    job->gone = metasd_statement_execute(&statement, values, NULL, false) == 0;
+    writing->process->transactions.gone =
+        metasd_statement_execute(&statement, values, NULL, false) == 0;
 }
 
-/* The part that was written is the one that counts from now on. */
+/* From now on the part that was written counts. The model's row is locked first, as in kg_drop. */
 static void
-finish_part(MetasdJob *job, const void *what)
+finish_part(void *context)
 {
     static MetasdStatement statement = {
         "UPDATE metasd.run SET checkpoint = $2, checkpoint_epoch = $3 WHERE id = $1",
         3,
         {INT8OID, INT2OID, INT4OID},
         NULL};
-    const Writing *writing = what;
-    Datum values[3] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)writing->part),
-                       Int32GetDatum(job->trainer.progress.epoch)};
+    const Writing *writing = context;
+    int64 run = writing->process->launch.run;
+    Datum values[3] = {Int64GetDatum(run), Int16GetDatum((int16)writing->part),
+                       Int32GetDatum(writing->training->trainer.progress.epoch)};
 
-    job->gone = !metasd_store_lock_model(job) ||
-                metasd_statement_execute(&statement, values, NULL, false) == 0;
-    if (job->gone)
+    if (!metasd_model_find(writing->state->model, true) ||
+        metasd_statement_execute(&statement, values, NULL, false) == 0) {
+        writing->process->transactions.gone = true;
         return;
-    delete_part(job, 1 - writing->part);
-    ForceSyncCommit(); /* the workers' other commits wait for no disk */
+    }
+    delete_part(run, 1 - writing->part);
+    ForceSyncCommit(); /* the workers' other commits do not wait for the disk */
 }
 
 static void
-write_checkpoint(MetasdJob *job, const void *what)
+write_checkpoint(void *context)
 {
-    Writing *writing = palloc(sizeof(*writing));
+    Writing *writing = context;
+    MetasdProcess *process = writing->process;
+    MetasdTransactions *transactions = &process->transactions;
+    MetasdTraining *training = writing->training;
     Size n;
 
-    (void)what;
-    writing->part = job->keep.part == 0 ? 1 : 0;
     writing->data = palloc(VARHDRSZ + CHUNK);
-    metasd_process_check_status(job, metasd_checkpoint_save(&writing->checkpoint, &job->team,
-                                                            &job->trainer, &job->options,
-                                                            job->keep.graph));
-    metasd_transaction_run(job, clear_part, writing);
+    metasd_process_check_status(
+        process, metasd_checkpoint_save(&writing->checkpoint, &process->team, &training->trainer,
+                                        &training->options, writing->state->graph));
+    metasd_transaction_run(transactions, clear_part, writing);
     for (writing->chunk = 0;; writing->chunk++) {
         n = metasd_checkpoint_next(&writing->checkpoint, VARDATA(writing->data), CHUNK);
         if (n == 0)
             break;
         SET_VARSIZE(writing->data, VARHDRSZ + n);
-        metasd_transaction_run(job, write_chunk, writing);
+        metasd_transaction_run(transactions, write_chunk, writing);
         CHECK_FOR_INTERRUPTS();
     }
-    metasd_transaction_run(job, finish_part, writing);
-    job->keep.part = writing->part;
+    metasd_transaction_run(transactions, finish_part, writing);
     pfree(writing->data);
-    pfree(writing);
 }
 
 static double
@@ -152,81 +151,94 @@ seconds_since(TimestampTz begun)
     return (double)(GetCurrentTimestamp() - begun) / 1e6;
 }
 
-/* After the last epoch there is nothing left to lose but what is about to be stored. */
+/* After the last epoch there is nothing to lose: the version is about to be stored. */
 static bool
-is_due(const MetasdJob *job)
+is_due(const MetasdCheckpointState *state, const MetasdTraining *training)
 {
-    double every = 60 * job->params.value[METASD_P_CHECKPOINT_EVERY];
-    double since = seconds_since(job->keep.last);
+    double since = seconds_since(state->last);
 
-    if (every < 0 || job->trainer.progress.epoch >= job->options.epochs)
+    if (state->every < 0 || training->trainer.progress.epoch >= training->options.epochs)
         return false;
-    return every == 0 || (since >= every && since >= SHARE * job->keep.seconds);
+    return state->every == 0 || (since >= state->every && since >= SHARE * state->seconds);
 }
 
 /*
  * A checkpoint that cannot be written, for lack of space perhaps, is no reason to end a training
- * that may yet succeed. What a session or an administrator asks for is.
+ * that may yet succeed. A session's or an administrator's wish is.
  */
 static MetasdStatus
-forgive(MetasdJob *job)
+forgive_error(MetasdProcess *process)
 {
-    int code = job->error->sqlerrcode;
+    ErrorData *error = process->transactions.error;
 
-    if (job->gone || code == ERRCODE_QUERY_CANCELED || code == ERRCODE_ADMIN_SHUTDOWN)
+    if (process->transactions.gone || error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+        error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
         return METASD_INTERRUPTED;
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": a checkpoint could not be written: %s",
-                         job->launch.run, job->error->message)));
-    FreeErrorData(job->error);
-    job->error = NULL;
+                         process->launch.run, error->message)));
+    FreeErrorData(error);
+    process->transactions.error = NULL;
     return METASD_OK;
 }
 
 MetasdStatus
-metasd_checkpoint_after_epoch(MetasdJob *job)
+metasd_checkpoint_after_epoch(MetasdCheckpointState *state, MetasdProcess *process,
+                              MetasdTraining *training)
 {
+    Writing writing = {
+        .process = process, .training = training, .state = state, .part = state->part == 0 ? 1 : 0};
     TimestampTz begun = GetCurrentTimestamp();
     MetasdStatus status;
 
-    if (!is_due(job))
+    if (!is_due(state, training))
         return METASD_OK;
-    status = metasd_transaction_guard(job, write_checkpoint, NULL);
-    job->keep.last = GetCurrentTimestamp();
-    job->keep.seconds = seconds_since(begun);
-    return status == METASD_OK ? METASD_OK : forgive(job);
+    status = metasd_transaction_guard(&process->transactions, write_checkpoint, &writing);
+    state->last = GetCurrentTimestamp();
+    state->seconds = seconds_since(begun);
+    if (status != METASD_OK)
+        return forgive_error(process);
+    state->part = writing.part;
+    return METASD_OK;
 }
 
 /* ---- reading ---- */
 
-/* What the core says of the bytes it was fed. */
+typedef struct Reading {
+    MetasdProcess *process;
+    MetasdTraining *training;
+    const MetasdCheckpointState *state;
+} Reading;
+
+/* Raises the error that the core finds in the bytes that it was fed. */
 static void
-check_fed(const MetasdJob *job, MetasdStatus status)
+check_fed(const Reading *reading, MetasdStatus status)
 {
+    int64 run = reading->process->launch.run;
+    const char *model = reading->state->model;
+
     if (status == METASD_INVALID)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("the triples have changed since run " INT64_FORMAT " began",
-                               job->launch.run),
+                        errmsg("the triples have changed since run " INT64_FORMAT " began", run),
                         errhint("SELECT kg_train(%s) trains with the present triples.",
-                                quote_literal_cstr(job->model))));
+                                quote_literal_cstr(model))));
     if (status == METASD_CORRUPT)
-        ereport(ERROR,
-                (errcode(ERRCODE_DATA_CORRUPTED),
-                 errmsg("the checkpoint of run " INT64_FORMAT " is damaged", job->launch.run),
-                 errhint("SELECT kg_train(%s) starts anew.", quote_literal_cstr(job->model))));
-    metasd_process_check_status((MetasdJob *)job, status);
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("the checkpoint of run " INT64_FORMAT " is damaged", run),
+                        errhint("SELECT kg_train(%s) starts anew.", quote_literal_cstr(model))));
+    metasd_process_check_status(reading->process, status);
 }
 
 /* Feeds the core a chunk; false where there are no more. */
 static bool
-feed_chunk(const MetasdJob *job, MetasdCheckpoint *checkpoint, int32 chunk)
+feed_chunk(const Reading *reading, MetasdCheckpoint *checkpoint, int32 chunk)
 {
     static MetasdStatement statement = {
         "SELECT data FROM metasd.checkpoint WHERE run = $1 AND part = $2 AND chunk = $3",
         3,
         {INT8OID, INT2OID, INT4OID},
         NULL};
-    Datum values[3] = {Int64GetDatum(job->launch.run), Int16GetDatum((int16)job->keep.part),
-                       Int32GetDatum(chunk)};
+    Datum values[3] = {Int64GetDatum(reading->process->launch.run),
+                       Int16GetDatum((int16)reading->state->part), Int32GetDatum(chunk)};
     Datum stored;
     bytea *data;
     bool isnull;
@@ -235,59 +247,62 @@ feed_chunk(const MetasdJob *job, MetasdCheckpoint *checkpoint, int32 chunk)
         return false;
     stored = metasd_statement_value(0, 1, &isnull);
     data = DatumGetByteaPP(stored);
-    check_fed(job, metasd_checkpoint_feed(checkpoint, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data)));
-    if (PointerGetDatum(data) != stored) /* which a short one is, in the row itself */
+    check_fed(reading,
+              metasd_checkpoint_feed(checkpoint, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data)));
+    if (PointerGetDatum(data) != stored) /* a short one is in the row itself */
         pfree(data);
     SPI_freetuptable(SPI_tuptable);
     return true;
 }
 
-/* Epochs after the checkpoint will be again. */
+/* The training repeats the epochs after the checkpoint. */
 static void
-forget_epochs(const MetasdJob *job)
+forget_epochs(int64 run, int after)
 {
     static MetasdStatement statement = {
         "DELETE FROM metasd.epoch WHERE run = $1 AND epoch > $2", 2, {INT8OID, INT4OID}, NULL};
-    Datum values[2] = {Int64GetDatum(job->launch.run), Int32GetDatum(job->trainer.progress.epoch)};
+    Datum values[2] = {Int64GetDatum(run), Int32GetDatum(after)};
 
     metasd_statement_execute(&statement, values, NULL, false);
 }
 
 static void
-load(MetasdJob *job, const void *what)
+load_checkpoint(void *context)
 {
+    const Reading *reading = context;
+    MetasdTraining *training = reading->training;
     MetasdCheckpoint *checkpoint = palloc(sizeof(*checkpoint));
 
-    (void)what;
-    metasd_checkpoint_load(checkpoint, &job->trainer, &job->options, job->keep.graph);
-    for (int32 chunk = 0; feed_chunk(job, checkpoint, chunk); chunk++)
+    metasd_checkpoint_load(checkpoint, &training->trainer, &training->options,
+                           reading->state->graph);
+    for (int32 chunk = 0; feed_chunk(reading, checkpoint, chunk); chunk++)
         CHECK_FOR_INTERRUPTS();
-    check_fed(job, metasd_checkpoint_end(checkpoint, &job->team));
-    forget_epochs(job);
+    check_fed(reading, metasd_checkpoint_end(checkpoint, &reading->process->team));
+    forget_epochs(reading->process->launch.run, training->trainer.progress.epoch);
 }
 
 void
-metasd_checkpoint_resume(MetasdJob *job)
+metasd_checkpoint_resume(const MetasdCheckpointState *state, MetasdProcess *process,
+                         MetasdTraining *training)
 {
-    if (!job->launch.resume)
-        return;
-    metasd_progress_phase(job, "resuming");
-    metasd_transaction_run(job, load, NULL);
-    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " goes on after epoch %d", job->launch.run,
-                         job->trainer.progress.epoch)));
+    Reading reading = {.process = process, .training = training, .state = state};
+
+    metasd_transaction_run(&process->transactions, load_checkpoint, &reading);
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " goes on after epoch %d", process->launch.run,
+                         training->trainer.progress.epoch)));
 }
 
 /* ---- the end ---- */
 
 void
-metasd_checkpoint_forget(const MetasdJob *job)
+metasd_checkpoint_forget(const char *model)
 {
     static MetasdStatement statement = {"DELETE FROM metasd.checkpoint c USING metasd.run r "
                                         "WHERE c.run = r.id AND r.model = $1",
                                         1,
                                         {TEXTOID},
                                         NULL};
-    Datum value = CStringGetTextDatum(job->model);
+    Datum value = CStringGetTextDatum(model);
 
     metasd_statement_execute(&statement, &value, NULL, false);
 }

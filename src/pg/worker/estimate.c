@@ -1,22 +1,30 @@
 /*
- * estimate.c - kg_estimate: what training a source would take.
+ * estimate.c - kg_estimate: the memory and the storage that training a source would take.
  */
-#include "pg/worker/job.h"
+#include "pg/base/compat.h"
 
 #include <math.h>
 
 #include "access/htup_details.h"
 #include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
+#include "utils/guc.h"
 
-#include "core/train/checkpoint.h"
 #include "core/codec/row_codec.h"
+#include "core/train/checkpoint.h"
+#include "pg/catalog/launch_order.h"
 #include "pg/catalog/quota.h"
+#include "pg/params/params.h"
+#include "pg/source/source.h"
+#include "pg/worker/input.h"
+#include "pg/worker/limits.h"
+#include "pg/worker/plan.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_estimate);
 
-/* Bits that a value takes, as measured, and bytes of its row's scale. */
+/* Bits per value, which were measured, and bytes of a row's scale. */
 static const struct {
     double bits, scale;
 } stored_as[METASD_STORAGES] = {
@@ -25,17 +33,17 @@ static const struct {
     [METASD_INT6] = {5.7, 5},
 };
 
-/* Version, kind, checksum, and half a byte of bits that fill. */
+/* Of each row: version, kind, checksum, and half a byte of padding bits. */
 #define ROW_BYTES 6.5
 
-/* Bytes of a number of a row's weights. */
+/* Bytes that a row spends on a number of its weights. */
 static double
-count_bytes(double n)
+count_number_bytes(double n)
 {
     return n < 128 ? 1 : n < 16384 ? 2 : 3;
 }
 
-/* Bits a weight to tell whether it is kept, where a part p is. */
+/* Bits per weight that say whether it is kept, where a part p of the weights is. */
 static double
 entropy(double p)
 {
@@ -43,7 +51,8 @@ entropy(double p)
 }
 
 static double
-stored_bytes(const MetasdInput *input, const MetasdTrainOptions *options, MetasdStorage storage)
+count_stored_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
+                   MetasdStorage storage)
 {
     const MetasdFamily *family = options->family;
     double width = (double)options->rank * (double)family->reals_per_rank;
@@ -51,17 +60,17 @@ stored_bytes(const MetasdInput *input, const MetasdTrainOptions *options, Metasd
     double rows = (double)metasd_labelset_count(input->entities) + relations;
     double weights = rows * width;
     double kept = weights * (1 - options->sparsity);
-    double row =
-        ROW_BYTES + count_bytes(width) + count_bytes(kept / rows) + stored_as[storage].scale;
-    /* which are kept is told once of the reals of a component */
-    double told = options->by_component ? weights / (double)family->reals_per_rank : weights;
+    double row = ROW_BYTES + count_number_bytes(width) + count_number_bytes(kept / rows) +
+                 stored_as[storage].scale;
+    /* the reals of a component are kept or pruned together */
+    double flags = options->by_component ? weights / (double)family->reals_per_rank : weights;
 
-    return rows * row + (told * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
+    return rows * row + (flags * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
 }
 
-/* Bytes of a checkpoint; of the graph only the size counts. */
+/* It depends on the size of the graph only. */
 static size_t
-checkpoint_bytes(const MetasdInput *input, const MetasdTrainOptions *options)
+count_checkpoint_bytes(const MetasdInput *input, const MetasdTrainOptions *options)
 {
     MetasdGraph graph = {.entities = metasd_labelset_count(input->entities),
                          .relations = metasd_labelset_count(input->relations)};
@@ -72,9 +81,9 @@ checkpoint_bytes(const MetasdInput *input, const MetasdTrainOptions *options)
     return metasd_arena_ok(&shared) ? metasd_checkpoint_most(&trainer, options) : 0;
 }
 
-/* A number that this session has set, in the unit of the library that starts trainings. */
+/* A number that this session has set; the library that starts trainings knows its unit. */
 static int
-setting(const char *name, int unit)
+read_setting(const char *name, int unit)
 {
     int value;
 
@@ -84,18 +93,18 @@ setting(const char *name, int unit)
     return value;
 }
 
-/* What a training that this session launched might have. */
+/* The order of a training that this session would launch. */
 static MetasdLaunch
-launch_settings(void)
+make_order(void)
 {
     MetasdLaunch launch = {.owner = GetUserId(),
-                           .train_mem = setting("metasd.train_mem", GUC_UNIT_KB)};
+                           .train_mem = read_setting("metasd.train_mem", GUC_UNIT_KB)};
 
-    metasd_quota_limit_memory(&launch.train_mem, setting("metasd.train_mem_limit", GUC_UNIT_KB),
-                              &launch.limited);
+    metasd_quota_limit_memory(&launch.train_mem,
+                              read_setting("metasd.train_mem_limit", GUC_UNIT_KB), &launch.limited);
     launch.max_workers =
-        Min(setting("metasd.max_workers", 0),
-            metasd_quota_workers(setting("metasd.max_workers_per_role", 0), launch.owner));
+        Min(read_setting("metasd.max_workers", 0),
+            metasd_quota_workers(read_setting("metasd.max_workers_per_role", 0), launch.owner));
     return launch;
 }
 
@@ -124,13 +133,14 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     metasd_params_read(&params, PG_GETARG_JSONB_P(4));
     source = metasd_source_open(PG_GETARG_OID(0), column, GetUserId());
     SPI_connect();
-    launch = launch_settings();
-    /* Any statement of a session may have work_mem. */
+    launch = make_order();
+    /* Every statement of a session may take work_mem. */
     metasd_input_read(&input, source, NULL, GetUserId(),
                       launch.train_mem ? Max(launch.train_mem, work_mem) : 0,
                       metasd_limits_memory_setting(&launch));
     plan = metasd_plan(&input, launch.max_workers, (size_t)launch.train_mem * 1024, &params);
-    stored = stored_bytes(&input, &plan.options, (MetasdStorage)params.value[METASD_P_STORAGE]);
+    stored =
+        count_stored_bytes(&input, &plan.options, (MetasdStorage)params.value[METASD_P_STORAGE]);
     /* It may start from a version as large as the one that it makes. */
     if (params.value[METASD_P_WARM_START] &&
         __builtin_add_overflow(plan.bytes, (size_t)stored, &plan.bytes))
@@ -144,7 +154,7 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     values[6] = Int64GetDatum(plan.bytes > INT64_MAX ? INT64_MAX : (int64)plan.bytes);
     values[7] = Int64GetDatum((int64)stored);
     SPI_finish();
-    values[8] = Int64GetDatum((int64)checkpoint_bytes(&input, &plan.options));
+    values[8] = Int64GetDatum((int64)count_checkpoint_bytes(&input, &plan.options));
     values[9] = JsonbPGetDatum(metasd_params_json(&params));
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

@@ -2,10 +2,13 @@
  * follower.c - the background worker that helps another to train.
  *
  * It computes what the leader computes, on slices of its own, in memory that the leader made.
- * It reads and writes no table, and has no word in how the run ends, but for the reason it
- * leaves in the crew where it cannot go on.
+ * It reads and writes no table, and does not decide how the run ends. Where it cannot go on it
+ * leaves the reason in the team's shared memory.
  */
+#include "pg/worker/options.h"
+#include "pg/worker/process.h"
 #include "pg/worker/team_shm.h"
+#include "pg/worker/training.h"
 
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -13,23 +16,20 @@
 extern PGDLLEXPORT void metasd_follow_main(Datum argument);
 
 static void
-show_activity(const MetasdJob *job)
+show_activity(const MetasdTeamShared *shared, const MetasdTeam *team)
 {
-    const MetasdTeamShared *shared = job->crew->shared;
     char text[512];
 
     snprintf(text, sizeof(text),
              "metasd: training model \"%.256s\", run " INT64_FORMAT ", worker %d of %d",
-             shared->model, shared->run, job->team.rank + 1, job->team.size);
+             shared->model, shared->run, team->rank + 1, team->size);
     pgstat_report_activity(STATE_RUNNING, text);
 }
 
 /* Maps the memory of the training; the leader made it, and may be gone already. */
 static void
-attach_memory(MetasdJob *job, MetasdRegions *regions)
+attach_memory(const MetasdTeamShared *shared, MetasdRegions *regions)
 {
-    const MetasdTeamShared *shared = job->crew->shared;
-
     *regions = shared->regions;
     for (int i = 0; i < regions->count; i++) {
         dsm_segment *segment = dsm_attach(shared->segment[i]);
@@ -43,45 +43,49 @@ attach_memory(MetasdJob *job, MetasdRegions *regions)
 }
 
 static void
-follow(MetasdJob *job, const void *what)
+train_with_leader(void *context)
 {
-    MetasdTeamShared *shared = job->crew->shared;
+    MetasdProcess *process = context;
+    MetasdTeamShared *shared = process->shm->shared;
+    MetasdTraining *training = palloc0(sizeof(*training));
     MetasdTrainEvents none = {0};
     MetasdRegions regions;
     MetasdStatus status;
 
-    (void)what;
-    metasd_process_check_status(job, metasd_team_shm_wait(job, &shared->ready, 0));
-    metasd_team_shm_team(job);
-    show_activity(job);
-    metasd_params_options(&shared->params, &job->options, &job->split);
-    job->graph = shared->graph;
-    attach_memory(job, &regions);
-    metasd_team_shm_take(job, &regions);
-    job->trainer.progress = shared->progress;
-    status = metasd_train(&job->trainer, &job->team, &job->graph, &job->options, &none, &job->best);
-    if (status != METASD_NON_FINITE) /* which all members find, and the leader explains */
-        metasd_process_check_status(job, status);
+    metasd_process_check_status(process, metasd_team_shm_wait(process, &shared->ready, 0));
+    metasd_team_shm_enter(process);
+    show_activity(shared, &process->team);
+    metasd_options_set(&shared->params, &training->options, &training->split);
+    training->graph = shared->graph;
+    attach_memory(shared, &regions);
+    metasd_training_take_shared(training, process->team.size, &regions);
+    training->trainer.progress = shared->progress;
+    status = metasd_train(&training->trainer, &process->team, &training->graph, &training->options,
+                          &none, &training->best);
+    if (status != METASD_NON_FINITE) /* all members find that, and the leader explains it */
+        metasd_process_check_status(process, status);
 }
 
 void
 metasd_follow_main(Datum argument)
 {
-    MetasdJob *job = metasd_process_start();
+    MetasdProcess *process = metasd_process_start();
     dsm_segment *segment = dsm_attach(DatumGetUInt32(argument));
 
     if (!segment)
         proc_exit(0); /* the leader is gone */
     dsm_pin_mapping(segment);
-    metasd_process_connect(job);
-    job->crew = metasd_team_shm_open(job, segment, false);
-    if (!metasd_team_shm_join(job->crew))
+    metasd_process_connect(process);
+    process->shm = metasd_team_shm_attach(segment);
+    if (!metasd_team_shm_join(process->shm))
         proc_exit(0);
     pgstat_report_activity(STATE_RUNNING, "metasd: waiting for the training to begin");
-    if (metasd_transaction_guard(job, follow, NULL) != METASD_OK)
-        metasd_team_shm_stop(job->crew, job->error->sqlerrcode,
-                             metasd_transaction_error_text(job->error));
-    job->crew->left = true;
+    if (metasd_transaction_guard(&process->transactions, train_with_leader, process) != METASD_OK) {
+        const ErrorData *error = process->transactions.error;
+
+        metasd_team_shm_stop(process->shm, error->sqlerrcode, metasd_transaction_error_text(error));
+    }
+    process->shm->left = true;
     CHECK_FOR_INTERRUPTS(); /* told to terminate: ends as the postmaster expects */
     proc_exit(0);
 }

@@ -1,12 +1,4 @@
-/*
- * held_out.c - which facts a version was not trained on, by what its run's row says.
- *
- * Facts drawn from a source are drawn by what they say (graph.h): whatever the version was trained
- * on, it was not on those. Of a validation source only its own facts were held out: another version
- * that draws from the source, or has another validation source, may validate by what this one was
- * trained on. That a validation source still has the facts it had is taken for granted.
- */
-#include "pg/worker/job.h"
+#include "pg/worker/held_out.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -14,11 +6,11 @@
 #include "pg/catalog/catalog.h"
 
 MetasdHeldOut
-metasd_held_out(const MetasdJob *job, double fraction)
+metasd_held_out(const MetasdSource *validation, const MetasdInput *input, double fraction)
 {
-    if (job->validation && job->input.validation_count > 0)
-        return (MetasdHeldOut){.validation = job->validation->relation};
-    /* Where none of its facts can be ranked, the graph draws some as if it were not there. */
+    if (validation && input->validation_count > 0)
+        return (MetasdHeldOut){.validation = validation->relation};
+    /* Where none of its facts can be ranked, the graph draws some from the source. */
     return (MetasdHeldOut){.validation = InvalidOid, .fraction = fraction};
 }
 

@@ -1,33 +1,66 @@
 /*
- * leader.c - the background worker of one run: it trains, alone or as the leader of a crew.
+ * leader.c - the background worker of one run: it trains, alone or as the leader of a team.
  *
- * It holds the run's lock from its first moment to its last, waits for the
- * transaction that launched it, reads the source in one short transaction, trains
- * outside any, and stores in one more.
+ * It holds the run's lock from its first moment to its last, waits for the transaction that
+ * launched it, reads the source in one short transaction, trains outside any, and stores in one
+ * more.
  */
-#include "pg/worker/job.h"
+#include "pg/base/compat.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "core/math/blas.h"
+#include "pg/base/json.h"
 #include "pg/catalog/catalog.h"
-#include "pg/worker/team_shm.h"
 #include "pg/catalog/quota.h"
 #include "pg/catalog/run.h"
+#include "pg/source/source.h"
+#include "pg/worker/checkpoint.h"
+#include "pg/worker/input.h"
+#include "pg/worker/limits.h"
+#include "pg/worker/plan.h"
+#include "pg/worker/process.h"
+#include "pg/worker/progress.h"
+#include "pg/worker/recruit.h"
+#include "pg/worker/store.h"
+#include "pg/worker/team_shm.h"
+#include "pg/worker/warm_start.h"
 
 PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void metasd_train_main(Datum argument);
 
-/* ---- what a run consists of ---- */
+/* The last loss that was not finite. */
+typedef struct NonFinite {
+    int epoch;
+    size_t batch;
+    double lr; /* of the next attempt */
+} NonFinite;
+
+/* All of a run; each function of other files takes the pieces that it needs. */
+typedef struct MetasdJob {
+    MetasdProcess *process;
+    MetasdReporter reporter;
+    MetasdSource *source, *validation; /* validation may be NULL */
+    MetasdParams params;
+    MetasdInput input;
+    MetasdPlan plan;
+    MetasdTraining training;
+    MetasdRecruits *recruits; /* NULL: this process trains alone */
+    MetasdCheckpointState checkpoints;
+    MetasdWarmStart warm;
+    NonFinite non_finite;
+} MetasdJob;
+
+/* ---- the run's row ---- */
 
 static Jsonb *
 copy_json(MemoryContext context, Datum value)
@@ -39,7 +72,25 @@ copy_json(MemoryContext context, Datum value)
 }
 
 static void
-load_run(MetasdJob *job, const void *what)
+check_owner(const MetasdModel *model, Oid owner)
+{
+    if (!OidIsValid(model->owner))
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT),
+                 errmsg("the role that owned model \"%s\" does not exist any more", model->name),
+                 errhint("A superuser can give the model to another role with kg_owner.")));
+    if (model->owner != owner)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("model \"%s\" has another owner by now", model->name),
+                        errhint("Let that role train it.")));
+}
+
+/*
+ * Reads the row. That of a run to be resumed was there before the transaction that starts it, and
+ * may be as it was because that was rolled back.
+ */
+static void
+load_run(void *context)
 {
     static MetasdStatement look = {"SELECT model, params, source, head, relation, tail, "
                                    "checkpoint, metrics -> 'warm_start', validation "
@@ -48,83 +99,62 @@ load_run(MetasdJob *job, const void *what)
                                    2,
                                    {INT8OID, BOOLOID},
                                    NULL};
-    /*
-     * The row of a run to be resumed was there before the transaction that starts it, and may have
-     * been rolled back to what it was.
-     */
-    Datum run[2] = {Int64GetDatum(job->launch.run), BoolGetDatum(job->launch.resume)};
+    MetasdJob *job = context;
+    const MetasdLaunch *launch = &job->process->launch;
+    Datum run[2] = {Int64GetDatum(launch->run), BoolGetDatum(launch->resume)};
     MetasdModel *model = NULL;
     MetasdRemembered source = {.given = false}, validation = {.given = false};
-    char *column[3];
+    char *name = NULL, *column[3];
     MemoryContext spi;
-    Datum said;
+    Datum warm;
     bool isnull;
 
-    (void)what;
     if (metasd_statement_execute(&look, run, NULL, true) > 0) {
-        job->model = MemoryContextStrdup(
-            job->context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-        metasd_params_read(&job->remembered, DatumGetJsonbP(metasd_statement_value(0, 2, &isnull)));
+        name = MemoryContextStrdup(TopMemoryContext,
+                                   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+        metasd_params_read(&job->params, DatumGetJsonbP(metasd_statement_value(0, 2, &isnull)));
         source = metasd_statement_relation(0, 3);
         validation = metasd_statement_relation(0, 9);
         for (int i = 0; i < 3; i++)
             column[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4 + i);
-        job->keep.part = DatumGetInt16(metasd_statement_value(0, 7, &isnull));
+        job->checkpoints.part = DatumGetInt16(metasd_statement_value(0, 7, &isnull));
         if (isnull)
-            job->keep.part = -1;
-        said = metasd_statement_value(0, 8, &isnull);
+            job->checkpoints.part = -1;
+        warm = metasd_statement_value(0, 8, &isnull);
         if (!isnull) /* of a run that is resumed */
-            job->warm.said = copy_json(job->context, said);
-        model = metasd_model_find(job->model, false);
+            job->warm.metrics = copy_json(TopMemoryContext, warm);
+        model = metasd_model_find(name, false);
     }
     if (!model) {
-        job->gone = true;
+        job->process->transactions.gone = true;
         return;
     }
-    if (!OidIsValid(model->owner))
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_OBJECT),
-                 errmsg("the role that owned model \"%s\" does not exist any more", job->model),
-                 errhint("A superuser can give the model to another role with kg_owner.")));
-    if (model->owner != job->launch.owner)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("model \"%s\" has another owner by now", job->model),
-                        errhint("Let that role train it.")));
-    spi = MemoryContextSwitchTo(job->context);
-    job->params = job->remembered;
-    job->source =
-        metasd_source_open_remembered(&source, false, job->model, column, job->launch.owner);
+    job->reporter.model = job->checkpoints.model = name;
+    check_owner(model, launch->owner);
+    spi = MemoryContextSwitchTo(TopMemoryContext);
+    job->source = metasd_source_open_remembered(&source, false, name, column, launch->owner);
     if (validation.given)
         job->validation =
-            metasd_source_open_remembered(&validation, true, job->model, column, job->launch.owner);
+            metasd_source_open_remembered(&validation, true, name, column, launch->owner);
     MemoryContextSwitchTo(spi);
 }
 
-static void
-read_triples(MetasdJob *job, const void *what)
-{
-    MemoryContext spi = MemoryContextSwitchTo(job->context);
-
-    (void)what;
-    metasd_input_read(&job->input, job->source, job->validation, job->launch.owner,
-                      job->launch.train_mem, metasd_limits_memory_setting(&job->launch));
-    MemoryContextSwitchTo(spi);
-    metasd_warm_start_read(job);
-}
+/* ---- the plan ---- */
 
 static void
 refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
 {
-    const char *setting = metasd_limits_memory_setting(&job->launch);
+    const char *setting = metasd_limits_memory_setting(&job->process->launch);
+    const MetasdPlan *plan = &job->plan;
 
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                     errmsg("training needs %zu MB of memory, %s allows %zu MB", bytes >> 20,
                            setting, most >> 20),
                     errdetail("Entities: %u, relations: %u, rank: %zu, batch: %zu, workers: %d.",
                               metasd_labelset_count(job->input.entities),
-                              metasd_labelset_count(job->input.relations), job->options.rank,
-                              job->options.batch, Max(1, job->wished)),
-                    job->wished > 1
+                              metasd_labelset_count(job->input.relations), plan->options.rank,
+                              plan->options.batch, Max(1, plan->members)),
+                    plan->members > 1
                         ? errhint("Raise %s, or lower the parameters rank, batch or "
                                   "workers.",
                                   setting)
@@ -132,28 +162,44 @@ refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
 }
 
 /*
- * What to train, by how many members; what would not fit is refused before anything is allocated.
+ * Reads the triples, plans their training, and reads the version that it may start from. A plan
+ * that needs too much memory is refused before any of it is allocated.
  */
 static void
-make_plan(MetasdJob *job)
+read_and_plan(void *context)
 {
-    size_t most = (size_t)job->launch.train_mem * 1024, besides = metasd_warm_start_bytes(job),
-           bytes;
-    MetasdPlan plan = metasd_plan(&job->input, job->launch.max_workers, most, &job->params);
+    MetasdJob *job = context;
+    const MetasdLaunch *launch = &job->process->launch;
+    size_t most = (size_t)launch->train_mem * 1024, bytes;
+    MetasdTraining *training = &job->training;
+    MetasdPlan *plan = &job->plan;
+    MemoryContext spi = MemoryContextSwitchTo(TopMemoryContext);
 
-    job->options = plan.options;
-    job->split = plan.split;
-    job->wished = plan.members;
-    job->rank_wish = plan.rank_wish;
-    if (__builtin_add_overflow(plan.bytes, besides, &bytes))
+    metasd_input_read(&job->input, job->source, job->validation, launch->owner, launch->train_mem,
+                      metasd_limits_memory_setting(launch));
+    MemoryContextSwitchTo(spi);
+    *plan = metasd_plan(&job->input, launch->max_workers, most, &job->params);
+    training->held_out =
+        metasd_held_out(job->validation, &job->input, plan->split.validation_fraction);
+    if (metasd_warm_start_read(&job->warm, launch, job->reporter.model, &job->input,
+                               &training->held_out, &job->params))
+        metasd_plan_follow(plan, &job->input, launch->max_workers, job->warm.version != 0,
+                           &job->params);
+    if (__builtin_add_overflow(plan->bytes, metasd_warm_start_bytes(&job->warm), &bytes))
         bytes = SIZE_MAX;
     if (most > 0 && bytes > most)
         refuse_memory(job, bytes, most);
+    training->options = plan->options;
+    training->split = plan->split;
+    job->reporter.epochs = plan->options.epochs;
+    job->checkpoints.every = 60 * job->params.value[METASD_P_CHECKPOINT_EVERY];
 }
 
-/* A hash of every label, by number, in the current memory context. */
+/* ---- the graph ---- */
+
+/* A hash of every label, in the order of their numbers. */
 static uint64 *
-keys_of(const MetasdLabelSet *labels)
+hash_labels(const MetasdLabelSet *labels)
 {
     uint32 n = metasd_labelset_count(labels);
     uint64 *keys = palloc_extended((Size)Max(n, 1) * sizeof(*keys), MCXT_ALLOC_HUGE);
@@ -166,136 +212,232 @@ keys_of(const MetasdLabelSet *labels)
     return keys;
 }
 
-static void
-build_graph(MetasdJob *job)
+/* Returns the memory that the graph was built in. */
+static void *
+build_graph(MetasdProcess *process, MetasdInput *input, MetasdTraining *training)
 {
-    MetasdInput *input = &job->input;
     uint32 entities = metasd_labelset_count(input->entities);
     uint32 relations = metasd_labelset_count(input->relations);
-    MetasdArena arena = metasd_transaction_arena(
-        metasd_graph_bytes(input->count, input->validation_count, entities, relations),
-        &job->graph_memory);
+    void *memory;
+    MetasdArena arena = metasd_process_arena(
+        metasd_graph_bytes(input->count, input->validation_count, entities, relations), &memory);
 
-    job->split.entity_keys = keys_of(input->entities);
-    job->split.relation_keys = keys_of(input->relations);
-    metasd_process_check_status(job, metasd_graph_build(&job->graph, &job->team, &arena,
-                                                        input->triples, input->count,
-                                                        input->validation, input->validation_count,
-                                                        entities, relations, &job->split));
+    training->split.entity_keys = hash_labels(input->entities);
+    training->split.relation_keys = hash_labels(input->relations);
+    metasd_process_check_status(
+        process, metasd_graph_build(&training->graph, &process->team, &arena, input->triples,
+                                    input->count, input->validation, input->validation_count,
+                                    entities, relations, &training->split));
     pfree(input->triples);
     input->triples = NULL;
+    return memory;
 }
 
-/* The memory of a worker that trains alone. */
+/*
+ * Builds the graph while followers start. A team shares a copy of it; a process that trains alone
+ * keeps the one that was built.
+ */
 static void
-take_memory(MetasdJob *job)
+form_team(MetasdJob *job)
 {
-    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
+    MetasdProcess *process = job->process;
+    MetasdTraining *training = &job->training;
+    void *built;
 
-    metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
-    shared = metasd_transaction_arena(metasd_arena_ok(&shared) ? shared.used : SIZE_MAX, NULL);
-    own = metasd_transaction_arena(metasd_arena_ok(&own) ? own.used : SIZE_MAX, NULL);
-    metasd_trainer_take(&job->trainer, &shared, &own, &job->graph, &job->options, 1);
+    job->recruits = metasd_recruit_launch(process, job->reporter.model, job->plan.members);
+    built = build_graph(process, &job->input, training);
+    metasd_checkpoint_identify(&job->checkpoints, process, &training->graph, &job->input);
+    if (process->shm)
+        metasd_recruit_wait(job->recruits, process, training);
+    if (process->shm)
+        pfree(built);
+    else
+        metasd_training_take(training);
 }
 
+/* The run's metrics that are known before it trains. */
+static Jsonb *
+input_metrics(const MetasdJob *job)
+{
+    MetasdJson *json = metasd_json_begin();
+
+    metasd_json_whole(json, "workers", job->process->team.size);
+    metasd_json_whole(json, "skipped_rows", (int64)job->input.skipped);
+    metasd_json_whole(json, "unknown_rows", (int64)job->input.unknown);
+    if (job->plan.rank_wish > 0)
+        metasd_json_whole(json, "rank_by_default", job->plan.rank_wish);
+    if (job->warm.metrics)
+        metasd_json_object(json, "warm_start", job->warm.metrics);
+    return metasd_json_end(json);
+}
+
+/* ---- training ---- */
+
+static MetasdStatus
+epoch_ended(void *context, const MetasdEpoch *epoch)
+{
+    MetasdJob *job = context;
+
+    METASD_TRY(metasd_progress_epoch(&job->reporter, &job->training, epoch));
+    return metasd_checkpoint_after_epoch(&job->checkpoints, job->process, &job->training);
+}
+
+static MetasdStatus
+batch_ended(void *context, int epoch, size_t done, size_t total, double loss)
+{
+    MetasdJob *job = context;
+    MetasdHeartbeat heartbeat = {.phase = "training",
+                                 .epoch = epoch,
+                                 .done = (int64)done,
+                                 .total = (int64)total,
+                                 .loss = loss};
+
+    return metasd_progress_heartbeat(&job->reporter, &heartbeat);
+}
+
+static MetasdStatus
+epoch_repeats(void *context, int epoch, size_t batch, double lr, bool again)
+{
+    MetasdJob *job = context;
+
+    job->non_finite = (NonFinite){.epoch = epoch, .batch = batch, .lr = lr};
+    if (again)
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": a loss is not finite in epoch %d, batch "
+                             "%zu; the epoch starts again with learning rate %g",
+                             job->reporter.run, epoch, batch, lr)));
+    return METASD_OK;
+}
+
+static void
+raise_non_finite(const NonFinite *last)
+{
+    ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+                    errmsg("a loss is not finite in epoch %d, batch %zu", last->epoch, last->batch),
+                    errdetail_plural("The epoch was repeated %d time, each with half the "
+                                     "learning rate, down to %g.",
+                                     "The epoch was repeated %d times, each with half the "
+                                     "learning rate, down to %g.",
+                                     METASD_REPEATS, METASD_REPEATS, last->lr * 2),
+                    errhint("Lower the parameters lr, finetune_lr or quiz_lr, or raise "
+                            "reg.")));
+}
+
+/* Trains from a checkpoint, from the version that serves, or from random weights. */
 static void
 train(MetasdJob *job)
 {
-    MetasdTrainEvents events;
+    MetasdProcess *process = job->process;
+    MetasdTraining *training = &job->training;
+    MetasdTrainEvents events = {
+        .context = job, .epoch = epoch_ended, .batch = batch_ended, .repeat = epoch_repeats};
+    MetasdStatus status;
 
-    if (!job->crew) {
-        take_memory(job);
-        metasd_checkpoint_resume(job);
-        metasd_warm_start_fill(job);
+    if (process->launch.resume) {
+        metasd_progress_phase(&job->reporter, "resuming");
+        metasd_checkpoint_resume(&job->checkpoints, process, training);
     }
-    metasd_progress_phase(job, "training");
-    events = metasd_leader_events(job);
-    metasd_process_check_status(job, metasd_train(&job->trainer, &job->team, &job->graph,
-                                                  &job->options, &events, &job->best));
+    metasd_warm_start_fill(&job->warm, process, training);
+    if (process->shm)
+        metasd_recruit_begin(job->recruits, process, training, &job->params);
+    metasd_progress_phase(&job->reporter, "training");
+    status = metasd_train(&training->trainer, &process->team, &training->graph, &training->options,
+                          &events, &training->best);
+    if (status == METASD_NON_FINITE)
+        raise_non_finite(&job->non_finite);
+    metasd_process_check_status(process, status);
 }
 
+/* ---- the run ---- */
+
 static void
-wait_for_launcher(const MetasdJob *job)
+wait_for_launcher(TransactionId launcher)
 {
     pgstat_report_activity(STATE_RUNNING, "metasd: waiting for the transaction that started it");
     StartTransactionCommand();
     HOLD_CANCEL_INTERRUPTS(); /* until the run's row is there to say so */
-    XactLockTableWait(job->launch.transaction, NULL, NULL, XLTW_None);
+    XactLockTableWait(launcher, NULL, NULL, XLTW_None);
     RESUME_CANCEL_INTERRUPTS();
     CommitTransactionCommand();
 }
 
-/* All of it. An error ends the run; job->gone leaves without a word. */
+/* All of it. An error ends the run; if the run is gone the worker leaves without a word. */
 static void
-run_job(MetasdJob *job, const void *what)
+run_job(void *context)
 {
-    (void)what;
-    wait_for_launcher(job);
-    metasd_transaction_run(job, load_run, NULL);
-    ereport(
-        LOG,
-        (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", job->launch.run, job->model),
-         errdetail("OpenBLAS uses its kernels for processors of type %s.", metasd_blas_kernels())));
-    metasd_progress_phase(job, "reading");
-    metasd_transaction_run(job, read_triples, NULL);
-    make_plan(job);
-    metasd_recruit_launch(job);
-    build_graph(job);
-    metasd_checkpoint_identify(job);
-    metasd_recruit_wait(job);
-    metasd_progress_graph(job);
+    MetasdJob *job = context;
+    MetasdProcess *process = job->process;
+    MetasdReporter *reporter = &job->reporter;
+
+    wait_for_launcher(process->launch.transaction);
+    metasd_transaction_run(&process->transactions, load_run, job);
+    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", reporter->run,
+                         reporter->model),
+                  errdetail("OpenBLAS uses its kernels for processors of type %s.",
+                            metasd_blas_kernels())));
+    metasd_progress_phase(reporter, "reading");
+    metasd_transaction_run(&process->transactions, read_and_plan, job);
+    form_team(job);
+    metasd_progress_graph(reporter, &job->training.graph, metasd_params_json(&job->params),
+                          input_metrics(job));
     train(job);
-    metasd_progress_phase(job, "storing");
-    metasd_store(job);
+    metasd_progress_phase(reporter, "storing");
+    metasd_store(process, reporter, &job->input, &job->training, &job->params);
 }
 
-/* ---- the process ---- */
+/* ---- the end ---- */
 
 static void
 conclude(MetasdJob *job, bool succeeded)
 {
+    const MetasdTransactions *transactions = &job->process->transactions;
+    int64 run = job->reporter.run;
     const char *status = "failed";
     char *reason;
 
-    if (job->gone) {
-        ereport(LOG, (errmsg("metasd run " INT64_FORMAT " is gone: its training stops",
-                             job->launch.run)));
+    if (transactions->gone) {
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT " is gone: its training stops", run)));
         return;
     }
     if (succeeded) {
-        ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" succeeded",
-                             job->launch.run, job->model)));
+        ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" succeeded", run,
+                             job->reporter.model)));
         return;
     }
-    if (job->error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+    if (transactions->error->sqlerrcode == ERRCODE_QUERY_CANCELED)
         status = "cancelled";
-    else if (job->error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+    else if (transactions->error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
         status = "interrupted";
-    reason = metasd_transaction_error_text(job->error);
-    metasd_progress_end(job, status, reason); /* before a message, which serves interrupts */
-    ereport(LOG,
-            (strcmp(status, "failed") == 0
-                 ? errmsg("metasd run " INT64_FORMAT " failed: %s", job->launch.run, reason)
-             : strcmp(status, "cancelled") == 0
-                 ? errmsg("metasd run " INT64_FORMAT " cancelled: %s", job->launch.run, reason)
-                 : errmsg("metasd run " INT64_FORMAT " interrupted: %s", job->launch.run, reason)));
+    reason = metasd_transaction_error_text(transactions->error);
+    /* before the message below, which serves interrupts */
+    metasd_progress_end(&job->reporter, status, reason);
+    ereport(LOG, (strcmp(status, "failed") == 0
+                      ? errmsg("metasd run " INT64_FORMAT " failed: %s", run, reason)
+                  : strcmp(status, "cancelled") == 0
+                      ? errmsg("metasd run " INT64_FORMAT " cancelled: %s", run, reason)
+                      : errmsg("metasd run " INT64_FORMAT " interrupted: %s", run, reason)));
 }
 
 void
 metasd_train_main(Datum argument)
 {
-    MetasdJob *job = metasd_process_start();
+    MetasdProcess *process = metasd_process_start();
+    MetasdJob *job = MemoryContextAllocZero(TopMemoryContext, sizeof(*job));
+    const MetasdLaunch *launch = &process->launch;
     MetasdStatus status;
 
     (void)argument;
-    metasd_process_connect(job);
-    metasd_limits_obey(job);
-    metasd_quota_hold(job->launch.owner, job->launch.place);
-    metasd_run_lock(job->launch.extension, job->launch.run);
-    status = metasd_transaction_guard(job, run_job, NULL);
-    if (status != METASD_OK && job->crew) /* the followers need not wait for what comes now */
-        metasd_team_shm_stop(job->crew, job->error->sqlerrcode,
-                             metasd_transaction_error_text(job->error));
+    job->process = process;
+    job->reporter = (MetasdReporter){.transactions = &process->transactions, .run = launch->run};
+    metasd_process_connect(process);
+    metasd_limits_obey(&process->launch);
+    metasd_quota_hold(launch->owner, launch->place);
+    metasd_run_lock(launch->extension, launch->run);
+    status = metasd_transaction_guard(&process->transactions, run_job, job);
+    if (status != METASD_OK && process->shm) { /* followers need not wait for the rest */
+        const ErrorData *error = process->transactions.error;
+
+        metasd_team_shm_stop(process->shm, error->sqlerrcode, metasd_transaction_error_text(error));
+    }
     HOLD_CANCEL_INTERRUPTS(); /* too late */
     conclude(job, status == METASD_OK);
     pgstat_report_stat(true);

@@ -1,24 +1,24 @@
-/*
- * limits.c - what the server's configuration allows a training, as its worker sees it.
- */
-#include "pg/worker/job.h"
+#include "pg/worker/limits.h"
 
-#include "pg/catalog/quota.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
 #include "pg/base/settings.h"
+#include "pg/catalog/quota.h"
 
 #define GATE_MS 10000 /* to wait for another training of the role that is about to take workers */
 
 /*
- * What file, database and role say of a limit; false if nothing. The library that knows these
- * settings is not this one, so they are texts.
+ * A limit that file, database or role have set; false if none has. Another library defines these
+ * settings, so they are texts here.
  */
 static bool
-own_limit(const MetasdJob *job, MetasdLimit limit, int *value)
+find_limit(const MetasdLaunch *launch, MetasdLimit limit, int *value)
 {
     static const char *const names[METASD_LIMITS] = METASD_LIMIT_NAMES;
     const char *text = GetConfigOption(names[limit], true, false);
 
-    return job->launch.unset & (1 << limit) && text &&
+    return launch->unset & (1 << limit) && text &&
            parse_int(text, value, limit == METASD_TRAIN_MEM_LIMIT ? GUC_UNIT_KB : 0, NULL);
 }
 
@@ -34,22 +34,21 @@ check_trainings(const MetasdLaunch *launch, int most)
 }
 
 void
-metasd_limits_obey(MetasdJob *job)
+metasd_limits_obey(MetasdLaunch *launch)
 {
-    MetasdLaunch *launch = &job->launch;
     int value;
 
-    if (own_limit(job, METASD_TRAIN_MEM_LIMIT, &value))
+    if (find_limit(launch, METASD_TRAIN_MEM_LIMIT, &value))
         metasd_quota_limit_memory(&launch->train_mem, value, &launch->limited);
-    if (own_limit(job, METASD_MIN_NICE, &value) && value > launch->nice) {
+    if (find_limit(launch, METASD_MIN_NICE, &value) && value > launch->nice) {
         launch->nice = Min(value, 19);
-        metasd_process_lower_priority(job);
+        metasd_process_lower_priority(launch->nice);
     }
-    if (own_limit(job, METASD_MAX_WORKERS, &value)) {
+    if (find_limit(launch, METASD_MAX_WORKERS, &value)) {
         launch->most_workers = metasd_quota_workers(value, launch->owner);
         launch->max_workers = Min(launch->max_workers, launch->most_workers);
     }
-    if (own_limit(job, METASD_MAX_TRAININGS, &value))
+    if (find_limit(launch, METASD_MAX_TRAININGS, &value))
         check_trainings(launch, metasd_quota_trainings(value, launch->owner));
 }
 
@@ -71,31 +70,32 @@ metasd_limits_memory_setting(const MetasdLaunch *launch)
 }
 
 bool
-metasd_limits_bind(const MetasdJob *job)
+metasd_limits_bind(const MetasdLaunch *launch)
 {
-    return job->launch.most_workers < max_worker_processes;
+    return launch->most_workers < max_worker_processes;
 }
 
 int
-metasd_limits_followers(MetasdJob *job, int wished)
+metasd_limits_followers(MetasdProcess *process, int wished)
 {
+    const MetasdLaunch *launch = &process->launch;
     TimestampTz begun = GetCurrentTimestamp();
     int left;
 
-    if (!metasd_limits_bind(job))
+    if (!metasd_limits_bind(launch))
         return wished;
-    while (!metasd_quota_try_gate(job->launch.owner)) {
+    while (!metasd_quota_try_gate(launch->owner)) {
         if (TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), GATE_MS))
             return 0;
-        metasd_process_check_status(job, job->team.poll(&job->team));
+        metasd_process_poll(process);
         pg_usleep(10000);
     }
-    left = job->launch.most_workers - metasd_quota_count_workers(job->launch.owner);
+    left = launch->most_workers - metasd_quota_count_workers(launch->owner);
     return Max(0, Min(wished, left));
 }
 
 void
-metasd_limits_end(const MetasdJob *job)
+metasd_limits_end(const MetasdLaunch *launch)
 {
-    metasd_quota_leave_gate(job->launch.owner);
+    metasd_quota_leave_gate(launch->owner);
 }

@@ -1,27 +1,24 @@
-/*
- * process.c - what every training worker is, leader or follower: a process that serves
- * interrupts while the core computes.
- */
-#include "pg/worker/job.h"
+#include "pg/worker/process.h"
 
 #include <sys/resource.h>
 
+#include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "pg/worker/team_shm.h"
 
-/* ---- the core's view of this process ---- */
+/* ---- interrupts ---- */
 
 static void
-serve_interrupts(MetasdJob *job, const void *what)
+serve_interrupts(void *context)
 {
-    (void)job;
-    (void)what;
+    (void)context;
     CHECK_FOR_INTERRUPTS();
 }
 
@@ -29,45 +26,33 @@ serve_interrupts(MetasdJob *job, const void *what)
 static MetasdStatus
 poll_interrupts(MetasdTeam *team)
 {
-    MetasdJob *job = team->context;
+    MetasdProcess *process = team->context;
 
     if (!PostmasterIsAlive())
         proc_exit(1); /* no server could start while this process goes on */
-    if (job->crew && metasd_team_shm_is_stopped(job->crew))
+    if (process->shm && metasd_team_shm_is_stopped(process->shm))
         return METASD_INTERRUPTED;
-    metasd_throttle(job);
+    metasd_throttle(&process->throttle, process->launch.nice, process->shm);
     if (!INTERRUPTS_PENDING_CONDITION())
         return METASD_OK;
     if (ProcDiePending)
         return METASD_INTERRUPTED;
-    return metasd_transaction_guard(job, serve_interrupts, NULL);
+    return metasd_transaction_guard(&process->transactions, serve_interrupts, NULL);
 }
 
 void
-metasd_process_check_status(MetasdJob *job, MetasdStatus status)
+metasd_process_check_status(MetasdProcess *process, MetasdStatus status)
 {
     switch (status) {
         case METASD_OK:
             return;
         case METASD_INTERRUPTED:
-            if (job->crew)
-                metasd_team_shm_raise(job->crew); /* what came first */
-            if (job->error)
-                ReThrowError(job->error);
+            if (process->shm)
+                metasd_team_shm_raise(process->shm); /* the first reason */
+            if (process->transactions.error)
+                ReThrowError(process->transactions.error);
             ereport(ERROR, (errcode(ERRCODE_ADMIN_SHUTDOWN),
                             errmsg("the training worker was told to terminate")));
-            break;
-        case METASD_NON_FINITE:
-            ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-                            errmsg("a loss is not finite in epoch %d, batch %zu",
-                                   job->trouble.epoch, job->trouble.batch),
-                            errdetail_plural("The epoch was repeated %d time, each with half the "
-                                             "learning rate, down to %g.",
-                                             "The epoch was repeated %d times, each with half the "
-                                             "learning rate, down to %g.",
-                                             METASD_REPEATS, METASD_REPEATS, job->trouble.lr * 2),
-                            errhint("Lower the parameters lr, finetune_lr or quiz_lr, or raise "
-                                    "reg.")));
             break;
         case METASD_NO_MEMORY:
             ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -77,46 +62,25 @@ metasd_process_check_status(MetasdJob *job, MetasdStatus status)
     }
 }
 
-char *
-metasd_transaction_error_text(const ErrorData *error)
+void
+metasd_process_poll(MetasdProcess *process)
 {
-    return psprintf("%s%s%s%s%s", error->message, error->detail ? " - " : "",
-                    error->detail ? error->detail : "", error->hint ? " - " : "",
-                    error->hint ? error->hint : "");
-}
-
-MetasdArena
-metasd_transaction_arena(size_t bytes, void **allocated)
-{
-    void *memory = bytes == SIZE_MAX
-                       ? NULL
-                       : MemoryContextAllocExtended(TopMemoryContext, bytes,
-                                                    MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
-
-    if (allocated)
-        *allocated = memory;
-    if (!memory)
-        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-                        errdetail("Training needs %zu MB more.", bytes >> 20),
-                        errhint("Lower the parameters rank or batch.")));
-    return metasd_arena_over(memory, bytes);
+    metasd_process_check_status(process, process->team.poll(&process->team));
 }
 
 /* ---- the process ---- */
 
-/* Training is never as urgent as what sessions do. */
 void
-metasd_process_lower_priority(const MetasdJob *job)
+metasd_process_lower_priority(int nice)
 {
-    int nice = job->launch.nice;
-
     if (getpriority(PRIO_PROCESS, 0) < nice && setpriority(PRIO_PROCESS, 0, nice) != 0)
         ereport(LOG, (errmsg("could not set the priority of a training worker to %d: %m", nice)));
 }
 
 /*
- * What the role or the database may have set, and would end a training or leave it unrecorded. An
- * error must not end the process: its reason is recorded, and members tell each other.
+ * The role or the database may have set these to values that would end a training or leave it
+ * unrecorded. An error must not end the process: its reason is recorded, and members tell each
+ * other.
  */
 static void
 pin_settings(void)
@@ -144,33 +108,62 @@ pin_settings(void)
         SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
 }
 
-MetasdJob *
+MetasdProcess *
 metasd_process_start(void)
 {
-    MetasdJob *job;
+    MetasdProcess *process;
 
     pqsignal(SIGTERM, die);
     pqsignal(SIGINT, StatementCancelHandler);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
 
-    job = MemoryContextAllocZero(TopMemoryContext, sizeof(*job));
-    job->context = TopMemoryContext;
-    job->team = metasd_team_of_one();
-    job->team.barrier = job->team.poll = poll_interrupts;
-    job->team.context = job;
-    job->started = GetCurrentTimestamp();
-    memcpy(&job->launch, MyBgworkerEntry->bgw_extra, sizeof(job->launch));
-    metasd_process_lower_priority(job);
-    return job;
+    process = MemoryContextAllocZero(TopMemoryContext, sizeof(*process));
+    process->started = GetCurrentTimestamp();
+    memcpy(&process->launch, MyBgworkerEntry->bgw_extra, sizeof(process->launch));
+    process->transactions.extension = process->launch.extension;
+    process->transactions.context = TopMemoryContext;
+    process->team = metasd_team_of_one();
+    process->team.barrier = process->team.poll = poll_interrupts;
+    process->team.context = process;
+    metasd_process_lower_priority(process->launch.nice);
+    return process;
 }
 
 void
-metasd_process_connect(MetasdJob *job)
+metasd_process_connect(MetasdProcess *process)
 {
-    BackgroundWorkerInitializeConnectionByOid(job->launch.database, job->launch.owner,
+    BackgroundWorkerInitializeConnectionByOid(process->launch.database, process->launch.owner,
                                               METASD_CONNECT_FLAGS);
     pin_settings();
-    MemoryContextSwitchTo(job->context);
-    job->room.wait_event = metasd_wait_event("MetasdThrottle");
+    MemoryContextSwitchTo(process->transactions.context);
+    process->throttle.wait_event = metasd_wait_event("MetasdThrottle");
+}
+
+MetasdTeam
+metasd_process_team_of_one(const MetasdProcess *process)
+{
+    MetasdTeam team = process->team;
+
+    team.rank = 0;
+    team.size = 1;
+    team.barrier = team.poll;
+    return team;
+}
+
+MetasdArena
+metasd_process_arena(size_t bytes, void **allocated)
+{
+    void *memory = bytes == SIZE_MAX
+                       ? NULL
+                       : MemoryContextAllocExtended(TopMemoryContext, bytes,
+                                                    MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+
+    if (allocated)
+        *allocated = memory;
+    if (!memory)
+        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+                        errdetail("Training needs %zu MB more.", bytes >> 20),
+                        errhint("Lower the parameters rank or batch.")));
+    return metasd_arena_over(memory, bytes);
 }

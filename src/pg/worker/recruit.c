@@ -1,27 +1,30 @@
-/*
- * recruit.c - the leader's part of a crew: it gets followers, makes the memory of the training,
- * and sees the followers off.
- *
- * A team is a means, never a condition: where there are fewer workers or there is less shared
- * memory than wished, the training goes on with what there is, and the log says what was missing.
- */
-#include "pg/worker/team_shm.h"
+#include "pg/worker/recruit.h"
 
+#include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "utils/memutils.h"
+
+#include "pg/worker/limits.h"
+#include "pg/worker/team_shm.h"
 
 #define MOST_FOLLOWERS (METASD_MAX_PARTS - 1)
 
-/* How long followers have: to come, to leave, and to leave once they are told to terminate. */
+/* A segment is made in one system call that no signal ends: it must not take long. */
+#define SEGMENT_BYTES ((size_t)256 << 20)
+
+/* The time that followers have to come, to leave, and to leave once they are told to terminate. */
 #define COME_MS 10000
 #define LEAVE_MS 1000
 #define TERMINATE_MS 5000
 
 struct MetasdRecruits {
-    MetasdTeamShm *crew;
-    dsm_segment *segment; /* the crew's, then the one made last */
+    MetasdTeamShm *shm;
+    dsm_handle handle;     /* of its segment */
+    MetasdRegions regions; /* the memory of the training */
+    int wished;            /* members, the leader with them */
     BackgroundWorkerHandle *follower[MOST_FOLLOWERS];
     int registered;
 };
@@ -29,13 +32,13 @@ struct MetasdRecruits {
 /* ---- the end: no follower is left behind ---- */
 
 static int
-count_gone(const MetasdRecruits *muster)
+count_gone(const MetasdRecruits *recruits)
 {
     int gone = 0;
     pid_t pid;
 
-    for (int i = 0; i < muster->registered; i++)
-        gone += GetBackgroundWorkerPid(muster->follower[i], &pid) == BGWH_STOPPED;
+    for (int i = 0; i < recruits->registered; i++)
+        gone += GetBackgroundWorkerPid(recruits->follower[i], &pid) == BGWH_STOPPED;
     return gone;
 }
 
@@ -46,31 +49,31 @@ elapsed(TimestampTz begun, int ms)
 }
 
 /*
- * Runs before the leader lets go of the run's lock, however it ends: who starts the next training
- * finds the slots free. Interrupts are held off by now.
+ * Runs before the leader releases the run's lock, however it ends, so that the next training finds
+ * the slots free. Interrupts are held off by now.
  */
 static void
-see_off(int code, Datum argument)
+end_followers(int code, Datum argument)
 {
-    MetasdRecruits *muster = (MetasdRecruits *)DatumGetPointer(argument);
+    MetasdRecruits *recruits = (MetasdRecruits *)DatumGetPointer(argument);
     TimestampTz begun = GetCurrentTimestamp();
     bool terminated = false;
 
     (void)code;
-    metasd_team_shm_stop(muster->crew, 0, "");
-    while (count_gone(muster) < muster->registered) {
+    metasd_team_shm_stop(recruits->shm, 0, "");
+    while (count_gone(recruits) < recruits->registered) {
         if (!terminated && elapsed(begun, LEAVE_MS)) {
-            for (int i = 0; i < muster->registered; i++)
-                TerminateBackgroundWorker(muster->follower[i]);
+            for (int i = 0; i < recruits->registered; i++)
+                TerminateBackgroundWorker(recruits->follower[i]);
             terminated = true;
         }
         if (elapsed(begun, LEAVE_MS + TERMINATE_MS)) {
             ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": a training worker has not ended yet",
-                                 muster->crew->shared->run)));
+                                 recruits->shm->shared->run)));
             return;
         }
         if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, 10,
-                      muster->crew->wait_event) &
+                      recruits->shm->wait_event) &
             WL_POSTMASTER_DEATH)
             return;
         ResetLatch(MyLatch);
@@ -79,192 +82,169 @@ see_off(int code, Datum argument)
 
 /* ---- followers ---- */
 
+typedef struct TeamMaking {
+    MetasdRecruits *recruits;
+    int64 run;
+    const char *model;
+} TeamMaking;
+
 static void
-make_crew(MetasdJob *job, const void *what)
+make_team(void *context)
 {
-    (void)what;
-    job->muster->segment = dsm_create(sizeof(MetasdTeamShared), 0);
-    job->crew = job->muster->crew = metasd_team_shm_open(job, job->muster->segment, true);
+    TeamMaking *making = context;
+    dsm_segment *segment = dsm_create(sizeof(MetasdTeamShared), 0);
+
+    making->recruits->handle = dsm_segment_handle(segment);
+    making->recruits->shm = metasd_team_shm_create(segment, making->run, making->model);
 }
 
 static bool
-have_come(const MetasdRecruits *muster)
+have_come(const MetasdRecruits *recruits)
 {
-    uint32 here = pg_atomic_read_u32(&muster->crew->shared->came);
+    uint32 here = pg_atomic_read_u32(&recruits->shm->shared->came);
 
-    return (int)here + count_gone(muster) >= muster->registered;
+    return (int)here + count_gone(recruits) >= recruits->registered;
 }
 
 /* Registers up to N followers; fewer where there is no slot for more. */
 static void
-register_followers(MetasdJob *job, int n)
+register_followers(MetasdRecruits *recruits, const MetasdLaunch *launch, int n)
 {
-    MetasdRecruits *muster = job->muster;
     BackgroundWorker worker;
 
     memset(&worker, 0, sizeof(worker));
-    snprintf(worker.bgw_name, BGW_MAXLEN, "metasd run " INT64_FORMAT " (follower)",
-             job->launch.run);
+    snprintf(worker.bgw_name, BGW_MAXLEN, "metasd run " INT64_FORMAT " (follower)", launch->run);
     snprintf(worker.bgw_type, BGW_MAXLEN, METASD_WORKER_TYPE);
     worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
     worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
     worker.bgw_restart_time = BGW_NEVER_RESTART;
     snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), METASD_TRAIN_LIBRARY);
     snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), METASD_FOLLOW_FUNCTION);
-    worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(muster->segment));
+    worker.bgw_main_arg = UInt32GetDatum(recruits->handle);
     worker.bgw_notify_pid = MyProcPid;
-    memcpy(worker.bgw_extra, &job->launch, sizeof(job->launch));
-    while (muster->registered < n &&
-           RegisterDynamicBackgroundWorker(&worker, &muster->follower[muster->registered]))
-        muster->registered++;
+    memcpy(worker.bgw_extra, launch, sizeof(*launch));
+    while (recruits->registered < n &&
+           RegisterDynamicBackgroundWorker(&worker, &recruits->follower[recruits->registered]))
+        recruits->registered++;
 }
 
-/* As many as the owner's trainings may have together: where that counts, they must be there. */
+/* Where the owner's workers are limited, they count once they are there: so it waits for them. */
 static void
-register_allowed(MetasdJob *job)
+register_allowed(MetasdRecruits *recruits, MetasdProcess *process)
 {
-    MetasdRecruits *muster = job->muster;
     TimestampTz begun = GetCurrentTimestamp();
-    int wished = Min(job->wished - 1, MOST_FOLLOWERS);
+    int wished = Min(recruits->wished - 1, MOST_FOLLOWERS);
+    pg_atomic_uint32 *came = &recruits->shm->shared->came;
 
-    register_followers(job, metasd_limits_followers(job, wished));
-    while (metasd_limits_bind(job) && !have_come(muster) && !elapsed(begun, COME_MS)) {
-        pg_atomic_uint32 *came = &job->crew->shared->came;
-
-        metasd_process_check_status(job,
-                                    metasd_team_shm_sleep(job, came, pg_atomic_read_u32(came)));
-    }
-    metasd_limits_end(job);
+    register_followers(recruits, &process->launch, metasd_limits_followers(process, wished));
+    while (metasd_limits_bind(&process->launch) && !have_come(recruits) && !elapsed(begun, COME_MS))
+        metasd_process_check_status(process,
+                                    metasd_team_shm_sleep(process, came, pg_atomic_read_u32(came)));
+    metasd_limits_end(&process->launch);
 }
 
 /* The training goes on without a team, because of the error that the guard has kept. */
 static void
-go_on_alone(MetasdJob *job, size_t bytes)
+go_on_alone(const MetasdRecruits *recruits, MetasdProcess *process, size_t bytes)
 {
-    ErrorData *error = job->error;
+    ErrorData *error = process->transactions.error;
 
-    job->error = NULL;
+    process->transactions.error = NULL;
     LWLockReleaseAll(); /* outside a transaction no abort does it */
-    if (job->muster->crew)
-        metasd_team_shm_stop(job->muster->crew, 0, "");
-    job->crew = NULL;
-    metasd_process_check_status(job,
-                                job->team.poll(&job->team)); /* a signal may have been the reason */
+    if (recruits->shm)
+        metasd_team_shm_stop(recruits->shm, 0, "");
+    process->shm = NULL;
+    metasd_process_poll(process); /* a signal may have been the reason */
     ereport(LOG,
             (errmsg("metasd run " INT64_FORMAT " trains with one worker instead of %d: %s",
-                    job->launch.run, job->wished, error->message),
+                    process->launch.run, recruits->wished, error->message),
              errdetail("A team needs %zu MB of dynamic shared memory.", (bytes >> 20) + 1),
              errhint("Make /dev/shm, which holds dynamic shared memory, larger; for a container "
                      "with --shm-size.")));
 }
 
-void
-metasd_recruit_launch(MetasdJob *job)
+MetasdRecruits *
+metasd_recruit_launch(MetasdProcess *process, const char *model, int wished)
 {
-    if (job->wished <= 1)
-        return;
-    job->muster = MemoryContextAllocZero(job->context, sizeof(*job->muster));
-    if (metasd_transaction_guard(job, make_crew, NULL) != METASD_OK) {
-        go_on_alone(job, sizeof(MetasdTeamShared));
-        return;
+    TeamMaking making = {.run = process->launch.run, .model = model};
+    MetasdRecruits *recruits;
+
+    if (wished <= 1)
+        return NULL;
+    recruits = MemoryContextAllocZero(TopMemoryContext, sizeof(*recruits));
+    recruits->wished = wished;
+    making.recruits = recruits;
+    if (metasd_transaction_guard(&process->transactions, make_team, &making) != METASD_OK) {
+        go_on_alone(recruits, process, sizeof(MetasdTeamShared));
+        return NULL;
     }
-    before_shmem_exit(see_off, PointerGetDatum(job->muster));
-    register_allowed(job);
+    process->shm = recruits->shm;
+    before_shmem_exit(end_followers, PointerGetDatum(recruits));
+    register_allowed(recruits, process);
+    return recruits;
 }
 
 /* Waits until all followers have come that will; returns how many. */
 static int
-admit_followers(MetasdJob *job)
+admit_followers(const MetasdRecruits *recruits, MetasdProcess *process)
 {
-    MetasdRecruits *muster = job->muster;
-    pg_atomic_uint32 *came = &job->crew->shared->came;
+    pg_atomic_uint32 *came = &recruits->shm->shared->came;
     TimestampTz begun = GetCurrentTimestamp();
     uint32 here;
 
-    while ((int)(here = pg_atomic_read_u32(came)) + count_gone(muster) < muster->registered &&
+    while ((int)(here = pg_atomic_read_u32(came)) + count_gone(recruits) < recruits->registered &&
            !elapsed(begun, COME_MS))
-        metasd_process_check_status(job, metasd_team_shm_sleep(job, came, here));
-    return metasd_team_shm_close(job->crew);
+        metasd_process_check_status(process, metasd_team_shm_sleep(process, came, here));
+    return metasd_team_shm_close(recruits->shm);
 }
 
 /* ---- memory ---- */
 
-static void
-make_segment(MetasdJob *job, const void *what)
-{
-    const size_t *bytes = what;
+typedef struct SegmentMaking {
+    size_t bytes;
+    dsm_segment *segment;
+} SegmentMaking;
 
-    job->muster->segment = dsm_create(*bytes, 0);
-    dsm_pin_mapping(job->muster->segment);
+static void
+make_segment(void *context)
+{
+    SegmentMaking *making = context;
+
+    making->segment = dsm_create(making->bytes, 0);
+    dsm_pin_mapping(making->segment);
 }
 
 /* Makes the segments of the training, all or none; interrupts are served between them. */
 static bool
-make_segments(MetasdJob *job, MetasdRegions *regions)
+make_segments(MetasdRecruits *recruits, MetasdProcess *process)
 {
-    MetasdTeamShared *shared = job->crew->shared;
-    dsm_segment *segment[METASD_MOST_REGIONS];
+    MetasdTeamShared *shared = recruits->shm->shared;
+    MetasdRegions *regions = &recruits->regions;
+    SegmentMaking making[METASD_MOST_REGIONS];
 
     for (int i = 0; i < regions->count; i++) {
-        metasd_process_check_status(job, job->team.poll(&job->team));
-        if (metasd_transaction_guard(job, make_segment, &regions->size[i]) != METASD_OK) {
+        making[i].bytes = regions->size[i];
+        metasd_process_poll(process);
+        if (metasd_transaction_guard(&process->transactions, make_segment, &making[i]) !=
+            METASD_OK) {
             while (i-- > 0)
-                dsm_detach(segment[i]);
+                dsm_detach(making[i].segment);
             return false;
         }
-        segment[i] = job->muster->segment;
-        regions->memory[i] = dsm_segment_address(segment[i]);
-        shared->segment[i] = dsm_segment_handle(segment[i]);
+        regions->memory[i] = dsm_segment_address(making[i].segment);
+        shared->segment[i] = dsm_segment_handle(making[i].segment);
     }
     return true;
 }
 
-/* Lays the training out in segments. */
 static void
-measure_segments(MetasdJob *job, MetasdRegions *regions, int members)
+log_missing(const MetasdRecruits *recruits, const MetasdLaunch *launch, int members)
 {
-    MetasdArena shared = metasd_arena_measure_regions(regions, METASD_SEGMENT_BYTES);
-    MetasdArena own = metasd_arena_measure();
-    MetasdGraph graph = job->graph;
-    MetasdTrainer trainer;
-
-    metasd_graph_take(&graph, &shared);
-    metasd_trainer_take(&trainer, &shared, &own, &job->graph, &job->options, members);
-    if (!metasd_arena_ok(&shared))
-        metasd_process_check_status(job, METASD_NO_MEMORY);
-}
-
-/* Moves the graph to the crew's memory, and lets the followers begin. */
-static void
-begin(MetasdJob *job, MetasdRegions *regions)
-{
-    MetasdTeamShared *shared = job->crew->shared;
-    MetasdGraph built = job->graph;
-
-    metasd_team_shm_team(job);
-    metasd_team_shm_take(job, regions);
-    metasd_process_check_status(job, metasd_graph_copy(&job->graph, &job->team, &built));
-    pfree(job->graph_memory);
-    job->graph_memory = NULL;
-    metasd_checkpoint_resume(job);
-    metasd_warm_start_fill(job);
-    shared->params = job->params;
-    shared->progress = job->trainer.progress;
-    shared->graph = job->graph;
-    shared->regions = *regions;
-    pg_write_barrier();
-    pg_atomic_write_u32(&shared->ready, 1);
-    metasd_team_shm_wake(job->crew);
-}
-
-static void
-log_missing(const MetasdJob *job, int members)
-{
-    if (members < job->wished)
+    if (members < recruits->wished)
         ereport(LOG, (errmsg("metasd run " INT64_FORMAT " trains with %d of %d workers",
-                             job->launch.run, members, job->wished),
+                             launch->run, members, recruits->wished),
                       errdetail("No more background workers were available."),
-                      metasd_limits_bind(job)
+                      metasd_limits_bind(launch)
                           ? errhint("Raise max_worker_processes, which is %d, or "
                                     "metasd.max_workers_per_role, or lower metasd.max_workers.",
                                     max_worker_processes)
@@ -274,24 +254,42 @@ log_missing(const MetasdJob *job, int members)
 }
 
 void
-metasd_recruit_wait(MetasdJob *job)
+metasd_recruit_wait(MetasdRecruits *recruits, MetasdProcess *process, MetasdTraining *training)
 {
-    MetasdRegions regions;
+    MetasdGraph built = training->graph;
     int members;
 
-    if (!job->crew)
-        return;
-    members = 1 + admit_followers(job);
-    log_missing(job, members);
-    job->crew->shared->members = members;
+    members = 1 + admit_followers(recruits, process);
+    log_missing(recruits, &process->launch, members);
+    recruits->shm->shared->members = members;
     if (members == 1) {
-        metasd_team_shm_stop(job->crew, 0, "");
-        job->crew = NULL;
+        metasd_team_shm_stop(recruits->shm, 0, "");
+        process->shm = NULL;
         return;
     }
-    measure_segments(job, &regions, members);
-    if (make_segments(job, &regions))
-        begin(job, &regions);
-    else
-        go_on_alone(job, metasd_arena_regions_bytes(&regions));
+    if (!metasd_training_measure(training, members, SEGMENT_BYTES, &recruits->regions))
+        metasd_process_check_status(process, METASD_NO_MEMORY);
+    if (!make_segments(recruits, process)) {
+        go_on_alone(recruits, process, metasd_arena_regions_bytes(&recruits->regions));
+        return;
+    }
+    metasd_team_shm_enter(process);
+    metasd_training_take_shared(training, members, &recruits->regions);
+    metasd_process_check_status(process,
+                                metasd_graph_copy(&training->graph, &process->team, &built));
+}
+
+void
+metasd_recruit_begin(MetasdRecruits *recruits, MetasdProcess *process,
+                     const MetasdTraining *training, const MetasdParams *params)
+{
+    MetasdTeamShared *shared = process->shm->shared;
+
+    shared->params = *params;
+    shared->progress = training->trainer.progress;
+    shared->graph = training->graph;
+    shared->regions = recruits->regions;
+    pg_write_barrier();
+    pg_atomic_write_u32(&shared->ready, 1);
+    metasd_team_shm_wake(process->shm);
 }

@@ -1,51 +1,42 @@
-/*
- * warm_start.c - the version that serves as what the next training of its model starts from.
- *
- * The worker reads its rows right after the source, in one transaction, and keeps them as they are
- * stored: which version it is, and whether it will do, settles the parameters. Later the rows fill
- * the trainer's tables, entities and relations matched by label (src/core/warm.h does the rest).
- * Deleted meanwhile, they are still there for the transaction that began before. A version that
- * will not do is no failure: the training starts anew, and the log and the run's metrics say why.
- *
- * A run that is resumed has its checkpoint, and needs no version; it says what it said before.
- */
-#include "pg/worker/job.h"
+#include "pg/worker/warm_start.h"
 
 #include <math.h>
 
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "pg/catalog/catalog.h"
 #include "core/codec/row_codec.h"
 #include "core/train/warm_start.h"
+#include "pg/base/json.h"
+#include "pg/catalog/catalog.h"
 
 #define ROWS_PER_LOOK 1000
 
 /*
- * How much the default of `rank` may be off that of the version: it follows the size of the graph
- * by small steps, and a source that grows must not start anew at each of them.
+ * How far the default rank may be from the version's rank, as a part of that: the default follows
+ * the size of the graph in small steps, and a source that grows must not start anew at each step.
  */
 #define NEAR_RANK 0.25
 
-/* Part of the entities that the version must know. */
+/* The part of the entities that the version must know. */
 #define LEAST_KNOWN 0.5
 
-/* ---- whether the version will do ---- */
+/* ---- whether the training can start from the version ---- */
 
-/* What its row says of the version. */
-typedef struct Old {
+/* The version, according to its row. */
+typedef struct Version {
     int64 run; /* 0: none serves */
     char *family;
     double rank;
     int64 entities, relations;
-} Old;
+} Version;
 
-static Old
-look_at_serving(const MetasdJob *job)
+static Version
+find_serving(const char *model)
 {
     static MetasdStatement look = {
         "SELECT r.id, r.params ->> 'family', (r.params ->> 'rank')::float8, r.entities, "
@@ -53,8 +44,8 @@ look_at_serving(const MetasdJob *job)
         1,
         {TEXTOID},
         NULL};
-    Datum value = CStringGetTextDatum(job->model);
-    Old old = {0};
+    Datum value = CStringGetTextDatum(model);
+    Version old = {0};
     bool isnull;
 
     if (metasd_statement_execute(&look, &value, NULL, true) == 0)
@@ -67,38 +58,34 @@ look_at_serving(const MetasdJob *job)
     return old;
 }
 
-/* Takes over the version's rank where the training would have nearly the same by default. */
+/* Takes over the version's rank where the default is nearly the same. */
 static void
-keep_rank(MetasdJob *job, const Old *old, MetasdParams *params)
+keep_rank(const Version *old, MetasdParams *params)
 {
     double *rank = &params->value[METASD_P_RANK];
 
     if (params->given[METASD_P_RANK] || fabs(*rank - old->rank) > NEAR_RANK * old->rank)
         return;
-    job->params.value[METASD_P_RANK] = *rank = old->rank;
-    job->params.given[METASD_P_RANK] = true;
+    *rank = old->rank;
+    params->given[METASD_P_RANK] = true;
 }
 
 /*
- * Why a training by these parameters cannot start from it, or NULL. What it was trained on must not
- * be held out now: validation would be of what the model has seen.
+ * Why a training with these parameters cannot start from it, or NULL. A fact that it was trained on
+ * must not be held out now: the training would validate by facts that the model has seen.
  */
 static char *
-objection(const MetasdJob *job, const Old *old, const MetasdParams *params)
+find_objection(const Version *old, const MetasdHeldOut *held_out, const MetasdParams *params)
 {
-    MetasdHeldOut old_held = metasd_held_out_of(old->run), new_held;
-    MetasdTrainOptions options;
-    MetasdSplit split;
+    MetasdHeldOut old_held = metasd_held_out_of(old->run);
+    const char *family = metasd_params_family(params)->name;
+    const char *old_family = old->family ? old->family : metasd_family_complex.name;
 
-    metasd_params_options(params, &options, &split);
-    new_held = metasd_held_out(job, split.validation_fraction);
-    if (strcmp(old->family ? old->family : metasd_family_complex.name, options.family->name) != 0)
-        return psprintf("Its family is %s, not %s.",
-                        old->family ? old->family : metasd_family_complex.name,
-                        options.family->name);
-    if (old->rank != (double)options.rank)
-        return psprintf("Its rank is %.0f, not %zu.", old->rank, options.rank);
-    if (!metasd_held_all(&old_held, &new_held))
+    if (strcmp(old_family, family) != 0)
+        return psprintf("Its family is %s, not %s.", old_family, family);
+    if (old->rank != params->value[METASD_P_RANK])
+        return psprintf("Its rank is %.0f, not %.0f.", old->rank, params->value[METASD_P_RANK]);
+    if (!metasd_held_all(&old_held, held_out))
         return OidIsValid(old_held.validation)
                    ? pstrdup("It may have been trained on facts that are held out now.")
                    : pstrdup("It was trained on facts that are held out now.");
@@ -108,13 +95,13 @@ objection(const MetasdJob *job, const Old *old, const MetasdParams *params)
 /* ---- its rows ---- */
 
 typedef struct Reading {
-    MetasdJob *job;
+    const MetasdInput *input;
     MetasdWarmStart *warm;
     size_t width;
     float *row; /* width */
 } Reading;
 
-/* Keeps a stored row as number `to`; false if it is none. */
+/* Keeps a stored row as number TO; false if it is damaged. */
 static bool
 keep_row(Reading *reading, uint64 row, int column, size_t to)
 {
@@ -133,7 +120,7 @@ keep_row(Reading *reading, uint64 row, int column, size_t to)
                                    reading->width, reading->row) == METASD_OK;
 }
 
-/* Keeps those of the entities, or relations, that there still are. */
+/* Keeps those of the entities, or relations, that the source still has; NULL, or why not. */
 static char *
 keep_rows(Reading *reading, bool entities, int64 expected)
 {
@@ -147,7 +134,7 @@ keep_rows(Reading *reading, bool entities, int64 expected)
          3,
          {INT8OID, INT4OID, INT4OID},
          NULL}};
-    const MetasdInput *input = &reading->job->input;
+    const MetasdInput *input = reading->input;
     const MetasdLabelSet *labels = entities ? input->entities : input->relations;
     uint32 all = metasd_labelset_count(input->entities);
     uint32 relations = metasd_labelset_count(input->relations), number;
@@ -184,21 +171,19 @@ keep_rows(Reading *reading, bool entities, int64 expected)
 }
 
 static char *
-keep_version(MetasdJob *job, const Old *old, const MetasdParams *params)
+keep_version(MetasdWarmStart *warm, const Version *old, const MetasdInput *input,
+             const MetasdParams *params)
 {
-    MetasdWarmStart *warm = &job->warm;
-    uint32 entities = metasd_labelset_count(job->input.entities);
-    Size rows = (Size)entities + 2 * metasd_labelset_count(job->input.relations);
-    MetasdTrainOptions options;
-    MetasdSplit split;
-    Reading reading = {.job = job, .warm = warm};
+    uint32 entities = metasd_labelset_count(input->entities);
+    Size rows = (Size)entities + 2 * metasd_labelset_count(input->relations);
+    Reading reading = {.input = input, .warm = warm};
     char *why;
 
-    metasd_params_options(params, &options, &split);
-    reading.width = options.rank * options.family->reals_per_rank;
+    reading.width =
+        (size_t)params->value[METASD_P_RANK] * metasd_params_family(params)->reals_per_rank;
     reading.row = palloc_extended(reading.width * sizeof(float), MCXT_ALLOC_HUGE);
     warm->context =
-        AllocSetContextCreate(job->context, "metasd warm start", ALLOCSET_DEFAULT_SIZES);
+        AllocSetContextCreate(TopMemoryContext, "metasd warm start", ALLOCSET_DEFAULT_SIZES);
     warm->row = MemoryContextAllocExtended(warm->context, rows * sizeof(*warm->row),
                                            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     why = keep_rows(&reading, true, old->entities);
@@ -214,25 +199,24 @@ keep_version(MetasdJob *job, const Old *old, const MetasdParams *params)
 /* ---- the start ---- */
 
 static void
-start_anew(MetasdJob *job, const char *why)
+start_anew(MetasdWarmStart *warm, int64 run, const char *why)
 {
-    MetasdWarmStart *warm = &job->warm;
     MetasdJson *json;
 
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " does not start from version " INT64_FORMAT,
-                         job->launch.run, warm->version),
+                         run, warm->version),
                   errdetail_internal("%s", why)));
     if (warm->context)
         MemoryContextDelete(warm->context);
     json = metasd_json_begin();
     metasd_json_whole(json, "not_from", warm->version);
     metasd_json_string(json, "reason", why);
-    *warm = (MetasdWarmStart){.said = metasd_json_end(json)};
+    *warm = (MetasdWarmStart){.metrics = metasd_json_end(json)};
 }
 
-/* What the run's metrics say of a start from a version. */
+/* The run's metrics of a start from a version. */
 static Jsonb *
-start_said(const MetasdWarmStart *warm, uint32 entities, uint32 relations)
+start_metrics(const MetasdWarmStart *warm, uint32 entities, uint32 relations)
 {
     MetasdJson *json = metasd_json_begin();
 
@@ -244,50 +228,45 @@ start_said(const MetasdWarmStart *warm, uint32 entities, uint32 relations)
     return metasd_json_end(json);
 }
 
-void
-metasd_warm_start_read(MetasdJob *job)
+bool
+metasd_warm_start_read(MetasdWarmStart *warm, const MetasdLaunch *launch, const char *model,
+                       const MetasdInput *input, const MetasdHeldOut *held_out,
+                       MetasdParams *params)
 {
-    MetasdWarmStart *warm = &job->warm;
-    MetasdParams params = job->params;
-    const MetasdInput *input = &job->input;
     MemoryContext spi;
+    Version old;
     char *why;
-    Old old;
 
-    if (job->launch.resume)
-        return;
-    metasd_plan(input, job->launch.max_workers, (size_t)job->launch.train_mem * 1024, &params);
-    if (params.value[METASD_P_WARM_START] == 0)
-        return;
-    old = look_at_serving(job);
+    if (launch->resume || params->value[METASD_P_WARM_START] == 0)
+        return false;
+    old = find_serving(model);
     if (old.run == 0)
-        return;
+        return false;
     warm->version = old.run;
-    keep_rank(job, &old, &params);
-    why = objection(job, &old, &params);
+    keep_rank(&old, params);
+    why = find_objection(&old, held_out, params);
     if (!why)
-        why = keep_version(job, &old, &params);
-    spi = MemoryContextSwitchTo(job->context);
+        why = keep_version(warm, &old, input, params);
+    spi = MemoryContextSwitchTo(TopMemoryContext);
     if (why)
-        start_anew(job, why);
+        start_anew(warm, launch->run, why);
     else
-        warm->said = start_said(warm, metasd_labelset_count(input->entities),
-                                metasd_labelset_count(input->relations));
+        warm->metrics = start_metrics(warm, metasd_labelset_count(input->entities),
+                                      metasd_labelset_count(input->relations));
     MemoryContextSwitchTo(spi);
-    job->params.warm = warm->version != 0;
+    return true;
 }
 
 size_t
-metasd_warm_start_bytes(const MetasdJob *job)
+metasd_warm_start_bytes(const MetasdWarmStart *warm)
 {
-    return job->warm.context ? MemoryContextMemAllocated(job->warm.context, true) : 0;
+    return warm->context ? MemoryContextMemAllocated(warm->context, true) : 0;
 }
 
 void
-metasd_warm_start_fill(MetasdJob *job)
+metasd_warm_start_fill(MetasdWarmStart *warm, MetasdProcess *process, MetasdTraining *training)
 {
-    MetasdWarmStart *warm = &job->warm;
-    MetasdState *step = &job->trainer.step;
+    MetasdState *step = &training->trainer.step;
     size_t rows = (size_t)step->entities + step->relation_rows;
     uint8_t *known;
 
@@ -302,16 +281,16 @@ metasd_warm_start_fill(MetasdJob *job)
             metasd_row_decode_dense((const uint8_t *)VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ,
                                     step->width, step->weights + i * step->width) != METASD_OK)
             elog(ERROR, "an embedding that could be read cannot be read again");
-        metasd_process_check_status(job,
-                                    metasd_team_work(&job->team, METASD_FAR_WORK + step->width));
+        metasd_process_check_status(
+            process, metasd_team_work(&process->team, METASD_FAR_WORK + step->width));
     }
-    metasd_process_check_status(
-        job, metasd_warm_start(step, &job->team, &job->graph, known, job->options.seed));
-    job->trainer.progress.warm = true;
+    metasd_process_check_status(process, metasd_warm_start(step, &process->team, &training->graph,
+                                                           known, training->options.seed));
+    training->trainer.progress.warm = true;
     MemoryContextDelete(warm->context);
     warm->context = NULL;
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " starts from version " INT64_FORMAT,
-                         job->launch.run, warm->version),
+                         process->launch.run, warm->version),
                   errdetail("It knows %u of %u entities and %u of %u relations.", warm->entities,
                             step->entities, warm->relations, step->relation_rows / 2)));
 }

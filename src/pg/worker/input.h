@@ -1,0 +1,31 @@
+/*
+ * input.h - the triples of a source as numbers.
+ */
+#ifndef METASD_PG_WORKER_INPUT_H
+#define METASD_PG_WORKER_INPUT_H
+
+#include "pg/base/compat.h"
+
+#include "core/graph/graph.h"
+#include "pg/source/labelset.h"
+#include "pg/source/source.h"
+
+typedef struct MetasdInput {
+    MetasdLabelSet *entities, *relations;
+    MetasdTriple *triples, *validation; /* validation: NULL unless it has a source of its own */
+    size_t count, capacity, validation_count, validation_capacity;
+    size_t bytes;   /* that reading has left in memory */
+    uint64 skipped; /* rows with a NULL or empty identifier */
+    uint64 unknown; /* validation rows with an entity or relation that the source has not */
+} MetasdInput;
+
+/*
+ * Reads the source and, where there is one, the validation source; in a transaction with SPI. The
+ * triples are sorted, and each is there once. An error before that takes more than TRAIN_MEM kB of
+ * memory, 0 for any, which SETTING allows.
+ */
+extern void metasd_input_read(MetasdInput *input, const MetasdSource *source,
+                              const MetasdSource *validation, Oid user, int train_mem,
+                              const char *setting);
+
+#endif

@@ -1,0 +1,83 @@
+#include "pg/worker/options.h"
+
+/*
+ * Constants of the method, as published: the rate of the student's trial step, the temperature of
+ * both divergences, and their weights in the losses of mutual learning. A quiz has a fifth of the
+ * examples of a batch.
+ */
+#define STUDENT_RATE 0.1f
+#define TEMPERATURE 3
+#define KL_FORWARD 3
+#define KL_REVERSE 1
+#define QUIZZES_PER_BATCH 5
+
+/*
+ * The highest weight of the relation loss in fine-tuning: a model with fewer weights wants less of
+ * it. At rank 1000 weight 2 is behind 0.5; at 4000 it is ahead of 1, by .003 of validation MRR and
+ * .004 of Hits@1.
+ */
+static const float finetune_relation_weights[] = {
+    [METASD_FAST] = 0.5f, [METASD_BALANCED] = 0.5f, [METASD_BEST] = 2};
+
+/*
+ * Besides its magnitude, two things count for a weight, each with a power (see MetasdState): how
+ * much the loss has depended on the weight, and how large its column is. The third member says
+ * whether the reals of a component are kept or pruned together.
+ *
+ * Two rows have a score only through columns that both keep, and in a large graph any two rows may
+ * need one. Small graphs lose with alignment: UMLS .01 at a power of 4. With whole components a row
+ * takes a sixth fewer bytes: WN18RR loses nothing, UMLS .007; Kinship wins .003.
+ */
+static const struct {
+    double salience, alignment;
+    bool by_component;
+} prunings[] = {
+    [METASD_MAGNITUDE] = {0, 0, false},
+    [METASD_SALIENCE] = {0.5, 0, false},
+    [METASD_ALIGNED] = {0.5, 16, true},
+};
+
+/* The most validation examples that are ranked after an epoch. */
+#define MOST_VALIDATION 20000
+
+void
+metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, MetasdSplit *split)
+{
+    const double *x = params->value;
+    int pruning = (int)x[METASD_P_PRUNING];
+
+    *split = (MetasdSplit){.seed = (uint64_t)x[METASD_P_SEED],
+                           .validation_fraction = x[METASD_P_VALIDATION_FRACTION],
+                           .quiz_fraction = x[METASD_P_QUIZ] ? x[METASD_P_QUIZ_FRACTION] : 0};
+    *options = (MetasdTrainOptions){
+        .seed = (uint64_t)x[METASD_P_SEED],
+        .family = metasd_params_family(params),
+        .rank = (size_t)x[METASD_P_RANK],
+        .sparsity = x[METASD_P_SPARSITY],
+        .epochs = (int)x[METASD_P_EPOCHS],
+        .warmup = (int)x[METASD_P_WARMUP],
+        .ramp = (int)x[METASD_P_RAMP],
+        .finetune = (int)x[METASD_P_FINETUNE],
+        .finetune_lr = (float)x[METASD_P_FINETUNE_LR],
+        .finetune_relation_weight = finetune_relation_weights[(int)x[METASD_P_PRESET]],
+        .salience = prunings[pruning].salience,
+        .alignment = prunings[pruning].alignment,
+        .by_component = prunings[pruning].by_component,
+        .patience = (int)x[METASD_P_PATIENCE],
+        .batch = (size_t)x[METASD_P_BATCH],
+        .quiz_batch = Max(1, (size_t)x[METASD_P_BATCH] / QUIZZES_PER_BATCH),
+        .negatives = (size_t)x[METASD_P_NEGATIVES],
+        .validation_most = MOST_VALIDATION,
+        .class_weights = x[METASD_P_CLASS_WEIGHTS] != 0,
+        .step = {.lr = (float)x[METASD_P_LR],
+                 .student_lr = STUDENT_RATE,
+                 .quiz_lr = (float)x[METASD_P_QUIZ_LR],
+                 .reg = (float)x[METASD_P_REG],
+                 .relation_weight = (float)x[METASD_P_RELATION_WEIGHT],
+                 .tau = TEMPERATURE,
+                 .kl_forward = KL_FORWARD,
+                 .kl_reverse = KL_REVERSE,
+                 .regularizer = (MetasdRegularizer)x[METASD_P_REGULARIZER],
+                 .quiz = x[METASD_P_QUIZ] != 0,
+                 .mutual = x[METASD_P_MUTUAL] != 0}};
+}

@@ -1,0 +1,151 @@
+#include "pg/worker/plan.h"
+
+#include <math.h>
+
+#include "core/train/holdout.h"
+#include "pg/worker/compare.h"
+#include "pg/worker/options.h"
+#include "pg/worker/presets.h"
+
+/* ---- memory ---- */
+
+/*
+ * The numbers of the largest graph that may come of it, which measure the trainer. Chance decides
+ * how many triples validate; six standard deviations more than the mean are never seen.
+ */
+static MetasdGraph
+largest_graph(const MetasdInput *input, const MetasdSplit *split)
+{
+    MetasdGraph graph = {.entities = metasd_labelset_count(input->entities),
+                         .relations = metasd_labelset_count(input->relations)};
+    double drawn = (double)input->count, validation = drawn * split->validation_fraction;
+
+    graph.known.examples = 2 * (input->count + input->validation_count);
+    graph.part[METASD_TRAIN].examples = 2 * input->count;
+    graph.part[METASD_QUIZ].examples = 2 * ((size_t)(drawn * split->quiz_fraction) + 1);
+    graph.part[METASD_VALIDATION].examples =
+        2 * (input->validation_count > 0 ? input->validation_count
+                                         : (size_t)(validation + 6 * sqrt(validation)) + 1);
+    graph.known.count = graph.known.examples;
+    for (int part = 0; part < METASD_PARTS; part++)
+        graph.part[part].count = graph.part[part].examples;
+    return graph;
+}
+
+static size_t
+count_bytes(const MetasdInput *input, const MetasdTrainOptions *options, const MetasdSplit *split,
+            int members)
+{
+    MetasdGraph graph = largest_graph(input, split);
+    MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure(), once = own;
+    MetasdTrainer trainer;
+    MetasdHoldout holdout;
+    size_t after, bytes = metasd_graph_bytes(input->count, input->validation_count, graph.entities,
+                                             graph.relations);
+    /* Labels and triples as they were read, and a hash of each label. */
+    size_t read = input->bytes + ((size_t)graph.entities + graph.relations) * sizeof(uint64);
+
+    metasd_trainer_take(&trainer, &shared, &own, &graph, options, members);
+    if (members > 1) /* a team has a copy of the graph, and frees the built one after that */
+        metasd_graph_take(&graph, &shared);
+    metasd_holdout_take(&holdout, &once, &graph);
+    after = metasd_compare_bytes(input, options, graph.part[METASD_VALIDATION].examples);
+    if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) || !metasd_arena_ok(&once) ||
+        __builtin_add_overflow(once.used, after, &after) ||
+        __builtin_add_overflow(own.used, after, &after) ||
+        __builtin_mul_overflow(own.used, members, &own.used) ||
+        __builtin_add_overflow(bytes, shared.used, &bytes) ||
+        __builtin_add_overflow(bytes, read, &bytes) ||
+        __builtin_add_overflow(bytes, Max(own.used, after), &bytes))
+        return SIZE_MAX;
+    return bytes;
+}
+
+/* ---- the plan ---- */
+
+/*
+ * Scores of a batch times the width of an embedding, below which a step is over in two or three
+ * milliseconds. A team of two still saves a third of that on a machine with nothing else to do, but
+ * such a training is short anyway; on a busy machine members wait for each other for longer.
+ */
+#define TINY_STEP 4e6
+
+static int
+count_members(const MetasdInput *input, const MetasdParams *params,
+              const MetasdTrainOptions *options, int max_workers)
+{
+    uint32 entities = metasd_labelset_count(input->entities);
+    int parts = metasd_team_cut(entities).parts, wished = (int)params->value[METASD_P_WORKERS],
+        each;
+    double examples = (double)Min(options->batch, 2 * input->count);
+    double width = (double)(options->rank * options->family->reals_per_rank);
+
+    if (wished == 0)
+        wished = examples * (double)entities * width < TINY_STEP ? 1 : max_workers;
+    wished = Max(1, Min(Min(wished, max_workers), parts));
+    /* The member with the most parts decides the time of a step: fewer members may do. */
+    each = (parts + wished - 1) / wished;
+    return (parts + each - 1) / each;
+}
+
+/* The plan of parameters that all have values. */
+static MetasdPlan
+plan_params(const MetasdInput *input, int max_workers, const MetasdParams *params)
+{
+    MetasdPlan plan = {.rank_wish = 0};
+
+    metasd_options_set(params, &plan.options, &plan.split);
+    plan.members = count_members(input, params, &plan.options, max_workers);
+    plan.bytes = count_bytes(input, &plan.options, &plan.split, plan.members);
+    return plan;
+}
+
+static void
+apply_presets(const MetasdInput *input, bool warm, MetasdParams *params)
+{
+    metasd_presets_apply(params, metasd_labelset_count(input->entities),
+                         metasd_labelset_count(input->relations), input->count, warm);
+}
+
+/* Ranks are tried in tens, so that people can read them. */
+#define RANKS 10
+
+/*
+ * Where memory decides, a part is left to the rows of this version, from which the next may start.
+ */
+#define SPARE 16
+
+MetasdPlan
+metasd_plan(const MetasdInput *input, int max_workers, size_t most, MetasdParams *params)
+{
+    int least = METASD_LEAST_RANK / RANKS, above;
+    MetasdPlan plan;
+    int wish;
+
+    apply_presets(input, false, params);
+    plan = plan_params(input, max_workers, params);
+    if (params->given[METASD_P_RANK] || most == 0 || plan.bytes <= most - most / SPARE)
+        return plan;
+    wish = (int)plan.options.rank;
+    for (above = wish / RANKS; above - least > 1;) {
+        int middle = (least + above) / 2;
+
+        params->value[METASD_P_RANK] = RANKS * middle;
+        if (plan_params(input, max_workers, params).bytes <= most - most / SPARE)
+            least = middle;
+        else
+            above = middle;
+    }
+    params->value[METASD_P_RANK] = RANKS * least;
+    plan = plan_params(input, max_workers, params);
+    plan.rank_wish = wish > (int)plan.options.rank ? wish : 0;
+    return plan;
+}
+
+void
+metasd_plan_follow(MetasdPlan *plan, const MetasdInput *input, int max_workers, bool warm,
+                   MetasdParams *params)
+{
+    apply_presets(input, warm, params);
+    *plan = plan_params(input, max_workers, params);
+}
