@@ -6,7 +6,7 @@
 #ifndef METASD_CORE_TRAIN_HOLDOUT_H
 #define METASD_CORE_TRAIN_HOLDOUT_H
 
-#include "core/model/probability.h"
+#include "core/train/calibrate.h"
 #include "core/train/validate.h"
 
 /* Questions that the calibration learns from, at most. */

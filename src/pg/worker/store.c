@@ -196,8 +196,8 @@ put_trust(Chunk *chunk, const MetasdHoldout *holdout, uint32 r, uint32 relations
 {
     const MetasdCalibration *calibration = &holdout->calibration;
     const MetasdSigmoid *sigmoid[2] = {&calibration->each[r], &calibration->each[relations + r]};
-    bool own = metasd_probability_is_own(calibration, r) ||
-               metasd_probability_is_own(calibration, relations + r);
+    bool own = metasd_calibrate_is_own(calibration, r) ||
+               metasd_calibrate_is_own(calibration, relations + r);
     int i = chunk->rows;
 
     chunk->nulls[6][i] = holdout->ranked[r] == 0;

@@ -335,7 +335,7 @@ check(const World *w, const MetasdRanks *ranks, const Found *wanted)
     for (uint32_t row = 0; row < ROWS; row++) {
         size_t questions = 0;
 
-        assert_true(metasd_probability_is_own(calibration, row));
+        assert_true(metasd_calibrate_is_own(calibration, row));
         sum_bins(calibration->own_bins + calibration->place[row] * METASD_BINS, &ours.answers[row],
                  &ours.holding[row], &ours.odds[row]);
         assert_int_equal(ours.answers[row], wanted->answers[row]);
