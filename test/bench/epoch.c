@@ -42,7 +42,7 @@ static double
 product_flop(const BenchTraining *training, const Tally *tally)
 {
     return 2 * tally_queries(tally) * training->graph.entities *
-           (double)training->trainer.step.width;
+           (double)training->trainer.state.width;
 }
 
 static int
@@ -109,7 +109,7 @@ print_training(const BenchTraining *training, double rate)
            training->ended - training->started, training->waited, training->own, training->others);
     if (training->best.epoch > 0)
         printf("best: epoch %d, mrr %.4f %.4f; %.1f s\n", training->best.epoch,
-               training_mrr(&training->best.source), training_mrr(&training->best.student),
+               training_mrr(&training->best.full), training_mrr(&training->best.student),
                training->ended - training->started);
 }
 

@@ -64,10 +64,10 @@ metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices, uint32_t *f
 /* Small enough that what several passes of a chunk share stays in the cache. */
 #define CHUNK_WORK ((size_t)1 << 16)
 
-MetasdWalk
-metasd_team_walk(MetasdTeam *team, const MetasdSpan *runs, int nruns, size_t cost)
+MetasdChunks
+metasd_team_chunks(MetasdTeam *team, const MetasdSpan *runs, int nruns, size_t cost)
 {
-    return (MetasdWalk){.first = runs->first,
+    return (MetasdChunks){.first = runs->first,
                         .end = runs->first,
                         .team = team,
                         .run = runs,
@@ -76,20 +76,20 @@ metasd_team_walk(MetasdTeam *team, const MetasdSpan *runs, int nruns, size_t cos
 }
 
 bool
-metasd_team_walk_next(MetasdWalk *walk)
+metasd_team_next_chunk(MetasdChunks *chunk)
 {
-    size_t most = CHUNK_WORK / walk->cost;
+    size_t most = CHUNK_WORK / chunk->cost;
 
-    walk->status = metasd_team_work(walk->team, (walk->end - walk->first) * walk->cost);
-    if (walk->status != METASD_OK)
+    chunk->status = metasd_team_work(chunk->team, (chunk->end - chunk->first) * chunk->cost);
+    if (chunk->status != METASD_OK)
         return false;
-    while (walk->end == walk->run->end) {
-        if (walk->run == walk->last)
+    while (chunk->end == chunk->run->end) {
+        if (chunk->run == chunk->last)
             return false;
-        walk->run++;
-        walk->end = walk->run->first;
+        chunk->run++;
+        chunk->end = chunk->run->first;
     }
-    walk->first = walk->end;
-    walk->end = walk->run->end - walk->first < most ? walk->run->end : walk->first + most;
+    chunk->first = chunk->end;
+    chunk->end = chunk->run->end - chunk->first < most ? chunk->run->end : chunk->first + most;
     return true;
 }

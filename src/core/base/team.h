@@ -99,24 +99,24 @@ typedef struct MetasdSpan {
 /*
  * Goes through runs of a table, a chunk between two calls of metasd_team_work:
  *
- *     for (walk = metasd_team_walk(team, runs, 2, 1); metasd_team_walk_next(&walk);)
- *         for (size_t i = walk.first; i < walk.end; i++)
+ *     for (chunk = metasd_team_chunks(team, runs, 2, 1); metasd_team_next_chunk(&chunk);)
+ *         for (size_t i = chunk.first; i < chunk.end; i++)
  *             ...
- *     return walk.status;
+ *     return chunk.status;
  */
-typedef struct MetasdWalk {
+typedef struct MetasdChunks {
     size_t first, end;   /* the chunk */
     MetasdStatus status; /* not METASD_OK where a poll ended the walk */
     MetasdTeam *team;
     const MetasdSpan *run, *last;
     size_t cost;
-} MetasdWalk;
+} MetasdChunks;
 
-/* Each float of the runs costs as much time as `cost` from memory; `runs` outlives the walk. */
-extern MetasdWalk metasd_team_walk(MetasdTeam *team, const MetasdSpan *runs, int nruns,
+/* Each float of the runs costs as much time as `cost` from memory; `runs` outlives the chunk. */
+extern MetasdChunks metasd_team_chunks(MetasdTeam *team, const MetasdSpan *runs, int nruns,
                                    size_t cost);
 
 /* Goes to the next chunk; false at the end. */
-extern bool metasd_team_walk_next(MetasdWalk *walk);
+extern bool metasd_team_next_chunk(MetasdChunks *chunk);
 
 #endif

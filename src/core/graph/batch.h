@@ -72,7 +72,7 @@ extern MetasdStatus metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team
 /* Examples that a batch of at most `size` of them can have. */
 extern size_t metasd_batch_most(const MetasdGroups *groups, size_t size);
 
-/* Takes memory for a batch of up to `size` examples. */
+/* Takes memory for a batch of up to `size` examples. Public for tests. */
 extern void metasd_batch_take(MetasdBatch *batch, MetasdArena *arena, size_t size);
 
 #endif

@@ -299,11 +299,13 @@ scatter_row(const MetasdPattern *pattern, const KeptRow *row, const float *packe
 
 MetasdStatus
 metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s, const float *table,
-                    const float *held, bool by_column, const MetasdPack *room, MetasdPacked *packed)
+                    const float *packed_table, bool by_column, const MetasdPack *room,
+                    MetasdPacked *packed)
 {
     const uint32_t *from = pattern->from + pattern->first[s], *start = row_starts(pattern, s);
     size_t rows = rows_of(pattern, s), begin = metasd_team_slice_start(&pattern->slices, s);
-    const float *values = held ? held + metasd_pattern_place(pattern, s) : room->values;
+    const float *values =
+        packed_table ? packed_table + metasd_pattern_place(pattern, s) : room->values;
     const float *by_row = values + rows * pattern->whole;
 
     *packed = (MetasdPacked){.whole = values,
@@ -315,7 +317,7 @@ metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s, const
                                       .row = pattern->row + pattern->first[s],
                                       .by_row = by_row,
                                       .by_column = room->by_column}};
-    for (size_t e = 0; !held && e < rows; e++) {
+    for (size_t e = 0; !packed_table && e < rows; e++) {
         KeptRow row = row_of(pattern, s, e);
 
         gather_row(pattern, &row, table + (begin + e) * pattern->width, false, room->values);

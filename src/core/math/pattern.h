@@ -5,10 +5,9 @@
  * weights as zeros, which is faster from some density on. Of all others there are lists.
  *
  * Taken from a mask by the members of a team, each for its own slices. Values are not kept here: a
- * slice's are packed from a dense table when a product wants them, or somebody holds them
- * (finetune.c). What is packed of a slice is one run of floats: its rows x the whole columns, then
- * the weights of the lists row by row; and those of slices, in order, are what is packed of a
- * table.
+ * slice's are packed from a dense table for a product, or the caller keeps the whole table packed
+ * (finetune.c). A packed slice is one span of floats: its rows x the whole columns, then the weights
+ * of the lists row by row. A packed table is the packed slices in order.
  */
 #ifndef METASD_CORE_MATH_PATTERN_H
 #define METASD_CORE_MATH_PATTERN_H
@@ -73,12 +72,13 @@ extern size_t metasd_pattern_place(const MetasdPattern *pattern, int s);
 /* ---- a slice, one of this member's ---- */
 
 /*
- * Its values, from a dense table, packed into `room`: lists by row, or by column as well. `held`:
- * the table as it is packed already; or NULL.
+ * Its values, from a dense table, packed into `room`: lists by row, or by column as well. If
+ * the table is packed already, `packed_table` is it; else NULL.
  */
 extern MetasdStatus metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s,
-                                        const float *table, const float *held, bool by_column,
-                                        const MetasdPack *room, MetasdPacked *packed);
+                                        const float *table, const float *packed_table,
+                                        bool by_column, const MetasdPack *room,
+                                        MetasdPacked *packed);
 
 /* Adds packed sums to the kept weights' places in a dense table. */
 extern MetasdStatus metasd_pattern_unpack(const MetasdPattern *pattern, MetasdTeam *team, int s,

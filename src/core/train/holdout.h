@@ -32,11 +32,11 @@ extern void metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena,
 
 /*
  * Ranks tails of the graph's validation triples, at least `most` or all, by the weights of `table`
- * (of step's shape), as metasd_validate_batch does: adds to *ranks. Then calibrates, by all that is
- * known but the validation triples. Uses the step's query, gradient and score memory. `batches` is
+ * (of the state's shape), like metasd_validate_batch: adds to *ranks. Then calibrates, with all that
+ * is known but the validation triples. Uses the workspace's memory of queries and scores. `batches` is
  * over the validation groups. A team of one.
  */
-extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdState *step, MetasdTeam *team,
+extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdState *state, MetasdTeam *team,
                                    const float *table, MetasdBatcher *batches,
                                    const MetasdGraph *graph, size_t most, MetasdRanks *ranks);
 

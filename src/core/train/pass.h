@@ -17,12 +17,12 @@
 #include "core/base/team.h"
 
 typedef struct MetasdScores {
-    size_t floats;                     /* scores a block may hold: table rows x queries */
-    float *block[3];                   /* source, student, and what is derived from them */
+    size_t floats;   /* scores a block may hold: table rows x queries */
+    float *block[3]; /* full model, student, and gradients or derivatives of both */
     MetasdSoftmaxPartial *partials[2]; /* slices x tiles */
     double (*dots)[2][METASD_TILE];    /* slices x tiles */
     float (*means)[2][METASD_TILE];    /* tiles: sums of the dots */
-    MetasdSoftmaxTile *soft;           /* tiles */
+    MetasdSoftmaxTile *softmax_tiles;  /* tiles */
     float *parts;                      /* parts x queries x width: query gradients */
     float *whole_parts;                /* parts x queries x whole columns: the same */
     float *target_scores[2];           /* batch: the scores of the examples' targets */
@@ -36,7 +36,7 @@ typedef struct MetasdScores {
 typedef struct MetasdTable {
     const float *rows;            /* T x width */
     const MetasdPattern *pattern; /* of the weights that are not 0; NULL: all of them */
-    const float *held;            /* those, packed; or NULL */
+    const float *packed;          /* those, packed like it; or NULL */
 } MetasdTable;
 
 /*
@@ -79,7 +79,7 @@ typedef struct MetasdScoresNeed {
     const MetasdSlices *relations;
     const MetasdSlices *ranked; /* scored for ranks, and by a student alone: in one block */
     int members;
-    bool guided;     /* by a student */
+    bool has_student;
     size_t packed;   /* floats a slice is packed into at most; 0: no products are sparse */
     size_t whole;    /* whole columns at most */
     size_t gathered; /* floats of a slice of a sample at most; 0: there are no samples */
@@ -110,11 +110,6 @@ metasd_slice_block(const MetasdPass *pass, int s, int b)
     return pass->scores->block[b] + metasd_team_slice_start(pass->slices, s) * pass->stride;
 }
 
-/* block[b] = (add ? block[b] : 0) + queries x table^T. */
-extern MetasdStatus metasd_products_scores(const MetasdPass *pass, int s, int b,
-                                           const MetasdTable *table, const MetasdQueries *queries,
-                                           bool add);
-
 /* Keeps the scores of the targets in target_scores[t]. */
 extern MetasdStatus metasd_pass_keep_targets(const MetasdPass *pass, int s, int b, int t,
                                              const MetasdTargets *targets);
@@ -122,15 +117,6 @@ extern MetasdStatus metasd_pass_keep_targets(const MetasdPass *pass, int s, int 
 /* Takes the targets' weights off block[b]. */
 extern MetasdStatus metasd_pass_subtract_targets(const MetasdPass *pass, int s, int b,
                                                  const MetasdTargets *targets);
-
-/*
- * Back through block[b]: gradient += block[b] queries at the rows of the slice (and its kept
- * weights, where the table has a pattern; it is packed like them where they are held); the part of
- * the query gradients is kept for metasd_products_reduce.
- */
-extern MetasdStatus metasd_products_back(const MetasdPass *pass, int s, int b,
-                                         const MetasdTable *table, const MetasdQueries *queries,
-                                         float *gradient);
 
 /*
  * Goes through a slice's scores a tile at a time; polls.
@@ -157,42 +143,14 @@ extern bool metasd_pass_next_tile(MetasdTiles *tile);
 
 /* ---- all slices, with a barrier on each side ---- */
 
-/* Joins the sums of block 0 (and of block 1 as its guide, if `guided`) into guides[i] and soft. */
-extern MetasdStatus metasd_pass_join(const MetasdPass *pass, bool guided, float tau,
-                                     MetasdGuide *guides);
+/* Joins the sums of block 0, or of the pair of blocks 0 and 1, into pairs[i] and tiles. */
+extern MetasdStatus metasd_pass_join(const MetasdPass *pass, bool paired, float tau,
+                                     MetasdSoftmaxPair *pairs);
 
-/* soft anew, for guides whose weights have changed. */
-extern MetasdStatus metasd_pass_soften(const MetasdPass *pass, const MetasdGuide *guides);
+/* The tiles again, for pairs whose weights have changed. */
+extern MetasdStatus metasd_pass_prepare(const MetasdPass *pass, const MetasdSoftmaxPair *pairs);
 
 /* Sums the dots over the slices into means. */
 extern MetasdStatus metasd_pass_means(const MetasdPass *pass);
-
-/* Sums the parts of the query gradients: dqueries is rows x width. */
-extern MetasdStatus metasd_products_reduce(const MetasdPass *pass, const MetasdTable *table,
-                                           float *dqueries);
-
-/* ---- cross-entropy without a guide ---- */
-
-/*
- * The mean loss of a block's targets by softmax, through block[b]; the gradient by the table is
- * added, dqueries are set. guides[i].weight is the sum of query i's targets' weights. Adds to
- * *loss.
- */
-extern MetasdStatus metasd_cross_entropy(const MetasdPass *pass, int b, const MetasdTable *table,
-                                         const MetasdQueries *queries, const MetasdTargets *targets,
-                                         MetasdGuide *guides, float *gradient, float *dqueries,
-                                         double *loss);
-
-/* The loss of a block's targets from their kept scores t and the joined sums. */
-extern double metasd_cross_entropy_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
-                                        const MetasdGuide *guides);
-
-/* This member's share of `rows` queries: whole tiles. */
-extern MetasdSpan metasd_products_share(const MetasdTeam *team, size_t rows);
-
-/* Of its share, the tiles and whole columns of a pattern; lanes beyond the last query are 0. */
-extern MetasdStatus metasd_products_tile(MetasdTeam *team, const MetasdPattern *pattern,
-                                         size_t rows, const float *queries, float *tiles,
-                                         float *whole);
 
 #endif

@@ -17,7 +17,7 @@
 #define METASD_CORE_TRAIN_WARM_START_H
 
 #include "core/graph/graph.h"
-#include "core/train/step.h"
+#include "core/train/state.h"
 
 /*
  * Fills all tables of a step whose weights hold old rows where `known`, a byte a row, is not 0: N
@@ -25,7 +25,8 @@
  * training triples whose other entity and relation are known. One member calls this, for all, and
  * sets progress->warm (train.h).
  */
-extern MetasdStatus metasd_warm_start(MetasdState *step, MetasdTeam *team, const MetasdGraph *graph,
-                                      const uint8_t *known, uint64_t seed);
+extern MetasdStatus metasd_warm_start(MetasdState *state, MetasdTeam *team,
+                                      const MetasdGraph *graph, const uint8_t *known,
+                                      uint64_t seed);
 
 #endif

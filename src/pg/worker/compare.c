@@ -218,7 +218,7 @@ static MetasdStatus
 plan_image(const Comparing *c, MetasdImagePlan *plan)
 {
     const MetasdJob *job = c->job;
-    const MetasdState *step = &job->trainer.step;
+    const MetasdState *step = &job->trainer.state;
     size_t width = step->width, rows = (size_t)step->entities + step->relation_rows;
     MetasdTeam team = c->team;
 
@@ -244,7 +244,7 @@ static MetasdStatus
 build_new(Comparing *c)
 {
     const MetasdJob *job = c->job;
-    size_t width = job->trainer.step.width, bytes;
+    size_t width = job->trainer.state.width, bytes;
     const float *relations = job->trainer.best + job->graph.entities * width;
     uint32 *positions = take(2 * width, sizeof(*positions));
     float *values = take(2 * width, sizeof(*values));

@@ -54,7 +54,8 @@ stored_bytes(const MetasdInput *input, const MetasdTrainOptions *options, Metasd
     double row =
         ROW_BYTES + count_bytes(width) + count_bytes(kept / rows) + stored_as[storage].scale;
     /* which are kept is told once of the reals of a component */
-    double told = options->by_component ? weights / (double)family->reals_per_rank : weights;
+    double told =
+        options->pruning.by_component ? weights / (double)family->reals_per_rank : weights;
 
     return rows * row + (told * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
 }

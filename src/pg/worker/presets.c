@@ -246,7 +246,7 @@ static const float finetune_relation_weights[] = {
     [METASD_FAST] = 0.5f, [METASD_BALANCED] = 0.5f, [METASD_BEST] = 2};
 
 /*
- * What counts besides the magnitude of a weight, as powers (see MetasdState): how much the loss has
+ * What counts besides the magnitude of a weight, as powers (see MetasdPruneOptions): how much the loss has
  * cared for the weight, and how large its column is. And whether the reals of a component stay
  * together.
  *
@@ -286,9 +286,9 @@ metasd_params_options(const MetasdParams *params, MetasdTrainOptions *options, M
         .finetune = (int)x[METASD_P_FINETUNE],
         .finetune_lr = (float)x[METASD_P_FINETUNE_LR],
         .finetune_relation_weight = finetune_relation_weights[(int)x[METASD_P_PRESET]],
-        .salience = prunings[pruning].salience,
-        .alignment = prunings[pruning].alignment,
-        .by_component = prunings[pruning].by_component,
+        .pruning = {.salience = prunings[pruning].salience,
+                    .alignment = prunings[pruning].alignment,
+                    .by_component = prunings[pruning].by_component},
         .patience = (int)x[METASD_P_PATIENCE],
         .batch = (size_t)x[METASD_P_BATCH],
         .quiz_batch = Max(1, (size_t)x[METASD_P_BATCH] / QUIZZES_PER_BATCH),

@@ -176,33 +176,33 @@ write_epoch(MetasdJob *job, const void *what)
         NULL};
     const MetasdEpoch *epoch = what;
     const MetasdLosses *losses = &epoch->losses;
-    bool guided = epoch->pruned && job->trainer.step.guided;
+    bool guided = epoch->pruned && job->trainer.state.size.has_student;
     char nulls[] = "                ";
     Datum values[16] = {
         Int64GetDatum(job->launch.run),
         Int32GetDatum(epoch->epoch),
         Float8GetDatum((double)(GetCurrentTimestamp() - job->epoch_started) / 1e6),
-        Float8GetDatum(losses->source),
+        Float8GetDatum(losses->full),
         Float8GetDatum(losses->trial),
         Float8GetDatum(losses->quiz),
-        Float8GetDatum(losses->mutual_source),
-        Float8GetDatum(losses->mutual_student),
-        mrr_of(&epoch->source, &nulls[8]),
+        Float8GetDatum(losses->mutual_full),
+        Float8GetDatum(epoch->finetunes ? losses->finetune : losses->mutual_student),
+        mrr_of(&epoch->full, &nulls[8]),
         mrr_of(&epoch->student, &nulls[9]),
         Float8GetDatum(epoch->sparsity),
-        Float8GetDatum(epoch->cut),
-        Int64GetDatum((int64)epoch->came),
-        Int64GetDatum((int64)epoch->went),
+        Float8GetDatum(epoch->threshold),
+        Int64GetDatum((int64)epoch->regrown),
+        Int64GetDatum((int64)epoch->dropped),
         Float8GetDatum(epoch->lr),
         BoolGetDatum(epoch->best),
     };
 
     /* A loss that was not computed is not 0. */
-    if (epoch->alone)
+    if (epoch->finetunes)
         nulls[3] = nulls[6] = 'n';
-    if (!guided || epoch->alone || !job->options.step.quiz)
+    if (!guided || epoch->finetunes || !job->options.step.quiz)
         nulls[4] = nulls[5] = 'n';
-    if (!guided || (!epoch->alone && !job->options.step.mutual))
+    if (!guided || (!epoch->finetunes && !job->options.step.mutual))
         nulls[6] = nulls[7] = 'n';
     if (!epoch->pruned)
         nulls[9] = nulls[11] = nulls[12] = nulls[13] = 'n';

@@ -102,7 +102,7 @@ check_codec(MetasdStatus status)
 static Datum
 encode(Chunk *chunk, const MetasdJob *job, const float *row, size_t *total)
 {
-    size_t width = job->trainer.step.width, used = 0;
+    size_t width = job->trainer.state.width, used = 0;
     bytea *value;
 
     check_codec(
@@ -160,7 +160,7 @@ store_entities(const MetasdJob *job, const int64 *degree)
         {INT8OID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID},
         NULL};
     static const Oid types[] = {INT4OID, TEXTOID, INT8OID, BYTEAOID};
-    size_t width = job->trainer.step.width, total = 0;
+    size_t width = job->trainer.state.width, total = 0;
     Chunk chunk;
 
     start_chunk(&chunk, &insert, 4, types, width);
@@ -226,7 +226,7 @@ store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *h
         NULL};
     static const Oid types[] = {INT4OID,   TEXTOID,   INT8OID,   BYTEAOID,  BYTEAOID,  INT8OID,
                                 FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT4OID, FLOAT4OID, BOOLOID};
-    size_t width = job->trainer.step.width, total = 0;
+    size_t width = job->trainer.state.width, total = 0;
     uint32 relations = job->graph.relations;
     const float *rows = job->trainer.best + (size_t)job->graph.entities * width;
     int64 *held_out = count_held_out(&job->graph);
@@ -256,7 +256,7 @@ store_relations(const MetasdJob *job, const int64 *count, const MetasdHoldout *h
 static MetasdStatus
 round_weights(const MetasdJob *job, MetasdTeam *team)
 {
-    const MetasdState *step = &job->trainer.step;
+    const MetasdState *step = &job->trainer.state;
     size_t rows = (size_t)step->entities + step->relation_rows;
 
     for (size_t i = 0; i < rows; i++) {
@@ -277,7 +277,7 @@ typedef struct Findings {
 static MetasdStatus
 count_empty(const MetasdJob *job, MetasdTeam *team, size_t *empty)
 {
-    const MetasdState *step = &job->trainer.step;
+    const MetasdState *step = &job->trainer.state;
     size_t rows = (size_t)step->entities + step->relation_rows;
 
     *empty = 0;
@@ -319,7 +319,7 @@ round_best(MetasdJob *job, Findings *findings)
         metasd_process_check_status(job, round_weights(job, &alone));
     metasd_process_check_status(job, count_empty(job, &alone, &findings->empty));
     metasd_process_check_status(job,
-                                metasd_holdout(&findings->holdout, &trainer->step, &alone,
+                                metasd_holdout(&findings->holdout, &trainer->state, &alone,
                                                trainer->best, &trainer->validation, &job->graph,
                                                job->best.student.n, &findings->ranks));
     if (storage_of(job) == METASD_FLOAT32) /* as they were ranked before */
@@ -383,21 +383,21 @@ metrics_json(const MetasdJob *job, const Findings *findings)
 {
     MetasdJson *json = metasd_json_begin();
     struct rusage usage;
-    const MetasdState *step = &job->trainer.step;
+    const MetasdState *step = &job->trainer.state;
     size_t rows = (size_t)step->entities + step->relation_rows;
 
     getrusage(RUSAGE_SELF, &usage);
     metasd_progress_append_input(json, job);
     metasd_json_whole(json, "epoch", job->best.epoch);
     metasd_json_fixed(json, "sparsity", job->best.sparsity, 6);
-    metasd_json_number(json, "threshold", (double)job->best.cut, 9);
+    metasd_json_number(json, "threshold", (double)job->best.threshold, 9);
     metasd_json_whole(json, "empty_rows", (int64)findings->empty);
     metasd_json_fixed(json, "seconds", (double)(GetCurrentTimestamp() - job->started) / 1e6, 1);
     metasd_json_whole(json, "dense_bytes", (int64)(rows * step->width * sizeof(float)));
     metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);
     metasd_compare_append(json, job);
     append_ranks(json, "validation", &job->best.student);
-    append_ranks(json, "full", &job->best.source);
+    append_ranks(json, "full", &job->best.full);
     append_ranks(json, "stored", &findings->ranks);
     append_calibration(json, &findings->holdout);
     return JsonbPGetDatum(metasd_json_end(json));

@@ -287,7 +287,7 @@ void
 metasd_warm_start_fill(MetasdJob *job)
 {
     MetasdWarmStart *warm = &job->warm;
-    MetasdState *step = &job->trainer.step;
+    MetasdState *step = &job->trainer.state;
     size_t rows = (size_t)step->entities + step->relation_rows;
     uint8_t *known;
 

@@ -25,7 +25,7 @@
 typedef struct World {
     MetasdGraph graph;
     MetasdBatcher batches;
-    MetasdState step;
+    MetasdState state;
     MetasdHoldout holdout;
     MetasdTeam team;
     void *memory[4];
@@ -115,19 +115,18 @@ make_named(World *w, double validation_fraction, size_t size, size_t block_rows,
         w->batches.most = 1;
     assert_int_equal(metasd_batcher_prepare(&w->batches, &w->team), METASD_OK);
     assert_int_equal(metasd_batcher_shuffle(&w->batches, &w->team, 3, 1), METASD_OK);
-    w->step = (MetasdState){.entities = ENTITIES,
-                            .relation_rows = ROWS,
-                            .width = WIDTH,
-                            .batch = size,
-                            .queries = block_rows,
-                            .family = &metasd_family_complex};
-    w->memory[2] = tools_step_take(&w->step, 1, metasd_tile_whole(size) * ENTITIES);
+    w->state = (MetasdState){.entities = ENTITIES,
+                             .relation_rows = ROWS,
+                             .width = WIDTH,
+                             .family = &metasd_family_complex,
+                             .size = {.batch = size, .queries = block_rows}};
+    w->memory[2] = tools_state_take(&w->state, 1, metasd_tile_whole(size) * ENTITIES);
     w->memory[3] = take_holdout(&w->holdout, &w->graph);
-    for (size_t i = 0; i < tools_table_floats(&w->step); i++) {
+    for (size_t i = 0; i < tools_table_floats(&w->state); i++) {
         uint32_t row = (uint32_t)(i / WIDTH);
         size_t at = row < ENTITIES ? renamed(row, other) * WIDTH + i % WIDTH : i;
 
-        w->step.weights[at] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
+        w->state.weights[at] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
     }
 }
 
@@ -147,8 +146,8 @@ unmake(World *w)
 static MetasdStatus
 hold_out(World *w, size_t most, MetasdRanks *ranks)
 {
-    return metasd_holdout(&w->holdout, &w->step, &w->team, w->step.weights, &w->batches, &w->graph,
-                          most, ranks);
+    return metasd_holdout(&w->holdout, &w->state, &w->team, w->state.weights, &w->batches,
+                          &w->graph, most, ranks);
 }
 
 /* ---- the plain way ---- */
@@ -178,7 +177,7 @@ is_among(const MetasdGroups *groups, uint32_t head, uint32_t row, uint32_t tail)
 static void
 score_all(const World *w, uint32_t head, uint32_t row, float *scores)
 {
-    const float *e = w->step.weights, *r = e + ((size_t)ENTITIES + row) * WIDTH;
+    const float *e = w->state.weights, *r = e + ((size_t)ENTITIES + row) * WIDTH;
     float query[WIDTH];
 
     metasd_family_complex.compose(WIDTH, e + (size_t)head * WIDTH, r, query);

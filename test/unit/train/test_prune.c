@@ -33,7 +33,8 @@ check_cut(const float *weights, size_t m, double sparsity)
         keys[i] = metasd_prune_key((double)sorted[i], 0);
     }
     qsort(sorted, m, sizeof(*sorted), ascending);
-    assert_int_equal(metasd_prune_cut(&team, keys, m, runs, 2, sparsity, bins, &cut), METASD_OK);
+    assert_int_equal(metasd_prune_threshold(&team, keys, m, runs, 2, sparsity, bins, &cut),
+                     METASD_OK);
     assert_true(metasd_prune_size(cut) == (double)sorted[at < m ? at : m - 1]);
     free(keys);
     free(sorted);
@@ -112,9 +113,12 @@ refuses_nonsense(void **state)
     uint32_t key = 1, cut;
 
     (void)state;
-    assert_int_equal(metasd_prune_cut(&team, &key, 1, &run, 1, 1.5, bins, &cut), METASD_INVALID);
-    assert_int_equal(metasd_prune_cut(&team, &key, 1, &run, 1, NAN, bins, &cut), METASD_INVALID);
-    assert_int_equal(metasd_prune_cut(&team, &key, 0, &run, 1, 0.5, bins, &cut), METASD_INVALID);
+    assert_int_equal(metasd_prune_threshold(&team, &key, 1, &run, 1, 1.5, bins, &cut),
+                     METASD_INVALID);
+    assert_int_equal(metasd_prune_threshold(&team, &key, 1, &run, 1, NAN, bins, &cut),
+                     METASD_INVALID);
+    assert_int_equal(metasd_prune_threshold(&team, &key, 0, &run, 1, 0.5, bins, &cut),
+                     METASD_INVALID);
 }
 
 int
