@@ -65,14 +65,14 @@ metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices, uint32_t *f
 #define CHUNK_WORK ((size_t)1 << 16)
 
 MetasdChunks
-metasd_team_chunks(MetasdTeam *team, const MetasdSpan *runs, int nruns, size_t cost)
+metasd_team_chunks(MetasdTeam *team, const MetasdSpan *spans, int nspans, size_t cost)
 {
-    return (MetasdChunks){.first = runs->first,
-                        .end = runs->first,
-                        .team = team,
-                        .run = runs,
-                        .last = runs + nruns - 1,
-                        .cost = cost};
+    return (MetasdChunks){.first = spans->first,
+                          .end = spans->first,
+                          .team = team,
+                          .span = spans,
+                          .last = spans + nspans - 1,
+                          .cost = cost};
 }
 
 bool
@@ -83,13 +83,13 @@ metasd_team_next_chunk(MetasdChunks *chunk)
     chunk->status = metasd_team_work(chunk->team, (chunk->end - chunk->first) * chunk->cost);
     if (chunk->status != METASD_OK)
         return false;
-    while (chunk->end == chunk->run->end) {
-        if (chunk->run == chunk->last)
+    while (chunk->end == chunk->span->end) {
+        if (chunk->span == chunk->last)
             return false;
-        chunk->run++;
-        chunk->end = chunk->run->first;
+        chunk->span++;
+        chunk->end = chunk->span->first;
     }
     chunk->first = chunk->end;
-    chunk->end = chunk->run->end - chunk->first < most ? chunk->run->end : chunk->first + most;
+    chunk->end = chunk->span->end - chunk->first < most ? chunk->span->end : chunk->first + most;
     return true;
 }

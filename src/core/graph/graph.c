@@ -273,7 +273,7 @@ fill_groups(MetasdGraph *graph, const Workspace *w, MetasdTeam *team)
     return METASD_OK;
 }
 
-/* From the training triples alone, so that validation triples stay unforeseen. */
+/* Only from the training triples, so that validation triples stay unforeseen. */
 static MetasdStatus
 find_irreflexive(MetasdGraph *graph, Workspace *w, MetasdTeam *team)
 {

@@ -38,7 +38,7 @@ typedef struct MetasdGraph {
  */
 #define METASD_REFLEXIVE 0.01
 
-/* Does the graph rule a tail out? `relation` is a row, below P. */
+/* Is a tail impossible in this graph? `relation` is a row, below P. */
 static inline bool
 metasd_graph_rules_out(const MetasdGraph *graph, uint32_t head, uint32_t relation, uint32_t tail)
 {
@@ -62,7 +62,7 @@ extern size_t metasd_graph_bytes(size_t triples, size_t validation, uint32_t ent
  * Builds the graph of `n` triples in any order, with repeats (the array is
  * reordered). Where `validation_n` > 0, `validation` holds the validation
  * triples (reordered too; those also among the triples are left out of it);
- * otherwise they are drawn by `split`. The last training triple of an entity or
+ * otherwise `split` draws them. The last training triple of an entity or
  * relation is never drawn. Ids out of range: METASD_INVALID.
  */
 extern MetasdStatus metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena,
@@ -72,7 +72,7 @@ extern MetasdStatus metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, Met
 
 /*
  * Takes the arrays of a graph whose numbers are set, of just the size they need: building takes
- * much more. Members who share a graph each call this over the same memory.
+ * much more. Members that share a graph each call this over the same memory.
  */
 extern void metasd_graph_take(MetasdGraph *graph, MetasdArena *arena);
 

@@ -143,7 +143,7 @@ metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which, uin
     return METASD_OK;
 }
 
-/* ---- what a step touches ---- */
+/* ---- the rows that a step touches ---- */
 
 static MetasdStatus
 mark_touched(MetasdNegatives *sampler, MetasdTeam *team, int which, const MetasdBatch *batch)
@@ -165,7 +165,7 @@ MetasdStatus
 metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
                        const MetasdSpan own[2], const MetasdBatch *batch, const MetasdBatch *quiz)
 {
-    MetasdSpan *run = sampler->touched;
+    MetasdSpan *span = sampler->touched;
 
     METASD_TRY(mark_touched(sampler, team, 0, batch));
     if (quiz)
@@ -179,12 +179,12 @@ metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
         sampler->mark[e] = 0;
         if (at < own[0].first || at >= own[0].end)
             continue;
-        if (run > sampler->touched && run[-1].end == at)
-            run[-1].end += width;
+        if (span > sampler->touched && span[-1].end == at)
+            span[-1].end += width;
         else
-            *run++ = (MetasdSpan){at, at + width};
+            *span++ = (MetasdSpan){at, at + width};
     }
-    *run++ = own[1];
-    sampler->ntouched = (int)(run - sampler->touched);
+    *span++ = own[1];
+    sampler->ntouched = (int)(span - sampler->touched);
     return METASD_OK;
 }

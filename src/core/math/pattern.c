@@ -83,7 +83,7 @@ metasd_pattern_place(const MetasdPattern *pattern, int s)
     return metasd_team_slice_start(&pattern->slices, s) * pattern->whole + lists;
 }
 
-/* One row of a slice, and where it is within what is packed of the slice. */
+/* One row of a slice, and its place in the packed slice. */
 typedef struct KeptRow {
     const uint8_t *kept; /* of its whole columns */
     size_t whole;        /* where those begin */
@@ -134,7 +134,7 @@ count_columns(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *ma
     return METASD_OK;
 }
 
-/* Which columns are whole; by member 0, for all. */
+/* Chooses the whole columns; member 0 does it for all. */
 static MetasdStatus
 choose_columns(MetasdPattern *pattern, MetasdTeam *team)
 {
@@ -177,7 +177,7 @@ count_rows(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *mask)
     return METASD_OK;
 }
 
-/* What keeping a weight takes: reading its mask, and a few writes that no cache helps. */
+/* The work of keeping a weight: reading its mask, and a few writes that no cache helps. */
 #define KEEP_WORK 4
 
 /*

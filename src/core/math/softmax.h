@@ -1,5 +1,5 @@
 /*
- * softmax.h - softmax, Kullback-Leibler terms and their gradients, a tile at a time.
+ * softmax.h - softmax, Kullback-Leibler terms and their gradients, one tile at a time.
  *
  * A tile is METASD_TILE queries side by side: scores lie entity by entity, so that each
  * query has a lane of its own and no sum ever crosses lanes. A tile of a slice (`rows`
@@ -7,10 +7,11 @@
  * slice's own maxima; those of all slices are joined in order, and the gradients then
  * need only the joined numbers. Scores of any size are safe: every exponential is of a
  * difference from a maximum. A score that is not a number makes the sums so. Lanes
- * beyond the last query hold anything and spoil nothing. Notation (doc/method.md, "A training step"):
- * t are scores of the full model, s of the student, p = softmax(t / tau), q = softmax(s / tau).
+ * beyond the last query hold anything and spoil nothing. Notation (doc/method.md, "A training
+ * step"): t are scores of the full model, s of the student, p = softmax(t / tau), q = softmax(s /
+ * tau).
  *
- * `each` (NULL, or one number an entity) multiplies the exponentials of an entity: 1 over
+ * `each` (NULL, or one number per entity) multiplies the exponentials of an entity: 1 over
  * the probability that it was sampled, where the softmax is over a sample (negatives.h).
  */
 #ifndef METASD_CORE_MATH_SOFTMAX_H
@@ -52,7 +53,9 @@ typedef struct MetasdTemperature {
                    /* as many times its error; else 0 */
 } MetasdTemperature;
 
-/* The pairs of a tile in the form that the kernels take; [0] of the full model, [1] of the student. */
+/*
+ * The pairs of a tile in the form that the kernels take; [0] of the full model, [1] of the student.
+ */
 typedef struct MetasdSoftmaxTile {
     float max[2][METASD_TILE];         /* softmax(z / tau) = exp((z - max) / tau) per_sum_tau */
     float per_sum_tau[2][METASD_TILE]; /* */
@@ -90,7 +93,7 @@ extern void metasd_softmax_prepare(const MetasdSoftmaxPair *pairs, size_t n,
 
 /* ---- gradients ---- */
 
-/* After metasd_softmax_sums: z becomes scale x z, a factor a lane. */
+/* After metasd_softmax_sums: z becomes scale x z, with a factor per lane. */
 extern void metasd_softmax_scale(size_t rows, size_t stride, float *z, const float *scale);
 
 /* out = the student's gradient: tail, forward x (q - p), reverse x q (log q - log p - KL(q||p)). */

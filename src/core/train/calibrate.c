@@ -19,17 +19,17 @@
 #define ROW_SLOPE_WEIGHT 10.0
 #define ROW_OFFSET_WEIGHT 2.0
 
-/* Slope and offset; and by them. */
+/* Slope and offset, or derivatives by them. */
 typedef struct Pair {
     double slope, offset;
 } Pair;
 
-/* What is believed before the answers: normal around `at`, with these inverse variances. */
+/* The prior: normal around `at`, with these inverse variances. */
 typedef struct Prior {
     Pair at, weight;
 } Prior;
 
-/* What is fitted to: bins of answers; with the base and the steepness that there are so far. */
+/* Bins of answers, with the base and the steepness found so far. */
 typedef struct Sample {
     const MetasdBin *bins;
     double base, steep;
@@ -123,9 +123,9 @@ fit(const Sample *sample, Pair *best)
 }
 
 /*
- * How likely it is that an answer holds by chance: the part of all answers that do, each as far as
- * it is chance that makes it likely; and as if one fact had been seen before, of which that is so
- * to a small part.
+ * The probability that an answer holds by chance: the sum over the facts of the part of chance in
+ * their probability, divided by the number of answers. The prior is one fact more, of which chance
+ * has a small part.
  */
 static double
 base_of(const Sample *sample, Pair at)
@@ -144,8 +144,8 @@ base_of(const Sample *sample, Pair at)
 }
 
 /*
- * Slope and offset by the base, and the base by these (expectation maximisation), in turn. Returns
- * minus the logarithm of how likely they are.
+ * Slope and offset from the base, and the base from these (expectation maximisation), in turn.
+ * Returns minus the logarithm of how likely they are.
  */
 static double
 fit_with_base(Sample *sample, Pair *best)
@@ -164,7 +164,7 @@ fit_with_base(Sample *sample, Pair *best)
     return loss_at(sample, *best).value;
 }
 
-/* The same for a logarithm of steepness, of which 0 is believed before. */
+/* The same for a logarithm of steepness, whose prior is normal around 0. */
 static double
 fit_with_steep(Sample *sample, double log_steep, Pair *best)
 {
@@ -172,7 +172,7 @@ fit_with_steep(Sample *sample, double log_steep, Pair *best)
     return fit_with_base(sample, best) + log_steep * log_steep / 2;
 }
 
-/* The whole: the most likely of all, by sections of the range of steepness. */
+/* The most likely sigmoid of all answers, with golden sections of the range of steepness. */
 static MetasdStatus
 fit_whole(MetasdTeam *team, Sample *sample, Pair *best)
 {

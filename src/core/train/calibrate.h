@@ -8,7 +8,7 @@
 #include "core/base/team.h"
 #include "core/model/probability.h"
 
-/* Facts held out from which on a relation row has a sigmoid of its own. */
+/* A relation row with so many validation facts has a sigmoid of its own. */
 #define METASD_OWN_FACTS 10
 
 /* Answers of about the same odds, and those of them that hold. */
@@ -18,7 +18,7 @@ typedef struct MetasdBin {
 
 typedef struct MetasdCalibration {
     uint32_t rows;          /* of relations: P */
-    size_t most, asked;     /* questions that are enough, and those so far */
+    size_t most, asked;     /* questions at most, and those so far */
     uint32_t own, most_own; /* rows with bins of their own so far, and that there is room for */
     uint32_t *place;        /* P: which of the bins of rows are theirs */
     uint64_t *facts;        /* P: answers that hold */
@@ -29,23 +29,23 @@ typedef struct MetasdCalibration {
 } MetasdCalibration;
 
 /*
- * Takes memory for up to `most` questions about `facts` facts, by which rows can have sigmoids of
+ * Takes memory for up to `most` questions about `facts` facts, with which rows can have sigmoids of
  * their own; 0: none has. There are no answers yet.
  */
 extern void metasd_calibrate_take(MetasdCalibration *calibration, MetasdArena *arena, uint32_t rows,
                                   size_t most, size_t facts);
 
-/* Says, before the answers come, how many facts are about a row. */
+/* Announces, before any answers, the number of facts about a row. */
 extern void metasd_calibrate_expect(MetasdCalibration *calibration, uint32_t row, size_t facts);
 
-/* Adds the answers to a question, by their bins: all, and those that hold. */
+/* Adds the answers to a question, counted in bins: all, and those that hold. */
 extern void metasd_calibrate_add(MetasdCalibration *calibration, uint32_t row,
                                  const uint32_t all[METASD_BINS],
                                  const uint32_t holding[METASD_BINS]);
 
 /*
  * Fits `whole` to all answers, and each[row] to those of a relation row with enough facts; the
- * others have the whole. Without answers: metasd_uncalibrated. Polls; works alone.
+ * others have the whole. Without answers: metasd_uncalibrated. Polls; for one member.
  */
 extern MetasdStatus metasd_calibrate(MetasdCalibration *calibration, MetasdTeam *team);
 

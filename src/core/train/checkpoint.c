@@ -8,7 +8,7 @@
 
 /* ---- the header ---- */
 
-/* Where in the header the next number is, on its way in or out. */
+/* The place of the next number in the header, which is written or read. */
 typedef struct HeaderCursor {
     uint64_t *word;
     bool writes;
@@ -32,7 +32,7 @@ pass_double(HeaderCursor *cursor, double *number)
     cursor->word++;
 }
 
-/* Numbers of other types: what does not fit them is no progress that a training can have. */
+/* Numbers of other types. A number that does not fit its type is no possible progress. */
 #define PASS(cursor, number)                                                                       \
     do {                                                                                           \
         uint64_t word_ = (uint64_t)(number);                                                       \
@@ -87,7 +87,7 @@ pass_progress(HeaderCursor *cursor, MetasdProgress *progress)
     pass_epoch(cursor, &progress->best);
 }
 
-/* What must be the same in who saves and who loads. */
+/* Words that must be the same in the training that saves and the one that loads. */
 enum { WORD_MAGIC, WORD_GRAPH, WORD_ENTITIES, WORD_RELATIONS, WORD_WIDTH, WORD_QUIZ, SHAPE_WORDS };
 
 static void
@@ -246,7 +246,7 @@ metasd_checkpoint_load(MetasdCheckpoint *checkpoint, MetasdTrainer *trainer,
     start_stream(checkpoint, trainer, options, graph);
 }
 
-/* The header is complete: checks it, and makes room for what follows. */
+/* The header is complete: checks it, and adds the tables that follow. */
 static MetasdStatus
 open_header(MetasdCheckpoint *checkpoint)
 {

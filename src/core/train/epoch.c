@@ -138,7 +138,7 @@ check_weights(MetasdTrainLoop *training)
     return broken > 0 ? METASD_NON_FINITE : METASD_OK;
 }
 
-/* ---- an epoch ---- */
+/* ---- one epoch ---- */
 
 MetasdStatus
 metasd_epoch_mask(MetasdTrainLoop *training, MetasdEpoch *report, double sparsity)
@@ -172,7 +172,7 @@ add_losses(MetasdLosses *sum, const MetasdLosses *losses, double weight)
     sum->finetune += weight * losses->finetune;
 }
 
-/* All batches of an epoch once; *batch is the one (from 1) that a failure happened in. */
+/* All batches of an epoch once; in a failure *batch is the number of its batch, from 1. */
 static MetasdStatus
 run_batches(MetasdTrainLoop *training, MetasdEpoch *report, size_t *batch)
 {
@@ -238,7 +238,7 @@ samples_entities(const MetasdTrainLoop *training, bool finetunes)
            all > (double)(state->size.negatives + state->size.batch);
 }
 
-/* The stages of an epoch, its mask, and what it begins with. */
+/* Sets the stages and rates of an epoch, and takes its mask. */
 static MetasdStatus
 begin_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
 {

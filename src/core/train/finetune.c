@@ -5,7 +5,7 @@
 #include "core/math/adagrad.h"
 #include "core/train/relation_loss.h"
 
-/* ---- an epoch ---- */
+/* ---- before and after an epoch ---- */
 
 /* Lays out values, sums and gradient in two tables at most; false where they do not fit. */
 static bool
@@ -70,7 +70,7 @@ metasd_finetune_end(MetasdState *state, MetasdTeam *team)
     return team->barrier(team);
 }
 
-/* ---- a batch ---- */
+/* ---- one batch ---- */
 
 /* Lays an entity's row out, if it is this member's. */
 static MetasdStatus

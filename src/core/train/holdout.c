@@ -35,7 +35,7 @@ metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGrap
     metasd_calibrate_take(&holdout->relation_calibration, arena, 1, pairs, 0);
 }
 
-/* One pass over the facts held out, and where it is. */
+/* One pass over the validation facts. */
 typedef struct Asking {
     MetasdHoldout *holdout;
     MetasdState *state;
@@ -83,8 +83,7 @@ is_full(const MetasdCalibration *calibration)
     return calibration->asked == calibration->most;
 }
 
-/* Looks through the candidates from the best on until their odds are known; false: they have none.
- */
+/* Shows candidates, best first, until their odds are known; false where they have none. */
 static bool
 find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, MetasdOdds *odds)
 {
@@ -127,7 +126,7 @@ add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32
     return metasd_team_work(asking->team, 8 * (size_t)n + METASD_FAR_WORK * known.n);
 }
 
-/* The rank of a tail of a question among what is not known, itself left out. */
+/* The rank of a tail among the answers that are not known. */
 static double
 rank_of(const Asking *asking, uint32_t tail, Ids known)
 {
@@ -169,7 +168,7 @@ inner(size_t width, const float *a, const float *b)
     return (float)sum;
 }
 
-/* The question for the relation of a fact. Of a pair's facts that are missing the first asks it. */
+/* The question for the relation of a fact: once for all validation facts of a pair of entities. */
 static MetasdStatus
 ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
 {
@@ -197,7 +196,7 @@ ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
     return add_answers(asking, &holdout->relation_calibration, 0, n, known, missing);
 }
 
-/* All that is learnt from one question of the batch, by its scores. */
+/* Ranks the answers to one question of the batch, and adds it to the calibration. */
 static MetasdStatus
 ask_question(Asking *asking, size_t group)
 {
@@ -210,7 +209,7 @@ ask_question(Asking *asking, size_t group)
 
     if (metasd_graph_rules_out(asking->graph, head, row, head))
         holdout->scores[head] = METASD_IMPOSSIBLE;
-    /* Batches share the tails of a large group: the one with its first asks the question. */
+    /* Batches share the tails of a large group: its first tail counts the question once. */
     if (batch->tails[batch->start[group]] == missing.ids[0])
         METASD_TRY(add_answers(asking, &holdout->calibration, row, asking->state->entities, known,
                                missing));

@@ -7,7 +7,7 @@
 
 #include "core/train/objective.h"
 
-/* One Adagrad step by the sum of both gradients; *full and *student are the losses. */
+/* One Adagrad step with the sum of both gradients; *full and *student are the losses. */
 extern MetasdStatus metasd_mutual_step(const MetasdObjective *objective, double *full,
                                        double *student);
 

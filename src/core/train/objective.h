@@ -1,6 +1,6 @@
 /*
- * objective.h - a batch with everything that a stage of a step needs, and what stages share: losses,
- * gradients and descent.
+ * objective.h - a batch with everything that a stage of a step needs, and what stages share:
+ * losses, gradients and descent.
  *
  * Members write to their own rows of the tables and to their own share of a batch's
  * queries; a barrier follows before another member reads them.
@@ -18,7 +18,7 @@ typedef enum MetasdStage {
     METASD_FULL_DONE,          /* weights after it */
     METASD_TRIAL_GRADIENT,     /* masked_gradient = of the student (before the mask) */
     METASD_QUIZ_GRADIENT,      /* masked_gradient = of the trial student, masked */
-    METASD_QUIZ_FULL_GRADIENT, /* gradient = of the full model by the quiz */
+    METASD_QUIZ_FULL_GRADIENT, /* gradient = of the quiz by the full model */
     METASD_QUIZ_DONE,          /* weights after it */
     METASD_MUTUAL_GRADIENT,    /* gradient + mask x masked_gradient */
     METASD_MUTUAL_DONE         /* weights after it */
@@ -88,8 +88,9 @@ extern MetasdQueries metasd_objective_block_queries(const MetasdObjective *objec
                                                     int which);
 
 /*
- * The tail loss without a guide, and its gradient, which is added; uses query[0] and block[b].
- * Where the entities' weights are held, what they learn as answers goes to state->packed.gradient.
+ * The tail loss of one model without the other, and its gradient, which is added; uses query[0] and
+ * block[b]. Where the entities' weights are packed, their gradient as answers is added to
+ * state->packed.gradient.
  */
 extern MetasdStatus metasd_objective_tail_loss(const MetasdObjective *objective, const float *table,
                                                bool pruned, float *gradient, int b, double *loss);

@@ -20,7 +20,7 @@ typedef struct MetasdStepOptions {
     MetasdRegularizer regularizer;
     bool quiz;     /* stages 1 and 2 */
     bool mutual;   /* stage 3 */
-    bool finetune; /* instead of all stages: the student alone is trained, at the kept weights */
+    bool finetune; /* instead of all stages: only the student is trained, at the kept weights */
 } MetasdStepOptions;
 
 typedef struct MetasdTrainOptions {
@@ -29,7 +29,7 @@ typedef struct MetasdTrainOptions {
     size_t rank;       /* of the factorisation */
     double sparsity;   /* part of the weights that is pruned, 0 .. 1 */
     int epochs;        /* at most */
-    int warmup;        /* epochs of the full model alone, before the first mask, */
+    int warmup;        /* first epochs, in which only the full model is trained, */
     float warmup_lr;   /* at a rate that falls from this one towards 0; 0: at lr */
     int ramp;          /* epochs in which the sparsity rises to its full value, */
                        /* which the last epoch has in any case */

@@ -116,7 +116,7 @@ metasd_pass_subtract_targets(const MetasdPass *pass, int s, int b, const MetasdT
 
 /* ---- tiles ---- */
 
-/* What a score takes at most: four exponentials and six sums. */
+/* The work of a score at most: four exponentials and six sums. */
 #define SCORE_WORK 6
 
 MetasdTiles
@@ -149,7 +149,7 @@ metasd_pass_next_tile(MetasdTiles *tile)
 
 /* ---- all slices ---- */
 
-/* What joining the parts of a query takes: some exponentials of doubles a slice. */
+/* The work of joining the parts of a query: some exponentials of doubles per slice. */
 #define JOIN_WORK 32
 
 MetasdStatus

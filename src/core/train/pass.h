@@ -2,7 +2,7 @@
  * pass.h - queries against a sliced table: scores, their sums, and the way back.
  *
  * A pass has `rows` queries of `width` floats and a table of T rows, which are entities or
- * relations. Scores lie table row by table row, `stride` queries each, so that a slice of the
+ * relations. The scores of a table row lie together, `stride` queries each, so that a slice of the
  * table is one piece of the block and a query keeps its lane throughout. Each member computes
  * the scores of its own slices and works on one of them at a time, while it is in the cache;
  * only sums and query gradients are shared between members, reduced in the order of slices and
@@ -26,7 +26,7 @@ typedef struct MetasdScores {
     float *parts;                      /* parts x queries x width: query gradients */
     float *whole_parts;                /* parts x queries x whole columns: the same */
     float *target_scores[2];           /* batch: the scores of the examples' targets */
-    size_t packed;                     /* floats a slice is packed into at most */
+    size_t packed;                     /* floats of a packed slice at most */
     float *packs;                      /* members x 3 x packed: see MetasdPack */
     size_t gathered;                   /* floats of a sampled slice at most */
     float *gathers;                    /* members x 2 x gathered: its rows, and their gradient */
@@ -41,7 +41,7 @@ typedef struct MetasdTable {
 
 /*
  * Queries one after another and, where a pattern is used, in tiles (sparse_products.h) and without
- * what is not in its whole columns.
+ * the columns that are not whole.
  */
 typedef struct MetasdQueries {
     const float *rows;  /* rows x width */
@@ -65,22 +65,21 @@ typedef struct MetasdPass {
 typedef struct MetasdTargets {
     const size_t *start;
     const uint32_t *ids;  /* rows of the pass's table */
-    const float *weights; /* NULL for 1 each, or one an example */
+    const float *weights; /* NULL for 1 each, or one per example */
     float scale;          /* multiplies them */
 } MetasdTargets;
 
-/* What the memory of scores is sized by. */
+/* The sizes that the memory of scores depends on. */
 typedef struct MetasdScoresNeed {
     size_t batch, width;
-    size_t queries; /* against entities at once, at most */
-    size_t floats;  /* a block holds about so many scores */
-    const MetasdSlices
-        *entities; /* that a batch is scored against: all, or a sample of most rows */
+    size_t queries;               /* against entities at once, at most */
+    size_t floats;                /* a block holds about so many scores */
+    const MetasdSlices *entities; /* that a batch is scored against: all, or the largest sample */
     const MetasdSlices *relations;
-    const MetasdSlices *ranked; /* scored for ranks, and by a student alone: in one block */
+    const MetasdSlices *ranked; /* scored for ranks, and in fine-tuning: in one block */
     int members;
     bool has_student;
-    size_t packed;   /* floats a slice is packed into at most; 0: no products are sparse */
+    size_t packed;   /* floats of a packed slice at most; 0: no products are sparse */
     size_t whole;    /* whole columns at most */
     size_t gathered; /* floats of a slice of a sample at most; 0: there are no samples */
 } MetasdScoresNeed;
@@ -119,10 +118,10 @@ extern MetasdStatus metasd_pass_subtract_targets(const MetasdPass *pass, int s, 
                                                  const MetasdTargets *targets);
 
 /*
- * Goes through a slice's scores a tile at a time; polls.
+ * Goes through a slice's scores, one tile at a time; polls.
  *
  *     for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);)
- *         ... block[b] + tile.first, tile.rows, pass->stride, tile.each ...
+ *         use block[b] + tile.first, tile.rows, pass->stride, tile.each
  *     METASD_TRY(tile.status);
  */
 typedef struct MetasdTiles {

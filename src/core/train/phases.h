@@ -1,6 +1,6 @@
 /*
- * phases.h - the phases of a training: in the first epochs the full model alone is trained, then full
- * model and student together, in the last ones the student alone (doc/method.md, "Phases").
+ * phases.h - the phases of a training: in the first epochs only the full model is trained, then
+ * full model and student together, in the last ones only the student (doc/method.md, "Phases").
  *
  * All are functions of only the options and an epoch's number (from 1).
  */

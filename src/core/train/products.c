@@ -84,7 +84,7 @@ pack_room(const MetasdPass *pass)
     return (MetasdPack){.values = room, .by_column = room + most, .sum = room + 2 * most};
 }
 
-/* What a kernel takes for a kept weight and a tile, in metasd_team_work's unit. */
+/* The work of a kernel for one kept weight and one tile. */
 #define KEPT_WORK 4
 
 static size_t
@@ -220,7 +220,7 @@ sum_parts(const float *parts, size_t apart, int count, size_t at, size_t n, floa
 
 #define TURN ((size_t)16) /* components turned at once: a cache line of each query */
 
-/* Queries of one tile from its summed parts, which hold them component by component. */
+/* Queries of one tile from its summed parts, which have all queries of one component together. */
 static MetasdStatus
 reduce_tile(const MetasdPass *pass, size_t tile, float *dqueries)
 {

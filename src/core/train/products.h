@@ -1,6 +1,6 @@
 /*
- * products.h - the products of a pass (pass.h): scores of queries by the rows of a slice, and the way
- * back.
+ * products.h - the products of a pass (pass.h): scores of queries by the rows of a slice, and the
+ * way back.
  */
 #ifndef METASD_CORE_TRAIN_PRODUCTS_H
 #define METASD_CORE_TRAIN_PRODUCTS_H
@@ -14,8 +14,8 @@ extern MetasdStatus metasd_products_scores(const MetasdPass *pass, int s, int b,
 
 /*
  * Back through block[b]: gradient += block[b] queries at the rows of the slice (and its kept
- * weights, where the table has a pattern; it is packed like them where they are packed); the part of
- * the query gradients is kept for metasd_products_reduce.
+ * weights, where the table has a pattern; it is packed like them where they are packed); the part
+ * of the query gradients is kept for metasd_products_reduce.
  */
 extern MetasdStatus metasd_products_back(const MetasdPass *pass, int s, int b,
                                          const MetasdTable *table, const MetasdQueries *queries,

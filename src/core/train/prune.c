@@ -77,7 +77,7 @@ metasd_prune_size(uint32_t key)
 
 /* ---- the threshold ---- */
 
-/* Counts this member's weights: by upper half, or by lower half where the upper is `upper`. */
+/* Counts this member's keys: upper halves, or the lower halves of those whose upper is `upper`. */
 static MetasdStatus
 count_bits(MetasdTeam *team, const uint32_t *keys, const MetasdSpan *spans, int nspans,
            int64_t upper, uint64_t *bins)
@@ -249,8 +249,8 @@ salience_of(const MetasdPruner *pruner, const MetasdState *state, size_t i, size
 
 /*
  * The key of a component, whose reals are a stride apart: of the root of the sum of their squares,
- * as their parts in the change of the loss add up. Squares are taken relative to the largest one, so
- * that none underflows that the sum would show.
+ * as their parts in the change of the loss add up. Squares are taken relative to the largest one,
+ * so that none underflows that the sum would show.
  */
 static uint32_t
 component_key(const MetasdPruner *pruner, const MetasdState *state, size_t row, size_t first,

@@ -3,16 +3,16 @@
  *
  * The mask keeps the most salient weights of the full model. It keeps those whose salience is at
  * least that of the weight at index ceil(s M), counted from 0, among all M weights in ascending
- * order of salience (the last one at most; s is the sparsity). Saliences are compared as keys, 32-bit
- * numbers of the same order. The threshold is found by counting the upper and then the lower half of
- * the keys' bits: two passes, no sort, the same for every team.
+ * order of salience (the last one at most; s is the sparsity). Saliences are compared as keys,
+ * 32-bit numbers of the same order. The threshold is found by counting the upper and then the lower
+ * half of the keys' bits: two passes, no sort, the same for every team.
  *
  * A salience is a product of powers that no float may hold: a key has room for any. Keys hold the
  * sizes of weights exactly, like floats; extreme sizes lose digits rather than their order.
  *
- * A row of which nothing is kept has a score of 0 with everything, so that all answers to a question
- * about it tie. Therefore some weights of a row, its floor, are kept whatever the threshold: the
- * most salient ones. They count among the kept weights, whose number stays the same.
+ * A row of which nothing is kept has a score of 0 with everything, so that all answers to a
+ * question about it tie. Therefore some weights of a row, its floor, are kept whatever the
+ * threshold: the most salient ones. They count among the kept weights, whose number stays the same.
  */
 #ifndef METASD_CORE_TRAIN_PRUNE_H
 #define METASD_CORE_TRAIN_PRUNE_H
@@ -28,14 +28,14 @@ typedef struct MetasdPruneOptions {
      */
     double salience;
     /*
-     * c is the norm of the weight's column over all entities. A score is a sum over the columns that
-     * both its factors keep: the higher this power, the more rows keep the same ones.
+     * c is the norm of the weight's column over all entities. A score is a sum over the columns
+     * that both its factors keep: the higher this power, the more rows keep the same ones.
      */
     double alignment;
     /*
-     * The reals of a component (both of a complex number) are kept or pruned together, with the root
-     * of the sum of the squares of their saliences. A component of which head, relation and tail
-     * each keep one real adds one product to a score; one of which they keep both adds four.
+     * The reals of a component (both of a complex number) are kept or pruned together, with the
+     * root of the sum of the squares of their saliences. A component of which head, relation and
+     * tail each keep one real adds one product to a score; one of which they keep both adds four.
      */
     bool by_component;
     /*

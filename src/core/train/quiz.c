@@ -38,7 +38,7 @@ metasd_quiz_trial(const MetasdObjective *objective, double *loss)
     return trial_step(objective);
 }
 
-/* ---- stage 2: the quiz loss by the trial student ---- */
+/* ---- stage 2: the quiz loss of the trial student ---- */
 
 MetasdStatus
 metasd_quiz_loss(const MetasdObjective *quiz, double *loss)

@@ -1,6 +1,6 @@
 /*
- * relation_loss.h - the relation loss (Chen et al. 2021): each example's relation among all P, given
- * its head and tail.
+ * relation_loss.h - the relation loss (Chen et al. 2021): each example's relation among all P,
+ * given its head and tail.
  */
 #ifndef METASD_CORE_TRAIN_RELATION_LOSS_H
 #define METASD_CORE_TRAIN_RELATION_LOSS_H

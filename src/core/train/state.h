@@ -100,8 +100,8 @@ metasd_state_relations(const MetasdState *state, const float *table)
 }
 
 /*
- * Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1. Weights of a
- * relation's row that a family does not use are 0.
+ * Fills weights with normal numbers of deviation `scale`, sums with 0, the mask with 1. Weights of
+ * a relation's row that a family does not use are 0.
  */
 extern MetasdStatus metasd_state_init(MetasdState *state, MetasdTeam *team, uint64_t seed,
                                       float scale);

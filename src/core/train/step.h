@@ -21,8 +21,8 @@ typedef struct MetasdLosses {
 } MetasdLosses;
 
 /*
- * One step on a batch, and on a quiz where options->quiz (NULL or an empty one leaves stages 1 and 2
- * out). METASD_NON_FINITE where a loss is not finite: the weights are then those of some stage
+ * One step on a batch, and on a quiz where options->quiz (NULL or an empty one leaves stages 1 and
+ * 2 out). METASD_NON_FINITE where a loss is not finite: the weights are then those of some stage
  * before.
  */
 extern MetasdStatus metasd_step(MetasdState *state, MetasdTeam *team,

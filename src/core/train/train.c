@@ -24,8 +24,8 @@ most_examples(const MetasdGraph *graph, const size_t sizes[METASD_PARTS])
 }
 
 /*
- * Groups that a block of scores has room for: the mean number in a batch and some more. Rare batches
- * with more need a second block; room for all examples of a batch would always cost memory.
+ * Groups that a block of scores has room for: the mean number in a batch and some more. Rare
+ * batches with more need a second block; room for all examples of a batch would always cost memory.
  */
 static size_t
 most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t batch)
@@ -51,10 +51,10 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
  * One weight is enough that a row is not empty. In trainings of a few epochs, of a graph of 3,000
  * members of two nations, first answers without a score went from 1.00 and .42 of all to .00, and
  * the MRR from .004 to .37; of a graph of world geography the MRR went from .088 to .084. A larger
- * floor gains nothing there, and takes weights from better places: at a sparsity of .97, 1 costs .01
- * of MRR, 2 .02 and 4 .15. UMLS at rank 50 has 5 to 8 empty rows of 227 without a floor; its test
- * MRR is .888 without and .883 with it (means of five seeds). Where no row would be empty, a floor of
- * one changes nothing.
+ * floor gains nothing there, and takes weights from better places: at a sparsity of .97, 1 costs
+ * .01 of MRR, 2 .02 and 4 .15. UMLS at rank 50 has 5 to 8 empty rows of 227 without a floor; its
+ * test MRR is .888 without and .883 with it (means of five seeds). Where no row would be empty, a
+ * floor of one changes nothing.
  */
 #define FLOOR 1
 
@@ -197,8 +197,8 @@ rank_validation(MetasdTrainLoop *training, bool student, MetasdRanks *ranks)
 }
 
 /*
- * Ranks the models that an epoch has changed: the full model is the same throughout fine-tuning, and
- * a student that is not pruned is the full model.
+ * Ranks the models that an epoch has changed: the full model is the same throughout fine-tuning,
+ * and a student that is not pruned is the full model.
  */
 static MetasdStatus
 validate_models(MetasdTrainLoop *training, MetasdEpoch *report)

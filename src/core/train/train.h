@@ -1,8 +1,9 @@
 /*
  * train.h - epochs: masks, batches, quizzes, validation, the best model kept.
  *
- * All members of the team call metasd_train, each with a trainer over the same shared memory.
- * Each member computes for itself what would take as long to wait for (orders, batches). The caller learns of epochs through callbacks, which run in member 0 only.
+ * All members of the team call metasd_train, each with a trainer over the same shared memory. Each
+ * computes orders and batches for itself: waiting for them would take the same time. Callbacks,
+ * which run in member 0 only, tell the caller of epochs.
  */
 #ifndef METASD_CORE_TRAIN_TRAIN_H
 #define METASD_CORE_TRAIN_TRAIN_H
@@ -12,7 +13,7 @@
 
 /*
  * Scores a block may hold: with three blocks, 768 MB at most. Beyond a million entities, all of
- * them scored, a block is as large as the 64 queries of a tile make it.
+ * them scored, a block has room for the 64 queries of a tile.
  */
 #define METASD_SCORE_FLOATS ((size_t)64 << 20)
 

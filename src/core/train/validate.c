@@ -115,7 +115,9 @@ leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
     return METASD_OK;
 }
 
-/* Counts the entities of this member's slices that a block of examples, from `first`, ranks by. */
+/*
+ * Counts the scores in this member's slices against the targets of a block, from example `first`.
+ */
 static MetasdStatus
 count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
 {

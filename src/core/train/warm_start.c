@@ -3,8 +3,8 @@
 #include <string.h>
 
 /*
- * Sums begin near those that pruned weights have at the end of a training, which are 3e-6 to 1e-4 on
- * different graphs. Those of kept weights are 20 to 100 times larger, but models are worse from
+ * Sums begin near those that pruned weights have at the end of a training, which are 3e-6 to 1e-4
+ * on different graphs. Those of kept weights are 20 to 100 times larger, but models are worse from
  * there, or from 1e-3; between 1e-5 and 1e-4 differences are those of seeds.
  */
 #define WARM_SUM 1e-5f

@@ -88,7 +88,10 @@ check_every_epoch(const World *world, MetasdTrainOptions options)
     trainings_unmake(whole);
 }
 
-/* Six epochs or more, so that every phase is interrupted: warm-up, ramp, full sparsity, fine-tuning. */
+/*
+ * Six epochs or more, so that every phase is interrupted: warm-up, ramp, full sparsity,
+ * fine-tuning.
+ */
 static MetasdTrainOptions
 course(void)
 {

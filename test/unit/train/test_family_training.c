@@ -160,7 +160,10 @@ differentiate(const Trial *trial, Loss loss, const double *at, double *derivativ
     }
 }
 
-/* Stage 2: the loss of the quiz after the trial step, by the full model's weights, on which that depends. */
+/*
+ * Stage 2: the loss of the quiz after the trial step, by the full model's weights, on which that
+ * depends.
+ */
 static double
 quiz_loss(const Trial *trial, const double *table)
 {

@@ -1,4 +1,7 @@
-/* Fine-tuning trains the student as a model of its own: kept weights change as if there were no others. */
+/*
+ * Fine-tuning trains the student as a model of its own: kept weights change as if there were no
+ * others.
+ */
 #include "unit.h"
 
 #include <math.h>
@@ -101,8 +104,8 @@ learns_as_a_model_of_its_own(void **state)
 }
 
 /*
- * Batch after batch: weights of entities that no batch names are trained, too. The packed weights lie
- * in one table or in two.
+ * Batch after batch: weights of entities that no batch names are trained, too. The packed weights
+ * lie in one table or in two.
  */
 static void
 check_packed(SmallModel *packed, SmallModel *sparse, bool one_table)

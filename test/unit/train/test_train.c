@@ -126,7 +126,10 @@ a_mask_is_taken_anew(void **state)
     free(world.memory);
 }
 
-/* Without quiz, mutual learning and fine-tuning the student is the full model, pruned after every epoch. */
+/*
+ * Without quiz, mutual learning and fine-tuning the student is the full model, pruned after every
+ * epoch.
+ */
 static void
 a_full_model_without_a_student_is_pruned_afterwards(void **state)
 {
