@@ -5,7 +5,7 @@
  *
  * FOLDER holds train.tsv, valid.tsv and perhaps test.tsv, all of which are filtered out of the
  * ranking; or it is synthetic:ENTITIES:TRIPLES:RELATIONS[:SEED], a made-up graph. Prints an epoch a
- * line: seconds, losses, filtered validation MRR of source and pruned model; then how the seconds
+ * line: seconds, losses, filtered validation MRR of full and pruned model; then how the seconds
  * of its batches compare with what the library's products alone would take.
  *
  * members=N      processes that train together, 1

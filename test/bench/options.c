@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crew.h"
+#include "processes.h"
 
 static BenchOptions
 defaults(void)
@@ -98,8 +98,8 @@ options_parse(int n, char **arguments)
             exit(2);
         }
     }
-    if (options.members < 1 || options.members > CREW_MOST) {
-        fprintf(stderr, "members: 1 .. %d\n", CREW_MOST);
+    if (options.members < 1 || options.members > PROCESSES_MOST) {
+        fprintf(stderr, "members: 1 .. %d\n", PROCESSES_MOST);
         exit(2);
     }
     options.split.seed = options.train.seed;

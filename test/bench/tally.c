@@ -99,8 +99,7 @@ phases_print(const Phases *phases)
     const double *s = phases->seconds;
     size_t later = phases->batches - phases->epochs;
     /* The first batch of an epoch, taken to be as fast as the others. */
-    double first =
-        later > 0 ? s[METASD_FULL_GRADIENT] / (double)later * (double)phases->epochs : 0;
+    double first = later > 0 ? s[METASD_FULL_GRADIENT] / (double)later * (double)phases->epochs : 0;
     double source = s[METASD_FULL_GRADIENT] + first, all = first;
 
     for (int i = 0; i < STAGES; i++)

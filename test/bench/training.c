@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
-#include "crew.h"
+#include "processes.h"
 #include "memory.h"
 
 /* ---- memory ---- */
@@ -217,7 +217,7 @@ train_member(MetasdTeam *team, void *context)
     status = metasd_train(&training->trainer, team, &training->graph, &options->train, &events,
                           &training->best);
     training->ended = clock_now();
-    training->waited = crew_waited(team);
+    training->waited = processes_waited(team);
     free(memory);
     return status;
 }
@@ -226,7 +226,7 @@ MetasdStatus
 training_run(BenchTraining *training)
 {
     double own = clock_own(), machine = clock_machine();
-    MetasdStatus status = crew_run(training->options->members, train_member, training);
+    MetasdStatus status = processes_run(training->options->members, train_member, training);
 
     training->own = clock_own() - own;
     training->others = clock_machine() - machine - training->own;

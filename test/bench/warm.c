@@ -5,7 +5,7 @@
  *
  * Trains a part of train.tsv; then all of it, anew and, for each argument that begins with warm:,
  * from the rows that the first training left, as int8 stores them. A line a training: filtered
- * validation MRR of source and pruned model, the best epoch, processor seconds.
+ * validation MRR of full and pruned model, the best epoch, processor seconds.
  *
  * facts=P      part of the triples that the first training has, 0.9
  * entities=P   part of the entities that it has, 1

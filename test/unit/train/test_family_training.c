@@ -382,14 +382,14 @@ teams_train_every_family_alike(void **state)
     (void)state;
     for (int f = 1; f < (tools_quick() ? 2 : TOOLS_FAMILIES); f++) {
         MetasdTrainOptions options = trainings_short_options();
-        Training *alone, *together;
+        Training *single, *together;
 
         options.family = tools_families[f];
-        alone = trainings_done(&world, options);
+        single = trainings_done(&world, options);
         together = trainings_make(&world, options);
         assert_int_equal(trainings_run(together, TRAININGS_MOST_TEAM), METASD_OK);
-        trainings_assert_same(alone, together);
-        trainings_unmake(alone);
+        trainings_assert_same(single, together);
+        trainings_unmake(single);
         trainings_unmake(together);
     }
     free(world.memory);

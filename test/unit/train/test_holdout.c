@@ -1,6 +1,6 @@
 /*
- * What is learnt from facts held out is what asking each question plainly says: ranks, in all and
- * by relation, and which answers hold; whatever the batches.
+ * The evaluation of validation facts gives the results of each question by itself: ranks, in all
+ * and by relation, and which answers hold; whatever the batches.
  *
  * Weights are small whole numbers, so that scores are exact and tie often.
  */
@@ -69,7 +69,7 @@ renamed(uint32_t entity, bool other)
     return other ? (entity * 7 + 3) % ENTITIES : entity;
 }
 
-/* The triples, those that are held out behind the others; returns how many those are. */
+/* The triples, validation ones after the others; returns how many those are. */
 static size_t
 draw_triples(MetasdTriple triples[TRIPLES], double validation_fraction, bool other)
 {
@@ -207,7 +207,7 @@ plain_ranks(const World *w, Found *found, uint32_t head, uint32_t row, const flo
     }
 }
 
-/* Log odds of the candidate at a place against who competes; by their order, best first. */
+/* Log odds of the candidate at a place against its competitors; in their order, best first. */
 static double
 plain_odds(const float *scores, const uint32_t *order, const bool *known, size_t n, size_t at)
 {

@@ -154,8 +154,8 @@ without_sums_magnitudes_decide(void **state)
 }
 
 /*
- * The floor keeps the most salient ones of each row, be they below the cut, and as many weights are
- * kept as without it. A row of zeros has none.
+ * The floor keeps the most salient ones of each row, also below the threshold, and as many weights
+ * are kept as without it. A row of zeros has none.
  */
 static void
 a_floor_keeps_some_of_a_row(void **state)

@@ -26,7 +26,7 @@ graphs_have_limits(void **state)
     (void)state;
     assert_true(metasd_graph_bytes(SIZE_MAX, 1, 1, 1) == SIZE_MAX);
     assert_true(metasd_graph_bytes(SIZE_MAX / 2 + 1, 0, 1, 1) == SIZE_MAX);
-    /* Refused before any memory is touched: measured alone, there is none. */
+    /* Refused before any memory is touched: a measuring arena has none. */
     assert_int_equal(
         metasd_graph_build(&graph, &team, &arena, NULL, 0, NULL, 0, 1, UINT32_MAX / 2 + 1, &split),
         METASD_INVALID);
@@ -114,7 +114,7 @@ scores_have_limits(void **state)
     assert_false(metasd_arena_ok(&arena));
 }
 
-/* As many as a calibration has use for; a source of any size needs no more. */
+/* A calibration needs so many questions at most, for a graph of any size. */
 static void
 questions_of_a_calibration_are_limited(void **state)
 {

@@ -248,23 +248,23 @@ the_team_changes_no_bit(void **state)
 {
     World world = trainings_noise();
     MetasdTrainOptions options = trainings_short_options();
-    Training *alone;
+    Training *single;
 
     (void)state;
     options.pruning.alignment = 2;
     options.epochs = 4;
     options.finetune = 2;
     options.sparsity = 0.8; /* packed */
-    alone = trainings_done(&world, options);
-    assert_true(alone->epoch[alone->epochs - 1].finetunes);
-    assert_int_equal(alone->trainer[0].state.entity_slices.parts, 12);
+    single = trainings_done(&world, options);
+    assert_true(single->epoch[single->epochs - 1].finetunes);
+    assert_int_equal(single->trainer[0].state.entity_slices.parts, 12);
     for (int members = 1; members <= TRAININGS_MOST_TEAM; members++) {
         Training *training = trainings_make(&world, options);
 
         assert_int_equal(trainings_run(training, members), METASD_OK);
-        trainings_assert_same(training, alone);
-        for (int i = 0; i < alone->epochs; i++) {
-            const MetasdEpoch *a = &training->epoch[i], *b = &alone->epoch[i];
+        trainings_assert_same(training, single);
+        for (int i = 0; i < single->epochs; i++) {
+            const MetasdEpoch *a = &training->epoch[i], *b = &single->epoch[i];
 
             assert_memory_equal(&a->losses, &b->losses, sizeof(a->losses));
             assert_memory_equal(&a->student, &b->student, sizeof(a->student));
@@ -273,7 +273,7 @@ the_team_changes_no_bit(void **state)
         }
         trainings_unmake(training);
     }
-    trainings_unmake(alone);
+    trainings_unmake(single);
     free(world.memory);
 }
 

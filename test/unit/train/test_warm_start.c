@@ -19,7 +19,7 @@
 
 /*
  * Entities 2 and 3 are new, and relation 1. Entity 2 is told of by 0, which has it as a tail, and
- * by 1, which it has; 3 by nobody who is known.
+ * by 1, which it has; 3 by no entity that is known.
  */
 static const MetasdTriple facts[] = {{0, 0, 2}, {2, 0, 1}, {2, 0, 3}, {4, 1, 2}, {0, 0, 4}};
 static const uint8_t known[ROWS] = {1, 1, 0, 0, 1, 1, 0, 1, 0};
