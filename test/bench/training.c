@@ -142,7 +142,8 @@ print_epoch(const BenchTraining *training, const MetasdEpoch *e, const Tally *ta
     printf("epoch %3d %6.1f s  source %.4f trial %.4f quiz %.4f mutual %.4f %.4f  mrr %.4f %.4f  "
            "h1 %.3f h10 %.3f sparsity %.3f came %zu went %zu%s\n",
            e->epoch, tally->ended - training->started, e->losses.full, e->losses.trial,
-           e->losses.quiz, e->losses.mutual_full, e->losses.mutual_student, training_mrr(&e->full),
+           e->losses.quiz, e->losses.mutual_full,
+           e->finetunes ? e->losses.finetune : e->losses.mutual_student, training_mrr(&e->full),
            training_mrr(&e->student), hits(&e->student, 0), hits(&e->student, 2), e->sparsity,
            e->regrown, e->dropped, e->best ? " *" : "");
     printf("          %zu batches %.3f s, before them %.3f s, validation %.3f s\n", tally->batches,

@@ -60,13 +60,35 @@ same_triple(const MetasdTriple *a, const MetasdTriple *b)
     return a->head == b->head && a->relation == b->relation && a->tail == b->tail;
 }
 
+static bool
+comes_before(const MetasdTriple *a, const MetasdTriple *b)
+{
+    if (a->head != b->head)
+        return a->head < b->head;
+    return a->relation != b->relation ? a->relation < b->relation : a->tail < b->tail;
+}
+
+/* *sorted: are they in order, each once? Ends at the first that is not. */
+static MetasdStatus
+check_order(MetasdTeam *team, const MetasdTriple *triples, size_t n, bool *sorted)
+{
+    *sorted = true;
+    for (size_t i = 1; i < n && *sorted; i++) {
+        *sorted = comes_before(&triples[i - 1], &triples[i]);
+        METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
+    }
+    return METASD_OK;
+}
+
 MetasdStatus
 metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n, MetasdTriple *scratch,
                           size_t *counts, uint32_t entities, uint32_t relations)
 {
     size_t kept = 0;
+    bool sorted;
 
-    if (*n == 0)
+    METASD_TRY(check_order(team, triples, *n, &sorted));
+    if (sorted)
         return METASD_OK;
     METASD_TRY(counting_pass(team, triples, scratch, *n, BY_TAIL, entities, counts));
     METASD_TRY(counting_pass(team, scratch, triples, *n, BY_RELATION, relations, counts));
@@ -181,14 +203,6 @@ check_ids(MetasdTeam *team, const MetasdTriple *triples, size_t n, uint32_t enti
         METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
     }
     return METASD_OK;
-}
-
-static bool
-comes_before(const MetasdTriple *a, const MetasdTriple *b)
-{
-    if (a->head != b->head)
-        return a->head < b->head;
-    return a->relation != b->relation ? a->relation < b->relation : a->tail < b->tail;
 }
 
 /* The splitter's triples: those given, and the validation triples that are not among them. */

@@ -48,7 +48,7 @@ metasd_graph_rules_out(const MetasdGraph *graph, uint32_t head, uint32_t relatio
 /*
  * Sorts triples by head, relation, tail and drops repeated ones; *n becomes the
  * number left. `scratch` holds *n triples, `counts` max(entities, relations) + 1
- * numbers. Takes O(n + entities + relations) steps.
+ * numbers. Takes O(n + entities + relations) steps, and one pass over triples that are in order.
  */
 extern MetasdStatus metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n,
                                               MetasdTriple *scratch, size_t *counts,

@@ -84,8 +84,8 @@ weight_of_drawn(const MetasdNegatives *sampler)
 
 /* Marked entities of rows first .. end - 1 become rows of the sample from *n on. */
 static MetasdStatus
-collect(MetasdNegatives *sampler, MetasdTeam *team, MetasdSample *sample, uint32_t first,
-        uint32_t end, uint32_t *n)
+collect_rows(MetasdNegatives *sampler, MetasdTeam *team, MetasdSample *sample, uint32_t first,
+             uint32_t end, uint32_t *n)
 {
     float weight = weight_of_drawn(sampler);
 
@@ -132,8 +132,8 @@ metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which, uin
     METASD_TRY(mark_rows(sampler, team, seed, stream, batch));
     for (int p = 0; p < slices->parts; p++) {
         parts[p + 1] = parts[p];
-        METASD_TRY(collect(sampler, team, sample, metasd_team_slice_start(slices, p * each),
-                           metasd_team_slice_start(slices, (p + 1) * each), &parts[p + 1]));
+        METASD_TRY(collect_rows(sampler, team, sample, metasd_team_slice_start(slices, p * each),
+                                metasd_team_slice_start(slices, (p + 1) * each), &parts[p + 1]));
     }
     cut_parts(sample, parts, slices->parts);
     for (size_t i = 0; i < batch->n; i++) {

@@ -179,7 +179,7 @@ metasd_softmax_sums_pair(size_t rows, size_t stride, const float *t, const float
 /* ---- joining slices ---- */
 
 static double
-largest(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane)
+largest_max(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane)
 {
     double max = (double)parts[0].max[lane];
 
@@ -192,7 +192,7 @@ void
 metasd_softmax_join(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane,
                     MetasdSoftmaxRow *row)
 {
-    *row = (MetasdSoftmaxRow){.max = largest(parts, step, count, lane), .sum_tau = 1};
+    *row = (MetasdSoftmaxRow){.max = largest_max(parts, step, count, lane), .sum_tau = 1};
     for (int i = 0; i < count; i++) {
         const MetasdSoftmaxPartial *part = &parts[(size_t)i * step];
 
@@ -229,8 +229,8 @@ metasd_softmax_join_pair(const MetasdSoftmaxPartial *full_parts,
                          const MetasdSoftmaxPartial *student_parts, size_t step, int count,
                          size_t lane, float tau, MetasdSoftmaxRow *full, MetasdSoftmaxRow *student)
 {
-    double full_max = largest(full_parts, step, count, lane);
-    double student_max = largest(student_parts, step, count, lane);
+    double full_max = largest_max(full_parts, step, count, lane);
+    double student_max = largest_max(student_parts, step, count, lane);
     double of_full =
         join_paired(full_parts, student_parts, step, count, lane, (double)tau, student_max, full);
     double of_student =

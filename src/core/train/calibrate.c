@@ -104,7 +104,7 @@ newton_step(const Loss *loss, Pair at)
 
 /* The most likely slope and offset, from those in *best on: steps that fail are halved. */
 static void
-fit(const Sample *sample, Pair *best)
+fit_sigmoid(const Sample *sample, Pair *best)
 {
     Loss loss = loss_at(sample, *best), next;
     Pair step = newton_step(&loss, *best);
@@ -156,11 +156,11 @@ fit_with_base(Sample *sample, Pair *best)
     sample->base = 0;
     sample->base = base_of(sample, *best);
     for (int i = 0; i < MOST_STEPS && fabs(sample->base - before) > BASE_TOLERANCE * before; i++) {
-        fit(sample, best);
+        fit_sigmoid(sample, best);
         before = sample->base;
         sample->base = base_of(sample, *best);
     }
-    fit(sample, best);
+    fit_sigmoid(sample, best);
     return loss_at(sample, *best).value;
 }
 
@@ -290,7 +290,7 @@ metasd_calibrate(MetasdCalibration *calibration, MetasdTeam *team)
             sample.bins = calibration->own_bins + calibration->place[row] * METASD_BINS;
             sample.prior = (Prior){.at = whole, .weight = {ROW_SLOPE_WEIGHT, ROW_OFFSET_WEIGHT}};
             pair = whole;
-            fit(&sample, &pair);
+            fit_sigmoid(&sample, &pair);
             calibration->each[row] = sigmoid_of(&sample, pair);
             METASD_TRY(metasd_team_work(team, MOST_STEPS * METASD_BINS));
         }

@@ -62,7 +62,7 @@ tails_of(const MetasdGroups *groups, uint32_t head, uint32_t relation)
 }
 
 static bool
-holds(Ids ids, uint32_t id)
+contains_id(Ids ids, uint32_t id)
 {
     size_t low = 0, high = ids.n;
 
@@ -95,7 +95,7 @@ find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, Meta
     metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
     while ((!odds->found || odds->seen < METASD_FIELD_KNOWN) &&
            metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE)
-        metasd_probability_show(odds, score, holds(known, id) && !holds(missing, id));
+        metasd_probability_show(odds, score, contains_id(known, id) && !contains_id(missing, id));
     return odds->found;
 }
 
@@ -117,7 +117,7 @@ add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32
 
         if (scores[id] == METASD_IMPOSSIBLE)
             continue;
-        if (holds(missing, id))
+        if (contains_id(missing, id))
             holding[bin]++;
         else
             all[bin]--;
@@ -151,15 +151,15 @@ find_relations(const Asking *asking, uint32_t head, uint32_t tail, Ids *known, I
     *known = (Ids){holdout->known, 0};
     *missing = (Ids){holdout->missing, 0};
     for (uint32_t r = 0; r < graph->relations; r++)
-        if (holds(tails_of(&graph->known, head, r), tail)) {
+        if (contains_id(tails_of(&graph->known, head, r), tail)) {
             holdout->known[known->n++] = r;
-            if (holds(tails_of(&graph->part[METASD_VALIDATION], head, r), tail))
+            if (contains_id(tails_of(&graph->part[METASD_VALIDATION], head, r), tail))
                 holdout->missing[missing->n++] = r;
         }
 }
 
 static float
-inner(size_t width, const float *a, const float *b)
+inner_product(size_t width, const float *a, const float *b)
 {
     double sum = 0;
 
@@ -191,7 +191,7 @@ ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
     for (uint32_t r = 0; r < n; r++)
         holdout->scores[r] = metasd_graph_rules_out(asking->graph, head, r, tail)
                                  ? METASD_IMPOSSIBLE
-                                 : inner(width, query, relations + r * width);
+                                 : inner_product(width, query, relations + r * width);
     METASD_TRY(metasd_team_work(asking->team, n * width));
     return add_answers(asking, &holdout->relation_calibration, 0, n, known, missing);
 }

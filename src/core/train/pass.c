@@ -13,7 +13,7 @@ metasd_pass_rows(const MetasdScores *scores, const MetasdSlices *slices, size_t 
 
 /* Makes *most at least a x b. */
 static void
-widen(MetasdArena *arena, size_t *most, size_t a, size_t b)
+raise_to_product(MetasdArena *arena, size_t *most, size_t a, size_t b)
 {
     size_t product = 0;
 
@@ -35,13 +35,13 @@ metasd_pass_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNee
     for (int i = 0; i < 3; i++) {
         size_t stride = metasd_tile_whole(metasd_pass_rows(scores, tables[i], most[i]));
 
-        widen(arena, &first_block, stride, tables[i]->rows);
+        raise_to_product(arena, &first_block, stride, tables[i]->rows);
         if (i < 2)
-            widen(arena, &block, stride, tables[i]->rows);
-        widen(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
-        widen(arena, &parts, stride * (size_t)tables[i]->parts, need->width);
-        widen(arena, &whole_parts, stride * (size_t)tables[i]->parts, need->whole);
-        widen(arena, &tiles, stride / METASD_TILE, 1);
+            raise_to_product(arena, &block, stride, tables[i]->rows);
+        raise_to_product(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
+        raise_to_product(arena, &parts, stride * (size_t)tables[i]->parts, need->width);
+        raise_to_product(arena, &whole_parts, stride * (size_t)tables[i]->parts, need->whole);
+        raise_to_product(arena, &tiles, stride / METASD_TILE, 1);
     }
     paired_tiles = need->has_student ? tiles : 0;
     paired_sums = need->has_student ? sums : 0;

@@ -42,7 +42,7 @@ metasd_phases_finetunes(const MetasdTrainOptions *options, int epoch)
 
 /* A rate that falls evenly, where `left` of n equal parts are left. */
 static float
-falling(float from, int left, int n)
+falling_rate(float from, int left, int n)
 {
     return from * (float)left / (float)n;
 }
@@ -53,10 +53,10 @@ metasd_phases_rate(const MetasdTrainOptions *options, int epoch)
     float lr = options->step.lr;
 
     if (metasd_phases_finetunes(options, epoch))
-        return falling(options->finetune_lr > 0 ? options->finetune_lr : lr,
-                       options->epochs - epoch + 1, finetune_of(options) + 1);
+        return falling_rate(options->finetune_lr > 0 ? options->finetune_lr : lr,
+                            options->epochs - epoch + 1, finetune_of(options) + 1);
     if (epoch <= options->warmup && options->warmup_lr > 0)
-        return falling(options->warmup_lr, options->warmup - epoch + 1, options->warmup);
+        return falling_rate(options->warmup_lr, options->warmup - epoch + 1, options->warmup);
     return lr;
 }
 

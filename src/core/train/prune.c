@@ -223,7 +223,7 @@ sum_factor(float sum, float power)
 
 /* A product rounded to a float, unless it is too small or too large for one. */
 static inline double
-times(float a, float b)
+multiply(float a, float b)
 {
     float product = a * b;
 
@@ -238,8 +238,8 @@ salience_of(const MetasdPruner *pruner, const MetasdState *state, size_t i, size
 
     *exponent = 0;
     if (pruner->options.salience > 0)
-        size = times(fabsf(state->weights[i]),
-                     sum_factor(state->sums[i], (float)pruner->options.salience));
+        size = multiply(fabsf(state->weights[i]),
+                        sum_factor(state->sums[i], (float)pruner->options.salience));
     if (pruner->options.alignment > 0) {
         size *= (double)pruner->factors[j].size;
         *exponent = pruner->factors[j].exponent;

@@ -219,7 +219,7 @@ validate_models(MetasdTrainLoop *training, MetasdEpoch *report)
 /* ---- the training ---- */
 
 static double
-mrr(const MetasdRanks *ranks)
+mrr_of(const MetasdRanks *ranks)
 {
     return ranks->n ? ranks->reciprocal / (double)ranks->n : 0;
 }
@@ -234,7 +234,7 @@ is_better(const MetasdTrainOptions *options, const MetasdEpoch *report, const Me
         !(report->pruned && ramped))
         return false;
     return best->epoch == 0 || report->student.n == 0 ||
-           mrr(&report->student) > mrr(&best->student);
+           mrr_of(&report->student) > mrr_of(&best->student);
 }
 
 static bool
