@@ -1,5 +1,6 @@
 /*
- * hash.h - a hash of 64 bits, which shows whether bytes have changed by accident. Not against attacks.
+ * hash.h - a hash of 64 bits, which shows whether bytes have changed by accident. Not against
+ * attacks.
  */
 #ifndef METASD_CORE_BASE_HASH_H
 #define METASD_CORE_BASE_HASH_H

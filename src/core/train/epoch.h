@@ -32,7 +32,7 @@ extern MetasdStatus metasd_epoch_place_quizzes(MetasdTrainLoop *training);
 /* student = the kept weights, of this member's rows. */
 extern MetasdStatus metasd_epoch_make_student(MetasdTrainLoop *training);
 
-/* Copies this member's rows of a table whose weights have so many bytes. */
+/* Copies this member's rows of a table; a weight has `width` bytes. */
 extern MetasdStatus metasd_epoch_copy_own(const MetasdTrainLoop *training, void *to,
                                           const void *from, size_t width);
 

@@ -45,7 +45,7 @@ typedef struct MetasdPruneOptions {
     int floor;
 } MetasdPruneOptions;
 
-/* size x 2^exponent: powers of the columns' norms may be less than any float. */
+/* size x 2^exponent, as powers of the columns' norms may be less than any float. */
 typedef struct MetasdFactor {
     float size;
     int exponent;

@@ -87,13 +87,13 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, Met
                                 int members);
 
 /*
- * Trains from where trainer->progress is: from random weights, or from filled tables: as
- * another training left them (warm_start.h), or, where epochs are over, a checkpoint
- * (checkpoint.h). All members have the same progress.
+ * Trains from the place of trainer->progress: from random weights, or from tables filled with an
+ * earlier version (warm_start.h), or, where epochs are over, with a checkpoint (checkpoint.h). All
+ * members have the same progress.
  *
  * trainer->best then holds the pruned weights of *best. Options out of range:
- * METASD_INVALID. A loss or weight that is not finite makes the epoch start again from where
- * it began, at half the rates; METASD_NON_FINITE once that was done METASD_REPEATS times.
+ * METASD_INVALID. After a loss or weight that is not finite the epoch starts again, at half the rates;
+ * METASD_NON_FINITE once that was done METASD_REPEATS times.
  */
 extern MetasdStatus metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
                                  const MetasdTrainOptions *options, const MetasdTrainEvents *events,
