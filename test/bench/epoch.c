@@ -5,7 +5,7 @@
  *
  * FOLDER holds train.tsv, valid.tsv and perhaps test.tsv, all of which are filtered out of the
  * ranking; or it is synthetic:ENTITIES:TRIPLES:RELATIONS[:SEED], a made-up graph. Prints an epoch a
- * line: seconds, losses, filtered validation MRR of source and pruned model; then how the seconds
+ * line: seconds, losses, filtered validation MRR of full and pruned model; then how the seconds
  * of its batches compare with what the library's products alone would take.
  *
  * members=N      processes that train together, 1
@@ -42,7 +42,7 @@ static double
 product_flop(const BenchTraining *training, const Tally *tally)
 {
     return 2 * tally_queries(tally) * training->graph.entities *
-           (double)training->trainer.step.width;
+           (double)training->trainer.state.width;
 }
 
 static int
@@ -109,7 +109,7 @@ print_training(const BenchTraining *training, double rate)
            training->ended - training->started, training->waited, training->own, training->others);
     if (training->best.epoch > 0)
         printf("best: epoch %d, mrr %.4f %.4f; %.1f s\n", training->best.epoch,
-               training_mrr(&training->best.source), training_mrr(&training->best.student),
+               training_mrr(&training->best.full), training_mrr(&training->best.student),
                training->ended - training->started);
 }
 

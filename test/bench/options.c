@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crew.h"
+#include "processes.h"
 
 static BenchOptions
 defaults(void)
@@ -56,9 +56,9 @@ set_option(BenchOptions *options, const char *name, size_t length, double value)
     OPTION("ramp", o->ramp)
     OPTION("batch", o->batch)
     OPTION("quiz_batch", o->quiz_batch)
-    OPTION("salience", o->salience)
-    OPTION("by_component", o->by_component)
-    OPTION("alignment", o->alignment)
+    OPTION("salience", o->pruning.salience)
+    OPTION("by_component", o->pruning.by_component)
+    OPTION("alignment", o->pruning.alignment)
     OPTION("finetune", o->finetune)
     OPTION("finetune_lr", o->finetune_lr)
     OPTION("finetune_relation_weight", o->finetune_relation_weight)
@@ -98,8 +98,8 @@ options_parse(int n, char **arguments)
             exit(2);
         }
     }
-    if (options.members < 1 || options.members > CREW_MOST) {
-        fprintf(stderr, "members: 1 .. %d\n", CREW_MOST);
+    if (options.members < 1 || options.members > PROCESSES_MOST) {
+        fprintf(stderr, "members: 1 .. %d\n", PROCESSES_MOST);
         exit(2);
     }
     options.split.seed = options.train.seed;

@@ -64,7 +64,7 @@ phases_observe(Phases *phases, MetasdStage stage)
 {
     double seconds = since_last(phases);
 
-    if (stage == METASD_SOURCE_GRADIENT && !phases->started) {
+    if (stage == METASD_FULL_GRADIENT && !phases->started) {
         phases->started = true;
         phases->start += seconds;
         phases->epochs++;
@@ -99,18 +99,17 @@ phases_print(const Phases *phases)
     const double *s = phases->seconds;
     size_t later = phases->batches - phases->epochs;
     /* The first batch of an epoch, taken to be as fast as the others. */
-    double first =
-        later > 0 ? s[METASD_SOURCE_GRADIENT] / (double)later * (double)phases->epochs : 0;
-    double source = s[METASD_SOURCE_GRADIENT] + first, all = first;
+    double first = later > 0 ? s[METASD_FULL_GRADIENT] / (double)later * (double)phases->epochs : 0;
+    double source = s[METASD_FULL_GRADIENT] + first, all = first;
 
     for (int i = 0; i < STAGES; i++)
         all += s[i];
     printf("seconds by stage of %zu batches (observed: with barriers between)\n", phases->batches);
     printf("  %-10s %9s  %9s\n", "", "gradients", "updates");
-    print_stage("source", source, s[METASD_SOURCE_DONE], all);
+    print_stage("source", source, s[METASD_FULL_DONE], all);
     print_stage("trial", s[METASD_TRIAL_GRADIENT], 0, all);
     print_stage("quiz", s[METASD_QUIZ_GRADIENT], 0, all);
-    print_stage("correction", s[METASD_QUIZ_SOURCE_GRADIENT], s[METASD_QUIZ_DONE], all);
+    print_stage("correction", s[METASD_QUIZ_FULL_GRADIENT], s[METASD_QUIZ_DONE], all);
     print_stage("mutual", s[METASD_MUTUAL_GRADIENT], s[METASD_MUTUAL_DONE], all);
     printf("the rest: %.3f s before first batches (copies, masks, orders), %.3f s validation\n",
            phases->start > first ? phases->start - first : 0, phases->validation);

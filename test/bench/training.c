@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
-#include "crew.h"
+#include "processes.h"
 #include "memory.h"
 
 /* ---- memory ---- */
@@ -141,10 +141,11 @@ print_epoch(const BenchTraining *training, const MetasdEpoch *e, const Tally *ta
 {
     printf("epoch %3d %6.1f s  source %.4f trial %.4f quiz %.4f mutual %.4f %.4f  mrr %.4f %.4f  "
            "h1 %.3f h10 %.3f sparsity %.3f came %zu went %zu%s\n",
-           e->epoch, tally->ended - training->started, e->losses.source, e->losses.trial,
-           e->losses.quiz, e->losses.mutual_source, e->losses.mutual_student,
-           training_mrr(&e->source), training_mrr(&e->student), hits(&e->student, 0),
-           hits(&e->student, 2), e->sparsity, e->came, e->went, e->best ? " *" : "");
+           e->epoch, tally->ended - training->started, e->losses.full, e->losses.trial,
+           e->losses.quiz, e->losses.mutual_full,
+           e->finetunes ? e->losses.finetune : e->losses.mutual_student, training_mrr(&e->full),
+           training_mrr(&e->student), hits(&e->student, 0), hits(&e->student, 2), e->sparsity,
+           e->regrown, e->dropped, e->best ? " *" : "");
     printf("          %zu batches %.3f s, before them %.3f s, validation %.3f s\n", tally->batches,
            tally_seconds(tally), tally_start(tally), tally->ended - tally->last);
     fflush(stdout);
@@ -205,8 +206,8 @@ train_member(MetasdTeam *team, void *context)
     if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own))
         return METASD_NO_MEMORY;
     if (options->phases) {
-        training->trainer.step.observe = stage_done;
-        training->trainer.step.observer = training;
+        training->trainer.context.observe = stage_done;
+        training->trainer.context.observer = training;
     }
     training->trainer.progress.warm = training->fill != NULL;
     if (training->fill && team->rank == 0)
@@ -217,7 +218,7 @@ train_member(MetasdTeam *team, void *context)
     status = metasd_train(&training->trainer, team, &training->graph, &options->train, &events,
                           &training->best);
     training->ended = clock_now();
-    training->waited = crew_waited(team);
+    training->waited = processes_waited(team);
     free(memory);
     return status;
 }
@@ -226,7 +227,7 @@ MetasdStatus
 training_run(BenchTraining *training)
 {
     double own = clock_own(), machine = clock_machine();
-    MetasdStatus status = crew_run(training->options->members, train_member, training);
+    MetasdStatus status = processes_run(training->options->members, train_member, training);
 
     training->own = clock_own() - own;
     training->others = clock_machine() - machine - training->own;

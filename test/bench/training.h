@@ -1,4 +1,4 @@
-/* training.h - one training by a crew, and what is measured of it. */
+/* training.h - one training by a team of processes, and its measurements. */
 #ifndef METASD_BENCH_TRAINING_H
 #define METASD_BENCH_TRAINING_H
 

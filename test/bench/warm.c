@@ -5,7 +5,7 @@
  *
  * Trains a part of train.tsv; then all of it, anew and, for each argument that begins with warm:,
  * from the rows that the first training left, as int8 stores them. A line a training: filtered
- * validation MRR of source and pruned model, the best epoch, processor seconds.
+ * validation MRR of full and pruned model, the best epoch, processor seconds.
  *
  * facts=P      part of the triples that the first training has, 0.9
  * entities=P   part of the entities that it has, 1
@@ -66,7 +66,7 @@ row_count(const MetasdState *step)
 static MetasdStatus
 fill(BenchTraining *training, MetasdTeam *team)
 {
-    MetasdState *step = &training->trainer.step;
+    MetasdState *step = &training->trainer.state;
     const Rows *from = training->from;
 
     memcpy(step->weights, from->weights, row_count(step) * step->width * sizeof(float));
@@ -85,7 +85,7 @@ round_rows(float *weights, size_t rows, size_t width)
 static Rows
 rows_of(const BenchTraining *training)
 {
-    const MetasdState *step = &training->trainer.step;
+    const MetasdState *step = &training->trainer.state;
     const MetasdGroups *train = &training->graph.part[METASD_TRAIN];
     size_t rows = row_count(step);
     Rows left = {memory_take(rows * step->width * sizeof(float)), memory_take(rows)};
@@ -144,7 +144,7 @@ train(const char *name, const Request *request, const BenchOptions *options, boo
     training.from = from;
     training.fill = from ? fill : NULL;
     check(training_run(&training));
-    printf("%-60s mrr %.4f %.4f  epoch %d  %.1f s\n", name, training_mrr(&training.best.source),
+    printf("%-60s mrr %.4f %.4f  epoch %d  %.1f s\n", name, training_mrr(&training.best.full),
            training_mrr(&training.best.student), training.best.epoch, training.own);
     fflush(stdout);
     left = rows_of(&training);

@@ -5,7 +5,7 @@
 #include <cblas.h>
 
 #include "clock.h"
-#include "crew.h"
+#include "processes.h"
 #include "memory.h"
 #include "core/train/train.h"
 
@@ -151,7 +151,7 @@ yardstick_measure(int members, size_t queries, uint32_t entities, size_t width)
     Yardstick best = {0};
 
     *contest = sizes_of(queries, entities, width);
-    if (crew_run(members, compete, contest) == METASD_OK)
+    if (processes_run(members, compete, contest) == METASD_OK)
         for (int layout = 0; layout < LAYOUTS; layout++) {
             Yardstick found = {contest->queries, contest->entities, contest->width, {0}, 0};
             double flop = 2.0 * (double)contest->queries * (double)contest->entities *

@@ -23,7 +23,7 @@ __wrap_cblas_sgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE a_form, CBLAS_TRANSPOSE b_
     pthread_mutex_unlock(&turn);
 }
 
-typedef struct Crew {
+typedef struct Group {
     pthread_mutex_t lock;
     pthread_cond_t all_here;
     int size, here;
@@ -31,11 +31,11 @@ typedef struct Crew {
     bool failed;
     MetasdStatus (*work)(MetasdTeam *team, void *context);
     void *context;
-} Crew;
+} Group;
 
 typedef struct Member {
     MetasdTeam team;
-    Crew *crew;
+    Group *group;
     pthread_t thread;
     MetasdStatus status;
 } Member;
@@ -43,21 +43,21 @@ typedef struct Member {
 static MetasdStatus
 wait_for_all(MetasdTeam *team)
 {
-    Crew *crew = ((Member *)team->context)->crew;
+    Group *group = ((Member *)team->context)->group;
     unsigned round;
     bool failed;
 
-    pthread_mutex_lock(&crew->lock);
-    round = crew->round;
-    if (++crew->here == crew->size) {
-        crew->here = 0;
-        crew->round++;
-        pthread_cond_broadcast(&crew->all_here);
+    pthread_mutex_lock(&group->lock);
+    round = group->round;
+    if (++group->here == group->size) {
+        group->here = 0;
+        group->round++;
+        pthread_cond_broadcast(&group->all_here);
     }
-    while (crew->round == round && !crew->failed)
-        pthread_cond_wait(&crew->all_here, &crew->lock);
-    failed = crew->round == round;
-    pthread_mutex_unlock(&crew->lock);
+    while (group->round == round && !group->failed)
+        pthread_cond_wait(&group->all_here, &group->lock);
+    failed = group->round == round;
+    pthread_mutex_unlock(&group->lock);
     return failed ? METASD_INTERRUPTED : METASD_OK;
 }
 
@@ -72,14 +72,14 @@ static void *
 run_member(void *argument)
 {
     Member *member = argument;
-    Crew *crew = member->crew;
+    Group *group = member->group;
 
-    member->status = crew->work(&member->team, crew->context);
+    member->status = group->work(&member->team, group->context);
     if (member->status != METASD_OK) {
-        pthread_mutex_lock(&crew->lock);
-        crew->failed = true;
-        pthread_cond_broadcast(&crew->all_here);
-        pthread_mutex_unlock(&crew->lock);
+        pthread_mutex_lock(&group->lock);
+        group->failed = true;
+        pthread_cond_broadcast(&group->all_here);
+        pthread_mutex_unlock(&group->lock);
     }
     return NULL;
 }
@@ -87,21 +87,21 @@ run_member(void *argument)
 MetasdStatus
 threads_run(int members, MetasdStatus (*work)(MetasdTeam *team, void *context), void *context)
 {
-    Crew crew = {.size = members, .work = work, .context = context};
+    Group group = {.size = members, .work = work, .context = context};
     Member member[THREADS_MOST];
     MetasdStatus status = METASD_OK;
 
     if (members < 1 || members > THREADS_MOST)
         abort();
-    pthread_mutex_init(&crew.lock, NULL);
-    pthread_cond_init(&crew.all_here, NULL);
+    pthread_mutex_init(&group.lock, NULL);
+    pthread_cond_init(&group.all_here, NULL);
     for (int i = 0; i < members; i++) {
         member[i] = (Member){.team = {.rank = i,
                                       .size = members,
                                       .barrier = wait_for_all,
                                       .poll = nothing_to_serve,
                                       .context = &member[i]},
-                             .crew = &crew};
+                             .group = &group};
         if (i > 0 && pthread_create(&member[i].thread, NULL, run_member, &member[i]) != 0)
             abort();
     }
@@ -112,7 +112,7 @@ threads_run(int members, MetasdStatus (*work)(MetasdTeam *team, void *context), 
         if (status == METASD_OK || status == METASD_INTERRUPTED)
             status = member[i].status != METASD_OK ? member[i].status : status;
     }
-    pthread_cond_destroy(&crew.all_here);
-    pthread_mutex_destroy(&crew.lock);
+    pthread_cond_destroy(&group.all_here);
+    pthread_mutex_destroy(&group.lock);
     return status;
 }

@@ -21,30 +21,47 @@ tools_quick(void)
 }
 
 void *
-tools_step_take(MetasdState *step, int members, size_t score_floats)
+tools_state_take(MetasdState *state, int members, size_t score_floats)
 {
     MetasdArena arena = metasd_arena_measure();
     size_t bytes;
     void *memory;
 
-    if (step->queries == 0)
-        step->queries = step->batch;
-    metasd_state_take(step, &arena, members, score_floats);
+    if (state->size.queries == 0)
+        state->size.queries = state->size.batch;
+    metasd_state_take(state, &arena, members, score_floats);
     bytes = arena.used;
     memory = tools_alloc(bytes);
     if (!metasd_arena_ok(&arena))
         abort();
     arena = metasd_arena_over(memory, bytes);
-    metasd_state_take(step, &arena, members, score_floats);
+    metasd_state_take(state, &arena, members, score_floats);
+    if (!metasd_arena_ok(&arena))
+        abort();
+    return memory;
+}
+
+void *
+tools_pruner_take(MetasdPruner *pruner, const MetasdState *state, int members)
+{
+    MetasdArena arena = metasd_arena_measure();
+    size_t bytes;
+    void *memory;
+
+    metasd_prune_take(pruner, &arena, state, members);
+    bytes = arena.used;
+    memory = tools_alloc(bytes);
+    arena = metasd_arena_over(memory, bytes);
+    metasd_prune_take(pruner, &arena, state, members);
     if (!metasd_arena_ok(&arena))
         abort();
     return memory;
 }
 
 size_t
-tools_table_floats(const MetasdState *step)
+tools_table_floats(const MetasdState *state)
 {
-    return ((size_t)step->entities + step->relation_rows) * step->width;
+    return ((size_t)state->entities + state->relation_rows) * state->width;
 }
 
 void *

@@ -1,12 +1,13 @@
 /*
- * tools.h - what several unit tests need: memory of a step, batches from lists, formulas,
+ * tools.h - what several unit tests need: memory of a state, batches from lists, formulas,
  * distances.
  */
 #ifndef METASD_UNIT_TOOLS_H
 #define METASD_UNIT_TOOLS_H
 
 #include "core/graph/batch.h"
-#include "core/train/step.h"
+#include "core/train/prune.h"
+#include "core/train/regularizer.h"
 
 /* malloc that ends the program where there is no memory. */
 extern void *tools_alloc(size_t bytes);
@@ -14,11 +15,14 @@ extern void *tools_alloc(size_t bytes);
 /* Is METASD_UNIT_QUICK set? Slow tests then try fewer cases of the same kinds: under valgrind. */
 extern bool tools_quick(void);
 
-/* Takes the memory of a step for a team of up to `members`; to be freed by the caller. */
-extern void *tools_step_take(MetasdState *step, int members, size_t score_floats);
+/* Takes the memory of a state for a team of up to `members`; to be freed by the caller. */
+extern void *tools_state_take(MetasdState *state, int members, size_t score_floats);
 
-/* Floats in a weight table of the step. */
-extern size_t tools_table_floats(const MetasdState *step);
+/* Takes the memory of a pruner of such a state; to be freed by the caller. */
+extern void *tools_pruner_take(MetasdPruner *pruner, const MetasdState *state, int members);
+
+/* Floats in a weight table of the state. */
+extern size_t tools_table_floats(const MetasdState *state);
 
 /*
  * Makes a batch of n triples, whose relation is a row of the relation table: of groups of all

@@ -97,7 +97,7 @@ trainings_short_options(void)
 size_t
 trainings_floats(const Training *training)
 {
-    return tools_table_floats(&training->trainer[0].step);
+    return tools_table_floats(&training->trainer[0].state);
 }
 
 /* Keeps a checkpoint, in pieces of odd sizes. */
@@ -128,7 +128,7 @@ hear_epoch(void *context, const MetasdEpoch *epoch)
     assert_true(training->epochs < TRAININGS_MOST_EPOCHS);
     training->epoch[training->epochs++] = *epoch;
     if (epoch->best)
-        memcpy(training->model, training->trainer[0].step.student,
+        memcpy(training->model, training->trainer[0].state.student,
                trainings_floats(training) * sizeof(float));
     if (epoch->epoch == training->save_epoch)
         save(training);
@@ -139,19 +139,19 @@ static MetasdStatus
 hear_batch(void *context, int epoch, size_t done, size_t total, double loss)
 {
     Training *training = context;
-    MetasdState *step = &training->trainer[0].step;
+    MetasdState *state = &training->trainer[0].state;
 
     assert_true(done >= 1 && done <= total);
     assert_true(isfinite(loss));
     training->batches++;
     if (epoch == training->poison_epoch &&
         done == (training->poison_batch ? training->poison_batch : total)) {
-        (step->held.values ? step->held.values : step->weights)[3] = NAN;
+        (state->packed.values ? state->packed.values : state->weights)[3] = NAN;
         training->poison_epoch = 0;
     }
     if (training->forget_epoch > 0 && epoch >= training->forget_epoch) {
-        memset(step->weights, 0, trainings_floats(training) * sizeof(float));
-        memset(step->student, 0, trainings_floats(training) * sizeof(float));
+        memset(state->weights, 0, trainings_floats(training) * sizeof(float));
+        memset(state->student, 0, trainings_floats(training) * sizeof(float));
     }
     return training->batches == training->stop_after_batches ? METASD_INTERRUPTED : METASD_OK;
 }

@@ -20,7 +20,7 @@ extern World trainings_world(MetasdTriple *triples, size_t n, uint32_t entities,
 
 /*
  * 60 entities in a ring of 6 clubs: relation 0 joins the members of a club, relation 1 all
- * of them to all of the next club. What is held out follows from what is left.
+ * of them to all of the next club. Validation triples follow from the others.
  */
 extern World trainings_clubs(void);
 
@@ -38,7 +38,7 @@ typedef struct Failure {
     bool again;
 } Failure;
 
-/* One training, what was heard of it, and what makes it fail. */
+/* One training, the calls of its callbacks, and its faults. */
 typedef struct Training {
     const World *world;
     MetasdTrainOptions options;
@@ -56,7 +56,7 @@ typedef struct Training {
     /* a weight becomes no number behind this batch (0: the last) of this epoch, once */
     int poison_epoch;
     size_t poison_batch;
-    /* source and student forget everything behind every batch from this epoch on (0: never) */
+    /* the weights of both models become 0 after every batch from this epoch on (0: never) */
     int forget_epoch;
     /* a team of one is interrupted at its poll or barrier of this number, from 1 */
     size_t stop_poll, stop_barrier, polls, barriers;

@@ -41,29 +41,3 @@ metasd_hash_array(MetasdTeam *team, const void *bytes, size_t n, uint64_t *hash)
     }
     return METASD_OK;
 }
-
-static MetasdStatus
-hash_groups(MetasdTeam *team, const MetasdGroups *groups, uint64_t *hash)
-{
-    const size_t numbers[2] = {groups->count, groups->examples};
-
-    *hash = metasd_hash(*hash, numbers, sizeof(numbers));
-    METASD_TRY(
-        metasd_hash_array(team, groups->heads, groups->count * sizeof(*groups->heads), hash));
-    METASD_TRY(metasd_hash_array(team, groups->relations,
-                                 groups->count * sizeof(*groups->relations), hash));
-    METASD_TRY(
-        metasd_hash_array(team, groups->start, groups->count * sizeof(*groups->start), hash));
-    return metasd_hash_array(team, groups->tails, groups->examples * sizeof(*groups->tails), hash);
-}
-
-MetasdStatus
-metasd_graph_hash(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash)
-{
-    const uint32_t numbers[2] = {graph->entities, graph->relations};
-
-    *hash = metasd_hash(*hash, numbers, sizeof(numbers));
-    for (int part = 0; part < METASD_PARTS; part++)
-        METASD_TRY(hash_groups(team, &graph->part[part], hash));
-    return hash_groups(team, &graph->known, hash);
-}

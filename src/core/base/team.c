@@ -64,32 +64,32 @@ metasd_team_rows(const MetasdTeam *team, const MetasdSlices *slices, uint32_t *f
 /* Small enough that what several passes of a chunk share stays in the cache. */
 #define CHUNK_WORK ((size_t)1 << 16)
 
-MetasdWalk
-metasd_team_walk(MetasdTeam *team, const MetasdSpan *runs, int nruns, size_t cost)
+MetasdChunks
+metasd_team_chunks(MetasdTeam *team, const MetasdSpan *spans, int nspans, size_t cost)
 {
-    return (MetasdWalk){.first = runs->first,
-                        .end = runs->first,
-                        .team = team,
-                        .run = runs,
-                        .last = runs + nruns - 1,
-                        .cost = cost};
+    return (MetasdChunks){.first = spans->first,
+                          .end = spans->first,
+                          .team = team,
+                          .span = spans,
+                          .last = spans + nspans - 1,
+                          .cost = cost};
 }
 
 bool
-metasd_team_walk_next(MetasdWalk *walk)
+metasd_team_next_chunk(MetasdChunks *chunk)
 {
-    size_t most = CHUNK_WORK / walk->cost;
+    size_t most = CHUNK_WORK / chunk->cost;
 
-    walk->status = metasd_team_work(walk->team, (walk->end - walk->first) * walk->cost);
-    if (walk->status != METASD_OK)
+    chunk->status = metasd_team_work(chunk->team, (chunk->end - chunk->first) * chunk->cost);
+    if (chunk->status != METASD_OK)
         return false;
-    while (walk->end == walk->run->end) {
-        if (walk->run == walk->last)
+    while (chunk->end == chunk->span->end) {
+        if (chunk->span == chunk->last)
             return false;
-        walk->run++;
-        walk->end = walk->run->first;
+        chunk->span++;
+        chunk->end = chunk->span->first;
     }
-    walk->first = walk->end;
-    walk->end = walk->run->end - walk->first < most ? walk->run->end : walk->first + most;
+    chunk->first = chunk->end;
+    chunk->end = chunk->span->end - chunk->first < most ? chunk->span->end : chunk->first + most;
     return true;
 }

@@ -97,26 +97,26 @@ typedef struct MetasdSpan {
 } MetasdSpan;
 
 /*
- * Goes through runs of a table, a chunk between two calls of metasd_team_work:
+ * Goes through spans of a table, one chunk between two calls of metasd_team_work:
  *
- *     for (walk = metasd_team_walk(team, runs, 2, 1); metasd_team_walk_next(&walk);)
- *         for (size_t i = walk.first; i < walk.end; i++)
+ *     for (chunk = metasd_team_chunks(team, spans, 2, 1); metasd_team_next_chunk(&chunk);)
+ *         for (size_t i = chunk.first; i < chunk.end; i++)
  *             ...
- *     return walk.status;
+ *     return chunk.status;
  */
-typedef struct MetasdWalk {
+typedef struct MetasdChunks {
     size_t first, end;   /* the chunk */
-    MetasdStatus status; /* not METASD_OK where a poll ended the walk */
+    MetasdStatus status; /* not METASD_OK where a poll ended the loop */
     MetasdTeam *team;
-    const MetasdSpan *run, *last;
+    const MetasdSpan *span, *last;
     size_t cost;
-} MetasdWalk;
+} MetasdChunks;
 
-/* Each float of the runs costs as much time as `cost` from memory; `runs` outlives the walk. */
-extern MetasdWalk metasd_team_walk(MetasdTeam *team, const MetasdSpan *runs, int nruns,
-                                   size_t cost);
+/* Each float of the runs costs as much time as `cost` from memory; `runs` outlives the chunk. */
+extern MetasdChunks metasd_team_chunks(MetasdTeam *team, const MetasdSpan *spans, int nspans,
+                                       size_t cost);
 
 /* Goes to the next chunk; false at the end. */
-extern bool metasd_team_walk_next(MetasdWalk *walk);
+extern bool metasd_team_next_chunk(MetasdChunks *chunk);
 
 #endif

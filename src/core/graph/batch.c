@@ -80,11 +80,11 @@ metasd_batcher_count(const MetasdBatcher *batcher, MetasdTeam *team, size_t *bat
     return METASD_OK;
 }
 
-/* ---- a batch ---- */
+/* ---- one batch ---- */
 
 /* Copies the pieces that the next batch has room for to `drawn`; *n = their number. */
 static MetasdStatus
-draw(MetasdBatcher *batcher, MetasdTeam *team, size_t *n)
+draw_pieces(MetasdBatcher *batcher, MetasdTeam *team, size_t *n)
 {
     size_t examples = 0;
 
@@ -100,9 +100,9 @@ draw(MetasdBatcher *batcher, MetasdTeam *team, size_t *n)
     return METASD_OK;
 }
 
-/* Lets v[at] sink to its place in a heap of n numbers, the largest on top. */
+/* Moves v[at] down to its place in a heap of n numbers, the largest on top. */
 static void
-sink(uint32_t *v, size_t at, size_t n)
+sift_down(uint32_t *v, size_t at, size_t n)
 {
     uint32_t value = v[at];
 
@@ -117,24 +117,24 @@ sink(uint32_t *v, size_t at, size_t n)
     v[at] = value;
 }
 
-/* What a number takes to sink through the heap of a batch. */
-#define SINK_WORK 32
+/* The work of moving a number down the heap of a batch. */
+#define SIFT_WORK 32
 
 /* Heapsort: in place, and never slower than n log n. */
 static MetasdStatus
-sort(MetasdTeam *team, uint32_t *v, size_t n)
+sort_numbers(MetasdTeam *team, uint32_t *v, size_t n)
 {
     for (size_t i = n / 2; i > 0; i--) {
-        sink(v, i - 1, n);
-        METASD_TRY(metasd_team_work(team, SINK_WORK));
+        sift_down(v, i - 1, n);
+        METASD_TRY(metasd_team_work(team, SIFT_WORK));
     }
     for (size_t i = n; i > 1; i--) {
         uint32_t largest = v[0];
 
         v[0] = v[i - 1];
         v[i - 1] = largest;
-        sink(v, 0, i - 1);
-        METASD_TRY(metasd_team_work(team, SINK_WORK));
+        sift_down(v, 0, i - 1);
+        METASD_TRY(metasd_team_work(team, SIFT_WORK));
     }
     return METASD_OK;
 }
@@ -162,8 +162,9 @@ metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team)
     size_t pieces;
 
     batch->groups = batch->n = 0;
-    METASD_TRY(draw(batcher, team, &pieces));
-    METASD_TRY(sort(team, batcher->drawn, pieces)); /* pieces of one group become neighbours */
+    METASD_TRY(draw_pieces(batcher, team, &pieces));
+    METASD_TRY(
+        sort_numbers(team, batcher->drawn, pieces)); /* pieces of one group become neighbours */
     for (size_t i = 0; i < pieces; i++) {
         const MetasdPiece *piece = &batcher->piece[batcher->drawn[i]];
 

@@ -1,6 +1,6 @@
 /*
- * batch.h - batches of (head, relation) groups, whole if not too large, in a new random order
- * every epoch.
+ * batch.h - batches of (head, relation) groups in a new random order in every epoch; only large
+ * groups are divided.
  */
 #ifndef METASD_CORE_GRAPH_BATCH_H
 #define METASD_CORE_GRAPH_BATCH_H
@@ -11,7 +11,7 @@
  * One batch of n examples in `groups` groups. Group g is the query (heads[g],
  * relations[g]) with the tails[start[g]] .. tails[start[g + 1] - 1]; a tail may
  * occur more than once. A batcher's batches hold a query once, in ascending order
- * of the graph's groups; batches of other makers may repeat a query.
+ * of the graph's groups; other batches may repeat a query.
  */
 typedef struct MetasdBatch {
     size_t groups;
@@ -23,7 +23,7 @@ typedef struct MetasdBatch {
     uint32_t *group_of;  /* n: the group of each example */
 } MetasdBatch;
 
-/* A group, or a part of one that is too large to be drawn whole. */
+/* A group, or a part of one that is too large for a batch. */
 typedef struct MetasdPiece {
     uint32_t group;
     uint32_t examples;
@@ -32,12 +32,12 @@ typedef struct MetasdPiece {
 
 typedef struct MetasdBatcher {
     const MetasdGroups *groups;
-    size_t size;        /* examples a batch has at most */
-    size_t most;        /* examples a piece has at most */
+    size_t size;        /* examples of a batch at most */
+    size_t most;        /* examples of a piece at most */
     size_t pieces;      /* of all groups together */
     MetasdPiece *piece; /* pieces, ascending by `first` */
     uint32_t *order;    /* pieces: the order of this round */
-    uint32_t *drawn;    /* the pieces of the current batch, ascending: as many as it has examples */
+    uint32_t *drawn;    /* the pieces of the current batch, ascending: at most one per example */
     size_t next;        /* position in `order` of the next batch */
     MetasdBatch batch;  /* the current one */
 } MetasdBatcher;
@@ -51,7 +51,7 @@ extern void metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena,
 
 /*
  * Cuts the groups into pieces of at most batcher->most examples, which the caller may set before:
- * with 1 a batch is of examples drawn one by one. Once, after taking.
+ * with 1 the examples of a batch are drawn singly. Once, after taking.
  */
 extern MetasdStatus metasd_batcher_prepare(MetasdBatcher *batcher, MetasdTeam *team);
 
@@ -72,7 +72,7 @@ extern MetasdStatus metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team
 /* Examples that a batch of at most `size` of them can have. */
 extern size_t metasd_batch_most(const MetasdGroups *groups, size_t size);
 
-/* Takes memory for a batch of up to `size` examples. */
+/* Takes memory for a batch of up to `size` examples. Public for tests. */
 extern void metasd_batch_take(MetasdBatch *batch, MetasdArena *arena, size_t size);
 
 #endif

@@ -1,14 +1,16 @@
 #include "core/graph/graph.h"
 
-#include "core/base/random.h"
+#include "core/base/hash.h"
 
-/* What reading or writing a triple in its order takes. */
+/* The work of reading or writing a triple in its order. */
 #define TRIPLE_WORK 4
 
-typedef enum Field { BY_HEAD, BY_RELATION, BY_TAIL } Field;
+/* ---- sorting ---- */
+
+typedef enum Key { BY_HEAD, BY_RELATION, BY_TAIL } Key;
 
 static uint32_t
-field(const MetasdTriple *triple, Field by)
+key_of(const MetasdTriple *triple, Key by)
 {
     switch (by) {
         case BY_HEAD:
@@ -20,9 +22,20 @@ field(const MetasdTriple *triple, Field by)
     }
 }
 
+/* counts[k] = the number of records with keys below k, from that of records with key k - 1. */
+static MetasdStatus
+sum_counts(MetasdTeam *team, size_t *counts, size_t keys)
+{
+    for (size_t k = 1; k <= keys; k++) {
+        counts[k] += counts[k - 1];
+        METASD_TRY(metasd_team_work(team, 2));
+    }
+    return METASD_OK;
+}
+
 /* One stable pass of a counting sort, from `in` to `out`; keys are below `keys`. */
 static MetasdStatus
-counting_pass(MetasdTeam *team, const MetasdTriple *in, MetasdTriple *out, size_t n, Field by,
+counting_pass(MetasdTeam *team, const MetasdTriple *in, MetasdTriple *out, size_t n, Key by,
               size_t keys, size_t *counts)
 {
     for (size_t k = 0; k <= keys; k++) {
@@ -30,26 +43,13 @@ counting_pass(MetasdTeam *team, const MetasdTriple *in, MetasdTriple *out, size_
         METASD_TRY(metasd_team_work(team, 2));
     }
     for (size_t i = 0; i < n; i++) {
-        counts[field(&in[i], by) + 1]++;
+        counts[key_of(&in[i], by) + 1]++;
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
-    for (size_t k = 1; k <= keys; k++) {
-        counts[k] += counts[k - 1];
-        METASD_TRY(metasd_team_work(team, 2));
-    }
+    METASD_TRY(sum_counts(team, counts, keys));
     for (size_t i = 0; i < n; i++) {
-        out[counts[field(&in[i], by)]++] = in[i];
+        out[counts[key_of(&in[i], by)]++] = in[i];
         METASD_TRY(metasd_team_work(team, 2 * METASD_FAR_WORK));
-    }
-    return METASD_OK;
-}
-
-static MetasdStatus
-copy_triples(MetasdTeam *team, MetasdTriple *to, const MetasdTriple *from, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        to[i] = from[i];
-        METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
     }
     return METASD_OK;
 }
@@ -60,20 +60,13 @@ same_triple(const MetasdTriple *a, const MetasdTriple *b)
     return a->head == b->head && a->relation == b->relation && a->tail == b->tail;
 }
 
-/* Sorts without dropping; the result is in `triples`. */
-static MetasdStatus
-sort_all(MetasdTeam *team, MetasdTriple *triples, size_t n, MetasdTriple *scratch, size_t *counts,
-         uint32_t entities, uint32_t relations)
+static bool
+comes_before(const MetasdTriple *a, const MetasdTriple *b)
 {
-    if (n == 0)
-        return METASD_OK;
-    METASD_TRY(counting_pass(team, triples, scratch, n, BY_TAIL, entities, counts));
-    METASD_TRY(counting_pass(team, scratch, triples, n, BY_RELATION, relations, counts));
-    METASD_TRY(counting_pass(team, triples, scratch, n, BY_HEAD, entities, counts));
-    return copy_triples(team, triples, scratch, n);
+    if (a->head != b->head)
+        return a->head < b->head;
+    return a->relation != b->relation ? a->relation < b->relation : a->tail < b->tail;
 }
-
-static bool comes_before(const MetasdTriple *a, const MetasdTriple *b);
 
 /* *sorted: are they in order, each once? Ends at the first that is not. */
 static MetasdStatus
@@ -97,10 +90,12 @@ metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n, Me
     METASD_TRY(check_order(team, triples, *n, &sorted));
     if (sorted)
         return METASD_OK;
-    METASD_TRY(sort_all(team, triples, *n, scratch, counts, entities, relations));
+    METASD_TRY(counting_pass(team, triples, scratch, *n, BY_TAIL, entities, counts));
+    METASD_TRY(counting_pass(team, scratch, triples, *n, BY_RELATION, relations, counts));
+    METASD_TRY(counting_pass(team, triples, scratch, *n, BY_HEAD, entities, counts));
     for (size_t i = 0; i < *n; i++) {
-        if (kept == 0 || !same_triple(&triples[kept - 1], &triples[i]))
-            triples[kept++] = triples[i];
+        if (kept == 0 || !same_triple(&triples[kept - 1], &scratch[i]))
+            triples[kept++] = scratch[i];
         METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
     }
     *n = kept;
@@ -118,38 +113,18 @@ take_groups(MetasdGroups *groups, MetasdArena *arena, size_t count, size_t examp
     groups->tails = METASD_TAKE(arena, uint32_t, examples);
 }
 
-/* Fills groups from the triples whose part is `part` (any part if < 0), both directions. */
-static MetasdStatus
-fill_groups(MetasdGroups *groups, MetasdTeam *team, const MetasdTriple *triples,
-            const uint8_t *parts, size_t n, int part, MetasdTriple *examples, MetasdTriple *scratch,
-            size_t *counts, uint32_t entities, uint32_t relations)
+/* Adds an example behind those before it, which it follows in the order of queries and tails. */
+static void
+add_example(MetasdGroups *groups, uint32_t head, uint32_t relation, uint32_t tail)
 {
-    size_t m = 0;
+    size_t last = groups->count - 1;
 
-    for (size_t i = 0; i < n; i++) {
-        METASD_TRY(metasd_team_work(team, 3 * TRIPLE_WORK));
-        if (part >= 0 && parts[i] != part)
-            continue;
-        examples[m++] = triples[i];
-        examples[m++] = (MetasdTriple){.head = triples[i].tail,
-                                       .relation = triples[i].relation + relations,
-                                       .tail = triples[i].head};
+    if (groups->count == 0 || groups->heads[last] != head || groups->relations[last] != relation) {
+        groups->heads[groups->count] = head;
+        groups->relations[groups->count] = relation;
+        groups->start[groups->count++] = groups->examples;
     }
-    METASD_TRY(sort_all(team, examples, m, scratch, counts, entities, 2 * relations));
-    groups->examples = m;
-    groups->count = 0;
-    for (size_t i = 0; i < m; i++) {
-        if (i == 0 || examples[i].head != examples[i - 1].head ||
-            examples[i].relation != examples[i - 1].relation) {
-            groups->heads[groups->count] = examples[i].head;
-            groups->relations[groups->count] = examples[i].relation;
-            groups->start[groups->count++] = i;
-        }
-        groups->tails[i] = examples[i].tail;
-        METASD_TRY(metasd_team_work(team, 2 * TRIPLE_WORK));
-    }
-    groups->start[groups->count] = m;
-    return METASD_OK;
+    groups->tails[groups->examples++] = tail;
 }
 
 size_t
@@ -174,18 +149,14 @@ metasd_graph_find_group(const MetasdGroups *groups, uint32_t head, uint32_t rela
     return groups->start[low + 1] - groups->start[low];
 }
 
-/* ---- splits ---- */
+/* ---- building ---- */
 
 /* The arrays that building needs; all live as long as the arena. */
 typedef struct Workspace {
-    MetasdTriple *all;      /* distinct triples of all parts */
-    uint8_t *parts;         /* the part of each */
-    MetasdTriple *examples; /* both directions */
-    MetasdTriple *scratch;
-    uint32_t *order;
+    MetasdSplitter splitter; /* the distinct triples of all parts */
+    MetasdTriple *examples;  /* triples in both directions, see sort_examples */
+    MetasdTriple *scratch;   /* as many */
     size_t *counts;
-    uint32_t *entity_degree;
-    uint32_t *relation_count;
 } Workspace;
 
 static Workspace
@@ -204,14 +175,10 @@ take_workspace(MetasdGraph *graph, MetasdArena *arena, size_t triples, size_t va
         take_groups(&graph->part[part], arena, examples, examples);
     take_groups(&graph->known, arena, examples, examples);
     graph->irreflexive = METASD_TAKE(arena, bool, relations);
-    w.all = METASD_TAKE(arena, MetasdTriple, n);
-    w.parts = METASD_TAKE(arena, uint8_t, n);
+    metasd_split_take(&w.splitter, arena, n, entities, relations);
     w.examples = METASD_TAKE(arena, MetasdTriple, examples);
     w.scratch = METASD_TAKE(arena, MetasdTriple, examples);
-    w.order = METASD_TAKE(arena, uint32_t, n);
     w.counts = METASD_TAKE(arena, size_t, keys + 1);
-    w.entity_degree = METASD_TAKE(arena, uint32_t, entities);
-    w.relation_count = METASD_TAKE(arena, uint32_t, relations);
     return w;
 }
 
@@ -223,96 +190,6 @@ metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities, uint32_
 
     (void)take_workspace(&graph, &arena, triples, validation, entities, relations);
     return metasd_arena_ok(&arena) ? arena.used : SIZE_MAX;
-}
-
-/* Moves a training triple to `part`, unless it is the last of an entity or relation. */
-static bool
-move(Workspace *w, size_t i, MetasdPart part)
-{
-    const MetasdTriple *x = &w->all[i];
-
-    if (w->parts[i] != METASD_TRAIN || w->entity_degree[x->head] < 2 ||
-        w->entity_degree[x->tail] < 2 || w->relation_count[x->relation] < 2)
-        return false;
-    w->entity_degree[x->head]--;
-    if (x->tail != x->head)
-        w->entity_degree[x->tail]--;
-    w->relation_count[x->relation]--;
-    w->parts[i] = (uint8_t)part;
-    return true;
-}
-
-/* Moves up to `wanted` training triples to `part`, in the random order; resumes at *next. */
-static MetasdStatus
-draw(Workspace *w, MetasdTeam *team, size_t n, size_t *next, size_t wanted, MetasdPart part)
-{
-    for (size_t drawn = 0; *next < n && drawn < wanted; (*next)++) {
-        METASD_TRY(metasd_team_work(team, 5 * METASD_FAR_WORK));
-        drawn += move(w, w->order[*next], part);
-    }
-    return METASD_OK;
-}
-
-bool
-metasd_split_draws(const MetasdSplit *split, const MetasdTriple *triple)
-{
-    uint64_t key =
-        metasd_random(split->entity_keys[triple->head], split->relation_keys[triple->relation],
-                      split->entity_keys[triple->tail]);
-
-    return (double)(key >> 11) * 0x1p-53 < split->validation_fraction;
-}
-
-static MetasdStatus
-draw_by_keys(Workspace *w, MetasdTeam *team, size_t n, const MetasdSplit *split)
-{
-    for (size_t i = 0; i < n; i++) {
-        METASD_TRY(metasd_team_work(team, 5 * METASD_FAR_WORK));
-        if (metasd_split_draws(split, &w->all[i]))
-            (void)move(w, i, METASD_VALIDATION);
-    }
-    return METASD_OK;
-}
-
-/* Counts the training triples of every entity and relation. */
-static MetasdStatus
-count_training(Workspace *w, MetasdTeam *team, size_t n, uint32_t entities, uint32_t relations)
-{
-    for (uint32_t e = 0; e < entities; e++) {
-        w->entity_degree[e] = 0;
-        METASD_TRY(metasd_team_work(team, 1));
-    }
-    for (uint32_t r = 0; r < relations; r++) {
-        w->relation_count[r] = 0;
-        METASD_TRY(metasd_team_work(team, 1));
-    }
-    for (size_t i = 0; i < n; i++) {
-        const MetasdTriple *x = &w->all[i];
-
-        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
-        if (w->parts[i] != METASD_TRAIN)
-            continue;
-        w->entity_degree[x->head]++;
-        if (x->tail != x->head)
-            w->entity_degree[x->tail]++;
-        w->relation_count[x->relation]++;
-    }
-    return METASD_OK;
-}
-
-static MetasdStatus
-split_triples(Workspace *w, MetasdTeam *team, size_t n, size_t source_n, bool validation_given,
-              const MetasdSplit *split)
-{
-    size_t validation = (size_t)(split->validation_fraction * (double)source_n + 0.5);
-    size_t quiz = (size_t)(split->quiz_fraction * (double)source_n + 0.5), next = 0;
-
-    METASD_TRY(metasd_random_order(team, split->seed, METASD_STREAM_SPLIT, w->order, n));
-    if (!validation_given && split->entity_keys)
-        METASD_TRY(draw_by_keys(w, team, n, split));
-    else if (!validation_given)
-        METASD_TRY(draw(w, team, n, &next, validation, METASD_VALIDATION));
-    return draw(w, team, n, &next, quiz, METASD_QUIZ);
 }
 
 static MetasdStatus
@@ -328,58 +205,108 @@ check_ids(MetasdTeam *team, const MetasdTriple *triples, size_t n, uint32_t enti
     return METASD_OK;
 }
 
-static bool
-comes_before(const MetasdTriple *a, const MetasdTriple *b)
-{
-    if (a->head != b->head)
-        return a->head < b->head;
-    return a->relation != b->relation ? a->relation < b->relation : a->tail < b->tail;
-}
-
-/*
- * w->all = the triples, and the validation triples that are not among them; both are sorted.
- * *all becomes their number.
- */
+/* The splitter's triples: those given, and the validation triples that are not among them. */
 static MetasdStatus
-join_triples(Workspace *w, MetasdTeam *team, const MetasdTriple *triples, size_t n,
-             const MetasdTriple *validation, size_t validation_n, size_t *all)
+join_triples(MetasdSplitter *all, MetasdTeam *team, const MetasdTriple *triples, size_t n,
+             const MetasdTriple *validation, size_t validation_n)
 {
-    *all = n;
+    all->n = n;
     for (size_t i = 0; i < n; i++) {
-        w->all[i] = triples[i];
-        w->parts[i] = METASD_TRAIN;
+        all->triple[i] = triples[i];
+        all->part[i] = METASD_TRAIN;
         METASD_TRY(metasd_team_work(team, 2 * TRIPLE_WORK));
     }
     for (size_t v = 0, i = 0; v < validation_n; v++) {
-        for (; i < n && comes_before(&w->all[i], &validation[v]); i++)
+        for (; i < n && comes_before(&triples[i], &validation[v]); i++)
             METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
-        if (i < n && same_triple(&w->all[i], &validation[v]))
+        if (i < n && same_triple(&triples[i], &validation[v]))
             continue;
-        w->parts[*all] = METASD_VALIDATION;
-        w->all[(*all)++] = validation[v];
+        all->part[all->n] = METASD_VALIDATION;
+        all->triple[all->n++] = validation[v];
         METASD_TRY(metasd_team_work(team, 2 * TRIPLE_WORK));
     }
     return METASD_OK;
 }
 
-/* By the training triples alone, so that validation triples are a surprise. */
+/*
+ * w->examples = the triples in both directions, sorted by query and then by tail. Instead of its
+ * tail an example has the number of its triple, which leads to the part of the triple, too. The
+ * first pass of the sort finds tails in the order of the triples, and so without jumps.
+ */
+static MetasdStatus
+sort_examples(Workspace *w, MetasdTeam *team)
+{
+    const MetasdSplitter *all = &w->splitter;
+    uint32_t entities = all->entities, relations = all->relations;
+    size_t n = 2 * all->n;
+
+    for (size_t k = 0; k <= entities; k++) {
+        w->counts[k] = 0;
+        METASD_TRY(metasd_team_work(team, 2));
+    }
+    for (size_t i = 0; i < all->n; i++) {
+        w->counts[all->triple[i].tail + 1]++;
+        w->counts[all->triple[i].head + 1]++;
+        METASD_TRY(metasd_team_work(team, 2 * METASD_FAR_WORK));
+    }
+    METASD_TRY(sum_counts(team, w->counts, entities));
+    for (uint32_t i = 0; i < all->n; i++) {
+        const MetasdTriple *x = &all->triple[i];
+
+        w->examples[w->counts[x->tail]++] = (MetasdTriple){x->head, x->relation, i};
+        w->examples[w->counts[x->head]++] = (MetasdTriple){x->tail, x->relation + relations, i};
+        METASD_TRY(metasd_team_work(team, 4 * METASD_FAR_WORK));
+    }
+    METASD_TRY(counting_pass(team, w->examples, w->scratch, n, BY_RELATION, 2 * (size_t)relations,
+                             w->counts));
+    return counting_pass(team, w->scratch, w->examples, n, BY_HEAD, entities, w->counts);
+}
+
+/* The groups of each part, and of all together, from the sorted examples. */
+static MetasdStatus
+fill_groups(MetasdGraph *graph, const Workspace *w, MetasdTeam *team)
+{
+    const MetasdSplitter *all = &w->splitter;
+    MetasdGroups *groups[METASD_PARTS + 1] = {&graph->part[0], &graph->part[1], &graph->part[2],
+                                              &graph->known};
+
+    for (int i = 0; i <= METASD_PARTS; i++)
+        groups[i]->count = groups[i]->examples = 0;
+    for (size_t i = 0; i < 2 * all->n; i++) {
+        const MetasdTriple *example = &w->examples[i], *triple = &all->triple[example->tail];
+        uint32_t tail = example->relation < all->relations ? triple->tail : triple->head;
+
+        add_example(groups[all->part[example->tail]], example->head, example->relation, tail);
+        add_example(&graph->known, example->head, example->relation, tail);
+        METASD_TRY(metasd_team_work(team, 2 * METASD_FAR_WORK + 4 * TRIPLE_WORK));
+    }
+    for (int i = 0; i <= METASD_PARTS; i++)
+        groups[i]->start[groups[i]->count] = groups[i]->examples;
+    for (int part = 0; part < METASD_PARTS; part++)
+        graph->part_triples[part] = graph->part[part].examples / 2;
+    return METASD_OK;
+}
+
+/* Only from the training triples, so that validation triples stay unforeseen. */
 static MetasdStatus
 find_irreflexive(MetasdGraph *graph, Workspace *w, MetasdTeam *team)
 {
+    const MetasdSplitter *all = &w->splitter;
     size_t *loops = w->counts;
 
     for (uint32_t r = 0; r < graph->relations; r++) {
         loops[r] = 0;
         METASD_TRY(metasd_team_work(team, 1));
     }
-    for (size_t i = 0; i < graph->triples; i++) {
-        const MetasdTriple *x = &w->all[i];
+    for (size_t i = 0; i < all->n; i++) {
+        const MetasdTriple *x = &all->triple[i];
 
-        loops[x->relation] += w->parts[i] == METASD_TRAIN && x->head == x->tail;
+        loops[x->relation] += all->part[i] == METASD_TRAIN && x->head == x->tail;
         METASD_TRY(metasd_team_work(team, TRIPLE_WORK));
     }
     for (uint32_t r = 0; r < graph->relations; r++) {
-        graph->irreflexive[r] = (double)loops[r] < METASD_REFLEXIVE * (double)w->relation_count[r];
+        graph->irreflexive[r] =
+            (double)loops[r] < METASD_REFLEXIVE * (double)all->relation_count[r];
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
     return METASD_OK;
@@ -392,11 +319,10 @@ metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena, Met
 {
     Workspace w = take_workspace(graph, arena, n, validation_n, entities, relations);
     bool validation_given = validation_n > 0;
-    size_t all;
 
     if (!metasd_arena_ok(arena))
         return METASD_NO_MEMORY;
-    /* Examples, two a triple, and relation rows are numbered by 32 bits. */
+    /* Examples, two per triple, and relation rows are numbered with 32 bits. */
     if (relations > UINT32_MAX / 2 || n + validation_n > UINT32_MAX / 2)
         return METASD_INVALID;
     METASD_TRY(check_ids(team, triples, n, entities, relations));
@@ -405,21 +331,15 @@ metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena, Met
         metasd_graph_sort_triples(team, triples, &n, w.scratch, w.counts, entities, relations));
     METASD_TRY(metasd_graph_sort_triples(team, validation, &validation_n, w.scratch, w.counts,
                                          entities, relations));
-    METASD_TRY(join_triples(&w, team, triples, n, validation, validation_n, &all));
-    METASD_TRY(count_training(&w, team, all, entities, relations));
-    METASD_TRY(split_triples(&w, team, all, n, validation_given, split));
+    METASD_TRY(join_triples(&w.splitter, team, triples, n, validation, validation_n));
+    METASD_TRY(metasd_split_triples(&w.splitter, team, split, n, validation_given));
 
     graph->entities = entities;
     graph->relations = relations;
-    graph->triples = all;
-    for (int part = 0; part < METASD_PARTS; part++) {
-        METASD_TRY(fill_groups(&graph->part[part], team, w.all, w.parts, all, part, w.examples,
-                               w.scratch, w.counts, entities, relations));
-        graph->part_triples[part] = graph->part[part].examples / 2;
-    }
-    METASD_TRY(find_irreflexive(graph, &w, team));
-    return fill_groups(&graph->known, team, w.all, w.parts, all, -1, w.examples, w.scratch,
-                       w.counts, entities, relations);
+    graph->triples = w.splitter.n;
+    METASD_TRY(sort_examples(&w, team));
+    METASD_TRY(fill_groups(graph, &w, team));
+    return find_irreflexive(graph, &w, team);
 }
 
 /* ---- copies ---- */
@@ -466,4 +386,32 @@ metasd_graph_copy(MetasdGraph *to, MetasdTeam *team, const MetasdGraph *from)
         METASD_TRY(metasd_team_work(team, 1));
     }
     return copy_groups(&to->known, team, &from->known);
+}
+
+/* ---- the hash ---- */
+
+static MetasdStatus
+hash_groups(MetasdTeam *team, const MetasdGroups *groups, uint64_t *hash)
+{
+    const size_t numbers[2] = {groups->count, groups->examples};
+
+    *hash = metasd_hash(*hash, numbers, sizeof(numbers));
+    METASD_TRY(
+        metasd_hash_array(team, groups->heads, groups->count * sizeof(*groups->heads), hash));
+    METASD_TRY(metasd_hash_array(team, groups->relations,
+                                 groups->count * sizeof(*groups->relations), hash));
+    METASD_TRY(
+        metasd_hash_array(team, groups->start, groups->count * sizeof(*groups->start), hash));
+    return metasd_hash_array(team, groups->tails, groups->examples * sizeof(*groups->tails), hash);
+}
+
+MetasdStatus
+metasd_graph_hash(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash)
+{
+    const uint32_t numbers[2] = {graph->entities, graph->relations};
+
+    *hash = metasd_hash(*hash, numbers, sizeof(numbers));
+    for (int part = 0; part < METASD_PARTS; part++)
+        METASD_TRY(hash_groups(team, &graph->part[part], hash));
+    return hash_groups(team, &graph->known, hash);
 }

@@ -1,24 +1,15 @@
 /*
- * graph.h - triples as numbers, their splits, and their groups.
+ * graph.h - the groups of triples.
  *
  * N entities, R relations. Every triple (h, r, t) is also used as its reciprocal
  * (t, r + R, h), so a query is a pair (h, r) with r < P = 2 R and only tails are
  * predicted. All examples that share a query form one group: they share scores
- * and softmax, so batches are made of whole groups (ALGORITHM.md, section 2).
+ * and softmax, so batches are made of whole groups.
  */
 #ifndef METASD_CORE_GRAPH_GRAPH_H
 #define METASD_CORE_GRAPH_GRAPH_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "core/base/arena.h"
-#include "core/base/team.h"
-
-typedef struct MetasdTriple {
-    uint32_t head, relation, tail;
-} MetasdTriple;
+#include "core/graph/split.h"
 
 /* Queries with the tails of each: tails[start[g]] .. tails[start[g + 1] - 1], ascending. */
 typedef struct MetasdGroups {
@@ -30,62 +21,38 @@ typedef struct MetasdGroups {
     uint32_t *tails;
 } MetasdGroups;
 
-/* What a triple is used for; validation and quiz are out of training. */
-typedef enum MetasdPart { METASD_TRAIN = 0, METASD_QUIZ, METASD_VALIDATION } MetasdPart;
-#define METASD_PARTS 3
-
 typedef struct MetasdGraph {
     uint32_t entities;  /* N */
     uint32_t relations; /* R */
     size_t triples;     /* distinct ones, all parts */
     size_t part_triples[METASD_PARTS];
     MetasdGroups part[METASD_PARTS]; /* the groups of each part, both directions */
-    MetasdGroups known;              /* the groups of all parts: what filtered ranking leaves out */
-    bool *irreflexive; /* R: hardly any training triple leads from an entity to itself */
+    MetasdGroups known; /* the groups of all parts together: filtered ranking leaves them out */
+    bool *irreflexive;  /* R: hardly any training triple leads from an entity to itself */
 } MetasdGraph;
 
 /*
- * Part of a relation's training triples that lead from an entity to itself from which on it is not
- * irreflexive. A model gives the triple (e, r, e) of a symmetric relation a high score whatever e
- * is, as products of like with like are what r makes large; so the graph has to tell.
+ * A relation is irreflexive while less than this part of its training triples lead from an entity
+ * to itself. A model gives every triple (e, r, e) of a symmetric relation a high score, because r
+ * makes products of like with like large; so the graph has to tell.
  */
 #define METASD_REFLEXIVE 0.01
 
-/* Does the graph rule a tail out? `relation` is a row, below P. */
+/* Is a tail impossible in this graph? `relation` is a row, below P. */
 static inline bool
 metasd_graph_rules_out(const MetasdGraph *graph, uint32_t head, uint32_t relation, uint32_t tail)
 {
     return head == tail && graph->irreflexive[relation % graph->relations];
 }
 
-typedef struct MetasdSplit {
-    uint64_t seed;
-    double
-        validation_fraction; /* of the distinct triples, 0 .. 0.5; ignored if validation is given */
-    double quiz_fraction;    /* likewise */
-    /*
-     * Hashes of the labels of entities and relations, by id, or NULL. With them whether a triple is
-     * drawn for validation depends on what it says, and not on the seed or on the other triples:
-     * what an earlier version was not trained on is held out from a later one, too, however the
-     * source has changed. The part drawn is then near the fraction, but not it exactly.
-     */
-    const uint64_t *entity_keys, *relation_keys;
-} MetasdSplit;
-
 /*
  * Sorts triples by head, relation, tail and drops repeated ones; *n becomes the
- * number left. Triples that are sorted already are only read. `scratch` holds *n triples, `counts` max(entities, relations) + 1
- * numbers. Takes O(n + entities + relations) steps.
+ * number left. `scratch` holds *n triples, `counts` max(entities, relations) + 1
+ * numbers. Takes O(n + entities + relations) steps, and one pass over triples that are in order.
  */
 extern MetasdStatus metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n,
                                               MetasdTriple *scratch, size_t *counts,
                                               uint32_t entities, uint32_t relations);
-
-/*
- * Whether `split`, which has keys, draws that triple for validation: but for the last training
- * triple of an entity or relation.
- */
-extern bool metasd_split_draws(const MetasdSplit *split, const MetasdTriple *triple);
 
 /* Bytes that metasd_graph_build takes from its arena for N triples; SIZE_MAX if too many. */
 extern size_t metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities,
@@ -93,9 +60,9 @@ extern size_t metasd_graph_bytes(size_t triples, size_t validation, uint32_t ent
 
 /*
  * Builds the graph of `n` triples in any order, with repeats (the array is
- * reordered, unless it is sorted already). Where `validation_n` > 0, `validation` holds the validation
+ * reordered). Where `validation_n` > 0, `validation` holds the validation
  * triples (reordered too; those also among the triples are left out of it);
- * otherwise they are drawn by `split`. The last training triple of an entity or
+ * otherwise `split` draws them. The last training triple of an entity or
  * relation is never drawn. Ids out of range: METASD_INVALID.
  */
 extern MetasdStatus metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena,
@@ -105,7 +72,7 @@ extern MetasdStatus metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, Met
 
 /*
  * Takes the arrays of a graph whose numbers are set, of just the size they need: building takes
- * much more. Members who share a graph each call this over the same memory.
+ * much more. Members that share a graph each call this over the same memory.
  */
 extern void metasd_graph_take(MetasdGraph *graph, MetasdArena *arena);
 
@@ -115,5 +82,8 @@ extern MetasdStatus metasd_graph_copy(MetasdGraph *to, MetasdTeam *team, const M
 /* The tails known for a query, or 0 of them: *tails points into the groups. */
 extern size_t metasd_graph_find_group(const MetasdGroups *groups, uint32_t head, uint32_t relation,
                                       const uint32_t **tails);
+
+/* The hash of a graph: its numbers, and the groups of every part. */
+extern MetasdStatus metasd_graph_hash(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash);
 
 #endif

@@ -84,8 +84,8 @@ weight_of_drawn(const MetasdNegatives *sampler)
 
 /* Marked entities of rows first .. end - 1 become rows of the sample from *n on. */
 static MetasdStatus
-collect(MetasdNegatives *sampler, MetasdTeam *team, MetasdSample *sample, uint32_t first,
-        uint32_t end, uint32_t *n)
+collect_rows(MetasdNegatives *sampler, MetasdTeam *team, MetasdSample *sample, uint32_t first,
+             uint32_t end, uint32_t *n)
 {
     float weight = weight_of_drawn(sampler);
 
@@ -132,8 +132,8 @@ metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which, uin
     METASD_TRY(mark_rows(sampler, team, seed, stream, batch));
     for (int p = 0; p < slices->parts; p++) {
         parts[p + 1] = parts[p];
-        METASD_TRY(collect(sampler, team, sample, metasd_team_slice_start(slices, p * each),
-                           metasd_team_slice_start(slices, (p + 1) * each), &parts[p + 1]));
+        METASD_TRY(collect_rows(sampler, team, sample, metasd_team_slice_start(slices, p * each),
+                                metasd_team_slice_start(slices, (p + 1) * each), &parts[p + 1]));
     }
     cut_parts(sample, parts, slices->parts);
     for (size_t i = 0; i < batch->n; i++) {
@@ -143,7 +143,7 @@ metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which, uin
     return METASD_OK;
 }
 
-/* ---- what a step touches ---- */
+/* ---- the rows that a step touches ---- */
 
 static MetasdStatus
 mark_touched(MetasdNegatives *sampler, MetasdTeam *team, int which, const MetasdBatch *batch)
@@ -165,7 +165,7 @@ MetasdStatus
 metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
                        const MetasdSpan own[2], const MetasdBatch *batch, const MetasdBatch *quiz)
 {
-    MetasdSpan *run = sampler->touched;
+    MetasdSpan *span = sampler->touched;
 
     METASD_TRY(mark_touched(sampler, team, 0, batch));
     if (quiz)
@@ -179,12 +179,12 @@ metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
         sampler->mark[e] = 0;
         if (at < own[0].first || at >= own[0].end)
             continue;
-        if (run > sampler->touched && run[-1].end == at)
-            run[-1].end += width;
+        if (span > sampler->touched && span[-1].end == at)
+            span[-1].end += width;
         else
-            *run++ = (MetasdSpan){at, at + width};
+            *span++ = (MetasdSpan){at, at + width};
     }
-    *run++ = own[1];
-    sampler->ntouched = (int)(run - sampler->touched);
+    *span++ = own[1];
+    sampler->ntouched = (int)(span - sampler->touched);
     return METASD_OK;
 }

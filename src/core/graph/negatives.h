@@ -4,19 +4,19 @@
  * A batch is scored against its own targets, all of them, and `negatives` more entities that all
  * its queries share. An entity that was drawn with probability pi counts 1 / pi times in the
  * softmax, a target once: the expected value of every sum of exponentials is then the sum over
- * all entities (Horvitz and Thompson 1952). Whatever a step does not touch it does not change,
- * so tables are gone through at the rows touched only.
+ * all entities (Horvitz and Thompson 1952). A step changes only rows that it touches, so it goes
+ * through those only.
  *
- * Each member of a team draws the same sample for itself: all of this is its own.
+ * Each member of a team draws the same sample for itself: all memory here is its own.
  */
 #ifndef METASD_CORE_GRAPH_NEGATIVES_H
 #define METASD_CORE_GRAPH_NEGATIVES_H
 
 #include "core/graph/batch.h"
 
-/* The entities a batch is scored against, as the rows of a table of their own. */
+/* The entities that a batch is scored against: the rows of a table of their own. */
 typedef struct MetasdSample {
-    MetasdSlices slices; /* in the same parts as the entities, by their numbers */
+    MetasdSlices slices; /* in the parts of the entities */
     uint32_t *ids;       /* ascending */
     float *each;         /* how often each counts */
     uint32_t *cuts;      /* of the slices */
@@ -29,7 +29,7 @@ typedef struct MetasdNegatives {
     uint8_t *mark;          /* N: 0 but while a sample or a list of rows is made */
     uint32_t *row;          /* N: of a sampled entity, in its sample */
     MetasdSample sample[2]; /* of the batch, of the quiz */
-    MetasdSpan *touched;    /* runs of weight tables: what of this member's rows a step touches */
+    MetasdSpan *touched;    /* spans of weight tables: this member's rows that a step touches */
     int ntouched;
 } MetasdNegatives;
 
@@ -52,7 +52,7 @@ extern MetasdStatus metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *
 
 /*
  * Lists the rows of `width` floats in own[0] that a step on a batch, and a quiz unless that is
- * NULL, touches: heads and what is sampled. All of own[1], the relations, comes last.
+ * NULL, touches: heads and the sample. All of own[1], the relations, comes last.
  */
 extern MetasdStatus metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
                                            const MetasdSpan own[2], const MetasdBatch *batch,

@@ -7,13 +7,13 @@
 /* A call of this size takes at most 20 ms at 60 Gflop/s, and 60 ms on a core of long ago. */
 #define CALL_FLOP 1.25e9
 
-/* What such a core computes in the time of metasd_team_work's unit. */
+/* Flop of such a core in the time of metasd_team_work's unit. */
 #define FLOP_PER_WORK 80
 
-/* The library copies what it multiplies: a call near a cube copies least for its work. */
+/* The library copies the factors of a product: a call near a cube copies least for its work. */
 #define MOST_DEPTH 512
 
-/* Where a product is thin, copies and results are what takes the time: as many floats at most. */
+/* Where a product is thin, copies and results take the time: floats of a side, and of an area. */
 #define MOST_SIDE 4096
 #define MOST_AREA 1.6e6
 
@@ -49,7 +49,7 @@ least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* What a call takes, in metasd_team_work's unit: its arithmetic, its copies and its results. */
+/* The work of a call: its arithmetic, its copies and its results. */
 static size_t
 work_of(Cut cut)
 {

@@ -27,7 +27,7 @@ extern MetasdStatus metasd_blas_atb(MetasdTeam *team, size_t m, size_t n, size_t
                                     size_t lda, const float *b, size_t ldb, bool add, float *c,
                                     size_t ldc);
 
-/* Which kernels the library took for this processor, by its name for them. */
+/* The library's name of its kernels for this processor. */
 extern const char *metasd_blas_kernels(void);
 
 #endif

@@ -83,7 +83,7 @@ metasd_pattern_place(const MetasdPattern *pattern, int s)
     return metasd_team_slice_start(&pattern->slices, s) * pattern->whole + lists;
 }
 
-/* One row of a slice, and where it is within what is packed of the slice. */
+/* One row of a slice, and its place in the packed slice. */
 typedef struct KeptRow {
     const uint8_t *kept; /* of its whole columns */
     size_t whole;        /* where those begin */
@@ -134,7 +134,7 @@ count_columns(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *ma
     return METASD_OK;
 }
 
-/* Which columns are whole; by member 0, for all. */
+/* Chooses the whole columns; member 0 does it for all. */
 static MetasdStatus
 choose_columns(MetasdPattern *pattern, MetasdTeam *team)
 {
@@ -177,7 +177,7 @@ count_rows(MetasdPattern *pattern, MetasdTeam *team, int s, const uint8_t *mask)
     return METASD_OK;
 }
 
-/* What keeping a weight takes: reading its mask, and a few writes that no cache helps. */
+/* The work of keeping a weight: reading its mask, and a few writes that no cache helps. */
 #define KEEP_WORK 4
 
 /*
@@ -299,11 +299,13 @@ scatter_row(const MetasdPattern *pattern, const KeptRow *row, const float *packe
 
 MetasdStatus
 metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s, const float *table,
-                    const float *held, bool by_column, const MetasdPack *room, MetasdPacked *packed)
+                    const float *packed_table, bool by_column, const MetasdPack *room,
+                    MetasdPacked *packed)
 {
     const uint32_t *from = pattern->from + pattern->first[s], *start = row_starts(pattern, s);
     size_t rows = rows_of(pattern, s), begin = metasd_team_slice_start(&pattern->slices, s);
-    const float *values = held ? held + metasd_pattern_place(pattern, s) : room->values;
+    const float *values =
+        packed_table ? packed_table + metasd_pattern_place(pattern, s) : room->values;
     const float *by_row = values + rows * pattern->whole;
 
     *packed = (MetasdPacked){.whole = values,
@@ -315,7 +317,7 @@ metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s, const
                                       .row = pattern->row + pattern->first[s],
                                       .by_row = by_row,
                                       .by_column = room->by_column}};
-    for (size_t e = 0; !held && e < rows; e++) {
+    for (size_t e = 0; !packed_table && e < rows; e++) {
         KeptRow row = row_of(pattern, s, e);
 
         gather_row(pattern, &row, table + (begin + e) * pattern->width, false, room->values);

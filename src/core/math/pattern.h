@@ -1,14 +1,13 @@
 /*
  * pattern.h - which weights of a sliced table are kept, for the products that use only those.
  *
- * Columns that many rows keep are whole: they are multiplied as a dense table of their own, pruned
- * weights as zeros, which is faster from some density on. Of all others there are lists.
+ * Columns that many rows keep are whole: they are multiplied as a dense table of their own, with
+ * zeros for pruned weights, which is faster from some density on. For all others there are lists.
  *
  * Taken from a mask by the members of a team, each for its own slices. Values are not kept here: a
- * slice's are packed from a dense table when a product wants them, or somebody holds them
- * (finetune.c). What is packed of a slice is one run of floats: its rows x the whole columns, then
- * the weights of the lists row by row; and those of slices, in order, are what is packed of a
- * table.
+ * slice's are packed from a dense table for a product, or the caller keeps the whole table packed
+ * (finetune.c). A packed slice is one span of floats: its rows x the whole columns, then the
+ * weights of the lists row by row. A packed table is the packed slices in order.
  */
 #ifndef METASD_CORE_MATH_PATTERN_H
 #define METASD_CORE_MATH_PATTERN_H
@@ -37,7 +36,7 @@ typedef struct MetasdPattern {
     uint32_t *from;         /* room: its place, within the slice, in the order of rows */
 } MetasdPattern;
 
-/* Room for what is packed of one slice: its values, those of the lists by column, and sums. */
+/* Memory for one packed slice: its values, those of the lists by column, and sums. */
 typedef struct MetasdPack {
     float *values, *by_column, *sum; /* metasd_pattern_most each */
 } MetasdPack;
@@ -53,10 +52,10 @@ extern void metasd_pattern_take(MetasdPattern *pattern, MetasdArena *arena,
                                 const MetasdSlices *slices, size_t width, double density,
                                 double whole_from);
 
-/* Floats that one slice is packed into at most. */
+/* Floats of one packed slice at most. */
 extern size_t metasd_pattern_most(const MetasdPattern *pattern);
 
-/* Floats that a whole table is packed into at most. */
+/* Floats of a whole packed table at most. */
 extern size_t metasd_pattern_most_packed(const MetasdPattern *pattern);
 
 /*
@@ -67,18 +66,19 @@ extern size_t metasd_pattern_most_packed(const MetasdPattern *pattern);
 extern MetasdStatus metasd_pattern_build(MetasdPattern *pattern, MetasdTeam *team,
                                          const uint8_t *mask, bool *sparse);
 
-/* Where slice s begins in what is packed of a table; of s = count, the floats of all. */
+/* The start of slice s in a packed table; for s = count, the floats of all. */
 extern size_t metasd_pattern_place(const MetasdPattern *pattern, int s);
 
-/* ---- a slice, one of this member's ---- */
+/* ---- one of this member's slices ---- */
 
 /*
- * Its values, from a dense table, packed into `room`: lists by row, or by column as well. `held`:
- * the table as it is packed already; or NULL.
+ * Its values, from a dense table, packed into `room`: lists by row, and `by_column` too. If
+ * the table is packed already, `packed_table` is it; else NULL.
  */
 extern MetasdStatus metasd_pattern_pack(const MetasdPattern *pattern, MetasdTeam *team, int s,
-                                        const float *table, const float *held, bool by_column,
-                                        const MetasdPack *room, MetasdPacked *packed);
+                                        const float *table, const float *packed_table,
+                                        bool by_column, const MetasdPack *room,
+                                        MetasdPacked *packed);
 
 /* Adds packed sums to the kept weights' places in a dense table. */
 extern MetasdStatus metasd_pattern_unpack(const MetasdPattern *pattern, MetasdTeam *team, int s,
@@ -88,13 +88,13 @@ extern MetasdStatus metasd_pattern_unpack(const MetasdPattern *pattern, MetasdTe
 extern MetasdStatus metasd_pattern_mask(const MetasdPattern *pattern, MetasdTeam *team, int s,
                                         float *sum);
 
-/* ---- a row of a packed table ---- */
+/* ---- one row of a packed table ---- */
 
 /* packed = (add ? packed : 0) + the row's kept weights. */
 extern void metasd_pattern_gather(const MetasdPattern *pattern, uint32_t row, const float *weights,
                                   bool add, float *packed);
 
-/* Sets the row's kept weights to what is packed. */
+/* Sets the row's kept weights to the packed ones. */
 extern void metasd_pattern_scatter(const MetasdPattern *pattern, uint32_t row, const float *packed,
                                    float *weights);
 

@@ -8,11 +8,11 @@
 
 /* exp(z) of a score, given exp(z / tau) and z, which the compiler leaves out where it can. */
 METASD_INLINE float
-heated(float soft, float z, int power)
+power_of_exp(float exp_tau, float z, int power)
 {
-    return power == 1   ? soft
-           : power == 2 ? soft * soft
-           : power == 3 ? soft * soft * soft
+    return power == 1   ? exp_tau
+           : power == 2 ? exp_tau * exp_tau
+           : power == 3 ? exp_tau * exp_tau * exp_tau
                         : metasd_exp_small(z);
 }
 
@@ -30,11 +30,11 @@ factors(const float *each, size_t *step)
 }
 
 /* Calls a kernel with the power as a constant, so that each form is compiled on its own. */
-#define BY_POWER(heat, kernel, ...)                                                                \
-    ((heat).power == 3   ? kernel(3, __VA_ARGS__)                                                  \
-     : (heat).power == 2 ? kernel(2, __VA_ARGS__)                                                  \
-     : (heat).power == 1 ? kernel(1, __VA_ARGS__)                                                  \
-                         : kernel(0, __VA_ARGS__))
+#define BY_POWER(temperature, kernel, ...)                                                         \
+    ((temperature).power == 3   ? kernel(3, __VA_ARGS__)                                           \
+     : (temperature).power == 2 ? kernel(2, __VA_ARGS__)                                           \
+     : (temperature).power == 1 ? kernel(1, __VA_ARGS__)                                           \
+                                : kernel(0, __VA_ARGS__))
 
 MetasdTemperature
 metasd_softmax_temperature(float tau)
@@ -103,8 +103,8 @@ pair_sums_by(int power, size_t rows, size_t stride, const float *restrict t,
             float a = t[e * stride + b] - t_max[b], c = s[e * stride + b] - s_max[b];
             float p = metasd_exp_small(a * per_tau), q = metasd_exp_small(c * per_tau);
 
-            out->of[0][0][b] += by * heated(p, a, power);
-            out->of[1][0][b] += by * heated(q, c, power);
+            out->of[0][0][b] += by * power_of_exp(p, a, power);
+            out->of[1][0][b] += by * power_of_exp(q, c, power);
             out->of[0][1][b] += by * p;
             out->of[1][1][b] += by * q;
             out->of[0][2][b] += p > 0.0f ? by * p * (a - c) : 0.0f;
@@ -115,9 +115,10 @@ pair_sums_by(int power, size_t rows, size_t stride, const float *restrict t,
 
 METASD_VECTORISE static void
 pair_sums(size_t rows, size_t stride, const float *t, const float *s, const float *each,
-          MetasdTemperature heat, const float *t_max, const float *s_max, Sums *out)
+          MetasdTemperature temperature, const float *t_max, const float *s_max, Sums *out)
 {
-    BY_POWER(heat, pair_sums_by, rows, stride, t, s, each, heat.per_tau, t_max, s_max, out);
+    BY_POWER(temperature, pair_sums_by, rows, stride, t, s, each, temperature.per_tau, t_max, s_max,
+             out);
 }
 
 /*
@@ -158,19 +159,19 @@ add_sums(MetasdSoftmaxPartial *out, float of[3][METASD_TILE])
 
 void
 metasd_softmax_sums_pair(size_t rows, size_t stride, const float *t, const float *s,
-                         const float *each, MetasdTemperature heat, MetasdSoftmaxPartial *source,
-                         MetasdSoftmaxPartial *student)
+                         const float *each, MetasdTemperature temperature,
+                         MetasdSoftmaxPartial *full, MetasdSoftmaxPartial *student)
 {
-    memset(source, 0, sizeof(*source));
+    memset(full, 0, sizeof(*full));
     memset(student, 0, sizeof(*student));
-    tile_max(rows, stride, t, source->max);
+    tile_max(rows, stride, t, full->max);
     tile_max(rows, stride, s, student->max);
     for (size_t e = 0; e < rows; e += SUM_ROWS) {
         Sums block = {0};
 
         pair_sums(block_rows(rows, e), stride, t + e * stride, s + e * stride,
-                  each ? each + e : NULL, heat, source->max, student->max, &block);
-        add_sums(source, block.of[0]);
+                  each ? each + e : NULL, temperature, full->max, student->max, &block);
+        add_sums(full, block.of[0]);
         add_sums(student, block.of[1]);
     }
 }
@@ -178,7 +179,7 @@ metasd_softmax_sums_pair(size_t rows, size_t stride, const float *t, const float
 /* ---- joining slices ---- */
 
 static double
-largest(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane)
+largest_max(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane)
 {
     double max = (double)parts[0].max[lane];
 
@@ -191,7 +192,7 @@ void
 metasd_softmax_join(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t lane,
                     MetasdSoftmaxRow *row)
 {
-    *row = (MetasdSoftmaxRow){.max = largest(parts, step, count, lane), .sum_tau = 1};
+    *row = (MetasdSoftmaxRow){.max = largest_max(parts, step, count, lane), .sum_tau = 1};
     for (int i = 0; i < count; i++) {
         const MetasdSoftmaxPartial *part = &parts[(size_t)i * step];
 
@@ -203,7 +204,7 @@ metasd_softmax_join(const MetasdSoftmaxPartial *parts, size_t step, int count, s
 
 /* Joins one of a pair; returns the mean of `cross`, from the maxima of all scores. */
 static double
-join_guided(const MetasdSoftmaxPartial *parts, const MetasdSoftmaxPartial *others, size_t step,
+join_paired(const MetasdSoftmaxPartial *parts, const MetasdSoftmaxPartial *others, size_t step,
             int count, size_t lane, double tau, double other_max, MetasdSoftmaxRow *row)
 {
     double cross = 0;
@@ -224,43 +225,42 @@ join_guided(const MetasdSoftmaxPartial *parts, const MetasdSoftmaxPartial *other
 }
 
 void
-metasd_softmax_join_pair(const MetasdSoftmaxPartial *source_parts,
+metasd_softmax_join_pair(const MetasdSoftmaxPartial *full_parts,
                          const MetasdSoftmaxPartial *student_parts, size_t step, int count,
-                         size_t lane, float tau, MetasdSoftmaxRow *source,
-                         MetasdSoftmaxRow *student)
+                         size_t lane, float tau, MetasdSoftmaxRow *full, MetasdSoftmaxRow *student)
 {
-    double source_max = largest(source_parts, step, count, lane);
-    double student_max = largest(student_parts, step, count, lane);
-    double of_source = join_guided(source_parts, student_parts, step, count, lane, (double)tau,
-                                   student_max, source);
-    double of_student = join_guided(student_parts, source_parts, step, count, lane, (double)tau,
-                                    source_max, student);
-    double ratio = log(student->sum_tau / source->sum_tau);
+    double full_max = largest_max(full_parts, step, count, lane);
+    double student_max = largest_max(student_parts, step, count, lane);
+    double of_full =
+        join_paired(full_parts, student_parts, step, count, lane, (double)tau, student_max, full);
+    double of_student =
+        join_paired(student_parts, full_parts, step, count, lane, (double)tau, full_max, student);
+    double ratio = log(student->sum_tau / full->sum_tau);
 
-    source->divergence = of_source / (double)tau + ratio;
+    full->divergence = of_full / (double)tau + ratio;
     student->divergence = of_student / (double)tau - ratio;
     /* Rounding may go below 0; what is not a number must stay so. */
-    source->divergence = source->divergence < 0 ? 0 : source->divergence;
+    full->divergence = full->divergence < 0 ? 0 : full->divergence;
     student->divergence = student->divergence < 0 ? 0 : student->divergence;
 }
 
 void
-metasd_softmax_prepare(const MetasdGuide *guides, size_t n, MetasdSoftmaxTile *soft)
+metasd_softmax_prepare(const MetasdSoftmaxPair *pairs, size_t n, MetasdSoftmaxTile *tile)
 {
-    memset(soft, 0, sizeof(*soft));
+    memset(tile, 0, sizeof(*tile));
     for (size_t b = 0; b < n; b++) {
-        const MetasdGuide *guide = &guides[b];
-        const MetasdSoftmaxRow *rows[2] = {&guide->source, &guide->student};
-        double ratio = log(guide->student.sum_tau / guide->source.sum_tau);
+        const MetasdSoftmaxPair *pair = &pairs[b];
+        const MetasdSoftmaxRow *rows[2] = {&pair->full, &pair->student};
+        double ratio = log(pair->student.sum_tau / pair->full.sum_tau);
 
         for (int i = 0; i < 2; i++) {
-            soft->max[i][b] = (float)rows[i]->max;
-            soft->per_sum_tau[i][b] = (float)(1 / rows[i]->sum_tau);
-            soft->weight[i][b] = (float)((double)guide->weight / rows[i]->sum);
-            soft->shift[i][b] = (float)(rows[i]->divergence + (i == 0 ? -ratio : ratio));
+            tile->max[i][b] = (float)rows[i]->max;
+            tile->per_sum_tau[i][b] = (float)(1 / rows[i]->sum_tau);
+            tile->weight[i][b] = (float)((double)pair->weight / rows[i]->sum);
+            tile->shift[i][b] = (float)(rows[i]->divergence + (i == 0 ? -ratio : ratio));
         }
-        soft->forward[b] = guide->forward;
-        soft->reverse[b] = guide->reverse;
+        tile->forward[b] = pair->forward;
+        tile->reverse[b] = pair->reverse;
     }
 }
 
@@ -280,14 +280,14 @@ metasd_softmax_scale(size_t rows, size_t stride, float *restrict z, const float 
  * other).
  */
 METASD_INLINE float
-taught(float mine, float other, float gap, float forward, float reverse)
+divergence_gradient(float mine, float other, float gap, float forward, float reverse)
 {
     return forward * (mine - other) + reverse * (mine * (mine > 0.0f ? gap : 0.0f));
 }
 
 METASD_INLINE void
 student_by(int power, size_t rows, size_t stride, const float *restrict t, const float *restrict s,
-           const float *restrict each, float per_tau, const MetasdSoftmaxTile *restrict soft,
+           const float *restrict each, float per_tau, const MetasdSoftmaxTile *restrict tile,
            float *restrict out)
 {
     size_t step;
@@ -298,29 +298,29 @@ student_by(int power, size_t rows, size_t stride, const float *restrict t, const
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
-            float above = s[e * stride + b] - soft->max[1][b];
-            float a = (t[e * stride + b] - soft->max[0][b]) * per_tau, c = above * per_tau;
-            float soft_q = metasd_exp_small(c),
-                  p = by * metasd_exp_small(a) * soft->per_sum_tau[0][b];
-            float q = by * soft_q * soft->per_sum_tau[1][b];
-            out[e * stride + b] =
-                by * soft->weight[1][b] * heated(soft_q, above, power) +
-                taught(q, p, c - a - soft->shift[1][b], soft->forward[b], soft->reverse[b]);
+            float above = s[e * stride + b] - tile->max[1][b];
+            float a = (t[e * stride + b] - tile->max[0][b]) * per_tau, c = above * per_tau;
+            float exp_q = metasd_exp_small(c),
+                  p = by * metasd_exp_small(a) * tile->per_sum_tau[0][b];
+            float q = by * exp_q * tile->per_sum_tau[1][b];
+            out[e * stride + b] = by * tile->weight[1][b] * power_of_exp(exp_q, above, power) +
+                                  divergence_gradient(q, p, c - a - tile->shift[1][b],
+                                                      tile->forward[b], tile->reverse[b]);
         }
     }
 }
 
 METASD_VECTORISE void
 metasd_softmax_gradient_student(size_t rows, size_t stride, const float *t, const float *s,
-                                const float *each, MetasdTemperature heat,
-                                const MetasdSoftmaxTile *soft, float *out)
+                                const float *each, MetasdTemperature temperature,
+                                const MetasdSoftmaxTile *tile, float *out)
 {
-    BY_POWER(heat, student_by, rows, stride, t, s, each, heat.per_tau, soft, out);
+    BY_POWER(temperature, student_by, rows, stride, t, s, each, temperature.per_tau, tile, out);
 }
 
 METASD_INLINE void
 mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restrict s,
-          const float *restrict each, float per_tau, const MetasdSoftmaxTile *restrict soft)
+          const float *restrict each, float per_tau, const MetasdSoftmaxTile *restrict tile)
 {
     size_t step;
     const float *factor = factors(each, &step);
@@ -330,33 +330,33 @@ mutual_by(int power, size_t rows, size_t stride, float *restrict t, float *restr
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
-            float above_t = t[e * stride + b] - soft->max[0][b];
-            float above_s = s[e * stride + b] - soft->max[1][b];
+            float above_t = t[e * stride + b] - tile->max[0][b];
+            float above_s = s[e * stride + b] - tile->max[1][b];
             float a = above_t * per_tau, c = above_s * per_tau;
-            float soft_p = metasd_exp_small(a), soft_q = metasd_exp_small(c);
-            float p = by * soft_p * soft->per_sum_tau[0][b];
-            float q = by * soft_q * soft->per_sum_tau[1][b];
-            t[e * stride + b] =
-                by * soft->weight[0][b] * heated(soft_p, above_t, power) +
-                taught(p, q, a - c - soft->shift[0][b], soft->forward[b], soft->reverse[b]);
-            s[e * stride + b] =
-                by * soft->weight[1][b] * heated(soft_q, above_s, power) +
-                taught(q, p, c - a - soft->shift[1][b], soft->forward[b], soft->reverse[b]);
+            float soft_p = metasd_exp_small(a), exp_q = metasd_exp_small(c);
+            float p = by * soft_p * tile->per_sum_tau[0][b];
+            float q = by * exp_q * tile->per_sum_tau[1][b];
+            t[e * stride + b] = by * tile->weight[0][b] * power_of_exp(soft_p, above_t, power) +
+                                divergence_gradient(p, q, a - c - tile->shift[0][b],
+                                                    tile->forward[b], tile->reverse[b]);
+            s[e * stride + b] = by * tile->weight[1][b] * power_of_exp(exp_q, above_s, power) +
+                                divergence_gradient(q, p, c - a - tile->shift[1][b],
+                                                    tile->forward[b], tile->reverse[b]);
         }
     }
 }
 
 METASD_VECTORISE void
 metasd_softmax_gradient_mutual(size_t rows, size_t stride, float *t, float *s, const float *each,
-                               MetasdTemperature heat, const MetasdSoftmaxTile *soft)
+                               MetasdTemperature temperature, const MetasdSoftmaxTile *tile)
 {
-    BY_POWER(heat, mutual_by, rows, stride, t, s, each, heat.per_tau, soft);
+    BY_POWER(temperature, mutual_by, rows, stride, t, s, each, temperature.per_tau, tile);
 }
 
 METASD_VECTORISE static void
 quiz_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
           const float *restrict zdot, const float *restrict each, float per_tau,
-          const MetasdSoftmaxTile *restrict soft, float *restrict by_p, float *restrict by_q)
+          const MetasdSoftmaxTile *restrict tile, float *restrict by_p, float *restrict by_q)
 {
     size_t step;
     const float *factor = factors(each, &step);
@@ -366,10 +366,10 @@ quiz_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
 
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
-            float p = by * metasd_exp_small((t[e * stride + b] - soft->max[0][b]) * per_tau) *
-                      soft->per_sum_tau[0][b];
-            float q = by * metasd_exp_small((s[e * stride + b] - soft->max[1][b]) * per_tau) *
-                      soft->per_sum_tau[1][b];
+            float p = by * metasd_exp_small((t[e * stride + b] - tile->max[0][b]) * per_tau) *
+                      tile->per_sum_tau[0][b];
+            float q = by * metasd_exp_small((s[e * stride + b] - tile->max[1][b]) * per_tau) *
+                      tile->per_sum_tau[1][b];
 
             t[e * stride + b] = p;
             s[e * stride + b] = q;
@@ -381,15 +381,15 @@ quiz_dots(size_t rows, size_t stride, float *restrict t, float *restrict s,
 
 void
 metasd_softmax_quiz_dots(size_t rows, size_t stride, float *t, float *s, const float *zdot,
-                         const float *each, MetasdTemperature heat, const MetasdSoftmaxTile *soft,
-                         double dots[2][METASD_TILE])
+                         const float *each, MetasdTemperature temperature,
+                         const MetasdSoftmaxTile *tile, double dots[2][METASD_TILE])
 {
     for (size_t e = 0; e < rows; e += SUM_ROWS) {
         float by_p[METASD_TILE] = {0}, by_q[METASD_TILE] = {0};
         size_t at = e * stride;
 
         quiz_dots(block_rows(rows, e), stride, t + at, s + at, zdot + at, each ? each + e : NULL,
-                  heat.per_tau, soft, by_p, by_q);
+                  temperature.per_tau, tile, by_p, by_q);
         for (size_t b = 0; b < METASD_TILE; b++) {
             dots[0][b] += (double)by_p[b];
             dots[1][b] += (double)by_q[b];
@@ -400,14 +400,14 @@ metasd_softmax_quiz_dots(size_t rows, size_t stride, float *t, float *s, const f
 METASD_VECTORISE void
 metasd_softmax_gradient_quiz(size_t rows, size_t stride, const float *restrict p,
                              const float *restrict q, const float means[2][METASD_TILE],
-                             const MetasdSoftmaxTile *restrict soft, float *restrict zdot)
+                             const MetasdSoftmaxTile *restrict tile, float *restrict zdot)
 {
     for (size_t e = 0; e < rows; e++)
 #pragma omp simd
         for (size_t b = 0; b < METASD_TILE; b++) {
             float dot = zdot[e * stride + b];
 
-            zdot[e * stride + b] = soft->forward[b] * p[e * stride + b] * (dot - means[0][b]) +
-                                   soft->reverse[b] * q[e * stride + b] * (dot - means[1][b]);
+            zdot[e * stride + b] = tile->forward[b] * p[e * stride + b] * (dot - means[0][b]) +
+                                   tile->reverse[b] * q[e * stride + b] * (dot - means[1][b]);
         }
 }

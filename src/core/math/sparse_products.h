@@ -3,9 +3,9 @@
  *
  * A slice has `rows` rows of which few weights are kept; a tile is METASD_TILE queries side by
  * side: tile[j x METASD_TILE + b] is component j of query b. Queries stay in registers while kept
- * weights stream past, so that each is read once a tile. Compiled for each instruction set that
- * is worth it and chosen by what the processor can do; nothing else decides about a bit of a
- * result.
+ * weights stream past, so that each is read once per tile. The kernels are compiled for several
+ * instruction sets, and the processor decides which of them are used; no bit of a result depends on
+ * anything else.
  */
 #ifndef METASD_CORE_MATH_SPARSE_PRODUCTS_H
 #define METASD_CORE_MATH_SPARSE_PRODUCTS_H

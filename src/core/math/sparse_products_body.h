@@ -1,5 +1,5 @@
 /*
- * sparse_products_body.h - the kernels of sparse_kernels.h for one width of vectors; included once
+ * sparse_products_body.h - the kernels of sparse_products.h for one width of vectors; included once
  * for each.
  *
  * The includer defines VECTOR (bytes of a vector), HELD (vectors of queries held in registers)
@@ -16,7 +16,8 @@ typedef int NAMED(order) __attribute__((vector_size(VECTOR)));
 #define FROM(p) (*(const VEC *)(p))
 
 /*
- * out = (add ? out : 0) + sum over k of value[k] from[index[k] x stride], a tile of queries each.
+ * out = (add ? out : 0) + sum over k of value[k] from[index[k] x stride], each of them a tile of
+ * queries.
  */
 static inline __attribute__((always_inline)) void
 NAMED(combine)(uint32_t start, uint32_t end, const uint16_t *index, const float *value,
@@ -109,7 +110,7 @@ NAMED(product)(const VEC *held, const float *tile, uint16_t column, size_t b)
     return sum;
 }
 
-/* One row: sum[k] += ..., for its kept weights. */
+/* Adds to sum[k] for the kept weights of one row. */
 static inline __attribute__((always_inline)) void
 NAMED(row_weights)(const MetasdKept *kept, size_t e, const float *g, const float *tile, float *sum)
 {
@@ -126,7 +127,7 @@ NAMED(row_weights)(const MetasdKept *kept, size_t e, const float *g, const float
                 a[i] = NAMED(product)(held, tile, kept->column[k + i], b);
             AT(sum + k) += NAMED(fold)(a);
         }
-        if (k < end) { /* the last ones, as often as it takes to be as many */
+        if (k < end) { /* the last ones, repeated to fill a vector */
             VEC a[LANES], total;
 
             for (size_t i = 0; i < LANES; i++)
@@ -142,7 +143,7 @@ static void
 NAMED(weights)(const MetasdKept *kept, const float *g, size_t stride, const float *tile,
                size_t lanes, float *sum)
 {
-    float last[METASD_TILE] = {0}; /* a row of a tile that is not full: nothing in empty lanes */
+    float last[METASD_TILE] = {0}; /* a row of a tile that is not full, with 0 in empty lanes */
 
     for (size_t e = 0; e < kept->rows; e++) {
         const float *row = g + e * stride;

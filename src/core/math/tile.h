@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#define METASD_TILE ((size_t)64) /* queries a tile */
+#define METASD_TILE ((size_t)64) /* queries per tile */
 
 /* Queries in whole tiles. */
 static inline size_t

@@ -8,107 +8,99 @@
 
 /* ---- the header ---- */
 
-/* Where in the header the next number is, on its way in or out. */
-typedef struct Pen {
+/* The place of the next number in the header, which is written or read. */
+typedef struct HeaderCursor {
     uint64_t *word;
     bool writes;
-} Pen;
+} HeaderCursor;
 
 static void
-pass_word(Pen *pen, uint64_t *number)
+pass_word(HeaderCursor *cursor, uint64_t *number)
 {
-    if (pen->writes)
-        *pen->word = *number;
+    if (cursor->writes)
+        *cursor->word = *number;
     else
-        *number = *pen->word;
-    pen->word++;
+        *number = *cursor->word;
+    cursor->word++;
 }
 
 static void
-pass_double(Pen *pen, double *number)
+pass_double(HeaderCursor *cursor, double *number)
 {
-    memcpy(pen->writes ? (void *)pen->word : number, pen->writes ? number : (void *)pen->word,
-           sizeof(*number));
-    pen->word++;
+    memcpy(cursor->writes ? (void *)cursor->word : number,
+           cursor->writes ? number : (void *)cursor->word, sizeof(*number));
+    cursor->word++;
 }
 
-/* Numbers of other types: what does not fit them is no progress that a training can have. */
-#define PASS(pen, number)                                                                          \
+/* Numbers of other types. A number that does not fit its type is no possible progress. */
+#define PASS(cursor, number)                                                                       \
     do {                                                                                           \
         uint64_t word_ = (uint64_t)(number);                                                       \
-        pass_word((pen), &word_);                                                                  \
+        pass_word((cursor), &word_);                                                               \
         (number) = (__typeof__(number))word_;                                                      \
     } while (0)
 
 static void
-pass_ranks(Pen *pen, MetasdRanks *ranks)
+pass_ranks(HeaderCursor *cursor, MetasdRanks *ranks)
 {
-    PASS(pen, ranks->n);
-    pass_double(pen, &ranks->reciprocal);
-    pass_double(pen, &ranks->rank);
+    PASS(cursor, ranks->n);
+    pass_double(cursor, &ranks->reciprocal);
+    pass_double(cursor, &ranks->rank);
     for (int i = 0; i < 3; i++)
-        PASS(pen, ranks->hits[i]);
+        PASS(cursor, ranks->hits[i]);
 }
 
 static void
-pass_epoch(Pen *pen, MetasdEpoch *epoch)
+pass_epoch(HeaderCursor *cursor, MetasdEpoch *epoch)
 {
     MetasdLosses *losses = &epoch->losses;
-    double *loss[] = {&losses->tail,          &losses->relation,      &losses->reg,
-                      &losses->source,        &losses->trial,         &losses->quiz,
-                      &losses->mutual_source, &losses->mutual_student};
+    double *loss[] = {&losses->tail,        &losses->relation,       &losses->reg,
+                      &losses->full,        &losses->trial,          &losses->quiz,
+                      &losses->mutual_full, &losses->mutual_student, &losses->finetune};
 
-    PASS(pen, epoch->epoch);
-    PASS(pen, epoch->pruned);
-    PASS(pen, epoch->alone);
-    PASS(pen, epoch->best);
+    PASS(cursor, epoch->epoch);
+    PASS(cursor, epoch->pruned);
+    PASS(cursor, epoch->finetunes);
+    PASS(cursor, epoch->best);
     for (size_t i = 0; i < sizeof(loss) / sizeof(loss[0]); i++)
-        pass_double(pen, loss[i]);
-    pass_ranks(pen, &epoch->source);
-    pass_ranks(pen, &epoch->student);
-    pass_double(pen, &epoch->sparsity);
-    pass_double(pen, &epoch->cut);
-    pass_double(pen, &epoch->lr);
-    PASS(pen, epoch->came);
-    PASS(pen, epoch->went);
+        pass_double(cursor, loss[i]);
+    pass_ranks(cursor, &epoch->full);
+    pass_ranks(cursor, &epoch->student);
+    pass_double(cursor, &epoch->sparsity);
+    pass_double(cursor, &epoch->threshold);
+    pass_double(cursor, &epoch->lr);
+    PASS(cursor, epoch->regrown);
+    PASS(cursor, epoch->dropped);
 }
 
 static void
-pass_progress(Pen *pen, MetasdProgress *progress)
+pass_progress(HeaderCursor *cursor, MetasdProgress *progress)
 {
-    PASS(pen, progress->epoch);
-    PASS(pen, progress->repeats);
-    PASS(pen, progress->masked);
-    pass_double(pen, &progress->sparsity);
-    pass_double(pen, &progress->cut);
-    pass_ranks(pen, &progress->source);
-    PASS(pen, progress->quiz_rounds);
-    PASS(pen, progress->quiz_next);
-    pass_epoch(pen, &progress->best);
+    PASS(cursor, progress->epoch);
+    PASS(cursor, progress->repeats);
+    PASS(cursor, progress->masked);
+    pass_double(cursor, &progress->sparsity);
+    pass_double(cursor, &progress->threshold);
+    pass_ranks(cursor, &progress->full);
+    PASS(cursor, progress->quiz_rounds);
+    PASS(cursor, progress->quiz_next);
+    pass_epoch(cursor, &progress->best);
 }
 
-/* What must be the same in who saves and who loads. */
-enum {
-    WORD_MAGIC,
-    WORD_GRAPH,
-    WORD_ENTITIES,
-    WORD_RELATIONS,
-    WORD_WIDTH,
-    WORD_QUIZZED,
-    SHAPE_WORDS
-};
+/* Words that must be the same in the training that saves and the one that loads. */
+enum { WORD_MAGIC, WORD_GRAPH, WORD_ENTITIES, WORD_RELATIONS, WORD_WIDTH, WORD_QUIZ, SHAPE_WORDS };
 
 static void
-describe(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
+describe_shape(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
 {
-    const MetasdState *step = &checkpoint->trainer->step;
+    const MetasdState *state = &checkpoint->trainer->state;
 
     shape[WORD_MAGIC] = MAGIC;
     shape[WORD_GRAPH] = checkpoint->graph;
-    shape[WORD_ENTITIES] = step->entities;
-    shape[WORD_RELATIONS] = step->relation_rows;
-    shape[WORD_WIDTH] = step->width;
-    shape[WORD_QUIZZED] = step->quizzed;
+    shape[WORD_ENTITIES] = state->entities;
+    shape[WORD_RELATIONS] = state->relation_rows;
+    shape[WORD_WIDTH] = state->width;
+    shape[WORD_QUIZ] = state->size.has_quiz;
 }
 
 /* Behind the progress, at the end: the hash of the tables, and that of all words before. */
@@ -143,14 +135,14 @@ static void
 add_tables(MetasdCheckpoint *checkpoint, bool best)
 {
     const MetasdTrainer *trainer = checkpoint->trainer;
-    const MetasdState *step = &trainer->step;
-    size_t weights = ((size_t)step->entities + step->relation_rows) * step->width;
+    const MetasdState *state = &trainer->state;
+    size_t weights = ((size_t)state->entities + state->relation_rows) * state->width;
 
-    add_area(checkpoint, step->weights, weights * sizeof(float));
-    add_area(checkpoint, step->sums, weights * sizeof(float));
-    if (step->quizzed)
-        add_area(checkpoint, step->quiz_sums, weights * sizeof(float));
-    add_area(checkpoint, step->mask, weights);
+    add_area(checkpoint, state->weights, weights * sizeof(float));
+    add_area(checkpoint, state->sums, weights * sizeof(float));
+    if (state->size.has_quiz)
+        add_area(checkpoint, state->quiz_sums, weights * sizeof(float));
+    add_area(checkpoint, state->mask, weights);
     if (best)
         add_area(checkpoint, trainer->best, weights * sizeof(float));
 }
@@ -173,8 +165,8 @@ hash_tables(const MetasdCheckpoint *checkpoint, MetasdTeam *team, uint64_t *hash
 }
 
 static void
-start(MetasdCheckpoint *checkpoint, MetasdTrainer *trainer, const MetasdTrainOptions *options,
-      uint64_t graph)
+start_stream(MetasdCheckpoint *checkpoint, MetasdTrainer *trainer,
+             const MetasdTrainOptions *options, uint64_t graph)
 {
     memset(checkpoint, 0, sizeof(*checkpoint));
     checkpoint->trainer = trainer;
@@ -189,7 +181,7 @@ metasd_checkpoint_most(const MetasdTrainer *trainer, const MetasdTrainOptions *o
     MetasdTrainer measured = *trainer;
     MetasdCheckpoint checkpoint;
 
-    start(&checkpoint, &measured, options, 0);
+    start_stream(&checkpoint, &measured, options, 0);
     add_tables(&checkpoint, true);
     return checkpoint.bytes;
 }
@@ -200,13 +192,13 @@ MetasdStatus
 metasd_checkpoint_save(MetasdCheckpoint *checkpoint, MetasdTeam *team, MetasdTrainer *trainer,
                        const MetasdTrainOptions *options, uint64_t graph)
 {
-    Pen pen = {.word = checkpoint->header + SHAPE_WORDS, .writes = true};
+    HeaderCursor cursor = {.word = checkpoint->header + SHAPE_WORDS, .writes = true};
 
-    start(checkpoint, trainer, options, graph);
+    start_stream(checkpoint, trainer, options, graph);
     checkpoint->progress = trainer->progress;
     add_tables(checkpoint, has_best(&checkpoint->progress));
-    describe(checkpoint, checkpoint->header);
-    pass_progress(&pen, &checkpoint->progress);
+    describe_shape(checkpoint, checkpoint->header);
+    pass_progress(&cursor, &checkpoint->progress);
     METASD_TRY(hash_tables(checkpoint, team, &checkpoint->header[WORD_TABLES]));
     checkpoint->header[WORD_HEADER] = hash_header(checkpoint);
     return METASD_OK;
@@ -251,23 +243,23 @@ void
 metasd_checkpoint_load(MetasdCheckpoint *checkpoint, MetasdTrainer *trainer,
                        const MetasdTrainOptions *options, uint64_t graph)
 {
-    start(checkpoint, trainer, options, graph);
+    start_stream(checkpoint, trainer, options, graph);
 }
 
-/* The header is complete: checks it, and makes room for what follows. */
+/* The header is complete: checks it, and adds the tables that follow. */
 static MetasdStatus
 open_header(MetasdCheckpoint *checkpoint)
 {
-    Pen pen = {.word = checkpoint->header + SHAPE_WORDS, .writes = false};
+    HeaderCursor cursor = {.word = checkpoint->header + SHAPE_WORDS, .writes = false};
     uint64_t shape[SHAPE_WORDS];
 
     if (checkpoint->header[WORD_MAGIC] != MAGIC ||
         checkpoint->header[WORD_HEADER] != hash_header(checkpoint))
         return METASD_CORRUPT;
-    describe(checkpoint, shape);
+    describe_shape(checkpoint, shape);
     if (memcmp(shape, checkpoint->header, sizeof(shape)) != 0)
         return METASD_INVALID;
-    pass_progress(&pen, &checkpoint->progress);
+    pass_progress(&cursor, &checkpoint->progress);
     if (!is_possible(&checkpoint->progress, checkpoint->options))
         return METASD_INVALID;
     add_tables(checkpoint, has_best(&checkpoint->progress));

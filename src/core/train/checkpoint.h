@@ -1,13 +1,14 @@
 /*
- * checkpoint.h - all that a training needs to go on later, as a stream of bytes.
+ * checkpoint.h - the progress and the tables of a training as a stream of bytes, for going on
+ * later.
  *
- * Of the team only one member, for instance in the callback that ends an epoch, saves:
+ * One member of the team saves, for instance in the callback that ends an epoch:
  *
  *     metasd_checkpoint_save(&checkpoint, team, trainer, options, graph_hash)
  *     while ((n = metasd_checkpoint_next(&checkpoint, buffer, sizeof(buffer))) > 0)
  *         keep n bytes
  *
- * and whoever goes on loads them, into a trainer just taken for the same graph and options:
+ * A later training loads them into a trainer that was just taken for the same graph and options:
  *
  *     metasd_checkpoint_load(&checkpoint, trainer, options, graph_hash)
  *     for all bytes: metasd_checkpoint_feed(&checkpoint, bytes, n)
@@ -16,7 +17,8 @@
  * The other members then get trainer->progress, and metasd_train ends with the same bits as if it
  * had never stopped. The stream is a header of 64-bit words, then tables (N + P) x width: weights,
  * Adagrad's sums, those of the quiz where there is one, the mask, and the best weights unless
- * there are none or they follow from the rest. It is read by the kind of host that wrote it.
+ * there are none or they follow from the rest. Only hosts of the same byte order and number formats
+ * can read it.
  */
 #ifndef METASD_CORE_TRAIN_CHECKPOINT_H
 #define METASD_CORE_TRAIN_CHECKPOINT_H
@@ -28,7 +30,7 @@
 
 typedef struct MetasdCheckpoint {
     uint64_t header[METASD_CHECKPOINT_WORDS];
-    MetasdProgress progress; /* what the header says of it */
+    MetasdProgress progress; /* as in the header */
     struct {
         void *memory;
         size_t bytes;
@@ -40,7 +42,7 @@ typedef struct MetasdCheckpoint {
     size_t done; /* bytes of it */
     MetasdTrainer *trainer;
     const MetasdTrainOptions *options;
-    uint64_t graph; /* hash of what is trained */
+    uint64_t graph; /* hash of the training's graph */
 } MetasdCheckpoint;
 
 /* Bytes of the largest checkpoint of a trainer, which may be one that was only measured. */
@@ -61,7 +63,7 @@ extern void metasd_checkpoint_load(MetasdCheckpoint *checkpoint, MetasdTrainer *
 
 /*
  * Takes the next n bytes of the stream. METASD_INVALID for a checkpoint of another graph, or of
- * other options, METASD_CORRUPT for what is none, or is longer than it says.
+ * other options, METASD_CORRUPT for bytes that are no checkpoint, or too many.
  */
 extern MetasdStatus metasd_checkpoint_feed(MetasdCheckpoint *checkpoint, const void *from,
                                            size_t n);

@@ -1,16 +1,17 @@
-#include "core/train/train_internal.h"
+#include "core/train/epoch.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "core/train/phases.h"
 #include "core/base/random.h"
+#include "core/train/finetune.h"
+#include "core/train/phases.h"
 
-/* ---- batches and quizzes: every member goes through the same ones ---- */
+/* ---- batches and quizzes: the same for every member ---- */
 
 static MetasdStatus
-start_epoch(MetasdTrainLoop *training)
+shuffle_batches(MetasdTrainLoop *training)
 {
     return metasd_batcher_shuffle(&training->trainer->batches, training->team,
                                   training->options->seed,
@@ -56,30 +57,31 @@ metasd_epoch_place_quizzes(MetasdTrainLoop *training)
 MetasdStatus
 metasd_epoch_copy_own(const MetasdTrainLoop *training, void *to, const void *from, size_t width)
 {
-    MetasdWalk walk;
+    MetasdChunks chunk;
 
-    for (walk = metasd_team_walk(training->team, training->own, 2, 1);
-         metasd_team_walk_next(&walk);)
-        memcpy((char *)to + walk.first * width, (const char *)from + walk.first * width,
-               (walk.end - walk.first) * width);
-    return walk.status;
+    for (chunk = metasd_team_chunks(training->team, training->own, 2, 1);
+         metasd_team_next_chunk(&chunk);)
+        memcpy((char *)to + chunk.first * width, (const char *)from + chunk.first * width,
+               (chunk.end - chunk.first) * width);
+    return chunk.status;
 }
 
-/* Of trainer->saved, those that are used. */
+/* The number of tables in trainer->saved that are used. */
 static int
 saved_tables(const MetasdTrainer *trainer)
 {
-    return trainer->step.quizzed ? 3 : 2;
+    return trainer->state.size.has_quiz ? 3 : 2;
 }
 
 static MetasdStatus
-save(MetasdTrainLoop *training)
+save_tables(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
-    const float *state[3] = {trainer->step.weights, trainer->step.sums, trainer->step.quiz_sums};
+    const float *tables[3] = {trainer->state.weights, trainer->state.sums,
+                              trainer->state.quiz_sums};
 
     for (int i = 0; i < saved_tables(trainer); i++)
-        METASD_TRY(metasd_epoch_copy_own(training, trainer->saved[i], state[i], sizeof(float)));
+        METASD_TRY(metasd_epoch_copy_own(training, trainer->saved[i], tables[i], sizeof(float)));
     training->quiz_rounds = trainer->progress.quiz_rounds;
     trainer->progress.quiz_next = trainer->quizzes.next;
     return METASD_OK;
@@ -88,45 +90,45 @@ save(MetasdTrainLoop *training)
 MetasdStatus
 metasd_epoch_make_student(MetasdTrainLoop *training)
 {
-    MetasdState *step = &training->trainer->step;
-    MetasdWalk walk;
+    MetasdState *state = &training->trainer->state;
+    MetasdChunks chunk;
 
-    for (walk = metasd_team_walk(training->team, training->own, 2, 3);
-         metasd_team_walk_next(&walk);)
-        for (size_t i = walk.first; i < walk.end; i++)
-            step->student[i] = step->mask[i] ? step->weights[i] : 0.0f;
-    return walk.status;
+    for (chunk = metasd_team_chunks(training->team, training->own, 2, 3);
+         metasd_team_next_chunk(&chunk);)
+        for (size_t i = chunk.first; i < chunk.end; i++)
+            state->student[i] = state->mask[i] ? state->weights[i] : 0.0f;
+    return chunk.status;
 }
 
 static MetasdStatus
-restore(MetasdTrainLoop *training)
+restore_tables(MetasdTrainLoop *training)
 {
-    MetasdState *step = &training->trainer->step;
-    float *state[3] = {step->weights, step->sums, step->quiz_sums};
+    MetasdState *state = &training->trainer->state;
+    float *tables[3] = {state->weights, state->sums, state->quiz_sums};
 
     training->trainer->progress.quiz_rounds = training->quiz_rounds;
     METASD_TRY(metasd_epoch_place_quizzes(training));
     METASD_TRY(training->team->barrier(training->team)); /* all have seen the failure */
     for (int i = 0; i < saved_tables(training->trainer); i++)
         METASD_TRY(
-            metasd_epoch_copy_own(training, state[i], training->trainer->saved[i], sizeof(float)));
+            metasd_epoch_copy_own(training, tables[i], training->trainer->saved[i], sizeof(float)));
     METASD_TRY(metasd_epoch_make_student(training));
     return training->team->barrier(training->team);
 }
 
-/* A loss is of the weights before its batch: what the last one did to them shows only here. */
+/* A loss is of the weights before its batch: only this check sees those after the last one. */
 static MetasdStatus
 check_weights(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
     uint64_t broken = 0;
-    MetasdWalk walk;
+    MetasdChunks chunk;
 
-    for (walk = metasd_team_walk(training->team, training->own, 2, 1);
-         metasd_team_walk_next(&walk);)
-        for (size_t i = walk.first; i < walk.end; i++)
-            broken += !(fabsf(trainer->step.weights[i]) <= FLT_MAX);
-    METASD_TRY(walk.status);
+    for (chunk = metasd_team_chunks(training->team, training->own, 2, 1);
+         metasd_team_next_chunk(&chunk);)
+        for (size_t i = chunk.first; i < chunk.end; i++)
+            broken += !(fabsf(trainer->state.weights[i]) <= FLT_MAX);
+    METASD_TRY(chunk.status);
     trainer->broken[training->team->rank] = broken;
     METASD_TRY(training->team->barrier(training->team));
     broken = 0;
@@ -136,22 +138,23 @@ check_weights(MetasdTrainLoop *training)
     return broken > 0 ? METASD_NON_FINITE : METASD_OK;
 }
 
-/* ---- an epoch ---- */
+/* ---- one epoch ---- */
 
 MetasdStatus
 metasd_epoch_mask(MetasdTrainLoop *training, MetasdEpoch *report, double sparsity)
 {
     MetasdTrainer *trainer = training->trainer;
-    MetasdState *step = &trainer->step;
-    size_t all = ((size_t)step->entities + step->relation_rows) * step->width;
-    MetasdMasked masked;
+    MetasdState *state = &trainer->state;
+    size_t all = ((size_t)state->entities + state->relation_rows) * state->width;
+    MetasdPruned pruned;
 
-    METASD_TRY(metasd_mask_take(step, training->team, sparsity, trainer->bins, &masked));
+    METASD_TRY(
+        metasd_prune_mask(&trainer->pruner, &trainer->state, training->team, sparsity, &pruned));
     report->pruned = true;
-    report->cut = masked.cut;
-    report->sparsity = 1.0 - (double)masked.kept / (double)all;
-    report->came = masked.came;
-    report->went = masked.went;
+    report->threshold = pruned.threshold;
+    report->sparsity = 1.0 - (double)pruned.kept / (double)all;
+    report->regrown = pruned.regrown;
+    report->dropped = pruned.dropped;
     return METASD_OK;
 }
 
@@ -161,14 +164,15 @@ add_losses(MetasdLosses *sum, const MetasdLosses *losses, double weight)
     sum->tail += weight * losses->tail;
     sum->relation += weight * losses->relation;
     sum->reg += weight * losses->reg;
-    sum->source += weight * losses->source;
+    sum->full += weight * losses->full;
     sum->trial += weight * losses->trial;
     sum->quiz += weight * losses->quiz;
-    sum->mutual_source += weight * losses->mutual_source;
+    sum->mutual_full += weight * losses->mutual_full;
     sum->mutual_student += weight * losses->mutual_student;
+    sum->finetune += weight * losses->finetune;
 }
 
-/* All batches of an epoch once; *batch is the one (from 1) that a failure happened in. */
+/* All batches of an epoch once; in a failure *batch is the number of its batch, from 1. */
 static MetasdStatus
 run_batches(MetasdTrainLoop *training, MetasdEpoch *report, size_t *batch)
 {
@@ -179,24 +183,24 @@ run_batches(MetasdTrainLoop *training, MetasdEpoch *report, size_t *batch)
     size_t total;
 
     report->losses = (MetasdLosses){0};
-    METASD_TRY(start_epoch(training));
+    METASD_TRY(shuffle_batches(training));
     METASD_TRY(metasd_batcher_count(&trainer->batches, training->team, &total));
-    if (report->alone)
-        METASD_TRY(metasd_finetune_begin(&trainer->step, training->team));
+    if (report->finetunes && !trainer->context.sampler)
+        METASD_TRY(metasd_finetune_begin(&trainer->state, training->team));
     for (*batch = 1; *batch <= total; (*batch)++) {
         MetasdLosses losses;
 
         METASD_TRY(next_batch(training));
-        trainer->step.round = ((uint64_t)training->epoch << 32) + *batch;
-        METASD_TRY(metasd_step(&trainer->step, training->team, &training->step, examples,
-                               &trainer->quizzes.batch, &losses));
+        trainer->context.round = ((uint64_t)training->epoch << 32) + *batch;
+        METASD_TRY(metasd_step(&trainer->state, training->team, &training->step, &trainer->context,
+                               examples, &trainer->quizzes.batch, &losses));
         add_losses(&report->losses, &losses, (double)examples->n / all);
         if (training->team->rank == 0 && events->batch)
             METASD_TRY(events->batch(events->context, report->epoch, *batch, total,
-                                     report->alone ? losses.mutual_student : losses.source));
+                                     report->finetunes ? losses.finetune : losses.full));
     }
     *batch = total;
-    METASD_TRY(metasd_finetune_end(&trainer->step, training->team));
+    METASD_TRY(metasd_finetune_end(&trainer->state, training->team));
     return check_weights(training);
 }
 
@@ -213,34 +217,36 @@ repeat_epoch(MetasdTrainLoop *training, size_t batch)
     if (training->team->rank == 0 && events->repeat)
         METASD_TRY(events->repeat(events->context, training->epoch, batch,
                                   (double)training->step.lr, again));
-    return again ? restore(training) : METASD_NON_FINITE;
+    return again ? restore_tables(training) : METASD_NON_FINITE;
 }
 
 /*
- * Is a batch of this epoch scored against a sample? Not for a student alone whose kept weights of
- * all entities are no more than the sample has weights: sparse products take about twice as long a
- * weight, and all entities are worth that. (On WN18RR, samples of a tenth cost the source .02.)
+ * Is a batch of this epoch scored against a sample? Not in fine-tuning, where the kept weights of
+ * all entities are no more than the weights of the sample: sparse products take about twice the
+ * time per weight, and all entities are worth that. (On WN18RR, samples of a tenth cost the full
+ * model .02 of MRR.)
  */
 static bool
-samples(const MetasdTrainLoop *training, bool alone)
+samples_entities(const MetasdTrainLoop *training, bool finetunes)
 {
-    const MetasdState *step = &training->trainer->step;
-    double all = (1.0 - training->trainer->progress.sparsity) * (double)step->entities;
+    const MetasdState *state = &training->trainer->state;
+    double all = (1.0 - training->trainer->progress.sparsity) * (double)state->entities;
 
-    if (step->negatives == 0)
+    if (state->size.negatives == 0)
         return false;
-    return !alone || !step->sparse[0] || all > (double)(step->negatives + step->batch);
+    return !finetunes || !state->sparse[0] ||
+           all > (double)(state->size.negatives + state->size.batch);
 }
 
-/* The stages of an epoch, its mask, and what it begins with. */
+/* Sets the stages and rates of an epoch, and takes its mask. */
 static MetasdStatus
 begin_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
 {
     const MetasdTrainOptions *options = training->options;
     MetasdProgress *progress = &training->trainer->progress;
     bool with_student =
-        metasd_phases_guided(options) && metasd_phases_prunes(options, report->epoch);
-    bool alone = metasd_phases_finetunes(options, report->epoch);
+        metasd_phases_has_student(options) && metasd_phases_prunes(options, report->epoch);
+    bool finetunes = metasd_phases_finetunes(options, report->epoch);
     float part = (float)ldexp(1.0, -progress->repeats);
 
     if (metasd_phases_takes_mask(options, report->epoch)) {
@@ -248,22 +254,23 @@ begin_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
             metasd_epoch_mask(training, report, metasd_phases_sparsity(options, report->epoch)));
         progress->masked = true;
         progress->sparsity = report->sparsity;
-        progress->cut = report->cut;
+        progress->threshold = report->threshold;
     }
     report->pruned = with_student;
-    report->alone = alone;
+    report->finetunes = finetunes;
     report->sparsity = progress->sparsity;
-    report->cut = progress->cut;
-    training->step.quiz = options->step.quiz && with_student && !alone;
-    training->step.mutual = options->step.mutual && with_student && !alone;
-    training->step.alone = alone;
+    report->threshold = progress->threshold;
+    training->step.quiz = options->step.quiz && with_student && !finetunes;
+    training->step.mutual = options->step.mutual && with_student && !finetunes;
+    training->step.finetune = finetunes;
     training->step.relation_weight =
-        alone ? fminf(options->step.relation_weight, options->finetune_relation_weight)
-              : options->step.relation_weight;
+        finetunes ? fminf(options->step.relation_weight, options->finetune_relation_weight)
+                  : options->step.relation_weight;
     training->step.lr = metasd_phases_rate(options, report->epoch) * part;
     training->step.quiz_lr = options->step.quiz_lr * part;
     training->step.student_lr = options->step.student_lr * part;
-    training->trainer->step.sampler = samples(training, alone) ? &training->trainer->sampler : NULL;
+    training->trainer->context.sampler =
+        samples_entities(training, finetunes) ? &training->trainer->sampler : NULL;
     return METASD_OK;
 }
 
@@ -271,7 +278,7 @@ MetasdStatus
 metasd_epoch_run(MetasdTrainLoop *training, MetasdEpoch *report)
 {
     METASD_TRY(begin_epoch(training, report));
-    METASD_TRY(save(training));
+    METASD_TRY(save_tables(training));
     for (;;) {
         size_t batch = 0;
         MetasdStatus status;

@@ -1,201 +1,190 @@
-/*
- * finetune.c - the student learns by itself: its kept weights change, the others wait.
- *
- * Of a table of which nine in ten weights are pruned nearly every cache line has a kept one, so
- * that clearing it, packing it and Adagrad's pass would move whole tables through memory in every
- * batch, for as long as the products take. So entities' kept weights, sums and gradients are held
- * packed from the first batch of an epoch to its last. Only heads and tails of a batch are wanted
- * as rows: they are laid out in `student` for it, and what they learn as such is gathered from
- * masked_gradient, whose entity rows are 0 between two batches.
- */
-#include "core/train/objective.h"
+#include "core/train/finetune.h"
 
 #include <string.h>
 
 #include "core/math/adagrad.h"
+#include "core/train/relation_loss.h"
 
-/* ---- an epoch ---- */
+/* ---- before and after an epoch ---- */
 
-bool
-metasd_finetune_fits(const MetasdState *step)
-{
-    return metasd_pattern_most_packed(&step->patterns[0]) <= step->entities * step->width / 3;
-}
-
-/* Where values, sums and gradient are held: in two tables at most; false where they do not fit. */
+/* Lays out values, sums and gradient in two tables at most; false where they do not fit. */
 static bool
-place_held(MetasdState *step)
+place_packed(MetasdState *state)
 {
-    const MetasdPattern *pattern = &step->patterns[0];
+    const MetasdPattern *pattern = &state->patterns[0];
     size_t floats = metasd_pattern_place(pattern, pattern->slices.count);
-    size_t table = step->entities * step->width;
-    float *room = step->gradient;
+    size_t table = state->entities * state->width;
+    float *values = state->packed_room + floats;
 
     if (floats > table / 2)
         return false;
-    step->held.sums = room;
-    room = floats > table / 3 ? step->trial : room + floats;
-    step->held.values = room;
-    step->held.gradient = room + floats;
+    if (floats > table / 3)
+        values = state->more_packed_room;
+    state->packed = (MetasdPackedWeights){
+        .values = values, .sums = state->packed_room, .gradient = values + floats};
     return true;
 }
 
 MetasdStatus
-metasd_finetune_begin(MetasdState *step, MetasdTeam *team)
+metasd_finetune_begin(MetasdState *state, MetasdTeam *team)
 {
-    const MetasdPattern *pattern = &step->patterns[0];
-    size_t width = step->width;
+    const MetasdPattern *pattern = &state->patterns[0];
+    size_t width = state->width;
     uint32_t first, end;
 
-    step->held = (MetasdPackedWeights){NULL};
-    if (!step->sparse[0] || step->sampler || !place_held(step))
+    state->packed = (MetasdPackedWeights){NULL};
+    if (!state->sparse[0] || !place_packed(state))
         return METASD_OK;
-    metasd_team_rows(team, &step->entity_slices, &first, &end);
+    metasd_team_rows(team, &state->entity_slices, &first, &end);
     for (uint32_t e = first; e < end; e++) {
         size_t at = e * width;
 
-        metasd_pattern_gather(pattern, e, step->weights + at, false, step->held.values);
-        metasd_pattern_gather(pattern, e, step->sums + at, false, step->held.sums);
-        memset(step->masked_gradient + at, 0, width * sizeof(float));
+        metasd_pattern_gather(pattern, e, state->weights + at, false, state->packed.values);
+        metasd_pattern_gather(pattern, e, state->sums + at, false, state->packed.sums);
+        memset(state->masked_gradient + at, 0, width * sizeof(float));
         METASD_TRY(metasd_team_work(team, 3 * width));
     }
     return METASD_OK;
 }
 
-/* The last barrier: members write their rows into what others have held their weights in. */
+/* The last barrier: members write their rows into memory that others have packed weights in. */
 MetasdStatus
-metasd_finetune_end(MetasdState *step, MetasdTeam *team)
+metasd_finetune_end(MetasdState *state, MetasdTeam *team)
 {
-    const MetasdPattern *pattern = &step->patterns[0];
-    const MetasdPackedWeights held = step->held;
+    const MetasdPattern *pattern = &state->patterns[0];
+    const MetasdPackedWeights packed = state->packed;
     uint32_t first, end;
 
-    if (!held.values)
+    if (!packed.values)
         return METASD_OK;
-    step->held = (MetasdPackedWeights){NULL};
-    metasd_team_rows(team, &step->entity_slices, &first, &end);
+    state->packed = (MetasdPackedWeights){NULL};
+    metasd_team_rows(team, &state->entity_slices, &first, &end);
     for (uint32_t e = first; e < end; e++) {
-        size_t at = e * step->width;
+        size_t at = e * state->width;
 
-        metasd_pattern_scatter(pattern, e, held.values, step->weights + at);
-        metasd_pattern_scatter(pattern, e, held.values, step->student + at);
-        metasd_pattern_scatter(pattern, e, held.sums, step->sums + at);
-        METASD_TRY(metasd_team_work(team, 3 * step->width));
+        metasd_pattern_scatter(pattern, e, packed.values, state->weights + at);
+        metasd_pattern_scatter(pattern, e, packed.values, state->student + at);
+        metasd_pattern_scatter(pattern, e, packed.sums, state->sums + at);
+        METASD_TRY(metasd_team_work(team, 3 * state->width));
     }
     return team->barrier(team);
 }
 
-/* ---- a batch ---- */
+/* ---- one batch ---- */
 
 /* Lays an entity's row out, if it is this member's. */
 static MetasdStatus
-lay_out(const MetasdObjective *lesson, uint32_t entity)
+lay_out_row(const MetasdObjective *objective, uint32_t entity)
 {
-    MetasdState *step = lesson->step;
-    size_t at = entity * step->width;
+    MetasdState *state = objective->state;
+    size_t at = entity * state->width;
 
-    if (at < lesson->own[0].first || at >= lesson->own[0].end)
+    if (at < objective->own[0].first || at >= objective->own[0].end)
         return METASD_OK;
-    metasd_pattern_scatter(&step->patterns[0], entity, step->held.values, step->student + at);
-    return metasd_team_work(lesson->team, step->width);
+    metasd_pattern_scatter(&state->patterns[0], entity, state->packed.values, state->student + at);
+    return metasd_team_work(objective->team, state->width);
 }
 
-/* Takes what an entity's row has learnt to its kept weights: nothing, where it is met again. */
+/* Adds the gradient of an entity's row to that of its packed weights, and clears it. */
 static MetasdStatus
-gather(const MetasdObjective *lesson, uint32_t entity)
+gather_gradient(const MetasdObjective *objective, uint32_t entity)
 {
-    MetasdState *step = lesson->step;
-    size_t at = entity * step->width;
-    float *gradient = step->masked_gradient + at;
+    MetasdState *state = objective->state;
+    size_t at = entity * state->width;
+    float *gradient = state->masked_gradient + at;
 
-    if (at < lesson->own[0].first || at >= lesson->own[0].end)
+    if (at < objective->own[0].first || at >= objective->own[0].end)
         return METASD_OK;
-    metasd_pattern_gather(&step->patterns[0], entity, gradient, true, step->held.gradient);
-    memset(gradient, 0, step->width * sizeof(*gradient));
-    return metasd_team_work(lesson->team, 2 * step->width);
+    metasd_pattern_gather(&state->patterns[0], entity, gradient, true, state->packed.gradient);
+    memset(gradient, 0, state->width * sizeof(*gradient));
+    return metasd_team_work(objective->team, 2 * state->width);
 }
 
 /* For each head and tail of the batch. */
 static MetasdStatus
-for_each_row(const MetasdObjective *lesson, MetasdStatus (*act)(const MetasdObjective *, uint32_t))
+for_each_row(const MetasdObjective *objective,
+             MetasdStatus (*act)(const MetasdObjective *, uint32_t))
 {
-    const MetasdBatch *batch = lesson->batch;
+    const MetasdBatch *batch = objective->batch;
 
     for (size_t g = 0; g < batch->groups; g++)
-        METASD_TRY(act(lesson, batch->heads[g]));
+        METASD_TRY(act(objective, batch->heads[g]));
     for (size_t i = 0; i < batch->n; i++)
-        METASD_TRY(act(lesson, batch->tails[i]));
-    return metasd_team_work(lesson->team, METASD_FAR_WORK * (batch->groups + batch->n));
+        METASD_TRY(act(objective, batch->tails[i]));
+    return metasd_team_work(objective->team, METASD_FAR_WORK * (batch->groups + batch->n));
 }
 
-/* This member's part of what is held. */
+/* This member's part of the packed weights. */
 static MetasdSpan
-own_held(const MetasdObjective *lesson)
+own_packed(const MetasdObjective *objective)
 {
-    const MetasdPattern *pattern = &lesson->step->patterns[0];
+    const MetasdPattern *pattern = &objective->state->patterns[0];
     int first, end;
 
-    metasd_team_slices(lesson->team, &pattern->slices, &first, &end);
+    metasd_team_slices(objective->team, &pattern->slices, &first, &end);
     return (MetasdSpan){metasd_pattern_place(pattern, first), metasd_pattern_place(pattern, end)};
 }
 
 /*
- * Rows are laid out while nobody reads any: the batch before has ended behind a barrier. The one
- * here lets everybody read those of this batch.
+ * Rows are laid out while nobody reads any, as the batch before has ended with a barrier. After the
+ * barrier here everybody may read those of this batch.
  */
 static MetasdStatus
-begin_held(MetasdObjective *lesson)
+begin_packed(MetasdObjective *objective)
 {
-    MetasdSpan run = own_held(lesson);
-    MetasdObjective held = *lesson;
+    MetasdSpan span = own_packed(objective);
+    MetasdObjective packed = *objective;
 
-    held.touched = &run;
-    held.ntouched = 1;
-    METASD_TRY(metasd_objective_clear(&held, held.step->held.gradient));
-    lesson->touched = &lesson->own[1];
-    lesson->ntouched = 1;
-    METASD_TRY(for_each_row(lesson, lay_out));
-    return lesson->team->barrier(lesson->team);
+    packed.touched = &span;
+    packed.ntouched = 1;
+    METASD_TRY(metasd_objective_clear(&packed, packed.state->packed.gradient));
+    objective->touched = &objective->own[1];
+    objective->ntouched = 1;
+    METASD_TRY(for_each_row(objective, lay_out_row));
+    return objective->team->barrier(objective->team);
 }
 
 static MetasdStatus
-descend_held(const MetasdObjective *lesson)
+descend_packed(const MetasdObjective *objective)
 {
-    const MetasdPattern *pattern = &lesson->step->patterns[0];
-    const MetasdPackedWeights *held = &lesson->step->held;
-    MetasdSpan run = own_held(lesson);
-    MetasdWalk walk;
+    const MetasdPattern *pattern = &objective->state->patterns[0];
+    const MetasdPackedWeights *packed = &objective->state->packed;
+    MetasdSpan span = own_packed(objective);
+    MetasdChunks chunk;
     int s, end;
 
-    METASD_TRY(for_each_row(lesson, gather));
-    metasd_team_slices(lesson->team, &pattern->slices, &s, &end);
+    METASD_TRY(for_each_row(objective, gather_gradient));
+    metasd_team_slices(objective->team, &pattern->slices, &s, &end);
     for (; s < end; s++)
-        METASD_TRY(metasd_pattern_mask(pattern, lesson->team, s,
-                                       held->gradient + metasd_pattern_place(pattern, s)));
-    for (walk = metasd_team_walk(lesson->team, &run, 1, 4); metasd_team_walk_next(&walk);)
-        metasd_adagrad(walk.end - walk.first, held->values + walk.first, held->sums + walk.first,
-                       held->gradient + walk.first, NULL, NULL, lesson->options->lr, NULL);
-    return walk.status;
+        METASD_TRY(metasd_pattern_mask(pattern, objective->team, s,
+                                       packed->gradient + metasd_pattern_place(pattern, s)));
+    for (chunk = metasd_team_chunks(objective->team, &span, 1, 4); metasd_team_next_chunk(&chunk);)
+        metasd_adagrad(chunk.end - chunk.first, packed->values + chunk.first,
+                       packed->sums + chunk.first, packed->gradient + chunk.first, NULL, NULL,
+                       objective->options->lr, NULL);
+    return chunk.status;
 }
 
 MetasdStatus
-metasd_finetune_step(MetasdObjective *lesson, MetasdLosses *losses)
+metasd_finetune_step(MetasdObjective *objective, double *loss)
 {
-    MetasdState *step = lesson->step;
-    const MetasdStepOptions *options = lesson->options;
-    bool held = step->held.values;
+    MetasdState *state = objective->state;
+    const MetasdStepOptions *options = objective->options;
+    bool packed = state->packed.values;
     double tail, relation, reg;
 
-    if (held)
-        METASD_TRY(begin_held(lesson));
-    METASD_TRY(metasd_objective_clear(lesson, step->masked_gradient));
+    if (packed)
+        METASD_TRY(begin_packed(objective));
+    METASD_TRY(metasd_objective_clear(objective, state->masked_gradient));
+    METASD_TRY(metasd_objective_tail_loss(objective, state->student, true, state->masked_gradient,
+                                          0, &tail));
     METASD_TRY(
-        metasd_objective_tail_loss(lesson, step->student, true, step->masked_gradient, 0, &tail));
-    METASD_TRY(metasd_relation_loss(lesson, step->student, true, step->masked_gradient, &relation));
-    METASD_TRY(metasd_objective_reg_loss(lesson, step->student, step->masked_gradient, &reg));
-    losses->mutual_student = tail + (double)options->relation_weight * relation + reg;
-    METASD_TRY(metasd_objective_check(losses->mutual_student));
-    if (held)
-        METASD_TRY(descend_held(lesson));
-    return metasd_objective_descend(lesson, step->sums, NULL, step->masked_gradient, options->lr);
+        metasd_relation_loss(objective, state->student, true, state->masked_gradient, &relation));
+    METASD_TRY(metasd_objective_reg_loss(objective, state->student, state->masked_gradient, &reg));
+    *loss = tail + (double)options->relation_weight * relation + reg;
+    METASD_TRY(metasd_objective_check(*loss));
+    if (packed)
+        METASD_TRY(descend_packed(objective));
+    return metasd_objective_descend(objective, state->sums, NULL, state->masked_gradient,
+                                    options->lr);
 }

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "core/train/objective.h"
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
 
@@ -36,10 +35,10 @@ metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGrap
     metasd_calibrate_take(&holdout->relation_calibration, arena, 1, pairs, 0);
 }
 
-/* One pass over the facts held out, and where it is. */
+/* One pass over the validation facts. */
 typedef struct Asking {
     MetasdHoldout *holdout;
-    MetasdState *step;
+    MetasdState *state;
     MetasdTeam *team;
     const float *table;
     const MetasdBatch *batch;
@@ -63,7 +62,7 @@ tails_of(const MetasdGroups *groups, uint32_t head, uint32_t relation)
 }
 
 static bool
-holds(Ids ids, uint32_t id)
+contains_id(Ids ids, uint32_t id)
 {
     size_t low = 0, high = ids.n;
 
@@ -84,21 +83,20 @@ is_full(const MetasdCalibration *calibration)
     return calibration->asked == calibration->most;
 }
 
-/* Looks through the candidates from the best on until their odds are known; false: they have none.
- */
+/* Shows candidates, best first, until their odds are known; false where they have none. */
 static bool
-find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, MetasdOdds *field)
+find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, MetasdOdds *odds)
 {
     MetasdTopk topk;
     uint32_t id;
     float score;
 
-    metasd_probability_start(field, n, holdout->scores);
+    metasd_probability_start(odds, n, holdout->scores);
     metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
-    while ((!field->found || field->seen < METASD_FIELD_KNOWN) &&
+    while ((!odds->found || odds->seen < METASD_FIELD_KNOWN) &&
            metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE)
-        metasd_probability_show(field, score, holds(known, id) && !holds(missing, id));
-    return field->found;
+        metasd_probability_show(odds, score, contains_id(known, id) && !contains_id(missing, id));
+    return odds->found;
 }
 
 /* All answers to a question among N that are possible and not known, and those that hold. */
@@ -108,18 +106,18 @@ add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32
 {
     const float *scores = asking->holdout->scores;
     uint32_t all[METASD_BINS] = {0}, holding[METASD_BINS] = {0};
-    MetasdOdds field;
+    MetasdOdds odds;
 
-    if (is_full(calibration) || !find_odds(asking->holdout, n, known, missing, &field))
+    if (is_full(calibration) || !find_odds(asking->holdout, n, known, missing, &odds))
         return METASD_OK;
-    metasd_probability_count(&field, all);
+    metasd_probability_count(&odds, all);
     for (size_t k = 0; k < known.n; k++) {
         uint32_t id = known.ids[k];
-        size_t bin = metasd_probability_bin(&field, scores[id]);
+        size_t bin = metasd_probability_bin(&odds, scores[id]);
 
         if (scores[id] == METASD_IMPOSSIBLE)
             continue;
-        if (holds(missing, id))
+        if (contains_id(missing, id))
             holding[bin]++;
         else
             all[bin]--;
@@ -128,19 +126,19 @@ add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32
     return metasd_team_work(asking->team, 8 * (size_t)n + METASD_FAR_WORK * known.n);
 }
 
-/* The rank of a tail of a question among what is not known, itself left out. */
+/* The rank of a tail among the answers that are not known. */
 static double
 rank_of(const Asking *asking, uint32_t tail, Ids known)
 {
     const float *scores = asking->holdout->scores;
-    MetasdRankCounts standing = {.score = scores[tail]};
+    MetasdRankCounts counts = {.score = scores[tail]};
 
-    metasd_rank_counts(asking->step->entities, scores, 1, &standing);
+    metasd_rank_counts(asking->state->entities, scores, 1, &counts);
     for (size_t k = 0; k < known.n; k++) {
-        standing.higher -= scores[known.ids[k]] > standing.score;
-        standing.same -= scores[known.ids[k]] == standing.score;
+        counts.higher -= scores[known.ids[k]] > counts.score;
+        counts.same -= scores[known.ids[k]] == counts.score;
     }
-    return 1.0 + standing.higher + 0.5 * standing.same;
+    return 1.0 + counts.higher + 0.5 * counts.same;
 }
 
 /* Which relations hold between two entities. */
@@ -153,15 +151,15 @@ find_relations(const Asking *asking, uint32_t head, uint32_t tail, Ids *known, I
     *known = (Ids){holdout->known, 0};
     *missing = (Ids){holdout->missing, 0};
     for (uint32_t r = 0; r < graph->relations; r++)
-        if (holds(tails_of(&graph->known, head, r), tail)) {
+        if (contains_id(tails_of(&graph->known, head, r), tail)) {
             holdout->known[known->n++] = r;
-            if (holds(tails_of(&graph->part[METASD_VALIDATION], head, r), tail))
+            if (contains_id(tails_of(&graph->part[METASD_VALIDATION], head, r), tail))
                 holdout->missing[missing->n++] = r;
         }
 }
 
 static float
-inner(size_t width, const float *a, const float *b)
+inner_product(size_t width, const float *a, const float *b)
 {
     double sum = 0;
 
@@ -170,16 +168,16 @@ inner(size_t width, const float *a, const float *b)
     return (float)sum;
 }
 
-/* The question for the relation of a fact. Of a pair's facts that are missing the first asks it. */
+/* The question for the relation of a fact: once for all validation facts of a pair of entities. */
 static MetasdStatus
 ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
 {
     MetasdHoldout *holdout = asking->holdout;
-    MetasdState *step = asking->step;
-    size_t width = step->width;
-    const float *table = asking->table, *relations = metasd_objective_relations_of(step, table);
+    MetasdState *state = asking->state;
+    size_t width = state->width;
+    const float *table = asking->table, *relations = metasd_state_relations(state, table);
     uint32_t n = asking->graph->relations;
-    float *query = step->dquery[0];
+    float *query = state->work.dquery[0];
     Ids known, missing;
 
     if (is_full(&holdout->relation_calibration))
@@ -189,18 +187,18 @@ ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
     if (missing.ids[0] != relation)
         return METASD_OK;
     memset(query, 0, width * sizeof(*query));
-    step->family->adjoint_relation(width, table + head * width, table + tail * width, query);
+    state->family->adjoint_relation(width, table + head * width, table + tail * width, query);
     for (uint32_t r = 0; r < n; r++)
         holdout->scores[r] = metasd_graph_rules_out(asking->graph, head, r, tail)
                                  ? METASD_IMPOSSIBLE
-                                 : inner(width, query, relations + r * width);
+                                 : inner_product(width, query, relations + r * width);
     METASD_TRY(metasd_team_work(asking->team, n * width));
     return add_answers(asking, &holdout->relation_calibration, 0, n, known, missing);
 }
 
-/* All that is learnt from one question of the batch, by its scores. */
+/* Ranks the answers to one question of the batch, and adds it to the calibration. */
 static MetasdStatus
-ask(Asking *asking, size_t group)
+ask_question(Asking *asking, size_t group)
 {
     MetasdHoldout *holdout = asking->holdout;
     const MetasdBatch *batch = asking->batch;
@@ -211,9 +209,9 @@ ask(Asking *asking, size_t group)
 
     if (metasd_graph_rules_out(asking->graph, head, row, head))
         holdout->scores[head] = METASD_IMPOSSIBLE;
-    /* Batches share the tails of a large group: the one with its first asks the question. */
+    /* Batches share the tails of a large group: its first tail counts the question once. */
     if (batch->tails[batch->start[group]] == missing.ids[0])
-        METASD_TRY(add_answers(asking, &holdout->calibration, row, asking->step->entities, known,
+        METASD_TRY(add_answers(asking, &holdout->calibration, row, asking->state->entities, known,
                                missing));
     for (size_t x = batch->start[group]; x < batch->start[group + 1]; x++) {
         double rank = rank_of(asking, batch->tails[x], known);
@@ -221,7 +219,7 @@ ask(Asking *asking, size_t group)
         metasd_validate_add(asking->ranks, rank);
         holdout->ranked[relation]++;
         holdout->reciprocal[relation] += 1 / rank;
-        METASD_TRY(metasd_team_work(asking->team, asking->step->entities + known.n));
+        METASD_TRY(metasd_team_work(asking->team, asking->state->entities + known.n));
     }
     for (size_t x = batch->start[group]; row == relation && x < batch->start[group + 1]; x++)
         METASD_TRY(ask_relation(asking, head, relation, batch->tails[x]));
@@ -230,24 +228,24 @@ ask(Asking *asking, size_t group)
 
 /* query[0] = the queries of the batch's groups. */
 static MetasdStatus
-compose(const Asking *asking)
+compose_queries(const Asking *asking)
 {
-    MetasdState *step = asking->step;
+    MetasdState *state = asking->state;
     const MetasdBatch *batch = asking->batch;
-    const float *relations = metasd_objective_relations_of(step, asking->table);
+    const float *relations = metasd_state_relations(state, asking->table);
 
     for (size_t g = 0; g < batch->groups; g++) {
-        step->family->compose(step->width, asking->table + batch->heads[g] * step->width,
-                              relations + batch->relations[g] * step->width,
-                              step->query[0] + g * step->width);
-        METASD_TRY(metasd_team_work(asking->team, 3 * step->width));
+        state->family->compose(state->width, asking->table + batch->heads[g] * state->width,
+                               relations + batch->relations[g] * state->width,
+                               state->work.query[0] + g * state->width);
+        METASD_TRY(metasd_team_work(asking->team, 3 * state->width));
     }
     return METASD_OK;
 }
 
 /* The scores of question i of a block, from where they lie a stride apart. */
 static void
-gather(const MetasdPass *pass, size_t i, uint32_t n, float *scores)
+gather_scores(const MetasdPass *pass, size_t i, uint32_t n, float *scores)
 {
     const float *block = pass->scores->block[0] + i;
 
@@ -258,23 +256,23 @@ gather(const MetasdPass *pass, size_t i, uint32_t n, float *scores)
 static MetasdStatus
 ask_batch(Asking *asking)
 {
-    MetasdState *step = asking->step;
+    MetasdState *state = asking->state;
     size_t groups = asking->batch->groups;
-    size_t most = metasd_pass_rows(&step->scores, &step->entity_slices, step->queries);
+    size_t most = metasd_pass_rows(&state->work.scores, &state->entity_slices, state->size.queries);
     MetasdTable entities = {.rows = asking->table};
 
-    METASD_TRY(compose(asking));
+    METASD_TRY(compose_queries(asking));
     for (size_t first = 0; first < groups; first += most) {
         size_t left = groups - first;
-        MetasdPass pass = metasd_pass(asking->team, &step->scores, &step->entity_slices,
-                                      step->width, left < most ? left : most);
-        MetasdQueries queries = {.rows = step->query[0] + first * step->width};
+        MetasdPass pass = metasd_pass(asking->team, &state->work.scores, &state->entity_slices,
+                                      state->width, left < most ? left : most);
+        MetasdQueries queries = {.rows = state->work.query[0] + first * state->width};
 
-        for (int s = 0; s < step->entity_slices.count; s++)
+        for (int s = 0; s < state->entity_slices.count; s++)
             METASD_TRY(metasd_products_scores(&pass, s, 0, &entities, &queries, false));
         for (size_t i = 0; i < pass.rows; i++) {
-            gather(&pass, i, step->entities, asking->holdout->scores);
-            METASD_TRY(ask(asking, first + i));
+            gather_scores(&pass, i, state->entities, asking->holdout->scores);
+            METASD_TRY(ask_question(asking, first + i));
         }
     }
     return METASD_OK;
@@ -300,11 +298,11 @@ expect_facts(MetasdHoldout *holdout, MetasdTeam *team, const MetasdGraph *graph)
 }
 
 MetasdStatus
-metasd_holdout(MetasdHoldout *holdout, MetasdState *step, MetasdTeam *team, const float *table,
+metasd_holdout(MetasdHoldout *holdout, MetasdState *state, MetasdTeam *team, const float *table,
                MetasdBatcher *batches, const MetasdGraph *graph, size_t most, MetasdRanks *ranks)
 {
     Asking asking = {.holdout = holdout,
-                     .step = step,
+                     .state = state,
                      .team = team,
                      .table = table,
                      .batch = &batches->batch,

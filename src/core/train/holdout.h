@@ -1,15 +1,14 @@
 /*
- * holdout.h - what a table says of the facts that were held out: where they rank, in all and by
- * relation, and how likely answers to questions about them are to hold, be they entities or
- * relations.
+ * holdout.h - evaluates a table on validation facts: their ranks, in all and per relation, and the
+ * calibration of probabilities, of questions for entities and for relations.
  */
 #ifndef METASD_CORE_TRAIN_HOLDOUT_H
 #define METASD_CORE_TRAIN_HOLDOUT_H
 
-#include "core/model/probability.h"
+#include "core/train/calibrate.h"
 #include "core/train/validate.h"
 
-/* Questions that the calibration learns from, at most. */
+/* Questions of the calibration at most. */
 #define METASD_HOLDOUT_QUESTIONS 20000
 
 /* Questions for relations, times relations, at most: for each it is looked up whether it holds. */
@@ -19,7 +18,7 @@ typedef struct MetasdHoldout {
     float *scores;      /* N or R, whichever is more: of one question */
     uint32_t *ids;      /* likewise: scratch of their order */
     uint32_t *known;    /* R: relations that hold between a head and a tail, */
-    uint32_t *missing;  /* R: and which of them were held out */
+    uint32_t *missing;  /* R: those of them that are validation facts */
     size_t *ranked;     /* R: true tails ranked, of both directions */
     double *reciprocal; /* R: sums of 1 / rank */
     MetasdCalibration calibration;
@@ -32,11 +31,11 @@ extern void metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena,
 
 /*
  * Ranks tails of the graph's validation triples, at least `most` or all, by the weights of `table`
- * (of step's shape), as metasd_validate_batch does: adds to *ranks. Then calibrates, by all that is
- * known but the validation triples. Uses the step's query, gradient and score memory. `batches` is
- * over the validation groups. A team of one.
+ * (of the state's shape), like metasd_validate_batch: adds to *ranks. Then calibrates, with all
+ * that is known but the validation triples. Uses the workspace's memory of queries and scores.
+ * `batches` is over the validation groups. A team of one.
  */
-extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdState *step, MetasdTeam *team,
+extern MetasdStatus metasd_holdout(MetasdHoldout *holdout, MetasdState *state, MetasdTeam *team,
                                    const float *table, MetasdBatcher *batches,
                                    const MetasdGraph *graph, size_t most, MetasdRanks *ranks);
 

@@ -1,7 +1,5 @@
 #include "core/train/pass.h"
 
-#include <math.h>
-
 /* ---- memory ---- */
 
 size_t
@@ -15,7 +13,7 @@ metasd_pass_rows(const MetasdScores *scores, const MetasdSlices *slices, size_t 
 
 /* Makes *most at least a x b. */
 static void
-widen(MetasdArena *arena, size_t *most, size_t a, size_t b)
+raise_to_product(MetasdArena *arena, size_t *most, size_t a, size_t b)
 {
     size_t product = 0;
 
@@ -30,31 +28,31 @@ metasd_pass_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNee
     const MetasdSlices *tables[3] = {need->entities, need->relations, need->ranked};
     size_t most[3] = {need->queries, need->batch, need->queries};
     size_t block = 0, first_block = 0, tiles = 0, sums = 0, parts = 0, whole_parts = 0;
-    size_t guided_tiles, guided_sums, team = (size_t)need->members;
+    size_t paired_tiles, paired_sums, team = (size_t)need->members;
 
     *scores =
         (MetasdScores){.floats = need->floats, .packed = need->packed, .gathered = need->gathered};
     for (int i = 0; i < 3; i++) {
         size_t stride = metasd_tile_whole(metasd_pass_rows(scores, tables[i], most[i]));
 
-        widen(arena, &first_block, stride, tables[i]->rows);
+        raise_to_product(arena, &first_block, stride, tables[i]->rows);
         if (i < 2)
-            widen(arena, &block, stride, tables[i]->rows);
-        widen(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
-        widen(arena, &parts, stride * (size_t)tables[i]->parts, need->width);
-        widen(arena, &whole_parts, stride * (size_t)tables[i]->parts, need->whole);
-        widen(arena, &tiles, stride / METASD_TILE, 1);
+            raise_to_product(arena, &block, stride, tables[i]->rows);
+        raise_to_product(arena, &sums, stride / METASD_TILE, (size_t)tables[i]->count);
+        raise_to_product(arena, &parts, stride * (size_t)tables[i]->parts, need->width);
+        raise_to_product(arena, &whole_parts, stride * (size_t)tables[i]->parts, need->whole);
+        raise_to_product(arena, &tiles, stride / METASD_TILE, 1);
     }
-    guided_tiles = need->guided ? tiles : 0;
-    guided_sums = need->guided ? sums : 0;
+    paired_tiles = need->has_student ? tiles : 0;
+    paired_sums = need->has_student ? sums : 0;
     scores->block[0] = METASD_TAKE(arena, float, first_block);
     for (int b = 1; b < 3; b++)
-        scores->block[b] = METASD_TAKE(arena, float, need->guided ? block : 0);
+        scores->block[b] = METASD_TAKE(arena, float, need->has_student ? block : 0);
     scores->partials[0] = METASD_TAKE(arena, MetasdSoftmaxPartial, sums);
-    scores->partials[1] = METASD_TAKE(arena, MetasdSoftmaxPartial, guided_sums);
-    scores->dots = metasd_arena_take(arena, guided_sums, sizeof(*scores->dots));
-    scores->means = metasd_arena_take(arena, guided_tiles, sizeof(*scores->means));
-    scores->soft = METASD_TAKE(arena, MetasdSoftmaxTile, guided_tiles);
+    scores->partials[1] = METASD_TAKE(arena, MetasdSoftmaxPartial, paired_sums);
+    scores->dots = metasd_arena_take(arena, paired_sums, sizeof(*scores->dots));
+    scores->means = metasd_arena_take(arena, paired_tiles, sizeof(*scores->means));
+    scores->softmax_tiles = METASD_TAKE(arena, MetasdSoftmaxTile, paired_tiles);
     scores->parts = METASD_TAKE(arena, float, parts);
     scores->whole_parts = METASD_TAKE(arena, float, whole_parts);
     for (int i = 0; i < 2; i++)
@@ -118,7 +116,7 @@ metasd_pass_subtract_targets(const MetasdPass *pass, int s, int b, const MetasdT
 
 /* ---- tiles ---- */
 
-/* What a score takes at most: four exponentials and six sums. */
+/* The work of a score at most: four exponentials and six sums. */
 #define SCORE_WORK 6
 
 MetasdTiles
@@ -151,11 +149,11 @@ metasd_pass_next_tile(MetasdTiles *tile)
 
 /* ---- all slices ---- */
 
-/* What joining the parts of a query takes: some exponentials of doubles a slice. */
+/* The work of joining the parts of a query: some exponentials of doubles per slice. */
 #define JOIN_WORK 32
 
 MetasdStatus
-metasd_pass_join(const MetasdPass *pass, bool guided, float tau, MetasdGuide *guides)
+metasd_pass_join(const MetasdPass *pass, bool paired, float tau, MetasdSoftmaxPair *pairs)
 {
     MetasdSoftmaxPartial *const *partials = pass->scores->partials;
     size_t tiles = pass->stride / METASD_TILE, first, end;
@@ -168,23 +166,23 @@ metasd_pass_join(const MetasdPass *pass, bool guided, float tau, MetasdGuide *gu
         size_t n = left < METASD_TILE ? left : METASD_TILE;
 
         for (size_t lane = 0; lane < n; lane++) {
-            MetasdGuide *guide = &guides[at + lane];
+            MetasdSoftmaxPair *pair = &pairs[at + lane];
 
-            if (guided)
+            if (paired)
                 metasd_softmax_join_pair(partials[0] + tile, partials[1] + tile, tiles, slices,
-                                         lane, tau, &guide->source, &guide->student);
+                                         lane, tau, &pair->full, &pair->student);
             else
-                metasd_softmax_join(partials[0] + tile, tiles, slices, lane, &guide->source);
+                metasd_softmax_join(partials[0] + tile, tiles, slices, lane, &pair->full);
             METASD_TRY(metasd_team_work(pass->team, JOIN_WORK * (size_t)slices));
         }
-        if (guided)
-            metasd_softmax_prepare(guides + at, n, &pass->scores->soft[tile]);
+        if (paired)
+            metasd_softmax_prepare(pairs + at, n, &pass->scores->softmax_tiles[tile]);
     }
     return pass->team->barrier(pass->team);
 }
 
 MetasdStatus
-metasd_pass_soften(const MetasdPass *pass, const MetasdGuide *guides)
+metasd_pass_prepare(const MetasdPass *pass, const MetasdSoftmaxPair *pairs)
 {
     size_t first, end;
 
@@ -192,8 +190,8 @@ metasd_pass_soften(const MetasdPass *pass, const MetasdGuide *guides)
     for (size_t tile = first; tile < end; tile++) {
         size_t at = tile * METASD_TILE, left = pass->rows - at;
 
-        metasd_softmax_prepare(guides + at, left < METASD_TILE ? left : METASD_TILE,
-                               &pass->scores->soft[tile]);
+        metasd_softmax_prepare(pairs + at, left < METASD_TILE ? left : METASD_TILE,
+                               &pass->scores->softmax_tiles[tile]);
         METASD_TRY(metasd_team_work(pass->team, JOIN_WORK * METASD_TILE));
     }
     return pass->team->barrier(pass->team);
@@ -217,76 +215,4 @@ metasd_pass_means(const MetasdPass *pass)
             METASD_TRY(metasd_team_work(pass->team, (size_t)pass->slices->count));
         }
     return pass->team->barrier(pass->team);
-}
-
-/* ---- cross-entropy ---- */
-
-double
-metasd_cross_entropy_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
-                          const MetasdGuide *guides)
-{
-    const float *target = pass->scores->target_scores[t];
-    double loss = 0;
-
-    for (size_t i = 0; i < pass->rows; i++) {
-        const MetasdSoftmaxRow *row = t ? &guides[i].student : &guides[i].source;
-        double log_sum = log(row->sum);
-
-        for (size_t x = targets->start[i]; x < targets->start[i + 1]; x++) {
-            double weight = targets->weights ? (double)targets->weights[x] : 1.0;
-
-            loss += (double)targets->scale * weight * (row->max - (double)target[x] + log_sum);
-        }
-    }
-    return loss;
-}
-
-/* Slice s of block[b] holds exp(z - max of the slice): makes it the gradient, targets aside. */
-static MetasdStatus
-scale_slice(const MetasdPass *pass, int s, int b, const MetasdGuide *guides)
-{
-    MetasdTiles tile;
-
-    for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);) {
-        const float *max = pass->scores->partials[0][tile.part].max;
-        size_t at = tile.tile * METASD_TILE;
-        float scale[METASD_TILE] = {0};
-
-        for (size_t i = 0; i < METASD_TILE && at + i < pass->rows; i++) {
-            const MetasdGuide *guide = &guides[at + i];
-
-            scale[i] = (float)((double)guide->weight / guide->source.sum *
-                               exp((double)max[i] - guide->source.max));
-        }
-        metasd_softmax_scale(tile.rows, pass->stride, pass->scores->block[b] + tile.first, scale);
-    }
-    return tile.status;
-}
-
-MetasdStatus
-metasd_cross_entropy(const MetasdPass *pass, int b, const MetasdTable *table,
-                     const MetasdQueries *queries, const MetasdTargets *targets,
-                     MetasdGuide *guides, float *gradient, float *dqueries, double *loss)
-{
-    MetasdScores *scores = pass->scores;
-    int first, end;
-    MetasdTiles tile;
-
-    metasd_team_slices(pass->team, pass->slices, &first, &end);
-    for (int s = first; s < end; s++) {
-        METASD_TRY(metasd_products_scores(pass, s, b, table, queries, false));
-        METASD_TRY(metasd_pass_keep_targets(pass, s, b, 0, targets));
-        for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);)
-            metasd_softmax_sums(tile.rows, pass->stride, scores->block[b] + tile.first, tile.each,
-                                &scores->partials[0][tile.part]);
-        METASD_TRY(tile.status);
-    }
-    METASD_TRY(metasd_pass_join(pass, false, 1, guides));
-    for (int s = first; s < end; s++) {
-        METASD_TRY(scale_slice(pass, s, b, guides));
-        METASD_TRY(metasd_pass_subtract_targets(pass, s, b, targets));
-        METASD_TRY(metasd_products_back(pass, s, b, table, queries, gradient));
-    }
-    *loss += metasd_cross_entropy_loss(pass, 0, targets, guides);
-    return metasd_products_reduce(pass, table, dqueries);
 }

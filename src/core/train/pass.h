@@ -2,7 +2,7 @@
  * pass.h - queries against a sliced table: scores, their sums, and the way back.
  *
  * A pass has `rows` queries of `width` floats and a table of T rows, which are entities or
- * relations. Scores lie table row by table row, `stride` queries each, so that a slice of the
+ * relations. The scores of a table row lie together, `stride` queries each, so that a slice of the
  * table is one piece of the block and a query keeps its lane throughout. Each member computes
  * the scores of its own slices and works on one of them at a time, while it is in the cache;
  * only sums and query gradients are shared between members, reduced in the order of slices and
@@ -17,16 +17,16 @@
 #include "core/base/team.h"
 
 typedef struct MetasdScores {
-    size_t floats;                     /* scores a block may hold: table rows x queries */
-    float *block[3];                   /* source, student, and what is derived from them */
+    size_t floats;   /* scores a block may hold: table rows x queries */
+    float *block[3]; /* full model, student, and gradients or derivatives of both */
     MetasdSoftmaxPartial *partials[2]; /* slices x tiles */
     double (*dots)[2][METASD_TILE];    /* slices x tiles */
     float (*means)[2][METASD_TILE];    /* tiles: sums of the dots */
-    MetasdSoftmaxTile *soft;           /* tiles */
+    MetasdSoftmaxTile *softmax_tiles;  /* tiles */
     float *parts;                      /* parts x queries x width: query gradients */
     float *whole_parts;                /* parts x queries x whole columns: the same */
     float *target_scores[2];           /* batch: the scores of the examples' targets */
-    size_t packed;                     /* floats a slice is packed into at most */
+    size_t packed;                     /* floats of a packed slice at most */
     float *packs;                      /* members x 3 x packed: see MetasdPack */
     size_t gathered;                   /* floats of a sampled slice at most */
     float *gathers;                    /* members x 2 x gathered: its rows, and their gradient */
@@ -36,12 +36,12 @@ typedef struct MetasdScores {
 typedef struct MetasdTable {
     const float *rows;            /* T x width */
     const MetasdPattern *pattern; /* of the weights that are not 0; NULL: all of them */
-    const float *held;            /* those, packed; or NULL */
+    const float *packed;          /* those, packed like it; or NULL */
 } MetasdTable;
 
 /*
  * Queries one after another and, where a pattern is used, in tiles (sparse_products.h) and without
- * what is not in its whole columns.
+ * the columns that are not whole.
  */
 typedef struct MetasdQueries {
     const float *rows;  /* rows x width */
@@ -65,22 +65,21 @@ typedef struct MetasdPass {
 typedef struct MetasdTargets {
     const size_t *start;
     const uint32_t *ids;  /* rows of the pass's table */
-    const float *weights; /* NULL for 1 each, or one an example */
+    const float *weights; /* NULL for 1 each, or one per example */
     float scale;          /* multiplies them */
 } MetasdTargets;
 
-/* What the memory of scores is sized by. */
+/* The sizes that the memory of scores depends on. */
 typedef struct MetasdScoresNeed {
     size_t batch, width;
-    size_t queries; /* against entities at once, at most */
-    size_t floats;  /* a block holds about so many scores */
-    const MetasdSlices
-        *entities; /* that a batch is scored against: all, or a sample of most rows */
+    size_t queries;               /* against entities at once, at most */
+    size_t floats;                /* a block holds about so many scores */
+    const MetasdSlices *entities; /* that a batch is scored against: all, or the largest sample */
     const MetasdSlices *relations;
-    const MetasdSlices *ranked; /* scored for ranks, and by a student alone: in one block */
+    const MetasdSlices *ranked; /* scored for ranks, and in fine-tuning: in one block */
     int members;
-    bool guided;     /* by a student */
-    size_t packed;   /* floats a slice is packed into at most; 0: no products are sparse */
+    bool has_student;
+    size_t packed;   /* floats of a packed slice at most; 0: no products are sparse */
     size_t whole;    /* whole columns at most */
     size_t gathered; /* floats of a slice of a sample at most; 0: there are no samples */
 } MetasdScoresNeed;
@@ -110,11 +109,6 @@ metasd_slice_block(const MetasdPass *pass, int s, int b)
     return pass->scores->block[b] + metasd_team_slice_start(pass->slices, s) * pass->stride;
 }
 
-/* block[b] = (add ? block[b] : 0) + queries x table^T. */
-extern MetasdStatus metasd_products_scores(const MetasdPass *pass, int s, int b,
-                                           const MetasdTable *table, const MetasdQueries *queries,
-                                           bool add);
-
 /* Keeps the scores of the targets in target_scores[t]. */
 extern MetasdStatus metasd_pass_keep_targets(const MetasdPass *pass, int s, int b, int t,
                                              const MetasdTargets *targets);
@@ -124,19 +118,10 @@ extern MetasdStatus metasd_pass_subtract_targets(const MetasdPass *pass, int s, 
                                                  const MetasdTargets *targets);
 
 /*
- * Back through block[b]: gradient += block[b] queries at the rows of the slice (and its kept
- * weights, where the table has a pattern; it is packed like them where they are held); the part of
- * the query gradients is kept for metasd_products_reduce.
- */
-extern MetasdStatus metasd_products_back(const MetasdPass *pass, int s, int b,
-                                         const MetasdTable *table, const MetasdQueries *queries,
-                                         float *gradient);
-
-/*
- * Goes through a slice's scores a tile at a time; polls.
+ * Goes through a slice's scores, one tile at a time; polls.
  *
  *     for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);)
- *         ... block[b] + tile.first, tile.rows, pass->stride, tile.each ...
+ *         use block[b] + tile.first, tile.rows, pass->stride, tile.each
  *     METASD_TRY(tile.status);
  */
 typedef struct MetasdTiles {
@@ -157,42 +142,14 @@ extern bool metasd_pass_next_tile(MetasdTiles *tile);
 
 /* ---- all slices, with a barrier on each side ---- */
 
-/* Joins the sums of block 0 (and of block 1 as its guide, if `guided`) into guides[i] and soft. */
-extern MetasdStatus metasd_pass_join(const MetasdPass *pass, bool guided, float tau,
-                                     MetasdGuide *guides);
+/* Joins the sums of block 0, or of the pair of blocks 0 and 1, into pairs[i] and tiles. */
+extern MetasdStatus metasd_pass_join(const MetasdPass *pass, bool paired, float tau,
+                                     MetasdSoftmaxPair *pairs);
 
-/* soft anew, for guides whose weights have changed. */
-extern MetasdStatus metasd_pass_soften(const MetasdPass *pass, const MetasdGuide *guides);
+/* The tiles again, for pairs whose weights have changed. */
+extern MetasdStatus metasd_pass_prepare(const MetasdPass *pass, const MetasdSoftmaxPair *pairs);
 
 /* Sums the dots over the slices into means. */
 extern MetasdStatus metasd_pass_means(const MetasdPass *pass);
-
-/* Sums the parts of the query gradients: dqueries is rows x width. */
-extern MetasdStatus metasd_products_reduce(const MetasdPass *pass, const MetasdTable *table,
-                                           float *dqueries);
-
-/* ---- cross-entropy without a guide ---- */
-
-/*
- * The mean loss of a block's targets by softmax, through block[b]; the gradient by the table is
- * added, dqueries are set. guides[i].weight is the sum of query i's targets' weights. Adds to
- * *loss.
- */
-extern MetasdStatus metasd_cross_entropy(const MetasdPass *pass, int b, const MetasdTable *table,
-                                         const MetasdQueries *queries, const MetasdTargets *targets,
-                                         MetasdGuide *guides, float *gradient, float *dqueries,
-                                         double *loss);
-
-/* The loss of a block's targets from their kept scores t and the joined sums. */
-extern double metasd_cross_entropy_loss(const MetasdPass *pass, int t, const MetasdTargets *targets,
-                                        const MetasdGuide *guides);
-
-/* This member's share of `rows` queries: whole tiles. */
-extern MetasdSpan metasd_products_share(const MetasdTeam *team, size_t rows);
-
-/* Of its share, the tiles and whole columns of a pattern; lanes beyond the last query are 0. */
-extern MetasdStatus metasd_products_tile(MetasdTeam *team, const MetasdPattern *pattern,
-                                         size_t rows, const float *queries, float *tiles,
-                                         float *whole);
 
 #endif

@@ -3,7 +3,7 @@
 #include <math.h>
 
 bool
-metasd_phases_guided(const MetasdTrainOptions *options)
+metasd_phases_has_student(const MetasdTrainOptions *options)
 {
     return options->step.quiz || options->step.mutual || options->finetune > 0;
 }
@@ -25,7 +25,7 @@ metasd_phases_sparsity(const MetasdTrainOptions *options, int epoch)
     return options->sparsity * (1.0 - pow(1.0 - (double)pruned / options->ramp, 3));
 }
 
-/* Epochs in which the student learns alone: they begin with a mask, so after the warm-up. */
+/* Epochs of fine-tuning: they begin with a mask, so after the warm-up. */
 static int
 finetune_of(const MetasdTrainOptions *options)
 {
@@ -42,7 +42,7 @@ metasd_phases_finetunes(const MetasdTrainOptions *options, int epoch)
 
 /* A rate that falls evenly, where `left` of n equal parts are left. */
 static float
-falling(float from, int left, int n)
+falling_rate(float from, int left, int n)
 {
     return from * (float)left / (float)n;
 }
@@ -53,10 +53,10 @@ metasd_phases_rate(const MetasdTrainOptions *options, int epoch)
     float lr = options->step.lr;
 
     if (metasd_phases_finetunes(options, epoch))
-        return falling(options->finetune_lr > 0 ? options->finetune_lr : lr,
-                       options->epochs - epoch + 1, finetune_of(options) + 1);
+        return falling_rate(options->finetune_lr > 0 ? options->finetune_lr : lr,
+                            options->epochs - epoch + 1, finetune_of(options) + 1);
     if (epoch <= options->warmup && options->warmup_lr > 0)
-        return falling(options->warmup_lr, options->warmup - epoch + 1, options->warmup);
+        return falling_rate(options->warmup_lr, options->warmup - epoch + 1, options->warmup);
     return lr;
 }
 
@@ -65,16 +65,6 @@ metasd_phases_takes_mask(const MetasdTrainOptions *options, int epoch)
 {
     bool finetunes = metasd_phases_finetunes(options, epoch);
 
-    return metasd_phases_guided(options) && metasd_phases_prunes(options, epoch) &&
+    return metasd_phases_has_student(options) && metasd_phases_prunes(options, epoch) &&
            (!finetunes || epoch - options->warmup <= options->ramp || epoch == options->warmup + 1);
-}
-
-bool
-metasd_phases_over(const MetasdTrainOptions *options, const MetasdProgress *progress)
-{
-    const MetasdEpoch *best = &progress->best;
-
-    return progress->epoch >= options->epochs ||
-           (options->patience > 0 && best->epoch > 0 && best->student.n > 0 &&
-            progress->epoch - best->epoch >= options->patience);
 }

@@ -1,15 +1,16 @@
 /*
- * phases.h - what each epoch of a training is for: the source alone, both, the student alone.
+ * phases.h - the phases of a training: in the first epochs only the full model is trained, then
+ * full model and student together, in the last ones only the student (doc/method.md, "Phases").
  *
- * Functions of the options and of an epoch's number (from 1), and of nothing else.
+ * All are functions of only the options and an epoch's number (from 1).
  */
 #ifndef METASD_CORE_TRAIN_PHASES_H
 #define METASD_CORE_TRAIN_PHASES_H
 
-#include "core/train/train.h"
+#include "core/train/options.h"
 
 /* Is there a student before the end? */
-extern bool metasd_phases_guided(const MetasdTrainOptions *options);
+extern bool metasd_phases_has_student(const MetasdTrainOptions *options);
 
 /* Is the student of this epoch pruned? The last one's is, so that there is a model to keep. */
 extern bool metasd_phases_prunes(const MetasdTrainOptions *options, int epoch);
@@ -17,7 +18,7 @@ extern bool metasd_phases_prunes(const MetasdTrainOptions *options, int epoch);
 /* The sparsity of a pruned epoch: it rises to the full value. */
 extern double metasd_phases_sparsity(const MetasdTrainOptions *options, int epoch);
 
-/* Does the student learn alone? */
+/* Is only the student trained? */
 extern bool metasd_phases_finetunes(const MetasdTrainOptions *options, int epoch);
 
 /* The learning rate of an epoch. */
@@ -25,8 +26,5 @@ extern float metasd_phases_rate(const MetasdTrainOptions *options, int epoch);
 
 /* A mask is taken for every epoch, but for those of fine-tuning that come after the ramp. */
 extern bool metasd_phases_takes_mask(const MetasdTrainOptions *options, int epoch);
-
-/* Is there nothing to come? */
-extern bool metasd_phases_over(const MetasdTrainOptions *options, const MetasdProgress *progress);
 
 #endif

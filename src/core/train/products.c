@@ -1,11 +1,8 @@
 /*
- * products.c - the products of a pass (score.h): queries with the rows of a slice, and the way
- * back.
- *
- * Three kinds: with all weights of a slice's rows, which a sampled table gathers first; with the
- * whole columns of a pattern; with its lists.
+ * There are three kinds of products: with all weights of a slice's rows, which are gathered first
+ * where the table is sampled; with the whole columns of a pattern; with its lists.
  */
-#include "core/train/pass.h"
+#include "core/train/products.h"
 
 #include <string.h>
 
@@ -87,7 +84,7 @@ pack_room(const MetasdPass *pass)
     return (MetasdPack){.values = room, .by_column = room + most, .sum = room + 2 * most};
 }
 
-/* What a kernel takes for a kept weight and a tile, in metasd_team_work's unit. */
+/* The work of a kernel for one kept weight and one tile. */
 #define KEPT_WORK 4
 
 static size_t
@@ -106,7 +103,7 @@ sparse_scores(const MetasdPass *pass, int s, int b, const MetasdTable *table,
     float *panel = metasd_slice_block(pass, s, b);
     MetasdPacked packed;
 
-    METASD_TRY(metasd_pattern_pack(table->pattern, pass->team, s, table->rows, table->held, false,
+    METASD_TRY(metasd_pattern_pack(table->pattern, pass->team, s, table->rows, table->packed, false,
                                    &room, &packed));
     if (whole > 0) {
         if (!add)
@@ -150,12 +147,12 @@ sparse_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
     MetasdPack room = pack_room(pass);
     const float *panel = metasd_slice_block(pass, s, b);
     float *dqueries = pass->scores->parts + (size_t)part * pass->stride * pass->width;
-    float *sum = table->held ? gradient + place : room.sum;
+    float *sum = table->packed ? gradient + place : room.sum;
     MetasdPacked packed;
 
-    METASD_TRY(metasd_pattern_pack(pattern, pass->team, s, table->rows, table->held, true, &room,
+    METASD_TRY(metasd_pattern_pack(pattern, pass->team, s, table->rows, table->packed, true, &room,
                                    &packed));
-    if (!table->held)
+    if (!table->packed)
         memset(sum, 0, floats * sizeof(*sum));
     METASD_TRY(whole_back(pass, s, b, &packed, whole, queries, part, add, sum));
     for (size_t i = 0; i < pass->stride; i += METASD_TILE) {
@@ -167,7 +164,7 @@ sparse_back(const MetasdPass *pass, int s, int b, const MetasdTable *table,
                          left < METASD_TILE ? left : METASD_TILE, sum + packed.kept.rows * whole);
         METASD_TRY(metasd_team_work(pass->team, kept_work(&packed.kept)));
     }
-    return table->held ? METASD_OK : metasd_pattern_unpack(pattern, pass->team, s, sum, gradient);
+    return table->packed ? METASD_OK : metasd_pattern_unpack(pattern, pass->team, s, sum, gradient);
 }
 
 /* ---- one slice ---- */
@@ -223,7 +220,7 @@ sum_parts(const float *parts, size_t apart, int count, size_t at, size_t n, floa
 
 #define TURN ((size_t)16) /* components turned at once: a cache line of each query */
 
-/* Queries of one tile from its summed parts, which hold them component by component. */
+/* Queries of one tile from its summed parts, which have all queries of one component together. */
 static MetasdStatus
 reduce_tile(const MetasdPass *pass, size_t tile, float *dqueries)
 {
@@ -279,14 +276,14 @@ metasd_products_reduce(const MetasdPass *pass, const MetasdTable *table, float *
         }
     } else {
         MetasdSpan share;
-        MetasdWalk walk;
+        MetasdChunks chunk;
 
         metasd_team_share(team, pass->rows * pass->width, &share.first, &share.end);
-        for (walk = metasd_team_walk(team, &share, 1, (size_t)pass->slices->parts);
-             metasd_team_walk_next(&walk);)
+        for (chunk = metasd_team_chunks(team, &share, 1, (size_t)pass->slices->parts);
+             metasd_team_next_chunk(&chunk);)
             sum_parts(pass->scores->parts, pass->stride * pass->width, pass->slices->parts,
-                      walk.first, walk.end - walk.first, dqueries + walk.first);
-        METASD_TRY(walk.status);
+                      chunk.first, chunk.end - chunk.first, dqueries + chunk.first);
+        METASD_TRY(chunk.status);
     }
     return team->barrier(team);
 }

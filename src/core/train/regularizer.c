@@ -11,11 +11,11 @@ typedef struct Layout {
 } Layout;
 
 static Layout
-layout_of(const MetasdState *step)
+layout_of(const MetasdWeightRows *rows)
 {
-    size_t reals = step->family->reals_per_rank;
+    size_t reals = rows->family->reals_per_rank;
 
-    return (Layout){.rank = step->width / reals, .pairs = reals == 2};
+    return (Layout){.rank = rows->width / reals, .pairs = reals == 2};
 }
 
 /*
@@ -61,13 +61,12 @@ triple_loss(MetasdRegularizer kind, Layout layout, const float *h, const float *
 }
 
 MetasdStatus
-metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdState *step,
-                        const MetasdBatch *batch, const float *table, size_t first, size_t end,
-                        double *loss)
+metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind, const MetasdWeightRows *rows,
+                        const MetasdBatch *batch, size_t first, size_t end, double *loss)
 {
-    Layout layout = layout_of(step);
-    size_t width = step->width;
-    const float *relations = table + (size_t)step->entities * width;
+    Layout layout = layout_of(rows);
+    size_t width = rows->width;
+    const float *table = rows->weights, *relations = table + (size_t)rows->entities * width;
 
     for (size_t g = first; g < end; g++) {
         loss[g] = 0;
@@ -143,32 +142,33 @@ add_relation(MetasdRegularizer kind, Layout layout, const float *restrict relati
 }
 
 static bool
-in(const MetasdSpan *run, size_t at)
+contains(const MetasdSpan *span, size_t at)
 {
-    return at >= run->first && at < run->end;
+    return at >= span->first && at < span->end;
 }
 
 MetasdStatus
-metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const MetasdState *step,
-                            const MetasdBatch *batch, const float *table, float scale,
-                            const MetasdSpan own[2], float *gradient)
+metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind, const MetasdWeightRows *rows,
+                            const MetasdBatch *batch, float scale, const MetasdSpan own[2],
+                            float *gradient)
 {
-    Layout layout = layout_of(step);
-    size_t width = step->width;
+    Layout layout = layout_of(rows);
+    const float *table = rows->weights;
+    size_t width = rows->width;
 
     for (size_t g = 0; g < batch->groups; g++) {
         size_t h = batch->heads[g] * width;
-        size_t r = ((size_t)step->entities + batch->relations[g]) * width;
+        size_t r = ((size_t)rows->entities + batch->relations[g]) * width;
         size_t examples = batch->start[g + 1] - batch->start[g];
 
-        if (in(&own[0], h))
+        if (contains(&own[0], h))
             add_entity(kind, layout, table + h, table + r, scale * (float)examples, gradient + h);
         for (size_t i = batch->start[g]; i < batch->start[g + 1]; i++) {
             size_t t = batch->tails[i] * width;
 
-            if (in(&own[0], t))
+            if (contains(&own[0], t))
                 add_entity(kind, layout, table + t, table + r, scale, gradient + t);
-            if (in(&own[1], r))
+            if (contains(&own[1], r))
                 add_relation(kind, layout, table + r, table + h, table + t, scale, gradient + r);
             METASD_TRY(metasd_team_work(team, 8 * width));
         }

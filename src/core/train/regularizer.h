@@ -11,23 +11,31 @@
 #ifndef METASD_CORE_TRAIN_REGULARIZER_H
 #define METASD_CORE_TRAIN_REGULARIZER_H
 
-#include "core/train/step.h"
+#include "core/graph/batch.h"
+#include "core/model/family.h"
 
-/*
- * loss[g] = the sum over the examples of group g by a table's weights, for groups first .. end - 1.
- */
+typedef enum MetasdRegularizer { METASD_DURA = 0, METASD_N3 } MetasdRegularizer;
+
+/* A weight table: N entity rows, then the relations' rows. */
+typedef struct MetasdWeightRows {
+    const MetasdFamily *family;
+    uint32_t entities; /* N */
+    size_t width;
+    const float *weights;
+} MetasdWeightRows;
+
+/* loss[g] = the sum over the examples of group g, for groups first .. end - 1. */
 extern MetasdStatus metasd_regularizer_rows(MetasdTeam *team, MetasdRegularizer kind,
-                                            const MetasdState *step, const MetasdBatch *batch,
-                                            const float *table, size_t first, size_t end,
-                                            double *loss);
+                                            const MetasdWeightRows *rows, const MetasdBatch *batch,
+                                            size_t first, size_t end, double *loss);
 
 /*
  * Adds scale x the gradient to the rows of `gradient` that lie in own[0] (entities) and own[1]
  * (relations), in the order of the examples.
  */
 extern MetasdStatus metasd_regularizer_gradient(MetasdTeam *team, MetasdRegularizer kind,
-                                                const MetasdState *step, const MetasdBatch *batch,
-                                                const float *table, float scale,
+                                                const MetasdWeightRows *rows,
+                                                const MetasdBatch *batch, float scale,
                                                 const MetasdSpan own[2], float *gradient);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "core/train/phases.h"
 #include "core/base/random.h"
-#include "core/train/train_internal.h"
+#include "core/train/epoch.h"
 
 /* ---- memory ---- */
 
@@ -24,9 +24,8 @@ most_examples(const MetasdGraph *graph, const size_t sizes[METASD_PARTS])
 }
 
 /*
- * Groups that a batch of examples has, of all parts: as many as on average and some more. Rare
- * batches with more cost a block more; room for as many groups as examples would cost memory
- * always.
+ * Groups that a block of scores has room for: the mean number in a batch and some more. Rare
+ * batches with more need a second block; room for all examples of a batch would always cost memory.
  */
 static size_t
 most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t batch)
@@ -45,25 +44,23 @@ most_queries(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t
     return most > batch ? batch : most;
 }
 
-/*
- * Weights that are as salient as the last one kept are kept, too: so many more, or dense products.
- */
+/* Weights with the salience of the threshold are kept, too: this factor more, or dense products. */
 #define TIES 1.02
 
 /*
- * One is what it takes that a row is not empty. In trainings of a few epochs, of a graph of 3,000
+ * One weight is enough that a row is not empty. In trainings of a few epochs, of a graph of 3,000
  * members of two nations, first answers without a score went from 1.00 and .42 of all to .00, and
- * the MRR from .004 to .37; of a graph of world geography from .088 to .084. More than one is worth
- * nothing there, and takes weights from where they count: at a sparsity of .97, 1 costs .01 of MRR,
- * 2 .02 and 4 .15. UMLS at rank 50 has 5 to 8 empty rows of 227 without, and .888 of test MRR, .883
- * with, means of five seeds (validation .644, .643). Where no row would be empty, as in UMLS at
- * rank 200, Kinship and Nations, one changes nothing.
+ * the MRR from .004 to .37; of a graph of world geography the MRR went from .088 to .084. A larger
+ * floor gains nothing there, and takes weights from better places: at a sparsity of .97, 1 costs
+ * .01 of MRR, 2 .02 and 4 .15. UMLS at rank 50 has 5 to 8 empty rows of 227 without a floor; its
+ * test MRR is .888 without and .883 with it (means of five seeds). Where no row would be empty, a
+ * floor of one changes nothing.
  */
 #define FLOOR 1
 
 /*
  * The part of the entities' weights that every mask prunes: nothing where the sparsity rises. Both
- * tables have one cut, so a mask may prune all relations and keep as many more weights of entities.
+ * tables have one threshold, so a mask may prune all relations and keep more weights of entities.
  */
 static double
 pruned_always(const MetasdGraph *graph, const MetasdTrainOptions *options)
@@ -71,7 +68,7 @@ pruned_always(const MetasdGraph *graph, const MetasdTrainOptions *options)
     double relations = 2.0 * graph->relations;
     double kept = (1 - options->sparsity) * (1 + relations / fmax(graph->entities, 1));
     const MetasdFamily *family = options->family;
-    double must = FLOOR * (double)(options->by_component ? family->reals_per_rank : 1);
+    double must = FLOOR * (double)(options->pruning.by_component ? family->reals_per_rank : 1);
 
     kept = fmax(kept, must / ((double)options->rank * (double)family->reals_per_rank));
     return options->ramp > 0 ? 0 : fmax(0, 1 - TIES * kept);
@@ -81,50 +78,50 @@ void
 metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *own,
                     const MetasdGraph *graph, const MetasdTrainOptions *options, int members)
 {
-    MetasdState *step = &trainer->step;
+    MetasdState *state = &trainer->state;
     bool larger_quiz = options->step.quiz && options->quiz_batch > options->batch;
     size_t sizes[METASD_PARTS] = {[METASD_TRAIN] = options->batch,
                                   [METASD_QUIZ] = options->step.quiz ? options->quiz_batch : 1,
                                   [METASD_VALIDATION] =
                                       larger_quiz ? options->quiz_batch : options->batch};
-    size_t table = 0;
+    size_t batch = most_examples(graph, sizes), table = 0;
 
-    *step =
-        (MetasdState){.entities = graph->entities,
-                      .relation_rows = 2 * graph->relations,
-                      .batch = most_examples(graph, sizes),
-                      .family = options->family,
-                      .queries = most_queries(graph, options, most_examples(graph, sizes)),
-                      .guided = metasd_phases_guided(options),
-                      .quizzed = options->step.quiz,
-                      .salience = options->salience,
-                      .alignment = options->alignment,
-                      .by_component = options->by_component,
-                      .floor = FLOOR,
-                      .negatives = options->negatives < graph->entities ? options->negatives : 0,
-                      .most_density = metasd_sparse_kernels()->most_density,
-                      .pruned = pruned_always(graph, options),
-                      .whole_from = metasd_sparse_kernels()->most_density};
-    if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &step->width) ||
-        __builtin_mul_overflow((size_t)step->entities + step->relation_rows, step->width, &table))
+    *state = (MetasdState){
+        .entities = graph->entities,
+        .relation_rows = 2 * graph->relations,
+        .family = options->family,
+        .size = {.batch = batch,
+                 .queries = most_queries(graph, options, batch),
+                 .negatives = options->negatives < graph->entities ? options->negatives : 0,
+                 .has_student = metasd_phases_has_student(options),
+                 .has_quiz = options->step.quiz,
+                 .most_density = metasd_sparse_kernels()->most_density,
+                 .pruned = pruned_always(graph, options),
+                 .whole_from = metasd_sparse_kernels()->most_density}};
+    trainer->context = (MetasdStepContext){NULL};
+    trainer->pruner.options = options->pruning;
+    trainer->pruner.options.floor = FLOOR;
+    if (__builtin_mul_overflow(options->rank, options->family->reals_per_rank, &state->width) ||
+        __builtin_mul_overflow((size_t)state->entities + state->relation_rows, state->width,
+                               &table))
         shared->overflowed = true;
     trainer->progress = (MetasdProgress){0};
     if (shared->overflowed)
         return;
-    metasd_state_take(step, shared, members, METASD_SCORE_FLOATS);
+    metasd_state_take(state, shared, members, METASD_SCORE_FLOATS);
     metasd_batcher_take(&trainer->batches, own, &graph->part[METASD_TRAIN], sizes[METASD_TRAIN]);
     metasd_batcher_take(&trainer->quizzes, own, &graph->part[METASD_QUIZ], sizes[METASD_QUIZ]);
     metasd_batcher_take(&trainer->validation, own, &graph->part[METASD_VALIDATION],
                         sizes[METASD_VALIDATION]);
     trainer->class_weights = METASD_TAKE(own, float, graph->entities);
-    if (step->negatives > 0)
-        metasd_negatives_take(&trainer->sampler, own, &step->entity_slices, step->negatives,
-                              step->batch);
-    metasd_validate_take(&trainer->ranker, shared, members, step->batch);
+    if (state->size.negatives > 0)
+        metasd_negatives_take(&trainer->sampler, own, &state->entity_slices, state->size.negatives,
+                              state->size.batch);
+    metasd_validate_take(&trainer->validator, shared, members, state->size.batch);
     for (int i = 0; i < 3; i++)
-        trainer->saved[i] = METASD_TAKE(shared, float, i < 2 || step->quizzed ? table : 0);
+        trainer->saved[i] = METASD_TAKE(shared, float, i < 2 || state->size.has_quiz ? table : 0);
     trainer->best = METASD_TAKE(shared, float, table);
-    trainer->bins = METASD_TAKE(shared, uint64_t, (size_t)members * METASD_PRUNE_BINS);
+    metasd_prune_take(&trainer->pruner, shared, state, members);
     trainer->broken = METASD_TAKE(shared, uint64_t, (size_t)members);
 }
 
@@ -158,7 +155,7 @@ count_class_weights(const MetasdTrainLoop *training)
 }
 
 static MetasdStatus
-prepare(MetasdTrainLoop *training)
+prepare_batches(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
     MetasdTeam *team = training->team;
@@ -169,21 +166,22 @@ prepare(MetasdTrainLoop *training)
     /* The same validation questions every epoch, in an order that a limit can cut. */
     METASD_TRY(metasd_batcher_shuffle(&trainer->validation, team, training->options->seed,
                                       METASD_STREAM_SPLIT));
-    trainer->step.seed = training->options->seed;
-    if (trainer->step.negatives > 0)
+    trainer->context.seed = training->options->seed;
+    if (trainer->state.size.negatives > 0)
         metasd_negatives_prepare(&trainer->sampler);
-    trainer->step.class_weights = training->options->class_weights ? trainer->class_weights : NULL;
-    return trainer->step.class_weights ? count_class_weights(training) : METASD_OK;
+    trainer->context.class_weights =
+        training->options->class_weights ? trainer->class_weights : NULL;
+    return trainer->context.class_weights ? count_class_weights(training) : METASD_OK;
 }
 
 /* ---- validation ---- */
 
-/* Ranks the validation triples by the student, or else by the source. */
+/* Ranks the validation triples by the student, or else by the full model. */
 static MetasdStatus
 rank_validation(MetasdTrainLoop *training, bool student, MetasdRanks *ranks)
 {
     MetasdTrainer *trainer = training->trainer;
-    MetasdState *step = &trainer->step;
+    MetasdState *state = &trainer->state;
     const MetasdBatch *batch = &trainer->validation.batch;
 
     trainer->validation.next = 0;
@@ -191,27 +189,27 @@ rank_validation(MetasdTrainLoop *training, bool student, MetasdRanks *ranks)
         METASD_TRY(metasd_batcher_next(&trainer->validation, training->team));
         if (batch->n == 0)
             break;
-        METASD_TRY(metasd_validate_batch(&trainer->ranker, step, training->team,
-                                         student ? step->student : step->weights, student, batch,
+        METASD_TRY(metasd_validate_batch(&trainer->validator, state, training->team,
+                                         student ? state->student : state->weights, student, batch,
                                          training->graph, ranks));
     }
     return METASD_OK;
 }
 
 /*
- * Ranks what an epoch has changed: not a source that does not learn any more, and not a student
- * that is still the whole source.
+ * Ranks the models that an epoch has changed: the full model is the same throughout fine-tuning,
+ * and a student that is not pruned is the full model.
  */
 static MetasdStatus
-validate(MetasdTrainLoop *training, MetasdEpoch *report)
+validate_models(MetasdTrainLoop *training, MetasdEpoch *report)
 {
     MetasdProgress *progress = &training->trainer->progress;
 
-    if (!report->alone || progress->source.n == 0) {
-        progress->source = (MetasdRanks){0};
-        METASD_TRY(rank_validation(training, false, &progress->source));
+    if (!report->finetunes || progress->full.n == 0) {
+        progress->full = (MetasdRanks){0};
+        METASD_TRY(rank_validation(training, false, &progress->full));
     }
-    report->source = report->student = progress->source;
+    report->full = report->student = progress->full;
     if (!report->pruned)
         return METASD_OK;
     report->student = (MetasdRanks){0};
@@ -221,22 +219,22 @@ validate(MetasdTrainLoop *training, MetasdEpoch *report)
 /* ---- the training ---- */
 
 static double
-mrr(const MetasdRanks *ranks)
+mrr_of(const MetasdRanks *ranks)
 {
     return ranks->n ? ranks->reciprocal / (double)ranks->n : 0;
 }
 
 /* Is this epoch's student the best of those pruned to the full sparsity? */
 static bool
-better(const MetasdTrainOptions *options, const MetasdEpoch *report, const MetasdEpoch *best)
+is_better(const MetasdTrainOptions *options, const MetasdEpoch *report, const MetasdEpoch *best)
 {
     bool ramped = report->epoch >= options->warmup + options->ramp;
 
-    if (metasd_phases_guided(options) && report->epoch < options->epochs &&
+    if (metasd_phases_has_student(options) && report->epoch < options->epochs &&
         !(report->pruned && ramped))
         return false;
     return best->epoch == 0 || report->student.n == 0 ||
-           mrr(&report->student) > mrr(&best->student);
+           mrr_of(&report->student) > mrr_of(&best->student);
 }
 
 static bool
@@ -245,26 +243,26 @@ is_valid(const MetasdTrainOptions *options)
     return options->rank > 0 && options->batch > 0 && options->epochs > 0 && options->warmup >= 0 &&
            options->ramp >= 0 && options->finetune >= 0 && options->sparsity >= 0 &&
            options->sparsity <= 1 && (!options->step.quiz || options->quiz_batch > 0) &&
-           (!metasd_phases_guided(options) || options->step.tau > 0);
+           (!metasd_phases_has_student(options) || options->step.tau > 0);
 }
 
-/* What a checkpoint leaves out, as it follows from what it holds. */
+/* Computes the tables that a checkpoint leaves out, as they follow from the others. */
 static MetasdStatus
-go_on(MetasdTrainLoop *training)
+restore_derived(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
-    MetasdState *step = &trainer->step;
-    size_t entities = (size_t)step->entities * step->width;
+    MetasdState *state = &trainer->state;
+    size_t entities = (size_t)state->entities * state->width;
 
     METASD_TRY(metasd_epoch_make_student(training));
     if (trainer->progress.best.epoch == trainer->progress.epoch)
-        METASD_TRY(metasd_epoch_copy_own(training, trainer->best, step->student, sizeof(float)));
-    step->sparse[0] = step->sparse[1] = false;
+        METASD_TRY(metasd_epoch_copy_own(training, trainer->best, state->student, sizeof(float)));
+    state->sparse[0] = state->sparse[1] = false;
     if (trainer->progress.masked) {
-        METASD_TRY(
-            metasd_pattern_build(&step->patterns[0], training->team, step->mask, &step->sparse[0]));
-        METASD_TRY(metasd_pattern_build(&step->patterns[1], training->team, step->mask + entities,
-                                        &step->sparse[1]));
+        METASD_TRY(metasd_pattern_build(&state->patterns[0], training->team, state->mask,
+                                        &state->sparse[0]));
+        METASD_TRY(metasd_pattern_build(&state->patterns[1], training->team, state->mask + entities,
+                                        &state->sparse[1]));
     }
     METASD_TRY(metasd_epoch_place_quizzes(training));
     return training->team->barrier(training->team);
@@ -272,20 +270,20 @@ go_on(MetasdTrainLoop *training)
 
 /* Fills the tables, unless they are. */
 static MetasdStatus
-begin(MetasdTrainLoop *training)
+prepare_tables(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
 
     if (trainer->progress.epoch > 0)
-        return go_on(training);
+        return restore_derived(training);
     if (!trainer->progress.warm)
-        return metasd_state_init(&trainer->step, training->team, training->options->seed,
+        return metasd_state_init(&trainer->state, training->team, training->options->seed,
                                  METASD_INITIAL_SCALE);
-    trainer->step.sparse[0] = trainer->step.sparse[1] = false;
+    trainer->state.sparse[0] = trainer->state.sparse[1] = false;
     return training->team->barrier(training->team);
 }
 
-/* One epoch and what is learnt from it; progress->best becomes its report if it is the best. */
+/* One epoch and its validation; progress->best becomes its report if it is the best. */
 static MetasdStatus
 train_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
 {
@@ -295,14 +293,14 @@ train_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
     const MetasdTrainEvents *events = training->events;
 
     METASD_TRY(metasd_epoch_run(training, report));
-    if (!metasd_phases_guided(options)) /* nobody taught a student: it is the source, pruned now */
+    if (!metasd_phases_has_student(options)) /* it is the full model, pruned now */
         METASD_TRY(metasd_epoch_mask(training, report, options->sparsity));
-    METASD_TRY(validate(training, report));
-    report->best = better(options, report, &progress->best);
+    METASD_TRY(validate_models(training, report));
+    report->best = is_better(options, report, &progress->best);
     if (report->best) {
         progress->best = *report;
         METASD_TRY(
-            metasd_epoch_copy_own(training, trainer->best, trainer->step.student, sizeof(float)));
+            metasd_epoch_copy_own(training, trainer->best, trainer->state.student, sizeof(float)));
         METASD_TRY(training->team->barrier(training->team));
     }
     progress->epoch = report->epoch;
@@ -310,6 +308,16 @@ train_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
     if (training->team->rank == 0 && events->epoch)
         METASD_TRY(events->epoch(events->context, report));
     return METASD_OK;
+}
+
+static bool
+is_over(const MetasdTrainOptions *options, const MetasdProgress *progress)
+{
+    const MetasdEpoch *best = &progress->best;
+
+    return progress->epoch >= options->epochs ||
+           (options->patience > 0 && best->epoch > 0 && best->student.n > 0 &&
+            progress->epoch - best->epoch >= options->patience);
 }
 
 MetasdStatus
@@ -327,10 +335,10 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
     *best = progress->best;
     if (!is_valid(options))
         return METASD_INVALID;
-    metasd_state_own(&trainer->step, team, training.own);
-    METASD_TRY(prepare(&training));
-    METASD_TRY(begin(&training));
-    while (!metasd_phases_over(options, progress)) {
+    metasd_state_own(&trainer->state, team, training.own);
+    METASD_TRY(prepare_batches(&training));
+    METASD_TRY(prepare_tables(&training));
+    while (!is_over(options, progress)) {
         MetasdEpoch report = {.epoch = progress->epoch + 1};
 
         training.epoch = report.epoch;

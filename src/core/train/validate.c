@@ -2,25 +2,25 @@
 
 #include <string.h>
 
-#include "core/train/objective.h"
+#include "core/base/simd.h"
 #include "core/ranking/rank_counts.h"
 
 void
-metasd_validate_take(MetasdValidator *ranker, MetasdArena *arena, int members, size_t batch)
+metasd_validate_take(MetasdValidator *validator, MetasdArena *arena, int members, size_t batch)
 {
     size_t counts;
 
-    ranker->batch = metasd_tile_whole(batch);
-    if (__builtin_mul_overflow((size_t)members, ranker->batch, &counts))
+    validator->batch = metasd_tile_whole(batch);
+    if (__builtin_mul_overflow((size_t)members, validator->batch, &counts))
         arena->overflowed = true;
-    ranker->higher = METASD_TAKE(arena, uint32_t, counts);
-    ranker->same = METASD_TAKE(arena, uint32_t, counts);
+    validator->higher = METASD_TAKE(arena, uint32_t, counts);
+    validator->same = METASD_TAKE(arena, uint32_t, counts);
 }
 
-/* What is not a number counts as higher, so that a model full of them ranks last. */
+/* NaN counts as higher, so that a model full of it ranks last. */
 METASD_VECTORISE static void
-compare(size_t rows, size_t stride, const float *restrict z, const float *restrict target,
-        uint32_t *restrict higher, uint32_t *restrict same)
+count_scores(size_t rows, size_t stride, const float *restrict z, const float *restrict target,
+             uint32_t *restrict higher, uint32_t *restrict same)
 {
     for (size_t e = 0; e < rows; e++)
 #pragma omp simd
@@ -32,8 +32,8 @@ compare(size_t rows, size_t stride, const float *restrict z, const float *restri
 
 /* One ranking: every example is a query of its own, with a lane of its own. */
 typedef struct Ranking {
-    MetasdValidator *ranker;
-    MetasdState *step;
+    MetasdValidator *validator;
+    MetasdState *state;
     MetasdTeam *team;
     MetasdTable entities;
     const MetasdBatch *batch;
@@ -43,32 +43,31 @@ typedef struct Ranking {
 
 /* query[0] = the queries of all examples; their tiles, where the table has a pattern. */
 static MetasdStatus
-compose(const Ranking *ranking)
+compose_queries(const Ranking *ranking)
 {
-    MetasdState *step = ranking->step;
+    MetasdState *state = ranking->state;
     const MetasdBatch *batch = ranking->batch;
-    const float *table = ranking->entities.rows,
-                *relations = metasd_objective_relations_of(step, table);
+    const float *table = ranking->entities.rows, *relations = metasd_state_relations(state, table);
     MetasdSpan share = metasd_products_share(ranking->team, batch->n);
-    size_t width = step->width;
+    size_t width = state->width;
 
     for (size_t x = share.first; x < share.end; x++) {
         uint32_t group = batch->group_of[x];
 
-        step->each[x] = x;
-        step->family->compose(width, table + batch->heads[group] * width,
-                              relations + batch->relations[group] * width,
-                              step->query[0] + x * width);
+        state->work.each[x] = x;
+        state->family->compose(width, table + batch->heads[group] * width,
+                               relations + batch->relations[group] * width,
+                               state->work.query[0] + x * width);
         METASD_TRY(metasd_team_work(ranking->team, 3 * width));
     }
     if (ranking->team->rank == 0)
-        step->each[batch->n] = batch->n;
-    METASD_TRY(metasd_objective_tile_queries(step, ranking->team, ranking->entities.pattern,
-                                             batch->n, step->query[0], 0));
+        state->work.each[batch->n] = batch->n;
+    METASD_TRY(metasd_workspace_tile(&state->work, ranking->team, ranking->entities.pattern,
+                                     batch->n, state->work.query[0], 0));
     return ranking->team->barrier(ranking->team);
 }
 
-/* The scores of what is ruled out, within this member's rows. */
+/* Sets the scores of impossible answers, within this member's rows. */
 static MetasdStatus
 rule_out(const Ranking *ranking, const MetasdPass *pass, size_t first)
 {
@@ -88,7 +87,7 @@ rule_out(const Ranking *ranking, const MetasdPass *pass, size_t first)
     return METASD_OK;
 }
 
-/* Takes what is known off the counts of a block's examples, within this member's rows. */
+/* Takes known answers off the counts of a block's examples, within this member's rows. */
 static MetasdStatus
 leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
 {
@@ -116,14 +115,16 @@ leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
     return METASD_OK;
 }
 
-/* Counts the entities of this member's slices that a block of examples, from `first`, ranks by. */
+/*
+ * Counts the scores in this member's slices against the targets of a block, from example `first`.
+ */
 static MetasdStatus
 count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
 {
-    MetasdState *step = ranking->step;
+    MetasdState *state = ranking->state;
     MetasdQueries queries =
-        metasd_objective_queries_from(step, &step->patterns[0], step->query[0], 0, first);
-    MetasdTargets targets = {.start = step->each + first, .ids = ranking->batch->tails};
+        metasd_workspace_queries(&state->work, &state->patterns[0], state->work.query[0], 0, first);
+    MetasdTargets targets = {.start = state->work.each + first, .ids = ranking->batch->tails};
     MetasdTiles tile;
     int begin, end;
 
@@ -141,8 +142,8 @@ count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
 
             memcpy(target, pass->scores->target_scores[0] + first + x,
                    (left < METASD_TILE ? left : METASD_TILE) * sizeof(float));
-            compare(tile.rows, pass->stride, pass->scores->block[0] + tile.first, target,
-                    ranking->higher + first + x, ranking->same + first + x);
+            count_scores(tile.rows, pass->stride, pass->scores->block[0] + tile.first, target,
+                         ranking->higher + first + x, ranking->same + first + x);
         }
         METASD_TRY(tile.status);
     }
@@ -163,30 +164,30 @@ metasd_validate_add(MetasdRanks *ranks, double rank)
 }
 
 MetasdStatus
-metasd_validate_batch(MetasdValidator *ranker, MetasdState *step, MetasdTeam *team,
+metasd_validate_batch(MetasdValidator *validator, MetasdState *state, MetasdTeam *team,
                       const float *table, bool pruned, const MetasdBatch *batch,
                       const MetasdGraph *graph, MetasdRanks *ranks)
 {
-    size_t most = metasd_pass_rows(&step->scores, &step->entity_slices, step->queries);
-    size_t base = (size_t)team->rank * ranker->batch;
+    size_t most = metasd_pass_rows(&state->work.scores, &state->entity_slices, state->size.queries);
+    size_t base = (size_t)team->rank * validator->batch;
     Ranking ranking = {
-        .ranker = ranker,
-        .step = step,
+        .validator = validator,
+        .state = state,
         .team = team,
         .entities = {.rows = table,
-                     .pattern = pruned && step->sparse[0] ? &step->patterns[0] : NULL},
+                     .pattern = pruned && state->sparse[0] ? &state->patterns[0] : NULL},
         .batch = batch,
         .graph = graph,
-        .higher = ranker->higher + base,
-        .same = ranker->same + base};
+        .higher = validator->higher + base,
+        .same = validator->same + base};
 
-    memset(ranking.higher, 0, ranker->batch * sizeof(*ranking.higher));
-    memset(ranking.same, 0, ranker->batch * sizeof(*ranking.same));
-    METASD_TRY(compose(&ranking));
+    memset(ranking.higher, 0, validator->batch * sizeof(*ranking.higher));
+    memset(ranking.same, 0, validator->batch * sizeof(*ranking.same));
+    METASD_TRY(compose_queries(&ranking));
     for (size_t first = 0; first < batch->n; first += most) {
         size_t left = batch->n - first;
-        MetasdPass pass = metasd_pass(team, &step->scores, &step->entity_slices, step->width,
-                                      left < most ? left : most);
+        MetasdPass pass = metasd_pass(team, &state->work.scores, &state->entity_slices,
+                                      state->width, left < most ? left : most);
 
         METASD_TRY(count_block(&ranking, &pass, first));
     }
@@ -194,8 +195,8 @@ metasd_validate_batch(MetasdValidator *ranker, MetasdState *step, MetasdTeam *te
         uint32_t higher = 0, same = 0;
 
         for (int member = 0; member < team->size; member++) {
-            higher += ranker->higher[(size_t)member * ranker->batch + x];
-            same += ranker->same[(size_t)member * ranker->batch + x];
+            higher += validator->higher[(size_t)member * validator->batch + x];
+            same += validator->same[(size_t)member * validator->batch + x];
         }
         /* The tail itself is among the known answers: it is neither higher nor the same. */
         metasd_validate_add(ranks, 1.0 + higher + 0.5 * same);

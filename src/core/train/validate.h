@@ -1,5 +1,5 @@
 /*
- * validate.h - filtered ranking of true tails (ALGORITHM.md, section 7).
+ * validate.h - filtered ranking of true tails (doc/method.md, "Ranks").
  *
  * The rank of a true tail among all entities, the other known answers of its
  * query left out, is 1 + the number scored higher + half the number scored the
@@ -8,7 +8,8 @@
 #ifndef METASD_CORE_TRAIN_VALIDATE_H
 #define METASD_CORE_TRAIN_VALIDATE_H
 
-#include "core/train/step.h"
+#include "core/graph/batch.h"
+#include "core/train/state.h"
 
 typedef struct MetasdRanks {
     size_t n;          /* true tails ranked */
@@ -27,15 +28,16 @@ typedef struct MetasdValidator {
     uint32_t *same;   /* members x batch */
 } MetasdValidator;
 
-extern void metasd_validate_take(MetasdValidator *ranker, MetasdArena *arena, int members,
+extern void metasd_validate_take(MetasdValidator *validator, MetasdArena *arena, int members,
                                  size_t batch);
 
 /*
- * Adds the ranks of a batch's tails by the weights of `table` (of step's shape; `pruned`: they are
- * 0 where step's mask is); uses the step's query and score memory. Known answers of the graph are
- * left out, and what it rules out ranks last. All members call it, and all get the same sums.
+ * Adds the ranks of a batch's tails by the weights of `table` (of the state's shape; `pruned`:
+ * they are 0 where the mask is); uses the workspace's memory of queries and scores. Known answers
+ * of the graph are left out, and those that it rules out rank last. All members call it, and all
+ * get the same sums.
  */
-extern MetasdStatus metasd_validate_batch(MetasdValidator *ranker, MetasdState *step,
+extern MetasdStatus metasd_validate_batch(MetasdValidator *validator, MetasdState *state,
                                           MetasdTeam *team, const float *table, bool pruned,
                                           const MetasdBatch *batch, const MetasdGraph *graph,
                                           MetasdRanks *ranks);

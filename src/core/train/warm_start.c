@@ -2,98 +2,96 @@
 
 #include <string.h>
 
-#include "core/train/train.h"
-
 /*
- * Where sums begin: near what they are at the end of a training for weights that are pruned, which
- * is 3e-6 to 1e-4 on different graphs. Of kept ones it is 20 to 100 times that, but to begin there,
- * or at 1e-3, loses by it; 1e-5 to 1e-4 makes no difference that seeds do not
+ * Sums begin near those that pruned weights have at the end of a training, which are 3e-6 to 1e-4
+ * on different graphs. Those of kept weights are 20 to 100 times larger, but models are worse from
+ * there, or from 1e-3; between 1e-5 and 1e-4 differences are those of seeds
  * (measured at commit 93a0908).
  */
 #define WARM_SUM 1e-5f
 
 static float *
-row_of(const MetasdState *step, size_t row)
+row_of(const MetasdState *state, size_t row)
 {
-    return step->weights + row * step->width;
+    return state->weights + row * state->width;
 }
 
 /* ---- new entities ---- */
 
-/* A query with its answers, of which some say something of an entity that is new. */
-typedef struct Teller {
-    MetasdState *step;
+/* New entities are described by triples whose other entity and relation are known. */
+typedef struct Description {
+    MetasdState *state;
     MetasdTeam *team;
     const uint8_t *known;
-    uint32_t *said; /* N: triples that told of an entity */
-    float *query;   /* width */
-} Teller;
+    uint32_t *triples; /* N: how many describe an entity */
+    float *query;      /* width */
+} Description;
 
-/* A new tail is what the query looks for. */
+/* A new tail is the query itself. */
 static MetasdStatus
-tell_tail(const Teller *teller, uint32_t tail)
+describe_tail(const Description *description, uint32_t tail)
 {
-    float *row = row_of(teller->step, tail);
-    size_t width = teller->step->width;
+    float *row = row_of(description->state, tail);
+    size_t width = description->state->width;
 
     for (size_t i = 0; i < width; i++)
-        row[i] += teller->query[i];
-    teller->said[tail]++;
-    return metasd_team_work(teller->team, METASD_FAR_WORK + width);
+        row[i] += description->query[i];
+    description->triples[tail]++;
+    return metasd_team_work(description->team, METASD_FAR_WORK + width);
 }
 
-/* A new head is what makes the relation look for that tail. */
+/* A new head is the vector with which the relation asks for that tail. */
 static MetasdStatus
-tell_head(const Teller *teller, uint32_t head, const float *relation, uint32_t tail)
+describe_head(const Description *description, uint32_t head, const float *relation, uint32_t tail)
 {
-    const MetasdState *step = teller->step;
+    const MetasdState *state = description->state;
 
-    step->family->adjoint_head(step->width, relation, row_of(step, tail), row_of(step, head));
-    teller->said[head]++;
-    return metasd_team_work(teller->team, METASD_FAR_WORK + 4 * step->width);
+    state->family->adjoint_head(state->width, relation, row_of(state, tail), row_of(state, head));
+    description->triples[head]++;
+    return metasd_team_work(description->team, METASD_FAR_WORK + 4 * state->width);
 }
 
 static MetasdStatus
-tell_group(const Teller *teller, const MetasdGroups *groups, size_t g)
+describe_by_group(const Description *description, const MetasdGroups *groups, size_t g)
 {
-    const MetasdState *step = teller->step;
+    const MetasdState *state = description->state;
     uint32_t head = groups->heads[g];
-    size_t relation_row = (size_t)step->entities + groups->relations[g];
-    const float *relation = row_of(step, relation_row);
+    size_t relation_row = (size_t)state->entities + groups->relations[g];
+    const float *relation = row_of(state, relation_row);
 
-    if (!teller->known[relation_row])
+    if (!description->known[relation_row])
         return METASD_OK;
-    if (teller->known[head])
-        step->family->compose(step->width, row_of(step, head), relation, teller->query);
+    if (description->known[head])
+        state->family->compose(state->width, row_of(state, head), relation, description->query);
     for (size_t i = groups->start[g]; i < groups->start[g + 1]; i++) {
         uint32_t tail = groups->tails[i];
 
-        if (teller->known[head] && !teller->known[tail])
-            METASD_TRY(tell_tail(teller, tail));
-        else if (!teller->known[head] && teller->known[tail])
-            METASD_TRY(tell_head(teller, head, relation, tail));
-        METASD_TRY(metasd_team_work(teller->team, METASD_FAR_WORK));
+        if (description->known[head] && !description->known[tail])
+            METASD_TRY(describe_tail(description, tail));
+        else if (!description->known[head] && description->known[tail])
+            METASD_TRY(describe_head(description, head, relation, tail));
+        METASD_TRY(metasd_team_work(description->team, METASD_FAR_WORK));
     }
-    return metasd_team_work(teller->team, 3 * step->width);
+    return metasd_team_work(description->team, 3 * state->width);
 }
 
-/* Every triple is there in both directions: an entity hears of it as head and as tail. */
+/* Every triple is there in both directions: it describes an entity as head and as tail. */
 static MetasdStatus
-start_entities(const Teller *teller, const MetasdGraph *graph)
+fill_new_entities(const Description *description, const MetasdGraph *graph)
 {
-    const MetasdState *step = teller->step;
+    const MetasdState *state = description->state;
     const MetasdGroups *groups = &graph->part[METASD_TRAIN];
 
-    for (uint32_t e = 0; e < step->entities; e++) {
-        teller->said[e] = 0;
-        METASD_TRY(metasd_team_work(teller->team, 1));
+    for (uint32_t e = 0; e < state->entities; e++) {
+        description->triples[e] = 0;
+        METASD_TRY(metasd_team_work(description->team, 1));
     }
     for (size_t g = 0; g < groups->count; g++)
-        METASD_TRY(tell_group(teller, groups, g));
-    for (uint32_t e = 0; e < step->entities; e++) {
-        for (size_t i = 0; teller->said[e] > 0 && i < step->width; i++)
-            row_of(step, e)[i] /= (float)teller->said[e];
-        METASD_TRY(metasd_team_work(teller->team, step->width));
+        METASD_TRY(describe_by_group(description, groups, g));
+    for (uint32_t e = 0; e < state->entities; e++) {
+        for (size_t i = 0; description->triples[e] > 0 && i < state->width; i++)
+            row_of(state, e)[i] /= (float)description->triples[e];
+        METASD_TRY(metasd_team_work(description->team, state->width));
     }
     return METASD_OK;
 }
@@ -101,31 +99,31 @@ start_entities(const Teller *teller, const MetasdGraph *graph)
 /* ---- all tables ---- */
 
 static MetasdStatus
-clear_new(const Teller *teller)
+clear_new_rows(const Description *description)
 {
-    const MetasdState *step = teller->step;
-    size_t rows = (size_t)step->entities + step->relation_rows;
+    const MetasdState *state = description->state;
+    size_t rows = (size_t)state->entities + state->relation_rows;
 
     for (size_t row = 0; row < rows; row++) {
-        if (!teller->known[row])
-            memset(row_of(step, row), 0, step->width * sizeof(float));
-        METASD_TRY(metasd_team_work(teller->team, step->width));
+        if (!description->known[row])
+            memset(row_of(state, row), 0, state->width * sizeof(float));
+        METASD_TRY(metasd_team_work(description->team, state->width));
     }
     return METASD_OK;
 }
 
 MetasdStatus
-metasd_warm_start(MetasdState *step, MetasdTeam *team, const MetasdGraph *graph,
+metasd_warm_start(MetasdState *state, MetasdTeam *team, const MetasdGraph *graph,
                   const uint8_t *known, uint64_t seed)
 {
-    Teller teller = {.step = step,
-                     .team = team,
-                     .known = known,
-                     .said = (void *)step->gradient, /* not in use yet */
-                     .query = step->scratch};
-    MetasdSpan all = {0, ((size_t)step->entities + step->relation_rows) * step->width};
+    Description description = {.state = state,
+                               .team = team,
+                               .known = known,
+                               .triples = state->descriptions,
+                               .query = state->work.scratch};
+    MetasdSpan all = {0, ((size_t)state->entities + state->relation_rows) * state->width};
 
-    METASD_TRY(clear_new(&teller));
-    METASD_TRY(start_entities(&teller, graph));
-    return metasd_state_fill(step, team, &all, 1, seed, METASD_INITIAL_SCALE, WARM_SUM);
+    METASD_TRY(clear_new_rows(&description));
+    METASD_TRY(fill_new_entities(&description, graph));
+    return metasd_state_fill(state, team, &all, 1, seed, METASD_INITIAL_SCALE, WARM_SUM);
 }

@@ -48,10 +48,10 @@ static MetasdStatus
 plan_image(MetasdImagePlan *plan, MetasdTeam *team, const MetasdInput *input,
            const MetasdTraining *training)
 {
-    const MetasdState *step = &training->trainer.step;
-    size_t width = step->width, rows = (size_t)step->entities + step->relation_rows;
+    const MetasdState *state = &training->trainer.state;
+    size_t width = state->width, rows = (size_t)state->entities + state->relation_rows;
 
-    *plan = (MetasdImagePlan){.family = step->family,
+    *plan = (MetasdImagePlan){.family = state->family,
                               .entities = training->graph.entities,
                               .relations = training->graph.relations,
                               .width = (uint32)width};
@@ -110,7 +110,7 @@ MetasdStatus
 metasd_new_image_build(MetasdImage *image, MetasdTeam *team, const MetasdInput *input,
                        const MetasdTraining *training)
 {
-    size_t width = training->trainer.step.width, bytes;
+    size_t width = training->trainer.state.width, bytes;
     Writing w = {.training = training, .width = width};
     MetasdImagePlan plan;
 

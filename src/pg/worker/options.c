@@ -20,7 +20,7 @@ static const float finetune_relation_weights[] = {
     [METASD_FAST] = 0.5f, [METASD_BALANCED] = 0.5f, [METASD_BEST] = 2};
 
 /*
- * Besides its magnitude, two things count for a weight, each with a power (see MetasdState): how
+ * Besides its magnitude, two things count for a weight, each with a power (see MetasdPruneOptions): how
  * much the loss has depended on the weight, and how large its column is. The third member says
  * whether the reals of a component are kept or pruned together.
  *
@@ -60,9 +60,9 @@ metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, Meta
         .finetune = (int)x[METASD_P_FINETUNE],
         .finetune_lr = (float)x[METASD_P_FINETUNE_LR],
         .finetune_relation_weight = finetune_relation_weights[(int)x[METASD_P_PRESET]],
-        .salience = prunings[pruning].salience,
-        .alignment = prunings[pruning].alignment,
-        .by_component = prunings[pruning].by_component,
+        .pruning = {.salience = prunings[pruning].salience,
+                    .alignment = prunings[pruning].alignment,
+                    .by_component = prunings[pruning].by_component},
         .patience = (int)x[METASD_P_PATIENCE],
         .batch = (size_t)x[METASD_P_BATCH],
         .quiz_batch = Max(1, (size_t)x[METASD_P_BATCH] / QUIZZES_PER_BATCH),

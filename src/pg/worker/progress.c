@@ -138,33 +138,33 @@ write_epoch(void *context)
     const MetasdStepOptions *options = &report->training->options.step;
     const MetasdEpoch *epoch = report->epoch;
     const MetasdLosses *losses = &epoch->losses;
-    bool guided = epoch->pruned && report->training->trainer.step.guided;
+    bool guided = epoch->pruned && report->training->trainer.state.size.has_student;
     char nulls[] = "                ";
     Datum values[16] = {
         Int64GetDatum(reporter->run),
         Int32GetDatum(epoch->epoch),
         Float8GetDatum((double)(GetCurrentTimestamp() - reporter->epoch_started) / 1e6),
-        Float8GetDatum(losses->source),
+        Float8GetDatum(losses->full),
         Float8GetDatum(losses->trial),
         Float8GetDatum(losses->quiz),
-        Float8GetDatum(losses->mutual_source),
-        Float8GetDatum(losses->mutual_student),
-        mrr_datum(&epoch->source, &nulls[8]),
+        Float8GetDatum(losses->mutual_full),
+        Float8GetDatum(epoch->finetunes ? losses->finetune : losses->mutual_student),
+        mrr_datum(&epoch->full, &nulls[8]),
         mrr_datum(&epoch->student, &nulls[9]),
         Float8GetDatum(epoch->sparsity),
-        Float8GetDatum(epoch->cut),
-        Int64GetDatum((int64)epoch->came),
-        Int64GetDatum((int64)epoch->went),
+        Float8GetDatum(epoch->threshold),
+        Int64GetDatum((int64)epoch->regrown),
+        Int64GetDatum((int64)epoch->dropped),
         Float8GetDatum(epoch->lr),
         BoolGetDatum(epoch->best),
     };
 
     /* A loss that was not computed is not 0. */
-    if (epoch->alone)
+    if (epoch->finetunes)
         nulls[3] = nulls[6] = 'n';
-    if (!guided || epoch->alone || !options->quiz)
+    if (!guided || epoch->finetunes || !options->quiz)
         nulls[4] = nulls[5] = 'n';
-    if (!guided || (!epoch->alone && !options->mutual))
+    if (!guided || (!epoch->finetunes && !options->mutual))
         nulls[6] = nulls[7] = 'n';
     if (!epoch->pruned)
         nulls[9] = nulls[11] = nulls[12] = nulls[13] = 'n';

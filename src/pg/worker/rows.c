@@ -172,8 +172,8 @@ put_calibration(Chunk *chunk, const MetasdHoldout *holdout, uint32 r, uint32 rel
 {
     const MetasdCalibration *calibration = &holdout->calibration;
     const MetasdSigmoid *sigmoid[2] = {&calibration->each[r], &calibration->each[relations + r]};
-    bool own = metasd_probability_is_own(calibration, r) ||
-               metasd_probability_is_own(calibration, relations + r);
+    bool own = metasd_calibrate_is_own(calibration, r) ||
+               metasd_calibrate_is_own(calibration, relations + r);
     int i = chunk->rows;
 
     chunk->nulls[6][i] = holdout->ranked[r] == 0;
@@ -233,7 +233,7 @@ metasd_rows_write(int64 run, MetasdStorage storage, const MetasdInput *input,
     int64 *degree =
         palloc_extended(graph->entities * sizeof(*degree), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     int64 *count = palloc0(graph->relations * sizeof(*count));
-    Chunk entities = {.run = run, .storage = storage, .width = training->trainer.step.width};
+    Chunk entities = {.run = run, .storage = storage, .width = training->trainer.state.width};
     Chunk relations = entities;
 
     count_triples(graph, degree, count);

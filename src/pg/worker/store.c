@@ -38,12 +38,12 @@ find_storage(const MetasdParams *params)
 static MetasdStatus
 round_weights(const MetasdTrainer *trainer, MetasdStorage storage, MetasdTeam *team)
 {
-    const MetasdState *step = &trainer->step;
-    size_t rows = (size_t)step->entities + step->relation_rows;
+    const MetasdState *state = &trainer->state;
+    size_t rows = (size_t)state->entities + state->relation_rows;
 
     for (size_t i = 0; i < rows; i++) {
-        METASD_TRY(metasd_round_row(storage, step->width, trainer->best + i * step->width));
-        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + step->width));
+        METASD_TRY(metasd_round_row(storage, state->width, trainer->best + i * state->width));
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + state->width));
     }
     return METASD_OK;
 }
@@ -51,17 +51,17 @@ round_weights(const MetasdTrainer *trainer, MetasdStorage storage, MetasdTeam *t
 static MetasdStatus
 count_empty(const MetasdTrainer *trainer, MetasdTeam *team, size_t *empty)
 {
-    const MetasdState *step = &trainer->step;
-    size_t rows = (size_t)step->entities + step->relation_rows;
+    const MetasdState *state = &trainer->state;
+    size_t rows = (size_t)state->entities + state->relation_rows;
 
     *empty = 0;
     for (size_t i = 0; i < rows; i++) {
-        const float *row = trainer->best + i * step->width;
+        const float *row = trainer->best + i * state->width;
         size_t j = 0;
 
-        while (j < step->width && row[j] == 0)
+        while (j < state->width && row[j] == 0)
             j++;
-        *empty += j == step->width;
+        *empty += j == state->width;
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + j));
     }
     return METASD_OK;
@@ -90,7 +90,7 @@ round_best(MetasdProcess *process, MetasdTraining *training, MetasdStorage stora
     if (storage != METASD_FLOAT32)
         metasd_process_check_status(process, round_weights(trainer, storage, &alone));
     metasd_process_check_status(process, count_empty(trainer, &alone, &findings->empty));
-    metasd_process_check_status(process, metasd_holdout(&findings->holdout, &trainer->step, &alone,
+    metasd_process_check_status(process, metasd_holdout(&findings->holdout, &trainer->state, &alone,
                                                         trainer->best, &trainer->validation,
                                                         &training->graph, training->best.student.n,
                                                         &findings->ranks));
@@ -168,9 +168,9 @@ write_metrics(const Storing *storing)
 {
     const MetasdTraining *training = storing->training;
     const MetasdEpoch *best = &training->best;
-    const MetasdState *step = &training->trainer.step;
+    const MetasdState *state = &training->trainer.state;
     const Findings *findings = &storing->findings;
-    size_t rows = (size_t)step->entities + step->relation_rows;
+    size_t rows = (size_t)state->entities + state->relation_rows;
     TimestampTz started = storing->process->started;
     MetasdJson *json = metasd_json_begin();
     struct rusage usage;
@@ -178,16 +178,16 @@ write_metrics(const Storing *storing)
     getrusage(RUSAGE_SELF, &usage);
     metasd_json_whole(json, "epoch", best->epoch);
     metasd_json_fixed(json, "sparsity", best->sparsity, 6);
-    metasd_json_number(json, "threshold", (double)best->cut, 9);
+    metasd_json_number(json, "threshold", (double)best->threshold, 9);
     metasd_json_whole(json, "empty_rows", (int64)findings->empty);
     metasd_json_fixed(json, "seconds", (double)(GetCurrentTimestamp() - started) / 1e6, 1);
-    metasd_json_whole(json, "dense_bytes", (int64)(rows * step->width * sizeof(float)));
+    metasd_json_whole(json, "dense_bytes", (int64)(rows * state->width * sizeof(float)));
     metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);
     if (!OidIsValid(training->held_out.validation)) /* the next version's comparison reads it */
         metasd_json_number(json, "held_out", training->held_out.fraction, 9);
     metasd_compare_append(json, &storing->comparison);
     append_ranks(json, "validation", &best->student);
-    append_ranks(json, "full", &best->source);
+    append_ranks(json, "full", &best->full);
     append_ranks(json, "stored", &findings->ranks);
     append_calibration(json, &findings->holdout);
     return JsonbPGetDatum(metasd_json_end(json));

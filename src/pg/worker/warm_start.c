@@ -266,8 +266,8 @@ metasd_warm_start_bytes(const MetasdWarmStart *warm)
 void
 metasd_warm_start_fill(MetasdWarmStart *warm, MetasdProcess *process, MetasdTraining *training)
 {
-    MetasdState *step = &training->trainer.step;
-    size_t rows = (size_t)step->entities + step->relation_rows;
+    MetasdState *state = &training->trainer.state;
+    size_t rows = (size_t)state->entities + state->relation_rows;
     uint8_t *known;
 
     if (warm->version == 0)
@@ -279,12 +279,12 @@ metasd_warm_start_fill(MetasdWarmStart *warm, MetasdProcess *process, MetasdTrai
         known[i] = bytes != NULL;
         if (bytes &&
             metasd_row_decode_dense((const uint8_t *)VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ,
-                                    step->width, step->weights + i * step->width) != METASD_OK)
+                                    state->width, state->weights + i * state->width) != METASD_OK)
             elog(ERROR, "an embedding that could be read cannot be read again");
         metasd_process_check_status(
-            process, metasd_team_work(&process->team, METASD_FAR_WORK + step->width));
+            process, metasd_team_work(&process->team, METASD_FAR_WORK + state->width));
     }
-    metasd_process_check_status(process, metasd_warm_start(step, &process->team, &training->graph,
+    metasd_process_check_status(process, metasd_warm_start(state, &process->team, &training->graph,
                                                            known, training->options.seed));
     training->trainer.progress.warm = true;
     MemoryContextDelete(warm->context);
@@ -292,5 +292,5 @@ metasd_warm_start_fill(MetasdWarmStart *warm, MetasdProcess *process, MetasdTrai
     ereport(LOG, (errmsg("metasd run " INT64_FORMAT " starts from version " INT64_FORMAT,
                          process->launch.run, warm->version),
                   errdetail("It knows %u of %u entities and %u of %u relations.", warm->entities,
-                            step->entities, warm->relations, step->relation_rows / 2)));
+                            state->entities, warm->relations, state->relation_rows / 2)));
 }

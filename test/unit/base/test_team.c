@@ -86,17 +86,17 @@ walks_cover_all_runs_once(void **state)
     for (size_t r = 0; r < sizeof(runs) / sizeof(runs[0]); r++)
         for (size_t c = 0; c < 4; c++) {
             MetasdTeam team = metasd_team_of_one();
-            MetasdWalk walk;
+            MetasdChunks chunk;
             size_t floats = 0;
 
             memset(seen, 0, sizeof(seen));
-            for (walk = metasd_team_walk(&team, runs[r], 2, costs[c]);
-                 metasd_team_walk_next(&walk);) {
-                assert_true(walk.end > walk.first && walk.end <= FLOATS);
-                for (size_t i = walk.first; i < walk.end; i++)
+            for (chunk = metasd_team_chunks(&team, runs[r], 2, costs[c]);
+                 metasd_team_next_chunk(&chunk);) {
+                assert_true(chunk.end > chunk.first && chunk.end <= FLOATS);
+                for (size_t i = chunk.first; i < chunk.end; i++)
                     floats += ++seen[i] == 1;
             }
-            assert_int_equal(walk.status, METASD_OK);
+            assert_int_equal(chunk.status, METASD_OK);
             assert_int_equal(floats,
                              runs[r][0].end - runs[r][0].first + runs[r][1].end - runs[r][1].first);
         }
@@ -108,20 +108,20 @@ walks_poll_as_they_work(void **state)
     const MetasdSpan runs[1] = {{0, FLOATS}};
     size_t polls = 0;
     MetasdTeam team = metasd_team_of_one();
-    MetasdWalk walk;
+    MetasdChunks chunk;
 
     (void)state;
     team.poll = count;
     team.context = &polls;
-    for (walk = metasd_team_walk(&team, runs, 1, 100); metasd_team_walk_next(&walk);)
+    for (chunk = metasd_team_chunks(&team, runs, 1, 100); metasd_team_next_chunk(&chunk);)
         ;
     assert_in_range(polls, FLOATS * 100 / METASD_POLL_WORK * 9 / 10,
                     FLOATS * 100 / METASD_POLL_WORK);
     team.poll = stop;
-    for (walk = metasd_team_walk(&team, runs, 1, 100); metasd_team_walk_next(&walk);)
+    for (chunk = metasd_team_chunks(&team, runs, 1, 100); metasd_team_next_chunk(&chunk);)
         ;
-    assert_int_equal(walk.status, METASD_INTERRUPTED);
-    assert_true(walk.end < FLOATS);
+    assert_int_equal(chunk.status, METASD_INTERRUPTED);
+    assert_true(chunk.end < FLOATS);
 }
 
 /* Small pieces of work come together to a poll, whoever reports them. */

@@ -105,7 +105,7 @@ splits_leave_every_entity_in_training(void **state)
 }
 
 /*
- * Whatever else a source has, in whatever order, and whatever the seed: what is held out stays so.
+ * Validation triples stay the same with other triples, another order and another seed.
  */
 static void
 keys_decide_what_is_held_out(void **state)
@@ -158,13 +158,13 @@ given_validation_is_used_whole(void **state)
     (void)state;
     random_triples(triples, TRIPLES, 1);
     random_triples(validation, 50, 9);
-    validation[7] = triples[7]; /* known from the source: not a question any more */
+    validation[7] = triples[7]; /* also among the triples: not a question any more */
     built = build(triples, TRIPLES, validation, 50, &split);
     assert_in_range(built.graph.part_triples[METASD_VALIDATION], 40, 49);
     free(built.memory);
 }
 
-/* Nothing can be held out of so little; and what was held out twice counts once. */
+/* So few triples have none for validation; and a validation triple given twice counts once. */
 static void
 the_smallest_graphs_are_graphs(void **state)
 {

@@ -1,4 +1,6 @@
-/* Products of every form and of sizes that are cut agree with plain loops, and can be stopped. */
+/*
+ * Products of every form and of sizes that are divided agree with plain loops, and can be stopped.
+ */
 #include "unit.h"
 
 #include <math.h>

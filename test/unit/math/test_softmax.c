@@ -169,7 +169,7 @@ typedef struct Soft {
 } Soft;
 
 static void
-soften(size_t n, const float *z, double tau, Soft *soft)
+softmax_of(size_t n, const float *z, double tau, Soft *soft)
 {
     double max = -INFINITY, sum = 0;
 
@@ -203,11 +203,11 @@ typedef struct Pair {
     float tau;
     float t[MOST], s[MOST];
     float tile_t[MOST * METASD_TILE], tile_s[MOST * METASD_TILE];
-    MetasdGuide guide;
-    MetasdSoftmaxTile soft;
-    Soft hard_t, hard_s;          /* at temperature 1 */
-    Soft soft_t, soft_s;          /* at tau */
-    double kl_source, kl_student; /* KL(p || q), KL(q || p) */
+    MetasdSoftmaxPair joined;
+    MetasdSoftmaxTile tile;
+    Soft hard_t, hard_s;        /* at temperature 1 */
+    Soft soft_t, soft_s;        /* at tau */
+    double kl_full, kl_student; /* KL(p || q), KL(q || p) */
 } Pair;
 
 /* Where part `part` of n scores begins. */
@@ -237,7 +237,7 @@ static void
 join_parts(Pair *pair)
 {
     static MetasdSoftmaxPartial parts[2][PARTS];
-    MetasdGuide guides[LANE + 1] = {0};
+    MetasdSoftmaxPair pairs[LANE + 1] = {0};
     size_t skip = pair->n < PARTS ? PARTS - 1 : 0; /* a part of no scores joins nothing */
 
     for (size_t part = 0; part < PARTS; part++) {
@@ -249,9 +249,9 @@ join_parts(Pair *pair)
                                  &parts[1][part]);
     }
     metasd_softmax_join_pair(parts[0] + skip, parts[1] + skip, 1, PARTS - (int)skip, LANE,
-                             pair->tau, &pair->guide.source, &pair->guide.student);
-    guides[LANE] = pair->guide;
-    metasd_softmax_prepare(guides, LANE + 1, &pair->soft);
+                             pair->tau, &pair->joined.full, &pair->joined.student);
+    pairs[LANE] = pair->joined;
+    metasd_softmax_prepare(pairs, LANE + 1, &pair->tile);
 }
 
 static Pair *
@@ -261,15 +261,15 @@ make_pair(const Case *of, float tau)
 
     pair = (Pair){.n = of->n, .tau = tau};
     of->fill(of->n, pair.t, pair.s);
-    soften(pair.n, pair.t, 1, &pair.hard_t);
-    soften(pair.n, pair.s, 1, &pair.hard_s);
-    soften(pair.n, pair.t, (double)tau, &pair.soft_t);
-    soften(pair.n, pair.s, (double)tau, &pair.soft_s);
-    pair.kl_source = divergence_of(pair.n, &pair.soft_t, &pair.soft_s);
+    softmax_of(pair.n, pair.t, 1, &pair.hard_t);
+    softmax_of(pair.n, pair.s, 1, &pair.hard_s);
+    softmax_of(pair.n, pair.t, (double)tau, &pair.soft_t);
+    softmax_of(pair.n, pair.s, (double)tau, &pair.soft_s);
+    pair.kl_full = divergence_of(pair.n, &pair.soft_t, &pair.soft_s);
     pair.kl_student = divergence_of(pair.n, &pair.soft_s, &pair.soft_t);
     spread(pair.n, pair.t, pair.tile_t);
     spread(pair.n, pair.s, pair.tile_s);
-    pair.guide = (MetasdGuide){.weight = 0.7f, .forward = 0.3f, .reverse = 0.2f};
+    pair.joined = (MetasdSoftmaxPair){.weight = 0.7f, .forward = 0.3f, .reverse = 0.2f};
     join_parts(&pair);
     return &pair;
 }
@@ -309,7 +309,7 @@ rows_are_softmax(void **state)
     }
 }
 
-/* Parts are joined as one row would be summed; without a guide the rest is the same. */
+/* Parts are joined as one row would be summed; of one model the rest is the same. */
 static void
 parts_join(void **state)
 {
@@ -330,10 +330,10 @@ parts_join(void **state)
                                 pair->tile_t + from * METASD_TILE, NULL, &parts[part]);
         }
         metasd_softmax_join(parts, 1, PARTS, LANE, &joined);
-        assert_true(joined.max == pair->guide.source.max);
+        assert_true(joined.max == pair->joined.full.max);
         sum = metasd_exp_sum(pair->n, pair->t, (float)joined.max);
         check(cases[c].name, "sum", 0, joined.sum, sum, sum, 1e-6);
-        check(cases[c].name, "guided sum", 0, pair->guide.source.sum, sum, sum, 2e-6);
+        check(cases[c].name, "sum of a pair", 0, pair->joined.full.sum, sum, sum, 2e-6);
     }
 }
 
@@ -365,11 +365,11 @@ divergences_are_right(void **state)
         Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
 
         /* A mean of differences: it can be as precise as the largest of them. */
-        check(name, "KL(source || student)", 0, pair->guide.source.divergence, pair->kl_source,
-              1 + pair->kl_source, 1e-5);
-        check(name, "KL(student || source)", 0, pair->guide.student.divergence, pair->kl_student,
+        check(name, "KL(full || student)", 0, pair->joined.full.divergence, pair->kl_full,
+              1 + pair->kl_full, 1e-5);
+        check(name, "KL(student || full)", 0, pair->joined.student.divergence, pair->kl_student,
               1 + pair->kl_student, 1e-5);
-        assert_true(pair->guide.source.divergence >= 0 && pair->guide.student.divergence >= 0);
+        assert_true(pair->joined.full.divergence >= 0 && pair->joined.student.divergence >= 0);
     }
 }
 
@@ -382,9 +382,9 @@ learner(const Pair *pair, bool student, size_t i, double *terms)
     const Soft *hard = student ? &pair->hard_s : &pair->hard_t;
     const Soft *mine = student ? &pair->soft_s : &pair->soft_t;
     const Soft *other = student ? &pair->soft_t : &pair->soft_s;
-    double kl = student ? pair->kl_student : pair->kl_source;
-    double weight = (double)pair->guide.weight, forward = (double)pair->guide.forward;
-    double reverse = (double)pair->guide.reverse, p = mine->p[i], q = other->p[i];
+    double kl = student ? pair->kl_student : pair->kl_full;
+    double weight = (double)pair->joined.weight, forward = (double)pair->joined.forward;
+    double reverse = (double)pair->joined.reverse, p = mine->p[i], q = other->p[i];
     double ratio = p > 0 ? mine->log_p[i] - other->log_p[i] : 0;
 
     *terms = weight * hard->p[i] + forward * (p + q) + reverse * p * (1 + fabs(ratio) + kl);
@@ -401,7 +401,7 @@ students_gradient_is_right(void **state)
         Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
 
         metasd_softmax_gradient_student(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, NULL,
-                                        metasd_softmax_temperature(pair->tau), &pair->soft, out);
+                                        metasd_softmax_temperature(pair->tau), &pair->tile, out);
         for (size_t i = 0; i < pair->n; i++) {
             double terms, wanted = learner(pair, true, i, &terms);
 
@@ -418,11 +418,12 @@ mutual_gradients_are_right(void **state)
         Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
 
         metasd_softmax_gradient_mutual(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, NULL,
-                                       metasd_softmax_temperature(pair->tau), &pair->soft);
+                                       metasd_softmax_temperature(pair->tau), &pair->tile);
         for (size_t i = 0; i < pair->n; i++) {
             double terms, wanted = learner(pair, false, i, &terms);
 
-            check(cases[c / TAUS].name, "source", i, lane(pair->tile_t, i), wanted, terms, 2e-5);
+            check(cases[c / TAUS].name, "full model", i, lane(pair->tile_t, i), wanted, terms,
+                  2e-5);
             wanted = learner(pair, true, i, &terms);
             check(cases[c / TAUS].name, "student", i, lane(pair->tile_s, i), wanted, terms, 2e-5);
         }
@@ -440,29 +441,29 @@ quiz_gradient_is_right(void **state)
     for (size_t c = 0; c < CASES * TAUS; c++) {
         const char *name = cases[c / TAUS].name;
         Pair *pair = make_pair(&cases[c / TAUS], taus[c % TAUS]);
-        double source = 0, student = 0, dots[2][METASD_TILE] = {{0}};
+        double full = 0, student = 0, dots[2][METASD_TILE] = {{0}};
         float means[2][METASD_TILE] = {{0}};
 
         for (size_t i = 0; i < pair->n; i++) {
-            source += pair->soft_t.p[i] * (double)zdot[i];
+            full += pair->soft_t.p[i] * (double)zdot[i];
             student += pair->soft_s.p[i] * (double)zdot[i];
         }
         spread(pair->n, zdot, out);
         metasd_softmax_quiz_dots(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, out, NULL,
-                                 metasd_softmax_temperature(pair->tau), &pair->soft, dots);
-        check(name, "source's mean", 0, dots[0][LANE], source, 1, 1e-5);
+                                 metasd_softmax_temperature(pair->tau), &pair->tile, dots);
+        check(name, "full model's mean", 0, dots[0][LANE], full, 1, 1e-5);
         check(name, "student's mean", 0, dots[1][LANE], student, 1, 1e-5);
         for (size_t i = 0; i < 2; i++)
             means[i][LANE] = (float)dots[i][LANE];
         metasd_softmax_gradient_quiz(pair->n, METASD_TILE, pair->tile_t, pair->tile_s, means,
-                                     &pair->soft, out);
+                                     &pair->tile, out);
         for (size_t i = 0; i < pair->n; i++) {
-            double by_source = (double)pair->guide.forward * pair->soft_t.p[i];
-            double by_student = (double)pair->guide.reverse * pair->soft_s.p[i];
+            double by_full = (double)pair->joined.forward * pair->soft_t.p[i];
+            double by_student = (double)pair->joined.reverse * pair->soft_s.p[i];
 
             check(name, "quiz", i, lane(out, i),
-                  by_source * ((double)zdot[i] - source) + by_student * ((double)zdot[i] - student),
-                  (by_source + by_student) * (1 + fabs((double)zdot[i])), 2e-5);
+                  by_full * ((double)zdot[i] - full) + by_student * ((double)zdot[i] - student),
+                  (by_full + by_student) * (1 + fabs((double)zdot[i])), 2e-5);
         }
     }
 }

@@ -230,7 +230,7 @@ columns_of_many_rows_are_whole(void **state)
     for (size_t i = 0; i < 4; i++) {
         Fixture *f = make(70, 0.1, 1, from[i]);
         const MetasdPattern *pattern = &f->pattern;
-        float held[ROWS * MOST_WIDTH], sum[ROWS * MOST_WIDTH];
+        float packed_table[ROWS * MOST_WIDTH], sum[ROWS * MOST_WIDTH];
         size_t place = 0;
 
         assert_int_equal(pattern->most_whole, 35);
@@ -245,14 +245,14 @@ columns_of_many_rows_are_whole(void **state)
             assert_true(j + 1 < f->width || pattern->whole == d);
         }
         for (uint32_t e = 0; e < ROWS; e++)
-            metasd_pattern_gather(pattern, e, f->table + e * f->width, false, held);
+            metasd_pattern_gather(pattern, e, f->table + e * f->width, false, packed_table);
         for (int s = 0; s < f->slices.count; s++) {
             size_t first, n;
             MetasdPacked packed = pack_whole(f, s, &first);
 
             n = packed.kept.rows * pattern->whole + packed.kept.row_start[packed.kept.rows];
             assert_int_equal(metasd_pattern_place(pattern, s), place);
-            assert_memory_equal(packed.whole, held + place, n * sizeof(float));
+            assert_memory_equal(packed.whole, packed_table + place, n * sizeof(float));
             place += n;
             for (size_t k = 0; k < n; k++)
                 sum[k] = 3;
@@ -278,7 +278,7 @@ columns_of_many_rows_are_whole(void **state)
         for (uint32_t e = 0; e < ROWS; e++) {
             float row[MOST_WIDTH] = {0};
 
-            metasd_pattern_scatter(pattern, e, held, row);
+            metasd_pattern_scatter(pattern, e, packed_table, row);
             assert_memory_equal(row, f->table + e * f->width, f->width * sizeof(float));
         }
         unmake(f);

@@ -30,16 +30,16 @@ static Training *
 make_dirty(const World *world, MetasdTrainOptions options)
 {
     Training *training = trainings_make(world, options);
-    MetasdState *step = &training->trainer[0].step;
+    MetasdState *state = &training->trainer[0].state;
     size_t bytes = trainings_floats(training) * sizeof(float);
 
-    memset(step->weights, 0x55, bytes);
-    memset(step->sums, 0x55, bytes);
-    memset(step->student, 0x55, bytes);
-    memset(step->mask, 1, bytes / sizeof(float));
+    memset(state->weights, 0x55, bytes);
+    memset(state->sums, 0x55, bytes);
+    memset(state->student, 0x55, bytes);
+    memset(state->mask, 1, bytes / sizeof(float));
     memset(training->trainer[0].best, 0x55, bytes);
-    if (step->quizzed)
-        memset(step->quiz_sums, 0x55, bytes);
+    if (state->size.has_quiz)
+        memset(state->quiz_sums, 0x55, bytes);
     return training;
 }
 
@@ -47,12 +47,13 @@ make_dirty(const World *world, MetasdTrainOptions options)
 static void
 assert_same_epoch(const MetasdEpoch *a, const MetasdEpoch *b)
 {
-    assert_true(a->epoch == b->epoch && a->pruned == b->pruned && a->alone == b->alone);
+    assert_true(a->epoch == b->epoch && a->pruned == b->pruned && a->finetunes == b->finetunes);
     assert_memory_equal(&a->losses, &b->losses, sizeof(a->losses));
-    assert_memory_equal(&a->source, &b->source, sizeof(a->source));
+    assert_memory_equal(&a->full, &b->full, sizeof(a->full));
     assert_memory_equal(&a->student, &b->student, sizeof(a->student));
-    assert_true(a->sparsity == b->sparsity && a->cut == b->cut && a->came == b->came);
-    assert_true(a->went == b->went && a->lr == b->lr && a->best == b->best);
+    assert_true(a->sparsity == b->sparsity && a->threshold == b->threshold &&
+                a->regrown == b->regrown);
+    assert_true(a->dropped == b->dropped && a->lr == b->lr && a->best == b->best);
 }
 
 /* Stops behind epoch `at` of a training and goes on in other memory, by a team of another size. */
@@ -87,7 +88,10 @@ check_every_epoch(const World *world, MetasdTrainOptions options)
     trainings_unmake(whole);
 }
 
-/* Six epochs or more, so that every stage is cut: warm-up, ramp, full sparsity, fine-tuning. */
+/*
+ * Six epochs or more, so that every phase is interrupted: warm-up, ramp, full sparsity,
+ * fine-tuning.
+ */
 static MetasdTrainOptions
 course(void)
 {
@@ -119,9 +123,9 @@ with_fine_tuning(void **state)
     options.step.quiz = false;
     options.finetune = 3;
     options.finetune_lr = 0.3f;
-    options.by_component = true;
-    options.salience = 0.5;
-    options.alignment = 2;
+    options.pruning.by_component = true;
+    options.pruning.salience = 0.5;
+    options.pruning.alignment = 2;
     options.sparsity = 0.9; /* sparse products */
     check_every_epoch(&world, options);
     free(world.memory);
@@ -140,7 +144,7 @@ with_a_sample(void **state)
     free(world.memory);
 }
 
-/* The source was scored against a sample; the student alone is scored against all entities. */
+/* The full model is scored against a sample, the student in fine-tuning against all entities. */
 static void
 after_a_sample(void **state)
 {
@@ -151,15 +155,15 @@ after_a_sample(void **state)
     options.step.quiz = options.step.mutual = false;
     options.negatives = 20;
     options.finetune = 4;
-    options.alignment = 2;
-    options.by_component = true;
+    options.pruning.alignment = 2;
+    options.pruning.by_component = true;
     options.sparsity = 0.9;
     check_every_epoch(&world, options);
     free(world.memory);
 }
 
 static void
-of_a_source_alone(void **state)
+of_a_full_model_alone(void **state)
 {
     World world = trainings_noise();
     MetasdTrainOptions options = course();
@@ -332,7 +336,7 @@ main(void)
         cmocka_unit_test(with_fine_tuning),
         cmocka_unit_test(with_a_sample),
         cmocka_unit_test(after_a_sample),
-        cmocka_unit_test(of_a_source_alone),
+        cmocka_unit_test(of_a_full_model_alone),
         cmocka_unit_test(with_patience),
         cmocka_unit_test(after_a_repeated_epoch),
         cmocka_unit_test(what_is_damaged_is_refused),

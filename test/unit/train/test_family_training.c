@@ -28,10 +28,11 @@ static const MetasdTriple questions[] = {{1, 0, 3}, {3, 2, 1}, {0, 1, 5}};
 
 /* A step, and what it is compared with. */
 typedef struct Trial {
-    MetasdState step;
+    MetasdState state;
     MetasdStepOptions options;
+    MetasdStepContext context;
     size_t floats;
-    double source[MOST_FLOATS], student[MOST_FLOATS]; /* tables when a gradient was taken */
+    double full[MOST_FLOATS], student[MOST_FLOATS]; /* tables when a gradient was taken */
     double mask[MOST_FLOATS];
     MetasdLosses wanted;
     int compared;
@@ -44,10 +45,10 @@ typedef double (*Loss)(const Trial *trial, const double *table);
 static double
 score(const Trial *trial, const double *table, uint32_t h, uint32_t r, uint32_t t)
 {
-    size_t width = trial->step.width;
+    size_t width = trial->state.width;
 
-    return tools_score(trial->step.family, width, table + h * width, table + (ENTITIES + r) * width,
-                       table + t * width);
+    return tools_score(trial->state.family, width, table + h * width,
+                       table + (ENTITIES + r) * width, table + t * width);
 }
 
 static double
@@ -89,11 +90,11 @@ relation_loss(const Trial *trial, const double *table)
 static double
 reg_loss(const Trial *trial, const double *table)
 {
-    size_t width = trial->step.width;
+    size_t width = trial->state.width;
     double sum = 0;
 
     for (const MetasdTriple *x = triples; x < triples + COUNT(triples); x++)
-        sum += tools_regularizer(trial->options.regularizer, trial->step.family, width,
+        sum += tools_regularizer(trial->options.regularizer, trial->state.family, width,
                                  table + x->head * width, table + (ENTITIES + x->relation) * width,
                                  table + x->tail * width);
     return (double)trial->options.reg / (double)COUNT(triples) * sum;
@@ -120,12 +121,11 @@ divergence(const Trial *trial, const double *of_p, const double *of_q)
     return sum / (double)COUNT(triples);
 }
 
-/* The divergences of source T and student S, KL(T || S) with the weight that comes first. */
+/* The divergences of full model T and student S, KL(T || S) with the weight that comes first. */
 static double
-guidance(const Trial *trial, const double *source, const double *student, double first,
-         double second)
+guidance(const Trial *trial, const double *full, const double *student, double first, double second)
 {
-    return first * divergence(trial, source, student) + second * divergence(trial, student, source);
+    return first * divergence(trial, full, student) + second * divergence(trial, student, full);
 }
 
 static double
@@ -141,7 +141,7 @@ static double
 trial_loss(const Trial *trial, const double *table)
 {
     return tail_loss(trial, table, triples, COUNT(triples)) + reg_loss(trial, table) +
-           guidance(trial, trial->source, table, (double)trial->options.kl_forward,
+           guidance(trial, trial->full, table, (double)trial->options.kl_forward,
                     (double)trial->options.kl_reverse);
 }
 
@@ -160,23 +160,26 @@ differentiate(const Trial *trial, Loss loss, const double *at, double *derivativ
     }
 }
 
-/* Stage 2: the loss of the quiz after the trial step, by the source's weights that guide that. */
+/*
+ * Stage 2: the loss of the quiz after the trial step, by the full model's weights, on which that
+ * depends.
+ */
 static double
 quiz_loss(const Trial *trial, const double *table)
 {
     Trial moved = *trial;
     double derivative[MOST_FLOATS];
 
-    memcpy(moved.source, table, sizeof(moved.source));
+    memcpy(moved.full, table, sizeof(moved.full));
     differentiate(&moved, trial_loss, trial->student, derivative);
     for (size_t i = 0; i < trial->floats; i++)
         moved.student[i] -= (double)trial->options.student_lr * trial->mask[i] * derivative[i];
     return tail_loss(&moved, moved.student, questions, COUNT(questions));
 }
 
-/* Stage 3: of the source, the student being as it is; and of the student. */
+/* Stage 3: of the full model, with the student constant; and of the student. */
 static double
-mutual_source(const Trial *trial, const double *table)
+mutual_full_loss(const Trial *trial, const double *table)
 {
     return task_loss(trial, table) + guidance(trial, table, trial->student,
                                               (double)trial->options.kl_forward,
@@ -184,9 +187,9 @@ mutual_source(const Trial *trial, const double *table)
 }
 
 static double
-mutual_student(const Trial *trial, const double *table)
+mutual_student_loss(const Trial *trial, const double *table)
 {
-    return task_loss(trial, table) + guidance(trial, trial->source, table,
+    return task_loss(trial, table) + guidance(trial, trial->full, table,
                                               (double)trial->options.kl_reverse,
                                               (double)trial->options.kl_forward);
 }
@@ -202,10 +205,10 @@ compare(Trial *trial, const char *what, const float *plain, const float *masked,
 
     for (size_t i = 0; i < trial->floats; i++)
         ours[i] = (plain ? (double)plain[i] : 0) +
-                  (masked && trial->step.mask[i] ? (double)masked[i] : 0);
+                  (masked && trial->state.mask[i] ? (double)masked[i] : 0);
     apart = tools_distance(ours, wanted, trial->floats);
     if (!(apart <= TOLERANCE))
-        fail_msg("%s, regulariser %d, %s: error %g", trial->step.family->name,
+        fail_msg("%s, regulariser %d, %s: error %g", trial->state.family->name,
                  (int)trial->options.regularizer, what, apart);
     trial->compared++;
 }
@@ -214,36 +217,36 @@ static void
 look(void *context, MetasdStage stage)
 {
     Trial *trial = context;
-    const MetasdState *step = &trial->step;
+    const MetasdState *state = &trial->state;
     double wanted[MOST_FLOATS], of_student[MOST_FLOATS];
 
     for (size_t i = 0; i < trial->floats; i++) {
-        trial->source[i] = step->weights[i];
-        trial->student[i] = step->student[i];
-        trial->mask[i] = step->mask[i];
+        trial->full[i] = state->weights[i];
+        trial->student[i] = state->student[i];
+        trial->mask[i] = state->mask[i];
     }
-    if (stage == METASD_SOURCE_GRADIENT) {
-        trial->wanted.source = task_loss(trial, trial->source);
-        differentiate(trial, task_loss, trial->source, wanted);
-        compare(trial, "source", step->gradient, NULL, wanted);
+    if (stage == METASD_FULL_GRADIENT) {
+        trial->wanted.full = task_loss(trial, trial->full);
+        differentiate(trial, task_loss, trial->full, wanted);
+        compare(trial, "full model", state->gradient, NULL, wanted);
     } else if (stage == METASD_TRIAL_GRADIENT) {
         trial->wanted.trial = trial_loss(trial, trial->student);
         differentiate(trial, trial_loss, trial->student, wanted);
         for (size_t i = 0; i < trial->floats; i++)
             wanted[i] *= trial->mask[i];
-        compare(trial, "trial", NULL, step->masked_gradient, wanted);
-    } else if (stage == METASD_QUIZ_SOURCE_GRADIENT) {
-        trial->wanted.quiz = quiz_loss(trial, trial->source);
-        differentiate(trial, quiz_loss, trial->source, wanted);
-        compare(trial, "quiz", step->gradient, NULL, wanted);
+        compare(trial, "trial", NULL, state->masked_gradient, wanted);
+    } else if (stage == METASD_QUIZ_FULL_GRADIENT) {
+        trial->wanted.quiz = quiz_loss(trial, trial->full);
+        differentiate(trial, quiz_loss, trial->full, wanted);
+        compare(trial, "quiz", state->gradient, NULL, wanted);
     } else if (stage == METASD_MUTUAL_GRADIENT) {
-        trial->wanted.mutual_source = mutual_source(trial, trial->source);
-        trial->wanted.mutual_student = mutual_student(trial, trial->student);
-        differentiate(trial, mutual_source, trial->source, wanted);
-        differentiate(trial, mutual_student, trial->student, of_student);
+        trial->wanted.mutual_full = mutual_full_loss(trial, trial->full);
+        trial->wanted.mutual_student = mutual_student_loss(trial, trial->student);
+        differentiate(trial, mutual_full_loss, trial->full, wanted);
+        differentiate(trial, mutual_student_loss, trial->student, of_student);
         for (size_t i = 0; i < trial->floats; i++)
             wanted[i] += trial->mask[i] * of_student[i];
-        compare(trial, "mutual", step->gradient, step->masked_gradient, wanted);
+        compare(trial, "mutual", state->gradient, state->masked_gradient, wanted);
     }
 }
 
@@ -258,16 +261,16 @@ static void
 try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
 {
     Trial trial = {
-        .step = {.entities = ENTITIES,
-                 .relation_rows = RELATION_ROWS,
-                 .width = family == &metasd_family_distmult ? 3 : MOST_WIDTH, /* odd, too */
-                 .batch = COUNT(triples),
-                 .family = family,
-                 .guided = true,
-                 .quizzed = true,
-                 .most_density = sparse ? 1 : 0,
-                 .whole_from = 0.6,
-                 .observe = look},
+        .state = {.entities = ENTITIES,
+                  .relation_rows = RELATION_ROWS,
+                  .width = family == &metasd_family_distmult ? 3 : MOST_WIDTH, /* odd, too */
+                  .family = family,
+                  .size = {.batch = COUNT(triples),
+                           .has_student = true,
+                           .has_quiz = true,
+                           .most_density = sparse ? 1 : 0,
+                           .whole_from = 0.6}},
+        .context = {.observe = look},
         .options = {.lr = 0.1f,
                     .student_lr = 0.5f,
                     .quiz_lr = 1e-2f,
@@ -280,31 +283,32 @@ try_step(const MetasdFamily *family, MetasdRegularizer regularizer, bool sparse)
                     .quiz = true,
                     .mutual = true}};
     MetasdTeam team = metasd_team_of_one();
-    uint64_t *bins = tools_alloc(METASD_PRUNE_BINS * sizeof(*bins));
+    MetasdPruner pruner = {.bins = NULL};
     MetasdBatch batch, quiz;
     MetasdLosses losses;
-    MetasdMasked masked;
-    void *memory[3];
+    MetasdPruned pruned;
+    void *memory[4];
 
-    trial.step.observer = &trial;
-    memory[0] = tools_step_take(&trial.step, 1, METASD_TILE * ENTITIES);
+    trial.context.observer = &trial;
+    memory[0] = tools_state_take(&trial.state, 1, METASD_TILE * ENTITIES);
     memory[1] = tools_batch(&batch, triples, COUNT(triples), true);
     memory[2] = tools_batch(&quiz, questions, COUNT(questions), true);
-    trial.floats = tools_table_floats(&trial.step);
-    assert_int_equal(metasd_state_init(&trial.step, &team, 3, 0.7f), METASD_OK);
-    assert_int_equal(metasd_mask_take(&trial.step, &team, 0.4, bins, &masked), METASD_OK);
-    assert_int_equal(trial.step.sparse[0], sparse);
-    assert_int_equal(metasd_step(&trial.step, &team, &trial.options, &batch, &quiz, &losses),
-                     METASD_OK);
+    memory[3] = tools_pruner_take(&pruner, &trial.state, 1);
+    trial.floats = tools_table_floats(&trial.state);
+    assert_int_equal(metasd_state_init(&trial.state, &team, 3, 0.7f), METASD_OK);
+    assert_int_equal(metasd_prune_mask(&pruner, &trial.state, &team, 0.4, &pruned), METASD_OK);
+    assert_int_equal(trial.state.sparse[0], sparse);
+    assert_int_equal(
+        metasd_step(&trial.state, &team, &trial.options, &trial.context, &batch, &quiz, &losses),
+        METASD_OK);
     assert_int_equal(trial.compared, 4);
-    assert_close(losses.source, trial.wanted.source);
+    assert_close(losses.full, trial.wanted.full);
     assert_close(losses.trial, trial.wanted.trial);
     assert_close(losses.quiz, trial.wanted.quiz);
-    assert_close(losses.mutual_source, trial.wanted.mutual_source);
+    assert_close(losses.mutual_full, trial.wanted.mutual_full);
     assert_close(losses.mutual_student, trial.wanted.mutual_student);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         free(memory[i]);
-    free(bins);
 }
 
 static void
@@ -378,14 +382,14 @@ teams_train_every_family_alike(void **state)
     (void)state;
     for (int f = 1; f < (tools_quick() ? 2 : TOOLS_FAMILIES); f++) {
         MetasdTrainOptions options = trainings_short_options();
-        Training *alone, *together;
+        Training *single, *together;
 
         options.family = tools_families[f];
-        alone = trainings_done(&world, options);
+        single = trainings_done(&world, options);
         together = trainings_make(&world, options);
         assert_int_equal(trainings_run(together, TRAININGS_MOST_TEAM), METASD_OK);
-        trainings_assert_same(alone, together);
-        trainings_unmake(alone);
+        trainings_assert_same(single, together);
+        trainings_unmake(single);
         trainings_unmake(together);
     }
     free(world.memory);

@@ -1,66 +1,73 @@
-/* The student that learns alone is a model of its own: what it keeps changes as if it were all. */
+/*
+ * Fine-tuning trains the student as a model of its own: kept weights change as if there were no
+ * others.
+ */
 #include "unit.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "student.h"
+#include "core/train/finetune.h"
+#include "core/train/step.h"
+#include "small_model.h"
 #include "tools.h"
 #include "trainings.h"
 
 static MetasdStepOptions
-options_of(bool alone)
+options_of(bool finetune)
 {
     return (MetasdStepOptions){
-        .lr = 0.1f, .reg = 0.05f, .relation_weight = 0.5f, .tau = 3, .alone = alone};
+        .lr = 0.1f, .reg = 0.05f, .relation_weight = 0.5f, .tau = 3, .finetune = finetune};
 }
 
 static double
-take_step(Student *m, const MetasdBatch *batch, bool alone)
+take_step(SmallModel *m, const MetasdBatch *batch, bool finetune)
 {
-    MetasdStepOptions options = options_of(alone);
+    MetasdStepOptions options = options_of(finetune);
+    MetasdStepContext context = {NULL};
     MetasdLosses losses;
 
-    assert_int_equal(metasd_step(&m->step, &m->team, &options, batch, NULL, &losses), METASD_OK);
-    return alone ? losses.mutual_student : losses.source;
+    assert_int_equal(metasd_step(&m->state, &m->team, &options, &context, batch, NULL, &losses),
+                     METASD_OK);
+    return finetune ? losses.finetune : losses.full;
 }
 
-typedef enum Products { DENSE, SPARSE, HELD, KINDS } Products;
+typedef enum Products { DENSE, SPARSE, PACKED, KINDS } Products;
 
-/* A student that has been pruned and begins to learn alone; of an epoch only where it is HELD. */
-static Student
-begin_alone(Products products)
+/* A pruned model whose fine-tuning begins; its weights are packed for PACKED products. */
+static SmallModel
+begin_finetuning(Products products)
 {
-    Student student = student_make(true, products != DENSE);
+    SmallModel model = small_model(true, products != DENSE);
 
-    student_prune(&student, 0.8);
-    assert_int_equal(student.step.sparse[0], products != DENSE);
+    small_model_prune(&model, 0.8);
+    assert_int_equal(model.state.sparse[0], products != DENSE);
     if (products != DENSE)
-        assert_in_range(student.step.patterns[0].whole, 1, STUDENT_WIDTH - 1);
-    if (products == HELD)
-        assert_int_equal(metasd_finetune_begin(&student.step, &student.team), METASD_OK);
-    assert_int_equal(student.step.held.values != NULL, products == HELD);
-    return student;
+        assert_in_range(model.state.patterns[0].whole, 1, SMALL_WIDTH - 1);
+    if (products == PACKED)
+        assert_int_equal(metasd_finetune_begin(&model.state, &model.team), METASD_OK);
+    assert_int_equal(model.state.packed.values != NULL, products == PACKED);
+    return model;
 }
 
 static void
-end_alone(Student *student)
+end_finetuning(SmallModel *model)
 {
-    assert_int_equal(metasd_finetune_end(&student->step, &student->team), METASD_OK);
-    assert_null(student->step.held.values);
+    assert_int_equal(metasd_finetune_end(&model->state, &model->team), METASD_OK);
+    assert_null(model->state.packed.values);
 }
 
 /* A batch that names some of the entities, others for another `salt`. */
 static void *
 make_batch(MetasdBatch *batch, uint32_t salt)
 {
-    MetasdTriple triples[STUDENT_EXAMPLES];
+    MetasdTriple triples[SMALL_EXAMPLES];
 
-    for (uint32_t i = 0; i < STUDENT_EXAMPLES; i++)
-        triples[i] = (MetasdTriple){(i * 37 + salt) % STUDENT_ENTITIES, i % STUDENT_RELATION_ROWS,
-                                    (i * i + 3 * salt) % STUDENT_ENTITIES};
-    return tools_batch(batch, triples, STUDENT_EXAMPLES, true);
+    for (uint32_t i = 0; i < SMALL_EXAMPLES; i++)
+        triples[i] = (MetasdTriple){(i * 37 + salt) % SMALL_ENTITIES, i % SMALL_RELATION_ROWS,
+                                    (i * i + 3 * salt) % SMALL_ENTITIES};
+    return tools_batch(batch, triples, SMALL_EXAMPLES, true);
 }
 
 static void
@@ -71,23 +78,23 @@ learns_as_a_model_of_its_own(void **state)
 
     (void)state;
     for (Products products = DENSE; products < KINDS; products++) {
-        Student pruned = begin_alone(products), whole = student_make(false, false);
-        size_t n = tools_table_floats(&pruned.step);
+        SmallModel pruned = begin_finetuning(products), whole = small_model(false, false);
+        size_t n = tools_table_floats(&pruned.state);
         float *before = tools_alloc(n * sizeof(*before));
 
-        memcpy(before, pruned.step.weights, n * sizeof(*before));
-        memcpy(whole.step.weights, pruned.step.student, n * sizeof(*before));
+        memcpy(before, pruned.state.weights, n * sizeof(*before));
+        memcpy(whole.state.weights, pruned.state.student, n * sizeof(*before));
         assert_true(fabs(take_step(&pruned, &batch, true) - take_step(&whole, &batch, false)) <
                     1e-5);
-        end_alone(&pruned);
+        end_finetuning(&pruned);
         for (size_t i = 0; i < n; i++) {
-            float wanted = pruned.step.mask[i] ? whole.step.weights[i] : before[i];
+            float wanted = pruned.state.mask[i] ? whole.state.weights[i] : before[i];
 
-            if (!(fabsf(pruned.step.weights[i] - wanted) < 1e-4f))
-                fail_msg("weight %zu: %g is not %g", i, (double)pruned.step.weights[i],
+            if (!(fabsf(pruned.state.weights[i] - wanted) < 1e-4f))
+                fail_msg("weight %zu: %g is not %g", i, (double)pruned.state.weights[i],
                          (double)wanted);
-            assert_true(pruned.step.student[i] ==
-                        (pruned.step.mask[i] ? pruned.step.weights[i] : 0.0f));
+            assert_true(pruned.state.student[i] ==
+                        (pruned.state.mask[i] ? pruned.state.weights[i] : 0.0f));
         }
         free(before);
         free(pruned.memory);
@@ -97,62 +104,63 @@ learns_as_a_model_of_its_own(void **state)
 }
 
 /*
- * Batch after batch: what is not named waits for its turn, and learns what it is not the answer to.
+ * Batch after batch: weights of entities that no batch names are trained, too. The packed weights
+ * lie in one table or in two.
  */
 static void
-check_held(Student *held, Student *sparse)
+check_packed(SmallModel *packed, SmallModel *sparse, bool one_table)
 {
-    size_t n = tools_table_floats(&sparse->step);
+    size_t n = tools_table_floats(&sparse->state);
 
-    assert_int_equal(metasd_finetune_begin(&held->step, &held->team), METASD_OK);
-    assert_non_null(held->step.held.values);
+    assert_int_equal(metasd_finetune_begin(&packed->state, &packed->team), METASD_OK);
+    assert_non_null(packed->state.packed.values);
+    assert_int_equal(packed->state.packed.values != packed->state.more_packed_room, one_table);
     for (uint32_t i = 0; i < 5; i++) {
         MetasdBatch batch;
         void *memory = make_batch(&batch, i % 3);
 
-        assert_true(fabs(take_step(sparse, &batch, true) - take_step(held, &batch, true)) < 1e-4);
+        assert_true(fabs(take_step(sparse, &batch, true) - take_step(packed, &batch, true)) < 1e-4);
         free(memory);
     }
-    end_alone(held);
+    end_finetuning(packed);
     for (size_t i = 0; i < n; i++) {
-        assert_true(fabsf(held->step.weights[i] - sparse->step.weights[i]) < 1e-3f);
-        assert_true(held->step.student[i] == (held->step.mask[i] ? held->step.weights[i] : 0.0f));
-        assert_true(fabsf(held->step.sums[i] - sparse->step.sums[i]) < 1e-4f);
+        assert_true(fabsf(packed->state.weights[i] - sparse->state.weights[i]) < 1e-3f);
+        assert_true(packed->state.student[i] ==
+                    (packed->state.mask[i] ? packed->state.weights[i] : 0.0f));
+        assert_true(fabsf(packed->state.sums[i] - sparse->state.sums[i]) < 1e-4f);
     }
     free(sparse->memory);
-    free(held->memory);
+    free(packed->memory);
 }
 
 static void
-held_weights_learn_as_others_do(void **state)
+packed_weights_are_trained_like_others(void **state)
 {
-    Student sparse = begin_alone(SPARSE), held = begin_alone(SPARSE);
+    SmallModel sparse = begin_finetuning(SPARSE), packed = begin_finetuning(SPARSE);
 
     (void)state;
-    assert_false(metasd_finetune_fits(&held.step));
-    check_held(&held, &sparse);
+    check_packed(&packed, &sparse, false);
 }
 
-/* Where it is known how few will be kept, they are held in a table that there is anyway. */
+/* Where few weights will be kept they are packed into the memory of the gradient. */
 static void
-few_weights_are_held_without_a_table_of_their_own(void **state)
+few_weights_are_packed_without_a_table_of_their_own(void **state)
 {
-    Student sparse = student_make(true, true);
-    Student held = student_of(
-        &(MetasdState){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
+    SmallModel sparse = small_model(true, true);
+    SmallModel packed = small_model_of((MetasdStateSize){
+        .has_student = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
 
     (void)state;
-    assert_true(metasd_finetune_fits(&held.step));
-    student_prune(&held, 0.85);
-    student_prune(&sparse, 0.85);
-    assert_true(held.step.sparse[0]);
-    check_held(&held, &sparse);
+    small_model_prune(&packed, 0.85);
+    small_model_prune(&sparse, 0.85);
+    assert_true(packed.state.sparse[0]);
+    check_packed(&packed, &sparse, true);
 
-    held = student_of(
-        &(MetasdState){.guided = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
-    student_prune(&held, 0.8); /* more are kept than was said */
-    assert_false(held.step.sparse[0]);
-    free(held.memory);
+    packed = small_model_of((MetasdStateSize){
+        .has_student = true, .most_density = 1, .whole_from = 0.5, .pruned = 0.84});
+    small_model_prune(&packed, 0.8); /* more are kept than the size says */
+    assert_false(packed.state.sparse[0]);
+    free(packed.memory);
 }
 
 /* In the last epochs mask and rest stay, and the rate falls. */
@@ -167,7 +175,7 @@ last_epochs_finetune_the_student(void **state)
     (void)state;
     options.finetune = 3;
     training = trainings_done(&world, options);
-    step = &training->trainer[0].step;
+    step = &training->trainer[0].state;
     for (int i = 0; i < training->epochs; i++) {
         const MetasdEpoch *epoch = &training->epoch[i];
         int left = options.epochs - i;
@@ -178,8 +186,8 @@ last_epochs_finetune_the_student(void **state)
         }
         assert_true(fabs(epoch->lr - 0.1 * left / 4) < 1e-6);
         assert_true(epoch->pruned && fabs(epoch->sparsity - 0.5) < 1e-3);
-        assert_true(epoch->came == 0 && epoch->went == 0);
-        assert_true(epoch->losses.source == 0 && epoch->losses.mutual_student > 0);
+        assert_true(epoch->regrown == 0 && epoch->dropped == 0);
+        assert_true(epoch->losses.full == 0 && epoch->losses.finetune > 0);
     }
     for (size_t i = 0; i < trainings_floats(training); i++)
         if (!step->mask[i])
@@ -189,9 +197,9 @@ last_epochs_finetune_the_student(void **state)
     free(world.memory);
 }
 
-/* Without any lessons from the source, too: the sparsity rises while the student learns alone. */
+/* Without the full model in stages 2 and 3, too: the sparsity rises during fine-tuning. */
 static void
-a_student_may_learn_alone_from_the_start(void **state)
+finetuning_may_begin_after_the_warm_up(void **state)
 {
     World world = trainings_clubs();
 
@@ -211,10 +219,10 @@ a_student_may_learn_alone_from_the_start(void **state)
             const MetasdEpoch *epoch = &training->epoch[i];
 
             assert_int_equal(epoch->pruned, i >= options.warmup);
-            assert_int_equal(epoch->alone, i >= options.warmup);
+            assert_int_equal(epoch->finetunes, i >= options.warmup);
             assert_true(i < options.warmup || i >= options.warmup + options.ramp ||
                         epoch->sparsity > before);
-            assert_true(i < options.warmup + options.ramp || epoch->came + epoch->went == 0);
+            assert_true(i < options.warmup + options.ramp || epoch->regrown + epoch->dropped == 0);
             before = epoch->sparsity;
         }
         assert_true(fabs(before - 0.5) < 1e-3);
@@ -230,10 +238,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_as_a_model_of_its_own),
-        cmocka_unit_test(held_weights_learn_as_others_do),
-        cmocka_unit_test(few_weights_are_held_without_a_table_of_their_own),
+        cmocka_unit_test(packed_weights_are_trained_like_others),
+        cmocka_unit_test(few_weights_are_packed_without_a_table_of_their_own),
         cmocka_unit_test(last_epochs_finetune_the_student),
-        cmocka_unit_test(a_student_may_learn_alone_from_the_start),
+        cmocka_unit_test(finetuning_may_begin_after_the_warm_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,8 +119,9 @@ typedef struct Variant {
 typedef struct Run {
     const Golden *golden;
     Variant variant;
-    MetasdState step;
+    MetasdState state;
     MetasdStepOptions options;
+    MetasdStepContext context;
     void *memory;
     int at;          /* number of the step */
     double *ours;    /* a table, to be compared */
@@ -189,19 +190,19 @@ check_number(Run *run, const char *name, double ours)
 static bool
 check_table(Run *run, const char *stage, const char *name, const double *ours)
 {
-    const size_t rows[2] = {run->step.entities, run->step.relation_rows};
+    const size_t rows[2] = {run->state.entities, run->state.relation_rows};
     const double *part = ours;
 
     for (int i = 0; i < 2; i++) {
         char full[96];
-        size_t n = rows[i] * run->step.width;
+        size_t n = rows[i] * run->state.width;
         const Matrix *m;
 
         snprintf(full, sizeof(full), "%s.%s%c", stage, name, "EW"[i]);
         m = of_step(run, full);
         if (!m)
             return false;
-        if (m->rows != rows[i] || m->columns != run->step.width)
+        if (m->rows != rows[i] || m->columns != run->state.width)
             fail_msg("%s: %s has another size", run->golden->path, full);
         memcpy(run->theirs + (part - ours), m->values, n * sizeof(double));
         judge(run, full, tools_distance(part, m->values, n), TOLERANCE, true);
@@ -213,9 +214,9 @@ check_table(Run *run, const char *stage, const char *name, const double *ours)
 static const double *
 combined(Run *run, const float *plain, const float *masked)
 {
-    for (size_t i = 0; i < tools_table_floats(&run->step); i++)
+    for (size_t i = 0; i < tools_table_floats(&run->state); i++)
         run->ours[i] =
-            (plain ? (double)plain[i] : 0) + (masked && run->step.mask[i] ? (double)masked[i] : 0);
+            (plain ? (double)plain[i] : 0) + (masked && run->state.mask[i] ? (double)masked[i] : 0);
     return run->ours;
 }
 
@@ -223,7 +224,7 @@ combined(Run *run, const float *plain, const float *masked)
 static void
 check_quiz_change(Run *run)
 {
-    size_t n = tools_table_floats(&run->step);
+    size_t n = tools_table_floats(&run->state);
 
     for (size_t i = 0; i < n; i++) {
         run->ours[i] -= run->before[i];
@@ -236,37 +237,37 @@ static void
 look(void *context, MetasdStage stage)
 {
     Run *run = context;
-    const MetasdState *step = &run->step;
-    size_t bytes = tools_table_floats(step) * sizeof(double);
+    const MetasdState *state = &run->state;
+    size_t bytes = tools_table_floats(state) * sizeof(double);
 
     switch (stage) {
-        case METASD_SOURCE_GRADIENT:
-            check_table(run, "source", "grad_", combined(run, step->gradient, NULL));
+        case METASD_FULL_GRADIENT:
+            check_table(run, "source", "grad_", combined(run, state->gradient, NULL));
             break;
-        case METASD_SOURCE_DONE:
-            check_table(run, "after_source", "", combined(run, step->weights, NULL));
+        case METASD_FULL_DONE:
+            check_table(run, "after_source", "", combined(run, state->weights, NULL));
             memcpy(run->before, run->ours, bytes);
             memcpy(run->wanted, run->theirs, bytes);
             break;
         case METASD_TRIAL_GRADIENT:
-            check_table(run, "trial", "grad_", combined(run, NULL, step->masked_gradient));
+            check_table(run, "trial", "grad_", combined(run, NULL, state->masked_gradient));
             break;
         case METASD_QUIZ_GRADIENT:
-            for (size_t i = 0; i < tools_table_floats(step); i++)
-                if (!step->mask[i] && step->masked_gradient[i] != 0)
+            for (size_t i = 0; i < tools_table_floats(state); i++)
+                if (!state->mask[i] && state->masked_gradient[i] != 0)
                     judge(run, "the mask of the quiz", 1, 0, true);
-            check_table(run, "quiz", "grad_", combined(run, step->masked_gradient, NULL));
+            check_table(run, "quiz", "grad_", combined(run, state->masked_gradient, NULL));
             break;
-        case METASD_QUIZ_SOURCE_GRADIENT:
-            check_table(run, "quiz", "meta_grad_", combined(run, step->gradient, NULL));
+        case METASD_QUIZ_FULL_GRADIENT:
+            check_table(run, "quiz", "meta_grad_", combined(run, state->gradient, NULL));
             break;
         case METASD_QUIZ_DONE:
-            if (check_table(run, "after_meta", "", combined(run, step->weights, NULL)))
+            if (check_table(run, "after_meta", "", combined(run, state->weights, NULL)))
                 check_quiz_change(run);
             break;
         case METASD_MUTUAL_GRADIENT:
             check_table(run, "mutual", "grad_",
-                        combined(run, step->gradient, step->masked_gradient));
+                        combined(run, state->gradient, state->masked_gradient));
             break;
         case METASD_MUTUAL_DONE:
             break; /* compared after the step, whatever its stages */
@@ -280,24 +281,25 @@ check_losses(Run *run, const MetasdLosses *losses)
     if (run->options.relation_weight > 0)
         check_number(run, "source.relation", losses->relation);
     check_number(run, "source.reg", losses->reg);
-    check_number(run, "source.loss", losses->source);
+    check_number(run, "source.loss", losses->full);
     check_number(run, "trial.loss", losses->trial);
     check_number(run, "quiz.loss", losses->quiz);
-    check_number(run, "mutual.loss_source", losses->mutual_source);
+    check_number(run, "mutual.loss_source", losses->mutual_full);
     check_number(run, "mutual.loss_student", losses->mutual_student);
 }
 
 static void
-check_mask(Run *run, const uint8_t *mask, float cut)
+check_mask(Run *run, const uint8_t *mask, float threshold)
 {
     const Matrix *of_entities = get(run->golden, "mask_E");
     const Matrix *of_relations = get(run->golden, "mask_W");
     size_t n = of_entities->rows * of_entities->columns;
 
     judge(run, "threshold",
-          fabs((double)cut - number(run->golden, "threshold")) / number(run->golden, "threshold"),
+          fabs((double)threshold - number(run->golden, "threshold")) /
+              number(run->golden, "threshold"),
           1e-7, false);
-    for (size_t i = 0; i < tools_table_floats(&run->step); i++)
+    for (size_t i = 0; i < tools_table_floats(&run->state); i++)
         if (mask[i] != (i < n ? of_entities->values[i] : of_relations->values[i - n]))
             judge(run, "mask", 1, 0, true);
 }
@@ -332,20 +334,19 @@ start_run(Run *run)
     size_t rows = metasd_tile_whole(batch + quiz);
 
     read_options(run);
-    run->step = (MetasdState){.entities = (uint32_t)entities->rows,
-                              .relation_rows = (uint32_t)relations->rows,
-                              .width = entities->columns,
-                              .batch = batch > quiz ? batch : quiz,
-                              .family = &metasd_family_complex,
-                              .queries = run->variant.blocks ? 50 : 0, /* no whole tile */
-                              .guided = run->options.quiz || run->options.mutual,
-                              .quizzed = run->options.quiz,
-                              .most_density = run->variant.sparse ? 1 : 0,
-                              .whole_from = run->variant.blocks ? 0.5 : 0,
-                              .observe = look,
-                              .observer = run};
-    run->memory = tools_step_take(&run->step, MOST_TEAM, rows * entities->rows);
-    table = tools_table_floats(&run->step);
+    run->state = (MetasdState){.entities = (uint32_t)entities->rows,
+                               .relation_rows = (uint32_t)relations->rows,
+                               .width = entities->columns,
+                               .family = &metasd_family_complex,
+                               .size = {.batch = batch > quiz ? batch : quiz,
+                                        .queries = run->variant.blocks ? 50 : 0, /* no whole tile */
+                                        .has_student = run->options.quiz || run->options.mutual,
+                                        .has_quiz = run->options.quiz,
+                                        .most_density = run->variant.sparse ? 1 : 0,
+                                        .whole_from = run->variant.blocks ? 0.5 : 0}};
+    run->context = (MetasdStepContext){.observe = look, .observer = run};
+    run->memory = tools_state_take(&run->state, MOST_TEAM, rows * entities->rows);
+    table = tools_table_floats(&run->state);
     run->ours = tools_alloc(4 * table * sizeof(double));
     run->theirs = run->ours + table;
     run->before = run->theirs + table;
@@ -370,7 +371,8 @@ typedef struct Job {
     int steps;
     MetasdBatch batch[3], quiz[3];
     void *memory[6];
-    uint64_t *bins;
+    MetasdPruner pruner;
+    void *pruner_memory;
 } Job;
 
 static void *
@@ -398,9 +400,9 @@ begin_step(Run *run, int at)
 
     run->at = at;
     weights = of_step(run, "class_weights");
-    for (size_t i = 0; weights && i < run->step.entities; i++)
+    for (size_t i = 0; weights && i < run->state.entities; i++)
         run->class_of[i] = (float)weights->values[i];
-    run->step.class_weights = weights ? run->class_of : NULL;
+    run->context.class_weights = weights ? run->class_of : NULL;
 }
 
 static MetasdStatus
@@ -408,29 +410,31 @@ train(MetasdTeam *team, void *context)
 {
     Job *job = context;
     Run *run = job->run;
-    MetasdState *step = &run->step;
-    MetasdMasked masked;
+    MetasdState *state = &run->state;
+    MetasdPruned pruned;
 
-    METASD_TRY(metasd_state_init(step, team, 1, 0.1f));
+    METASD_TRY(metasd_state_init(state, team, 1, 0.1f));
     if (team->rank == 0)
-        for (size_t i = 0; i < tools_table_floats(step); i++)
-            step->weights[i] = (float)run->ours[i];
+        for (size_t i = 0; i < tools_table_floats(state); i++)
+            state->weights[i] = (float)run->ours[i];
     METASD_TRY(team->barrier(team));
-    METASD_TRY(metasd_mask_take(step, team, number(run->golden, "sparsity"), job->bins, &masked));
+    METASD_TRY(
+        metasd_prune_mask(&job->pruner, state, team, number(run->golden, "sparsity"), &pruned));
     if (team->rank == 0)
-        check_mask(run, step->mask, masked.cut);
+        check_mask(run, state->mask, (float)pruned.threshold);
     for (int i = 0; i < job->steps; i++) {
         MetasdLosses losses;
 
         if (team->rank == 0)
             begin_step(run, i);
         METASD_TRY(team->barrier(team));
-        METASD_TRY(metasd_step(step, team, &run->options, &job->batch[i], &job->quiz[i], &losses));
+        METASD_TRY(metasd_step(state, team, &run->options, &run->context, &job->batch[i],
+                               &job->quiz[i], &losses));
         if (team->rank == 0) {
             check_losses(run, &losses);
-            check_table(run, "after", "", combined(run, step->weights, NULL));
-            for (size_t j = 0; j < tools_table_floats(step); j++)
-                if (step->student[j] != (step->mask[j] ? step->weights[j] : 0.0f))
+            check_table(run, "after", "", combined(run, state->weights, NULL));
+            for (size_t j = 0; j < tools_table_floats(state); j++)
+                if (state->student[j] != (state->mask[j] ? state->weights[j] : 0.0f))
                     judge(run, "student", 1, 0, true);
         }
         METASD_TRY(team->barrier(team));
@@ -452,16 +456,16 @@ run_golden(const Golden *golden, Variant variant, size_t *n, size_t *wrong)
         job.memory[2 * i] = read_batch(&job.batch[i], golden, i, "batch", variant.grouped);
         job.memory[2 * i + 1] = read_batch(&job.quiz[i], golden, i, "quiz_batch", variant.grouped);
     }
-    job.bins = tools_alloc(MOST_TEAM * METASD_PRUNE_BINS * sizeof(*job.bins));
+    job.pruner_memory = tools_pruner_take(&job.pruner, &run.state, MOST_TEAM);
     assert_int_equal(threads_run(variant.members, train, &job), METASD_OK);
     assert_true(run.checked >= (size_t)job.steps * 9);
-    if (run.step.guided)
-        assert_true(run.step.sparse[0] == variant.sparse && run.step.sparse[1] == variant.sparse);
+    if (run.state.size.has_student)
+        assert_true(run.state.sparse[0] == variant.sparse && run.state.sparse[1] == variant.sparse);
     *wrong += run.wrong;
-    *n = tools_table_floats(&run.step);
+    *n = tools_table_floats(&run.state);
     weights = tools_alloc(*n * sizeof(*weights));
-    memcpy(weights, run.step.weights, *n * sizeof(*weights));
-    free(job.bins);
+    memcpy(weights, run.state.weights, *n * sizeof(*weights));
+    free(job.pruner_memory);
     for (int i = 0; i < 2 * job.steps; i++)
         free(job.memory[i]);
     end_run(&run);

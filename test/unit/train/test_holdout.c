@@ -1,6 +1,6 @@
 /*
- * What is learnt from facts held out is what asking each question plainly says: ranks, in all and
- * by relation, and which answers hold; whatever the batches.
+ * The evaluation of validation facts gives the results of each question by itself: ranks, in all
+ * and by relation, and which answers hold; whatever the batches.
  *
  * Weights are small whole numbers, so that scores are exact and tie often.
  */
@@ -25,7 +25,7 @@
 typedef struct World {
     MetasdGraph graph;
     MetasdBatcher batches;
-    MetasdState step;
+    MetasdState state;
     MetasdHoldout holdout;
     MetasdTeam team;
     void *memory[4];
@@ -69,7 +69,7 @@ renamed(uint32_t entity, bool other)
     return other ? (entity * 7 + 3) % ENTITIES : entity;
 }
 
-/* The triples, those that are held out behind the others; returns how many those are. */
+/* The triples, validation ones after the others; returns how many those are. */
 static size_t
 draw_triples(MetasdTriple triples[TRIPLES], double validation_fraction, bool other)
 {
@@ -115,19 +115,18 @@ make_named(World *w, double validation_fraction, size_t size, size_t block_rows,
         w->batches.most = 1;
     assert_int_equal(metasd_batcher_prepare(&w->batches, &w->team), METASD_OK);
     assert_int_equal(metasd_batcher_shuffle(&w->batches, &w->team, 3, 1), METASD_OK);
-    w->step = (MetasdState){.entities = ENTITIES,
-                            .relation_rows = ROWS,
-                            .width = WIDTH,
-                            .batch = size,
-                            .queries = block_rows,
-                            .family = &metasd_family_complex};
-    w->memory[2] = tools_step_take(&w->step, 1, metasd_tile_whole(size) * ENTITIES);
+    w->state = (MetasdState){.entities = ENTITIES,
+                             .relation_rows = ROWS,
+                             .width = WIDTH,
+                             .family = &metasd_family_complex,
+                             .size = {.batch = size, .queries = block_rows}};
+    w->memory[2] = tools_state_take(&w->state, 1, metasd_tile_whole(size) * ENTITIES);
     w->memory[3] = take_holdout(&w->holdout, &w->graph);
-    for (size_t i = 0; i < tools_table_floats(&w->step); i++) {
+    for (size_t i = 0; i < tools_table_floats(&w->state); i++) {
         uint32_t row = (uint32_t)(i / WIDTH);
         size_t at = row < ENTITIES ? renamed(row, other) * WIDTH + i % WIDTH : i;
 
-        w->step.weights[at] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
+        w->state.weights[at] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
     }
 }
 
@@ -147,8 +146,8 @@ unmake(World *w)
 static MetasdStatus
 hold_out(World *w, size_t most, MetasdRanks *ranks)
 {
-    return metasd_holdout(&w->holdout, &w->step, &w->team, w->step.weights, &w->batches, &w->graph,
-                          most, ranks);
+    return metasd_holdout(&w->holdout, &w->state, &w->team, w->state.weights, &w->batches,
+                          &w->graph, most, ranks);
 }
 
 /* ---- the plain way ---- */
@@ -178,7 +177,7 @@ is_among(const MetasdGroups *groups, uint32_t head, uint32_t row, uint32_t tail)
 static void
 score_all(const World *w, uint32_t head, uint32_t row, float *scores)
 {
-    const float *e = w->step.weights, *r = e + ((size_t)ENTITIES + row) * WIDTH;
+    const float *e = w->state.weights, *r = e + ((size_t)ENTITIES + row) * WIDTH;
     float query[WIDTH];
 
     metasd_family_complex.compose(WIDTH, e + (size_t)head * WIDTH, r, query);
@@ -208,7 +207,7 @@ plain_ranks(const World *w, Found *found, uint32_t head, uint32_t row, const flo
     }
 }
 
-/* Log odds of the candidate at a place against who competes; by their order, best first. */
+/* Log odds of the candidate at a place against its competitors; in their order, best first. */
 static double
 plain_odds(const float *scores, const uint32_t *order, const bool *known, size_t n, size_t at)
 {
@@ -335,7 +334,7 @@ check(const World *w, const MetasdRanks *ranks, const Found *wanted)
     for (uint32_t row = 0; row < ROWS; row++) {
         size_t questions = 0;
 
-        assert_true(metasd_probability_is_own(calibration, row));
+        assert_true(metasd_calibrate_is_own(calibration, row));
         sum_bins(calibration->own_bins + calibration->place[row] * METASD_BINS, &ours.answers[row],
                  &ours.holding[row], &ours.odds[row]);
         assert_int_equal(ours.answers[row], wanted->answers[row]);

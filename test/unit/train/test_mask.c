@@ -1,26 +1,26 @@
-/* What the student keeps: by magnitude, by column, by what the sums of Adagrad say. */
+/* The student keeps weights by magnitude, by column, and by the sums of Adagrad. */
 #include "unit.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "student.h"
+#include "small_model.h"
 #include "tools.h"
 
 /* Entities and relations have the sparsity together: what is larger stays, in whichever table. */
 static void
 tables_are_pruned_together(void **state)
 {
-    Student m = student_make(true, false);
-    size_t entities = STUDENT_ENTITIES * STUDENT_WIDTH, all = tools_table_floats(&m.step),
+    SmallModel m = small_model(true, false);
+    size_t entities = SMALL_ENTITIES * SMALL_WIDTH, all = tools_table_floats(&m.state),
            kept[2] = {0};
 
     (void)state;
     for (size_t i = entities; i < all; i++)
-        m.step.weights[i] *= 100; /* of the relations: all are kept */
-    student_prune(&m, 0.75);
+        m.state.weights[i] *= 100; /* of the relations: all are kept */
+    small_model_prune(&m, 0.75);
     for (size_t i = 0; i < all; i++)
-        kept[i >= entities] += m.step.mask[i];
+        kept[i >= entities] += m.state.mask[i];
     assert_int_equal(kept[0] + kept[1], all - (size_t)ceil(0.75 * (double)all));
     assert_int_equal(kept[1], all - entities);
     free(m.memory);
@@ -32,27 +32,27 @@ tables_are_pruned_together(void **state)
 static void
 rows_can_keep_the_same_columns(void **state)
 {
-    Student m = student_make(true, false);
-    size_t kept[2] = {0}, entities = STUDENT_ENTITIES * STUDENT_WIDTH;
+    SmallModel m = small_model(true, false);
+    size_t kept[2] = {0}, entities = SMALL_ENTITIES * SMALL_WIDTH;
 
     (void)state;
     for (size_t i = 0; i < entities; i++)
-        m.step.weights[i] = (i % STUDENT_WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
+        m.state.weights[i] = (i % SMALL_WIDTH == 2 ? 1.5f : 1.0f) * (0.1f + (float)(i * 7 % 10));
     for (int aligned = 0; aligned < 2; aligned++) {
-        m.step.alignment = aligned ? 8 : 0;
-        student_prune(&m, 0.75);
-        for (size_t i = 2; i < entities; i += STUDENT_WIDTH)
-            kept[aligned] += m.step.mask[i];
+        m.pruner.options.alignment = aligned ? 8 : 0;
+        small_model_prune(&m, 0.75);
+        for (size_t i = 2; i < entities; i += SMALL_WIDTH)
+            kept[aligned] += m.state.mask[i];
     }
-    assert_true(kept[0] < STUDENT_ENTITIES * 6 / 10);
-    assert_in_range(kept[1], STUDENT_ENTITIES * 8 / 10, STUDENT_ENTITIES);
+    assert_true(kept[0] < SMALL_ENTITIES * 6 / 10);
+    assert_in_range(kept[1], SMALL_ENTITIES * 8 / 10, SMALL_ENTITIES);
     free(m.memory);
 }
 
 static float
-salience_of(const Student *m, size_t i, double power)
+salience_of(const SmallModel *m, size_t i, double power)
 {
-    return fabsf(m->step.weights[i]) * (float)pow((double)m->step.sums[i], power / 2);
+    return fabsf(m->state.weights[i]) * (float)pow((double)m->state.sums[i], power / 2);
 }
 
 /*
@@ -62,27 +62,27 @@ static void
 sums_of_adagrad_count(void **state)
 {
     const double powers[] = {0.5, 1, 1.5};
-    Student m = student_make(true, false);
-    size_t all = tools_table_floats(&m.step);
+    SmallModel m = small_model(true, false);
+    size_t all = tools_table_floats(&m.state);
 
     (void)state;
     for (size_t i = 0; i < all; i++)
-        m.step.sums[i] = (float)(1 + i * 31 % 97) * 1e-4f;
+        m.state.sums[i] = (float)(1 + i * 31 % 97) * 1e-4f;
     for (size_t p = 0; p < sizeof(powers) / sizeof(*powers); p++) {
         float least_kept = INFINITY, most_pruned = 0;
         size_t kept = 0;
 
-        m.step.salience = powers[p];
-        student_prune(&m, 0.75);
+        m.pruner.options.salience = powers[p];
+        small_model_prune(&m, 0.75);
         for (size_t i = 0; i < all; i++) {
             float salience = salience_of(&m, i, powers[p]);
 
-            kept += m.step.mask[i];
-            if (m.step.mask[i])
+            kept += m.state.mask[i];
+            if (m.state.mask[i])
                 least_kept = fminf(least_kept, salience);
             else
                 most_pruned = fmaxf(most_pruned, salience);
-            assert_true(m.step.student[i] == (m.step.mask[i] ? m.step.weights[i] : 0.0f));
+            assert_true(m.state.student[i] == (m.state.mask[i] ? m.state.weights[i] : 0.0f));
         }
         assert_int_equal(kept, all - (size_t)ceil(0.75 * (double)all));
         assert_true(most_pruned < least_kept * 1.00001f);
@@ -97,21 +97,21 @@ sums_of_adagrad_count(void **state)
 static void
 components_can_be_kept_whole(void **state)
 {
-    const size_t d = STUDENT_WIDTH / 2;
-    Student m = student_make(true, false);
-    size_t all = tools_table_floats(&m.step), kept = 0;
+    const size_t d = SMALL_WIDTH / 2;
+    SmallModel m = small_model(true, false);
+    size_t all = tools_table_floats(&m.state), kept = 0;
     float least_kept = INFINITY, most_pruned = 0;
 
     (void)state;
-    m.step.by_component = true;
-    student_prune(&m, 0.75);
-    for (size_t row = 0; row < all; row += STUDENT_WIDTH)
+    m.pruner.options.by_component = true;
+    small_model_prune(&m, 0.75);
+    for (size_t row = 0; row < all; row += SMALL_WIDTH)
         for (size_t i = row; i < row + d; i++) {
-            float modulus = hypotf(m.step.weights[i], m.step.weights[i + d]);
+            float modulus = hypotf(m.state.weights[i], m.state.weights[i + d]);
 
-            assert_int_equal(m.step.mask[i], m.step.mask[i + d]);
-            kept += 2 * m.step.mask[i];
-            if (m.step.mask[i])
+            assert_int_equal(m.state.mask[i], m.state.mask[i + d]);
+            kept += 2 * m.state.mask[i];
+            if (m.state.mask[i])
                 least_kept = fminf(least_kept, modulus);
             else
                 most_pruned = fmaxf(most_pruned, modulus);
@@ -125,14 +125,14 @@ components_can_be_kept_whole(void **state)
 static void
 reals_are_components(void **state)
 {
-    Student a = student_make(true, false), b = student_make(true, false);
+    SmallModel a = small_model(true, false), b = small_model(true, false);
 
     (void)state;
-    a.step.family = b.step.family = &metasd_family_distmult;
-    b.step.by_component = true;
-    student_prune(&a, 0.6);
-    student_prune(&b, 0.6);
-    assert_memory_equal(a.step.mask, b.step.mask, tools_table_floats(&a.step));
+    a.state.family = b.state.family = &metasd_family_distmult;
+    b.pruner.options.by_component = true;
+    small_model_prune(&a, 0.6);
+    small_model_prune(&b, 0.6);
+    assert_memory_equal(a.state.mask, b.state.mask, tools_table_floats(&a.state));
     free(a.memory);
     free(b.memory);
 }
@@ -141,44 +141,44 @@ reals_are_components(void **state)
 static void
 without_sums_magnitudes_decide(void **state)
 {
-    Student a = student_make(true, false), b = student_make(true, false);
-    size_t all = tools_table_floats(&a.step);
+    SmallModel a = small_model(true, false), b = small_model(true, false);
+    size_t all = tools_table_floats(&a.state);
 
     (void)state;
-    b.step.salience = 1;
-    student_prune(&a, 0.6);
-    student_prune(&b, 0.6);
-    assert_memory_equal(a.step.mask, b.step.mask, all);
+    b.pruner.options.salience = 1;
+    small_model_prune(&a, 0.6);
+    small_model_prune(&b, 0.6);
+    assert_memory_equal(a.state.mask, b.state.mask, all);
     free(a.memory);
     free(b.memory);
 }
 
 /*
- * The floor keeps the most salient ones of each row, be they below the cut, and as many weights are
- * kept as without it. A row of zeros has none.
+ * The floor keeps the most salient ones of each row, also below the threshold, and as many weights
+ * are kept as without it. A row of zeros has none.
  */
 static void
 a_floor_keeps_some_of_a_row(void **state)
 {
-    const size_t width = STUDENT_WIDTH;
+    const size_t width = SMALL_WIDTH;
 
     (void)state;
     for (int joined = 0; joined < 2; joined++)
         for (int floor = 1; floor <= 2; floor++) {
-            Student m = student_make(true, false);
-            size_t all = tools_table_floats(&m.step), kept = 0;
+            SmallModel m = small_model(true, false);
+            size_t all = tools_table_floats(&m.state), kept = 0;
             size_t rows = all / width, each = (size_t)floor * (joined ? 2 : 1), wanted;
 
-            m.step.by_component = joined;
-            m.step.floor = floor;
+            m.pruner.options.by_component = joined;
+            m.pruner.options.floor = floor;
             for (size_t i = 0; i < all / 2; i++)
-                m.step.weights[i] *= i < width ? 0 : 1e-6f; /* half of the rows would be empty */
-            student_prune(&m, 0.5);
+                m.state.weights[i] *= i < width ? 0 : 1e-6f; /* half of the rows would be empty */
+            small_model_prune(&m, 0.5);
             for (size_t row = 0; row < rows; row++) {
                 size_t here = 0;
 
                 for (size_t j = 0; j < width; j++)
-                    here += m.step.mask[row * width + j];
+                    here += m.state.mask[row * width + j];
                 assert_in_range(here, row == 0 ? 0 : each, width);
                 assert_true(row == 0 ? here == 0 : row >= rows / 2 || here == each);
                 kept += here;
@@ -186,10 +186,10 @@ a_floor_keeps_some_of_a_row(void **state)
                     size_t best = 0;
 
                     for (size_t k = 0; k < width; k++)
-                        if (fabsf(m.step.weights[row * width + k]) >
-                            fabsf(m.step.weights[row * width + best]))
+                        if (fabsf(m.state.weights[row * width + k]) >
+                            fabsf(m.state.weights[row * width + best]))
                             best = k;
-                    assert_true(joined || m.step.mask[row * width + best]);
+                    assert_true(joined || m.state.mask[row * width + best]);
                 }
             }
             wanted = all / 2 > (rows - 1) * each ? all / 2 : (rows - 1) * each;
@@ -211,27 +211,25 @@ typedef struct Case {
     double sparsity;
 } Case;
 
-static Student
+static SmallModel
 wide_make(const Case *c, bool by_component)
 {
-    Student m = {.step = {.entities = WIDE_ENTITIES,
-                          .relation_rows = 4,
-                          .width = WIDE_WIDTH,
-                          .batch = 8,
-                          .queries = 8,
-                          .family = &metasd_family_complex,
-                          .guided = true,
-                          .salience = c->salience,
-                          .alignment = c->alignment,
-                          .by_component = by_component},
-                 .team = metasd_team_of_one()};
+    SmallModel m = {.state = {.entities = WIDE_ENTITIES,
+                              .relation_rows = 4,
+                              .width = WIDE_WIDTH,
+                              .family = &metasd_family_complex,
+                              .size = {.batch = 8, .queries = 8, .has_student = true}},
+                    .pruner = {.options = {.salience = c->salience,
+                                           .alignment = c->alignment,
+                                           .by_component = by_component}},
+                    .team = metasd_team_of_one()};
     size_t d = WIDE_WIDTH / 2;
 
-    m.memory = tools_step_take(&m.step, 1, METASD_TILE * WIDE_ENTITIES);
-    assert_int_equal(metasd_state_init(&m.step, &m.team, 4, 1.0f), METASD_OK);
-    for (size_t i = 0; i < tools_table_floats(&m.step); i++)
-        m.step.weights[i] =
-            (float)(c->scale * (double)m.step.weights[i] * (i % d < c->large ? 1 : c->ratio));
+    m.memory = tools_state_take(&m.state, 1, METASD_TILE * WIDE_ENTITIES);
+    assert_int_equal(metasd_state_init(&m.state, &m.team, 4, 1.0f), METASD_OK);
+    for (size_t i = 0; i < tools_table_floats(&m.state); i++)
+        m.state.weights[i] =
+            (float)(c->scale * (double)m.state.weights[i] * (i % d < c->large ? 1 : c->ratio));
     return m;
 }
 
@@ -242,17 +240,17 @@ wide_make(const Case *c, bool by_component)
 static void
 check_wide(const Case *c, bool by_component)
 {
-    Student m = wide_make(c, by_component);
-    size_t all = tools_table_floats(&m.step), kept = 0, kept_large = 0, large = 0;
+    SmallModel m = wide_make(c, by_component);
+    size_t all = tools_table_floats(&m.state), kept = 0, kept_large = 0, large = 0;
     size_t wanted = all - (size_t)ceil(c->sparsity * (double)all);
 
-    student_prune(&m, c->sparsity);
+    small_model_prune(&m, c->sparsity);
     for (size_t i = 0; i < all; i++) {
         bool is_large = i % (WIDE_WIDTH / 2) < c->large;
 
-        kept += m.step.mask[i];
+        kept += m.state.mask[i];
         large += is_large;
-        kept_large += is_large && m.step.mask[i];
+        kept_large += is_large && m.state.mask[i];
     }
     assert_in_range(kept, wanted, wanted + 1 + all / 1000);
     if (c->alignment > 0)
@@ -289,13 +287,13 @@ scales_make_no_difference(void **state)
     for (int joined = 0; joined < 2; joined++)
         for (int power = -90; power <= 60; power += 30) {
             Case other = plain;
-            Student a = wide_make(&plain, joined), b;
+            SmallModel a = wide_make(&plain, joined), b;
 
             other.scale = ldexp(1, power);
             b = wide_make(&other, joined);
-            student_prune(&a, plain.sparsity);
-            student_prune(&b, plain.sparsity);
-            assert_memory_equal(a.step.mask, b.step.mask, tools_table_floats(&a.step));
+            small_model_prune(&a, plain.sparsity);
+            small_model_prune(&b, plain.sparsity);
+            assert_memory_equal(a.state.mask, b.state.mask, tools_table_floats(&a.state));
             free(a.memory);
             free(b.memory);
         }
@@ -309,11 +307,11 @@ zeros_are_pruned(void **state)
     for (int aligned = 0; aligned < 2; aligned++)
         for (int joined = 0; joined < 2; joined++) {
             Case c = {10, 0, aligned ? 16 : 0, 0, 1, 0.3};
-            Student m = wide_make(&c, joined);
+            SmallModel m = wide_make(&c, joined);
 
-            student_prune(&m, c.sparsity);
-            for (size_t i = 0; i < tools_table_floats(&m.step); i++)
-                assert_int_equal(m.step.mask[i], m.step.weights[i] != 0);
+            small_model_prune(&m, c.sparsity);
+            for (size_t i = 0; i < tools_table_floats(&m.state); i++)
+                assert_int_equal(m.state.mask[i], m.state.weights[i] != 0);
             free(m.memory);
         }
 }

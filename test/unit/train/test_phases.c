@@ -3,7 +3,7 @@
 
 #include "core/train/phases.h"
 
-/* 4 epochs of the source, 2 of both, 3 of the student alone. */
+/* 4 epochs of the full model, 2 of both models, 3 of fine-tuning. */
 static MetasdTrainOptions
 course(void)
 {
@@ -25,7 +25,7 @@ assert_rates(const MetasdTrainOptions *options, const float *rates)
 }
 
 static void
-rates_fall_where_one_learns_alone(void **state)
+rates_fall_in_warm_up_and_finetuning(void **state)
 {
     MetasdTrainOptions options = course();
 
@@ -65,7 +65,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rates_fall_where_one_learns_alone),
+        cmocka_unit_test(rates_fall_in_warm_up_and_finetuning),
         cmocka_unit_test(a_mask_is_taken_until_it_stays),
     };
 

@@ -1,4 +1,6 @@
-/* The cut is the element a full sort would find, for every sparsity, ties and zeros included. */
+/*
+ * The threshold is the element that a full sort finds, for every sparsity, ties and zeros included.
+ */
 #include "unit.h"
 
 #include <float.h>
@@ -25,7 +27,7 @@ check_cut(const float *weights, size_t m, double sparsity)
     MetasdSpan runs[2] = {{0, m / 3}, {m / 3, m}};
     uint64_t *bins = calloc(METASD_PRUNE_BINS, sizeof(*bins));
     float *sorted = malloc(m * sizeof(*sorted));
-    uint32_t *keys = malloc(m * sizeof(*keys)), cut;
+    uint32_t *keys = malloc(m * sizeof(*keys)), threshold;
     size_t at = (size_t)ceil(sparsity * (double)m);
 
     for (size_t i = 0; i < m; i++) {
@@ -33,8 +35,9 @@ check_cut(const float *weights, size_t m, double sparsity)
         keys[i] = metasd_prune_key((double)sorted[i], 0);
     }
     qsort(sorted, m, sizeof(*sorted), ascending);
-    assert_int_equal(metasd_prune_cut(&team, keys, m, runs, 2, sparsity, bins, &cut), METASD_OK);
-    assert_true(metasd_prune_size(cut) == (double)sorted[at < m ? at : m - 1]);
+    assert_int_equal(metasd_prune_threshold(&team, keys, m, runs, 2, sparsity, bins, &threshold),
+                     METASD_OK);
+    assert_true(metasd_prune_size(threshold) == (double)sorted[at < m ? at : m - 1]);
     free(keys);
     free(sorted);
     free(bins);
@@ -109,12 +112,15 @@ refuses_nonsense(void **state)
     MetasdTeam team = metasd_team_of_one();
     static uint64_t bins[METASD_PRUNE_BINS];
     MetasdSpan run = {0, 1};
-    uint32_t key = 1, cut;
+    uint32_t key = 1, threshold;
 
     (void)state;
-    assert_int_equal(metasd_prune_cut(&team, &key, 1, &run, 1, 1.5, bins, &cut), METASD_INVALID);
-    assert_int_equal(metasd_prune_cut(&team, &key, 1, &run, 1, NAN, bins, &cut), METASD_INVALID);
-    assert_int_equal(metasd_prune_cut(&team, &key, 0, &run, 1, 0.5, bins, &cut), METASD_INVALID);
+    assert_int_equal(metasd_prune_threshold(&team, &key, 1, &run, 1, 1.5, bins, &threshold),
+                     METASD_INVALID);
+    assert_int_equal(metasd_prune_threshold(&team, &key, 1, &run, 1, NAN, bins, &threshold),
+                     METASD_INVALID);
+    assert_int_equal(metasd_prune_threshold(&team, &key, 0, &run, 1, 0.5, bins, &threshold),
+                     METASD_INVALID);
 }
 
 int

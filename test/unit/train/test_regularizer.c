@@ -24,14 +24,8 @@ static const MetasdTriple triples[] = {{0, 0, 1}, {0, 0, 1}, {0, 0, 2}, {2, 3, 2
 #define TRIPLES (sizeof(triples) / sizeof(triples[0]))
 
 /* Of the same width, which is of rank 5 or 10. */
-static const MetasdState steps[TOOLS_FAMILIES] = {{.entities = ENTITIES,
-                                                   .relation_rows = RELATION_ROWS,
-                                                   .width = WIDTH,
-                                                   .family = &metasd_family_complex},
-                                                  {.entities = ENTITIES,
-                                                   .relation_rows = RELATION_ROWS,
-                                                   .width = WIDTH,
-                                                   .family = &metasd_family_distmult}};
+static const MetasdFamily *const families[TOOLS_FAMILIES] = {&metasd_family_complex,
+                                                             &metasd_family_distmult};
 static const MetasdSpan all[2] = {{0, ENTITIES *WIDTH}, {ENTITIES * WIDTH, FLOATS}};
 
 static void
@@ -42,15 +36,15 @@ fill(float table[FLOATS])
 }
 
 static double
-loss_of(const MetasdState *step, MetasdRegularizer kind, const MetasdBatch *batch,
+loss_of(const MetasdFamily *family, MetasdRegularizer kind, const MetasdBatch *batch,
         const float *table)
 {
+    MetasdWeightRows weights = {family, ENTITIES, WIDTH, table};
     MetasdTeam team = metasd_team_of_one();
     double rows[TRIPLES], sum = 0;
 
-    assert_int_equal(
-        metasd_regularizer_rows(&team, kind, step, batch, table, 0, batch->groups, rows),
-        METASD_OK);
+    assert_int_equal(metasd_regularizer_rows(&team, kind, &weights, batch, 0, batch->groups, rows),
+                     METASD_OK);
     for (size_t g = 0; g < batch->groups; g++)
         sum += rows[g];
     return sum;
@@ -58,7 +52,7 @@ loss_of(const MetasdState *step, MetasdRegularizer kind, const MetasdBatch *batc
 
 /* The formulas as they are written, a triple at a time. */
 static double
-formula(const MetasdState *step, MetasdRegularizer kind, const float *table)
+formula(const MetasdFamily *family, MetasdRegularizer kind, const float *table)
 {
     double sum = 0, row[3][WIDTH];
 
@@ -68,7 +62,7 @@ formula(const MetasdState *step, MetasdRegularizer kind, const float *table)
             row[1][j] = table[(ENTITIES + triples[i].relation) * WIDTH + j];
             row[2][j] = table[triples[i].tail * WIDTH + j];
         }
-        sum += tools_regularizer(kind, step->family, WIDTH, row[0], row[1], row[2]);
+        sum += tools_regularizer(kind, family, WIDTH, row[0], row[1], row[2]);
     }
     return sum;
 }
@@ -85,8 +79,8 @@ losses_are_the_formulas(void **state)
             for (int kind = METASD_DURA; kind <= METASD_N3; kind++) {
                 MetasdBatch batch;
                 void *memory = tools_batch(&batch, triples, TRIPLES, grouped);
-                double wanted = formula(&steps[f], (MetasdRegularizer)kind, table);
-                double ours = loss_of(&steps[f], (MetasdRegularizer)kind, &batch, table);
+                double wanted = formula(families[f], (MetasdRegularizer)kind, table);
+                double ours = loss_of(families[f], (MetasdRegularizer)kind, &batch, table);
 
                 assert_true(fabs(ours - wanted) <= 1e-6 * wanted);
                 free(memory);
@@ -94,28 +88,28 @@ losses_are_the_formulas(void **state)
 }
 
 static void
-check_gradient(const MetasdState *step, MetasdRegularizer kind, const MetasdBatch *batch,
+check_gradient(const MetasdFamily *family, MetasdRegularizer kind, const MetasdBatch *batch,
                float *table)
 {
+    MetasdWeightRows weights = {family, ENTITIES, WIDTH, table};
     MetasdTeam team = metasd_team_of_one();
     float gradient[FLOATS] = {2}; /* gradients are added */
 
     assert_int_equal(
-        metasd_regularizer_gradient(&team, kind, step, batch, table, SCALE, all, gradient),
-        METASD_OK);
+        metasd_regularizer_gradient(&team, kind, &weights, batch, SCALE, all, gradient), METASD_OK);
     gradient[0] -= 2;
     for (size_t i = 0; i < FLOATS; i++) {
         float kept = table[i];
         double above, below, wanted;
 
         table[i] = kept + STEP;
-        above = loss_of(step, kind, batch, table);
+        above = loss_of(family, kind, batch, table);
         table[i] = kept - STEP;
-        below = loss_of(step, kind, batch, table);
+        below = loss_of(family, kind, batch, table);
         table[i] = kept;
         wanted = (double)SCALE * (above - below) / (2.0 * (double)STEP);
         if (!(fabs((double)gradient[i] - wanted) <= 2e-3 * (0.1 + fabs(wanted))))
-            fail_msg("%s, kind %d, weight %zu: %g is not %g", step->family->name, (int)kind, i,
+            fail_msg("%s, kind %d, weight %zu: %g is not %g", family->name, (int)kind, i,
                      (double)gradient[i], wanted);
     }
 }
@@ -132,19 +126,20 @@ gradients_are_derivatives(void **state)
     table[3] = table[8] = 0; /* a component of modulus 0 has a derivative too */
     for (int f = 0; f < TOOLS_FAMILIES; f++)
         for (int kind = METASD_DURA; kind <= METASD_N3; kind++)
-            check_gradient(&steps[f], (MetasdRegularizer)kind, &batch, table);
+            check_gradient(families[f], (MetasdRegularizer)kind, &batch, table);
     free(memory);
 }
 
 /* Members write to their own rows only, and together what one writes, to the bit. */
 static void
-share_the_gradient(const MetasdState *step, const MetasdBatch *batch, const float *table)
+share_the_gradient(const MetasdFamily *family, const MetasdBatch *batch, const float *table)
 {
+    MetasdWeightRows weights = {family, ENTITIES, WIDTH, table};
     MetasdTeam team = metasd_team_of_one();
     float whole[FLOATS] = {0}, shared[FLOATS] = {0}, part[FLOATS];
 
     assert_int_equal(
-        metasd_regularizer_gradient(&team, METASD_DURA, step, batch, table, SCALE, all, whole),
+        metasd_regularizer_gradient(&team, METASD_DURA, &weights, batch, SCALE, all, whole),
         METASD_OK);
     for (size_t member = 0; member < 2; member++) {
         MetasdSpan own[2] = {
@@ -153,7 +148,7 @@ share_the_gradient(const MetasdState *step, const MetasdBatch *batch, const floa
 
         memset(part, 0, sizeof(part));
         assert_int_equal(
-            metasd_regularizer_gradient(&team, METASD_DURA, step, batch, table, SCALE, own, part),
+            metasd_regularizer_gradient(&team, METASD_DURA, &weights, batch, SCALE, own, part),
             METASD_OK);
         for (size_t i = 0; i < FLOATS; i++) {
             bool mine =
@@ -176,7 +171,7 @@ members_share_the_gradient(void **state)
     (void)state;
     fill(table);
     for (int f = 0; f < TOOLS_FAMILIES; f++)
-        share_the_gradient(&steps[f], &batch, table);
+        share_the_gradient(families[f], &batch, table);
     free(memory);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/train/holdout.h"
+#include "core/train/step.h"
 #include "core/serve/image.h"
 #include "core/train/validate.h"
 #include "tools.h"
@@ -25,7 +26,7 @@ graphs_have_limits(void **state)
     (void)state;
     assert_true(metasd_graph_bytes(SIZE_MAX, 1, 1, 1) == SIZE_MAX);
     assert_true(metasd_graph_bytes(SIZE_MAX / 2 + 1, 0, 1, 1) == SIZE_MAX);
-    /* Refused before any memory is touched: measured alone, there is none. */
+    /* Refused before any memory is touched: a measuring arena has none. */
     assert_int_equal(
         metasd_graph_build(&graph, &team, &arena, NULL, 0, NULL, 0, 1, UINT32_MAX / 2 + 1, &split),
         METASD_INVALID);
@@ -36,55 +37,56 @@ graphs_have_limits(void **state)
 }
 
 static bool
-step_fits(MetasdState step)
+state_fits(MetasdState state)
 {
     MetasdArena arena = metasd_arena_measure();
 
-    metasd_state_take(&step, &arena, 2, 1000);
+    metasd_state_take(&state, &arena, 2, 1000);
     return metasd_arena_ok(&arena);
 }
 
 static void
-steps_have_limits(void **state)
+states_have_limits(void **state)
 {
     const MetasdState good = {.entities = 1000,
                               .relation_rows = 8,
                               .width = 16,
-                              .batch = 100,
-                              .queries = 100,
                               .family = &metasd_family_complex,
-                              .guided = true,
-                              .quizzed = true,
-                              .most_density = 0.4,
-                              .negatives = 50};
-    MetasdState step = good;
+                              .size = {.batch = 100,
+                                       .queries = 100,
+                                       .has_student = true,
+                                       .has_quiz = true,
+                                       .most_density = 0.4,
+                                       .negatives = 50}};
+    MetasdState large = good;
 
     (void)state;
-    assert_true(step_fits(good));
-    step.width = SIZE_MAX / 1000; /* times 1008 rows */
-    assert_false(step_fits(step));
-    step = good;
-    step.batch = SIZE_MAX / 15; /* times 16 floats */
-    assert_false(step_fits(step));
-    step = good;
-    step.entities = 4; /* fewer than the queries of a batch, and than the rows of a sampled slice */
-    step.relation_rows = 2;
-    step.batch = step.queries = 1;
-    step.width = SIZE_MAX / METASD_SLICE_ROWS + 2;
-    assert_false(step_fits(step));
+    assert_true(state_fits(good));
+    large.width = SIZE_MAX / 1000; /* times 1008 rows */
+    assert_false(state_fits(large));
+    large = good;
+    large.size.batch = SIZE_MAX / 15; /* times 16 floats */
+    assert_false(state_fits(large));
+    large = good;
+    large.entities =
+        4; /* fewer than the queries of a batch, and than the rows of a sampled slice */
+    large.relation_rows = 2;
+    large.size.batch = large.size.queries = 1;
+    large.width = SIZE_MAX / METASD_SLICE_ROWS + 2;
+    assert_false(state_fits(large));
 }
 
 static void
-rankers_have_limits(void **state)
+validators_have_limits(void **state)
 {
     MetasdArena arena = metasd_arena_measure();
-    MetasdValidator ranker;
+    MetasdValidator validator;
 
     (void)state;
-    metasd_validate_take(&ranker, &arena, 2, SIZE_MAX / 4);
+    metasd_validate_take(&validator, &arena, 2, SIZE_MAX / 4);
     assert_false(metasd_arena_ok(&arena)); /* the numbers fit, their bytes do not */
     arena = metasd_arena_measure();
-    metasd_validate_take(&ranker, &arena, 8, SIZE_MAX / 4);
+    metasd_validate_take(&validator, &arena, 8, SIZE_MAX / 4);
     assert_false(metasd_arena_ok(&arena));
 }
 
@@ -112,7 +114,7 @@ scores_have_limits(void **state)
     assert_false(metasd_arena_ok(&arena));
 }
 
-/* As many as a calibration has use for; a source of any size needs no more. */
+/* A calibration needs so many questions at most, for a graph of any size. */
 static void
 questions_of_a_calibration_are_limited(void **state)
 {
@@ -160,25 +162,27 @@ images_have_limits(void **state)
 static void
 a_step_on_nothing_changes_nothing(void **state)
 {
-    MetasdState step = {.entities = 20,
-                        .relation_rows = 4,
-                        .width = 8,
-                        .batch = 10,
-                        .family = &metasd_family_complex};
+    MetasdState tables = {.entities = 20,
+                          .relation_rows = 4,
+                          .width = 8,
+                          .family = &metasd_family_complex,
+                          .size = {.batch = 10}};
     MetasdStepOptions options = {.lr = 0.1f, .reg = 0.1f, .relation_weight = 1, .tau = 1};
+    MetasdStepContext context = {NULL};
     MetasdTeam team = metasd_team_of_one();
-    void *memory = tools_step_take(&step, 1, 1000);
-    size_t bytes = tools_table_floats(&step) * sizeof(float);
+    void *memory = tools_state_take(&tables, 1, 1000);
+    size_t bytes = tools_table_floats(&tables) * sizeof(float);
     float *before = tools_alloc(bytes);
-    MetasdLosses losses = {.tail = 1, .source = 1};
+    MetasdLosses losses = {.tail = 1, .full = 1};
     MetasdBatch batch = {.n = 0};
 
     (void)state;
-    assert_int_equal(metasd_state_init(&step, &team, 1, 0.1f), METASD_OK);
-    memcpy(before, step.weights, bytes);
-    assert_int_equal(metasd_step(&step, &team, &options, &batch, NULL, &losses), METASD_OK);
-    assert_memory_equal(step.weights, before, bytes);
-    assert_true(losses.tail == 0 && losses.source == 0);
+    assert_int_equal(metasd_state_init(&tables, &team, 1, 0.1f), METASD_OK);
+    memcpy(before, tables.weights, bytes);
+    assert_int_equal(metasd_step(&tables, &team, &options, &context, &batch, NULL, &losses),
+                     METASD_OK);
+    assert_memory_equal(tables.weights, before, bytes);
+    assert_true(losses.tail == 0 && losses.full == 0);
     free(before);
     free(memory);
 }
@@ -201,8 +205,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(graphs_have_limits),
-        cmocka_unit_test(steps_have_limits),
-        cmocka_unit_test(rankers_have_limits),
+        cmocka_unit_test(states_have_limits),
+        cmocka_unit_test(validators_have_limits),
         cmocka_unit_test(scores_have_limits),
         cmocka_unit_test(questions_of_a_calibration_are_limited),
         cmocka_unit_test(images_have_limits),

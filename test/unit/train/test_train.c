@@ -61,7 +61,7 @@ no_row_is_empty(void **state)
 
         options.sparsity = sparsities[s];
         training = trainings_done(&world, options);
-        width = training->trainer[0].step.width;
+        width = training->trainer[0].state.width;
         all = trainings_floats(training);
         rows = all / width;
         wanted = all - (size_t)ceil(sparsities[s] * (double)all);
@@ -93,7 +93,7 @@ sparsity_rises_as_told(void **state)
 
         assert_int_equal(epoch->epoch, i + 1);
         assert_int_equal(epoch->pruned, i >= 4);
-        kept = kept + epoch->came - epoch->went;
+        kept = kept + epoch->regrown - epoch->dropped;
         if (i < 4)
             assert_true(epoch->sparsity == 0 && epoch->losses.trial == 0);
         else if (i < 7)
@@ -120,15 +120,18 @@ a_mask_is_taken_anew(void **state)
 
     (void)state;
     for (int i = options.warmup + options.ramp; i < training->epochs; i++)
-        changes += training->epoch[i].came + training->epoch[i].went;
+        changes += training->epoch[i].regrown + training->epoch[i].dropped;
     assert_true(changes > 0);
     trainings_unmake(training);
     free(world.memory);
 }
 
-/* Where nobody teaches a student it is the source, pruned after every epoch. */
+/*
+ * Without quiz, mutual learning and fine-tuning the student is the full model, pruned after every
+ * epoch.
+ */
 static void
-a_source_alone_is_pruned_afterwards(void **state)
+a_full_model_without_a_student_is_pruned_afterwards(void **state)
 {
     World world = trainings_clubs();
     MetasdTrainOptions options = trainings_options();
@@ -141,9 +144,9 @@ a_source_alone_is_pruned_afterwards(void **state)
     for (int i = 0; i < training->epochs; i++) {
         assert_true(training->epoch[i].pruned);
         assert_true(fabs(training->epoch[i].sparsity - 0.5) < 1e-3);
-        assert_true(training->epoch[i].losses.mutual_source == 0);
+        assert_true(training->epoch[i].losses.mutual_full == 0);
     }
-    assert_true(trainings_mrr(&training->best.source) > 0.9);
+    assert_true(trainings_mrr(&training->best.full) > 0.9);
     trainings_unmake(training);
     free(world.memory);
 }
@@ -245,31 +248,32 @@ the_team_changes_no_bit(void **state)
 {
     World world = trainings_noise();
     MetasdTrainOptions options = trainings_short_options();
-    Training *alone;
+    Training *single;
 
     (void)state;
-    options.alignment = 2;
+    options.pruning.alignment = 2;
     options.epochs = 4;
     options.finetune = 2;
-    options.sparsity = 0.8; /* held packed */
-    alone = trainings_done(&world, options);
-    assert_true(alone->epoch[alone->epochs - 1].alone);
-    assert_int_equal(alone->trainer[0].step.entity_slices.parts, 12);
+    options.sparsity = 0.8; /* packed */
+    single = trainings_done(&world, options);
+    assert_true(single->epoch[single->epochs - 1].finetunes);
+    assert_int_equal(single->trainer[0].state.entity_slices.parts, 12);
     for (int members = 1; members <= TRAININGS_MOST_TEAM; members++) {
         Training *training = trainings_make(&world, options);
 
         assert_int_equal(trainings_run(training, members), METASD_OK);
-        trainings_assert_same(training, alone);
-        for (int i = 0; i < alone->epochs; i++) {
-            const MetasdEpoch *a = &training->epoch[i], *b = &alone->epoch[i];
+        trainings_assert_same(training, single);
+        for (int i = 0; i < single->epochs; i++) {
+            const MetasdEpoch *a = &training->epoch[i], *b = &single->epoch[i];
 
             assert_memory_equal(&a->losses, &b->losses, sizeof(a->losses));
             assert_memory_equal(&a->student, &b->student, sizeof(a->student));
-            assert_true(a->came == b->came && a->went == b->went && a->cut == b->cut);
+            assert_true(a->regrown == b->regrown && a->dropped == b->dropped &&
+                        a->threshold == b->threshold);
         }
         trainings_unmake(training);
     }
-    trainings_unmake(alone);
+    trainings_unmake(single);
     free(world.memory);
 }
 
@@ -364,7 +368,7 @@ small_graphs_train(void **state)
                 assert_int_equal(trainings_run(training, members), METASD_OK);
                 m = trainings_floats(training);
                 pruned = (size_t)ceil(sparsities[s] * (double)m);
-                rows = m / training->trainer[0].step.width;
+                rows = m / training->trainer[0].state.width;
                 assert_int_equal(count_kept(training), m - pruned > rows ? m - pruned : rows);
                 assert_int_equal(training->epochs, 4);
                 trainings_unmake(training);
@@ -443,7 +447,7 @@ main(void)
         cmocka_unit_test(no_row_is_empty),
         cmocka_unit_test(sparsity_rises_as_told),
         cmocka_unit_test(a_mask_is_taken_anew),
-        cmocka_unit_test(a_source_alone_is_pruned_afterwards),
+        cmocka_unit_test(a_full_model_without_a_student_is_pruned_afterwards),
         cmocka_unit_test(the_best_epoch_is_kept),
         cmocka_unit_test(patience_stops),
         cmocka_unit_test(without_validation_the_last_is_the_best),

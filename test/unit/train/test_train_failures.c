@@ -16,14 +16,14 @@ a_hopeless_rate_fails_after_three_repeats(void **state)
     World world = trainings_clubs();
 
     (void)state;
-    for (int guided = tools_quick(); guided < 2; guided++)
+    for (int with_student = tools_quick(); with_student < 2; with_student++)
         for (int members = 1; members <= 2; members++) {
             MetasdTrainOptions options = trainings_options();
             Training *training;
 
             options.step.lr = 1e30f;
             options.warmup = 0;
-            options.step.quiz = options.step.mutual = guided;
+            options.step.quiz = options.step.mutual = with_student;
             training = trainings_make(&world, options);
             assert_int_equal(trainings_run(training, members), METASD_NON_FINITE);
             assert_int_equal(training->failures, METASD_REPEATS + 1);
@@ -114,7 +114,7 @@ a_later_epoch_repeats_from_its_start(void **state)
     for (int epoch = tools_quick() ? 3 : 1; epoch <= 4; epoch++) {
         Training *first, *third, *last;
 
-        if (epoch == 4) { /* of a student alone, its weights held packed */
+        if (epoch == 4) { /* of fine-tuning, with packed weights */
             options.epochs = 5;
             options.finetune = 2;
             options.sparsity = 0.8;
@@ -131,7 +131,7 @@ a_later_epoch_repeats_from_its_start(void **state)
         if (epoch < 4)
             assert_true(first->epoch[epoch - 1].lr == (double)(options.step.lr / 2));
         if (epoch == 3) /* what the mask changed is still reported */
-            assert_true(first->epoch[epoch - 1].went > 0);
+            assert_true(first->epoch[epoch - 1].dropped > 0);
         trainings_unmake(first);
         trainings_unmake(third);
         trainings_unmake(last);

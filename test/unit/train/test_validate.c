@@ -25,8 +25,8 @@
 typedef struct World {
     MetasdGraph graph;
     MetasdBatch batch; /* all training examples */
-    MetasdState step;
-    MetasdValidator ranker;
+    MetasdState state;
+    MetasdValidator validator;
     MetasdRanks ranks[MOST_TEAM];
     void *memory[4];
 } World;
@@ -53,20 +53,20 @@ make(World *w, size_t block_rows)
         for (size_t i = train->start[g]; i < train->start[g + 1]; i++)
             examples[n++] = (MetasdTriple){train->heads[g], train->relations[g], train->tails[i]};
     w->memory[1] = tools_batch(&w->batch, examples, n, true);
-    w->step = (MetasdState){.entities = ENTITIES,
-                            .relation_rows = 2 * RELATIONS,
-                            .width = WIDTH,
-                            .batch = n,
-                            .queries = block_rows, /* no whole tiles: blocks are, all the same */
-                            .family = &metasd_family_complex};
-    w->memory[2] = tools_step_take(&w->step, MOST_TEAM, metasd_tile_whole(n) * ENTITIES);
-    metasd_validate_take(&w->ranker, &arena, MOST_TEAM, n);
+    w->state = (MetasdState){.entities = ENTITIES,
+                             .relation_rows = 2 * RELATIONS,
+                             .width = WIDTH,
+                             .family = &metasd_family_complex,
+                             /* blocks are of whole tiles, these rows are not */
+                             .size = {.batch = n, .queries = block_rows}};
+    w->memory[2] = tools_state_take(&w->state, MOST_TEAM, metasd_tile_whole(n) * ENTITIES);
+    metasd_validate_take(&w->validator, &arena, MOST_TEAM, n);
     bytes = arena.used;
     w->memory[3] = tools_alloc(bytes);
     arena = metasd_arena_over(w->memory[3], bytes);
-    metasd_validate_take(&w->ranker, &arena, MOST_TEAM, n);
-    for (size_t i = 0; i < tools_table_floats(&w->step); i++)
-        w->step.weights[i] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
+    metasd_validate_take(&w->validator, &arena, MOST_TEAM, n);
+    for (size_t i = 0; i < tools_table_floats(&w->state); i++)
+        w->state.weights[i] = (float)metasd_random_below(1, 71, i, 3) - 1.0f;
 }
 
 static void
@@ -81,7 +81,7 @@ unmake(World *w)
 static double
 score(const World *w, uint32_t head, uint32_t relation, uint32_t tail)
 {
-    const float *e = w->step.weights, *r = e + ((size_t)ENTITIES + relation) * WIDTH;
+    const float *e = w->state.weights, *r = e + ((size_t)ENTITIES + relation) * WIDTH;
     float query[WIDTH];
     double sum = 0;
 
@@ -140,7 +140,7 @@ rank_all(MetasdTeam *team, void *context)
 {
     World *w = context;
 
-    return metasd_validate_batch(&w->ranker, &w->step, team, w->step.weights, false, &w->batch,
+    return metasd_validate_batch(&w->validator, &w->state, team, w->state.weights, false, &w->batch,
                                  &w->graph, &w->ranks[team->rank]);
 }
 
@@ -190,11 +190,11 @@ ranks_add_up(void **state)
 
     (void)state;
     make(&w, 0);
-    assert_int_equal(metasd_validate_batch(&w.ranker, &w.step, &team, w.step.weights, false,
+    assert_int_equal(metasd_validate_batch(&w.validator, &w.state, &team, w.state.weights, false,
                                            &w.batch, &w.graph, &once),
                      METASD_OK);
     twice = once;
-    assert_int_equal(metasd_validate_batch(&w.ranker, &w.step, &team, w.step.weights, false,
+    assert_int_equal(metasd_validate_batch(&w.validator, &w.state, &team, w.state.weights, false,
                                            &w.batch, &w.graph, &twice),
                      METASD_OK);
     assert_int_equal(twice.n, 2 * once.n);
@@ -213,7 +213,7 @@ a_model_of_zeros_ranks_in_the_middle(void **state)
 
     (void)state;
     make(&w, 0);
-    memset(w.step.weights, 0, tools_table_floats(&w.step) * sizeof(float));
+    memset(w.state.weights, 0, tools_table_floats(&w.state) * sizeof(float));
     wanted = plain_ranks(&w, &tied);
     assert_int_equal(wanted.hits[2], 0);
     check_ranks(&w, 2, &wanted);
@@ -230,8 +230,8 @@ scores_that_are_no_numbers_rank_last(void **state)
 
     (void)state;
     make(&w, 0);
-    for (size_t i = 0; i < tools_table_floats(&w.step); i++)
-        w.step.weights[i] = NAN;
+    for (size_t i = 0; i < tools_table_floats(&w.state); i++)
+        w.state.weights[i] = NAN;
     for (size_t i = 0; i < w.batch.n; i++) {
         const uint32_t *tails;
         size_t group = w.batch.group_of[i];
@@ -240,7 +240,7 @@ scores_that_are_no_numbers_rank_last(void **state)
                 (double)metasd_graph_find_group(&w.graph.known, w.batch.heads[group],
                                                 w.batch.relations[group], &tails);
     }
-    assert_int_equal(metasd_validate_batch(&w.ranker, &w.step, &team, w.step.weights, false,
+    assert_int_equal(metasd_validate_batch(&w.validator, &w.state, &team, w.state.weights, false,
                                            &w.batch, &w.graph, &ranks),
                      METASD_OK);
     assert_true(ranks.rank == last);

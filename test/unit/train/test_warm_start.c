@@ -19,7 +19,7 @@
 
 /*
  * Entities 2 and 3 are new, and relation 1. Entity 2 is told of by 0, which has it as a tail, and
- * by 1, which it has; 3 by nobody who is known.
+ * by 1, which it has; 3 by no entity that is known.
  */
 static const MetasdTriple facts[] = {{0, 0, 2}, {2, 0, 1}, {2, 0, 3}, {4, 1, 2}, {0, 0, 4}};
 static const uint8_t known[ROWS] = {1, 1, 0, 0, 1, 1, 0, 1, 0};
@@ -42,25 +42,22 @@ static const Expectation expectations[] = {
 };
 
 static MetasdState
-take_step(const MetasdFamily *family, size_t rank, void **memory)
+take_state(const MetasdFamily *family, size_t rank, void **memory)
 {
-    MetasdState step = {.entities = ENTITIES,
-                        .relation_rows = 2 * RELATIONS,
-                        .width = rank * family->reals_per_rank,
-                        .batch = 4,
-                        .queries = 4,
-                        .family = family,
-                        .guided = true,
-                        .quizzed = true};
+    MetasdState state = {.entities = ENTITIES,
+                         .relation_rows = 2 * RELATIONS,
+                         .width = rank * family->reals_per_rank,
+                         .family = family,
+                         .size = {.batch = 4, .queries = 4, .has_student = true, .has_quiz = true}};
 
-    *memory = tools_step_take(&step, 1, 1000);
-    return step;
+    *memory = tools_state_take(&state, 1, 1000);
+    return state;
 }
 
 static void
-put(MetasdState *step, size_t row, const float values[2])
+put(MetasdState *state, size_t row, const float values[2])
 {
-    memcpy(step->weights + row * step->width, values, 2 * sizeof(float));
+    memcpy(state->weights + row * state->width, values, 2 * sizeof(float));
 }
 
 /* Is it one of the small numbers that weights begin with where nothing is known? */
@@ -78,20 +75,20 @@ check_start(const Expectation *want)
     MetasdSplit split = {.seed = 1};
     MetasdGraph graph;
     void *memory, *graph_memory;
-    MetasdState step = take_step(want->family, want->rank, &memory);
-    const float *row = step.weights;
+    MetasdState state = take_state(want->family, want->rank, &memory);
+    const float *row = state.weights;
 
     memcpy(triples, facts, sizeof(facts));
     graph_memory =
         tools_graph(&graph, triples, sizeof(facts) / sizeof(facts[0]), ENTITIES, RELATIONS, &split);
-    for (size_t i = 0; i < tools_table_floats(&step); i++)
-        step.weights[i] = NAN; /* of rows that are not known nothing counts */
-    put(&step, 0, want->entity[0]);
-    put(&step, 1, want->entity[1]);
-    put(&step, 4, (const float[]){0, 7});
-    put(&step, ENTITIES, want->relation);
-    put(&step, BACKWARDS, want->backwards);
-    assert_int_equal(metasd_warm_start(&step, &team, &graph, known, 1), METASD_OK);
+    for (size_t i = 0; i < tools_table_floats(&state); i++)
+        state.weights[i] = NAN; /* of rows that are not known nothing counts */
+    put(&state, 0, want->entity[0]);
+    put(&state, 1, want->entity[1]);
+    put(&state, 4, (const float[]){0, 7});
+    put(&state, ENTITIES, want->relation);
+    put(&state, BACKWARDS, want->backwards);
+    assert_int_equal(metasd_warm_start(&state, &team, &graph, known, 1), METASD_OK);
 
     assert_memory_equal(row, want->entity[0], 2 * sizeof(float));
     assert_memory_equal(row + 2, want->entity[1], 2 * sizeof(float));
@@ -100,13 +97,13 @@ check_start(const Expectation *want)
             assert_true(fabsf(row[4 + i] - want->wanted[i]) < 1e-6f);
         else
             assert_true(is_noise(row[4 + i]));
-        assert_true(is_noise(row[6 + i])); /* of whom nothing is known */
+        assert_true(is_noise(row[6 + i])); /* nothing is known of it */
     }
     assert_true(is_noise(row[8]) && row[9] == 7); /* a pruned weight, and a kept one */
     assert_true(is_noise(row[2 * (ENTITIES + 1)]) && is_noise(row[2 * (BACKWARDS + 1)]));
-    for (size_t i = 0; i < tools_table_floats(&step); i++)
-        assert_true(step.student[i] == step.weights[i] && step.mask[i] == 1 && step.sums[i] > 0 &&
-                    step.quiz_sums[i] == 0);
+    for (size_t i = 0; i < tools_table_floats(&state); i++)
+        assert_true(state.student[i] == state.weights[i] && state.mask[i] == 1 &&
+                    state.sums[i] > 0 && state.quiz_sums[i] == 0);
     free(memory);
     free(graph_memory);
 }
@@ -127,14 +124,15 @@ make_warm(const World *world, MetasdTrainOptions options, const Training *from, 
 {
     Training *training = trainings_make(world, options);
     MetasdTeam team = metasd_team_of_one();
-    MetasdState *step = &training->trainer[0].step;
-    size_t rows = (size_t)step->entities + step->relation_rows;
+    MetasdState *state = &training->trainer[0].state;
+    size_t rows = (size_t)state->entities + state->relation_rows;
     uint8_t *knows = tools_alloc(rows);
 
     for (size_t row = 0; row < rows; row++)
-        knows[row] = row < first_new || row >= step->entities;
-    memcpy(step->weights, from->trainer[0].best, trainings_floats(from) * sizeof(float));
-    assert_int_equal(metasd_warm_start(step, &team, &world->graph, knows, options.seed), METASD_OK);
+        knows[row] = row < first_new || row >= state->entities;
+    memcpy(state->weights, from->trainer[0].best, trainings_floats(from) * sizeof(float));
+    assert_int_equal(metasd_warm_start(state, &team, &world->graph, knows, options.seed),
+                     METASD_OK);
     for (int i = 0; i < TRAININGS_MOST_TEAM; i++)
         training->trainer[i].progress.warm = true;
     free(knows);
@@ -142,7 +140,7 @@ make_warm(const World *world, MetasdTrainOptions options, const Training *from, 
 }
 
 static MetasdTrainOptions
-short_course(void)
+short_options(void)
 {
     MetasdTrainOptions options = trainings_options();
 
@@ -158,11 +156,11 @@ it_is_as_good_in_less_time(void **state)
 {
     World world = trainings_clubs();
     Training *first = trainings_done(&world, trainings_options());
-    Training *cold = trainings_done(&world, short_course());
+    Training *cold = trainings_done(&world, short_options());
 
     (void)state;
     for (int news = 0; news <= 4; news += 4) {
-        Training *warm = make_warm(&world, short_course(), first, 60 - (size_t)news);
+        Training *warm = make_warm(&world, short_options(), first, 60 - (size_t)news);
 
         assert_int_equal(trainings_run_alone(warm), METASD_OK);
         if (!(trainings_mrr(&warm->best.student) > trainings_mrr(&first->best.student) - 0.02) ||
@@ -185,12 +183,12 @@ any_team_gets_the_same_bits(void **state)
     Training *first = trainings_done(&world, options), *whole;
 
     (void)state;
-    whole = make_warm(&world, options, first, first->trainer[0].step.entities / 2);
+    whole = make_warm(&world, options, first, first->trainer[0].state.entities / 2);
     assert_int_equal(trainings_run_alone(whole), METASD_OK);
     assert_true(memcmp(whole->trainer[0].best, first->trainer[0].best,
                        trainings_floats(first) * sizeof(float)) != 0);
     for (int members = 2; members <= TRAININGS_MOST_TEAM; members++) {
-        Training *warm = make_warm(&world, options, first, first->trainer[0].step.entities / 2);
+        Training *warm = make_warm(&world, options, first, first->trainer[0].state.entities / 2);
 
         assert_int_equal(trainings_run(warm, members), METASD_OK);
         trainings_assert_same(warm, whole);

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE /* syscall */
 
-#include "crew.h"
+#include "processes.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,17 +18,17 @@
 #include "memory.h"
 
 /* In shared memory. */
-typedef struct Crew {
+typedef struct Shared {
     atomic_uint round;  /* barriers passed; waiters sleep on it */
     atomic_int here;    /* members at the barrier */
     atomic_int asleep;  /* of them */
     atomic_int left;    /* members that have ended, in whatever way */
     atomic_bool failed; /* one of them by failure */
-} Crew;
+} Shared;
 
 typedef struct Member {
     MetasdTeam team;
-    Crew *crew;
+    Shared *shared;
     pid_t *pids; /* members; of this member's children, 0 once waited for */
     int *statuses;
     int spins, yields; /* looks at a barrier before sleeping */
@@ -37,16 +37,16 @@ typedef struct Member {
 
 /* ---- members that end ---- */
 
-static void wake(Crew *crew);
+static void wake(Shared *shared);
 
 /* Notes how a member ended, and lets the others know. */
 static void
-leave(Crew *crew, bool failed)
+leave(Shared *shared, bool failed)
 {
     if (failed)
-        atomic_store(&crew->failed, true);
-    atomic_fetch_add(&crew->left, 1);
-    wake(crew);
+        atomic_store(&shared->failed, true);
+    atomic_fetch_add(&shared->left, 1);
+    wake(shared);
 }
 
 /* What a child that ended has to say. */
@@ -71,7 +71,7 @@ collect(Member *member, bool all)
         member->pids[i] = 0;
         member->statuses[i] = (int)status_of(i, ending);
         if (ending != 0) /* perhaps without a word: killed, or by exit */
-            leave(member->crew, true);
+            leave(member->shared, true);
     }
 }
 
@@ -84,20 +84,20 @@ futex(atomic_uint *word, int what, unsigned value, const struct timespec *limit)
 }
 
 static void
-wake(Crew *crew)
+wake(Shared *shared)
 {
-    futex(&crew->round, FUTEX_WAKE, CREW_MOST, NULL);
+    futex(&shared->round, FUTEX_WAKE, PROCESSES_MOST, NULL);
 }
 
 /* Sleeps until the round is over, or for 20 ms. */
 static void
-sleep_on(Crew *crew, unsigned round)
+sleep_on(Shared *shared, unsigned round)
 {
     struct timespec limit = {.tv_nsec = 20000000};
 
-    atomic_fetch_add(&crew->asleep, 1);
-    futex(&crew->round, FUTEX_WAIT, round, &limit);
-    atomic_fetch_sub(&crew->asleep, 1);
+    atomic_fetch_add(&shared->asleep, 1);
+    futex(&shared->round, FUTEX_WAIT, round, &limit);
+    atomic_fetch_sub(&shared->asleep, 1);
 }
 
 /* Leaves the core to whoever shares it, for a moment. */
@@ -113,9 +113,9 @@ relax(void)
 static MetasdStatus
 wait_for_round(Member *member, unsigned round)
 {
-    Crew *crew = member->crew;
+    Shared *shared = member->shared;
 
-    for (int look = 0; atomic_load(&crew->round) == round; look++) {
+    for (int look = 0; atomic_load(&shared->round) == round; look++) {
         if (look < member->spins)
             relax();
         else if (look < member->spins + member->yields)
@@ -124,9 +124,9 @@ wait_for_round(Member *member, unsigned round)
             if (member->team.rank == 0)
                 collect(member, false);
             /* A member that is gone will not come; it may have come before it went. */
-            if (atomic_load(&crew->left) > 0 && atomic_load(&crew->round) == round)
+            if (atomic_load(&shared->left) > 0 && atomic_load(&shared->round) == round)
                 return METASD_INTERRUPTED;
-            sleep_on(crew, round);
+            sleep_on(shared, round);
         }
     }
     return METASD_OK;
@@ -136,16 +136,16 @@ static MetasdStatus
 wait_for_all(MetasdTeam *team)
 {
     Member *member = team->context;
-    Crew *crew = member->crew;
-    unsigned round = atomic_load(&crew->round);
+    Shared *shared = member->shared;
+    unsigned round = atomic_load(&shared->round);
     double since;
     MetasdStatus status;
 
-    if (atomic_fetch_add(&crew->here, 1) + 1 == team->size) {
-        atomic_store(&crew->here, 0);
-        atomic_fetch_add(&crew->round, 1);
-        if (atomic_load(&crew->asleep) > 0)
-            wake(crew);
+    if (atomic_fetch_add(&shared->here, 1) + 1 == team->size) {
+        atomic_store(&shared->here, 0);
+        atomic_fetch_add(&shared->round, 1);
+        if (atomic_load(&shared->asleep) > 0)
+            wake(shared);
         return METASD_OK;
     }
     since = clock_now();
@@ -159,11 +159,11 @@ look_for_failure(MetasdTeam *team)
 {
     const Member *member = team->context;
 
-    return atomic_load(&member->crew->failed) ? METASD_INTERRUPTED : METASD_OK;
+    return atomic_load(&member->shared->failed) ? METASD_INTERRUPTED : METASD_OK;
 }
 
 double
-crew_waited(const MetasdTeam *team)
+processes_waited(const MetasdTeam *team)
 {
     return ((const Member *)team->context)->waited;
 }
@@ -171,13 +171,13 @@ crew_waited(const MetasdTeam *team)
 /* ---- the members ---- */
 
 static Member
-make_member(Crew *crew, int rank, int members, pid_t *pids, int *statuses)
+make_member(Shared *shared, int rank, int members, pid_t *pids, int *statuses)
 {
     bool crowded = members > sysconf(_SC_NPROCESSORS_ONLN);
 
     return (Member){
         .team = {.rank = rank, .size = members, .barrier = wait_for_all, .poll = look_for_failure},
-        .crew = crew,
+        .shared = shared,
         .pids = pids,
         .statuses = statuses,
         .spins = crowded ? 0 : 4000, /* some 50 microseconds */
@@ -191,7 +191,7 @@ run_member(Member *member, MetasdStatus (*work)(MetasdTeam *team, void *context)
 
     member->team.context = member;
     status = work(&member->team, context);
-    leave(member->crew, status != METASD_OK);
+    leave(member->shared, status != METASD_OK);
     return status;
 }
 
@@ -208,12 +208,12 @@ join_statuses(const int *statuses, int members)
 }
 
 MetasdStatus
-crew_run(int members, MetasdStatus (*work)(MetasdTeam *team, void *context), void *context)
+processes_run(int members, MetasdStatus (*work)(MetasdTeam *team, void *context), void *context)
 {
-    Crew *crew = memory_share(sizeof(*crew));
-    pid_t pids[CREW_MOST] = {0}, parent = getpid();
-    int statuses[CREW_MOST] = {0};
-    Member member = make_member(crew, 0, members, pids, statuses);
+    Shared *shared = memory_share(sizeof(*shared));
+    pid_t pids[PROCESSES_MOST] = {0}, parent = getpid();
+    int statuses[PROCESSES_MOST] = {0};
+    Member member = make_member(shared, 0, members, pids, statuses);
 
     fflush(NULL);
     for (int i = 1; i < members; i++) {
@@ -232,6 +232,6 @@ crew_run(int members, MetasdStatus (*work)(MetasdTeam *team, void *context), voi
     }
     statuses[0] = (int)run_member(&member, work, context);
     collect(&member, true);
-    memory_unshare(crew, sizeof(*crew));
+    memory_unshare(shared, sizeof(*shared));
     return join_statuses(statuses, members);
 }
