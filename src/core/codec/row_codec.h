@@ -36,21 +36,7 @@
 #include <stdint.h>
 
 #include "core/base/status.h"
-
-/* How weights are stored, and how far they may be from what they were. */
-typedef enum MetasdStorage {
-    METASD_FLOAT32, /* exactly */
-    METASD_INT8,    /* half a step: a 255th of the row's largest */
-    METASD_INT6     /* half a step: a 63rd of it */
-} MetasdStorage;
-
-#define METASD_STORAGES 3
-
-/*
- * Integers of a row whose largest magnitude is below this are stored as if it were this: halves of
- * steps could be 0 otherwise.
- */
-#define METASD_LEAST_SCALE 0x1p-100f
+#include "core/codec/row_values.h"
 
 /* Bytes that hold any row of WIDTH weights, in every kind. */
 extern size_t metasd_row_bound(size_t width);
@@ -64,10 +50,10 @@ extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const
                                       uint8_t *out, size_t size, size_t *used);
 
 /*
- * The row becomes what a decoder makes of its encoding, which stays the same. Fails as
- * metasd_row_encode does, and leaves the row as it was then.
+ * Sets each weight to the value that a decoder returns for it; the row's encoding stays the same.
+ * Fails as metasd_row_encode does, and then leaves the row as it is.
  */
-extern MetasdStatus metasd_round_row(MetasdStorage storage, size_t width, float *row);
+extern MetasdStatus metasd_row_round(MetasdStorage storage, size_t width, float *row);
 
 /*
  * Width and number of kept weights, for sizing. Both are bounded by what N bytes
@@ -76,22 +62,40 @@ extern MetasdStatus metasd_round_row(MetasdStorage storage, size_t width, float 
 extern MetasdStatus metasd_row_decode_header(const uint8_t *bytes, size_t n, size_t *width,
                                              size_t *kept);
 
-/* What metasd_row_decode_sparse found: each weight is a code, a whole number, times `step`, as
- * float. */
-typedef struct MetasdDecoded {
+/*
+ * The kept weights of a row, positions strictly ascending. Weights that were stored as integers
+ * are codes times a step, rounded to float; they keep their codes.
+ */
+typedef struct MetasdSparseRow {
+    const uint32_t *positions;
+    const float *values; /* if most_code is 0 */
     size_t kept;
-    int most_code; /* the largest magnitude that a code can have; 0: floats, which have no codes */
+    const int16_t *codes; /* otherwise */
+    int most_code;        /* the largest magnitude that a code of this storage has */
     double step;
-} MetasdDecoded;
+} MetasdSparseRow;
+
+static inline float
+metasd_row_weight(const MetasdSparseRow *row, size_t i)
+{
+    return row->most_code != 0 ? (float)(row->codes[i] * row->step) : row->values[i];
+}
+
+/* Arrays of `capacity` elements for a row. */
+typedef struct MetasdRowSpace {
+    size_t capacity;
+    uint32_t *positions;
+    float *values;
+    int16_t *codes;
+} MetasdRowSpace;
 
 /*
- * The kept weights: positions[capacity] strictly ascending, values[capacity]. A
- * row of another width than WIDTH is METASD_CORRUPT, more kept weights than
- * CAPACITY are METASD_INVALID. On failure the arrays hold nothing of use.
+ * The kept weights, in the arrays of SPACE. A row of another width than WIDTH is METASD_CORRUPT;
+ * more kept weights than there is room for are METASD_INVALID. On failure the arrays hold nothing
+ * of use.
  */
 extern MetasdStatus metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width,
-                                             uint32_t *positions, float *values, size_t capacity,
-                                             MetasdDecoded *decoded);
+                                             MetasdRowSpace space, MetasdSparseRow *row);
 
 /* The whole row, zeros included: row[width]. On failure it holds nothing of use. */
 extern MetasdStatus metasd_row_decode_dense(const uint8_t *bytes, size_t n, size_t width,

@@ -28,6 +28,7 @@
 #include "pg/catalog/catalog.h"
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
+#include "core/serve/query.h"
 
 PG_FUNCTION_INFO_V1(metasd_entity_number_sql);
 PG_FUNCTION_INFO_V1(metasd_relation_number_sql);
@@ -59,7 +60,7 @@ typedef struct AskedSite {
     const MetasdImage *image;
     int64 *counts[2]; /* of entities and relations; NULL until asked for */
     float *scores;    /* a number an entity; NULL until needed */
-    float *scratch;
+    void *scratch;
     uint32 *ids;   /* scratch of their order, a number an entity */
     TupleDesc row; /* of metasd.ranked_answer */
     Oid row_type;
@@ -272,7 +273,7 @@ score_query(FunctionCallInfo fcinfo)
                  errhint("Use metasd.entity_number(model, label) and metasd.relation_number(model, "
                          "label).")));
     if (!site->scores) {
-        site->scratch = MemoryContextAlloc(site->context, 3 * (size_t)plan->width * sizeof(float));
+        site->scratch = MemoryContextAlloc(site->context, metasd_query_scratch_bytes(plan->width));
         site->scores =
             MemoryContextAllocHuge(site->context, (size_t)plan->entities * sizeof(float));
         site->ids = MemoryContextAllocHuge(site->context, (size_t)plan->entities * sizeof(uint32));

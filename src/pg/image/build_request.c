@@ -48,7 +48,7 @@ start_worker(const pg_uuid_t *uuid, int64 run, int cache_size)
 /* One worker per version, which goes on if the session that started it ends. */
 bool
 metasd_build_request_wait(const pg_uuid_t *uuid, int64 run, int cache_size, MetasdTeam *team,
-                          MetasdImage *index)
+                          MetasdImage *view)
 {
     BackgroundWorkerHandle *handle = NULL;
     pid_t pid;
@@ -56,7 +56,7 @@ metasd_build_request_wait(const pg_uuid_t *uuid, int64 run, int cache_size, Meta
     for (;;) {
         bool stopped = handle && GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED;
 
-        if (metasd_image_file_attach(uuid, false, team, index))
+        if (metasd_image_file_attach(uuid, false, team, view))
             return true;
         if (stopped || (!handle && !metasd_image_lock_has_worker(uuid) &&
                         !(handle = start_worker(uuid, run, cache_size))))

@@ -30,6 +30,6 @@ extern bool metasd_build_request_is_wanted(void);
  * if no worker could do that. The caller holds metasd_image_lock_build of the version.
  */
 extern bool metasd_build_request_wait(const pg_uuid_t *uuid, int64 run, int cache_size,
-                                      MetasdTeam *team, MetasdImage *index);
+                                      MetasdTeam *team, MetasdImage *view);
 
 #endif

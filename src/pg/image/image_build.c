@@ -47,8 +47,7 @@ typedef struct Build {
     int64 run;
     MetasdImagePlan plan;
     MetasdImageWriter writer;
-    uint32_t *positions;            /* 2 x width */
-    float *values;                  /* 2 x width */
+    MetasdRowSpace space[2];        /* of `width` weights each */
     MetasdSigmoid sigmoid;          /* of relations without one of their own */
     MetasdSigmoid relation_sigmoid; /* of questions that ask for relations */
     bool uncommitted;               /* this transaction wrote a row */
@@ -163,20 +162,10 @@ add_row(Build *build, const RowKind *kind, const Row *row)
     MetasdSparseRow sparse[2];
     MetasdStatus status;
 
-    for (int e = 0; e < kind->embeddings; e++) {
-        uint32_t *positions = build->positions + (size_t)e * width;
-        float *values = build->values + (size_t)e * width;
-        MetasdDecoded decoded;
-
-        if (metasd_row_decode_sparse(row->bytes[e], row->size[e], width, positions, values, width,
-                                     &decoded) != METASD_OK)
+    for (int e = 0; e < kind->embeddings; e++)
+        if (metasd_row_decode_sparse(row->bytes[e], row->size[e], width, build->space[e],
+                                     &sparse[e]) != METASD_OK)
             report_damage(build, kind, row->id);
-        sparse[e] = (MetasdSparseRow){.positions = positions,
-                                      .values = values,
-                                      .kept = decoded.kept,
-                                      .most_code = decoded.most_code,
-                                      .step = decoded.step};
-    }
     status = kind == &entity_rows
                  ? metasd_image_add_entity(&build->writer, (uint32_t)row->id, row->label,
                                            row->label_len, sparse[0])
@@ -284,6 +273,15 @@ plan_image(Build *build)
                         errhint("Train the model again with kg_train.")));
 }
 
+static MetasdRowSpace
+allocate_space(size_t width)
+{
+    return (MetasdRowSpace){.capacity = width,
+                            .positions = palloc(width * sizeof(uint32_t)),
+                            .values = palloc(width * sizeof(float)),
+                            .codes = palloc(width * sizeof(int16_t))};
+}
+
 /* Starts the image in memory of DRAFT, which has room for the rows alone. */
 static void
 add_rows(Build *build, MemoryContext draft)
@@ -307,7 +305,7 @@ add_rows(Build *build, MemoryContext draft)
 }
 
 void *
-metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *index, bool *provisional)
+metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *view, bool *provisional)
 {
     MemoryContext context = CurrentMemoryContext, spi,
                   draft = AllocSetContextCreate(context, "metasd rows", ALLOCSET_SMALL_SIZES);
@@ -316,20 +314,20 @@ metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *index, bool *provis
 
     SPI_connect();
     plan_image(&build);
-    build.positions = palloc(2 * (size_t)build.plan.width * sizeof(*build.positions));
-    build.values = palloc(2 * (size_t)build.plan.width * sizeof(*build.values));
+    for (int e = 0; e < 2; e++)
+        build.space[e] = allocate_space(build.plan.width);
     add_rows(&build, draft);
-    if (metasd_image_settle(&build.writer, build.positions, team) != METASD_OK)
+    if (metasd_image_settle(&build.writer, build.space[0].positions, team) != METASD_OK)
         elog(ERROR, "could not settle an image");
     spi = MemoryContextSwitchTo(context);
-    memory = metasd_image_file_memory(metasd_image_bytes(&build.writer.index.plan));
+    memory = metasd_image_file_memory(metasd_image_bytes(&build.writer.image.plan));
     MemoryContextSwitchTo(spi);
     metasd_image_move(&build.writer, memory);
     MemoryContextDelete(draft);
     if (metasd_image_finish(&build.writer, team) != METASD_OK)
         elog(ERROR, "could not finish an image");
     SPI_finish();
-    *index = build.writer.index;
+    *view = build.writer.image;
     *provisional = build.uncommitted;
     return memory;
 }

@@ -13,6 +13,6 @@
  * the rights of the extension's owner. *provisional: this transaction wrote a row, and may yet roll
  * back. Polls the team. ERRCODE_DATA_CORRUPTED if a stored row is damaged.
  */
-extern void *metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *index, bool *provisional);
+extern void *metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *view, bool *provisional);
 
 #endif

@@ -18,7 +18,7 @@
 typedef struct Image {
     pg_uuid_t uuid; /* of the run: ids of runs start again after DROP EXTENSION */
     MemoryContext context;
-    MetasdImage index;
+    MetasdImage view;
     bool shared;         /* a mapping of a file; else memory of this session alone */
     bool provisional;    /* of rows that the transaction which built it may yet roll back */
     bool kept;           /* share it nevertheless: after a rollback no session asks for it */
@@ -169,13 +169,13 @@ build_image(Image *image, int64 run, MetasdTeam *team, int cache_size)
 {
     MemoryContext own = AllocSetContextCreate(image->context, "metasd own", ALLOCSET_SMALL_SIZES);
     MemoryContext before = MemoryContextSwitchTo(own);
-    void *memory = metasd_image_build(run, team, &image->index, &image->provisional);
-    size_t bytes = metasd_image_bytes(&image->index.plan);
+    void *memory = metasd_image_build(run, team, &image->view, &image->provisional);
+    size_t bytes = metasd_image_bytes(&image->view.plan);
 
     if ((!image->provisional || image->kept) && metasd_image_file_may_share(bytes, cache_size)) {
         metasd_image_collect(&image->uuid, bytes, list_mapped_uuids(), cache_size);
         MemoryContextSwitchTo(image->context);
-        image->shared = metasd_image_file_publish(&image->uuid, memory, bytes, &image->index);
+        image->shared = metasd_image_file_publish(&image->uuid, memory, bytes, &image->view);
     }
     MemoryContextSwitchTo(before);
     if (image->shared)
@@ -193,14 +193,14 @@ get_image(Image *image, int64 run, int cache_size)
         build_image(image, run, &team, cache_size);
         return;
     }
-    image->shared = metasd_image_file_attach(&image->uuid, false, &team, &image->index);
+    image->shared = metasd_image_file_attach(&image->uuid, false, &team, &image->view);
     if (image->shared)
         return;
     metasd_image_lock_build(&image->uuid);
-    image->shared = metasd_image_file_attach(&image->uuid, true, &team, &image->index);
+    image->shared = metasd_image_file_attach(&image->uuid, true, &team, &image->view);
     if (!image->shared && !(image->kept && MyBgworkerEntry) && metasd_build_request_is_wanted())
         image->shared =
-            metasd_build_request_wait(&image->uuid, run, cache_size, &team, &image->index);
+            metasd_build_request_wait(&image->uuid, run, cache_size, &team, &image->view);
     if (!image->shared)
         build_image(image, run, &team, cache_size);
     metasd_image_lock_release_build(&image->uuid);
@@ -229,7 +229,7 @@ metasd_image_cache_get(const MetasdModel *model, int cache_size)
     for (image = images; image; image = image->next)
         if (!image->outdated && same_uuid(&image->uuid, &model->uuid)) {
             note_use(image);
-            return &image->index;
+            return &image->view;
         }
     drop_oldest_images();
     /* An incomplete image belongs to the transaction: an error frees it. */
@@ -246,7 +246,7 @@ metasd_image_cache_get(const MetasdModel *model, int cache_size)
     image->next = images;
     images = image;
     image_count++;
-    return &image->index;
+    return &image->view;
 }
 
 /* Shares an image that does not stay in this process. */
@@ -262,7 +262,7 @@ share_image(const pg_uuid_t *uuid, int64 run, int cache_size, bool locked)
     team.poll = poll_interrupts;
     if (!locked)
         get_image(&image, run, cache_size);
-    else if (!metasd_image_file_attach(uuid, false, &team, &image.index))
+    else if (!metasd_image_file_attach(uuid, false, &team, &image.view))
         build_image(&image, run, &team, cache_size);
     MemoryContextSwitchTo(before);
     MemoryContextDelete(context); /* the file stays */

@@ -119,7 +119,7 @@ has_time(const struct stat *st, int64 time)
  */
 static const char *
 check_mapping(const Mapping *mapping, int fd, const struct stat *st, const pg_uuid_t *uuid,
-              MetasdTeam *team, MetasdImage *index)
+              MetasdTeam *team, MetasdImage *view)
 {
     const char *image = (const char *)mapping->memory + sizeof(Frame);
     size_t bytes = mapping->bytes - sizeof(Frame);
@@ -134,9 +134,9 @@ check_mapping(const Mapping *mapping, int fd, const struct stat *st, const pg_uu
     if (frame.bytes != mapping->bytes)
         return "It does not have its size.";
     if (has_time(st, frame.time))
-        return metasd_image_attach(image, bytes, index) == METASD_OK ? NULL
-                                                                     : "Its header is damaged.";
-    if (metasd_image_open(image, bytes, team, index) != METASD_OK)
+        return metasd_image_attach(image, bytes, view) == METASD_OK ? NULL
+                                                                    : "Its header is damaged.";
+    if (metasd_image_open(image, bytes, team, view) != METASD_OK)
         return "It has been written to.";
     (void)set_times(fd, frame.time);
     return NULL;
@@ -144,7 +144,7 @@ check_mapping(const Mapping *mapping, int fd, const struct stat *st, const pg_uu
 
 /* The lock makes sure that the name is still that of the checked file. */
 bool
-metasd_image_file_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team, MetasdImage *index)
+metasd_image_file_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team, MetasdImage *view)
 {
     MetasdImagePath path = metasd_image_path(uuid);
     int fd = OpenTransientFile(path.name, O_RDONLY | PG_BINARY);
@@ -158,7 +158,7 @@ metasd_image_file_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team, M
         if (st.st_size <= (off_t)sizeof(Frame))
             damage = "It does not have its size.";
         else if ((mapping = map((size_t)st.st_size, PROT_READ, MAP_SHARED, fd)) != NULL)
-            damage = check_mapping(mapping, fd, &st, uuid, team, index);
+            damage = check_mapping(mapping, fd, &st, uuid, team, view);
     }
     if (damage && mapping)
         unmap(mapping);
@@ -302,8 +302,7 @@ warn_once(const MetasdImagePath *path)
 }
 
 bool
-metasd_image_file_publish(const pg_uuid_t *uuid, const void *image, size_t bytes,
-                          MetasdImage *index)
+metasd_image_file_publish(const pg_uuid_t *uuid, const void *image, size_t bytes, MetasdImage *view)
 {
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "metasd draft", ALLOCSET_SMALL_SIZES);
@@ -322,7 +321,7 @@ metasd_image_file_publish(const pg_uuid_t *uuid, const void *image, size_t bytes
     MemoryContextDelete(context);
     if (!mapping)
         return false;
-    if (metasd_image_attach((const char *)mapping->memory + sizeof(Frame), bytes, index) !=
+    if (metasd_image_attach((const char *)mapping->memory + sizeof(Frame), bytes, view) !=
         METASD_OK)
         elog(ERROR, "could not attach an image that has just been built");
     ereport(DEBUG1, (errmsg_internal("built \"%s\"", path.name)));

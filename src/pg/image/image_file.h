@@ -40,14 +40,14 @@ extern void *metasd_image_file_memory(size_t bytes);
  * a damaged file is logged and removed.
  */
 extern bool metasd_image_file_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team,
-                                     MetasdImage *index);
+                                     MetasdImage *view);
 
 /*
  * Writes an image of BYTES bytes to the shared file and opens it as metasd_image_file_attach does.
  * False if the file cannot be written: a WARNING says so once per session.
  */
 extern bool metasd_image_file_publish(const pg_uuid_t *uuid, const void *image, size_t bytes,
-                                      MetasdImage *index);
+                                      MetasdImage *view);
 
 /* May an image of BYTES bytes be shared with the setting CACHE_SIZE (kB)? 0 bytes: any image? */
 extern bool metasd_image_file_may_share(size_t bytes, int cache_size);

@@ -26,6 +26,7 @@
 #include "pg/catalog/catalog.h"
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
+#include "core/serve/query.h"
 
 /* Of images to share: that of the old version is this worker's alone. */
 #define CACHE_SIZE 0
@@ -59,7 +60,7 @@ typedef struct Comparing {
     uint32 *old_entity;   /* N: its number in the old version */
     uint32 *new_entity;   /* of the old version's entities: in the new one */
     uint32 *old_relation; /* R */
-    float *scratch;       /* 3 x the larger width */
+    void *scratch;        /* for the larger width */
     float *old_scores;    /* by the old version's numbers */
     uint32 *order;        /* N */
     MetasdRankCounts *answers;
@@ -278,7 +279,7 @@ build_new(Comparing *c)
         METASD_TRY(metasd_team_work(&c->team, METASD_FAR_WORK + width));
     }
     METASD_TRY(metasd_image_finish(&writer, &c->team));
-    c->new.index = writer.index;
+    c->new.index = writer.image;
     return METASD_OK;
 }
 
@@ -321,7 +322,7 @@ take_scratch(Comparing *c)
     uint32 width = Max(c->old.index.plan.width, c->new.index.plan.width);
     uint32 entities = c->graph->entities;
 
-    c->scratch = take(3 * (size_t)width, sizeof(*c->scratch));
+    c->scratch = take(metasd_query_scratch_bytes(width), 1);
     c->old_scores = take(c->old.index.plan.entities, sizeof(*c->old_scores));
     c->old.z = take(entities, sizeof(*c->old.z));
     c->new.z = take(entities, sizeof(*c->new.z));

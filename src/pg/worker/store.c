@@ -261,7 +261,7 @@ round_weights(const MetasdJob *job, MetasdTeam *team)
 
     for (size_t i = 0; i < rows; i++) {
         check_codec(
-            metasd_round_row(storage_of(job), step->width, job->trainer.best + i * step->width));
+            metasd_row_round(storage_of(job), step->width, job->trainer.best + i * step->width));
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + step->width));
     }
     return METASD_OK;
