@@ -95,7 +95,7 @@ find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, Meta
 
     metasd_probability_start(field, n, holdout->scores);
     metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
-    while ((!field->found || field->seen < METASD_FIELD_KNOWN) &&
+    while ((!field->found || field->seen < METASD_ODDS_KNOWN) &&
            metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE)
         metasd_probability_show(field, score, holds(known, id) && !holds(missing, id));
     return field->found;
