@@ -1,5 +1,5 @@
 /*
- * call_site.h - what a function that asks a model keeps for one call in a query, and its arguments.
+ * call_site.h - the state of one call in a query, kept from row to row, and its arguments.
  */
 #ifndef METASD_PG_SERVE_CALL_SITE_H
 #define METASD_PG_SERVE_CALL_SITE_H
