@@ -2,8 +2,8 @@
  * random.h - random numbers by position.
  *
  * A generator without state: the value at (seed, stream, index) depends on these three alone. So
- * every member of a team can compute its own part, and the size of the team changes nothing. The mixing function is the finaliser of
- * SplitMix64 (Steele, Lea, Flood 2014), applied twice.
+ * every member of a team can compute its own part, and the size of the team changes nothing. The
+ * mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied twice.
  */
 #ifndef METASD_CORE_BASE_RANDOM_H
 #define METASD_CORE_BASE_RANDOM_H
@@ -19,7 +19,7 @@ typedef enum MetasdStream {
     METASD_STREAM_SPLIT,
     METASD_STREAM_EPOCH, /* the order of the training groups; epochs are added, shifted */
     METASD_STREAM_QUIZ,
-    METASD_STREAM_NEGATIVES /* the entities that a batch is scored against; steps are added, shifted */
+    METASD_STREAM_NEGATIVES /* the entities to score a batch against; steps are added, shifted */
 } MetasdStream;
 
 /* 64 random bits. */

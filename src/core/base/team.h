@@ -1,10 +1,10 @@
 /*
  * team.h - the processes that train together.
  *
- * Training is SPMD: every member of the team runs the same functions on the same arguments and works
- * on its own part. Tables are cut into slices, whose number depends on the table alone. A member
- * owns a span of whole slices, and sums are taken in the order of slices, so that the size of the
- * team never changes a bit of the result.
+ * Training is SPMD: every member of the team runs the same functions on the same arguments and
+ * works on its own part. Tables are cut into slices, whose number depends on the table alone. A
+ * member owns a span of whole slices, and sums are taken in the order of slices, so that the size
+ * of the team never changes a bit of the result.
  *
  * In PostgreSQL the members are background workers, in tests and benchmarks threads or just the
  * caller. Nothing here starts a thread.

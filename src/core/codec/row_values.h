@@ -1,5 +1,6 @@
 /*
- * row_values.h - the values of a row's kept weights: floats, or integers with one scale for the row.
+ * row_values.h - the values of a row's kept weights: floats, or integers with one scale for the
+ * row.
  */
 #ifndef METASD_CORE_CODEC_ROW_VALUES_H
 #define METASD_CORE_CODEC_ROW_VALUES_H

@@ -1,11 +1,11 @@
 /*
  * dense_columns.h - scores of all entities from the dimensions that most of them keep.
  *
- * Such a column has a code for every entity, 0 if it keeps no weight there. A weight is the scale of
- * its entity x the code. Codes are stored in tiles of 64 entities, with all columns of a tile one
- * after the other. So a query reads memory once, forwards, and the sums of a tile stay in registers.
- * Products are rounded before they are added, column after column, so that every instruction set
- * gives the same bits, as in postings.h; this file is compiled without contraction.
+ * Such a column has a code for every entity, 0 if it keeps no weight there. A weight is the scale
+ * of its entity x the code. Codes are stored in tiles of 64 entities, with all columns of a tile
+ * one after the other. So a query reads memory once, forwards, and the sums of a tile stay in
+ * registers. Products are rounded before they are added, column after column, so that every
+ * instruction set gives the same bits, as in postings.h; this file is compiled without contraction.
  */
 #ifndef METASD_CORE_SERVE_DENSE_COLUMNS_H
 #define METASD_CORE_SERVE_DENSE_COLUMNS_H

@@ -126,9 +126,9 @@ take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 
 /*
  * Lays out an image of that plan at BASE (NULL: measures only). The arena is set here, because
- * metasd_arena_over would skip to an aligned address, which differs between mappings, and the places
- * of an image must not. If there is memory for the ROWS_ALONE, the parts behind them are measured
- * and their pointers are NULL.
+ * metasd_arena_over would skip to an aligned address, which differs between mappings, and the
+ * places of an image must not. If there is memory for the ROWS_ALONE, the parts behind them are
+ * measured and their pointers are NULL.
  */
 static bool
 lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, MetasdImage *image,

@@ -2,10 +2,10 @@
  * postings.h - scores of all entities from lists of the entities that keep a weight in a dimension.
  *
  * A list has one bit per entity, 64 to a word, and the weights of the set bits, in order. So the
- * weights of eight entities are neighbours in memory: one load and one permutation. An entity number
- * takes one bit instead of 32, and a register sums a score over several lists. Products are rounded
- * before they are added, list after list, so that every instruction set gives the same bits; this
- * file is compiled without contraction (-ffp-contract=off).
+ * weights of eight entities are neighbours in memory: one load and one permutation. An entity
+ * number takes one bit instead of 32, and a register sums a score over several lists. Products are
+ * rounded before they are added, list after list, so that every instruction set gives the same
+ * bits; this file is compiled without contraction (-ffp-contract=off).
  */
 #ifndef METASD_CORE_SERVE_POSTINGS_H
 #define METASD_CORE_SERVE_POSTINGS_H

@@ -88,7 +88,9 @@ numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities)
     return (Numbers){numbers, count};
 }
 
-/* Scores all entities for the question in the arguments; if the model has to guess, all the same. */
+/*
+ * Scores all entities for the question in the arguments; if the model has to guess, all the same.
+ */
 static Ranking
 score_question(FunctionCallInfo fcinfo)
 {
@@ -276,9 +278,9 @@ prepare_rows(MetasdAskedModel *asked, Oid function)
 
 /*
  * metasd.rank_answers(model text, side text, entity bigint, relation bigint, answers bigint[],
- * known bigint[]) returns metasd.ranked_answer[]: one element per answer, for which the other answers
- * are known facts, too; one for the first answer of kg_predict, with a probability and no rank; and
- * one for each range of probability that has answers, with their sum.
+ * known bigint[]) returns metasd.ranked_answer[]: one element per answer, for which the other
+ * answers are known facts, too; one for the first answer of kg_predict, with a probability and no
+ * rank; and one for each range of probability that has answers, with their sum.
  */
 Datum
 metasd_rank_answers_sql(PG_FUNCTION_ARGS)

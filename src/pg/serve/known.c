@@ -53,7 +53,9 @@ write_lookup(const MetasdSource *source, const int given[2], int asked, bool som
 
 /* ---- labels as values of a column ---- */
 
-/* Is it an integer in that range, in the form that its type writes: no plus, space or leading zero? */
+/*
+ * Is it an integer in that range, in the form that its type writes: no plus, space or leading zero?
+ */
 static bool
 fits_integer(const char *text, int64 least, int64 most)
 {

@@ -44,7 +44,9 @@ metasd_known_cost_rows(Oid relation)
     return rows;
 }
 
-/* Does the plan read a foreign table without a filter here? In a lookup the other server filters. */
+/*
+ * Does the plan read a foreign table without a filter here? In a lookup the other server filters.
+ */
 static bool
 filters_elsewhere(const Plan *plan)
 {

@@ -1,5 +1,6 @@
 /*
- * predict.c - kg_predict, kg_predict_heads and kg_predict_relations: the best answers to a question.
+ * predict.c - kg_predict, kg_predict_heads and kg_predict_relations: the best answers to a
+ * question.
  *
  * All functions of this room find the model and its image under the snapshot of the query, convert
  * the caller's identifiers to labels and the answers back to the caller's type. For an identifier

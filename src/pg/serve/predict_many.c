@@ -331,7 +331,8 @@ choose_column(const Batch *batch, Oid queries, int place)
 /*
  * kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability)
  *
- * After k there may be identifiers, and after these relation_identifiers, which only tell their types.
+ * After k there may be identifiers, and after these relation_identifiers, which only tell their
+ * types.
  */
 Datum
 metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
