@@ -77,7 +77,7 @@ slot_count(uint32_t labels)
 
 /* METASD_TAKE for a 64-bit count; `used` before it is the place in the image. */
 static void *
-take(MetasdArena *arena, uint64_t count, size_t width)
+take_array(MetasdArena *arena, uint64_t count, size_t width)
 {
     if (count > SIZE_MAX) {
         arena->overflowed = true;
@@ -91,9 +91,9 @@ take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
 {
     MetasdSparse sparse = {.kept = kept};
 
-    sparse.start = take(arena, rows + 1, sizeof(*sparse.start));
-    sparse.ids = take(arena, kept, sizeof(*sparse.ids));
-    sparse.values = take(arena, kept, sizeof(*sparse.values));
+    sparse.start = take_array(arena, rows + 1, sizeof(*sparse.start));
+    sparse.ids = take_array(arena, kept, sizeof(*sparse.ids));
+    sparse.values = take_array(arena, kept, sizeof(*sparse.values));
     return sparse;
 }
 
@@ -105,11 +105,14 @@ take_dimensions(MetasdArena *arena, const MetasdImagePlan *plan)
                                    .kept = plan->entity_kept - plan->column_kept};
     uint64_t tiles = dimensions.words * METASD_WORD;
 
-    dimensions.place = take(arena, plan->width, sizeof(*dimensions.place));
-    dimensions.start = take(arena, dimensions.lists + 1, sizeof(*dimensions.start));
-    dimensions.bits = take(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
-    dimensions.values = take(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
-    dimensions.codes = take(arena, tiles * plan->columns, metasd_dense_code_bytes[plan->codes]);
+    dimensions.place = take_array(arena, plan->width, sizeof(*dimensions.place));
+    dimensions.start = take_array(arena, dimensions.lists + 1, sizeof(*dimensions.start));
+    dimensions.bits =
+        take_array(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
+    dimensions.values =
+        take_array(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
+    dimensions.codes =
+        take_array(arena, tiles * plan->columns, metasd_dense_code_bytes[plan->codes]);
     return dimensions;
 }
 
@@ -118,9 +121,9 @@ take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 {
     MetasdLabelTable labels = {.count = count, .size = bytes, .slot_mask = slot_count(count) - 1};
 
-    labels.start = take(arena, (uint64_t)count + 1, sizeof(*labels.start));
-    labels.slots = take(arena, labels.slot_mask + 1, sizeof(*labels.slots));
-    labels.bytes = take(arena, bytes, 1);
+    labels.start = take_array(arena, (uint64_t)count + 1, sizeof(*labels.start));
+    labels.slots = take_array(arena, labels.slot_mask + 1, sizeof(*labels.slots));
+    labels.bytes = take_array(arena, bytes, 1);
     return labels;
 }
 
@@ -143,14 +146,15 @@ lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, M
         strlen(plan->family->name) >= sizeof(((Header *)0)->family))
         return false;
     image->plan = *plan;
-    (void)take(&arena, 1, sizeof(Header));
+    (void)take_array(&arena, 1, sizeof(Header));
     image->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
     image->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
-    image->sigmoids = take(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*image->sigmoids));
-    image->norms = take(&arena, plan->entities, sizeof(*image->norms));
+    image->sigmoids =
+        take_array(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*image->sigmoids));
+    image->norms = take_array(&arena, plan->entities, sizeof(*image->norms));
     image->scales =
-        take(&arena, metasd_words(plan->entities) * METASD_WORD, sizeof(*image->scales));
-    image->irreflexive = take(&arena, plan->relations, sizeof(*image->irreflexive));
+        take_array(&arena, metasd_words(plan->entities) * METASD_WORD, sizeof(*image->scales));
+    image->irreflexive = take_array(&arena, plan->relations, sizeof(*image->irreflexive));
     image->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     image->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
     *row_bytes = arena.used;

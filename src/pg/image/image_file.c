@@ -53,7 +53,7 @@ unmap(void *argument)
 
 /* A mapping that ends with the current memory context; NULL and errno if it fails. */
 static Mapping *
-map(size_t bytes, int protection, int flags, int fd)
+map_memory(size_t bytes, int protection, int flags, int fd)
 {
     Mapping *mapping = palloc0(sizeof(*mapping));
     void *memory = mmap(NULL, bytes, protection, flags, fd, 0);
@@ -73,7 +73,7 @@ map(size_t bytes, int protection, int flags, int fd)
 void *
 metasd_image_file_memory(size_t bytes)
 {
-    Mapping *mapping = map(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    Mapping *mapping = map_memory(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
     if (!mapping)
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
@@ -157,7 +157,7 @@ metasd_image_file_attach(const pg_uuid_t *uuid, bool locked, MetasdTeam *team, M
     if (fstat(fd, &st) == 0 && (uint64)st.st_size <= SIZE_MAX) {
         if (st.st_size <= (off_t)sizeof(Frame))
             damage = "It does not have its size.";
-        else if ((mapping = map((size_t)st.st_size, PROT_READ, MAP_SHARED, fd)) != NULL)
+        else if ((mapping = map_memory((size_t)st.st_size, PROT_READ, MAP_SHARED, fd)) != NULL)
             damage = check_mapping(mapping, fd, &st, uuid, team, view);
     }
     if (damage && mapping)
@@ -273,7 +273,7 @@ write_image(Draft *draft, const MetasdImagePath *path, const pg_uuid_t *uuid, co
     frame.checksum = frame_checksum(&frame);
     if (create_draft(draft) && write_all(draft->fd, &frame, sizeof(frame)) &&
         write_all(draft->fd, image, bytes) && set_times(draft->fd, frame.time))
-        mapping = map((size_t)frame.bytes, PROT_READ, MAP_SHARED, draft->fd);
+        mapping = map_memory((size_t)frame.bytes, PROT_READ, MAP_SHARED, draft->fd);
     MemoryContextSwitchTo(before);
     if (!mapping)
         return NULL;

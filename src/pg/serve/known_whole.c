@@ -219,7 +219,7 @@ decide(const MetasdQuestion *question, Kept *kept)
 }
 
 bool
-metasd_known_whole_is_read(const MetasdQuestion *question, MetasdAsked asked)
+metasd_known_whole_prepare(const MetasdQuestion *question, MetasdAsked asked)
 {
     Kept *kept = find_kept(question, asked);
 

@@ -13,8 +13,11 @@
 #include "pg/serve/known.h"
 #include "pg/serve/question.h"
 
-/* Counts another question, or batch of questions. Have all facts been read, perhaps just now? */
-extern bool metasd_known_whole_is_read(const MetasdQuestion *question, MetasdAsked asked);
+/*
+ * Counts another question, or batch of questions, and reads all facts if that pays by now. True if
+ * they have been read.
+ */
+extern bool metasd_known_whole_prepare(const MetasdQuestion *question, MetasdAsked asked);
 
 /* If they have: sets known_ids[id] for all ids that complete a fact with the given numbers. */
 extern void metasd_known_whole_mark(const MetasdQuestion *question, MetasdAsked asked,

@@ -198,7 +198,7 @@ read_facts(const Batch *batch)
     MetasdKnownBatch *facts;
 
     if (batch->waiting_count < 2 ||
-        metasd_known_whole_is_read(&batch->question, batch->predictor.asked))
+        metasd_known_whole_prepare(&batch->question, batch->predictor.asked))
         return NULL;
     facts = metasd_known_batch_create(&batch->question, batch->predictor.asked);
     for (uint32 i = 0; i < batch->waiting_count; i++)

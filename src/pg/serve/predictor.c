@@ -69,7 +69,7 @@ start_facts(const MetasdPredictor *predictor, const uint32 id[2])
     if (facts.missing && predictor->facts) {
         metasd_known_batch_mark(predictor->facts, id, facts.ids);
         facts.missing = false;
-    } else if (facts.missing && metasd_known_whole_is_read(question, predictor->asked)) {
+    } else if (facts.missing && metasd_known_whole_prepare(question, predictor->asked)) {
         metasd_known_whole_mark(question, predictor->asked, id, facts.ids);
         facts.missing = false;
     } else if (facts.missing)

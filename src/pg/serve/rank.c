@@ -30,7 +30,7 @@ leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, const 
     if (!metasd_question_has_source(question))
         return left;
     known_ids = palloc_extended(n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-    if (metasd_known_whole_is_read(question, METASD_ASKED_TAIL))
+    if (metasd_known_whole_prepare(question, METASD_ASKED_TAIL))
         metasd_known_whole_mark(question, METASD_ASKED_TAIL, id, known_ids);
     else {
         metasd_known_start(&known, question->model, METASD_ASKED_TAIL, given);
