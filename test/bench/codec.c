@@ -125,8 +125,10 @@ encode(const Table *table, MetasdStorage storage)
 static double
 decode(const Table *table, const Encoded *encoded)
 {
-    uint32_t *positions = memory_take(table->width * sizeof(uint32_t));
-    float *values = memory_take(table->width * sizeof(float));
+    MetasdRowSpace space = {.capacity = table->width,
+                            .positions = memory_take(table->width * sizeof(uint32_t)),
+                            .values = memory_take(table->width * sizeof(float)),
+                            .codes = memory_take(table->width * sizeof(int16_t))};
     double best = INFINITY, until = clock_now() + SECONDS;
 
     do {
@@ -134,16 +136,16 @@ decode(const Table *table, const Encoded *encoded)
 
         for (size_t i = 0; i < table->rows; i++) {
             size_t at = encoded->start[i];
-            MetasdDecoded decoded;
+            MetasdSparseRow row;
 
             check(metasd_row_decode_sparse(encoded->bytes + at, encoded->start[i + 1] - at,
-                                           table->width, positions, values, table->width,
-                                           &decoded));
+                                           table->width, space, &row));
         }
         best = fmin(best, clock_now() - began);
     } while (clock_now() < until);
-    free(positions);
-    free(values);
+    free(space.positions);
+    free(space.values);
+    free(space.codes);
     return best;
 }
 

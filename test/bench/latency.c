@@ -24,6 +24,7 @@
 #include "core/serve/image.h"
 #include "core/math/softmax.h"
 #include "core/serve/postings.h"
+#include "core/serve/query.h"
 #include "core/base/random.h"
 #include "core/ranking/topk.h"
 
@@ -155,7 +156,7 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
         fprintf(stderr, "latency: could not build an image\n");
         exit(1);
     }
-    *bytes = metasd_image_bytes(&writer.index.plan);
+    *bytes = metasd_image_bytes(&writer.image.plan);
     metasd_image_move(&writer, need(*bytes));
     free(rows);
     if (metasd_image_finish(&writer, &team) != METASD_OK) {
@@ -167,7 +168,7 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
     free(relation_part);
     free(positions);
     free(values);
-    return writer.index;
+    return writer.image;
 }
 
 static MetasdImage
@@ -253,7 +254,8 @@ by_size(const void *a, const void *b)
 typedef struct Desk {
     const MetasdImage *index;
     float *rows; /* dense */
-    float *scratch, *scores, *dense_scores;
+    void *scratch;
+    float *scores, *dense_scores;
     uint32_t *ids;
     double image[QUESTIONS], choice[QUESTIONS], dense[QUESTIONS]; /* seconds */
 } Desk;
@@ -276,9 +278,9 @@ ask(Desk *desk, int i)
     best_ten(n, desk->scores, desk->ids, best);
     desk->choice[i] = spent() - scored;
     desk->image[i] = spent() - start;
-    /* the query is what is left in the scratch */
+    /* the scratch starts with the query */
     start = spent();
-    scan(n, w, desk->rows, desk->scratch + 2 * w, desk->dense_scores);
+    scan(n, w, desk->rows, desk->scratch, desk->dense_scores);
     best_ten(n, desk->dense_scores, desk->ids, dense_best);
     desk->dense[i] = spent() - start;
     for (int k = 0; k < BEST && best[k] < n; k++)
@@ -298,7 +300,7 @@ measure(const MetasdImage *index, size_t bytes, double seconds)
 
     *desk = (Desk){.index = index,
                    .rows = need(n * w * sizeof(float)),
-                   .scratch = need(3 * w * sizeof(float)),
+                   .scratch = need(metasd_query_scratch_bytes(plan->width)),
                    .scores = need(n * sizeof(float)),
                    .dense_scores = need(n * sizeof(float)),
                    .ids = need(n * sizeof(uint32_t))};

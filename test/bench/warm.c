@@ -79,7 +79,7 @@ static void
 round_rows(float *weights, size_t rows, size_t width)
 {
     for (size_t i = 0; i < rows; i++)
-        check(metasd_round_row(METASD_INT8, width, weights + i * width));
+        check(metasd_row_round(METASD_INT8, width, weights + i * width));
 }
 
 static Rows

@@ -73,7 +73,7 @@ check_row(const float *row, size_t width)
             if ((row[j] > 0) != (decoded[j] > 0) || (row[j] < 0) != (decoded[j] < 0))
                 fail("other weights are kept", bytes, n);
         memcpy(rounded, row, width * sizeof(*row));
-        if (metasd_round_row((MetasdStorage)s, width, rounded) != METASD_OK)
+        if (metasd_row_round((MetasdStorage)s, width, rounded) != METASD_OK)
             fail("a row is not rounded", (const uint8_t *)row, width * sizeof(*row));
         for (size_t j = 0; j < width; j++)
             if (rounded[j] != decoded[j])

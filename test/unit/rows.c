@@ -51,21 +51,25 @@ rows_seal(uint8_t *bytes, size_t n)
 
 /* A decoded row against its arrays: the same weights, each of them one that can be. */
 static const char *
-compare(size_t width, const float *row, const uint32_t *positions, const float *values, size_t kept)
+compare(size_t width, const float *row, const MetasdSparseRow *sparse)
 {
     size_t next = 0;
 
     for (size_t j = 0; j < width; j++) {
+        float weight;
+
         if (row[j] == 0)
             continue;
-        if (next == kept || positions[next] != j ||
-            memcmp(&values[next], &row[j], sizeof(float)) != 0)
+        if (next == sparse->kept || sparse->positions[next] != j)
+            return "sparse and dense differ";
+        weight = metasd_row_weight(sparse, next);
+        if (memcmp(&weight, &row[j], sizeof(float)) != 0)
             return "sparse and dense differ";
         if (!isfinite(row[j]))
             return "a weight is not finite";
         next++;
     }
-    return next == kept ? NULL : "sparse and dense differ";
+    return next == sparse->kept ? NULL : "sparse and dense differ";
 }
 
 /* What is accepted is written the same way again. */
@@ -86,16 +90,18 @@ rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
 {
     static uint32_t positions[ROWS_WIDEST];
     static float values[ROWS_WIDEST], row[ROWS_WIDEST];
+    static int16_t codes[ROWS_WIDEST];
+    MetasdRowSpace space = {ROWS_WIDEST, positions, values, codes};
     uint8_t *copy =
         malloc(n > 0 ? n : 1); /* so that a read past the end is seen by the sanitizer */
     size_t stored = 0, announced = 0;
-    MetasdDecoded decoded = {0};
+    MetasdSparseRow decoded = {0};
     MetasdStatus header, sparse, dense;
 
     if (n > 0)
         memcpy(copy, bytes, n);
     header = metasd_row_decode_header(copy, n, &stored, &announced);
-    sparse = metasd_row_decode_sparse(copy, n, width, positions, values, ROWS_WIDEST, &decoded);
+    sparse = metasd_row_decode_sparse(copy, n, width, space, &decoded);
     dense = metasd_row_decode_dense(copy, n, width, row);
     *wrong = NULL;
     if (sparse != dense || (sparse != METASD_OK && sparse != METASD_CORRUPT))
@@ -106,7 +112,7 @@ rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
         if (header != METASD_OK || stored != width || announced != decoded.kept)
             *wrong = "the header does not agree";
         if (!*wrong)
-            *wrong = compare(width, row, positions, values, decoded.kept);
+            *wrong = compare(width, row, &decoded);
         if (!*wrong)
             *wrong = encode_again(copy, n, width, row);
     }

@@ -1,14 +1,13 @@
 /*
- * arena.h - memory sized before it is taken.
+ * arena.h - memory that is sized before it is taken.
  *
- * A room that needs memory writes one function that takes all of it from an
- * arena. Run on an arena without memory the same function only measures, so
- * that the size asked for and the size used cannot differ.
+ * A part of the core that needs memory has one function that takes all of it from an arena. On an
+ * arena without memory the same function only measures, so that the measured size and the used size
+ * cannot differ.
  *
- * An arena may lie over several regions, for memory that comes in pieces. Measured
- * with the same calls, it cuts what is taken into regions; whoever then makes those
- * calls again, over memory of those sizes, gets every array at the same place of the
- * same region. An array is never cut.
+ * An arena may lie over several regions, for memory that comes in pieces. Measuring divides the
+ * arrays among regions; the same calls over memory of the measured sizes put every array at the
+ * same place of the same region. An array is never divided.
  */
 #ifndef METASD_CORE_BASE_ARENA_H
 #define METASD_CORE_BASE_ARENA_H

@@ -1,10 +1,9 @@
 /*
  * random.h - random numbers by position.
  *
- * A generator without state: the value at (seed, stream, index) depends on these
- * three alone, so every member of a team can compute its own part and the size
- * of the team changes nothing. The mixing function is the finaliser of
- * SplitMix64 (Steele, Lea, Flood 2014), applied twice.
+ * A generator without state: the value at (seed, stream, index) depends on these three alone. So
+ * every member of a team can compute its own part, and the size of the team changes nothing. The
+ * mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied twice.
  */
 #ifndef METASD_CORE_BASE_RANDOM_H
 #define METASD_CORE_BASE_RANDOM_H
@@ -18,10 +17,9 @@
 typedef enum MetasdStream {
     METASD_STREAM_WEIGHTS = 1,
     METASD_STREAM_SPLIT,
-    METASD_STREAM_EPOCH, /* the order of the training groups; epochs are added to it, shifted */
+    METASD_STREAM_EPOCH, /* the order of the training groups; epochs are added, shifted */
     METASD_STREAM_QUIZ,
-    METASD_STREAM_NEGATIVES, /* the entities a batch is scored against; steps are added likewise */
-    METASD_STREAM_TUNE       /* where the draws of a search begin */
+    METASD_STREAM_NEGATIVES /* the entities to score a batch against; steps are added, shifted */
 } MetasdStream;
 
 /* 64 random bits. */

@@ -1,5 +1,5 @@
 /*
- * status.h - what a function of the core can answer.
+ * status.h - the results of functions of the core.
  *
  * The core never exits, prints or jumps: every function that can fail returns
  * one of these, and src/pg turns it into an error a user can act on.

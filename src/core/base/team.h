@@ -1,13 +1,13 @@
 /*
- * team.h - the members who train together.
+ * team.h - the processes that train together.
  *
- * Training is SPMD: every member runs the same functions on the same arguments
- * and works on its own part. Tables are cut into slices whose number depends on
- * the table alone; a member owns a run of whole slices, and sums are taken in
- * slice order, so the size of the team never changes a bit of the result.
+ * Training is SPMD: every member of the team runs the same functions on the same arguments and
+ * works on its own part. Tables are cut into slices, whose number depends on the table alone. A
+ * member owns a span of whole slices, and sums are taken in the order of slices, so that the size
+ * of the team never changes a bit of the result.
  *
- * Inside PostgreSQL the members are background workers, in tests and benchmarks
- * threads or just the caller. No thread is ever started here.
+ * In PostgreSQL the members are background workers, in tests and benchmarks threads or just the
+ * caller. Nothing here starts a thread.
  */
 #ifndef METASD_CORE_BASE_TEAM_H
 #define METASD_CORE_BASE_TEAM_H
@@ -21,7 +21,7 @@
 typedef struct MetasdTeam MetasdTeam;
 
 struct MetasdTeam {
-    int rank; /* of this member, 0 .. size - 1 */
+    int rank; /* the number of this member, 0 .. size - 1 */
     int size;
     MetasdStatus (*barrier)(MetasdTeam *team); /* returns when all members have called it */
     MetasdStatus (*poll)(MetasdTeam *team);    /* serves interrupts; called every 20 ms or so */
@@ -30,17 +30,17 @@ struct MetasdTeam {
 };
 
 #define METASD_MAX_PARTS 12     /* shares evenly among 1, 2, 3, 4, 6 and 12 members */
-#define METASD_SLICE_ROWS 2048u /* of a slice at most: what 64 queries score there fits a cache */
+#define METASD_SLICE_ROWS 2048u /* of a slice, at most: its scores for 64 queries fit in a cache */
 
 /*
- * The rows of a table, cut into parts, which members own, of count / parts slices each, which
- * are worked on one at a time.
+ * The rows of a table, cut into parts, which members own. A part consists of count / parts slices,
+ * which are worked on one at a time.
  */
 typedef struct MetasdSlices {
     uint32_t rows;
     int parts;            /* 1 .. METASD_MAX_PARTS */
     int count;            /* of slices; a multiple of parts */
-    const uint32_t *cuts; /* count + 1 first rows and the end; NULL: as even as can be */
+    const uint32_t *cuts; /* count + 1: first rows and the end; NULL: slices of equal size */
 } MetasdSlices;
 
 /* The first row of slice s; of s = count, the number of rows. */
@@ -52,7 +52,7 @@ metasd_team_slice_start(const MetasdSlices *slices, int s)
                : (uint32_t)((uint64_t)slices->rows * (uint64_t)s / (uint64_t)slices->count);
 }
 
-/* A team of one that nothing interrupts. */
+/* A team of one without interrupts. */
 extern MetasdTeam metasd_team_of_one(void);
 
 /* Cuts ROWS rows; the result depends on ROWS alone. */
@@ -71,15 +71,15 @@ extern void metasd_team_share(const MetasdTeam *team, size_t n, size_t *first, s
 
 /* ---- interrupts ---- */
 
-/* Work between two polls, in floats that take up to 4 ns each from memory: about 4 ms. */
+/* The work between two polls, in floats of up to 4 ns each from memory: about 4 ms. */
 #define METASD_POLL_WORK ((size_t)1 << 20)
 
-/* The same of an access that no cache helps. */
+/* The work of one access that misses all caches. */
 #define METASD_FAR_WORK 32
 
 /*
- * Says that this member handled so many floats, or did something that takes as long, and
- * polls when enough has come together. Every loop whose length the caller decides calls it.
+ * Notes that this member handled so many floats, or did work of the same time, and polls if that is
+ * due. Every loop whose length the caller decides calls this.
  */
 static inline MetasdStatus
 metasd_team_work(MetasdTeam *team, size_t floats)

@@ -48,5 +48,5 @@ bool
 metasd_bits_get_end(MetasdBitReader *reader)
 {
     return !reader->failed && reader->at == reader->end && reader->count < 8 &&
-           (reader->held & (((uint64_t)1 << reader->count) - 1)) == 0;
+           (reader->pending & (((uint64_t)1 << reader->count) - 1)) == 0;
 }

@@ -2,12 +2,12 @@
  * bits.h - a stream of bits, and three codes for whole numbers in it.
  *
  * Bits fill each byte from its lowest one on. A number below a bound takes a minimal binary code:
- * floor(log2(bound)) bits, or one more for those that do not fit. One without a bound, as likely
- * as it is small, takes a Golomb code (Golomb 1966): the quotient by a divisor in unary, as many
- * zeros and a one, the remainder in minimal binary. Each number has one code, and no reader
+ * floor(log2(bound)) bits, or one more for those that do not fit. A number without a bound, likely
+ * to be small, takes a Golomb code (Golomb 1966): its quotient by a divisor in unary, that many
+ * zeros and a one, then the remainder in minimal binary. Each number has one code, and no reader
  * accepts another.
  *
- * A writer without room counts only; a reader at its end answers zeros, and says so.
+ * A writer without room only counts; a reader at its end returns zeros and notes the failure.
  */
 #ifndef METASD_CORE_CODEC_BITS_H
 #define METASD_CORE_CODEC_BITS_H
@@ -18,15 +18,15 @@
 
 typedef struct MetasdBitWriter {
     uint8_t *out;
-    size_t size;   /* of out: what comes after it is counted, and not written */
-    size_t bytes;  /* so far */
-    uint64_t held; /* `count` bits, fewer than 8 between calls, that make no byte yet */
+    size_t size;      /* of out: bytes beyond it are counted, and not written */
+    size_t bytes;     /* so far */
+    uint64_t pending; /* `count` bits, fewer than 8 between calls, that fill no byte yet */
     unsigned count;
 } MetasdBitWriter;
 
 typedef struct MetasdBitReader {
     const uint8_t *at, *end;
-    uint64_t held; /* the next `count` bits; those above are bits of *at, or 0 */
+    uint64_t pending; /* the next `count` bits; those above are bits of *at, or 0 */
     unsigned count;
     bool failed; /* more was read than there is */
 } MetasdBitReader;
@@ -52,10 +52,10 @@ metasd_bits_put_byte(MetasdBitWriter *writer, uint8_t byte)
 static inline void
 metasd_bits_put(MetasdBitWriter *writer, uint32_t x, unsigned n)
 {
-    writer->held |= (uint64_t)x << writer->count;
+    writer->pending |= (uint64_t)x << writer->count;
     for (writer->count += n; writer->count >= 8; writer->count -= 8) {
-        metasd_bits_put_byte(writer, (uint8_t)writer->held);
-        writer->held >>= 8;
+        metasd_bits_put_byte(writer, (uint8_t)writer->pending);
+        writer->pending >>= 8;
     }
 }
 
@@ -68,10 +68,18 @@ extern void metasd_bits_put_end(MetasdBitWriter *writer);
 
 /* ---- reading ---- */
 
+/* Four bytes as a number, little-endian. */
+static inline uint32_t
+metasd_bits_u32(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
 /* A code for numbers below bound >= 1. */
 extern MetasdMinimal metasd_bits_minimal(uint32_t bound);
 
-/* Holds 32 bits and more, where there are so many; on a long way from the end, by one load. */
+/* Loads bits until there are at least 32, if there are so many; far from the end with one load. */
 static inline void
 metasd_bits_refill(MetasdBitReader *reader)
 {
@@ -80,13 +88,13 @@ metasd_bits_refill(MetasdBitReader *reader)
 
         for (int i = 0; i < 8; i++)
             next |= (uint64_t)reader->at[i] << (8 * i);
-        reader->held |= next << reader->count;
+        reader->pending |= next << reader->count;
         reader->at += (63 - reader->count) >> 3;
         reader->count |= 56;
         return;
     }
     for (; reader->count <= 56 && reader->at < reader->end; reader->count += 8)
-        reader->held |= (uint64_t)*reader->at++ << reader->count;
+        reader->pending |= (uint64_t)*reader->at++ << reader->count;
 }
 
 /* The next n <= 32 bits. */
@@ -102,8 +110,8 @@ metasd_bits_get(MetasdBitReader *reader, unsigned n)
             return 0;
         }
     }
-    x = (uint32_t)(reader->held & (((uint64_t)1 << n) - 1));
-    reader->held >>= n;
+    x = (uint32_t)(reader->pending & (((uint64_t)1 << n) - 1));
+    reader->pending >>= n;
     reader->count -= n;
     return x;
 }
@@ -118,23 +126,23 @@ metasd_bits_get_minimal(MetasdBitReader *reader, const MetasdMinimal *code)
     return (uint32_t)(2 * (uint64_t)x + metasd_bits_get(reader, 1) - code->brief);
 }
 
-/* Zeros up to the next one, which is taken too. */
+/* The number of zeros before the next one; takes that, too. */
 static inline uint64_t
 metasd_bits_get_unary(MetasdBitReader *reader)
 {
     uint64_t zeros = 0;
 
     for (;;) {
-        unsigned run = reader->held ? (unsigned)__builtin_ctzll(reader->held) : 64;
+        unsigned run = reader->pending ? (unsigned)__builtin_ctzll(reader->pending) : 64;
 
         if (run < reader->count) {
             /* in two steps: together they may be all 64 bits */
-            reader->held = reader->held >> run >> 1;
+            reader->pending = reader->pending >> run >> 1;
             reader->count -= run + 1;
             return zeros + run;
         }
         zeros += reader->count;
-        reader->held = 0;
+        reader->pending = 0;
         reader->count = 0;
         metasd_bits_refill(reader);
         if (reader->count == 0) {

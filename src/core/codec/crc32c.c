@@ -1,15 +1,10 @@
 #include "core/codec/crc32c.h"
 
-static inline uint32_t
-get_u32(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-           (uint32_t)bytes[3] << 24;
-}
+#include "core/codec/bits.h"
 
 /*
- * Four bytes at a time, by half bytes: tables[k][x] is what half a byte x does to the sum k half
- * bytes later. 512 bytes stay in cache beside the rows.
+ * Four bytes at a time, as half bytes: tables[k][x] is the effect of half a byte x on the sum after
+ * k more half bytes. The 512 bytes of tables stay in cache beside the rows.
  */
 uint32_t
 metasd_crc32c(uint32_t crc, const uint8_t *bytes, size_t n)
@@ -44,7 +39,7 @@ metasd_crc32c(uint32_t crc, const uint8_t *bytes, size_t n)
 
     crc = ~crc;
     for (; n - i >= 4; i += 4) {
-        uint32_t next = crc ^ get_u32(bytes + i);
+        uint32_t next = crc ^ metasd_bits_u32(bytes + i);
 
         crc = 0;
         for (int k = 0; k < 8; k++)

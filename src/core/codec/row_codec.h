@@ -4,30 +4,29 @@
  * Pruned weights are zeros and are not stored. Integers are little-endian on every host:
  *
  *    0  version of the format: 1
- *    1  kind: how weights are stored, 1 + MetasdStorage; + 128 where both halves of the row keep
- *       the same weights, some but not all, as rows of complex numbers do that were pruned by
- *       component
+ *    1  kind: 1 + MetasdStorage; + 128 if both halves of the row keep the same weights, some but
+ *       not all. Rows of complex numbers do so if they were pruned by component
  *    2  u32  CRC-32C of bytes 0, 1 and 6 .. end
  *    6  width: weights of the row, kept or not; unsigned LEB128
  *    .  kept: weights stored; unsigned LEB128
- *    .  scale: nothing where none is kept, or of float32; 5 bytes of integers
+ *    .  scale: 5 bytes for integers, nothing for float32 or if no weight is kept
  *    .  a stream of bits (bits.h): which weights are kept, then their values in ascending order of
  *       positions; zeros fill the last byte
  *
- * Which are kept: the positions of the kept weights or, where these are more than half, of the
- * pruned ones; only those of the first half of a row whose halves keep the same. Of each the gap to
- * the one before, a Golomb code whose divisor follows from how many there are: within 1 % of their
- * entropy where columns are kept at random.
+ * Kept weights: the positions of the kept weights or, if these are more than half, of the pruned
+ * ones; those of the first half only if the halves keep the same. Each position is stored as the
+ * gap to the one before, in a Golomb code whose divisor follows from their number. This is within
+ * 1 % of the entropy if columns are kept at random.
  *
- * Values: float32 are 32 bits. Of integers of B bits, the magnitude is one of L = 2^(B-1) levels,
- * in the middle of equal steps: (q + 1/2) step, of which the highest is the row's largest
- * magnitude, and none is 0. That magnitude is stored as float32, the lowest q in use as a byte, and
- * the others as q above it, with a sign, in minimal binary. (Values of a row are too few, and too
- * evenly spread, for more than that to pay.)
+ * Values: a float32 has 32 bits. Of integers of B bits, the magnitude is one of L = 2^(B-1) levels,
+ * in the middle of equal steps: (q + 1/2) step. The highest level is the row's largest magnitude,
+ * and no level is 0. That magnitude is stored as float32, the lowest q in use as a byte; each value
+ * as q above the lowest, with a sign, in minimal binary. (The values of a row are too few, and too
+ * evenly spread, for entropy coding to pay.)
  *
- * A row has exactly one encoding of each kind. The decoders accept these and nothing else, whatever
- * bytes they are given: everything else is METASD_CORRUPT. A decoded row has the same encoding, in
- * the same kind, as the row before it was encoded.
+ * A row has exactly one encoding of each kind. The decoders accept these encodings and nothing
+ * else: all other bytes are METASD_CORRUPT. A decoded row has the same encoding, in the same kind,
+ * that it was decoded from.
  */
 #ifndef METASD_CORE_CODEC_ROW_CODEC_H
 #define METASD_CORE_CODEC_ROW_CODEC_H
@@ -36,23 +35,9 @@
 #include <stdint.h>
 
 #include "core/base/status.h"
+#include "core/codec/row_values.h"
 
-/* How weights are stored, and how far they may be from what they were. */
-typedef enum MetasdStorage {
-    METASD_FLOAT32, /* exactly */
-    METASD_INT8,    /* half a step: a 255th of the row's largest */
-    METASD_INT6     /* half a step: a 63rd of it */
-} MetasdStorage;
-
-#define METASD_STORAGES 3
-
-/*
- * Integers of a row whose largest magnitude is below this are stored as if it were this: halves of
- * steps could be 0 otherwise.
- */
-#define METASD_LEAST_SCALE 0x1p-100f
-
-/* Bytes that hold any row of WIDTH weights, in every kind. */
+/* Bytes that hold every row of WIDTH weights, in every kind. */
 extern size_t metasd_row_bound(size_t width);
 
 /*
@@ -64,36 +49,54 @@ extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const
                                       uint8_t *out, size_t size, size_t *used);
 
 /*
- * The row becomes what a decoder makes of its encoding, which stays the same. Fails as
- * metasd_row_encode does, and leaves the row as it was then.
+ * Sets each weight to the value that a decoder returns for it; the row's encoding stays the same.
+ * Fails as metasd_row_encode does, and then leaves the row as it is.
  */
-extern MetasdStatus metasd_round_row(MetasdStorage storage, size_t width, float *row);
+extern MetasdStatus metasd_row_round(MetasdStorage storage, size_t width, float *row);
 
 /*
- * Width and number of kept weights, for sizing. Both are bounded by what N bytes
- * can hold (kept) and 2^32 - 1 (width), but only a decoder verifies the checksum.
+ * Width and number of kept weights, for sizing. They are bounded, by 2^32 - 1 and by the number of
+ * weights that N bytes can hold; but only a decoder verifies the checksum.
  */
 extern MetasdStatus metasd_row_decode_header(const uint8_t *bytes, size_t n, size_t *width,
                                              size_t *kept);
 
-/* What metasd_row_decode_sparse found: each weight is a code, a whole number, times `step`, as
- * float. */
-typedef struct MetasdDecoded {
+/*
+ * The kept weights of a row, positions strictly ascending. Weights that were stored as integers
+ * are codes times a step, rounded to float; they keep their codes.
+ */
+typedef struct MetasdSparseRow {
+    const uint32_t *positions;
+    const float *values; /* if most_code is 0 */
     size_t kept;
-    int most_code; /* the largest magnitude that a code can have; 0: floats, which have no codes */
+    const int16_t *codes; /* otherwise */
+    int most_code;        /* the largest magnitude that a code of this storage has */
     double step;
-} MetasdDecoded;
+} MetasdSparseRow;
+
+static inline float
+metasd_row_weight(const MetasdSparseRow *row, size_t i)
+{
+    return row->most_code != 0 ? (float)(row->codes[i] * row->step) : row->values[i];
+}
+
+/* Arrays of `capacity` elements for a row. */
+typedef struct MetasdRowSpace {
+    size_t capacity;
+    uint32_t *positions;
+    float *values;
+    int16_t *codes;
+} MetasdRowSpace;
 
 /*
- * The kept weights: positions[capacity] strictly ascending, values[capacity]. A
- * row of another width than WIDTH is METASD_CORRUPT, more kept weights than
- * CAPACITY are METASD_INVALID. On failure the arrays hold nothing of use.
+ * The kept weights, in the arrays of SPACE. A row of another width than WIDTH is METASD_CORRUPT;
+ * more kept weights than there is room for are METASD_INVALID. On failure the arrays hold nothing
+ * of use.
  */
 extern MetasdStatus metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width,
-                                             uint32_t *positions, float *values, size_t capacity,
-                                             MetasdDecoded *decoded);
+                                             MetasdRowSpace space, MetasdSparseRow *row);
 
-/* The whole row, zeros included: row[width]. On failure it holds nothing of use. */
+/* The whole row with its zeros: row[width]. On failure it holds nothing of use. */
 extern MetasdStatus metasd_row_decode_dense(const uint8_t *bytes, size_t n, size_t width,
                                             float *row);
 

@@ -2,14 +2,13 @@
  * family.h - bilinear scoring functions, one per family.
  *
  * Every family here scores a triple by a form that is linear in the head, in the
- * relation and in the tail: score(h, r, t) = <compose(h, r), t>. Its three
- * contractions are all that training and serving need. A row has `width` reals,
- * entities' and relations' alike; by rank d they are
+ * relation and in the tail: score(h, r, t) = <compose(h, r), t>. Training and serving need
+ * its three contractions only. Rows of entities and relations have `width` reals each; for rank d:
  *
  *    complex   2 d: d real parts, then d imaginary parts (Trouillon et al. 2016);
  *              score = Re sum h r conj(t)
- *    distmult  d (Yang et al. 2015); score = sum h r t, which is that of (t, r, h) too: where
- *              an entity is head and tail of one relation, directions are not told apart
+ *    distmult  d (Yang et al. 2015); score = sum h r t, the same for (t, r, h): such a model does
+ *              not know the direction of a relation
  */
 #ifndef METASD_CORE_MODEL_FAMILY_H
 #define METASD_CORE_MODEL_FAMILY_H
@@ -20,8 +19,7 @@
 
 typedef struct MetasdFamily {
     const char *name;
-    size_t
-        reals_per_rank; /* of a component: 2 of a complex number, the second d behind the first */
+    size_t reals_per_rank; /* 2 for complex numbers: the imaginary parts follow the real ones */
 
     /* query[width] = the vector whose inner product with a tail is the score */
     void (*compose)(size_t width, const float *head, const float *relation, float *query);
@@ -33,7 +31,10 @@ typedef struct MetasdFamily {
     void (*adjoint_relation)(size_t width, const float *head, const float *dquery, float *out);
 } MetasdFamily;
 
-extern const MetasdFamily metasd_family_complex, metasd_family_distmult;
+extern const MetasdFamily metasd_family_complex;
+
+/* Found by its name; its own name is for tests. */
+extern const MetasdFamily metasd_family_distmult;
 
 /* The family of that name, or NULL. */
 extern const MetasdFamily *metasd_family(const char *name);

@@ -9,38 +9,38 @@
 /* ---- the odds of a question's candidates ---- */
 
 void
-metasd_probability_start(MetasdOdds *field, size_t n, const float *scores)
+metasd_probability_start(MetasdOdds *odds, size_t n, const float *scores)
 {
-    *field = (MetasdOdds){.n = n, .scores = scores};
+    *odds = (MetasdOdds){.n = n, .scores = scores};
 }
 
 void
-metasd_probability_show(MetasdOdds *field, float score, bool known)
+metasd_probability_show(MetasdOdds *odds, float score, bool known)
 {
-    size_t place = field->seen++;
+    size_t place = odds->seen++;
 
-    if (!field->found) {
-        field->above = place;
+    if (!odds->found) {
+        odds->above = place;
         if (known)
             return;
-        field->found = true;
-        field->first = score;
-        /* Each of those above, all known, is exactly 1 in the sum: nothing cancels. */
-        field->sum = metasd_exp_sum(field->n, field->scores, score) - (double)field->above;
-    } else if (known && place < METASD_FIELD_KNOWN)
-        field->sum -= exp((double)score - (double)field->first);
+        odds->found = true;
+        odds->first = score;
+        /* Each candidate above, all known, adds exactly 1 to the sum: nothing cancels. */
+        odds->sum = metasd_exp_sum(odds->n, odds->scores, score) - (double)odds->above;
+    } else if (known && place < METASD_ODDS_KNOWN)
+        odds->sum -= exp((double)score - (double)odds->first);
 }
 
 double
-metasd_probability_odds(const MetasdOdds *field, float score)
+metasd_probability_odds(const MetasdOdds *odds, float score)
 {
-    double mine = exp((double)score - (double)field->first), others = field->sum - mine;
-    double odds = (double)score - (double)field->first - log(others > DBL_MIN ? others : DBL_MIN);
+    double mine = exp((double)score - (double)odds->first), others = odds->sum - mine;
+    double x = (double)score - (double)odds->first - log(others > DBL_MIN ? others : DBL_MIN);
 
-    return fmin(fmax(odds, -METASD_MOST_ODDS), METASD_MOST_ODDS);
+    return fmin(fmax(x, -METASD_MOST_ODDS), METASD_MOST_ODDS);
 }
 
-/* Odds up to which a candidate's own part in the sum makes no difference to them. */
+/* Below these odds the candidate's own part in the sum makes no difference. */
 #define SMALL_ODDS (-7.0)
 
 static inline size_t
@@ -54,33 +54,33 @@ bin_of(double odds)
 
 /* `level` = the logarithm of the sum. */
 static inline size_t
-bin_at_level(const MetasdOdds *field, double level, float score)
+bin_at_level(const MetasdOdds *odds, double level, float score)
 {
-    double odds = (double)score - level;
+    double x = (double)score - level;
 
-    return bin_of(odds < SMALL_ODDS ? odds : metasd_probability_odds(field, score));
+    return bin_of(x < SMALL_ODDS ? x : metasd_probability_odds(odds, score));
 }
 
 static double
-level_of(const MetasdOdds *field)
+level_of(const MetasdOdds *odds)
 {
-    return (double)field->first + log(field->sum);
+    return (double)odds->first + log(odds->sum);
 }
 
 size_t
-metasd_probability_bin(const MetasdOdds *field, float score)
+metasd_probability_bin(const MetasdOdds *odds, float score)
 {
-    return bin_at_level(field, level_of(field), score);
+    return bin_at_level(odds, level_of(odds), score);
 }
 
 void
-metasd_probability_count(const MetasdOdds *field, uint32_t bins[METASD_BINS])
+metasd_probability_count(const MetasdOdds *odds, uint32_t bins[METASD_BINS])
 {
-    double level = level_of(field);
+    double level = level_of(odds);
 
-    for (size_t i = 0; i < field->n; i++)
-        if (field->scores[i] > METASD_IMPOSSIBLE)
-            bins[bin_at_level(field, level, field->scores[i])]++;
+    for (size_t i = 0; i < odds->n; i++)
+        if (odds->scores[i] > METASD_IMPOSSIBLE)
+            bins[bin_at_level(odds, level, odds->scores[i])]++;
 }
 
 /* ---- from odds to probability ---- */

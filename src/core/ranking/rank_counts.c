@@ -2,7 +2,7 @@
 
 #include "core/base/simd.h"
 
-/* Up to so many answers each get a pass of their own, which are vector code. */
+/* At most so many answers get a pass each, in vector code. */
 #define FEW 8
 
 METASD_VECTORISE static void
@@ -20,9 +20,9 @@ count_one(size_t n, const float *scores, MetasdRankCounts *answer)
     answer->same = same;
 }
 
-/* How many answers are below that score: the place where it would be put in. */
+/* The number of answers below that score. */
 static size_t
-place_of(float score, size_t m, const MetasdRankCounts *answers)
+count_below(float score, size_t m, const MetasdRankCounts *answers)
 {
     size_t low = 0;
 
@@ -38,7 +38,7 @@ place_of(float score, size_t m, const MetasdRankCounts *answers)
     return low;
 }
 
-/* Each score is counted once, at its place; sums from the top make the counts of what is above. */
+/* Counts each score once, at its place; sums from the top give the counts of higher scores. */
 static void
 count_many(size_t n, const float *scores, size_t m, MetasdRankCounts *answers)
 {
@@ -47,10 +47,10 @@ count_many(size_t n, const float *scores, size_t m, MetasdRankCounts *answers)
     for (size_t a = 0; a < m; a++)
         answers[a].higher = answers[a].same = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t place = place_of(scores[i], m, answers);
+        size_t place = count_below(scores[i], m, answers);
 
         if (place < m && answers[place].score == scores[i])
-            answers[place].same++; /* of equal answers the first has it */
+            answers[place].same++; /* the first of equal answers gets it */
         if (place > 0)
             answers[place - 1].higher++;
     }

@@ -1,9 +1,9 @@
 /*
- * rank_counts.h - where some of many scores stand among the others.
+ * rank_counts.h - ranks of answers among many scores.
  *
- * A rank is made of two counts: the candidates that score higher than an answer, and
- * those that score the same. All answers of a query are counted against its
- * scores at once. Who is no candidate has the score METASD_LEFT_OUT.
+ * A rank consists of two counts: the candidates with a higher score than the answer, and those with
+ * the same score. All answers to a question are counted against its scores at once. What is no
+ * candidate has the score METASD_LEFT_OUT.
  */
 #ifndef METASD_CORE_RANKING_RANK_COUNTS_H
 #define METASD_CORE_RANKING_RANK_COUNTS_H
@@ -12,22 +12,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Neither higher than nor the same as any score of a model, which are finite. */
+/* Lower than all scores of a model, which are finite. */
 #define METASD_LEFT_OUT (-INFINITY)
 
-/* The score of what a model rules out: finite, and lower than any that a model computes. */
+/* The score of an answer that the model rules out: finite, and lower than all computed scores. */
 #define METASD_IMPOSSIBLE (-1e38f)
 
 typedef struct MetasdRankCounts {
     float score;     /* of the answer; finite */
-    uint32_t id;     /* the caller's */
+    uint32_t id;     /* for the caller */
     uint32_t higher; /* candidates above it */
-    uint32_t same;   /* candidates that tie with it */
+    uint32_t same;   /* candidates of the same score */
 } MetasdRankCounts;
 
 /*
- * Counts, for each of M answers, the N scores above it and equal to it; the answers are by
- * score, the lowest first. No score is NaN. An answer that is among the scores ties with itself.
+ * Counts for each of M answers how many of N scores are higher or the same. The answers are sorted
+ * by score, the lowest first. No score is NaN. An answer among the scores counts as the same.
  */
 extern void metasd_rank_counts(size_t n, const float *scores, size_t m, MetasdRankCounts *answers);
 

@@ -4,16 +4,16 @@
 
 #include "core/base/simd.h"
 
-/* A screenful of answers and the facts known among them; each pass takes GROWTH times more. */
+/* A screenful of answers and the known facts among them; each pass takes GROWTH times more. */
 #define FIRST_CHUNK 32
 #define GROWTH 4
 
-/* Scores looked at together: few branches where nearly all are too low to matter. */
+/* Scores that are compared together: few branches if nearly all are too low. */
 #define BLOCK 64
 
 /* True if candidate a comes after candidate b. */
 static bool
-worse(const float *scores, uint32_t a, uint32_t b)
+is_worse(const float *scores, uint32_t a, uint32_t b)
 {
     return scores[a] < scores[b] || (scores[a] == scores[b] && a > b);
 }
@@ -29,9 +29,9 @@ sift_down(const float *scores, uint32_t *ids, uint32_t n, uint32_t i)
 
         if (child >= n)
             break;
-        if (child + 1 < n && worse(scores, ids[child + 1], ids[child]))
+        if (child + 1 < n && is_worse(scores, ids[child + 1], ids[child]))
             child++;
-        if (!worse(scores, ids[child], id))
+        if (!is_worse(scores, ids[child], id))
             break;
         ids[i] = ids[child];
         i = (uint32_t)child;
@@ -86,8 +86,9 @@ block_matters(const float *scores, float least, float up_to)
     return any != 0;
 }
 
+/* Does a candidate come after all chunks so far? */
 static bool
-not_given(const MetasdTopk *topk, uint32_t id)
+is_new(const MetasdTopk *topk, uint32_t id)
 {
     float score = topk->scores[id];
 
@@ -95,12 +96,12 @@ not_given(const MetasdTopk *topk, uint32_t id)
 }
 
 /*
- * What no score of the next chunk is below, from as many blocks as it has scores, each of which
- * has one at least that high; the rest is then hardly looked at. -infinity where that is not worth
- * it.
+ * A lower bound of the scores of the next chunk: the least of the highest scores of blocks, one
+ * block for each candidate of the chunk. With it most other blocks are skipped. -infinity if that
+ * does not pay.
  */
 static float
-least_of_chunk(const MetasdTopk *topk)
+bound_chunk(const MetasdTopk *topk)
 {
     float best[FIRST_CHUNK]; /* a heap, the lowest at the root, of the highest of the blocks */
     uint32_t ids[FIRST_CHUNK], n = topk->chunk;
@@ -124,42 +125,42 @@ least_of_chunk(const MetasdTopk *topk)
 }
 
 /*
- * Selects the next chunk. Ids come ascending, so a tie with the worst held never
- * displaces it: once the heap is full only a strictly higher score can enter.
+ * Selects the next chunk. Ids come ascending, so a candidate with the worst score of a full heap
+ * does not enter it: only a higher score does.
  */
 static void
 select_chunk(MetasdTopk *topk)
 {
     const float *scores = topk->scores;
-    uint32_t *ids = topk->ids, held = 0;
-    float least = least_of_chunk(topk);
+    uint32_t *ids = topk->ids, count = 0;
+    float least = bound_chunk(topk);
 
     for (uint32_t id = 0, end; id < topk->n && topk->chunk > 0; id = end) {
         end = topk->n - id < BLOCK ? topk->n : id + BLOCK;
         if (end - id == BLOCK && !block_matters(scores + id, least, topk->last_score))
             continue;
         for (uint32_t i = id; i < end; i++)
-            if (!(scores[i] >= least) || !not_given(topk, i))
+            if (!(scores[i] >= least) || !is_new(topk, i))
                 continue;
-            else if (held < topk->chunk) {
-                ids[held++] = i;
-                if (held == topk->chunk)
-                    make_heap(scores, ids, held);
+            else if (count < topk->chunk) {
+                ids[count++] = i;
+                if (count == topk->chunk)
+                    make_heap(scores, ids, count);
             } else if (scores[i] > scores[ids[0]]) {
                 ids[0] = i;
-                sift_down(scores, ids, held, 0);
+                sift_down(scores, ids, count, 0);
             }
-        if (held == topk->chunk)
+        if (count == topk->chunk)
             least = scores[ids[0]];
     }
-    if (held < topk->chunk)
-        make_heap(scores, ids, held);
-    sort_heap(scores, ids, held);
-    topk->held = held;
+    if (count < topk->chunk)
+        make_heap(scores, ids, count);
+    sort_heap(scores, ids, count);
+    topk->count = count;
     topk->at = 0;
-    if (held > 0) {
-        topk->last_id = ids[held - 1];
-        topk->last_score = scores[ids[held - 1]];
+    if (count > 0) {
+        topk->last_id = ids[count - 1];
+        topk->last_score = scores[ids[count - 1]];
     }
     topk->chunk = topk->chunk > topk->n / GROWTH ? topk->n : topk->chunk * GROWTH;
 }
@@ -178,9 +179,9 @@ metasd_topk_start(MetasdTopk *topk, uint32_t n, const float *scores, uint32_t *s
 bool
 metasd_topk_next(MetasdTopk *topk, uint32_t *id, float *score)
 {
-    if (topk->at == topk->held)
+    if (topk->at == topk->count)
         select_chunk(topk);
-    if (topk->at == topk->held)
+    if (topk->at == topk->count)
         return false;
     *id = topk->ids[topk->at++];
     *score = topk->scores[*id];

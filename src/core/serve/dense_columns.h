@@ -1,11 +1,11 @@
 /*
- * dense_columns.h - scores of all entities by the dimensions that most of them keep.
+ * dense_columns.h - scores of all entities from the dimensions that most of them keep.
  *
- * Such a column has a code for every entity, 0 where it keeps no weight; a weight is its entity's
- * scale x the code. Codes lie by tiles of 64 entities, of each all columns one after the other, so
- * that all that is asked for is read once, forwards, and a tile's sums stay in registers. As with
- * lists (postings.h) products are rounded before they are added, column after column, and every
- * instruction set gives the same bits; this file, too, is compiled without contraction.
+ * Such a column has a code for every entity, 0 if it keeps no weight there. A weight is the scale
+ * of its entity x the code. Codes are stored in tiles of 64 entities, with all columns of a tile
+ * one after the other. So a query reads memory once, forwards, and the sums of a tile stay in
+ * registers. Products are rounded before they are added, column after column, so that every
+ * instruction set gives the same bits, as in postings.h; this file is compiled without contraction.
  */
 #ifndef METASD_CORE_SERVE_DENSE_COLUMNS_H
 #define METASD_CORE_SERVE_DENSE_COLUMNS_H
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What codes are, the narrowest first. */
+/* The types of codes, the narrowest first. */
 typedef enum MetasdCodes {
     METASD_CODES_INT8,  /* int8_t */
     METASD_CODES_INT16, /* int16_t */
@@ -23,10 +23,10 @@ typedef enum MetasdCodes {
 
 extern const size_t metasd_dense_code_bytes[METASD_CODES];
 
-/* A column that counts. */
+/* A column that a query reads. */
 typedef struct MetasdDenseColumn {
     uint32_t number;
-    float weight; /* by which it does, finite */
+    float weight; /* of the query; finite */
 } MetasdDenseColumn;
 
 /* Tiles of `columns` columns each, and a scale for each of their entities. */
@@ -47,13 +47,13 @@ typedef struct MetasdDenseKernels {
                                  const MetasdDenseColumn *asked, size_t asked_count, float *scores);
 } MetasdDenseKernels;
 
-/* Those for this processor. */
+/* The kernels for this processor. */
 extern const MetasdDenseKernels *metasd_dense_kernels(void);
 
-/* All that this processor can run, the best one first; NULL after the last. For tests. */
+/* All kernels that this processor can run, the best first; NULL after the last. For tests. */
 extern const MetasdDenseKernels *metasd_dense_kernels_at(int i);
 
-/* weight x code AT of the array, as the kernels add it up: for one entity. */
+/* weight x code AT of the array, with the rounding of the kernels: for one entity. */
 extern float metasd_dense_code_product(MetasdCodes kind, const void *codes, size_t at,
                                        float weight);
 

@@ -6,12 +6,13 @@
 #include "core/base/arena.h"
 #include "core/serve/image_internal.h"
 #include "core/serve/postings.h"
+#include "core/serve/transpose.h"
 
 #define MAGIC "metasdIX"
 #define VERSION 1
 #define BYTE_ORDER_MARK 0x01020304u
 
-/* The image starts with this; every other place follows from its counts. */
+/* The start of the image; its counts determine all other places. */
 typedef struct Header {
     char magic[8];
     uint32_t version;
@@ -31,7 +32,7 @@ _Static_assert(sizeof(Header) == 2 * METASD_ALIGN, "no padding, inside or behind
 
 /*
  * Over a multiple of 32 bytes. Every step is a bijection of its lane, so damage
- * within one word is always seen; four lanes keep the multiplier busy.
+ * within one word is always found; four lanes keep the multiplier busy.
  */
 static MetasdStatus
 checksum(const void *memory, size_t bytes, MetasdTeam *team, uint64_t *sum)
@@ -63,7 +64,7 @@ header_checksum(Header header)
 
 /* ---- layout ---- */
 
-/* Twice as many slots as labels or more: probes are short, and an empty slot ends each. */
+/* At least twice as many slots as labels: probes are short, and an empty slot ends each. */
 static uint64_t
 slot_count(uint32_t labels)
 {
@@ -74,9 +75,9 @@ slot_count(uint32_t labels)
     return slots;
 }
 
-/* As METASD_TAKE, for a 64-bit count; the difference in `used` is the place in the image. */
+/* METASD_TAKE for a 64-bit count; `used` before it is the place in the image. */
 static void *
-take(MetasdArena *arena, uint64_t count, size_t width)
+take_array(MetasdArena *arena, uint64_t count, size_t width)
 {
     if (count > SIZE_MAX) {
         arena->overflowed = true;
@@ -90,9 +91,9 @@ take_sparse(MetasdArena *arena, uint64_t rows, uint64_t kept)
 {
     MetasdSparse sparse = {.kept = kept};
 
-    sparse.start = take(arena, rows + 1, sizeof(*sparse.start));
-    sparse.ids = take(arena, kept, sizeof(*sparse.ids));
-    sparse.values = take(arena, kept, sizeof(*sparse.values));
+    sparse.start = take_array(arena, rows + 1, sizeof(*sparse.start));
+    sparse.ids = take_array(arena, kept, sizeof(*sparse.ids));
+    sparse.values = take_array(arena, kept, sizeof(*sparse.values));
     return sparse;
 }
 
@@ -104,11 +105,14 @@ take_dimensions(MetasdArena *arena, const MetasdImagePlan *plan)
                                    .kept = plan->entity_kept - plan->column_kept};
     uint64_t tiles = dimensions.words * METASD_WORD;
 
-    dimensions.place = take(arena, plan->width, sizeof(*dimensions.place));
-    dimensions.start = take(arena, dimensions.lists + 1, sizeof(*dimensions.start));
-    dimensions.bits = take(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
-    dimensions.values = take(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
-    dimensions.codes = take(arena, tiles * plan->columns, metasd_dense_code_bytes[plan->codes]);
+    dimensions.place = take_array(arena, plan->width, sizeof(*dimensions.place));
+    dimensions.start = take_array(arena, dimensions.lists + 1, sizeof(*dimensions.start));
+    dimensions.bits =
+        take_array(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
+    dimensions.values =
+        take_array(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
+    dimensions.codes =
+        take_array(arena, tiles * plan->columns, metasd_dense_code_bytes[plan->codes]);
     return dimensions;
 }
 
@@ -117,20 +121,20 @@ take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 {
     MetasdLabelTable labels = {.count = count, .size = bytes, .slot_mask = slot_count(count) - 1};
 
-    labels.start = take(arena, (uint64_t)count + 1, sizeof(*labels.start));
-    labels.slots = take(arena, labels.slot_mask + 1, sizeof(*labels.slots));
-    labels.bytes = take(arena, bytes, 1);
+    labels.start = take_array(arena, (uint64_t)count + 1, sizeof(*labels.start));
+    labels.slots = take_array(arena, labels.slot_mask + 1, sizeof(*labels.slots));
+    labels.bytes = take_array(arena, bytes, 1);
     return labels;
 }
 
 /*
- * Lays an image of that plan out at BASE (NULL: measures only). The arena is made by
- * hand: metasd_arena_over would skip to an aligned address, which differs between
- * mappings, where the places of an image must not. Where there is memory for the rows alone what
- * comes after them is measured, and is nowhere.
+ * Lays out an image of that plan at BASE (NULL: measures only). The arena is set here, because
+ * metasd_arena_over would skip to an aligned address, which differs between mappings, and the
+ * places of an image must not. If there is memory for the ROWS_ALONE, the parts behind them are
+ * measured and their pointers are NULL.
  */
 static bool
-lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, MetasdImage *index,
+lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, MetasdImage *image,
         size_t *bytes, size_t *row_bytes)
 {
     MetasdArena arena = {.base = base, .size = size};
@@ -141,21 +145,22 @@ lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, M
         plan->column_kept > plan->entity_kept ||
         strlen(plan->family->name) >= sizeof(((Header *)0)->family))
         return false;
-    index->plan = *plan;
-    (void)take(&arena, 1, sizeof(Header));
-    index->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
-    index->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
-    index->sigmoids = take(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*index->sigmoids));
-    index->norms = take(&arena, plan->entities, sizeof(*index->norms));
-    index->scales =
-        take(&arena, metasd_words(plan->entities) * METASD_WORD, sizeof(*index->scales));
-    index->irreflexive = take(&arena, plan->relations, sizeof(*index->irreflexive));
-    index->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
-    index->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
+    image->plan = *plan;
+    (void)take_array(&arena, 1, sizeof(Header));
+    image->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
+    image->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
+    image->sigmoids =
+        take_array(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*image->sigmoids));
+    image->norms = take_array(&arena, plan->entities, sizeof(*image->norms));
+    image->scales =
+        take_array(&arena, metasd_words(plan->entities) * METASD_WORD, sizeof(*image->scales));
+    image->irreflexive = take_array(&arena, plan->relations, sizeof(*image->irreflexive));
+    image->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
+    image->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
     *row_bytes = arena.used;
     if (rows_alone)
         arena.base = NULL;
-    index->dimension = take_dimensions(&arena, plan);
+    image->dimension = take_dimensions(&arena, plan);
     *bytes = arena.used;
     return metasd_arena_ok(&arena);
 }
@@ -163,19 +168,19 @@ lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, M
 size_t
 metasd_image_bytes(const MetasdImagePlan *plan)
 {
-    MetasdImage index;
+    MetasdImage image;
     size_t bytes, row_bytes;
 
-    return lay_out(plan, NULL, SIZE_MAX, false, &index, &bytes, &row_bytes) ? bytes : SIZE_MAX;
+    return lay_out(plan, NULL, SIZE_MAX, false, &image, &bytes, &row_bytes) ? bytes : SIZE_MAX;
 }
 
 size_t
 metasd_image_row_bytes(const MetasdImagePlan *plan)
 {
-    MetasdImage index;
+    MetasdImage image;
     size_t bytes, row_bytes;
 
-    return lay_out(plan, NULL, SIZE_MAX, false, &index, &bytes, &row_bytes) ? row_bytes : SIZE_MAX;
+    return lay_out(plan, NULL, SIZE_MAX, false, &image, &bytes, &row_bytes) ? row_bytes : SIZE_MAX;
 }
 
 /* ---- building ---- */
@@ -184,18 +189,18 @@ MetasdStatus
 metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan, void *memory)
 {
     size_t bytes = metasd_image_bytes(plan), row_bytes;
-    MetasdImage *index = &writer->index;
+    MetasdImage *image = &writer->image;
 
-    if (bytes == SIZE_MAX || plan->columns > 0 || (uintptr_t)memory % METASD_INDEX_ALIGN != 0)
+    if (bytes == SIZE_MAX || plan->columns > 0 || (uintptr_t)memory % METASD_IMAGE_ALIGN != 0)
         return METASD_INVALID;
     *writer = (MetasdImageWriter){.memory = memory};
-    (void)lay_out(plan, memory, bytes, true, index, &bytes, &row_bytes);
-    /* Slots and first starts must be zero, and so must padding: equal rows give equal bytes. */
+    (void)lay_out(plan, memory, bytes, true, image, &bytes, &row_bytes);
+    /* Slots and first starts must be zero, and padding, so that equal rows give equal bytes. */
     memset(memory, 0, row_bytes);
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
-        index->sigmoids[row] = metasd_uncalibrated;
+        image->sigmoids[row] = metasd_uncalibrated;
     for (uint64_t e = 0; e < metasd_words(plan->entities) * METASD_WORD; e++)
-        index->scales[e] = 1;
+        image->scales[e] = 1;
     return METASD_OK;
 }
 
@@ -209,35 +214,37 @@ add_row(MetasdSparse *sparse, uint64_t capacity, uint64_t number, uint32_t width
     if (row->kept > capacity - start)
         return METASD_INVALID;
     for (size_t i = 0; i < row->kept; i++) {
+        float weight = metasd_row_weight(row, i);
+
         if (row->positions[i] >= width || (i > 0 && row->positions[i] <= row->positions[i - 1]) ||
-            !metasd_weight_ok(row->values[i]))
+            !metasd_weight_ok(weight))
             return METASD_INVALID;
         sparse->ids[start + i] = row->positions[i];
-        sparse->values[start + i] = row->values[i];
+        sparse->values[start + i] = weight;
     }
     sparse->start[number + 1] = start + row->kept;
     return METASD_OK;
 }
 
-/* A code is found again by its weight and this scale, a float: codes have fewer bits than both. */
+/*
+ * The image keeps weights and scales as floats of 24 bits, and codes have fewer: the quotient of
+ * both rounds to the code, unless the scale is so small that a float has fewer bits.
+ */
 #define LEAST_STEP 0x1p-120
 
 static bool
-has_codes(const MetasdSparseRow *row)
+has_valid_codes(const MetasdSparseRow *row)
 {
     if (row->most_code > INT16_MAX || !(row->step >= LEAST_STEP) ||
-        !(row->step <= (double)METASD_INDEX_MAX_WEIGHT))
+        !(row->step <= (double)METASD_IMAGE_MAX_WEIGHT))
         return false;
-    for (size_t i = 0; i < row->kept; i++) {
-        double code = rint((double)row->values[i] / row->step);
-
-        if (!(fabs(code) <= row->most_code) || (float)(code * row->step) != row->values[i])
+    for (size_t i = 0; i < row->kept; i++)
+        if (row->codes[i] > row->most_code || row->codes[i] < -row->most_code)
             return false;
-    }
     return true;
 }
 
-/* The scale of an entity's codes; those of all must be as wide as its own. */
+/* Sets the scale of an entity's codes, and widens the codes of all entities to its own. */
 static MetasdStatus
 add_scale(MetasdImageWriter *writer, uint32_t id, const MetasdSparseRow *row)
 {
@@ -246,10 +253,10 @@ add_scale(MetasdImageWriter *writer, uint32_t id, const MetasdSparseRow *row)
     if (row->kept == 0)
         return METASD_OK;
     if (row->most_code != 0) {
-        if (!has_codes(row))
+        if (!has_valid_codes(row))
             return METASD_INVALID;
         codes = row->most_code <= INT8_MAX ? METASD_CODES_INT8 : METASD_CODES_INT16;
-        writer->index.scales[id] = (float)row->step;
+        writer->image.scales[id] = (float)row->step;
     }
     writer->codes = codes > writer->codes ? codes : writer->codes;
     return METASD_OK;
@@ -259,18 +266,21 @@ MetasdStatus
 metasd_image_add_entity(MetasdImageWriter *writer, uint32_t id, const char *label, size_t len,
                         MetasdSparseRow row)
 {
-    MetasdImage *index = &writer->index;
-    const MetasdImagePlan *plan = &index->plan;
+    MetasdImage *image = &writer->image;
+    const MetasdImagePlan *plan = &image->plan;
     double square = 0;
 
     if (id != writer->entities || id >= plan->entities)
         return METASD_INVALID;
-    METASD_TRY(add_row(&index->entity, plan->entity_kept, id, plan->width, &row));
+    METASD_TRY(add_row(&image->entity, plan->entity_kept, id, plan->width, &row));
     METASD_TRY(add_scale(writer, id, &row));
-    METASD_TRY(metasd_label_add(&index->entity_labels, plan->entity_label_bytes, id, label, len));
-    for (size_t i = 0; i < row.kept; i++)
-        square += (double)row.values[i] * (double)row.values[i];
-    index->norms[id] = (float)sqrt(square);
+    METASD_TRY(metasd_label_add(&image->entity_labels, plan->entity_label_bytes, id, label, len));
+    for (size_t i = 0; i < row.kept; i++) {
+        double weight = (double)metasd_row_weight(&row, i);
+
+        square += weight * weight;
+    }
+    image->norms[id] = (float)sqrt(square);
     writer->entities++;
     return METASD_OK;
 }
@@ -279,16 +289,16 @@ MetasdStatus
 metasd_image_add_relation(MetasdImageWriter *writer, uint32_t id, const char *label, size_t len,
                           MetasdSparseRow forward, MetasdSparseRow reciprocal)
 {
-    MetasdImage *index = &writer->index;
-    const MetasdImagePlan *plan = &index->plan;
+    MetasdImage *image = &writer->image;
+    const MetasdImagePlan *plan = &image->plan;
     uint64_t row = 2 * (uint64_t)id;
 
     if (id != writer->relations || id >= plan->relations)
         return METASD_INVALID;
-    METASD_TRY(add_row(&index->relation, plan->relation_kept, row, plan->width, &forward));
-    METASD_TRY(add_row(&index->relation, plan->relation_kept, row + 1, plan->width, &reciprocal));
+    METASD_TRY(add_row(&image->relation, plan->relation_kept, row, plan->width, &forward));
+    METASD_TRY(add_row(&image->relation, plan->relation_kept, row + 1, plan->width, &reciprocal));
     METASD_TRY(
-        metasd_label_add(&index->relation_labels, plan->relation_label_bytes, id, label, len));
+        metasd_label_add(&image->relation_labels, plan->relation_label_bytes, id, label, len));
     writer->relations++;
     return METASD_OK;
 }
@@ -296,49 +306,49 @@ metasd_image_add_relation(MetasdImageWriter *writer, uint32_t id, const char *la
 MetasdStatus
 metasd_image_set_sigmoid(MetasdImageWriter *writer, uint32_t relation, MetasdSigmoid sigmoid)
 {
-    MetasdImage *index = &writer->index;
+    MetasdImage *image = &writer->image;
 
-    if (relation > 2 * index->plan.relations || !metasd_probability_sigmoid_ok(sigmoid))
+    if (relation > 2 * image->plan.relations || !metasd_probability_sigmoid_ok(sigmoid))
         return METASD_INVALID;
-    index->sigmoids[metasd_sigmoid_place(index, relation)] = sigmoid;
+    image->sigmoids[metasd_sigmoid_place(image, relation)] = sigmoid;
     return METASD_OK;
 }
 
 MetasdStatus
 metasd_image_set_irreflexive(MetasdImageWriter *writer, uint32_t id)
 {
-    if (id >= writer->index.plan.relations)
+    if (id >= writer->image.plan.relations)
         return METASD_INVALID;
-    writer->index.irreflexive[id] = 1;
+    writer->image.irreflexive[id] = 1;
     return METASD_OK;
 }
 
 static bool
-complete(const MetasdImageWriter *writer)
+is_complete(const MetasdImageWriter *writer)
 {
-    const MetasdImage *index = &writer->index;
-    const MetasdImagePlan *plan = &index->plan;
+    const MetasdImage *image = &writer->image;
+    const MetasdImagePlan *plan = &image->plan;
 
     return writer->entities == plan->entities && writer->relations == plan->relations &&
-           index->entity.start[plan->entities] == plan->entity_kept &&
-           index->relation.start[2 * (uint64_t)plan->relations] == plan->relation_kept &&
-           index->entity_labels.start[plan->entities] == plan->entity_label_bytes &&
-           index->relation_labels.start[plan->relations] == plan->relation_label_bytes;
+           image->entity.start[plan->entities] == plan->entity_kept &&
+           image->relation.start[2 * (uint64_t)plan->relations] == plan->relation_kept &&
+           image->entity_labels.start[plan->entities] == plan->entity_label_bytes &&
+           image->relation_labels.start[plan->relations] == plan->relation_label_bytes;
 }
 
 MetasdStatus
 metasd_image_settle(MetasdImageWriter *writer, uint32_t *counts, MetasdTeam *team)
 {
-    MetasdImage *index = &writer->index;
-    MetasdImagePlan plan = index->plan;
+    MetasdImage *image = &writer->image;
+    MetasdImagePlan plan = image->plan;
     size_t bytes, row_bytes;
 
-    if (!complete(writer) || plan.columns > 0)
+    if (!is_complete(writer) || plan.columns > 0)
         return METASD_INVALID;
-    METASD_TRY(metasd_transpose_choose_columns(index, &plan, counts, team));
+    METASD_TRY(metasd_transpose_choose_columns(image, &plan, counts, team));
     if (plan.columns > 0)
         plan.codes = writer->codes;
-    return lay_out(&plan, writer->memory, SIZE_MAX, true, index, &bytes, &row_bytes)
+    return lay_out(&plan, writer->memory, SIZE_MAX, true, image, &bytes, &row_bytes)
                ? METASD_OK
                : METASD_INVALID;
 }
@@ -346,10 +356,10 @@ metasd_image_settle(MetasdImageWriter *writer, uint32_t *counts, MetasdTeam *tea
 void
 metasd_image_move(MetasdImageWriter *writer, void *memory)
 {
-    MetasdImagePlan plan = writer->index.plan;
+    MetasdImagePlan plan = writer->image.plan;
     size_t bytes, row_bytes;
 
-    (void)lay_out(&plan, memory, metasd_image_bytes(&plan), false, &writer->index, &bytes,
+    (void)lay_out(&plan, memory, metasd_image_bytes(&plan), false, &writer->image, &bytes,
                   &row_bytes);
     memcpy(memory, writer->memory, row_bytes);
     writer->memory = memory;
@@ -358,7 +368,7 @@ metasd_image_move(MetasdImageWriter *writer, void *memory)
 MetasdStatus
 metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
 {
-    const MetasdImagePlan *plan = &writer->index.plan, whole = *plan;
+    const MetasdImagePlan *plan = &writer->image.plan, whole = *plan;
     size_t bytes = metasd_image_bytes(plan), row_bytes = metasd_image_row_bytes(plan), planned;
     Header header = {.magic = MAGIC,
                      .version = VERSION,
@@ -375,11 +385,11 @@ metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
                      .entity_label_bytes = plan->entity_label_bytes,
                      .relation_label_bytes = plan->relation_label_bytes};
 
-    if (!complete(writer) ||
-        !lay_out(&whole, writer->memory, bytes, false, &writer->index, &planned, &row_bytes))
+    if (!is_complete(writer) ||
+        !lay_out(&whole, writer->memory, bytes, false, &writer->image, &planned, &row_bytes))
         return METASD_INVALID;
     memset((char *)writer->memory + row_bytes, 0, bytes - row_bytes);
-    METASD_TRY(metasd_transpose_fill(&writer->index, team));
+    METASD_TRY(metasd_transpose_fill(&writer->image, team));
     METASD_TRY(checksum((char *)writer->memory + sizeof(Header), bytes - sizeof(Header), team,
                         &header.checksum));
     memcpy(header.family, plan->family->name, strlen(plan->family->name));
@@ -413,13 +423,13 @@ check_sparse(const MetasdSparse *sparse, uint64_t rows, uint64_t kept, uint32_t 
 }
 
 MetasdStatus
-metasd_image_attach(const void *memory, size_t bytes, MetasdImage *index)
+metasd_image_attach(const void *memory, size_t bytes, MetasdImage *image)
 {
     Header header;
     MetasdImagePlan plan;
     size_t planned, row_bytes;
 
-    if ((uintptr_t)memory % METASD_INDEX_ALIGN != 0)
+    if ((uintptr_t)memory % METASD_IMAGE_ALIGN != 0)
         return METASD_INVALID;
     if (bytes < sizeof(header))
         return METASD_CORRUPT;
@@ -442,31 +452,31 @@ metasd_image_attach(const void *memory, size_t bytes, MetasdImage *index)
                              .column_kept = header.column_kept};
     if (metasd_image_bytes(&plan) != bytes)
         return METASD_CORRUPT;
-    return lay_out(&plan, (void *)memory, bytes, false, index, &planned, &row_bytes)
+    return lay_out(&plan, (void *)memory, bytes, false, image, &planned, &row_bytes)
                ? METASD_OK
                : METASD_CORRUPT;
 }
 
 MetasdStatus
-metasd_image_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdImage *index)
+metasd_image_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdImage *image)
 {
-    const MetasdImagePlan *plan = &index->plan;
+    const MetasdImagePlan *plan = &image->plan;
     Header header;
     uint64_t sum;
 
-    METASD_TRY(metasd_image_attach(memory, bytes, index));
+    METASD_TRY(metasd_image_attach(memory, bytes, image));
     memcpy(&header, memory, sizeof(header));
     METASD_TRY(checksum((const char *)memory + sizeof(header), bytes - sizeof(header), team, &sum));
     if (sum != header.checksum)
         return METASD_CORRUPT;
-    /* A checksum says what was written, not who wrote it: whatever bounds a loop is checked too. */
-    METASD_TRY(check_sparse(&index->entity, plan->entities, plan->entity_kept, plan->width, team));
-    METASD_TRY(check_sparse(&index->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
+    /* A checksum does not tell who wrote the image: all bounds of loops are checked, too. */
+    METASD_TRY(check_sparse(&image->entity, plan->entities, plan->entity_kept, plan->width, team));
+    METASD_TRY(check_sparse(&image->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
                             plan->width, team));
-    METASD_TRY(metasd_transpose_check(index, team));
+    METASD_TRY(metasd_transpose_check(image, team));
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
-        if (!metasd_probability_sigmoid_ok(index->sigmoids[row]))
+        if (!metasd_probability_sigmoid_ok(image->sigmoids[row]))
             return METASD_CORRUPT;
-    METASD_TRY(metasd_label_check(&index->entity_labels, plan->entity_label_bytes, team));
-    return metasd_label_check(&index->relation_labels, plan->relation_label_bytes, team);
+    METASD_TRY(metasd_label_check(&image->entity_labels, plan->entity_label_bytes, team));
+    return metasd_label_check(&image->relation_labels, plan->relation_label_bytes, team);
 }

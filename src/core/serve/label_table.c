@@ -1,8 +1,10 @@
+#include "core/serve/label_table.h"
+
 #include <string.h>
 
 #include "core/serve/image_internal.h"
 
-/* Any bytes, eight at a time; the length goes in so that trailing zeros count. */
+/* Hashes eight bytes at a time, and the length, so that trailing zeros count. */
 static uint64_t
 hash_label(const char *label, size_t len)
 {
@@ -23,15 +25,15 @@ metasd_label_get(const MetasdLabelTable *labels, uint32_t id, size_t *len)
 {
     uint64_t start = labels->start[id], end = labels->start[id + 1];
 
-    if (start > end || end > labels->size) /* damage: the empty label */
+    if (start > end || end > labels->size) /* the image is damaged: an empty label */
         start = end = 0;
     *len = (size_t)(end - start);
     return labels->bytes + start;
 }
 
 /*
- * The slot of that label, or the empty one where it belongs: at least one slot is always empty,
- * and a number that is none is taken for one. NULL in a damaged image without any.
+ * The slot of that label, or the empty slot where it belongs: at least one slot is always empty,
+ * and a slot with a number out of range counts as empty. NULL in a damaged image without any.
  */
 static MetasdSlot *
 find_slot(const MetasdLabelTable *labels, const char *label, size_t len, uint32_t *tag)
@@ -102,6 +104,6 @@ metasd_label_check(const MetasdLabelTable *labels, uint64_t bytes, MetasdTeam *t
         filled += labels->slots[i].number != 0;
         METASD_TRY(metasd_team_work(team, 1));
     }
-    /* As many as labels: so at least one is empty, and every search ends. */
+    /* As many slots as labels are filled: so at least one is empty, and every search ends. */
     return filled == labels->count ? METASD_OK : METASD_CORRUPT;
 }

@@ -8,7 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* The weights behind COUNT more; a damaged list stays at its end. */
+/* The place COUNT weights on; in a damaged list at most its end. */
 INLINE const float *
 forward(const MetasdPosting *list, size_t count)
 {
@@ -37,12 +37,12 @@ static const MetasdPostingKernels plain = {"plain", add_plain};
 
 #if METASD_DISPATCH
 
-/* Of the bits of a word below a place: how many weights come before it. */
+/* The number of weights before a place in a word: the set bits below it. */
 #define BEFORE(bits, place) __builtin_popcountll((bits) & ((UINT64_C(1) << (place)) - 1))
 
 /*
- * Which of the next eight weights each of eight entities has, by their bits, a byte each. One that
- * has none gets a place beyond them, with a sign.
+ * For each byte of bits: the index among the next eight weights of each of eight entities, one byte
+ * each. An entity without a weight gets an index beyond them, with the sign bit set.
  */
 #define PLACE(b, j)                                                                                \
     ((uint64_t)((b) >> (j)&1 ? __builtin_popcount((b) & ((1 << (j)) - 1)) : 0x88) << 8 * (j))
@@ -56,8 +56,8 @@ static const MetasdPostingKernels plain = {"plain", add_plain};
 static const uint64_t places[256] = {PLACES64(0), PLACES64(64), PLACES64(128), PLACES64(192)};
 
 /*
- * Bytes by which weights are asked for in advance. Lists are shorter than what makes a processor
- * see where each of several is going, which it forgets at every page.
+ * Weights are prefetched so many bytes in advance. Lists are too short for the processor to predict
+ * several streams, and it forgets them at every page.
  */
 #define AHEAD 2048
 
@@ -70,9 +70,7 @@ static const uint64_t places[256] = {PLACES64(0), PLACES64(64), PLACES64(128), P
 #include "core/serve/postings_body.h"
 #pragma GCC pop_options
 
-/*
- * vexpandps is made for this, but takes half as long again on a Zen, and so does a mask register.
- */
+/* vexpandps is made for this, but takes 1.5 times the time on a Zen; a mask register does, too. */
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v4")
 #define NAMED(x) x##_v4

@@ -1,17 +1,42 @@
+/*
+ * query.c - the scores of questions to an image.
+ *
+ * An image is read in full once, and may then be mapped from a file for days. If a bit of it
+ * changes, an answer is wrong. But every number from the image is checked against its bound before
+ * it is used as a place; that costs nothing beside the access to memory.
+ */
+#include "core/serve/query.h"
+
 #include <string.h>
 
+#include "core/ranking/rank_counts.h"
 #include "core/serve/dense_columns.h"
 #include "core/serve/image_internal.h"
 #include "core/serve/postings.h"
-#include "core/ranking/rank_counts.h"
 
-/*
- * ---- asking ----
- *
- * An image is read in full once, and for days after that it may be mapped from a file: where
- * a bit of it goes bad, an answer is wrong. But no number read from it is used as a place
- * without a look at its bound, which costs nothing beside the way to memory.
- */
+/* The scratch memory of a query: three rows, and the columns that it reads. */
+typedef struct Scratch {
+    float *query;
+    float *first, *second; /* the rows that the query is composed of */
+    MetasdDenseColumn *asked;
+} Scratch;
+
+size_t
+metasd_query_scratch_bytes(uint32_t width)
+{
+    return width * (3 * sizeof(float) + sizeof(MetasdDenseColumn));
+}
+
+static Scratch
+divide_scratch(void *memory, size_t width)
+{
+    float *rows = memory;
+
+    return (Scratch){.query = rows,
+                     .first = rows + width,
+                     .second = rows + 2 * width,
+                     .asked = (MetasdDenseColumn *)(void *)(rows + 3 * width)};
+}
 
 static uint64_t
 row_end(const MetasdSparse *sparse, uint64_t number)
@@ -32,7 +57,7 @@ densify(const MetasdSparse *sparse, uint64_t number, uint32_t width, float *row)
             row[sparse->ids[i]] = sparse->values[i];
 }
 
-/* <row, dense>, in ascending order of positions. */
+/* <row, dense>, summed in ascending order of positions. */
 static float
 sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const float *dense)
 {
@@ -46,9 +71,8 @@ sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const fl
 }
 
 /*
- * Lists are walked GROUP at a time, whose sums are in registers (more of them come from memory more
- * slowly), and over BLOCK words of scores, which stay in a cache while all lists at hand have their
- * turn.
+ * Lists are added GROUP at a time, with their sums in registers (more streams from memory are
+ * slower), over BLOCK words of scores, which stay in a cache until all LISTS have been added.
  */
 #define LISTS 64
 #define GROUP 4
@@ -56,10 +80,10 @@ sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const fl
 
 /* Adds lists to the scores of all entities. */
 static void
-add_lists(const MetasdImage *index, MetasdPosting *lists, size_t count, float *scores)
+add_lists(const MetasdImage *image, MetasdPosting *lists, size_t count, float *scores)
 {
     const MetasdPostingKernels *kernels = metasd_postings_kernels();
-    size_t whole = index->plan.entities / METASD_WORD, rest = index->plan.entities % METASD_WORD;
+    size_t whole = image->plan.entities / METASD_WORD, rest = image->plan.entities % METASD_WORD;
     float last[METASD_WORD] = {0};
 
     for (size_t w = 0; w < whole; w += BLOCK)
@@ -73,15 +97,15 @@ add_lists(const MetasdImage *index, MetasdPosting *lists, size_t count, float *s
     memcpy(scores + whole * METASD_WORD, last, rest * sizeof(*last));
 }
 
-/* The same for what is in columns, by the query's non-zero components; ASKED has room for D. */
+/* Sets the scores to the sums over the columns of the query's non-zero components. */
 static void
-scan_columns(const MetasdImage *index, const float *query, MetasdDenseColumn *asked, float *scores)
+score_columns(const MetasdImage *image, const float *query, MetasdDenseColumn *asked, float *scores)
 {
-    const MetasdDimensions *dimensions = &index->dimension;
-    const MetasdImagePlan *plan = &index->plan;
+    const MetasdDimensions *dimensions = &image->dimension;
+    const MetasdImagePlan *plan = &image->plan;
     size_t whole = plan->entities / METASD_WORD, rest = plan->entities % METASD_WORD, count = 0;
     MetasdDenseColumns tiles = {
-        .codes = dimensions->codes, .columns = plan->columns, .scales = index->scales};
+        .codes = dimensions->codes, .columns = plan->columns, .scales = image->scales};
     float last[METASD_WORD];
 
     for (uint32_t j = 0; j < plan->width && count < plan->columns; j++)
@@ -99,23 +123,22 @@ scan_columns(const MetasdImage *index, const float *query, MetasdDenseColumn *as
 }
 
 /*
- * scores[N] = <query, every entity>, where the query is the last third of the scratch: by the
- * columns and lists of its non-zero components. The first two thirds are overwritten.
+ * scores[N] = <query, every entity>, from the columns and lists of the query's non-zero components.
  */
 static void
-scan(const MetasdImage *index, float *scratch, float *scores)
+score_all(const MetasdImage *image, const Scratch *scratch, float *scores)
 {
-    const MetasdDimensions *dimensions = &index->dimension;
-    const MetasdImagePlan *plan = &index->plan;
-    const float *query = scratch + 2 * (size_t)plan->width;
+    const MetasdDimensions *dimensions = &image->dimension;
+    const MetasdImagePlan *plan = &image->plan;
+    const float *query = scratch->query;
     MetasdPosting lists[LISTS];
     size_t count = 0;
 
-    scan_columns(index, query, (MetasdDenseColumn *)scratch, scores);
+    score_columns(image, query, scratch->asked, scores);
     for (uint32_t j = 0; j < plan->width; j++) {
         uint64_t list = (uint64_t)dimensions->place[j] - plan->columns, start;
 
-        if (query[j] == 0 || list >= dimensions->lists) /* as it is where j is a column */
+        if (query[j] == 0 || list >= dimensions->lists) /* j is a column */
             continue;
         start = dimensions->start[list];
         lists[count++] = (MetasdPosting){
@@ -124,125 +147,127 @@ scan(const MetasdImage *index, float *scratch, float *scores)
             .end = dimensions->values + dimensions->kept,
             .weight = query[j]};
         if (count == LISTS) {
-            add_lists(index, lists, count, scores);
+            add_lists(image, lists, count, scores);
             count = 0;
         }
     }
-    add_lists(index, lists, count, scores);
+    add_lists(image, lists, count, scores);
 }
 
-/* <query, one entity>: what scan makes of it, bit by bit. */
+/* <query, one entity>: the same bits as in score_all. */
 static float
-score_of(const MetasdImage *index, const float *query, uint32_t entity)
+score_one(const MetasdImage *image, const float *query, uint32_t entity)
 {
-    const MetasdDimensions *dimensions = &index->dimension;
-    const MetasdSparse *rows = &index->entity;
-    uint64_t columns = index->plan.columns, end = row_end(rows, entity);
+    const MetasdDimensions *dimensions = &image->dimension;
+    const MetasdSparse *rows = &image->entity;
+    uint64_t columns = image->plan.columns, end = row_end(rows, entity);
     uint64_t tile = entity / METASD_WORD * columns;
     float score = 0;
 
     for (uint64_t i = rows->start[entity]; i < end; i++) {
         uint32_t j = rows->ids[i];
 
-        if (j < index->plan.width && dimensions->place[j] < columns)
+        if (j < image->plan.width && dimensions->place[j] < columns)
             score += metasd_dense_code_product(
-                index->plan.codes, dimensions->codes,
+                image->plan.codes, dimensions->codes,
                 (tile + dimensions->place[j]) * METASD_WORD + entity % METASD_WORD, query[j]);
     }
-    score = index->scales[entity] * score + 0.0f;
+    score = image->scales[entity] * score + 0.0f;
     for (uint64_t i = rows->start[entity]; i < end; i++) {
         uint32_t j = rows->ids[i];
 
-        if (j < index->plan.width && dimensions->place[j] >= columns)
+        if (j < image->plan.width && dimensions->place[j] >= columns)
             score += query[j] * rows->values[i];
     }
     return score;
 }
 
-/* The query of (head, relation), in the scratch of 3 width floats. */
-static const float *
-compose(const MetasdImage *index, uint32_t head, uint32_t relation, float *scratch)
+/* Composes the query of (head, relation). */
+static void
+compose_query(const MetasdImage *image, uint32_t head, uint32_t relation, const Scratch *scratch)
 {
-    size_t width = index->plan.width;
-    float *query = scratch + 2 * width;
+    uint32_t width = image->plan.width;
 
-    densify(&index->entity, head, index->plan.width, scratch);
-    densify(&index->relation, metasd_relation_row(index, relation), index->plan.width,
-            scratch + width);
-    index->plan.family->compose(width, scratch, scratch + width, query);
-    return query;
+    densify(&image->entity, head, width, scratch->first);
+    densify(&image->relation, metasd_relation_row(image, relation), width, scratch->second);
+    image->plan.family->compose(width, scratch->first, scratch->second, scratch->query);
 }
 
-/* Of a relation row, 0 .. P - 1. */
+/* Is relation row 0 .. P - 1 irreflexive? */
 static bool
-is_irreflexive(const MetasdImage *index, uint32_t relation)
+is_irreflexive(const MetasdImage *image, uint32_t relation)
 {
-    return index->irreflexive[relation % index->plan.relations] != 0;
+    return image->irreflexive[relation % image->plan.relations] != 0;
 }
 
 void
-metasd_query_scores_tails(const MetasdImage *index, uint32_t head, uint32_t relation, float *scores,
-                          float *scratch)
+metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation, float *scores,
+                          void *scratch)
 {
-    (void)compose(index, head, relation, scratch);
-    scan(index, scratch, scores);
-    if (is_irreflexive(index, relation))
+    Scratch rows = divide_scratch(scratch, image->plan.width);
+
+    compose_query(image, head, relation, &rows);
+    score_all(image, &rows, scores);
+    if (is_irreflexive(image, relation))
         scores[head] = METASD_IMPOSSIBLE;
 }
 
 MetasdSigmoid
-metasd_query_sigmoid(const MetasdImage *index, uint32_t relation)
+metasd_query_sigmoid(const MetasdImage *image, uint32_t relation)
 {
-    return index->sigmoids[metasd_sigmoid_place(index, relation)];
+    return image->sigmoids[metasd_sigmoid_place(image, relation)];
 }
 
 float
-metasd_query_score(const MetasdImage *index, uint32_t head, uint32_t relation, uint32_t tail,
-                   float *scratch)
+metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation, uint32_t tail,
+                   void *scratch)
 {
-    if (head == tail && is_irreflexive(index, relation))
+    Scratch rows = divide_scratch(scratch, image->plan.width);
+
+    if (head == tail && is_irreflexive(image, relation))
         return METASD_IMPOSSIBLE;
-    return score_of(index, compose(index, head, relation, scratch), tail);
+    compose_query(image, head, relation, &rows);
+    return score_one(image, rows.query, tail);
 }
 
 void
-metasd_query_scores_relations(const MetasdImage *index, uint32_t head, uint32_t tail, float *scores,
-                              float *scratch)
+metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t tail, float *scores,
+                              void *scratch)
 {
-    size_t width = index->plan.width;
-    float *query = scratch + 2 * width;
+    uint32_t width = image->plan.width;
+    Scratch rows = divide_scratch(scratch, width);
 
-    densify(&index->entity, head, index->plan.width, scratch);
-    densify(&index->entity, tail, index->plan.width, scratch + width);
-    memset(query, 0, width * sizeof(*query));
-    index->plan.family->adjoint_relation(width, scratch, scratch + width, query);
-    for (uint32_t r = 0; r < index->plan.relations; r++)
-        scores[r] = head == tail && is_irreflexive(index, r)
-                        ? METASD_IMPOSSIBLE
-                        : sparse_dot(&index->relation, metasd_relation_row(index, r),
-                                     index->plan.width, query);
+    densify(&image->entity, head, width, rows.first);
+    densify(&image->entity, tail, width, rows.second);
+    memset(rows.query, 0, width * sizeof(*rows.query));
+    image->plan.family->adjoint_relation(width, rows.first, rows.second, rows.query);
+    for (uint32_t r = 0; r < image->plan.relations; r++)
+        scores[r] =
+            head == tail && is_irreflexive(image, r)
+                ? METASD_IMPOSSIBLE
+                : sparse_dot(&image->relation, metasd_relation_row(image, r), width, rows.query);
 }
 
 void
-metasd_query_scores_similar(const MetasdImage *index, uint32_t entity, float *scores,
-                            float *scratch)
+metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores, void *scratch)
 {
-    float norm = index->norms[entity], *query = scratch + 2 * (size_t)index->plan.width;
+    Scratch rows = divide_scratch(scratch, image->plan.width);
+    float norm = image->norms[entity];
 
-    /* Made a unit vector first: products of tiny or huge weights stay in range. */
-    densify(&index->entity, entity, index->plan.width, query);
-    for (uint32_t j = 0; norm > 0 && j < index->plan.width; j++)
-        query[j] /= norm;
-    scan(index, scratch, scores);
-    for (uint32_t e = 0; e < index->plan.entities; e++) {
-        float cosine = index->norms[e] > 0 ? scores[e] / index->norms[e] : 0;
+    /* Scaled to a unit vector first, so that products of tiny or huge weights stay in range. */
+    densify(&image->entity, entity, image->plan.width, rows.query);
+    for (uint32_t j = 0; norm > 0 && j < image->plan.width; j++)
+        rows.query[j] /= norm;
+    score_all(image, &rows, scores);
+    for (uint32_t e = 0; e < image->plan.entities; e++) {
+        float cosine = image->norms[e] > 0 ? scores[e] / image->norms[e] : 0;
 
         scores[e] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine; /* rounding may pass the ends */
     }
 }
 
 void
-metasd_query_embedding(const MetasdImage *index, uint32_t entity, float *row)
+metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row)
 {
-    densify(&index->entity, entity, index->plan.width, row);
+    densify(&image->entity, entity, image->plan.width, row);
 }

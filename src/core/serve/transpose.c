@@ -1,4 +1,5 @@
-/* index_columns.c - the entities' weights by dimensions: which are columns, codes, lists. */
+#include "core/serve/transpose.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -8,25 +9,25 @@
 /* ---- building ---- */
 
 static void
-set_code(MetasdImage *index, uint64_t at, float scale, float weight)
+set_code(MetasdImage *image, uint64_t at, float scale, float weight)
 {
-    double code = rint((double)weight / (double)scale); /* near a whole number */
+    double code = rint((double)weight / (double)scale); /* it is near a whole number */
 
-    if (index->plan.codes == METASD_CODES_INT8)
-        ((int8_t *)index->dimension.codes)[at] = (int8_t)code;
-    else if (index->plan.codes == METASD_CODES_INT16)
-        ((int16_t *)index->dimension.codes)[at] = (int16_t)code;
+    if (image->plan.codes == METASD_CODES_INT8)
+        ((int8_t *)image->dimension.codes)[at] = (int8_t)code;
+    else if (image->plan.codes == METASD_CODES_INT16)
+        ((int16_t *)image->dimension.codes)[at] = (int16_t)code;
     else
-        ((float *)index->dimension.codes)[at] = weight;
+        ((float *)image->dimension.codes)[at] = weight;
 }
 
 /* counts[j] = entities that keep dimension j */
 static MetasdStatus
-count_dimensions(const MetasdImage *index, uint32_t *counts, MetasdTeam *team)
+count_dimensions(const MetasdImage *image, uint32_t *counts, MetasdTeam *team)
 {
-    memset(counts, 0, index->plan.width * sizeof(*counts));
-    for (uint64_t i = 0; i < index->plan.entity_kept; i++) {
-        counts[index->entity.ids[i]]++;
+    memset(counts, 0, image->plan.width * sizeof(*counts));
+    for (uint64_t i = 0; i < image->plan.entity_kept; i++) {
+        counts[image->entity.ids[i]]++;
         METASD_TRY(metasd_team_work(team, 1));
     }
     return METASD_OK;
@@ -35,14 +36,14 @@ count_dimensions(const MetasdImage *index, uint32_t *counts, MetasdTeam *team)
 static bool
 is_column(const MetasdImagePlan *plan, uint32_t count)
 {
-    return count > 0 && count >= METASD_INDEX_DENSE * plan->entities;
+    return count > 0 && count >= METASD_IMAGE_DENSE * plan->entities;
 }
 
 MetasdStatus
-metasd_transpose_choose_columns(const MetasdImage *index, MetasdImagePlan *plan, uint32_t *counts,
+metasd_transpose_choose_columns(const MetasdImage *image, MetasdImagePlan *plan, uint32_t *counts,
                                 MetasdTeam *team)
 {
-    METASD_TRY(count_dimensions(index, counts, team));
+    METASD_TRY(count_dimensions(image, counts, team));
     for (uint32_t j = 0; j < plan->width; j++)
         if (is_column(plan, counts[j])) {
             plan->columns++;
@@ -52,14 +53,14 @@ metasd_transpose_choose_columns(const MetasdImage *index, MetasdImagePlan *plan,
 }
 
 /*
- * Columns and lists get their places; start[l + 1] is then where the next entity of list l goes,
- * and in the end where it ends.
+ * Gives columns and lists their places. start[l + 1] then is the place of the next entity of list
+ * l, and when all have been added the end of the list.
  */
 static void
-place_dimensions(MetasdImage *index)
+place_dimensions(MetasdImage *image)
 {
-    MetasdDimensions *dimensions = &index->dimension;
-    const MetasdImagePlan *plan = &index->plan;
+    MetasdDimensions *dimensions = &image->dimension;
+    const MetasdImagePlan *plan = &image->plan;
     uint32_t columns = 0, lists = 0;
     uint64_t sum = 0;
 
@@ -77,24 +78,24 @@ place_dimensions(MetasdImage *index)
 }
 
 MetasdStatus
-metasd_transpose_fill(MetasdImage *index, MetasdTeam *team)
+metasd_transpose_fill(MetasdImage *image, MetasdTeam *team)
 {
-    const MetasdSparse *rows = &index->entity;
-    MetasdDimensions *dimensions = &index->dimension;
-    uint64_t columns = index->plan.columns, words = dimensions->words;
+    const MetasdSparse *rows = &image->entity;
+    MetasdDimensions *dimensions = &image->dimension;
+    uint64_t columns = image->plan.columns, words = dimensions->words;
 
-    METASD_TRY(count_dimensions(index, dimensions->place, team));
-    place_dimensions(index);
-    for (uint64_t e = 0; e < words * METASD_WORD && index->plan.codes == METASD_CODES_FLOAT; e++)
-        index->scales[e] = 1;
-    for (uint32_t e = 0; e < index->plan.entities; e++) {
+    METASD_TRY(count_dimensions(image, dimensions->place, team));
+    place_dimensions(image);
+    for (uint64_t e = 0; e < words * METASD_WORD && image->plan.codes == METASD_CODES_FLOAT; e++)
+        image->scales[e] = 1;
+    for (uint32_t e = 0; e < image->plan.entities; e++) {
         uint64_t word = e / METASD_WORD, bit = e % METASD_WORD;
 
         for (uint64_t i = rows->start[e]; i < rows->start[e + 1]; i++) {
             uint64_t place = dimensions->place[rows->ids[i]], list = place - columns;
 
             if (place < columns) {
-                set_code(index, (word * columns + place) * METASD_WORD + bit, index->scales[e],
+                set_code(image, (word * columns + place) * METASD_WORD + bit, image->scales[e],
                          rows->values[i]);
                 continue;
             }
@@ -109,25 +110,25 @@ metasd_transpose_fill(MetasdImage *index, MetasdTeam *team)
 /* ---- checking ---- */
 
 static MetasdStatus
-check_places(const MetasdImage *index)
+check_places(const MetasdImage *image)
 {
     uint32_t columns = 0, lists = 0;
 
-    for (uint32_t j = 0; j < index->plan.width; j++) {
-        uint32_t place = index->dimension.place[j];
+    for (uint32_t j = 0; j < image->plan.width; j++) {
+        uint32_t place = image->dimension.place[j];
 
-        if (place < index->plan.columns ? place != columns++
-                                        : place != index->plan.columns + lists++)
+        if (place < image->plan.columns ? place != columns++
+                                        : place != image->plan.columns + lists++)
             return METASD_CORRUPT;
     }
-    return columns == index->plan.columns ? METASD_OK : METASD_CORRUPT;
+    return columns == image->plan.columns ? METASD_OK : METASD_CORRUPT;
 }
 
 static MetasdStatus
-check_lists(const MetasdImage *index, MetasdTeam *team)
+check_lists(const MetasdImage *image, MetasdTeam *team)
 {
-    const MetasdDimensions *lists = &index->dimension;
-    uint64_t words = lists->words, last = index->plan.entities % METASD_WORD;
+    const MetasdDimensions *lists = &image->dimension;
+    uint64_t words = lists->words, last = image->plan.entities % METASD_WORD;
     uint64_t beyond = last > 0 ? ~UINT64_C(0) << last : 0;
 
     if (lists->start[0] != 0 || lists->start[lists->lists] != lists->kept)
@@ -150,32 +151,63 @@ check_lists(const MetasdImage *index, MetasdTeam *team)
     return METASD_OK;
 }
 
-/* Any whole number will do; a float is a weight or 0. */
+/* The rounding of a weight to float, beyond which scale x code must not exceed the bound. */
+#define ROUNDING 1.000001
+
 static MetasdStatus
-check_codes(const MetasdImage *index, MetasdTeam *team)
+check_scales(const MetasdImage *image, MetasdTeam *team)
 {
-    const MetasdDimensions *dimensions = &index->dimension;
-    uint64_t entities = dimensions->words * METASD_WORD, codes = entities * index->plan.columns;
+    uint64_t entities = image->dimension.words * METASD_WORD;
 
-    for (uint64_t e = 0; e < entities; e++)
-        if (!(index->scales[e] > 0 && index->scales[e] <= METASD_INDEX_MAX_WEIGHT))
-            return METASD_CORRUPT;
-    for (uint64_t i = 0; i < codes && index->plan.codes == METASD_CODES_FLOAT; i += METASD_WORD) {
-        int wrong = 0;
+    for (uint64_t e = 0; e < entities; e++) {
+        float scale = image->scales[e];
 
-        for (uint64_t k = i; k < i + METASD_WORD; k++)
-            wrong |= !(fabsf(((const float *)dimensions->codes)[k]) <= METASD_INDEX_MAX_WEIGHT);
-        if (wrong)
+        if (!(scale > 0 && scale <= METASD_IMAGE_MAX_WEIGHT) ||
+            (image->plan.codes == METASD_CODES_FLOAT && scale != 1))
             return METASD_CORRUPT;
-        METASD_TRY(metasd_team_work(team, METASD_WORD));
+        METASD_TRY(metasd_team_work(team, 1));
     }
     return METASD_OK;
 }
 
-MetasdStatus
-metasd_transpose_check(const MetasdImage *index, MetasdTeam *team)
+/* The magnitude of a code, of whichever type they are. */
+static inline float
+code_magnitude(const MetasdImage *image, uint64_t at)
 {
-    METASD_TRY(check_places(index));
-    METASD_TRY(check_lists(index, team));
-    return check_codes(index, team);
+    const void *codes = image->dimension.codes;
+
+    return fabsf(image->plan.codes == METASD_CODES_INT8    ? ((const int8_t *)codes)[at]
+                 : image->plan.codes == METASD_CODES_INT16 ? ((const int16_t *)codes)[at]
+                                                           : ((const float *)codes)[at]);
+}
+
+/* Each scale x code is a weight or 0: no score of it is infinite. */
+static MetasdStatus
+check_codes(const MetasdImage *image, MetasdTeam *team)
+{
+    uint64_t columns = image->plan.columns;
+
+    for (uint64_t tile = 0; tile < image->dimension.words; tile++)
+        for (uint64_t column = 0; column < columns; column++) {
+            const float *scales = image->scales + tile * METASD_WORD;
+            uint64_t first = (tile * columns + column) * METASD_WORD;
+            int wrong = 0;
+
+            for (uint64_t k = 0; k < METASD_WORD; k++)
+                wrong |= !((double)code_magnitude(image, first + k) * (double)scales[k] <=
+                           (double)METASD_IMAGE_MAX_WEIGHT * ROUNDING);
+            if (wrong)
+                return METASD_CORRUPT;
+            METASD_TRY(metasd_team_work(team, METASD_WORD));
+        }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_transpose_check(const MetasdImage *image, MetasdTeam *team)
+{
+    METASD_TRY(check_places(image));
+    METASD_TRY(check_lists(image, team));
+    METASD_TRY(check_scales(image, team));
+    return check_codes(image, team);
 }

@@ -93,7 +93,7 @@ find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, Meta
 
     metasd_probability_start(odds, n, holdout->scores);
     metasd_topk_start(&topk, n, holdout->scores, holdout->ids);
-    while ((!odds->found || odds->seen < METASD_FIELD_KNOWN) &&
+    while ((!odds->found || odds->seen < METASD_ODDS_KNOWN) &&
            metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE)
         metasd_probability_show(odds, score, contains_id(known, id) && !contains_id(missing, id));
     return odds->found;

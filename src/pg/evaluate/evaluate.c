@@ -1,15 +1,16 @@
 /*
  * evaluate.c - kg_evaluate: how a model ranks triples that it was not trained on.
  *
- * One query does all, and PostgreSQL's sorts keep it in bounded memory: test triples and known
- * facts become numbers, are grouped by what is asked, and metasd.rank_answers ranks the answers of
- * each group. For each side there is one branch of a UNION ALL, or several that share the groups,
+ * One query does the work, and PostgreSQL's sorts keep it in bounded memory: it converts test
+ * triples and known facts to numbers, groups them by question, and metasd.rank_answers ranks the
+ * answers of each group. Each side has one branch of a UNION ALL, or several that share the groups,
  * so that a Parallel Append can give them to workers.
  *
- * The query runs with the caller's rights, who names the test relation and the filters; the model's
- * source and its validation count as the model's owner reads them. What the query can read itself,
- * with the same rows, running nobody's code that the caller need not trust (reading.h), it reads:
- * workers can do that. The rest is read first, into a tuplestore that the query sees as a relation.
+ * The query runs with the rights of the caller, who names the test relation and the filters. The
+ * model's source and validation source are read with the rights of the model's owner. The query
+ * reads a relation itself, possibly in workers, if it gets the same rows and runs no code that the
+ * caller need not trust (reading.h). Other relations are read before, into a tuplestore that the
+ * query sees as a relation.
  */
 #include "pg/base/compat.h"
 
@@ -19,7 +20,6 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "lib/stringinfo.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "pg/base/settings.h"
@@ -29,7 +29,8 @@
 #include "utils/queryenvironment.h"
 #include "utils/tuplestore.h"
 
-#include "pg/evaluate/rank_answers.h"
+#include "pg/evaluate/evaluation_query.h"
+#include "pg/evaluate/label_number.h"
 #include "pg/access/access.h"
 #include "pg/image/image_cache.h"
 #include "pg/catalog/catalog.h"
@@ -38,72 +39,31 @@
 
 PG_FUNCTION_INFO_V1(metasd_kg_evaluate);
 
-#define FACTS "metasd_facts" /* what was read before, under this name in the query */
 #define MOST_SLICES 16
 #define RESULT_COLUMNS 14
-#define BINS 10 /* of probabilities, all as wide */
-
-/* ---- arguments ---- */
-
-typedef struct Bucket {
-    const char *name;
-    const char *key;   /* of a row of b: what is grouped and ordered by */
-    const char *label; /* of the key x.key */
-} Bucket;
-
-/* Logarithmic: 0 for what does not occur, else the number of digits. */
-#define DIGITS(relation, number)                                                                   \
-    "(CASE WHEN metasd.occurrences($1, " relation ", " number ") = 0 THEN 0 "                      \
-    "ELSE length(metasd.occurrences($1, " relation ", " number ")::text) END)"
-#define RANGE                                                                                      \
-    "CASE WHEN x.key = 0 THEN '0' ELSE '1' || repeat('0', x.key - 1) || '-' || repeat('9', "       \
-    "x.key) END"
-
-static const Bucket buckets[] = {{"all", "1", "'all'"},
-                                 {"side", "b.side", "x.key"},
-                                 {"relation", "b.label", "x.key"},
-                                 {"frequency", DIGITS("true", "b.relation"), RANGE},
-                                 {"degree", DIGITS("false", "(b.a).answer"), RANGE}};
-
-static const Bucket *
-bucket_argument(FunctionCallInfo fcinfo, int n)
-{
-    char *name;
-
-    if (PG_ARGISNULL(n))
-        return &buckets[0];
-    name = text_to_cstring(PG_GETARG_TEXT_PP(n));
-    for (size_t i = 1; i < lengthof(buckets); i++)
-        if (strcmp(name, buckets[i].name) == 0)
-            return &buckets[i];
-    ereport(ERROR,
-            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid value for by: \"%s\"", name),
-             errhint("It must be \"side\", \"relation\", \"frequency\", \"degree\" or NULL.")));
-}
 
 typedef struct Evaluation {
     MetasdModel *model;
     const MetasdImage *image;
-    const Bucket *by;
+    const MetasdBucket *by;
     MetasdSource *test;
-    bool test_is_read;      /* it is among facts; else the query reads it */
+    bool test_is_read;      /* its triples are among the facts; else the query reads it */
     List *known;            /* MetasdSource that the query reads for known facts */
     List *locked;           /* OIDs of relations that the query may read */
-    Tuplestorestate *facts; /* what was read before, with labels as numbers; or NULL */
+    Tuplestorestate *facts; /* read before the query, with labels as numbers; or NULL */
     TupleDesc facts_row;
     int64 fact_count;
-    bool asked;       /* the triples that are being read are those of the test */
+    bool asked;       /* the triples that are read now are those of the test */
     int64 triples;    /* in the test relation */
-    int64 incomplete; /* rows of it that are none */
-    int slices;       /* branches a side */
+    int64 incomplete; /* rows of it that are no triples */
 } Evaluation;
 
-/* ---- what is read before the query ---- */
+/* ---- reading before the query ---- */
 
 /* Columns of a row of facts. */
 enum { FACT_HEAD, FACT_RELATION, FACT_TAIL, FACT_LABEL, FACT_ASKED, FACT_COLUMNS };
 
-/* A fact on its way to the query. */
+/* Stores a fact for the query. */
 static void
 keep_fact(void *context, const MetasdTripleLabels *row)
 {
@@ -112,12 +72,12 @@ keep_fact(void *context, const MetasdTripleLabels *row)
     bool nulls[FACT_COLUMNS] = {[FACT_LABEL] = true};
 
     for (int i = 0; i < 3; i++)
-        values[i] = Int64GetDatum(metasd_rank_number_of_label(
-            i == 1 ? &evaluation->image->relation_labels : &evaluation->image->entity_labels,
-            row->data[i], row->len[i]));
+        values[i] = Int64GetDatum(metasd_label_number(i == 1 ? &evaluation->image->relation_labels
+                                                             : &evaluation->image->entity_labels,
+                                                      row->data[i], row->len[i]));
     if (evaluation->asked) {
         evaluation->triples++;
-        if (strcmp(evaluation->by->name, "relation") == 0) {
+        if (metasd_evaluation_needs_label(evaluation->by)) {
             values[FACT_LABEL] =
                 PointerGetDatum(cstring_to_text_with_len(row->data[1], (int)row->len[1]));
             nulls[FACT_LABEL] = false;
@@ -142,7 +102,7 @@ start_facts(Evaluation *evaluation)
     evaluation->facts = tuplestore_begin_heap(false, false, work_mem);
 }
 
-/* Reads a relation on behalf of USER; returns how many of its rows are no triples. */
+/* Reads a relation with the rights of USER; returns how many of its rows are no triples. */
 static int64
 read_before(Evaluation *evaluation, const MetasdSource *source, Oid user, bool asked)
 {
@@ -169,11 +129,11 @@ has_foreign_part(Oid relation)
 }
 
 /*
- * Can the caller's own query read what a relation gives, by READING, which is on his behalf? It is
- * told which relations that are.
+ * Can the caller's query read a relation, according to READING with the caller's rights? If so,
+ * notes the relations that it may read.
  */
 static bool
-query_reads(Evaluation *evaluation, const MetasdReading *reading)
+let_query_read(Evaluation *evaluation, const MetasdReading *reading)
 {
     if (reading->reader != GetUserId())
         return false;
@@ -181,9 +141,9 @@ query_reads(Evaluation *evaluation, const MetasdReading *reading)
     return true;
 }
 
-/* Would it read the rows that the model's owner reads of a source? */
+/* The same, if the caller gets the rows that the model's owner reads in a source. */
 static bool
-same_for_caller(Evaluation *evaluation, const MetasdSource *source)
+let_query_read_source(Evaluation *evaluation, const MetasdSource *source)
 {
     MetasdReading reading;
 
@@ -191,14 +151,14 @@ same_for_caller(Evaluation *evaluation, const MetasdSource *source)
            metasd_source_is_readable(source->relation, source->column, evaluation->model->owner) &&
            !has_foreign_part(source->relation) &&
            metasd_reading_try(&reading, source->relation, GetUserId(), false) == NULL &&
-           query_reads(evaluation, &reading);
+           let_query_read(evaluation, &reading);
 }
 
 /* ---- known facts ---- */
 
 /* A NOTICE that facts of the source, or of the validation source, count as candidates. */
 static void
-not_left_out(const Evaluation *evaluation, bool validation, const char *why)
+notice_unfiltered(const Evaluation *evaluation, bool validation, const char *why)
 {
     const char *name = evaluation->model->name;
 
@@ -212,7 +172,7 @@ not_left_out(const Evaluation *evaluation, bool validation, const char *why)
          errdetail("%s", why)));
 }
 
-/* Known facts of a relation that the model was made of. */
+/* Adds the known facts of a relation that the model was trained from. */
 static void
 add_known(Evaluation *evaluation, const MetasdRemembered *relation, bool validation)
 {
@@ -223,19 +183,19 @@ add_known(Evaluation *evaluation, const MetasdRemembered *relation, bool validat
     MetasdSource *source;
 
     if (objection)
-        not_left_out(evaluation, validation, objection);
+        notice_unfiltered(evaluation, validation, objection);
     if (!relation->given || objection)
         return;
     source = metasd_source_open(relation->oid, model->serving_column, model->owner);
-    if (same_for_caller(evaluation, source))
+    if (let_query_read_source(evaluation, source))
         evaluation->known = lappend(evaluation->known, source);
     else
         (void)read_before(evaluation, source, model->owner, false);
 }
 
 /*
- * Ranks tell whether a fact was left out. So facts of the validation source, whose readers need not
- * be those of the source, only count for the owner and for who could read them himself.
+ * Ranks reveal whether a fact was left out, and a reader of the source need not be allowed to read
+ * the validation source. So its facts count only for the owner and for callers that may read them.
  */
 static void
 add_validation(Evaluation *evaluation)
@@ -245,7 +205,7 @@ add_validation(Evaluation *evaluation)
 
     if (validation->given && OidIsValid(validation->oid) && !metasd_access_is_mine(model) &&
         !metasd_source_is_readable(validation->oid, model->serving_column, GetUserId()))
-        not_left_out(evaluation, true, "They cannot be read with your rights.");
+        notice_unfiltered(evaluation, true, "They cannot be read with your rights.");
     else
         add_known(evaluation, validation, true);
 }
@@ -267,144 +227,11 @@ add_filters(Evaluation *evaluation, ArrayType *filters, char *const column[3])
                      errmsg("filters must not contain NULL"),
                      errhint("Name relations whose facts are known: filters => '{facts}'.")));
         filter = metasd_source_open_to_query(DatumGetObjectId(values[i]), column);
-        if (query_reads(evaluation, &filter->reading))
+        if (let_query_read(evaluation, &filter->reading))
             evaluation->known = lappend(evaluation->known, filter);
         else
             (void)read_before(evaluation, filter, GetUserId(), false);
     }
-}
-
-/* ---- the query ---- */
-
-/* WHERE all three identifiers are there. */
-static void
-append_whole(StringInfo sql, const MetasdSource *source)
-{
-    for (int i = 0; i < 3; i++) {
-        const char *column = quote_identifier(source->column[i]);
-
-        appendStringInfo(sql, "%s%s IS NOT NULL", i ? " AND " : "", column);
-        if (source->type[i] == TEXTOID || source->type[i] == VARCHAROID)
-            appendStringInfo(sql, " AND %s::text COLLATE \"C\" <> ''", column);
-    }
-}
-
-/* Rows of a relation as numbers; ASKED where their answers are to be ranked. */
-static void
-append_triples(StringInfo sql, const Evaluation *evaluation, const MetasdSource *source, bool asked)
-{
-    appendStringInfo(sql,
-                     "SELECT metasd.entity_number($1, %s::text) AS h, "
-                     "metasd.relation_number($1, %s::text) AS r, "
-                     "metasd.entity_number($1, %s::text) AS t, ",
-                     quote_identifier(source->column[0]), quote_identifier(source->column[1]),
-                     quote_identifier(source->column[2]));
-    if (asked && strcmp(evaluation->by->name, "relation") == 0)
-        appendStringInfo(sql, "%s::text COLLATE \"C\" AS label, ",
-                         quote_identifier(source->column[1]));
-    else
-        appendStringInfoString(sql, "NULL::text COLLATE \"C\" AS label, ");
-    appendStringInfo(sql, "%s AS asked FROM %s WHERE ", asked ? "true" : "false", source->quoted);
-    append_whole(sql, source);
-}
-
-/* Standings of the answers of one side; of every slices-th group where there are slices. */
-static void
-append_branch(StringInfo sql, const Evaluation *evaluation, const char *side, int slice)
-{
-    bool head = strcmp(side, "head") == 0;
-    const char *given = head ? "f.t" : "f.h", *answer = head ? "f.h" : "f.t";
-    ListCell *cell;
-
-    appendStringInfo(sql,
-                     "SELECT '%s'::text COLLATE \"C\" AS side, g.relation, g.label, "
-                     "unnest(metasd.rank_answers($1, '%s', g.entity, g.relation, g.answers, "
-                     "g.known)) AS a FROM (SELECT %s AS entity, f.r AS relation, "
-                     "min(f.label) AS label, array_agg(%s) FILTER (WHERE f.asked) AS answers, "
-                     "array_agg(%s) FILTER (WHERE NOT f.asked) AS known FROM (",
-                     side, side, given, answer, answer);
-    if (evaluation->facts)
-        appendStringInfoString(sql, "SELECT h, r, t, label, asked FROM " FACTS);
-    if (!evaluation->test_is_read) {
-        appendStringInfoString(sql, evaluation->facts ? " UNION ALL " : "");
-        append_triples(sql, evaluation, evaluation->test, true);
-    }
-    foreach (cell, evaluation->known) {
-        appendStringInfoString(sql, " UNION ALL ");
-        append_triples(sql, evaluation, lfirst(cell), false);
-    }
-    appendStringInfoString(sql, ") f");
-    if (evaluation->slices >
-        1) /* as CASE, which the planner takes for half of the rows: "=" for few */
-        appendStringInfo(sql,
-                         " WHERE CASE abs(%s %% %d + 3 * (f.r %% %d)) %% %d WHEN %d THEN true "
-                         "ELSE false END",
-                         given, evaluation->slices, evaluation->slices, evaluation->slices, slice);
-    appendStringInfo(sql, " GROUP BY %s, f.r HAVING bool_or(f.asked)) g", given);
-}
-
-/*
- * The expected calibration error: how far, in the mean, the probabilities of a bin are from the
- * part of it that holds. A bin adds |its sum of differences| / all.
- */
-static void
-append_calibration_error(StringInfo sql)
-{
-    appendStringInfoString(sql, "(");
-    for (int bin = 0; bin < BINS; bin++)
-        appendStringInfo(sql, "%scoalesce(abs(sum(x.surplus) FILTER (WHERE x.bin = %d)), 0)",
-                         bin ? " + " : "", bin);
-    appendStringInfoString(sql, ") / nullif(count(x.surplus), 0)");
-}
-
-/*
- * The same of all answers, for each that holds: what their probabilities sum to, and how far that
- * is from what holds in the ranges.
- */
-static void
-append_calibration_of_all(StringInfo sql)
-{
-    appendStringInfoString(sql, "sum(x.claimed) / nullif(sum(x.held), 0)::float8, (");
-    for (int range = 0; range < METASD_RANGES; range++)
-        appendStringInfo(sql,
-                         "%scoalesce(abs(sum(x.claimed - x.held) FILTER (WHERE x.range = %d)), 0)",
-                         range ? " + " : "", range);
-    appendStringInfoString(sql, ") / nullif(sum(x.held), 0)::float8");
-}
-
-/* All names in it are found in pg_catalog, the search_path it runs with. */
-static char *
-evaluation_sql(const Evaluation *evaluation)
-{
-    StringInfoData sql;
-
-    initStringInfo(&sql);
-    appendStringInfo(&sql,
-                     "SELECT (%s)::text, count(x.rank), count(*) FILTER (WHERE x.unseen), "
-                     "avg(1 / x.rank), avg(1 / x.pessimistic_rank::float8), "
-                     "avg((x.rank <= 1)::int::float8), avg((x.rank <= 3)::int::float8), "
-                     "avg((x.rank <= 10)::int::float8), avg(x.rank), "
-                     "1 - avg(x.rank - 1) / nullif(avg((x.candidates - 1)::float8 / 2), 0), "
-                     "avg(x.surplus * x.surplus), ",
-                     evaluation->by->label);
-    append_calibration_error(&sql);
-    appendStringInfoString(&sql, ", ");
-    append_calibration_of_all(&sql);
-    appendStringInfo(&sql,
-                     " FROM (SELECT %s AS key, (b.a).rank, (b.a).pessimistic_rank, "
-                     "(b.a).candidates, (b.a).unseen, "
-                     "(b.a).probability::float8 - (b.a).holds::int AS surplus, "
-                     "(b.a).range, (b.a).claimed, (b.a).held, "
-                     "least(floor((b.a).probability * %d), %d) AS bin FROM (",
-                     evaluation->by->key, BINS, BINS - 1);
-    for (int i = 0; i < evaluation->slices; i++) {
-        appendStringInfoString(&sql, i ? " UNION ALL " : "");
-        append_branch(&sql, evaluation, "tail", i);
-        appendStringInfoString(&sql, " UNION ALL ");
-        append_branch(&sql, evaluation, "head", i);
-    }
-    appendStringInfoString(&sql, ") b) x GROUP BY x.key HAVING count(x.rank) > 0 ORDER BY x.key");
-    return sql.data;
 }
 
 /* ---- running it ---- */
@@ -416,9 +243,9 @@ set_locally(const char *name, const char *value)
                             false);
 }
 
-/* A plan of a query of ours, which may read what was looked at, and no more. */
+/* A plan of a query that may read the checked relations only. */
 static SPIPlanPtr
-prepare(const Evaluation *evaluation, const char *sql, int nargs, Oid *types)
+prepare_query(const Evaluation *evaluation, const char *sql, int nargs, Oid *types)
 {
     SPIPlanPtr plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_PARALLEL_OK);
 
@@ -433,22 +260,17 @@ static void
 count_triples(Evaluation *evaluation)
 {
     const MetasdSource *test = evaluation->test;
-    StringInfoData sql;
+    SPIPlanPtr plan = prepare_query(evaluation, metasd_evaluation_count_query(test), 0, NULL);
     bool isnull;
 
-    initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT count(*), count(*) FILTER (WHERE ");
-    append_whole(&sql, test);
-    appendStringInfo(&sql, ") FROM %s", test->quoted);
-    if (SPI_execute_plan(prepare(evaluation, sql.data, 0, NULL), NULL, NULL, true, 0) !=
-        SPI_OK_SELECT)
+    if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not count the triples of \"%s\"", test->name);
     evaluation->triples = DatumGetInt64(metasd_statement_value(0, 2, &isnull));
     evaluation->incomplete =
         DatumGetInt64(metasd_statement_value(0, 1, &isnull)) - evaluation->triples;
 }
 
-/* A NOTICE tells how many rows of the test are no triples. */
+/* An error if there are no triples; a NOTICE tells how many rows are none. */
 static void
 check_triples(const Evaluation *evaluation)
 {
@@ -469,7 +291,7 @@ check_triples(const Evaluation *evaluation)
 }
 
 static bool
-any_temporary(const Evaluation *evaluation)
+reads_temporary(const Evaluation *evaluation)
 {
     ListCell *cell;
 
@@ -483,43 +305,43 @@ any_temporary(const Evaluation *evaluation)
 }
 
 /*
- * How many branches a side: one a process, where workers can read all that is to be read and are
- * worth starting by the measure of the planner's own settings.
+ * The number of branches per side: one per process, if workers can read all relations and pay
+ * according to the planner's settings.
  */
 static int
-slices_for(const Evaluation *evaluation)
+count_slices(const Evaluation *evaluation)
 {
     double work = 2.0 * (double)evaluation->triples * evaluation->image->plan.entities;
 
-    if (max_parallel_workers_per_gather == 0 || evaluation->facts || any_temporary(evaluation) ||
+    if (max_parallel_workers_per_gather == 0 || evaluation->facts || reads_temporary(evaluation) ||
         work * cpu_operator_cost <= parallel_setup_cost)
         return 1;
     return Min(max_parallel_workers_per_gather + 1, MOST_SLICES);
 }
 
 /*
- * Sorting keeps within work_mem however many groups there are, as an array for each in a hash table
- * would not. That slices are worth workers has been found out, by a better estimate than the
- * planner's; rows must seem dear to pass on, or it would gather the facts in each branch and rank
- * without help.
+ * Sorting stays within work_mem for any number of groups; a hash table with an array per group
+ * would not. Slices use workers because count_slices has a better estimate than the planner. Rows
+ * must seem costly to transfer, or the planner would gather the facts in each branch and rank them
+ * in the leader.
  */
 static void
-plan_locally(const Evaluation *evaluation)
+set_planner_locally(int slices)
 {
     set_locally("enable_hashagg", "off");
     set_locally("jit", "off");
-    if (evaluation->slices > 1) {
+    if (slices > 1) {
         set_locally("parallel_setup_cost", "0");
         set_locally("parallel_tuple_cost", "10");
     }
 }
 
 static void
-show_facts(Evaluation *evaluation)
+register_facts(Evaluation *evaluation)
 {
     EphemeralNamedRelation facts = palloc0(sizeof(*facts));
 
-    facts->md.name = pstrdup(FACTS);
+    facts->md.name = pstrdup(METASD_FACTS);
     facts->md.reliddesc = InvalidOid;
     facts->md.tupdesc = evaluation->facts_row;
     facts->md.enrtype = ENR_NAMED_TUPLESTORE;
@@ -529,10 +351,15 @@ show_facts(Evaluation *evaluation)
         elog(ERROR, "could not show known facts to a query");
 }
 
-/* Runs the query as the caller, with a search_path that nobody else can write to. */
+/* Runs the query with the caller's rights, and a search_path in which no other role can create. */
 static void
-run(Evaluation *evaluation, ReturnSetInfo *result)
+run_query(Evaluation *evaluation, ReturnSetInfo *result)
 {
+    MetasdEvaluationQuery query = {.by = evaluation->by,
+                                   .test = evaluation->test_is_read ? NULL : evaluation->test,
+                                   .known = evaluation->known,
+                                   .facts = evaluation->facts != NULL};
+    SPIPlanPtr plan;
     int nest_level = NewGUCNestLevel();
     Oid type = TEXTOID;
     Datum name = CStringGetTextDatum(evaluation->model->name);
@@ -543,12 +370,12 @@ run(Evaluation *evaluation, ReturnSetInfo *result)
     if (!evaluation->test_is_read)
         count_triples(evaluation);
     check_triples(evaluation);
-    evaluation->slices = slices_for(evaluation);
-    plan_locally(evaluation);
+    query.slices = count_slices(evaluation);
+    set_planner_locally(query.slices);
     if (evaluation->facts)
-        show_facts(evaluation);
-    if (SPI_execute_plan(prepare(evaluation, evaluation_sql(evaluation), 1, &type), &name, " ",
-                         true, 0) != SPI_OK_SELECT)
+        register_facts(evaluation);
+    plan = prepare_query(evaluation, metasd_evaluation_query(&query), 1, &type);
+    if (SPI_execute_plan(plan, &name, " ", true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not rank the triples of \"%s\"", evaluation->test->name);
     for (uint64 i = 0; i < SPI_processed; i++) {
         Datum values[RESULT_COLUMNS];
@@ -573,21 +400,22 @@ metasd_kg_evaluate(PG_FUNCTION_ARGS)
     metasd_compat_init_materialized_srf(fcinfo);
     if (PG_ARGISNULL(1))
         return (Datum)0;
-    evaluation.by = bucket_argument(fcinfo, 2);
+    evaluation.by =
+        metasd_evaluation_bucket(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
     evaluation.model = metasd_access_model_to_ask(name);
     for (int i = 0; i < 3; i++)
         column[i] = PG_ARGISNULL(3 + i) ? evaluation.model->serving_column[i]
                                         : text_to_cstring(PG_GETARG_TEXT_PP(3 + i));
     evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column);
     evaluation.image = metasd_image_cache_get(evaluation.model, metasd_image_cache_size);
-    evaluation.test_is_read = !query_reads(&evaluation, &evaluation.test->reading);
+    evaluation.test_is_read = !let_query_read(&evaluation, &evaluation.test->reading);
     if (evaluation.test_is_read)
         evaluation.incomplete = read_before(&evaluation, evaluation.test, GetUserId(), true);
     if (!PG_ARGISNULL(6))
         add_filters(&evaluation, PG_GETARG_ARRAYTYPE_P(6), column);
     add_known(&evaluation, &evaluation.model->serving_source, false);
     add_validation(&evaluation);
-    run(&evaluation, (ReturnSetInfo *)fcinfo->resultinfo);
+    run_query(&evaluation, (ReturnSetInfo *)fcinfo->resultinfo);
     if (evaluation.facts)
         tuplestore_end(evaluation.facts);
     return (Datum)0;

@@ -1,11 +1,10 @@
 /*
- * rank_answers.c - the functions that kg_evaluate's query is made of.
+ * rank_answers.c - metasd.rank_answers, the function of kg_evaluate's query that ranks.
  *
- * They read the model and nothing else, so workers of a parallel query can run them. Labels become
- * numbers: what is known to the model has its number in the image, anything else a negative hash
- * of its label, so that facts about it still find each other. Two such labels that share a hash
- * of 63 bits would be taken for one.
+ * It reads the model and nothing else, so workers of a parallel query can run it.
  */
+#include "pg/evaluate/rank_answers.h"
+
 #include "pg/base/compat.h"
 
 #include <float.h>
@@ -13,187 +12,29 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
-#include "pg/base/settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
-#include "pg/evaluate/rank_answers.h"
-#include "pg/access/access.h"
-#include "pg/image/image_cache.h"
 #include "core/model/probability.h"
-#include "pg/catalog/catalog.h"
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
+#include "core/serve/query.h"
+#include "pg/evaluate/asked_model.h"
 
-PG_FUNCTION_INFO_V1(metasd_entity_number_sql);
-PG_FUNCTION_INFO_V1(metasd_relation_number_sql);
-PG_FUNCTION_INFO_V1(metasd_occurrences_sql);
 PG_FUNCTION_INFO_V1(metasd_rank_answers_sql);
 
-#define COUNTS_PER_FETCH 100000
 #define RANKED_ANSWER_COLUMNS 10 /* of metasd.ranked_answer */
 
-int64
-metasd_rank_number_of_label(const MetasdLabelTable *labels, const char *label, size_t len)
-{
-    uint32 id;
-
-    if (metasd_label_find(labels, label, len, &id))
-        return id;
-    return -1 - (int64)(hash_bytes_extended((const unsigned char *)label, (int)len, 0) >> 1);
-}
-
-/* ---- the model that a call site asks ---- */
-
-/* Kept in fn_extra while role and name are the same, until a transaction or savepoint ends. */
-typedef struct AskedSite {
-    MemoryContext context; /* of all that belongs to the model */
-    Oid user;
-    uint64 generation;
-    text *name;
-    const MetasdModel *model;
-    const MetasdImage *image;
-    int64 *counts[2]; /* of entities and relations; NULL until asked for */
-    float *scores;    /* a number an entity; NULL until needed */
-    float *scratch;
-    uint32 *ids;   /* scratch of their order, a number an entity */
-    TupleDesc row; /* of metasd.ranked_answer */
-    Oid row_type;
-} AskedSite;
-
-static bool
-still_valid(const AskedSite *site, const text *name)
-{
-    return site->name && site->user == GetUserId() &&
-           site->generation == metasd_image_cache_generation() &&
-           VARSIZE_ANY_EXHDR(site->name) == VARSIZE_ANY_EXHDR(name) &&
-           memcmp(VARDATA_ANY(site->name), VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) == 0;
-}
-
-/* The model named by argument 0: whether the current user may ask it has been checked. */
-static AskedSite *
-asked_site(FunctionCallInfo fcinfo)
-{
-    AskedSite *site = fcinfo->flinfo->fn_extra;
-    text *name = PG_GETARG_TEXT_PP(0);
-    MemoryContext context, before;
-
-    if (site && still_valid(site, name))
-        return site;
-    if (site)
-        MemoryContextDelete(site->context);
-    fcinfo->flinfo->fn_extra = NULL;
-    context =
-        AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "metasd answers", ALLOCSET_DEFAULT_SIZES);
-    before = MemoryContextSwitchTo(context);
-    site = palloc0(sizeof(*site));
-    site->context = context;
-    site->model = metasd_access_model_to_ask(text_to_cstring(name));
-    site->image = metasd_image_cache_get(site->model, metasd_image_cache_size);
-    site->name = cstring_to_text_with_len(VARDATA_ANY(name), (int)VARSIZE_ANY_EXHDR(name));
-    site->user = GetUserId();
-    site->generation = metasd_image_cache_generation();
-    MemoryContextSwitchTo(before);
-    fcinfo->flinfo->fn_extra = site;
-    return site;
-}
-
-static Datum
-number(FunctionCallInfo fcinfo, bool relation)
-{
-    const MetasdImage *image = asked_site(fcinfo)->image;
-    text *label = PG_GETARG_TEXT_PP(1);
-
-    return Int64GetDatum(
-        metasd_rank_number_of_label(relation ? &image->relation_labels : &image->entity_labels,
-                                    VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label)));
-}
-
-/* metasd.entity_number(model text, label text) returns bigint; strict */
-Datum
-metasd_entity_number_sql(PG_FUNCTION_ARGS)
-{
-    return number(fcinfo, false);
-}
-
-/* metasd.relation_number(model text, label text) returns bigint; strict */
-Datum
-metasd_relation_number_sql(PG_FUNCTION_ARGS)
-{
-    return number(fcinfo, true);
-}
-
-/* ---- how often something occurs in training ---- */
-
-/* Fills counts[N] from the rows of a run, a part at a time. */
-static void
-read_counts(const AskedSite *site, bool relation, int64 *counts, uint32 n)
-{
-    static MetasdStatement of_entities = {
-        "SELECT id, degree FROM metasd.entity WHERE run = $1 AND id >= $2 AND id < $3",
-        3,
-        {INT8OID, INT8OID, INT8OID},
-        NULL};
-    static MetasdStatement of_relations = {
-        "SELECT id, count FROM metasd.relation WHERE run = $1 AND id >= $2 AND id < $3",
-        3,
-        {INT8OID, INT8OID, INT8OID},
-        NULL};
-
-    for (int64 first = 0; first < n; first += COUNTS_PER_FETCH) {
-        Datum values[3] = {Int64GetDatum(site->model->serving), Int64GetDatum(first),
-                           Int64GetDatum(Min(first + COUNTS_PER_FETCH, (int64)n))};
-        uint64 rows;
-
-        SPI_connect();
-        rows =
-            metasd_statement_execute(relation ? &of_relations : &of_entities, values, NULL, true);
-        for (uint64 i = 0; i < rows; i++) {
-            bool isnull;
-
-            counts[DatumGetInt32(metasd_statement_value(i, 1, &isnull))] =
-                DatumGetInt64(metasd_statement_value(i, 2, &isnull));
-        }
-        SPI_finish();
-        CHECK_FOR_INTERRUPTS();
-    }
-}
-
-/* metasd.occurrences(model text, relation boolean, number bigint) returns bigint; strict */
-Datum
-metasd_occurrences_sql(PG_FUNCTION_ARGS)
-{
-    AskedSite *site = asked_site(fcinfo);
-    bool relation = PG_GETARG_BOOL(1);
-    int64 number = PG_GETARG_INT64(2);
-    const MetasdImagePlan *plan = &site->image->plan;
-    uint32 n = relation ? plan->relations : plan->entities;
-
-    if (number < 0 || number >= n)
-        PG_RETURN_INT64(0);
-    if (!site->counts[relation]) {
-        int64 *counts = MemoryContextAllocExtended(site->context, (size_t)n * sizeof(*counts),
-                                                   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-
-        read_counts(site, relation, counts, n);
-        site->counts[relation] = counts;
-    }
-    PG_RETURN_INT64(site->counts[relation][number]);
-}
-
-/* ---- ranking ---- */
-
-/* The answers of one query, and who is a candidate. */
+/* The scores of one question, and the number of its candidates. */
 typedef struct Ranking {
-    AskedSite *site;
+    MetasdAskedModel *asked;
     uint32 entities;
-    uint32 left;           /* candidates besides the answers and what is known */
+    uint32 left;           /* candidates besides the answers and known facts */
     bool guessed;          /* the model does not know the entity or the relation */
-    MetasdSigmoid sigmoid; /* of the question's relation row, where it knows them */
+    MetasdSigmoid sigmoid; /* of the question's relation row, if it knows both */
 } Ranking;
 
 /* Sorted numbers, each once. */
@@ -203,7 +44,7 @@ typedef struct Numbers {
 } Numbers;
 
 static int
-by_number(const void *a, const void *b)
+compare_numbers(const void *a, const void *b)
 {
     int64 x = *(const int64 *)a, y = *(const int64 *)b;
 
@@ -211,7 +52,7 @@ by_number(const void *a, const void *b)
 }
 
 static int
-by_score(const void *a, const void *b)
+compare_scores(const void *a, const void *b)
 {
     float x = ((const MetasdRankCounts *)a)->score, y = ((const MetasdRankCounts *)b)->score;
 
@@ -240,7 +81,7 @@ numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities)
                             errmsg("an answer must be the number of an entity"),
                             errhint("Use metasd.entity_number(model, label).")));
     }
-    qsort(numbers, (size_t)length, sizeof(*numbers), by_number);
+    qsort(numbers, (size_t)length, sizeof(*numbers), compare_numbers);
     for (int i = 0; i < length; i++)
         if (i == 0 || numbers[i] != numbers[i - 1])
             numbers[count++] = numbers[i];
@@ -248,17 +89,17 @@ numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities)
 }
 
 /*
- * Scores of all entities for the query of the arguments; all the same where the model has to guess.
+ * Scores all entities for the question in the arguments; if the model has to guess, all the same.
  */
 static Ranking
-score_query(FunctionCallInfo fcinfo)
+score_question(FunctionCallInfo fcinfo)
 {
-    AskedSite *site = asked_site(fcinfo);
-    const MetasdImagePlan *plan = &site->image->plan;
+    MetasdAskedModel *asked = metasd_asked_model(fcinfo);
+    const MetasdImagePlan *plan = &asked->image->plan;
     char *side = text_to_cstring(PG_GETARG_TEXT_PP(1));
     bool head = strcmp(side, "head") == 0;
     int64 entity = PG_GETARG_INT64(2), relation = PG_GETARG_INT64(3);
-    Ranking ranking = {.site = site, .entities = plan->entities, .left = plan->entities};
+    Ranking ranking = {.asked = asked, .entities = plan->entities, .left = plan->entities};
 
     if (!head && strcmp(side, "tail") != 0)
         ereport(ERROR,
@@ -271,20 +112,22 @@ score_query(FunctionCallInfo fcinfo)
                  errmsg("the model has no entity or relation with that number"),
                  errhint("Use metasd.entity_number(model, label) and metasd.relation_number(model, "
                          "label).")));
-    if (!site->scores) {
-        site->scratch = MemoryContextAlloc(site->context, 3 * (size_t)plan->width * sizeof(float));
-        site->scores =
-            MemoryContextAllocHuge(site->context, (size_t)plan->entities * sizeof(float));
-        site->ids = MemoryContextAllocHuge(site->context, (size_t)plan->entities * sizeof(uint32));
+    if (!asked->scores) {
+        asked->scratch =
+            MemoryContextAlloc(asked->context, metasd_query_scratch_bytes(plan->width));
+        asked->scores =
+            MemoryContextAllocHuge(asked->context, (size_t)plan->entities * sizeof(float));
+        asked->ids =
+            MemoryContextAllocHuge(asked->context, (size_t)plan->entities * sizeof(uint32));
     }
     ranking.guessed = entity < 0 || relation < 0;
     if (ranking.guessed)
-        memset(site->scores, 0, (size_t)plan->entities * sizeof(float));
+        memset(asked->scores, 0, (size_t)plan->entities * sizeof(float));
     else {
         uint32 row = (uint32)relation + (head ? plan->relations : 0);
 
-        ranking.sigmoid = metasd_query_sigmoid(site->image, row);
-        metasd_query_scores_tails(site->image, (uint32)entity, row, site->scores, site->scratch);
+        ranking.sigmoid = metasd_query_sigmoid(asked->image, row);
+        metasd_query_scores_tails(asked->image, (uint32)entity, row, asked->scores, asked->scratch);
     }
     return ranking;
 }
@@ -292,7 +135,7 @@ score_query(FunctionCallInfo fcinfo)
 static void
 leave_out(Ranking *ranking, Numbers numbers)
 {
-    float *scores = ranking->site->scores;
+    float *scores = ranking->asked->scores;
 
     for (size_t i = 0; i < numbers.n; i++)
         if (numbers.number[i] >= 0 && scores[numbers.number[i]] != METASD_LEFT_OUT) {
@@ -304,75 +147,75 @@ leave_out(Ranking *ranking, Numbers numbers)
 static bool
 is_among(Numbers numbers, int64 number)
 {
-    return bsearch(&number, numbers.number, numbers.n, sizeof(number), by_number) != NULL;
+    return bsearch(&number, numbers.number, numbers.n, sizeof(number), compare_numbers) != NULL;
 }
 
 /* One element of the result, a row of metasd.ranked_answer. */
 static Datum
-standing_row(const Ranking *ranking, int64 answer, double rank, int64 pessimistic, bool unseen)
+answer_row(const Ranking *ranking, int64 answer, double rank, int64 pessimistic, bool unseen)
 {
     Datum values[RANKED_ANSWER_COLUMNS] = {
         Int64GetDatum(answer), Float8GetDatum(rank), Int64GetDatum(pessimistic),
         Int64GetDatum((int64)ranking->left + 1), BoolGetDatum(unseen)};
     bool nulls[RANKED_ANSWER_COLUMNS] = {[5] = true, true, true, true, true};
 
-    return HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
+    return HeapTupleGetDatum(heap_form_tuple(ranking->asked->row, values, nulls));
 }
 
 /*
- * Finds the odds of those who are not known, and what kg_predict answers first; false where it has
- * no answer. The scores are still all there.
+ * Finds the odds of candidates that are not known, and the first answer of kg_predict; false if it
+ * has none. No score has been left out yet.
  */
 static bool
-find_odds(const Ranking *ranking, Numbers answers, Numbers known, MetasdOdds *field, uint32 *first)
+find_odds(const Ranking *ranking, Numbers answers, Numbers known, MetasdOdds *odds, uint32 *first)
 {
-    const AskedSite *site = ranking->site;
+    const MetasdAskedModel *asked = ranking->asked;
     uint32 id;
     MetasdTopk topk;
     float score;
 
-    metasd_probability_start(field, ranking->entities, site->scores);
-    metasd_topk_start(&topk, ranking->entities, site->scores, site->ids);
-    while ((!field->found || field->seen < METASD_FIELD_KNOWN) &&
+    metasd_probability_start(odds, ranking->entities, asked->scores);
+    metasd_topk_start(&topk, ranking->entities, asked->scores, asked->ids);
+    while ((!odds->found || odds->seen < METASD_ODDS_KNOWN) &&
            metasd_topk_next(&topk, &id, &score) && score != METASD_IMPOSSIBLE) {
-        if (!field->found)
+        if (!odds->found)
             *first = id;
-        metasd_probability_show(field, score, is_among(known, id) && !is_among(answers, id));
+        metasd_probability_show(odds, score, is_among(known, id) && !is_among(answers, id));
     }
-    return field->found;
+    return odds->found;
 }
 
-/* The element of the first answer: how likely that is to hold, and whether it does. */
+/* The element of the first answer: its probability, and whether it holds. */
 static Datum
-first_row(const Ranking *ranking, Numbers answers, const MetasdOdds *field, uint32 first)
+first_row(const Ranking *ranking, Numbers answers, const MetasdOdds *odds, uint32 first)
 {
     bool nulls[RANKED_ANSWER_COLUMNS] = {[1] = true, true, true, true, [7] = true, true, true};
     Datum values[RANKED_ANSWER_COLUMNS] = {[0] = Int64GetDatum(first)};
 
     values[5] = Float4GetDatum(
-        (float)metasd_probability(ranking->sigmoid, metasd_probability_odds(field, field->first)));
+        (float)metasd_probability(ranking->sigmoid, metasd_probability_odds(odds, odds->first)));
     values[6] = BoolGetDatum(is_among(answers, first));
-    return HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
+    return HeapTupleGetDatum(heap_form_tuple(ranking->asked->row, values, nulls));
 }
 
 /* ---- all answers ---- */
 
-/* Takes those of some numbers that are answers off, or puts them in, their bins. */
+/* Adds BY, 1 or -1, to the bins of NUMBERS, except those among BUT. */
 static void
-count_numbers(const Ranking *ranking, const MetasdOdds *field, Numbers numbers, Numbers but, int by,
+count_numbers(const Ranking *ranking, const MetasdOdds *odds, Numbers numbers, Numbers but, int by,
               uint32 bins[METASD_BINS])
 {
-    const float *scores = ranking->site->scores;
+    const float *scores = ranking->asked->scores;
 
     for (size_t i = 0; i < numbers.n; i++)
         if (numbers.number[i] >= 0 && scores[numbers.number[i]] > METASD_IMPOSSIBLE &&
             !is_among(but, numbers.number[i]))
-            bins[metasd_probability_bin(field, scores[numbers.number[i]])] += (uint32)by;
+            bins[metasd_probability_bin(odds, scores[numbers.number[i]])] += (uint32)by;
 }
 
-/* The range of a probability: two a power of ten, from the top. */
+/* The range of a probability: two per power of ten, from the top. */
 static int
-range_of(double probability)
+find_range(double probability)
 {
     int range = (int)floor(-2 * log10(Max(probability, DBL_MIN)));
 
@@ -380,11 +223,11 @@ range_of(double probability)
 }
 
 /*
- * Elements of all answers that are not known, one for each range of probability that any of them is
- * in: what their probabilities sum to, and how many of them hold. Returns how many elements.
+ * One element for each range of probability with answers that are not known: the sum of their
+ * probabilities, and how many of them hold. Returns the number of elements.
  */
 static size_t
-range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdOdds *field,
+range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdOdds *odds,
            Datum *rows)
 {
     const Numbers none = {NULL, 0};
@@ -393,17 +236,17 @@ range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdO
     double sum[METASD_RANGES] = {0};
     size_t n = 0;
 
-    metasd_probability_count(field, all);
-    count_numbers(ranking, field, known, answers, -1, all);
-    count_numbers(ranking, field, answers, none, 1, holding);
+    metasd_probability_count(odds, all);
+    count_numbers(ranking, odds, known, answers, -1, all);
+    count_numbers(ranking, odds, answers, none, 1, holding);
     for (size_t bin = 0; bin < METASD_BINS; bin++) {
         double probability;
         int range;
 
-        if (all[bin] == 0) /* as most are: those that hold are among all */
+        if (all[bin] == 0) /* most bins; the answers that hold are among all */
             continue;
         probability = metasd_probability(ranking->sigmoid, metasd_bin_odds(bin));
-        range = range_of(probability);
+        range = find_range(probability);
         count[range] += all[bin];
         holds[range] += holding[bin];
         sum[range] += (double)all[bin] * probability;
@@ -415,29 +258,29 @@ range_rows(const Ranking *ranking, Numbers answers, Numbers known, const MetasdO
                                                Int64GetDatum((int64)holds[range])};
 
         if (count[range] > 0)
-            rows[n++] = HeapTupleGetDatum(heap_form_tuple(ranking->site->row, values, nulls));
+            rows[n++] = HeapTupleGetDatum(heap_form_tuple(ranking->asked->row, values, nulls));
     }
     return n;
 }
 
 static void
-prepare_rows(AskedSite *site, Oid function)
+prepare_rows(MetasdAskedModel *asked, Oid function)
 {
     MemoryContext before;
 
-    if (site->row)
+    if (asked->row)
         return;
-    before = MemoryContextSwitchTo(site->context);
-    site->row_type = get_element_type(get_func_rettype(function));
-    site->row = lookup_rowtype_tupdesc_copy(site->row_type, -1);
+    before = MemoryContextSwitchTo(asked->context);
+    asked->row_type = get_element_type(get_func_rettype(function));
+    asked->row = lookup_rowtype_tupdesc_copy(asked->row_type, -1);
     MemoryContextSwitchTo(before);
 }
 
 /*
  * metasd.rank_answers(model text, side text, entity bigint, relation bigint, answers bigint[],
- * known bigint[]) returns metasd.ranked_answer[]: an element per answer, to which other answers are
- * known, too; one for what would be answered first, which has a probability and no rank; and one
- * for each range of probability that answers are in, which has their sum.
+ * known bigint[]) returns metasd.ranked_answer[]: one element per answer, for which the other
+ * answers are known facts, too; one for the first answer of kg_predict, with a probability and no
+ * rank; and one for each range of probability that has answers, with their sum.
  */
 Datum
 metasd_rank_answers_sql(PG_FUNCTION_ARGS)
@@ -445,17 +288,17 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
     Ranking ranking;
     Numbers answers, known;
     size_t unknown = 0, m, n;
-    MetasdRankCounts *standings;
+    MetasdRankCounts *ranked;
     Datum *rows;
-    MetasdOdds field;
+    MetasdOdds odds;
     uint32 first = 0;
 
     for (int i = 0; i < 5; i++)
         if (PG_ARGISNULL(i))
             PG_RETURN_NULL();
     CHECK_FOR_INTERRUPTS();
-    ranking = score_query(fcinfo);
-    prepare_rows(ranking.site, fcinfo->flinfo->fn_oid);
+    ranking = score_question(fcinfo);
+    prepare_rows(ranking.asked, fcinfo->flinfo->fn_oid);
     answers = numbers_argument(fcinfo, 4, ranking.entities);
     known = numbers_argument(fcinfo, 5, ranking.entities);
     n = answers.n;
@@ -463,27 +306,27 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
         unknown++;
     m = n - unknown;
     rows = palloc_extended((n + 1 + METASD_RANGES) * sizeof(*rows), MCXT_ALLOC_HUGE);
-    if (!ranking.guessed && n > 0 && find_odds(&ranking, answers, known, &field, &first)) {
-        rows[n++] = first_row(&ranking, answers, &field, first);
-        n += range_rows(&ranking, answers, known, &field, &rows[n]);
+    if (!ranking.guessed && n > 0 && find_odds(&ranking, answers, known, &odds, &first)) {
+        rows[n++] = first_row(&ranking, answers, &odds, first);
+        n += range_rows(&ranking, answers, known, &odds, &rows[n]);
     }
-    standings = palloc_extended((m + 1) * sizeof(*standings), MCXT_ALLOC_HUGE);
+    ranked = palloc_extended((m + 1) * sizeof(*ranked), MCXT_ALLOC_HUGE);
     for (size_t i = 0; i < m; i++) {
-        standings[i].id = (uint32)answers.number[unknown + i];
-        standings[i].score = ranking.site->scores[standings[i].id];
+        ranked[i].id = (uint32)answers.number[unknown + i];
+        ranked[i].score = ranking.asked->scores[ranked[i].id];
     }
     leave_out(&ranking, known);
     leave_out(&ranking, answers);
-    qsort(standings, m, sizeof(*standings), by_score);
-    metasd_rank_counts(ranking.entities, ranking.site->scores, m, standings);
-    /* What the model does not know comes after all that it knows. */
+    qsort(ranked, m, sizeof(*ranked), compare_scores);
+    metasd_rank_counts(ranking.entities, ranking.asked->scores, m, ranked);
+    /* Unknown answers rank behind all known entities. */
     for (size_t i = 0; i < unknown; i++)
-        rows[i] = standing_row(&ranking, answers.number[i], (double)ranking.left + 1,
-                               (int64)ranking.left + 1, true);
+        rows[i] = answer_row(&ranking, answers.number[i], (double)ranking.left + 1,
+                             (int64)ranking.left + 1, true);
     for (size_t i = 0; i < m; i++)
-        rows[unknown + i] = standing_row(
-            &ranking, standings[i].id, 1 + standings[i].higher + 0.5 * standings[i].same,
-            1 + (int64)standings[i].higher + standings[i].same, ranking.guessed);
+        rows[unknown + i] =
+            answer_row(&ranking, ranked[i].id, 1 + ranked[i].higher + 0.5 * ranked[i].same,
+                       1 + (int64)ranked[i].higher + ranked[i].same, ranking.guessed);
     PG_RETURN_ARRAYTYPE_P(
-        construct_array(rows, (int)n, ranking.site->row_type, -1, false, TYPALIGN_DOUBLE));
+        construct_array(rows, (int)n, ranking.asked->row_type, -1, false, TYPALIGN_DOUBLE));
 }

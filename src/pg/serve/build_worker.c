@@ -1,7 +1,7 @@
 /*
  * build_worker.c - the background worker that builds an image.
  */
-#include "pg/image/builder.h"
+#include "pg/image/build_request.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -14,45 +14,45 @@
 
 #include "pg/image/image_cache.h"
 #include "pg/catalog/catalog.h"
-#include "pg/image/image_file.h"
+#include "pg/image/image_lock.h"
 
-extern PGDLLEXPORT void metasd_builder_main(Datum argument);
+extern PGDLLEXPORT void metasd_build_worker_main(Datum argument);
 
-/* Whether that version is there, of which the session may have seen what has not been committed. */
+/* Does the version exist? The session may have seen one that is not committed. */
 static bool
-has_version(const MetasdBuildOrder *order)
+has_version(const MetasdBuildRequest *request)
 {
-    static MetasdStatement look = {
+    static MetasdStatement select_version = {
         "SELECT FROM metasd.run WHERE id = $1 AND uuid = $2 AND kept", 2, {INT8OID, UUIDOID}, NULL};
-    Datum values[2] = {Int64GetDatum(order->run), UUIDPGetDatum(&order->uuid)};
+    Datum values[2] = {Int64GetDatum(request->run), UUIDPGetDatum(&request->uuid)};
     bool found;
 
-    if (metasd_extension() != order->extension)
+    if (metasd_extension() != request->extension)
         return false;
     SPI_connect();
-    found = metasd_statement_execute(&look, values, NULL, true) > 0;
+    found = metasd_statement_execute(&select_version, values, NULL, true) > 0;
     SPI_finish();
     return found;
 }
 
 void
-metasd_builder_main(Datum argument)
+metasd_build_worker_main(Datum argument)
 {
-    MetasdBuildOrder order;
+    MetasdBuildRequest request;
 
     (void)argument;
-    memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
+    memcpy(&request, MyBgworkerEntry->bgw_extra, sizeof(request));
     pqsignal(SIGTERM, die);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
-    /* As nobody: the catalog is read as its owner, who need not have LOGIN. */
-    BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
+    /* Without a role: the catalog is read with the rights of its owner, who need not have LOGIN. */
+    BackgroundWorkerInitializeConnectionByOid(request.database, InvalidOid, 0);
     StartTransactionCommand();
     PushActiveSnapshot(GetTransactionSnapshot());
     pgstat_report_activity(STATE_RUNNING, MyBgworkerEntry->bgw_name);
-    metasd_image_file_begin_building(&order.uuid);
-    if (has_version(&order))
-        metasd_image_cache_build(&order.uuid, order.run, order.cache_size);
+    metasd_image_lock_worker(&request.uuid);
+    if (has_version(&request))
+        metasd_image_cache_build(&request.uuid, request.run, request.cache_size);
     PopActiveSnapshot();
     CommitTransactionCommand();
     pgstat_report_stat(true);

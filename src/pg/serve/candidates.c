@@ -8,32 +8,35 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "pg/serve/call_site.h"
+#include "pg/serve/identifier.h"
 #include "pg/source/cursor.h"
 
-/* The place of candidates' identifiers in the call site: no other argument has it. */
+/* The place of candidates in the call site's identifiers: no other argument has it. */
 #define PLACE 3
 
-/* What a relation held, kept for the call site. */
+/* The candidates in a relation, kept for the call site. */
 typedef struct MetasdCandidateList {
-    Oid relation, user; /* read by whom */
-    int64 run;          /* whose numbers these are */
+    Oid relation;
+    Oid user;  /* who read it */
+    int64 run; /* whose numbers the ids are */
     uint32 count;
     uint32 *ids;
 } MetasdCandidateList;
 
 /* ---- sets of numbers ---- */
 
-/* One bit an entity, so that each comes once and in order. */
+/* One bit per entity, so that each comes once and in order. */
 static uint64 *
-empty_set(uint32 entities)
+create_set(uint32 entities)
 {
     return palloc_extended(((size_t)entities / 64 + 1) * sizeof(uint64),
                            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 }
 
-/* Adds what the label stands for, if the model knows it; returns how many that makes more. */
+/* Adds the entity of a label, if the model knows it; returns the number of new members. */
 static uint32
-add(uint64 *set, const MetasdLabelTable *labels, MetasdLabel label)
+add_label(uint64 *set, const MetasdLabelTable *labels, MetasdLabel label)
 {
     uint32 id;
     uint64 bit;
@@ -49,7 +52,7 @@ add(uint64 *set, const MetasdLabelTable *labels, MetasdLabel label)
 
 /* The members of a set, COUNT of them, in that memory context. */
 static uint32 *
-members(const uint64 *set, uint32 entities, uint32 count, MemoryContext context)
+list_members(const uint64 *set, uint32 entities, uint32 count, MemoryContext context)
 {
     uint32 *ids = MemoryContextAllocHuge(context, Max((size_t)count, 1) * sizeof(*ids));
     uint32 n = 0;
@@ -63,9 +66,9 @@ members(const uint64 *set, uint32 entities, uint32 count, MemoryContext context)
 
 /* ---- arguments ---- */
 
-/* That no candidate of those given, the first of them with this label, is known. */
+/* Gives a NOTICE that the model knows none of the candidates; FIRST is the label of the first. */
 static void
-notice_none(const MetasdQuestion *question, MetasdLabel first)
+notice_no_candidate(const MetasdQuestion *question, MetasdLabel first)
 {
     if (metasd_question_may_notice(question))
         ereport(NOTICE,
@@ -76,18 +79,18 @@ notice_none(const MetasdQuestion *question, MetasdLabel first)
 }
 
 static MetasdCandidates
-of_relation(const MetasdQuestion *question, Oid relation)
+read_relation(const MetasdQuestion *question, Oid relation)
 {
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
     const MetasdLabelTable *labels = metasd_question_labels(question, false);
-    MetasdCandidateList *list = site->chosen;
+    MetasdCandidateList *list = site->candidates;
     MemoryContext context = question->fcinfo->flinfo->fn_mcxt;
-    MetasdCursor reader;
+    MetasdCursor cursor;
     MetasdLabel label, first = {NULL, 0};
     uint64 *set;
 
     if (!list)
-        list = site->chosen = MemoryContextAllocZero(context, sizeof(*list));
+        list = site->candidates = MemoryContextAllocZero(context, sizeof(*list));
     if (list->ids && list->relation == relation && list->user == GetUserId() &&
         list->run == question->model->serving)
         return (MetasdCandidates){.given = true, .count = list->count, .ids = list->ids};
@@ -95,39 +98,37 @@ of_relation(const MetasdQuestion *question, Oid relation)
         pfree(list->ids);
     list->ids = NULL;
     list->count = 0;
-    metasd_cursor_open(&reader, relation, NULL, 1, METASD_CANDIDATES);
-    set = empty_set(labels->count);
-    while (metasd_cursor_next(&reader, &label)) {
+    metasd_cursor_open(&cursor, relation, NULL, 1, METASD_CANDIDATES);
+    set = create_set(labels->count);
+    while (metasd_cursor_next(&cursor, &label)) {
         if (!label.data)
             continue;
         if (!first.data)
             first = (MetasdLabel){pnstrdup(label.data, label.len), label.len};
-        list->count += add(set, labels, label);
+        list->count += add_label(set, labels, label);
     }
     if (list->count == 0 && first.data)
-        notice_none(question, first);
-    list->ids = members(set, labels->count, list->count, context);
-    metasd_cursor_close(&reader);
+        notice_no_candidate(question, first);
+    list->ids = list_members(set, labels->count, list->count, context);
+    metasd_cursor_close(&cursor);
     list->relation = relation;
     list->user = GetUserId();
     list->run = question->model->serving;
     return (MetasdCandidates){.given = true, .count = list->count, .ids = list->ids};
 }
 
-/* Argument N as an array, of whatever type it is: a literal is an array of text. */
+/* Argument N as an array of any type: a literal is an array of text. */
 static ArrayType *
-array_argument(FunctionCallInfo fcinfo, int n, Oid *element)
+get_array(FunctionCallInfo fcinfo, int n)
 {
     Oid type = get_fn_expr_argtype(fcinfo->flinfo, n), input, parameter;
 
     if (type == UNKNOWNOID) {
-        *element = TEXTOID;
         getTypeInputInfo(TEXTARRAYOID, &input, &parameter);
         return DatumGetArrayTypeP(
             OidInputFunctionCall(input, DatumGetCString(PG_GETARG_DATUM(n)), parameter, -1));
     }
-    *element = OidIsValid(type) ? get_element_type(getBaseType(type)) : InvalidOid;
-    if (!OidIsValid(*element))
+    if (!OidIsValid(type) || !OidIsValid(get_element_type(getBaseType(type))))
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
                         errmsg("candidate_ids must be an array of identifiers, not %s",
                                OidIsValid(type) ? format_type_be(type) : "unknown"),
@@ -136,39 +137,28 @@ array_argument(FunctionCallInfo fcinfo, int n, Oid *element)
 }
 
 static MetasdCandidates
-of_array(const MetasdQuestion *question, int n)
+read_array(const MetasdQuestion *question, int n)
 {
     FunctionCallInfo fcinfo = question->fcinfo;
     const MetasdLabelTable *labels = metasd_question_labels(question, false);
-    Oid element;
-    ArrayType *array = array_argument(fcinfo, n, &element);
-    MetasdIdentifier *identifier = metasd_identifier(fcinfo, PLACE, element);
+    MetasdIdentifierArray array = metasd_identifier_array(fcinfo, PLACE, get_array(fcinfo, n));
     MetasdCandidates candidates = {.given = true};
     MetasdLabel first = {NULL, 0};
-    uint64 *set = empty_set(labels->count);
-    Datum *values;
-    bool *nulls;
-    int length;
-    int16 len;
-    bool byval;
-    char align;
+    uint64 *set = create_set(labels->count);
 
-    get_typlenbyvalalign(element, &len, &byval, &align);
-    deconstruct_array(array, element, len, byval, align, &values, &nulls, &length);
-    for (int i = 0; i < length; i++) {
-        MetasdLabel label;
+    for (int i = 0; i < array.n; i++) {
+        MetasdLabel label = metasd_identifier_element(&array, i);
 
         CHECK_FOR_INTERRUPTS();
-        if (nulls[i])
+        if (!label.data)
             continue;
-        label = metasd_identifier_label(identifier, values[i]);
         if (!first.data)
             first = label;
-        candidates.count += add(set, labels, label);
+        candidates.count += add_label(set, labels, label);
     }
     if (candidates.count == 0 && first.data)
-        notice_none(question, first);
-    candidates.ids = members(set, labels->count, candidates.count, CurrentMemoryContext);
+        notice_no_candidate(question, first);
+    candidates.ids = list_members(set, labels->count, candidates.count, CurrentMemoryContext);
     pfree(set);
     return candidates;
 }
@@ -183,19 +173,19 @@ metasd_candidates_argument(const MetasdQuestion *question, int n)
                         errmsg("candidates and candidate_ids cannot both be given"),
                         errhint("Give the entities to rank either in a relation or in an array.")));
     if (!PG_ARGISNULL(n))
-        return of_relation(question, PG_GETARG_OID(n));
+        return read_relation(question, PG_GETARG_OID(n));
     if (!PG_ARGISNULL(n + 1))
-        return of_array(question, n + 1);
+        return read_array(question, n + 1);
     return (MetasdCandidates){.given = false};
 }
 
 float *
 metasd_candidates_scores(const MetasdCandidates *candidates, const float *scores)
 {
-    float *theirs =
-        palloc_extended(Max((size_t)candidates->count, 1) * sizeof(*theirs), MCXT_ALLOC_HUGE);
+    float *chosen =
+        palloc_extended(Max((size_t)candidates->count, 1) * sizeof(*chosen), MCXT_ALLOC_HUGE);
 
     for (uint32 i = 0; i < candidates->count; i++)
-        theirs[i] = scores[candidates->ids[i]];
-    return theirs;
+        chosen[i] = scores[candidates->ids[i]];
+    return chosen;
 }

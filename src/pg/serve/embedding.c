@@ -1,5 +1,5 @@
 /*
- * embedding.c - the functions that give an entity's embedding: all its weights, or those kept.
+ * embedding.c - kg_embedding and kg_embedding_sparse: the weights of an entity.
  */
 #include "pg/base/compat.h"
 
@@ -9,14 +9,16 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "pg/serve/call_site.h"
+#include "core/serve/query.h"
+#include "pg/serve/identifier.h"
+#include "pg/serve/question.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_embedding);
 PG_FUNCTION_INFO_V1(metasd_kg_embedding_sparse);
 
-/* The embedding of the entity in argument 0 by the model in argument 1; NULL if there is none. */
+/* The embedding of the entity in argument 0 in the model of argument 1; NULL if there is none. */
 static float *
-embedding(FunctionCallInfo fcinfo, uint32 *width)
+read_embedding(FunctionCallInfo fcinfo, uint32 *width)
 {
     MetasdQuestion question;
     uint32 entity;
@@ -38,7 +40,7 @@ Datum
 metasd_kg_embedding(PG_FUNCTION_ARGS)
 {
     uint32 width;
-    float *row = embedding(fcinfo, &width);
+    float *row = read_embedding(fcinfo, &width);
     Datum *values;
 
     if (!row)
@@ -55,7 +57,7 @@ Datum
 metasd_kg_embedding_sparse(PG_FUNCTION_ARGS)
 {
     uint32 width;
-    float *row = embedding(fcinfo, &width);
+    float *row = read_embedding(fcinfo, &width);
     const char *comma = "";
     StringInfoData sparse;
 

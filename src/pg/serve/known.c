@@ -3,131 +3,32 @@
 #include <ctype.h>
 #include <errno.h>
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
 #include "pg/serve/index_advice.h"
+#include "pg/serve/known_plan.h"
 
-#define MOST_PLANS 16
 #define ROWS_PER_FETCH 1000
 
 /*
- * A group of fewer facts is read whole: that takes less than looking for candidates, which an index
- * on two columns finds by reading the group as well. More are in few groups, and cost that once in
- * vain.
+ * A group of fewer facts is read whole. That is cheaper than a lookup of candidates, for which an
+ * index on two columns reads the group, too. Few groups have more facts; for these the first read
+ * is in vain.
  */
 #define SMALL_GROUP 128
 
-/* ---- plans, kept for the session ---- */
-
-typedef struct KeptPlan {
-    char *sql;
-    Oid types[3];
-    Oid reader; /* as whom it was made */
-    SPIPlanPtr plan;
-    uint64 generation;   /* when what it runs was looked at (trust.h) */
-    TimestampTz used_in; /* start of the transaction that used it last */
-} KeptPlan;
-
-static KeptPlan plans[MOST_PLANS];
-
-static void
-drop_plan(KeptPlan *place)
-{
-    SPI_freeplan(place->plan);
-    pfree(place->sql);
-    place->plan = NULL;
-}
-
 /*
- * A free place, or the one that has not been used for longest; NULL if there is none.
- * What this transaction has used stays: a view's function may ask other models while
- * a lookup in the view is running.
- */
-static KeptPlan *
-place_for_plan(void)
-{
-    TimestampTz now = GetCurrentTransactionStartTimestamp();
-    KeptPlan *oldest = NULL;
-
-    for (int i = 0; i < MOST_PLANS; i++) {
-        if (!plans[i].plan)
-            return &plans[i];
-        if (plans[i].used_in != now && (!oldest || plans[i].used_in < oldest->used_in))
-            oldest = &plans[i];
-    }
-    if (oldest)
-        drop_plan(oldest);
-    return oldest;
-}
-
-static KeptPlan *
-find_plan(const MetasdReading *reading, const char *sql, const Oid *types)
-{
-    for (int i = 0; i < MOST_PLANS; i++)
-        if (plans[i].plan && plans[i].reader == reading->reader &&
-            plans[i].generation == reading->generation &&
-            memcmp(plans[i].types, types, sizeof(plans[i].types)) == 0 &&
-            strcmp(plans[i].sql, sql) == 0)
-            return &plans[i];
-    return NULL;
-}
-
-/* Plans of before might be made anew with what nobody has looked at: they go, unless in use. */
-static void
-drop_outdated(uint64 generation)
-{
-    static uint64 seen = 0;
-    TimestampTz now = GetCurrentTransactionStartTimestamp();
-
-    if (seen == generation)
-        return;
-    seen = generation;
-    for (int i = 0; i < MOST_PLANS; i++)
-        if (plans[i].plan && plans[i].generation != generation && plans[i].used_in != now)
-            drop_plan(&plans[i]);
-}
-
-/* The plan of a lookup, valid until SPI_finish. */
-static SPIPlanPtr
-plan_for(const MetasdReading *reading, const char *sql, Oid *types)
-{
-    KeptPlan *place = find_plan(reading, sql, types);
-    SPIPlanPtr plan;
-
-    if (place) {
-        place->used_in = GetCurrentTransactionStartTimestamp();
-        return place->plan;
-    }
-    drop_outdated(reading->generation);
-    plan = metasd_reading_prepare(reading, sql, 3, types);
-    place = place_for_plan();
-    if (place) {
-        place->sql = MemoryContextStrdup(TopMemoryContext, sql);
-        memcpy(place->types, types, sizeof(place->types));
-        place->reader = reading->reader;
-        place->generation = reading->generation;
-        if (SPI_keepplan(plan) != 0)
-            elog(ERROR, "could not keep a plan");
-        place->used_in = GetCurrentTransactionStartTimestamp();
-        place->plan = plan;
-    }
-    return plan;
-}
-
-/*
- * SELECT asked FROM source WHERE given = $1 AND given = $2 AND asked = ANY ($3), the last condition
- * only where SOME are asked for. Types and operators are qualified: the columns may be of types of
- * users, which bring operators and casts of their own.
+ * SELECT asked FROM source WHERE given = $1 AND given = $2 AND asked = ANY ($3); the last condition
+ * only if SOME answers are asked for. Types and operators are qualified: columns may have types of
+ * users, with operators and casts of their own.
  */
 static char *
-lookup_sql(const MetasdSource *source, const int given[2], int asked, bool some)
+write_lookup(const MetasdSource *source, const int given[2], int asked, bool some)
 {
     StringInfoData sql;
 
@@ -138,7 +39,7 @@ lookup_sql(const MetasdSource *source, const int given[2], int asked, bool some)
         const char *column = quote_identifier(source->column[given[i]]);
 
         appendStringInfo(&sql, "%s%s OPERATOR(pg_catalog.=) $%d", i ? " AND " : "", column, i + 1);
-        if (!source->by_bytes[given[i]]) /* where strings that are equal may differ */
+        if (!source->by_bytes[given[i]]) /* equal strings may differ in their bytes */
             appendStringInfo(&sql,
                              " AND %s::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.=) "
                              "$%d::pg_catalog.text COLLATE \"C\"",
@@ -152,7 +53,9 @@ lookup_sql(const MetasdSource *source, const int given[2], int asked, bool some)
 
 /* ---- labels as values of a column ---- */
 
-/* Is it an integer in that range, as its type writes it: no plus, no space, no leading zero? */
+/*
+ * Is it an integer in that range, in the form that its type writes: no plus, space or leading zero?
+ */
 static bool
 fits_integer(const char *text, int64 least, int64 most)
 {
@@ -167,7 +70,7 @@ fits_integer(const char *text, int64 least, int64 most)
     return errno == 0 && *end == '\0' && x >= least && x <= most;
 }
 
-/* Is it a uuid as its type writes it: in lower case? */
+/* Is it a uuid in the form that its type writes: in lower case? */
 static bool
 fits_uuid(const char *text)
 {
@@ -181,11 +84,11 @@ fits_uuid(const char *text)
 }
 
 /*
- * The label as a value of that type; false if it can be none: an entity that occurs as a head
- * need not fit the column of the tails. Labels are what the types themselves write.
+ * Converts a label to a value of a column's type; false if it cannot be one: an entity that occurs
+ * as a head need not fit the column of the tails. Labels have the form that the types write.
  */
 static bool
-value_of_label(Oid type, MetasdLabel label, Datum *value)
+convert_label(Oid type, MetasdLabel label, Datum *value)
 {
     char *text;
     Oid input, parameter;
@@ -218,7 +121,7 @@ value_of_label(Oid type, MetasdLabel label, Datum *value)
     return true;
 }
 
-/* ---- looking up ---- */
+/* ---- lookups ---- */
 
 void
 metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked asked,
@@ -231,14 +134,15 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
     metasd_index_advise(source, asked);
     for (int place = 0, i = 0; place < 3; place++)
         if (place != (int)asked) {
-            if (!value_of_label(source->type[place], given[i], &known->given[i]))
+            if (!convert_label(source->type[place], given[i], &known->given[i]))
                 known->possible = false;
             i++;
         }
 }
 
+/* The labels of N ids as an array for $3. */
 static Datum
-labels_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n)
+build_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n)
 {
     Oid type = known->source->type[known->asked];
     Datum *values = palloc(n * sizeof(*values));
@@ -252,14 +156,14 @@ labels_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uin
         MetasdLabel label = {.data = metasd_label_get(labels, ids[i], &bytes)};
 
         label.len = (uint32)bytes;
-        if (value_of_label(type, label, &values[count]))
+        if (convert_label(type, label, &values[count]))
             count++;
     }
     get_typlenbyvalalign(type, &len, &byval, &align);
     return PointerGetDatum(construct_array(values, count, type, len, byval, align));
 }
 
-/* Marks what SPI has found. */
+/* Marks the rows that SPI has found. */
 static void
 mark_found(const MetasdLabelTable *labels, bool *known_ids)
 {
@@ -277,7 +181,7 @@ mark_found(const MetasdLabelTable *labels, bool *known_ids)
     }
 }
 
-/* Reads the rows of a whole group, a few at a time: there may be millions. */
+/* Reads the rows of a whole group, some at a time: there may be millions. */
 static void
 mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabelTable *labels, bool *known_ids)
 {
@@ -292,7 +196,7 @@ mark_group(SPIPlanPtr plan, Datum *values, const MetasdLabelTable *labels, bool 
     SPI_cursor_close(portal);
 }
 
-/* Runs a lookup; of the rows no more than MOST count, if that is not 0. */
+/* Runs a lookup; reads at most MOST rows unless that is 0. */
 static void
 mark_rows(SPIPlanPtr plan, Datum *values, const char *nulls, long most,
           const MetasdLabelTable *labels, bool *known_ids)
@@ -302,10 +206,10 @@ mark_rows(SPIPlanPtr plan, Datum *values, const char *nulls, long most,
     mark_found(labels, known_ids);
 }
 
-/* Looks up the facts among N ids, or all of the group where ids is NULL or the group is small. */
+/* Looks up the facts of N ids, or of the whole group if ids is NULL or the group is small. */
 static void
-mark(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n,
-     bool *known_ids)
+look_up(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n,
+        bool *known_ids)
 {
     MetasdSource *source = known->source;
     int asked = known->asked, given[2] = {asked == 0 ? 1 : 0, asked == 2 ? 1 : 2};
@@ -316,15 +220,16 @@ mark(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size
 
     SPI_connect();
     metasd_reading_begin(&source->reading);
-    plan = plan_for(&source->reading, lookup_sql(source, given, asked, false), types);
+    plan = metasd_known_plan(&source->reading, write_lookup(source, given, asked, false), types);
     if (!ids)
         mark_group(plan, values, labels, known_ids);
     else {
         mark_rows(plan, values, "  n", SMALL_GROUP, labels, known_ids);
         known->whole = SPI_processed < SMALL_GROUP;
         if (!known->whole) {
-            values[2] = labels_array(known, labels, ids, n);
-            plan = plan_for(&source->reading, lookup_sql(source, given, asked, true), types);
+            values[2] = build_array(known, labels, ids, n);
+            plan = metasd_known_plan(&source->reading, write_lookup(source, given, asked, true),
+                                     types);
             mark_rows(plan, values, "   ", 0, labels, known_ids);
         }
     }
@@ -337,12 +242,33 @@ metasd_known_mark(MetasdKnown *known, const MetasdLabelTable *labels, const uint
                   bool *known_ids)
 {
     if (known->possible && !known->whole && n > 0)
-        mark(known, labels, ids, n, known_ids);
+        look_up(known, labels, ids, n, known_ids);
 }
 
 void
 metasd_known_mark_all(MetasdKnown *known, const MetasdLabelTable *labels, bool *known_ids)
 {
     if (known->possible && !known->whole)
-        mark(known, labels, NULL, 0, known_ids);
+        look_up(known, labels, NULL, 0, known_ids);
+}
+
+/* ---- rows of the source ---- */
+
+static bool
+find_number(const MetasdQuestion *question, const MetasdTripleLabels *row, int place, uint32 *id)
+{
+    return metasd_label_find(metasd_question_labels(question, place == METASD_ASKED_RELATION),
+                             row->data[place], row->len[place], id);
+}
+
+bool
+metasd_known_numbers(const MetasdQuestion *question, MetasdAsked asked,
+                     const MetasdTripleLabels *row, uint32 *given, uint32 *answer)
+{
+    int first = asked == METASD_ASKED_HEAD ? 1 : 0, second = asked == METASD_ASKED_TAIL ? 1 : 2;
+
+    if (given && (!find_number(question, row, first, &given[0]) ||
+                  !find_number(question, row, second, &given[1])))
+        return false;
+    return !answer || find_number(question, row, (int)asked, answer);
 }

@@ -1,13 +1,14 @@
 /*
- * known.h - which answers are facts already: looked up in the live source table.
+ * known.h - which answers are facts already: looked up in the source.
  */
 #ifndef METASD_PG_SERVE_KNOWN_H
 #define METASD_PG_SERVE_KNOWN_H
 
 #include "pg/base/compat.h"
 
-#include "pg/catalog/catalog.h"
 #include "core/serve/image.h"
+#include "pg/catalog/catalog.h"
+#include "pg/serve/question.h"
 #include "pg/source/labelset.h"
 #include "pg/source/source.h"
 
@@ -18,27 +19,35 @@ typedef enum MetasdAsked {
     METASD_ASKED_TAIL
 } MetasdAsked;
 
+/* The group of facts that answer one question. */
 typedef struct MetasdKnown {
     MetasdSource *source;
     MetasdAsked asked;
-    Datum given[2]; /* the other two places, in order, as their columns have them */
-    bool possible;  /* false where a given label cannot stand in its column: nothing is known */
+    Datum given[2]; /* the other two places, in order, as values of their columns */
+    bool possible;  /* false if a given label cannot be a value of its column: nothing is known */
     bool whole;     /* all facts of the group have been looked up */
 } MetasdKnown;
 
-/* Prepares to look facts up for a question; given labels as the image has them. */
+/* Prepares lookups for a question; GIVEN has the labels of the other two places. */
 extern void metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked asked,
                                const MetasdLabel *given);
 
 /*
- * Sets known_ids[id] for those of the N ids whose labels make a fact, and perhaps for others that
- * do.
+ * Sets known_ids[id] for those of N ids whose labels complete a fact, and perhaps for other ids
+ * that do.
  */
 extern void metasd_known_mark(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids,
                               size_t n, bool *known_ids);
 
-/* The same for all ids there are, known_ids has one for each label: reads the whole group. */
+/* The same for all ids; known_ids has one element per label. Reads the whole group. */
 extern void metasd_known_mark_all(MetasdKnown *known, const MetasdLabelTable *labels,
                                   bool *known_ids);
+
+/*
+ * The numbers of the labels in a row of the source: of the two given places, and of the place asked
+ * for, unless GIVEN or ANSWER is NULL. False if the model does not know one of them.
+ */
+extern bool metasd_known_numbers(const MetasdQuestion *question, MetasdAsked asked,
+                                 const MetasdTripleLabels *row, uint32 *given, uint32 *answer);
 
 #endif

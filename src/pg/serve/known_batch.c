@@ -8,13 +8,12 @@
 #include "utils/tuplesort.h"
 
 #include "pg/serve/known_cost.h"
-#include "pg/serve/known_whole.h"
 
-/* What a question takes here and with who asks, and how many there are at most. */
+/* The memory of a question, here and in the caller, and the largest number of questions. */
 #define BYTES_PER_QUESTION 64
 #define MOST_QUESTIONS (1 << 24)
 
-#define BUFFER 2048 /* answers on their way to a file, or from it */
+#define BUFFER 2048 /* answers that are written to a file or read from it at once */
 
 typedef struct Entry {
     uint64 given; /* both numbers */
@@ -40,8 +39,8 @@ hash_given(uint64 given)
 #include "lib/simplehash.h"
 
 /*
- * Answers that are facts lie one question's after the other's, each question's by number: in
- * memory, or in a file. They are sorted as (question << 32 | answer).
+ * Known answers are stored by question, those of one question by number: in memory or in a file.
+ * They are sorted as (question << 32 | answer).
  */
 struct MetasdKnownBatch {
     MemoryContext context;
@@ -50,21 +49,21 @@ struct MetasdKnownBatch {
     askedhash_hash *hash;
     uint32 count; /* questions */
     Tuplesortstate *sort;
-    uint64 facts;    /* in it */
-    uint64 *start;   /* of each question's answers, and the end of the last's */
-    uint32 *answers; /* or, if NULL, */
+    uint64 facts;    /* in the sort */
+    uint64 *start;   /* count + 1: where the answers of each question start */
+    uint32 *answers; /* NULL: they are in the file */
     BufFile *file;
     uint32 buffer[BUFFER];
 };
 
 static uint64
-both(const uint32 id[2])
+join_numbers(const uint32 id[2])
 {
     return (uint64)id[0] << 32 | id[1];
 }
 
 uint32
-metasd_known_batch_room(void)
+metasd_known_batch_capacity(void)
 {
     return (uint32)Min((uint64)work_mem * 1024 / BYTES_PER_QUESTION, MOST_QUESTIONS);
 }
@@ -87,7 +86,7 @@ void
 metasd_known_batch_add(MetasdKnownBatch *batch, const uint32 id[2])
 {
     bool found;
-    Entry *entry = askedhash_insert(batch->hash, both(id), &found);
+    Entry *entry = askedhash_insert(batch->hash, join_numbers(id), &found);
 
     if (!found)
         entry->number = batch->count++;
@@ -95,7 +94,7 @@ metasd_known_batch_add(MetasdKnownBatch *batch, const uint32 id[2])
 
 /* ---- reading ---- */
 
-/* A row of the source: does it answer a question? */
+/* Keeps a row of the source if it answers a question. */
 static void
 keep_answer(void *context, const MetasdTripleLabels *row)
 {
@@ -105,7 +104,7 @@ keep_answer(void *context, const MetasdTripleLabels *row)
 
     if (!metasd_known_numbers(batch->question, batch->asked, row, id, NULL))
         return;
-    entry = askedhash_lookup(batch->hash, both(id));
+    entry = askedhash_lookup(batch->hash, join_numbers(id));
     if (!entry || !metasd_known_numbers(batch->question, batch->asked, row, NULL, &answer))
         return;
     tuplesort_putdatum(batch->sort, Int64GetDatum((int64)entry->number << 32 | answer), false);
@@ -119,13 +118,13 @@ write_buffer(MetasdKnownBatch *batch, uint32 n)
     CHECK_FOR_INTERRUPTS();
 }
 
-/* Lays the sorted answers out, each once. */
+/* Stores the sorted answers, each once. */
 static void
-lay_out(MetasdKnownBatch *batch)
+store_answers(MetasdKnownBatch *batch)
 {
     bool in_memory = batch->facts * sizeof(uint32) <= (size_t)work_mem * 1024 / 2;
     uint64 n = 0;
-    uint32 next = 0; /* question whose start is not known yet */
+    uint32 next = 0; /* the first question whose start is unknown */
     int64 last = -1;
     Datum value;
     bool isnull;
@@ -169,7 +168,7 @@ read_source(MetasdKnownBatch *batch, const MetasdSource *source)
     (void)metasd_source_read(source, model->owner, keep_answer, batch);
     SPI_finish();
     tuplesort_performsort(batch->sort);
-    lay_out(batch);
+    store_answers(batch);
     tuplesort_end(batch->sort);
     batch->sort = NULL;
 }
@@ -204,7 +203,7 @@ read_buffer(MetasdKnownBatch *batch, uint32 n)
 void
 metasd_known_batch_mark(MetasdKnownBatch *batch, const uint32 id[2], bool *known_ids)
 {
-    const Entry *entry = askedhash_lookup(batch->hash, both(id));
+    const Entry *entry = askedhash_lookup(batch->hash, join_numbers(id));
     uint64 at = batch->start[entry->number], end = batch->start[entry->number + 1];
 
     if (batch->answers) {

@@ -10,30 +10,29 @@
 #include "utils/plancache.h"
 #include "utils/syscache.h"
 
-#include "pg/serve/index_advice.h"
+#include "pg/serve/source_index.h"
 
-/* A lookup is dear that costs this part of reading all, or this much. */
-#define DEAR_PART 16
-#define DEAR_COST 100
+/* A lookup costs much if it costs 1 / HIGH_PART of reading all, or HIGH_COST. */
+#define HIGH_PART 16
+#define HIGH_COST 100
 
 /*
- * The planner thinks of an index on a disk, and of rows as next to nothing: lookups by an index
- * that is in memory take less than the rows that cost as much.
+ * The planner assumes an index on a disk, and that rows cost next to nothing: lookups with an index
+ * in memory take less time than reading rows of the same cost.
  */
 #define INDEX_ADVANTAGE 8
 
 /*
- * Where another server looks up, a lookup often seems to cost as much as all rows, though there may
- * be an index: it is taken to cost no more than that.
+ * The highest cost assumed for a lookup on another server: its estimate is often that of all rows,
+ * although that server may have an index.
  */
 #define FOREIGN_LOOKUP 100
 
-/* So few are looked up by an index without asking the planner. */
+/* Fewer questions than these are looked up with an index, without asking the planner. */
 #define FEW 256
 
-/* Rows of a relation, as they were counted last; not above 0 if they never were. */
-static double
-rows_counted(Oid relation)
+double
+metasd_known_cost_rows(Oid relation)
 {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
     double rows = 0;
@@ -46,8 +45,7 @@ rows_counted(Oid relation)
 }
 
 /*
- * Is a foreign table read without filtering its rows here? Then another server does so, if it is a
- * lookup.
+ * Does the plan read a foreign table without a filter here? In a lookup the other server filters.
  */
 static bool
 filters_elsewhere(const Plan *plan)
@@ -71,9 +69,9 @@ filters_elsewhere(const Plan *plan)
     return filters_elsewhere(plan->lefttree) || filters_elsewhere(plan->righttree);
 }
 
-/* Is there a foreign table whose rows were never counted? */
+/* Does the plan read a foreign table without statistics? */
 static bool
-is_guessed(const PlannedStmt *planned)
+lacks_statistics(const PlannedStmt *planned)
 {
     ListCell *cell;
 
@@ -81,19 +79,19 @@ is_guessed(const PlannedStmt *planned)
         const RangeTblEntry *entry = lfirst(cell);
 
         if (entry->rtekind == RTE_RELATION && entry->relkind == RELKIND_FOREIGN_TABLE &&
-            rows_counted(entry->relid) <= 0)
+            metasd_known_cost_rows(entry->relid) <= 0)
             return true;
     }
     return false;
 }
 
 /*
- * What a query costs whose parameters nobody knows; if it is a lookup, whether another server
- * FILTERS its rows. 0 where that cannot be told: it is another extension's plan, or rows that are
- * filtered elsewhere were never counted.
+ * The cost of a query with unknown parameters. *filters, for a lookup: another server filters its
+ * rows. 0 if the cost is unknown: the plan is of another extension, or another server filters rows
+ * for which there are no statistics.
  */
 static double
-cost_of(const MetasdReading *reading, const char *sql, int nargs, Oid *types, bool *filters)
+estimate_cost(const MetasdReading *reading, const char *sql, int nargs, Oid *types, bool *filters)
 {
     SPIPlanPtr plan = metasd_reading_prepare(reading, sql, nargs, types);
     const PlannedStmt *planned;
@@ -106,7 +104,7 @@ cost_of(const MetasdReading *reading, const char *sql, int nargs, Oid *types, bo
     planned = linitial_node(PlannedStmt, cached->stmt_list);
     if (filters)
         *filters = filters_elsewhere(planned->planTree);
-    if (IsA(planned->planTree, CustomScan) || (filters && *filters && is_guessed(planned)))
+    if (IsA(planned->planTree, CustomScan) || (filters && *filters && lacks_statistics(planned)))
         cost = 0;
     else
         cost = planned->planTree->total_cost;
@@ -129,17 +127,17 @@ metasd_known_cost(const MetasdSource *source, MetasdAsked asked)
         column[i] = pstrdup(quote_identifier(source->column[i]));
     SPI_connect();
     metasd_reading_begin(&reading);
-    initStringInfo(&sql); /* as lookup_sql in known.c has it */
+    initStringInfo(&sql); /* the query of write_lookup in known.c */
     appendStringInfo(&sql, "SELECT %s, %s, %s FROM %s", column[0], column[1], column[2],
                      source->quoted);
-    cost.whole = cost_of(&reading, sql.data, 0, NULL, NULL);
+    cost.whole = estimate_cost(&reading, sql.data, 0, NULL, NULL);
     for (int place = 0; place < 3; place++)
         if (place != (int)asked) {
             types[given++] = source->type[place];
             appendStringInfo(&sql, " %s %s OPERATOR(pg_catalog.=) $%d",
                              given == 1 ? "WHERE" : "AND", column[place], given);
         }
-    cost.lookup = cost_of(&reading, sql.data, given, types, &cost.foreign);
+    cost.lookup = estimate_cost(&reading, sql.data, given, types, &cost.foreign);
     if (cost.foreign)
         cost.lookup = Min(cost.lookup, FOREIGN_LOOKUP);
     metasd_reading_end(&reading);
@@ -148,10 +146,10 @@ metasd_known_cost(const MetasdSource *source, MetasdAsked asked)
 }
 
 bool
-metasd_known_cost_is_dear(const MetasdReadCost *cost)
+metasd_known_cost_is_high(const MetasdReadCost *cost)
 {
-    return cost->whole > 0 && (cost->lookup * DEAR_PART >= cost->whole ||
-                               (cost->lookup >= DEAR_COST && !cost->foreign));
+    return cost->whole > 0 && (cost->lookup * HIGH_PART >= cost->whole ||
+                               (cost->lookup >= HIGH_COST && !cost->foreign));
 }
 
 bool
@@ -159,9 +157,9 @@ metasd_known_cost_reading_pays(const MetasdSource *source, MetasdAsked asked, ui
 {
     MetasdReadCost cost;
 
-    if (n < 2 || (n < FEW && metasd_index_exists(source, asked)))
+    if (n < 2 || (n < FEW && metasd_source_index_exists(source, asked)))
         return false;
     cost = metasd_known_cost(source, asked);
     return cost.whole > 0 &&
-           n * cost.lookup >= (metasd_known_cost_is_dear(&cost) ? 1 : INDEX_ADVANTAGE) * cost.whole;
+           n * cost.lookup >= (metasd_known_cost_is_high(&cost) ? 1 : INDEX_ADVANTAGE) * cost.whole;
 }

@@ -1,5 +1,5 @@
 /*
- * known_cost.h - what it takes to look known facts up in a source, and to read all of it instead.
+ * known_cost.h - the costs of looking up known facts in a source, and of reading all of it instead.
  */
 #ifndef METASD_PG_SERVE_KNOWN_COST_H
 #define METASD_PG_SERVE_KNOWN_COST_H
@@ -8,23 +8,26 @@
 
 #include "pg/serve/known.h"
 
-/* By the planner's estimate, in its units. */
+/* The planner's estimates, in its units. */
 typedef struct MetasdReadCost {
     double lookup; /* of the facts of one question */
     double whole;  /* of all facts */
-    bool foreign;  /* somebody else looks up, nobody here knows how */
+    bool foreign;  /* another server does the lookup, and its cost is unknown here */
 } MetasdReadCost;
 
-/* Asks the planner, who takes some tenths of a millisecond. */
+/* Asks the planner, which takes some tenths of a millisecond. */
 extern MetasdReadCost metasd_known_cost(const MetasdSource *source, MetasdAsked asked);
 
-/* Does a lookup read a good part of the source, or much of anything? An index would not. */
-extern bool metasd_known_cost_is_dear(const MetasdReadCost *cost);
+/* Does a lookup cost much, or about a good part of the whole? With an index it would not. */
+extern bool metasd_known_cost_is_high(const MetasdReadCost *cost);
 
 /*
- * Do N questions at once take less if all facts are read than if each is looked up? Asks the
- * planner where that is not plain.
+ * Is reading all facts cheaper than lookups for N questions? Asks the planner unless the answer is
+ * plain.
  */
 extern bool metasd_known_cost_reading_pays(const MetasdSource *source, MetasdAsked asked, uint32 n);
+
+/* The rows of a relation according to its statistics; not above 0 if it has none. */
+extern double metasd_known_cost_rows(Oid relation);
 
 #endif

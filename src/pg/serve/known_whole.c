@@ -4,16 +4,17 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "pg/serve/index_advice.h"
+#include "pg/serve/call_site.h"
 #include "pg/serve/known_cost.h"
+#include "pg/serve/source_index.h"
 
-/* Questions that are looked up before the planner is asked whether the source be read whole. */
+/* So many questions are looked up before the planner is asked whether to read the source. */
 #define FIRST_LOOKUPS 2
 
-/* Lookups must have cost as much as reading the source so often: nobody knows how many follow. */
+/* Lookups must have cost the price of so many readings: it is unknown how many questions follow. */
 #define SPENT_BEFORE 2
 
-/* Models, and sides of them, that one call site keeps facts of. */
+/* Pairs of a model and a place asked for whose facts one call site keeps. */
 #define MOST_KEPT 4
 
 typedef struct Fact {
@@ -21,62 +22,41 @@ typedef struct Fact {
 } Fact;
 
 typedef struct Kept {
-    /* what it was read for: */
+    /* The key: */
     pg_uuid_t version;
     MetasdAsked asked;
     Oid user;
     TransactionId xmin, xmax; /* of the snapshot */
     uint32 xcnt;
     CommandId command;
-    /* and what became of it: */
+    /* The state: */
     uint64 lookups;
-    bool settled; /* they are looked up, or all have been read, for good */
-    bool weighed;
+    bool settled; /* no more decisions: facts are looked up, or all have been read */
+    bool weighed; /* the cost is known */
     MetasdReadCost cost;
-    bool read; /* all facts are here, sorted: */
+    bool read; /* all facts are here, sorted by `given`: */
     Fact *facts;
-    uint64 count, room, most;
+    uint64 count, capacity, most;
     bool too_many; /* for work_mem */
 } Kept;
 
-/* Of one call site, in the memory of its statement. */
+/* The facts of one call site, in the memory of its statement. */
 struct MetasdKnownWhole {
     MemoryContext context;
     Kept kept[MOST_KEPT];
     int count;
 };
 
-/* ---- rows ---- */
+/* ---- the facts that a call site keeps ---- */
 
 static bool
-number_of(const MetasdQuestion *question, const MetasdTripleLabels *row, int place, uint32 *id)
-{
-    return metasd_label_find(metasd_question_labels(question, place == METASD_ASKED_RELATION),
-                             row->data[place], row->len[place], id);
-}
-
-bool
-metasd_known_numbers(const MetasdQuestion *question, MetasdAsked asked,
-                     const MetasdTripleLabels *row, uint32 *given, uint32 *answer)
-{
-    int first = asked == METASD_ASKED_HEAD ? 1 : 0, second = asked == METASD_ASKED_TAIL ? 1 : 2;
-
-    if (given && (!number_of(question, row, first, &given[0]) ||
-                  !number_of(question, row, second, &given[1])))
-        return false;
-    return !answer || number_of(question, row, (int)asked, answer);
-}
-
-/* ---- what a call site keeps ---- */
-
-static bool
-is_for(const Kept *kept, const MetasdQuestion *question, MetasdAsked asked)
+matches(const Kept *kept, const MetasdQuestion *question, MetasdAsked asked)
 {
     return kept->asked == asked &&
            memcmp(&kept->version, &question->model->uuid, sizeof(kept->version)) == 0;
 }
 
-/* A call site may outlive a statement: what was read then says nothing of now. */
+/* A call site may outlive a statement: facts of an earlier snapshot are of no use. */
 static bool
 is_current(const Kept *kept)
 {
@@ -88,7 +68,7 @@ is_current(const Kept *kept)
 }
 
 static void
-start(Kept *kept, const MetasdQuestion *question, MetasdAsked asked)
+reset_kept(Kept *kept, const MetasdQuestion *question, MetasdAsked asked)
 {
     Snapshot snapshot = GetActiveSnapshot();
 
@@ -103,9 +83,9 @@ start(Kept *kept, const MetasdQuestion *question, MetasdAsked asked)
                    .command = snapshot->curcid};
 }
 
-/* What is kept for such a question, or NULL: there are too many kinds. */
+/* The facts kept for such a question; NULL if the call site has too many kinds of questions. */
 static Kept *
-kept_for(const MetasdQuestion *question, MetasdAsked asked)
+find_kept(const MetasdQuestion *question, MetasdAsked asked)
 {
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
     struct MetasdKnownWhole *whole = site->whole;
@@ -119,42 +99,43 @@ kept_for(const MetasdQuestion *question, MetasdAsked asked)
         whole->context = context;
     }
     for (int i = 0; i < whole->count; i++)
-        if (is_for(&whole->kept[i], question, asked)) {
+        if (matches(&whole->kept[i], question, asked)) {
             if (!is_current(&whole->kept[i]))
-                start(&whole->kept[i], question, asked);
+                reset_kept(&whole->kept[i], question, asked);
             return &whole->kept[i];
         }
     if (whole->count == MOST_KEPT)
         return NULL;
     kept = &whole->kept[whole->count++];
-    start(kept, question, asked);
+    reset_kept(kept, question, asked);
     return kept;
 }
 
 /* ---- reading ---- */
 
-/* On the way from the source. */
+/* The state of reading the source. */
 typedef struct Reading {
     const MetasdQuestion *question;
     MemoryContext context;
     Kept *kept;
 } Reading;
 
-/* Makes room for one more, if there is any. */
+/* Makes sure that there is room for another fact; false if work_mem has none. */
 static bool
-make_room(const Reading *reading)
+grow_facts(const Reading *reading)
 {
     Kept *kept = reading->kept;
 
-    if (kept->count < kept->room)
+    if (kept->count < kept->capacity)
         return true;
-    if (kept->room >= kept->most) {
+    if (kept->capacity >= kept->most) {
         kept->too_many = true;
         return false;
     }
-    kept->room = Min(Max(2 * kept->room, 256), kept->most);
-    kept->facts = kept->facts ? repalloc_huge(kept->facts, kept->room * sizeof(Fact))
-                              : MemoryContextAllocHuge(reading->context, kept->room * sizeof(Fact));
+    kept->capacity = Min(Max(2 * kept->capacity, 256), kept->most);
+    kept->facts = kept->facts
+                      ? repalloc_huge(kept->facts, kept->capacity * sizeof(Fact))
+                      : MemoryContextAllocHuge(reading->context, kept->capacity * sizeof(Fact));
     return true;
 }
 
@@ -167,13 +148,13 @@ keep_fact(void *context, const MetasdTripleLabels *row)
 
     if (kept->too_many ||
         !metasd_known_numbers(reading->question, kept->asked, row, fact.given, &fact.answer) ||
-        !make_room(reading))
+        !grow_facts(reading))
         return;
     kept->facts[kept->count++] = fact;
 }
 
 static int
-by_given(const void *a, const void *b)
+compare_given(const void *a, const void *b)
 {
     const Fact *x = a, *y = b;
 
@@ -183,15 +164,15 @@ by_given(const void *a, const void *b)
     return x->given[1] < y->given[1] ? -1 : x->given[1] > y->given[1];
 }
 
-/* Facts that work_mem has room for besides what else the call site keeps. */
+/* The number of facts that work_mem has room for, besides the other facts of the call site. */
 static uint64
-room_for_facts(const struct MetasdKnownWhole *whole)
+count_free_facts(const struct MetasdKnownWhole *whole)
 {
-    uint64 room = (uint64)work_mem * 1024 / sizeof(Fact);
+    uint64 most = (uint64)work_mem * 1024 / sizeof(Fact);
 
     for (int i = 0; i < whole->count; i++)
-        room -= Min(room, whole->kept[i].room);
-    return room;
+        most -= Min(most, whole->kept[i].capacity);
+    return most;
 }
 
 static void
@@ -200,23 +181,23 @@ read_whole(const MetasdQuestion *question, Kept *kept, const MetasdSource *sourc
     const struct MetasdKnownWhole *whole = metasd_call_site(question->fcinfo)->whole;
     Reading reading = {.question = question, .context = whole->context, .kept = kept};
 
-    kept->most = room_for_facts(whole);
+    kept->most = count_free_facts(whole);
     SPI_connect();
     (void)metasd_source_read(source, question->model->owner, keep_fact, &reading);
     SPI_finish();
     if (kept->count > 0)
-        qsort(kept->facts, kept->count, sizeof(Fact), by_given);
+        qsort(kept->facts, kept->count, sizeof(Fact), compare_given);
     kept->read = !kept->too_many;
     if (kept->too_many && kept->facts) {
         pfree(kept->facts);
         kept->facts = NULL;
-        kept->count = kept->room = 0;
+        kept->count = kept->capacity = 0;
     }
 }
 
-/* Reads the source if that pays by now. */
+/* Reads the source if the lookups so far have cost enough. */
 static void
-weigh(const MetasdQuestion *question, Kept *kept)
+decide(const MetasdQuestion *question, Kept *kept)
 {
     const MetasdModel *model = question->model;
     MetasdSource *source =
@@ -224,11 +205,11 @@ weigh(const MetasdQuestion *question, Kept *kept)
 
     if (!kept->weighed) {
         kept->weighed = true;
-        kept->settled = metasd_index_exists(source, kept->asked);
+        kept->settled = metasd_source_index_exists(source, kept->asked);
         if (kept->settled)
             return;
         kept->cost = metasd_known_cost(source, kept->asked);
-        kept->settled = !metasd_known_cost_is_dear(&kept->cost);
+        kept->settled = !metasd_known_cost_is_high(&kept->cost);
     }
     if (!kept->settled &&
         (double)kept->lookups * kept->cost.lookup >= SPENT_BEFORE * kept->cost.whole) {
@@ -238,29 +219,29 @@ weigh(const MetasdQuestion *question, Kept *kept)
 }
 
 bool
-metasd_known_whole(const MetasdQuestion *question, MetasdAsked asked)
+metasd_known_whole_prepare(const MetasdQuestion *question, MetasdAsked asked)
 {
-    Kept *kept = kept_for(question, asked);
+    Kept *kept = find_kept(question, asked);
 
     if (!kept)
         return false;
     if (!kept->settled && ++kept->lookups > FIRST_LOOKUPS)
-        weigh(question, kept);
+        decide(question, kept);
     return kept->read;
 }
 
 /* ---- answers ---- */
 
-/* The first fact that is not before what is given. */
+/* The index of the first fact that does not come before GIVEN. */
 static uint64
-first_fact(const Kept *kept, const Fact *given)
+find_first_fact(const Kept *kept, const Fact *given)
 {
     uint64 low = 0, high = kept->count;
 
     while (low < high) {
         uint64 middle = low + (high - low) / 2;
 
-        if (by_given(&kept->facts[middle], given) < 0)
+        if (compare_given(&kept->facts[middle], given) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -272,10 +253,10 @@ void
 metasd_known_whole_mark(const MetasdQuestion *question, MetasdAsked asked, const uint32 id[2],
                         bool *known_ids)
 {
-    const Kept *kept = kept_for(question, asked);
+    const Kept *kept = find_kept(question, asked);
     Fact given = {.given = {id[0], id[1]}};
 
-    for (uint64 i = first_fact(kept, &given);
-         i < kept->count && by_given(&kept->facts[i], &given) == 0; i++)
+    for (uint64 i = find_first_fact(kept, &given);
+         i < kept->count && compare_given(&kept->facts[i], &given) == 0; i++)
         known_ids[kept->facts[i].answer] = true;
 }

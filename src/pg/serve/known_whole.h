@@ -1,10 +1,9 @@
 /*
- * known_whole.h - all known facts of a source, kept by a statement that asks many questions one by
- * one.
+ * known_whole.h - all facts of a source, kept for a statement that asks many questions one by one.
  *
- * A join that calls kg_predict for each row does not say how many there will be. After the first
- * few that each had to read a good part of the source, it is read whole, and kept in memory until
- * the statement ends: if that fits work_mem, else all goes on as before.
+ * A join that calls kg_predict for each row does not say how many rows there will be. Once a few
+ * lookups have read about a good part of the source each, the source is read whole and kept in
+ * memory until the statement ends. If it does not fit in work_mem, lookups go on.
  */
 #ifndef METASD_PG_SERVE_KNOWN_WHOLE_H
 #define METASD_PG_SERVE_KNOWN_WHOLE_H
@@ -12,20 +11,15 @@
 #include "pg/base/compat.h"
 
 #include "pg/serve/known.h"
-#include "pg/serve/call_site.h"
-#include "pg/source/source.h"
+#include "pg/serve/question.h"
 
 /*
- * The numbers of a row of the source, of the two places that are given or the one that is asked
- * for, where GIVEN or ANSWER is not NULL; false if the model does not know one of them.
+ * Counts another question, or batch of questions, and reads all facts if that pays by now. True if
+ * they have been read.
  */
-extern bool metasd_known_numbers(const MetasdQuestion *question, MetasdAsked asked,
-                                 const MetasdTripleLabels *row, uint32 *given, uint32 *answer);
+extern bool metasd_known_whole_prepare(const MetasdQuestion *question, MetasdAsked asked);
 
-/* Another question, or batch of them, needs facts: have all been read, perhaps now? */
-extern bool metasd_known_whole(const MetasdQuestion *question, MetasdAsked asked);
-
-/* If so: sets known_ids[id] for all that make a fact with what is given. */
+/* If they have: sets known_ids[id] for all ids that complete a fact with the given numbers. */
 extern void metasd_known_whole_mark(const MetasdQuestion *question, MetasdAsked asked,
                                     const uint32 id[2], bool *known_ids);
 

@@ -1,21 +1,22 @@
 /*
  * predict_many.c - kg_predict_many: the answers to a batch of questions, as whole triples.
  *
- * Questions come from two arrays, or one by one from a cursor on a relation, read as the caller;
- * the answers go to the result's tuplestore, which spills to disk beyond work_mem. So memory does
- * not grow with the number of questions, and the model is looked up once. Questions that come again
- * are answered from memory, as long as that fits work_mem: in one statement their answers are the
- * same. Where known facts matter, questions wait until as many have come as work_mem has room for:
- * then those facts are read at once, if that takes less than to look them up.
+ * Questions come from two arrays, or from a cursor on a relation that is read with the caller's
+ * rights. The answers go to the tuplestore of the result, which spills to disk beyond work_mem. So
+ * memory does not grow with the number of questions, and the model is looked up once. Repeated
+ * questions are answered from memory while that fits in work_mem: within one statement they have
+ * the same answers. If known facts matter, questions wait until work_mem is full of them. Then the
+ * facts are read at once, if that is cheaper than to look them up.
  */
 #include "pg/base/compat.h"
 
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "pg/serve/call_site.h"
+#include "pg/serve/identifier.h"
 #include "pg/serve/known_whole.h"
 #include "pg/serve/predictor.h"
 #include "pg/source/cursor.h"
@@ -23,73 +24,48 @@
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many);
 PG_FUNCTION_INFO_V1(metasd_kg_predict_many_of);
 
-/*
- * Columns of the result that say which triple it is, and whose question it answers; then come the
- * others.
- */
+/* The first columns of the result: the number of the question, the triple, the rank. */
 enum { QUERY, HEAD, RELATION, TAIL, RANK };
 
-/* A question that has been answered, by numbers, and its answers. */
+/* A question that has been answered, and its answers. */
 typedef struct Answered {
     uint32 id[2];
     uint32 count;
     MetasdAnswer *answers;
 } Answered;
 
-/* A question that waits: its place among all, and the numbers of what is given. */
+/* A question that waits: its number among all, and the numbers of its given places. */
 typedef struct Waiting {
     int64 query;
     uint32 id[2];
 } Waiting;
 
-typedef struct Elements {
-    MetasdIdentifier *identifier;
-    Datum *values;
-    bool *nulls;
-    int n;
-} Elements;
-
 typedef struct Batch {
     MetasdQuestion question;
-    MetasdPredictor prediction;
-    const Elements *entities, *relations; /* the questions, or NULL where they are in a relation */
-    MemoryContext each;                   /* of one question */
-    int64 count;                          /* questions so far */
-    bool waits;                           /* until known facts are read */
-    Waiting *waiting;                     /* room for so many, of most that may wait */
-    uint32 waiting_count, room, most;
-    MetasdAnswers kept; /* of this question */
+    MetasdPredictor predictor;
+    /* The questions, or NULL if they are in a relation. */
+    const MetasdIdentifierArray *entities, *relations;
+    MemoryContext each; /* of one question */
+    int64 count;        /* questions so far */
+    bool waits;         /* questions wait for known facts */
+    Waiting *waiting;
+    uint32 waiting_count, capacity, most; /* `most` questions may wait */
+    MetasdAnswers answers;                /* to this question */
     MemoryContext memory;
-    HTAB *answered; /* of questions so far, up to work_mem */
+    HTAB *answered; /* questions so far, up to work_mem */
 } Batch;
 
-/* A question: what is given, NULL where it is NULL. */
+/* A question; data is NULL for an identifier that is NULL. */
 typedef struct BatchQuery {
     MetasdLabel entity, relation;
 } BatchQuery;
 
-bool
-metasd_predict_heads_asked(FunctionCallInfo fcinfo, int n)
-{
-    char *side = text_to_cstring(PG_GETARG_TEXT_PP(n));
-
-    if (strcmp(side, "tail") == 0)
-        return false;
-    if (strcmp(side, "head") == 0)
-        return true;
-    ereport(
-        ERROR,
-        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid value for side: \"%s\"", side),
-         errhint("It must be \"tail\" (the default: tails of a head and a relation) or \"head\" "
-                 "(heads of a relation and a tail).")));
-}
-
-/* The same question often comes again: triples that differ in the answer alone ask it. */
+/* Questions often repeat: triples that differ only in the answer ask the same question. */
 static void
 start_memory(Batch *batch)
 {
     HASHCTL control = {.keysize = sizeof(uint32[2]), .entrysize = sizeof(Answered)};
-    const MetasdPredictor *prediction = &batch->prediction;
+    const MetasdPredictor *predictor = &batch->predictor;
     size_t most = Min((size_t)work_mem * 1024 / 4, MaxAllocSize) / sizeof(MetasdAnswer);
 
     batch->memory =
@@ -97,46 +73,46 @@ start_memory(Batch *batch)
     control.hcxt = batch->memory;
     batch->answered =
         hash_create("metasd answers", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-    batch->kept.room = (uint32)Min(Min(prediction->k, prediction->n), most);
-    batch->kept.list = palloc(Max(batch->kept.room, 1) * sizeof(*batch->kept.list));
-    batch->prediction.kept = &batch->kept;
+    batch->answers.capacity = (uint32)Min(Min(predictor->k, predictor->n), most);
+    batch->answers.list = palloc(Max(batch->answers.capacity, 1) * sizeof(*batch->answers.list));
+    batch->predictor.copy = &batch->answers;
 }
 
-/* Nobody waits where there is nothing to look up. */
+/* No question waits if there are no facts to look up. */
 static void
 start_waiting(Batch *batch)
 {
-    const MetasdPredictor *prediction = &batch->prediction;
+    const MetasdPredictor *predictor = &batch->predictor;
 
-    batch->waits = prediction->mode != METASD_KNOWN_INCLUDE && prediction->k > 0;
-    batch->most = metasd_known_batch_room();
-    batch->room = 64;
-    batch->waiting = batch->waits ? palloc(batch->room * sizeof(*batch->waiting)) : NULL;
+    batch->waits = predictor->mode != METASD_KNOWN_INCLUDE && predictor->k > 0;
+    batch->most = metasd_known_batch_capacity();
+    batch->capacity = 64;
+    batch->waiting = batch->waits ? palloc(batch->capacity * sizeof(*batch->waiting)) : NULL;
     batch->waiting_count = 0;
 }
 
 /* The last arguments: model, known, side, candidates, candidate_ids, min_probability. */
 #define LAST_ARGUMENTS 6
 
-/* Starts; argument K is k. False where an argument is NULL that must not be. */
+/* Starts a batch; argument K is k. False if an argument is NULL that must not be. */
 static bool
-start(Batch *batch, FunctionCallInfo fcinfo, int k)
+start_batch(Batch *batch, FunctionCallInfo fcinfo, int k)
 {
-    MetasdPredictor *prediction = &batch->prediction;
+    MetasdPredictor *predictor = &batch->predictor;
     int first = PG_NARGS() - LAST_ARGUMENTS;
 
     if (PG_ARGISNULL(k) || PG_ARGISNULL(first + 1) || PG_ARGISNULL(first + 2))
         return false;
-    *prediction = (MetasdPredictor){.question = &batch->question, .given_columns = RANK};
-    prediction->k = metasd_call_limit(fcinfo, k);
-    prediction->mode = metasd_predictor_known_argument(fcinfo, first + 1);
-    prediction->asked =
-        metasd_predict_heads_asked(fcinfo, first + 2) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
-    prediction->answer_column = prediction->asked == METASD_ASKED_HEAD ? HEAD : TAIL;
-    prediction->least = metasd_predictor_least_argument(fcinfo, first + 5);
+    *predictor = (MetasdPredictor){.question = &batch->question, .given_columns = RANK};
+    predictor->k = metasd_call_limit(fcinfo, k);
+    predictor->mode = metasd_predictor_known_argument(fcinfo, first + 1);
+    predictor->asked =
+        metasd_call_side_is_head(fcinfo, first + 2) ? METASD_ASKED_HEAD : METASD_ASKED_TAIL;
+    predictor->answer_column = predictor->asked == METASD_ASKED_HEAD ? HEAD : TAIL;
+    predictor->least_probability = metasd_predictor_least_argument(fcinfo, first + 5);
     batch->question = metasd_question_open(fcinfo, first);
-    prediction->candidates = metasd_candidates_argument(&batch->question, first + 3);
-    metasd_predictor_start(prediction);
+    predictor->candidates = metasd_candidates_argument(&batch->question, first + 3);
+    metasd_predictor_start(predictor);
     batch->each =
         AllocSetContextCreate(CurrentMemoryContext, "metasd question", ALLOCSET_DEFAULT_SIZES);
     batch->entities = batch->relations = NULL;
@@ -146,26 +122,26 @@ start(Batch *batch, FunctionCallInfo fcinfo, int k)
     return true;
 }
 
-/* Keeps the answers to a question, if there is room for them. */
+/* Remembers the answers to a question if there is room. */
 static void
-keep(Batch *batch, const uint32 id[2])
+remember_answers(Batch *batch, const uint32 id[2])
 {
-    const MetasdAnswers *kept = &batch->kept;
-    size_t bytes = kept->count * sizeof(*kept->list);
+    const MetasdAnswers *answers = &batch->answers;
+    size_t bytes = answers->count * sizeof(*answers->list);
     Answered *entry;
 
-    if (!kept->whole ||
+    if (!answers->complete ||
         MemoryContextMemAllocated(batch->memory, true) + bytes > (size_t)work_mem * 1024)
         return;
     entry = hash_search(batch->answered, id, HASH_ENTER, NULL);
-    entry->count = kept->count;
+    entry->count = answers->count;
     entry->answers = MemoryContextAlloc(batch->memory, Max(bytes, 1));
-    memcpy(entry->answers, kept->list, bytes);
+    memcpy(entry->answers, answers->list, bytes);
 }
 
 /* A label as a value of column N of the result. */
 static Datum
-value_of(const Batch *batch, MetasdLabel label, int n)
+convert_given(const Batch *batch, MetasdLabel label, int n)
 {
     FunctionCallInfo fcinfo = batch->question.fcinfo;
     TupleDesc row = ((ReturnSetInfo *)fcinfo->resultinfo)->setDesc;
@@ -173,63 +149,58 @@ value_of(const Batch *batch, MetasdLabel label, int n)
     return metasd_identifier_given(fcinfo, TupleDescAttr(row, n)->atttypid, label, n == RELATION);
 }
 
-/* Sets what is given: as labels, and as the values of the result that the question came with. */
+/* Sets the given places: as labels, and as values of the result. */
 static void
-give(Batch *batch, int64 query, const uint32 id[2], Datum values[RANK])
+set_given(Batch *batch, int64 query, const uint32 id[2], Datum values[RANK])
 {
-    MetasdPredictor *prediction = &batch->prediction;
-    int entity = prediction->asked == METASD_ASKED_HEAD; /* its place among what is given */
+    MetasdPredictor *predictor = &batch->predictor;
+    int entity = predictor->asked == METASD_ASKED_HEAD; /* its index among the given places */
 
-    for (int i = 0; i < 2; i++) {
-        size_t len;
-
-        prediction->given[i].data =
-            metasd_label_get(metasd_question_labels(&batch->question, i != entity), id[i], &len);
-        prediction->given[i].len = (uint32)len;
-    }
+    for (int i = 0; i < 2; i++)
+        predictor->given[i] = metasd_question_label(&batch->question, i != entity, id[i]);
     values[QUERY] = Int64GetDatum(query);
     if (batch->entities) {
         values[HEAD] = batch->entities->values[query - 1];
         values[RELATION] = batch->relations->values[batch->relations->n == 1 ? 0 : query - 1];
     } else {
-        values[HEAD] = value_of(batch, prediction->given[entity], HEAD);
-        values[RELATION] = value_of(batch, prediction->given[1 - entity], RELATION);
+        values[HEAD] = convert_given(batch, predictor->given[entity], HEAD);
+        values[RELATION] = convert_given(batch, predictor->given[1 - entity], RELATION);
     }
-    values[TAIL] = values[HEAD]; /* whichever is asked for: the answer */
-    prediction->given_values = values;
+    values[TAIL] = values[HEAD]; /* the answer overwrites one of them */
+    predictor->given_values = values;
 }
 
-/* Writes the answers to question QUERY, whose known facts FACTS has; NULL: they are looked up. */
+/* Answers question number QUERY. FACTS has its known facts; NULL: they are looked up. */
 static void
-answer(Batch *batch, int64 query, const uint32 id[2], MetasdKnownBatch *facts)
+answer_question(Batch *batch, int64 query, const uint32 id[2], MetasdKnownBatch *facts)
 {
-    MetasdPredictor *prediction = &batch->prediction;
+    MetasdPredictor *predictor = &batch->predictor;
     const Answered *before = hash_search(batch->answered, id, HASH_FIND, NULL);
     Datum values[RANK];
 
     CHECK_FOR_INTERRUPTS();
-    give(batch, query, id, values);
+    set_given(batch, query, id, values);
     if (before) {
-        metasd_predictor_repeat(prediction, before->answers, before->count);
+        metasd_predictor_repeat(predictor, before->answers, before->count);
         return;
     }
-    batch->kept.count = 0;
-    batch->kept.whole = true;
-    prediction->facts = facts;
-    metasd_predictor_answer(prediction, id);
-    keep(batch, id);
+    batch->answers.count = 0;
+    batch->answers.complete = true;
+    predictor->facts = facts;
+    metasd_predictor_answer(predictor, id);
+    remember_answers(batch, id);
 }
 
-/* The known facts of those who wait, read at once; NULL where they had better be looked up. */
+/* The known facts of the waiting questions, read at once; NULL if lookups are cheaper. */
 static MetasdKnownBatch *
 read_facts(const Batch *batch)
 {
     MetasdKnownBatch *facts;
 
     if (batch->waiting_count < 2 ||
-        metasd_known_whole(&batch->question, batch->prediction.asked)) /* they are there already */
+        metasd_known_whole_prepare(&batch->question, batch->predictor.asked))
         return NULL;
-    facts = metasd_known_batch_create(&batch->question, batch->prediction.asked);
+    facts = metasd_known_batch_create(&batch->question, batch->predictor.asked);
     for (uint32 i = 0; i < batch->waiting_count; i++)
         if (!hash_search(batch->answered, batch->waiting[i].id, HASH_FIND, NULL))
             metasd_known_batch_add(facts, batch->waiting[i].id);
@@ -239,16 +210,16 @@ read_facts(const Batch *batch)
     return NULL;
 }
 
-/* Answers those who wait. */
+/* Answers the waiting questions. */
 static void
-flush(Batch *batch)
+answer_waiting(Batch *batch)
 {
     MemoryContext before = MemoryContextSwitchTo(MemoryContextGetParent(batch->each));
     MetasdKnownBatch *facts = read_facts(batch);
 
     MemoryContextSwitchTo(batch->each);
     for (uint32 i = 0; i < batch->waiting_count; i++) {
-        answer(batch, batch->waiting[i].query, batch->waiting[i].id, facts);
+        answer_question(batch, batch->waiting[i].query, batch->waiting[i].id, facts);
         MemoryContextReset(batch->each);
     }
     MemoryContextSwitchTo(before);
@@ -258,21 +229,22 @@ flush(Batch *batch)
 }
 
 static void
-postpone(Batch *batch, const uint32 id[2])
+postpone_question(Batch *batch, const uint32 id[2])
 {
-    if (batch->waiting_count == batch->room) {
-        batch->room = Min(2 * batch->room, batch->most);
-        batch->waiting = repalloc(batch->waiting, batch->room * sizeof(*batch->waiting));
+    if (batch->waiting_count == batch->capacity) {
+        batch->capacity = Min(2 * batch->capacity, batch->most);
+        batch->waiting = repalloc(batch->waiting, batch->capacity * sizeof(*batch->waiting));
     }
     batch->waiting[batch->waiting_count++] = (Waiting){.query = batch->count, .id = {id[0], id[1]}};
     if (batch->waiting_count == batch->most)
-        flush(batch);
+        answer_waiting(batch);
 }
 
+/* Answers the next question of the batch, or lets it wait. */
 static void
-ask(Batch *batch, const BatchQuery *query)
+add_question(Batch *batch, const BatchQuery *query)
 {
-    int entity = batch->prediction.asked == METASD_ASKED_HEAD;
+    int entity = batch->predictor.asked == METASD_ASKED_HEAD;
     uint32 id[2];
 
     CHECK_FOR_INTERRUPTS();
@@ -282,50 +254,24 @@ ask(Batch *batch, const BatchQuery *query)
         !metasd_question_find(&batch->question, query->relation, true, &id[1 - entity]))
         return;
     if (batch->waits)
-        postpone(batch, id);
+        postpone_question(batch, id);
     else
-        answer(batch, batch->count, id, NULL);
+        answer_question(batch, batch->count, id, NULL);
 }
 
-/* Ends the batch: there are no more questions. */
 static void
-end(Batch *batch)
+end_batch(Batch *batch)
 {
-    flush(batch);
-    metasd_predictor_end(&batch->prediction);
+    answer_waiting(batch);
+    metasd_predictor_end(&batch->predictor);
     if (batch->waiting)
         pfree(batch->waiting);
-    pfree(batch->kept.list);
+    pfree(batch->answers.list);
     MemoryContextDelete(batch->each);
     MemoryContextDelete(batch->memory);
 }
 
 /* ---- questions in arrays ---- */
-
-static Elements
-elements_argument(FunctionCallInfo fcinfo, int n)
-{
-    ArrayType *array = PG_GETARG_ARRAYTYPE_P(n);
-    Oid type = ARR_ELEMTYPE(array);
-    Elements elements = {.identifier = metasd_identifier(fcinfo, n, type)};
-    int16 len;
-    bool byval;
-    char align;
-
-    get_typlenbyvalalign(type, &len, &byval, &align);
-    deconstruct_array(array, type, len, byval, align, &elements.values, &elements.nulls,
-                      &elements.n);
-    return elements;
-}
-
-static MetasdLabel
-element_label(const Elements *elements, int i)
-{
-    MetasdLabel label = {NULL, 0};
-
-    return elements->nulls[i] ? label
-                              : metasd_identifier_label(elements->identifier, elements->values[i]);
-}
 
 /*
  * kg_predict_many(entities, relations, k, model, known, side, candidates, candidate_ids,
@@ -334,46 +280,46 @@ element_label(const Elements *elements, int i)
 Datum
 metasd_kg_predict_many(PG_FUNCTION_ARGS)
 {
-    Elements entities, relations;
+    MetasdIdentifierArray entities, relations;
     MemoryContext before;
     Batch batch;
 
     metasd_compat_init_materialized_srf(fcinfo);
     if (metasd_call_any_null(fcinfo, 0, 2))
         return (Datum)0;
-    entities = elements_argument(fcinfo, 0);
-    relations = elements_argument(fcinfo, 1);
+    entities = metasd_identifier_array(fcinfo, 0, PG_GETARG_ARRAYTYPE_P(0));
+    relations = metasd_identifier_array(fcinfo, 1, PG_GETARG_ARRAYTYPE_P(1));
     if (relations.n != entities.n && relations.n != 1)
         ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
                         errmsg("the arrays of entities and relations have different lengths"),
                         errdetail("Their lengths are %d and %d.", entities.n, relations.n),
                         errhint("Give one relation for each entity, or one relation for all.")));
-    if (!start(&batch, fcinfo, 2))
+    if (!start_batch(&batch, fcinfo, 2))
         return (Datum)0;
     batch.entities = &entities;
     batch.relations = &relations;
     before = MemoryContextSwitchTo(batch.each);
     for (int i = 0; i < entities.n; i++) {
         int r = relations.n == 1 ? 0 : i;
-        BatchQuery query = {.entity = element_label(&entities, i),
-                            .relation = element_label(&relations, r)};
+        BatchQuery query = {.entity = metasd_identifier_element(&entities, i),
+                            .relation = metasd_identifier_element(&relations, r)};
 
-        ask(&batch, &query);
+        add_question(&batch, &query);
         MemoryContextReset(batch.each);
     }
     MemoryContextSwitchTo(before);
-    end(&batch);
+    end_batch(&batch);
     return (Datum)0;
 }
 
 /* ---- questions in a relation ---- */
 
 /*
- * The name of column PLACE of the questions: as the model's source calls it, where no other is
- * there.
+ * The name of column PLACE of the questions: head, relation or tail; or the name in the model's
+ * source if the questions have only that.
  */
 static const char *
-question_column(const Batch *batch, Oid queries, int place)
+choose_column(const Batch *batch, Oid queries, int place)
 {
     static const char *const names[] = {"head", "relation", "tail"};
     const char *source = batch->question.model->serving_column[place];
@@ -385,7 +331,7 @@ question_column(const Batch *batch, Oid queries, int place)
 /*
  * kg_predict_many(queries, k, model, known, side, candidates, candidate_ids, min_probability)
  *
- * After k there may be identifiers, and after these relation_identifiers, for nothing but their
+ * After k there may be identifiers, and after these relation_identifiers, which only tell their
  * types.
  */
 Datum
@@ -393,26 +339,26 @@ metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
 {
     const char *column[2];
     MetasdLabel label[2];
-    MetasdCursor reader;
+    MetasdCursor cursor;
     MemoryContext before;
     Batch batch;
 
     metasd_compat_init_materialized_srf(fcinfo);
-    if (PG_ARGISNULL(0) || !start(&batch, fcinfo, 1))
+    if (PG_ARGISNULL(0) || !start_batch(&batch, fcinfo, 1))
         return (Datum)0;
-    column[0] = question_column(&batch, PG_GETARG_OID(0),
-                                batch.prediction.asked == METASD_ASKED_HEAD ? 2 : 0);
-    column[1] = question_column(&batch, PG_GETARG_OID(0), 1);
-    metasd_cursor_open(&reader, PG_GETARG_OID(0), column, 2, METASD_QUERIES);
+    column[0] =
+        choose_column(&batch, PG_GETARG_OID(0), batch.predictor.asked == METASD_ASKED_HEAD ? 2 : 0);
+    column[1] = choose_column(&batch, PG_GETARG_OID(0), 1);
+    metasd_cursor_open(&cursor, PG_GETARG_OID(0), column, 2, METASD_QUERIES);
     before = MemoryContextSwitchTo(batch.each);
-    while (metasd_cursor_next(&reader, label)) {
+    while (metasd_cursor_next(&cursor, label)) {
         BatchQuery query = {.entity = label[0], .relation = label[1]};
 
-        ask(&batch, &query);
+        add_question(&batch, &query);
         MemoryContextReset(batch.each);
     }
     MemoryContextSwitchTo(before);
-    metasd_cursor_close(&reader);
-    end(&batch);
+    metasd_cursor_close(&cursor);
+    end_batch(&batch);
     return (Datum)0;
 }

@@ -3,9 +3,12 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-#include "pg/serve/known_whole.h"
 #include "core/ranking/rank_counts.h"
+#include "core/ranking/ties.h"
 #include "core/ranking/topk.h"
+#include "core/serve/query.h"
+#include "pg/serve/identifier.h"
+#include "pg/serve/known_whole.h"
 
 /* ---- arguments ---- */
 
@@ -43,40 +46,40 @@ metasd_predictor_least_argument(FunctionCallInfo fcinfo, int n)
 /* ---- known facts ---- */
 
 /*
- * Facts are looked up for a few candidates at first: a group may have thousands, and most questions
- * are answered by these. Where they do not suffice most of them are known, and the whole group is
- * read, once.
+ * At first facts are looked up for a few candidates: a group may have thousands of facts, and a few
+ * candidates suffice for most questions. If they do not suffice, most of them are known, and the
+ * whole group is read, once.
  */
 typedef struct Facts {
-    bool missing; /* or have all been looked up */
+    bool missing; /* not all have been looked up */
     MetasdKnown known;
     const MetasdLabelTable *labels;
-    bool *ids; /* which of all ids make one, as far as they were looked up */
+    bool *ids; /* n: the id completes a fact, as far as facts were looked up */
 } Facts;
 
 static Facts
-start_facts(const MetasdPredictor *prediction, const uint32 id[2])
+start_facts(const MetasdPredictor *predictor, const uint32 id[2])
 {
-    const MetasdQuestion *question = prediction->question;
-    Facts facts = {.missing = prediction->mode != METASD_KNOWN_INCLUDE,
+    const MetasdQuestion *question = predictor->question;
+    Facts facts = {.missing = predictor->mode != METASD_KNOWN_INCLUDE,
                    .labels =
-                       metasd_question_labels(question, prediction->asked == METASD_ASKED_RELATION),
-                   .ids = palloc_extended(prediction->n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO)};
+                       metasd_question_labels(question, predictor->asked == METASD_ASKED_RELATION),
+                   .ids = palloc_extended(predictor->n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO)};
 
-    if (facts.missing && prediction->facts) {
-        metasd_known_batch_mark(prediction->facts, id, facts.ids);
+    if (facts.missing && predictor->facts) {
+        metasd_known_batch_mark(predictor->facts, id, facts.ids);
         facts.missing = false;
-    } else if (facts.missing && metasd_known_whole(question, prediction->asked)) {
-        metasd_known_whole_mark(question, prediction->asked, id, facts.ids);
+    } else if (facts.missing && metasd_known_whole_prepare(question, predictor->asked)) {
+        metasd_known_whole_mark(question, predictor->asked, id, facts.ids);
         facts.missing = false;
     } else if (facts.missing)
-        metasd_known_start(&facts.known, question->model, prediction->asked, prediction->given);
+        metasd_known_start(&facts.known, question->model, predictor->asked, predictor->given);
     return facts;
 }
 
-/* Looks N ids up, or all where ids is NULL. */
+/* Looks up the facts of N ids, or all facts if ids is NULL. */
 static void
-look_up(Facts *facts, const uint32 *ids, uint32 n)
+look_up_facts(Facts *facts, const uint32 *ids, uint32 n)
 {
     if (!facts->missing)
         return;
@@ -87,47 +90,48 @@ look_up(Facts *facts, const uint32 *ids, uint32 n)
     facts->missing = ids != NULL;
 }
 
-/* ---- candidates, from the best on ---- */
+/* ---- candidates, best first ---- */
 
-/* Candidates taken at once: at first, and how that grows. */
+/* The number of candidates that are taken at once: the first time, and its growth. */
 #define FIRST_PROBE 32
 #define PROBE_GROWTH 4
 
-typedef struct Walk {
+typedef struct Iterator {
     MetasdTopk topk;
-    const uint32 *numbers; /* ids of the candidates; NULL: their places */
-    uint32 *ids;           /* those taken so far, */
-    uint32 taken;          /* so many */
-    uint64 probe;          /* to take next */
-} Walk;
+    const uint32 *numbers; /* the ids of the candidates; NULL: all compete */
+    uint32 *ids;           /* of the candidates taken so far */
+    uint32 taken;          /* their number */
+    uint64 probe;          /* the number to take next */
+} Iterator;
 
 /*
- * Starts among N candidates of these scores, who are wanted by the PROBE; ids and scratch have room
- * for all.
+ * Starts with N candidates of these scores, and takes at least PROBE of them at first; ids and
+ * scratch have N elements.
  */
-static Walk
-start_walk(const float *scores, const uint32 *numbers, uint32 n, uint64 probe, uint32 *ids,
-           uint32 *scratch)
+static Iterator
+start_candidates(const float *scores, const uint32 *numbers, uint32 n, uint64 probe, uint32 *ids,
+                 uint32 *scratch)
 {
-    Walk walk = {.numbers = numbers, .ids = ids, .probe = Max(FIRST_PROBE, probe)};
+    Iterator iterator = {.numbers = numbers, .ids = ids, .probe = Max(FIRST_PROBE, probe)};
 
-    metasd_topk_start(&walk.topk, n, scores, scratch);
-    return walk;
+    metasd_topk_start(&iterator.topk, n, scores, scratch);
+    return iterator;
 }
 
-/* Takes some more and looks them up; false if there are no more. */
+/* Takes more candidates and looks up their facts; false if there are no more. */
 static bool
-take(Walk *walk, Facts *facts)
+take_candidates(Iterator *iterator, Facts *facts)
 {
-    uint32 first = walk->taken, id;
+    uint32 first = iterator->taken, id;
     float score;
 
-    while (walk->taken - first < walk->probe && metasd_topk_next(&walk->topk, &id, &score))
-        walk->ids[walk->taken++] = walk->numbers ? walk->numbers[id] : id;
-    if (walk->taken == first)
+    while (iterator->taken - first < iterator->probe &&
+           metasd_topk_next(&iterator->topk, &id, &score))
+        iterator->ids[iterator->taken++] = iterator->numbers ? iterator->numbers[id] : id;
+    if (iterator->taken == first)
         return false;
-    look_up(facts, first == 0 ? walk->ids : NULL, walk->taken);
-    walk->probe *= PROBE_GROWTH;
+    look_up_facts(facts, first == 0 ? iterator->ids : NULL, iterator->taken);
+    iterator->probe *= PROBE_GROWTH;
     CHECK_FOR_INTERRUPTS();
     return true;
 }
@@ -135,171 +139,169 @@ take(Walk *walk, Facts *facts)
 /* ---- answers ---- */
 
 static float
-probability_of(const MetasdPredictor *prediction, float score)
+probability_of(const MetasdPredictor *predictor, float score)
 {
-    return (float)metasd_probability(prediction->sigmoid,
-                                     metasd_probability_odds(&prediction->field, score));
+    return (float)metasd_probability(predictor->sigmoid,
+                                     metasd_probability_odds(&predictor->odds, score));
 }
 
 static void
-put_answer(const MetasdPredictor *prediction, const MetasdAnswer *answer)
+put_answer(const MetasdPredictor *predictor, const MetasdAnswer *answer)
 {
-    FunctionCallInfo fcinfo = prediction->question->fcinfo;
+    FunctionCallInfo fcinfo = predictor->question->fcinfo;
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
-    int at = prediction->answer_column, last = result->setDesc->natts - 1;
+    int at = predictor->answer_column, last = result->setDesc->natts - 1;
     Datum values[METASD_MOST_COLUMNS];
     bool nulls[METASD_MOST_COLUMNS] = {false};
-    MetasdLabel label;
-    size_t len;
+    MetasdLabel label = metasd_question_label(
+        predictor->question, predictor->asked == METASD_ASKED_RELATION, answer->id);
 
-    label.data = metasd_label_get(
-        metasd_question_labels(prediction->question, prediction->asked == METASD_ASKED_RELATION),
-        answer->id, &len);
-    label.len = (uint32)len;
-    for (int i = 0; i < prediction->given_columns; i++)
-        values[i] = prediction->given_values[i];
-    values[prediction->given_columns] = Int32GetDatum((int32)answer->rank);
+    for (int i = 0; i < predictor->given_columns; i++)
+        values[i] = predictor->given_values[i];
+    values[predictor->given_columns] = Int32GetDatum((int32)answer->rank);
     values[at] =
         metasd_identifier_answer(fcinfo, TupleDescAttr(result->setDesc, at)->atttypid, label);
     values[last - 2] = Float4GetDatum(answer->score);
     values[last - 1] = Float4GetDatum(answer->probability);
-    nulls[last - 1] = answer->known; /* no prediction */
+    nulls[last - 1] = answer->known; /* a fact is no predictor */
     values[last] = BoolGetDatum(answer->known);
-    nulls[last] = prediction->mode == METASD_KNOWN_INCLUDE;
+    nulls[last] = predictor->mode == METASD_KNOWN_INCLUDE;
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 static void
-keep_answer(MetasdAnswers *kept, const MetasdAnswer *answer)
+copy_answer(MetasdAnswers *copy, const MetasdAnswer *answer)
 {
-    if (kept->count < kept->room)
-        kept->list[kept->count++] = *answer;
+    if (copy->count < copy->capacity)
+        copy->list[copy->count++] = *answer;
     else
-        kept->whole = false;
+        copy->complete = false;
 }
 
 void
-metasd_predictor_repeat(const MetasdPredictor *prediction, const MetasdAnswer *answers, uint32 n)
+metasd_predictor_repeat(const MetasdPredictor *predictor, const MetasdAnswer *answers, uint32 n)
 {
     for (uint32 i = 0; i < n; i++)
-        put_answer(prediction, &answers[i]);
+        put_answer(predictor, &answers[i]);
 }
 
-/* Shows the field all that there are, whoever the candidates be, until it knows the odds. */
+/* Shows the odds all entities or relations, best first, until the odds are known. */
 static void
-survey(MetasdPredictor *prediction, Walk *walk, Facts *facts)
+find_odds(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
 {
-    MetasdOdds *field = &prediction->field;
+    MetasdOdds *odds = &predictor->odds;
 
-    metasd_probability_start(field, prediction->n, prediction->scores);
-    while (!field->found && take(walk, facts))
-        for (uint32 i = (uint32)field->seen; i < walk->taken; i++)
-            metasd_probability_show(field, prediction->scores[walk->ids[i]],
-                                    facts->ids[walk->ids[i]]);
+    metasd_probability_start(odds, predictor->n, predictor->scores);
+    while (!odds->found && take_candidates(iterator, facts))
+        for (uint32 i = (uint32)odds->seen; i < iterator->taken; i++)
+            metasd_probability_show(odds, predictor->scores[iterator->ids[i]],
+                                    facts->ids[iterator->ids[i]]);
 }
 
 /*
- * Writes the best of a walk that are not known facts (or all, by mode), nor impossible.
- * Probabilities fall with the scores, so the first that is too low ends it. Those that tie come by
- * their ids, which have the order of the labels' bytes.
+ * Writes the best candidates that are possible, with or without known facts according to the mode.
+ * Probabilities fall with the scores, so the first one that is too low ends the answers. Candidates
+ * that tie come in the order of their ids, which is the order of the labels' bytes.
  */
 static void
-write_answers(MetasdPredictor *prediction, Walk *walk, Facts *facts)
+write_answers(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
 {
     MetasdTies ties = {0};
 
-    for (uint32 i = 0; ties.count < prediction->k && (i < walk->taken || take(walk, facts)); i++) {
-        uint32 id = walk->ids[i];
-        MetasdAnswer one = {.id = id, .score = prediction->scores[id], .known = facts->ids[id]};
+    for (uint32 i = 0;
+         ties.count < predictor->k && (i < iterator->taken || take_candidates(iterator, facts));
+         i++) {
+        uint32 id = iterator->ids[i];
+        MetasdAnswer one = {.id = id, .score = predictor->scores[id], .known = facts->ids[id]};
 
         if (one.score == METASD_IMPOSSIBLE)
             return;
         if (!one.known) {
-            one.probability = probability_of(prediction, one.score);
-            if (one.probability < prediction->least)
+            one.probability = probability_of(predictor, one.score);
+            if (one.probability < predictor->least_probability)
                 return;
-        } else if (prediction->mode == METASD_KNOWN_EXCLUDE)
+        } else if (predictor->mode == METASD_KNOWN_EXCLUDE)
             continue;
         one.rank = metasd_ties_rank(&ties, one.score);
-        put_answer(prediction, &one);
-        if (prediction->kept)
-            keep_answer(prediction->kept, &one);
+        put_answer(predictor, &one);
+        if (predictor->copy)
+            copy_answer(predictor->copy, &one);
     }
 }
 
 /*
- * Ranks are among the candidates. Odds are against all entities: an answer is no more likely to
- * hold because others were not asked about.
+ * Answers are ranked among the candidates. But their odds are against all entities: that other
+ * entities are no candidates makes no answer more probable.
  */
 static void
-answer(MetasdPredictor *prediction, const uint32 id[2])
+write_best(MetasdPredictor *predictor, const uint32 id[2])
 {
-    const MetasdCandidates *candidates = &prediction->candidates;
-    uint32 n = prediction->n;
+    const MetasdCandidates *candidates = &predictor->candidates;
+    uint32 n = predictor->n;
     uint32 *ids, *scratch;
     Facts facts;
-    Walk walk;
+    Iterator iterator;
 
-    if (prediction->k == 0)
+    if (predictor->k == 0)
         return;
     ids = palloc_extended((size_t)n * sizeof(*ids), MCXT_ALLOC_HUGE);
     scratch = palloc_extended((size_t)n * sizeof(*scratch), MCXT_ALLOC_HUGE);
-    facts = start_facts(prediction, id);
-    walk = start_walk(prediction->scores, NULL, n,
-                      candidates->given ? 0 : 2 * (uint64)prediction->k, ids, scratch);
-    survey(prediction, &walk, &facts);
+    facts = start_facts(predictor, id);
+    iterator = start_candidates(predictor->scores, NULL, n,
+                                candidates->given ? 0 : 2 * (uint64)predictor->k, ids, scratch);
+    find_odds(predictor, &iterator, &facts);
     if (candidates->given) {
-        float *scores = metasd_candidates_scores(candidates, prediction->scores);
+        float *scores = metasd_candidates_scores(candidates, predictor->scores);
 
-        walk = start_walk(scores, candidates->ids, candidates->count, 2 * (uint64)prediction->k,
-                          ids, scratch);
-        write_answers(prediction, &walk, &facts);
+        iterator = start_candidates(scores, candidates->ids, candidates->count,
+                                    2 * (uint64)predictor->k, ids, scratch);
+        write_answers(predictor, &iterator, &facts);
         pfree(scores);
     } else
-        write_answers(prediction, &walk, &facts);
+        write_answers(predictor, &iterator, &facts);
     pfree(ids);
     pfree(scratch);
     pfree(facts.ids);
 }
 
-/* ---- questions ---- */
+/* ---- the predictor ---- */
 
 void
-metasd_predictor_start(MetasdPredictor *prediction)
+metasd_predictor_start(MetasdPredictor *predictor)
 {
-    const MetasdImagePlan *plan = &prediction->question->image->plan;
+    const MetasdImagePlan *plan = &predictor->question->image->plan;
 
-    if (prediction->mode != METASD_KNOWN_INCLUDE &&
-        !metasd_question_has_source(prediction->question))
-        prediction->mode = METASD_KNOWN_INCLUDE;
-    prediction->n = prediction->asked == METASD_ASKED_RELATION ? plan->relations : plan->entities;
-    prediction->scores = palloc_extended((size_t)prediction->n * sizeof(float), MCXT_ALLOC_HUGE);
-    prediction->scratch = palloc(3 * (size_t)plan->width * sizeof(float));
+    if (predictor->mode != METASD_KNOWN_INCLUDE && !metasd_question_has_source(predictor->question))
+        predictor->mode = METASD_KNOWN_INCLUDE;
+    predictor->n = predictor->asked == METASD_ASKED_RELATION ? plan->relations : plan->entities;
+    predictor->scores = palloc_extended((size_t)predictor->n * sizeof(float), MCXT_ALLOC_HUGE);
+    predictor->scratch = palloc(metasd_query_scratch_bytes(plan->width));
 }
 
 void
-metasd_predictor_answer(MetasdPredictor *prediction, const uint32 id[2])
+metasd_predictor_answer(MetasdPredictor *predictor, const uint32 id[2])
 {
-    const MetasdImage *image = prediction->question->image;
-    float *scores = prediction->scores, *scratch = prediction->scratch;
+    const MetasdImage *image = predictor->question->image;
+    float *scores = predictor->scores;
+    void *scratch = predictor->scratch;
     uint32 relations = image->plan.relations, row;
 
-    if (prediction->asked == METASD_ASKED_RELATION) {
+    if (predictor->asked == METASD_ASKED_RELATION) {
         row = 2 * relations;
         metasd_query_scores_relations(image, id[0], id[1], scores, scratch);
     } else {
-        bool tail = prediction->asked == METASD_ASKED_TAIL;
+        bool tail = predictor->asked == METASD_ASKED_TAIL;
 
         row = tail ? id[1] : relations + id[0]; /* heads are tails of the reciprocal relation */
         metasd_query_scores_tails(image, id[!tail], row, scores, scratch);
     }
-    prediction->sigmoid = metasd_query_sigmoid(image, row);
-    answer(prediction, id);
+    predictor->sigmoid = metasd_query_sigmoid(image, row);
+    write_best(predictor, id);
 }
 
 void
-metasd_predictor_end(MetasdPredictor *prediction)
+metasd_predictor_end(MetasdPredictor *predictor)
 {
-    pfree(prediction->scores);
-    pfree(prediction->scratch);
+    pfree(predictor->scores);
+    pfree(predictor->scratch);
 }

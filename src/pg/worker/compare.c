@@ -10,6 +10,7 @@
 
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
+#include "core/serve/query.h"
 #include "pg/catalog/catalog.h"
 #include "pg/image/image_cache.h"
 #include "pg/worker/new_image.h"
@@ -53,7 +54,7 @@ typedef struct Comparing {
     uint32 *old_entity;   /* N: its number in the old version */
     uint32 *new_entity;   /* of the old version's entities: in the new one */
     uint32 *old_relation; /* R */
-    float *scratch;       /* 3 x the larger width */
+    void *scratch;        /* for the larger width */
     float *old_scores;    /* in the old version's order of entities */
     uint32 *order;        /* N */
     MetasdRankCounts *answers;
@@ -215,7 +216,7 @@ take_scratch(Comparing *c)
     uint32 width = Max(c->old.image.plan.width, c->new.image.plan.width);
     uint32 entities = c->training->graph.entities;
 
-    c->scratch = take_array(3 * (size_t)width, sizeof(*c->scratch));
+    c->scratch = take_array(metasd_query_scratch_bytes(width), 1);
     c->old_scores = take_array(c->old.image.plan.entities, sizeof(*c->old_scores));
     c->old.z = take_array(entities, sizeof(*c->old.z));
     c->new.z = take_array(entities, sizeof(*c->new.z));

@@ -130,6 +130,6 @@ metasd_new_image_build(MetasdImage *image, MetasdTeam *team, const MetasdInput *
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + width));
     }
     METASD_TRY(metasd_image_finish(&w.writer, team));
-    *image = w.writer.index;
+    *image = w.writer.image;
     return METASD_OK;
 }

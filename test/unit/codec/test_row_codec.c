@@ -80,19 +80,15 @@ check_weights(MetasdStorage storage, size_t width, const float *row, const float
     }
 }
 
-/* Weights are whole numbers of steps, odd ones up to the largest; floats are not said to be. */
+/* Codes are odd, and at most the largest of their storage; floats have none. */
 static void
-check_codes(MetasdStorage storage, const float *values, const MetasdDecoded *decoded)
+check_codes(MetasdStorage storage, const MetasdSparseRow *row)
 {
     static const int most[METASD_STORAGES] = {0, 255, 63};
 
-    assert_int_equal(decoded->most_code, most[storage]);
-    for (size_t i = 0; i < decoded->kept && decoded->most_code > 0; i++) {
-        double code = rint((double)values[i] / decoded->step);
-
-        assert_true(fabs(code) <= decoded->most_code && fmod(code, 2) != 0);
-        assert_true((float)(code * decoded->step) == values[i]);
-    }
+    assert_int_equal(row->most_code, most[storage]);
+    for (size_t i = 0; i < row->kept && row->most_code > 0; i++)
+        assert_true(abs(row->codes[i]) <= row->most_code && row->codes[i] % 2 != 0);
 }
 
 static void
@@ -101,29 +97,31 @@ check_round_trip(MetasdStorage storage, size_t width, const float *row)
     size_t n, stored, kept, again, next = 0;
     uint8_t *bytes = encode(storage, width, row, &n), *twice;
     float *dense = malloc(width * sizeof(*dense)), *rounded = malloc(width * sizeof(*rounded));
-    float *values;
-    uint32_t *positions;
-    MetasdDecoded decoded;
+    MetasdRowSpace space;
+    MetasdSparseRow sparse;
 
     assert_int_equal(metasd_row_decode_header(bytes, n, &stored, &kept), METASD_OK);
     assert_int_equal(stored, width);
-    positions = malloc((kept + 1) * sizeof(*positions));
-    values = malloc((kept + 1) * sizeof(*values));
+    space = (MetasdRowSpace){.capacity = kept,
+                             .positions = malloc((kept + 1) * sizeof(uint32_t)),
+                             .values = malloc((kept + 1) * sizeof(float)),
+                             .codes = malloc((kept + 1) * sizeof(int16_t))};
     memset(dense, 0xff, width * sizeof(*dense));
     assert_int_equal(metasd_row_decode_dense(bytes, n, width, dense), METASD_OK);
     check_weights(storage, width, row, dense);
     for (size_t j = 0; j < width; j++)
         rounded[j] = row[j] == 0 ? 0 : row[j]; /* no -0 */
-    assert_int_equal(metasd_round_row(storage, width, rounded), METASD_OK);
+    assert_int_equal(metasd_row_round(storage, width, rounded), METASD_OK);
     assert_memory_equal(rounded, dense, width * sizeof(*dense));
-    assert_int_equal(metasd_row_decode_sparse(bytes, n, width, positions, values, kept, &decoded),
-                     METASD_OK);
-    assert_int_equal(decoded.kept, kept);
-    check_codes(storage, values, &decoded);
+    assert_int_equal(metasd_row_decode_sparse(bytes, n, width, space, &sparse), METASD_OK);
+    assert_int_equal(sparse.kept, kept);
+    check_codes(storage, &sparse);
     for (size_t j = 0; j < width; j++)
         if (dense[j] != 0) {
-            assert_int_equal(positions[next], j);
-            assert_memory_equal(&values[next], &dense[j], sizeof(float));
+            float weight = metasd_row_weight(&sparse, next);
+
+            assert_int_equal(sparse.positions[next], j);
+            assert_memory_equal(&weight, &dense[j], sizeof(float));
             next++;
         }
     assert_int_equal(next, kept);
@@ -133,17 +131,17 @@ check_round_trip(MetasdStorage storage, size_t width, const float *row)
     assert_memory_equal(twice, bytes, n);
 
     assert_int_equal(metasd_row_decode_dense(bytes, n, width + 1, dense), METASD_CORRUPT);
+    space.capacity--;
     if (kept > 0)
-        assert_int_equal(
-            metasd_row_decode_sparse(bytes, n, width, positions, values, kept - 1, &decoded),
-            METASD_INVALID);
+        assert_int_equal(metasd_row_decode_sparse(bytes, n, width, space, &sparse), METASD_INVALID);
     assert_int_equal(metasd_row_encode(storage, width, row, bytes, n - 1, &again), METASD_INVALID);
     free(bytes);
     free(twice);
     free(dense);
     free(rounded);
-    free(positions);
-    free(values);
+    free(space.positions);
+    free(space.values);
+    free(space.codes);
 }
 
 static void
@@ -371,13 +369,13 @@ what_cannot_be_stored_is_refused(void **state)
         row[1] = NAN;
         assert_int_equal(metasd_row_encode(storages[s], 3, row, out, sizeof(out), &used),
                          METASD_NON_FINITE);
-        assert_int_equal(metasd_round_row(storages[s], 3, row), METASD_NON_FINITE);
+        assert_int_equal(metasd_row_round(storages[s], 3, row), METASD_NON_FINITE);
         row[1] = -INFINITY;
         assert_int_equal(metasd_row_encode(storages[s], 3, row, out, sizeof(out), &used),
                          METASD_NON_FINITE);
         assert_int_equal(metasd_row_encode(storages[s], 0, row, out, sizeof(out), &used),
                          METASD_INVALID);
-        assert_int_equal(metasd_round_row(storages[s], 0, row), METASD_INVALID);
+        assert_int_equal(metasd_row_round(storages[s], 0, row), METASD_INVALID);
         row[1] = 0;
         for (size_t size = 0; size < encoded_bytes(storages[s], 3, row); size++)
             assert_int_equal(metasd_row_encode(storages[s], 3, row, out, size, &used),

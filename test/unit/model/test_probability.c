@@ -17,17 +17,17 @@
 
 #define CANDIDATES 500
 
-typedef struct Field {
+typedef struct Candidates {
     float scores[CANDIDATES];
     bool known[CANDIDATES];
     uint32_t order[CANDIDATES]; /* best first */
     size_t n, shown;            /* candidates that are left, and those of them that were shown */
-    MetasdOdds field;
-} Field;
+    MetasdOdds odds;
+} Candidates;
 
 /* Of N scores a tenth is left out; every candidate but each `free`-th of the order is known. */
 static void
-make_field(Field *f, size_t n, double spread, size_t free)
+make_candidates(Candidates *f, size_t n, double spread, size_t free)
 {
     uint32_t scratch[CANDIDATES];
     MetasdTopk topk;
@@ -37,15 +37,15 @@ make_field(Field *f, size_t n, double spread, size_t free)
         f->scores[i] = i % 10 == 7
                            ? METASD_LEFT_OUT
                            : (float)(spread * metasd_random_normal(n, METASD_STREAM_WEIGHTS, i));
-    metasd_probability_start(&f->field, n, f->scores);
+    metasd_probability_start(&f->odds, n, f->scores);
     metasd_topk_start(&topk, (uint32_t)n, f->scores, scratch);
     f->n = f->shown = 0;
     while (metasd_topk_next(&topk, &f->order[f->n], &score) && score != METASD_LEFT_OUT) {
         bool known = f->n % free != free - 1;
 
         f->known[f->order[f->n++]] = known;
-        if (f->shown < METASD_FIELD_KNOWN || !f->field.found) {
-            metasd_probability_show(&f->field, score, known);
+        if (f->shown < METASD_ODDS_KNOWN || !f->odds.found) {
+            metasd_probability_show(&f->odds, score, known);
             f->shown++;
         }
     }
@@ -53,7 +53,7 @@ make_field(Field *f, size_t n, double spread, size_t free)
 
 /* The same by the definition. */
 static double
-plain_odds(const Field *f, size_t place)
+plain_odds(const Candidates *f, size_t place)
 {
     double mine = (double)f->scores[f->order[place]], sum = 0;
     bool found = false;
@@ -61,7 +61,7 @@ plain_odds(const Field *f, size_t place)
     for (size_t i = 0; i < f->n; i++) {
         bool known = f->known[f->order[i]];
 
-        if (i != place && !(known && (!found || i < METASD_FIELD_KNOWN)))
+        if (i != place && !(known && (!found || i < METASD_ODDS_KNOWN)))
             sum += exp((double)f->scores[f->order[i]] - mine);
         found |= !known;
     }
@@ -73,7 +73,7 @@ odds_are_those_of_who_competes(void **state)
 {
     static const size_t sizes[] = {2, 3, 9, 40, CANDIDATES}, free[] = {1, 2, 3, 50};
     static const double spreads[] = {0, 0.5, 3, 30};
-    static Field f;
+    static Candidates f;
 
     (void)state;
     for (size_t n = 0; n < 5; n++)
@@ -81,9 +81,9 @@ odds_are_those_of_who_competes(void **state)
             for (size_t k = 0; k < 4; k++) {
                 double above = INFINITY;
 
-                make_field(&f, sizes[n], spreads[s], free[k]);
+                make_candidates(&f, sizes[n], spreads[s], free[k]);
                 for (size_t place = free[k] - 1; place < f.n; place += free[k]) {
-                    double odds = metasd_probability_odds(&f.field, f.scores[f.order[place]]);
+                    double odds = metasd_probability_odds(&f.odds, f.scores[f.order[place]]);
                     double plain = plain_odds(&f, place);
 
                     /*
@@ -101,17 +101,17 @@ static void
 odds_are_finite(void **state)
 {
     static const float scores[] = {3e38f, 1e30f, 0, -1e30f, -3e38f, METASD_LEFT_OUT};
-    MetasdOdds field;
+    MetasdOdds odds;
 
     (void)state;
     for (size_t first = 0; first < 6; first++) {
-        metasd_probability_start(&field, 6 - first, scores + first);
+        metasd_probability_start(&odds, 6 - first, scores + first);
         for (size_t i = first; i < 6; i++)
-            metasd_probability_show(&field, scores[i], false);
+            metasd_probability_show(&odds, scores[i], false);
         if (first == 5) /* nothing but what is left out */
             break;
-        assert_true(metasd_probability_odds(&field, scores[first]) == METASD_MOST_ODDS);
-        assert_true(metasd_probability_odds(&field, METASD_LEFT_OUT) == -METASD_MOST_ODDS);
+        assert_true(metasd_probability_odds(&odds, scores[first]) == METASD_MOST_ODDS);
+        assert_true(metasd_probability_odds(&odds, METASD_LEFT_OUT) == -METASD_MOST_ODDS);
     }
 }
 
@@ -120,18 +120,18 @@ static void
 bins_are_those_of_the_odds(void **state)
 {
     static const double spreads[] = {0, 0.5, 3, 30};
-    static Field f;
+    static Candidates f;
 
     (void)state;
     for (size_t s = 0; s < 4; s++) {
         uint32_t bins[METASD_BINS] = {0}, wanted[METASD_BINS] = {0};
 
-        make_field(&f, CANDIDATES, spreads[s], 3);
-        metasd_probability_count(&f.field, bins);
+        make_candidates(&f, CANDIDATES, spreads[s], 3);
+        metasd_probability_count(&f.odds, bins);
         for (size_t place = 0; place < f.n; place++) {
             float score = f.scores[f.order[place]];
-            double odds = metasd_probability_odds(&f.field, score);
-            size_t bin = metasd_probability_bin(&f.field, score);
+            double odds = metasd_probability_odds(&f.odds, score);
+            size_t bin = metasd_probability_bin(&f.odds, score);
             double middle = (double)bin / METASD_BINS_A_UNIT - METASD_MOST_ODDS;
 
             assert_true(fabs(odds - middle) < 0.501 / METASD_BINS_A_UNIT + 0.001);
@@ -145,7 +145,7 @@ bins_are_those_of_the_odds(void **state)
         uint32_t bins[METASD_BINS] = {0};
         size_t n = 0;
 
-        metasd_probability_count(&f.field, bins);
+        metasd_probability_count(&f.odds, bins);
         for (size_t i = 0; i < METASD_BINS; i++)
             n += bins[i];
         assert_int_equal(n, f.n - 2);

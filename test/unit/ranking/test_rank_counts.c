@@ -45,7 +45,7 @@ check(size_t n, const float *scores, size_t m, uint64_t seed)
 
 /* Coarse scores tie, a fifth is left out. */
 static void
-standings_equal_counts(void **state)
+counts_equal_those_of_a_loop(void **state)
 {
     static float scores[SCORES];
 
@@ -75,7 +75,7 @@ few_candidates(void **state)
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(standings_equal_counts),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_equal_those_of_a_loop),
                                        cmocka_unit_test(few_candidates)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,7 +215,7 @@ plain_odds(const float *scores, const uint32_t *order, const bool *known, size_t
     bool found = false;
 
     for (size_t i = 0; i < n; i++) {
-        bool competes = !known[order[i]] || (found && i >= METASD_FIELD_KNOWN);
+        bool competes = !known[order[i]] || (found && i >= METASD_ODDS_KNOWN);
 
         found |= !known[order[i]];
         if (competes && i != at)

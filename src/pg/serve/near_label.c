@@ -1,11 +1,11 @@
 /*
- * alike.c - a label that may have been meant by one that a model does not know.
+ * near_label.c - the label of a model that differs from an unknown one in letter case or spaces.
  *
- * Letters are folded as the database's own collation does it, or where that knows ASCII alone as
- * one does that knows Unicode. As a model may have millions of labels, nearly all are ruled out
- * before that: they have other letters among those of ASCII, or another number of characters.
+ * Letters are folded with the collation of the database, or if that folds only ASCII, with one that
+ * folds Unicode. A model may have millions of labels, so nearly all are ruled out before that: they
+ * have other ASCII letters, or another number of characters.
  */
-#include "pg/serve/alike.h"
+#include "pg/serve/near_label.h"
 
 #include "catalog/pg_collation.h"
 #include "catalog/pg_namespace.h"
@@ -14,10 +14,10 @@
 #include "utils/pg_locale.h"
 #include "utils/syscache.h"
 
-/* No longer one is a slip of the keyboard. */
+/* A longer label is no slip of the keyboard. */
 #define MOST_BYTES 1000
 
-/* Labels between two looks for interrupts. */
+/* Labels between two checks for interrupts. */
 #define LABELS_PER_LOOK 1024
 
 static inline bool
@@ -26,7 +26,7 @@ is_ascii_space(unsigned char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Bytes of the space that TEXT, not empty, begins with; 0: it is none. */
+/* The bytes of the space at the start of TEXT, which is not empty; 0 if it starts with none. */
 static int
 space_bytes(const char *text, int character)
 {
@@ -46,14 +46,14 @@ space_bytes(const char *text, int character)
                : 0;
 }
 
-/* What all labels alike have in common, and is fast to find out. */
+/* A property that near labels share, and that is fast to compute. */
 typedef struct Outline {
-    uint32 characters; /* that are no spaces */
-    uint32 hash; /* of those of ASCII, in lower case; but no I, which Turkish folds elsewhere */
+    uint32 characters; /* without spaces */
+    uint32 hash; /* of the ASCII ones in lower case, without I, which Turkish folds otherwise */
 } Outline;
 
 static Outline
-outline_of(MetasdLabel label)
+compute_outline(MetasdLabel label)
 {
     Outline outline = {0, 2166136261u};
     const char *end = label.data + label.len;
@@ -72,9 +72,9 @@ outline_of(MetasdLabel label)
     return outline;
 }
 
-/* One that knows the letters of this encoding, where there is one. */
+/* A collation that folds the letters of this encoding, if there is one. */
 static Oid
-folding_collation(void)
+find_folding_collation(void)
 {
     static const char *const others[] = {"und-x-icu", "C.utf8", "C.UTF-8"};
 
@@ -95,9 +95,9 @@ folding_collation(void)
     return DEFAULT_COLLATION_OID;
 }
 
-/* In lower case, each run of spaces one space, and none around it. */
+/* The label in lower case, with single spaces within and none around it. */
 static char *
-folded(MetasdLabel label, Oid collation)
+fold_label(MetasdLabel label, Oid collation)
 {
     char *text = palloc(label.len + 1);
     const char *end = label.data + label.len;
@@ -118,35 +118,35 @@ folded(MetasdLabel label, Oid collation)
         }
         at += character;
     }
-    /* What SQL_ASCII stores need be no text of the locale. */
+    /* In SQL_ASCII a label need not be valid text of the locale. */
     return GetDatabaseEncoding() == PG_SQL_ASCII ? asc_tolower(text, len)
                                                  : str_tolower(text, len, collation);
 }
 
 bool
-metasd_alike_find(const MetasdLabelTable *labels, MetasdLabel label, MetasdLabel *alike)
+metasd_near_label_find(const MetasdLabelTable *labels, MetasdLabel label, MetasdLabel *near)
 {
-    Oid collation = folding_collation();
+    Oid collation = find_folding_collation();
     Outline outline;
     char *wanted;
 
     if (label.len > MOST_BYTES)
         return false;
-    outline = outline_of(label);
-    wanted = folded(label, collation);
+    outline = compute_outline(label);
+    wanted = fold_label(label, collation);
     for (uint32 id = 0; id < labels->count && outline.characters > 0; id++) {
         Outline other;
         size_t len;
 
         if (id % LABELS_PER_LOOK == 0)
             CHECK_FOR_INTERRUPTS();
-        alike->data = metasd_label_get(labels, id, &len);
-        alike->len = (uint32)len;
+        near->data = metasd_label_get(labels, id, &len);
+        near->len = (uint32)len;
         if (len > MOST_BYTES)
             continue;
-        other = outline_of(*alike);
+        other = compute_outline(*near);
         if (other.characters == outline.characters && other.hash == outline.hash) {
-            char *text = folded(*alike, collation);
+            char *text = fold_label(*near, collation);
             bool same = strcmp(text, wanted) == 0;
 
             pfree(text);

@@ -1,0 +1,144 @@
+#include "core/codec/row_positions.h"
+
+#include <string.h>
+
+/*
+ * The divisor of gaps between n of `width` positions, n at most half of them: ln 2 times the mean
+ * distance less a half, rounded. It is the best one for positions at random.
+ */
+static MetasdMinimal
+gap_divisor(uint64_t width, uint64_t n)
+{
+    return metasd_bits_minimal((uint32_t)(((2 * width - n) * 355 + 512 * n) / (1024 * n)));
+}
+
+/* Are the kept positions listed, or the pruned ones? */
+static bool
+lists_kept(size_t width, size_t kept)
+{
+    return kept <= width - kept;
+}
+
+static size_t
+count_listed(size_t width, size_t kept)
+{
+    return lists_kept(width, kept) ? kept : width - kept;
+}
+
+bool
+metasd_row_positions_repeat(size_t width, const float *row, size_t kept)
+{
+    size_t half = width / 2;
+
+    if (width % 2 > 0 || kept == 0 || kept == width)
+        return false;
+    for (size_t j = 0; j < half; j++)
+        if ((row[j] != 0) != (row[half + j] != 0))
+            return false;
+    return true;
+}
+
+uint64_t
+metasd_row_positions_bits(size_t width, size_t kept, bool repeated)
+{
+    size_t parts = repeated ? 2 : 1;
+
+    return count_listed(width / parts, kept / parts);
+}
+
+void
+metasd_row_positions_put(MetasdBitWriter *writer, size_t width, const float *row, size_t kept,
+                         bool repeated)
+{
+    size_t part = repeated ? width / 2 : width, part_kept = repeated ? kept / 2 : kept;
+    bool listed = lists_kept(part, part_kept);
+    size_t n = count_listed(part, part_kept), next = 0;
+    MetasdMinimal divisor;
+
+    if (n == 0)
+        return;
+    divisor = gap_divisor(part, n);
+    for (size_t j = 0; j < part; j++)
+        if ((row[j] != 0) == listed) {
+            metasd_bits_put_golomb(writer, &divisor, (uint32_t)(j - next));
+            next = j + 1;
+        }
+}
+
+/* Adds positions [first, end) to the kept ones, of which there are *kept. */
+static void
+add_positions(const MetasdRowPositions *to, size_t first, size_t end, size_t *kept)
+{
+    for (size_t j = first; j < end; j++)
+        if (to->list)
+            to->list[(*kept)++] = (uint32_t)j;
+        else
+            to->row[j] = 1;
+}
+
+/* Reads the positions of a row, or of the first half of one. */
+static bool
+get_part(MetasdBitReader *reader, size_t width, size_t kept, const MetasdRowPositions *to)
+{
+    bool listed = lists_kept(width, kept);
+    size_t n = count_listed(width, kept), next = 0, found = 0;
+    MetasdMinimal divisor = {0};
+
+    if (n > 0)
+        divisor = gap_divisor(width, n);
+    for (size_t i = 0; i < n; i++) {
+        /* The gap leaves room for the positions that follow. */
+        size_t at =
+            next + metasd_bits_get_golomb(reader, &divisor, (uint32_t)(width - next - (n - i)));
+
+        if (reader->failed)
+            return false;
+        if (listed)
+            add_positions(to, at, at + 1, &found);
+        else
+            add_positions(to, next, at, &found);
+        next = at + 1;
+    }
+    if (!listed)
+        add_positions(to, next, width, &found);
+    return true;
+}
+
+/* Adds to the second half the positions of the first: `kept` of `half`. */
+static void
+repeat_positions(const MetasdRowPositions *to, size_t half, size_t kept)
+{
+    if (to->list)
+        for (size_t i = 0; i < kept; i++)
+            to->list[kept + i] = to->list[i] + (uint32_t)half;
+    else
+        memcpy(to->row + half, to->row, half * sizeof(*to->row));
+}
+
+/* Do the halves of a decoded row keep the same weights? Such a row has another encoding. */
+static bool
+has_equal_halves(const MetasdRowPositions *to, size_t width, size_t kept)
+{
+    size_t half = width / 2;
+
+    if (width % 2 > 0 || kept % 2 > 0 || kept == width)
+        return false;
+    if (!to->list)
+        return memcmp(to->row, to->row + half, half * sizeof(*to->row)) == 0;
+    for (size_t i = 0; i < kept / 2; i++)
+        if (to->list[kept / 2 + i] != to->list[i] + half)
+            return false;
+    return true;
+}
+
+bool
+metasd_row_positions_get(MetasdBitReader *reader, size_t width, size_t kept, bool repeated,
+                         const MetasdRowPositions *to)
+{
+    if (!repeated)
+        return get_part(reader, width, kept, to) && !has_equal_halves(to, width, kept);
+    if (!get_part(reader, width / 2, kept / 2, to))
+        return false;
+    repeat_positions(to, width / 2, kept / 2);
+    return true;
+}

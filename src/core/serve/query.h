@@ -1,0 +1,42 @@
+/*
+ * query.h - the scores of questions to an image.
+ *
+ * A score is scale x (the sum of the columns, in ascending order) + the weights of the lists, in
+ * ascending order, each step in float. The same image gives the same bits on all processors, for
+ * all entities at once or for one. The score of an entity in an irreflexive relation to itself is
+ * METASD_IMPOSSIBLE. Queries allocate no memory. Ids must be in range.
+ */
+#ifndef METASD_CORE_SERVE_QUERY_H
+#define METASD_CORE_SERVE_QUERY_H
+
+#include "core/serve/image.h"
+
+/*
+ * Bytes of the scratch memory of a query about rows of WIDTH weights; aligned as malloc does. After
+ * the query it starts with `width` floats, whose inner products with the entities are the scores.
+ */
+extern size_t metasd_query_scratch_bytes(uint32_t width);
+
+/* scores[N] = the score of (head, relation, t) for every t; relation is a row, 0 .. P - 1. */
+extern void metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation,
+                                      float *scores, void *scratch);
+
+/* The score of one triple: the same as in metasd_query_scores_tails. */
+extern float metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation,
+                                uint32_t tail, void *scratch);
+
+/* scores[R] = the score of (head, r, tail) for every relation r, forward rows. */
+extern void metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t tail,
+                                          float *scores, void *scratch);
+
+/* scores[N] = the cosine of the angle to every entity, -1 .. 1; 0 if either row is all zeros. */
+extern void metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores,
+                                        void *scratch);
+
+/* The sigmoid of a relation row, 0 .. P - 1, or P: of questions that ask for relations. */
+extern MetasdSigmoid metasd_query_sigmoid(const MetasdImage *image, uint32_t relation);
+
+/* row[width] = the embedding of an entity, zeros included. */
+extern void metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row);
+
+#endif

@@ -1,0 +1,333 @@
+#include "pg/image/image_build.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "core/codec/row_codec.h"
+#include "pg/catalog/catalog.h"
+#include "pg/image/image_file.h"
+
+#define ROWS_PER_FETCH 1000
+#define BYTES_KEPT ((Size)1 << 20) /* of rows whose values are out of line */
+
+/* ---- reading rows ---- */
+
+/* Rows of one kind: id, label, one embedding or two, xmin; relations have more columns. */
+typedef struct RowKind {
+    const char *sql;
+    const char *name;
+    int embeddings;
+} RowKind;
+
+static const RowKind entity_rows = {"SELECT id, label, embedding, xmin FROM metasd.entity "
+                                    "WHERE run = $1 ORDER BY id",
+                                    "entity", 1};
+static const RowKind relation_rows = {
+    "SELECT id, label, embedding, reciprocal, xmin, tail_slope, tail_offset, head_slope, "
+    "head_offset, irreflexive FROM metasd.relation WHERE run = $1 ORDER BY id",
+    "relation", 2};
+
+typedef struct Row {
+    int32 id;
+    const char *label;
+    size_t label_len;
+    const uint8_t *bytes[2];
+    size_t size[2];
+    TransactionId xmin;
+    bool irreflexive; /* of a relation */
+    bool calibrated;  /* a relation with sigmoids of its own: */
+    MetasdSigmoid sigmoid[2];
+} Row;
+
+/* An image under construction. */
+typedef struct Build {
+    int64 run;
+    MetasdImagePlan plan;
+    MetasdImageWriter writer;
+    MetasdRowSpace space[2];        /* of `width` weights each */
+    MetasdSigmoid sigmoid;          /* of relations without one of their own */
+    MetasdSigmoid relation_sigmoid; /* of questions that ask for relations */
+    bool uncommitted;               /* this transaction wrote a row */
+} Build;
+
+static void
+report_damage(const Build *build, const RowKind *kind, int32 id)
+{
+    ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                    kind == &entity_rows
+                        ? errmsg("embedding of entity %d in run " INT64_FORMAT " is damaged", id,
+                                 build->run)
+                        : errmsg("embedding of relation %d in run " INT64_FORMAT " is damaged", id,
+                                 build->run),
+                    errhint("Train the model again with kg_train.")));
+}
+
+static void
+read_row(const RowKind *kind, uint64 i, Row *row)
+{
+    bool isnull;
+    text *label;
+
+    row->id = DatumGetInt32(metasd_statement_value(i, 1, &isnull));
+    label = DatumGetTextPP(metasd_statement_value(i, 2, &isnull));
+    row->label = VARDATA_ANY(label);
+    row->label_len = VARSIZE_ANY_EXHDR(label);
+    for (int e = 0; e < kind->embeddings; e++) {
+        bytea *value = DatumGetByteaPP(metasd_statement_value(i, 3 + e, &isnull));
+
+        row->bytes[e] = (const uint8_t *)VARDATA_ANY(value);
+        row->size[e] = VARSIZE_ANY_EXHDR(value);
+    }
+    row->xmin = DatumGetTransactionId(metasd_statement_value(i, 3 + kind->embeddings, &isnull));
+    row->calibrated = kind == &relation_rows;
+    row->irreflexive = row->calibrated && DatumGetBool(metasd_statement_value(i, 10, &isnull));
+    for (int side = 0; side < 2 && row->calibrated; side++) {
+        row->sigmoid[side].slope = DatumGetFloat4(metasd_statement_value(i, 6 + 2 * side, &isnull));
+        row->calibrated = !isnull;
+        row->sigmoid[side].offset =
+            DatumGetFloat4(metasd_statement_value(i, 7 + 2 * side, &isnull));
+        row->calibrated &= !isnull;
+    }
+}
+
+static void
+visit_rows(Build *build, const RowKind *kind,
+           void (*work)(Build *build, const RowKind *kind, const Row *row))
+{
+    Oid type = INT8OID;
+    Datum run = Int64GetDatum(build->run);
+    /* A fast plan uses the index, even if no statistics show yet that the table has its order. */
+    SPIPlanPtr plan = SPI_prepare_cursor(kind->sql, 1, &type, CURSOR_OPT_FAST_PLAN);
+    Portal portal;
+    MemoryContext per_fetch =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
+
+    if (!plan)
+        elog(ERROR, "could not prepare to read embeddings: %s", SPI_result_code_string(SPI_result));
+    portal = SPI_cursor_open(NULL, plan, &run, NULL, true);
+    for (;;) {
+        MemoryContext before;
+
+        SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
+        if (SPI_processed == 0)
+            break;
+        before = MemoryContextSwitchTo(per_fetch);
+        for (uint64 i = 0; i < SPI_processed; i++) {
+            Row row;
+
+            read_row(kind, i, &row);
+            work(build, kind, &row);
+            if (MemoryContextMemAllocated(per_fetch, true) > BYTES_KEPT)
+                MemoryContextReset(per_fetch);
+        }
+        MemoryContextSwitchTo(before);
+        MemoryContextReset(per_fetch);
+        SPI_freetuptable(SPI_tuptable);
+        CHECK_FOR_INTERRUPTS();
+    }
+    SPI_cursor_close(portal);
+    SPI_freeplan(plan);
+    MemoryContextDelete(per_fetch);
+}
+
+/* ---- two passes: the first sizes the rows of the image, the second adds them ---- */
+
+static void
+count_row(Build *build, const RowKind *kind, const Row *row)
+{
+    MetasdImagePlan *plan = &build->plan;
+    bool entity = kind == &entity_rows;
+
+    for (int e = 0; e < kind->embeddings; e++) {
+        size_t width, kept;
+
+        if (metasd_row_decode_header(row->bytes[e], row->size[e], &width, &kept) != METASD_OK ||
+            width > UINT32_MAX || (plan->width != 0 && width != plan->width))
+            report_damage(build, kind, row->id);
+        plan->width = (uint32_t)width;
+        *(entity ? &plan->entity_kept : &plan->relation_kept) += kept;
+    }
+    ++*(entity ? &plan->entities : &plan->relations);
+    *(entity ? &plan->entity_label_bytes : &plan->relation_label_bytes) += row->label_len;
+    build->uncommitted |= TransactionIdIsCurrentTransactionId(row->xmin);
+}
+
+static void
+add_row(Build *build, const RowKind *kind, const Row *row)
+{
+    size_t width = build->plan.width;
+    MetasdSparseRow sparse[2];
+    MetasdStatus status;
+
+    for (int e = 0; e < kind->embeddings; e++)
+        if (metasd_row_decode_sparse(row->bytes[e], row->size[e], width, build->space[e],
+                                     &sparse[e]) != METASD_OK)
+            report_damage(build, kind, row->id);
+    status = kind == &entity_rows
+                 ? metasd_image_add_entity(&build->writer, (uint32_t)row->id, row->label,
+                                           row->label_len, sparse[0])
+                 : metasd_image_add_relation(&build->writer, (uint32_t)row->id, row->label,
+                                             row->label_len, sparse[0], sparse[1]);
+    for (uint32 side = 0; side < 2 && kind == &relation_rows && status == METASD_OK; side++) {
+        MetasdSigmoid sigmoid = row->calibrated ? row->sigmoid[side] : build->sigmoid;
+
+        sigmoid.base = build->sigmoid.base; /* the model's */
+        sigmoid.steep = build->sigmoid.steep;
+        status = metasd_image_set_sigmoid(&build->writer,
+                                          (uint32)row->id + side * build->plan.relations, sigmoid);
+    }
+    if (row->irreflexive && status == METASD_OK)
+        status = metasd_image_set_irreflexive(&build->writer, (uint32)row->id);
+    if (status != METASD_OK)
+        report_damage(build, kind, row->id);
+}
+
+/* The properties of an image that the run's row has. */
+typedef struct Expected {
+    const MetasdFamily *family;
+    int64 entities, relations;
+    MetasdSigmoid sigmoid, relation_sigmoid; /* of questions for entities, and for relations */
+    bool uncommitted;                        /* this transaction wrote the row */
+} Expected;
+
+/* The sigmoid in columns N to N + 3 of the first row that SPI has found. */
+static MetasdSigmoid
+read_sigmoid(int n)
+{
+    bool no_slope, no_offset, no_base, no_steep;
+    MetasdSigmoid sigmoid = {.slope = DatumGetFloat4(metasd_statement_value(0, n, &no_slope)),
+                             .offset = DatumGetFloat4(metasd_statement_value(0, n + 1, &no_offset)),
+                             .base = DatumGetFloat4(metasd_statement_value(0, n + 2, &no_base)),
+                             .steep = DatumGetFloat4(metasd_statement_value(0, n + 3, &no_steep))};
+
+    return no_slope || no_offset || no_base || no_steep ? metasd_uncalibrated : sigmoid;
+}
+
+static Expected
+read_expected(int64 run)
+{
+    static MetasdStatement select_run = {
+        "SELECT params ->> 'family', entities, relations, "
+        "(metrics #>> '{calibration,slope}')::float4, "
+        "(metrics #>> '{calibration,offset}')::float4, "
+        "(metrics #>> '{calibration,base}')::float4, (metrics #>> '{calibration,steep}')::float4, "
+        "(metrics #>> '{calibration,relations,slope}')::float4, "
+        "(metrics #>> '{calibration,relations,offset}')::float4, "
+        "(metrics #>> '{calibration,relations,base}')::float4, "
+        "(metrics #>> '{calibration,relations,steep}')::float4, xmin FROM metasd.run "
+        "WHERE id = $1",
+        1,
+        {INT8OID},
+        NULL};
+    Datum value = Int64GetDatum(run);
+    Expected expected = {0};
+
+    if (metasd_statement_execute(&select_run, &value, NULL, true) > 0) {
+        bool isnull;
+        char *name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+        /* Without a name it is ComplEx, the default. */
+        expected.family = name ? metasd_family(name) : &metasd_family_complex;
+        expected.entities = DatumGetInt64(metasd_statement_value(0, 2, &isnull));
+        expected.relations = DatumGetInt64(metasd_statement_value(0, 3, &isnull));
+        expected.sigmoid = read_sigmoid(4);
+        expected.relation_sigmoid = read_sigmoid(8);
+        expected.uncommitted = TransactionIdIsCurrentTransactionId(
+            DatumGetTransactionId(metasd_statement_value(0, 12, &isnull)));
+    }
+    if (!expected.family)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("run " INT64_FORMAT " has a model of an unknown family", run)));
+    return expected;
+}
+
+/* Counts the rows; raises an error unless they are those of the run. */
+static void
+plan_image(Build *build)
+{
+    Expected expected = read_expected(build->run);
+    MetasdSwitch saved;
+
+    build->plan.family = expected.family;
+    build->sigmoid = expected.sigmoid;
+    build->relation_sigmoid = expected.relation_sigmoid;
+    build->uncommitted = expected.uncommitted;
+    metasd_security_switch_to(&saved, metasd_extension_owner(), false);
+    visit_rows(build, &entity_rows, count_row);
+    visit_rows(build, &relation_rows, count_row);
+    metasd_security_switch_back(&saved);
+    if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
+                        errdetail("There are embeddings of %u of " INT64_FORMAT
+                                  " entities and of %u of " INT64_FORMAT " relations.",
+                                  build->plan.entities, expected.entities, build->plan.relations,
+                                  expected.relations),
+                        errhint("Train the model again with kg_train.")));
+    if (metasd_image_bytes(&build->plan) == SIZE_MAX)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("run " INT64_FORMAT " has no usable embeddings", build->run),
+                        errhint("Train the model again with kg_train.")));
+}
+
+static MetasdRowSpace
+allocate_space(size_t width)
+{
+    return (MetasdRowSpace){.capacity = width,
+                            .positions = palloc(width * sizeof(uint32_t)),
+                            .values = palloc(width * sizeof(float)),
+                            .codes = palloc(width * sizeof(int16_t))};
+}
+
+/* Starts the image in memory of DRAFT, which has room for the rows alone. */
+static void
+add_rows(Build *build, MemoryContext draft)
+{
+    MemoryContext before = MemoryContextSwitchTo(draft);
+    void *memory = metasd_image_file_memory(metasd_image_row_bytes(&build->plan));
+    MetasdSwitch saved;
+
+    MemoryContextSwitchTo(before);
+    if (metasd_image_begin(&build->writer, &build->plan, memory) != METASD_OK)
+        elog(ERROR, "could not begin an image");
+    metasd_security_switch_to(&saved, metasd_extension_owner(), false);
+    visit_rows(build, &entity_rows, add_row);
+    visit_rows(build, &relation_rows, add_row);
+    metasd_security_switch_back(&saved);
+    if (metasd_image_set_sigmoid(&build->writer, 2 * build->plan.relations,
+                                 build->relation_sigmoid) != METASD_OK)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("calibration of run " INT64_FORMAT " is damaged", build->run),
+                        errhint("Train the model again with kg_train.")));
+}
+
+void *
+metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *view, bool *provisional)
+{
+    MemoryContext context = CurrentMemoryContext, spi,
+                  draft = AllocSetContextCreate(context, "metasd rows", ALLOCSET_SMALL_SIZES);
+    Build build = {.run = run};
+    void *memory;
+
+    SPI_connect();
+    plan_image(&build);
+    for (int e = 0; e < 2; e++)
+        build.space[e] = allocate_space(build.plan.width);
+    add_rows(&build, draft);
+    if (metasd_image_settle(&build.writer, build.space[0].positions, team) != METASD_OK)
+        elog(ERROR, "could not settle an image");
+    spi = MemoryContextSwitchTo(context);
+    memory = metasd_image_file_memory(metasd_image_bytes(&build.writer.image.plan));
+    MemoryContextSwitchTo(spi);
+    metasd_image_move(&build.writer, memory);
+    MemoryContextDelete(draft);
+    if (metasd_image_finish(&build.writer, team) != METASD_OK)
+        elog(ERROR, "could not finish an image");
+    SPI_finish();
+    *view = build.writer.image;
+    *provisional = build.uncommitted;
+    return memory;
+}

@@ -1,0 +1,54 @@
+/*
+ * question.h - the model that a function asks, its image, and notices about the question.
+ */
+#ifndef METASD_PG_SERVE_QUESTION_H
+#define METASD_PG_SERVE_QUESTION_H
+
+#include "pg/base/compat.h"
+
+#include "pg/catalog/catalog.h"
+#include "pg/image/image_cache.h"
+#include "pg/source/labelset.h"
+
+typedef struct MetasdQuestion {
+    FunctionCallInfo fcinfo;
+    MetasdModel *model;
+    const MetasdImage *image;
+} MetasdQuestion;
+
+/* Opens the model that argument MODEL_ARGUMENT names, or for NULL the default model. */
+extern MetasdQuestion metasd_question_open(FunctionCallInfo fcinfo, int model_argument);
+
+static inline const MetasdLabelTable *
+metasd_question_labels(const MetasdQuestion *question, bool relation)
+{
+    return relation ? &question->image->relation_labels : &question->image->entity_labels;
+}
+
+/* The label of an entity or relation, inside the image. */
+static inline MetasdLabel
+metasd_question_label(const MetasdQuestion *question, bool relation, uint32 id)
+{
+    size_t len;
+    const char *data = metasd_label_get(metasd_question_labels(question, relation), id, &len);
+
+    return (MetasdLabel){.data = data, .len = (uint32)len};
+}
+
+/*
+ * The number of an entity or relation. If the model does not know the label: false, and a NOTICE,
+ * one per statement.
+ */
+extern bool metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation,
+                                 uint32 *id);
+
+/* May this statement give a NOTICE? True once, so the caller must give it. */
+extern bool metasd_question_may_notice(const MetasdQuestion *question);
+
+/* A hint about a label that the model does not know as an entity or relation. */
+extern char *metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool relation);
+
+/* Can known facts be looked up in the source? If not: a NOTICE, one per statement. */
+extern bool metasd_question_has_source(const MetasdQuestion *question);
+
+#endif

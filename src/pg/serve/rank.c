@@ -1,0 +1,86 @@
+/*
+ * rank.c - kg_rank: the filtered rank of the tail of one triple.
+ */
+#include "pg/base/compat.h"
+
+#include "utils/tuplestore.h"
+
+#include "core/ranking/rank_counts.h"
+#include "core/serve/query.h"
+#include "pg/serve/call_site.h"
+#include "pg/serve/identifier.h"
+#include "pg/serve/known.h"
+#include "pg/serve/known_whole.h"
+#include "pg/serve/question.h"
+
+PG_FUNCTION_INFO_V1(metasd_kg_rank);
+
+/*
+ * Leaves the known tails of (head, relation) out of the scores, except the tail of the question;
+ * returns the number of candidates that remain.
+ */
+static uint32
+leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, const uint32 id[3],
+                float *scores)
+{
+    uint32 n = question->image->plan.entities, left = n;
+    bool *known_ids;
+    MetasdKnown known;
+
+    if (!metasd_question_has_source(question))
+        return left;
+    known_ids = palloc_extended(n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+    if (metasd_known_whole_prepare(question, METASD_ASKED_TAIL))
+        metasd_known_whole_mark(question, METASD_ASKED_TAIL, id, known_ids);
+    else {
+        metasd_known_start(&known, question->model, METASD_ASKED_TAIL, given);
+        metasd_known_mark_all(&known, metasd_question_labels(question, false), known_ids);
+    }
+    for (uint32 e = 0; e < n; e++)
+        if (known_ids[e] && e != id[2]) {
+            scores[e] = METASD_LEFT_OUT;
+            left--;
+        }
+    pfree(known_ids);
+    return left;
+}
+
+/* kg_rank(head, relation, tail, model): one row, or none if the model does not know all three */
+Datum
+metasd_kg_rank(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    MetasdQuestion question;
+    MetasdRankCounts tail;
+    MetasdLabel label[3];
+    uint32 id[3], candidates;
+    float *scores;
+    void *scratch;
+    Datum values[3];
+    bool nulls[3] = {false};
+
+    metasd_compat_init_materialized_srf(fcinfo);
+    if (metasd_call_any_null(fcinfo, 0, 3))
+        return (Datum)0;
+    question = metasd_question_open(fcinfo, 3);
+    for (int i = 0; i < 3; i++) {
+        label[i] = metasd_identifier_argument(fcinfo, i);
+        if (!metasd_question_find(&question, label[i], i == 1, &id[i]))
+            return (Datum)0;
+    }
+    scores =
+        palloc_extended((size_t)question.image->plan.entities * sizeof(*scores), MCXT_ALLOC_HUGE);
+    scratch = palloc(metasd_query_scratch_bytes(question.image->plan.width));
+    metasd_query_scores_tails(question.image, id[0], id[1], scores, scratch);
+    tail.score = scores[id[2]];
+    candidates = leave_out_known(&question, label, id, scores);
+    metasd_rank_counts(question.image->plan.entities, scores, 1, &tail);
+    /* It ties with itself. */
+    values[0] = Float8GetDatum(1 + tail.higher + 0.5 * (tail.same - 1));
+    values[1] = Int64GetDatum((int64)tail.higher + tail.same);
+    values[2] = Int64GetDatum(candidates);
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    pfree(scores);
+    pfree(scratch);
+    return (Datum)0;
+}
