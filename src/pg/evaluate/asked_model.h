@@ -8,7 +8,7 @@
 
 #include "access/tupdesc.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/model.h"
 #include "pg/image/image_cache.h"
 
 /* Kept in fn_extra while the role and the name are the same, until a (sub)transaction ends. */

@@ -33,7 +33,9 @@
 #include "pg/evaluate/label_number.h"
 #include "pg/access/access.h"
 #include "pg/image/image_cache.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/model.h"
+#include "pg/catalog/reference.h"
+#include "pg/catalog/statement.h"
 #include "pg/source/reading.h"
 #include "pg/source/source.h"
 

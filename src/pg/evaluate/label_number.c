@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "pg/evaluate/asked_model.h"
+#include "pg/catalog/statement.h"
 
 PG_FUNCTION_INFO_V1(metasd_entity_number_sql);
 PG_FUNCTION_INFO_V1(metasd_relation_number_sql);

@@ -3,7 +3,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/proc.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/extension.h"
 #include "pg/catalog/run.h"
 #include "pg/image/image_file.h"
 #include "pg/image/image_lock.h"

@@ -7,7 +7,9 @@
 #include "utils/memutils.h"
 
 #include "core/codec/row_codec.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/extension.h"
+#include "pg/catalog/security.h"
+#include "pg/catalog/statement.h"
 #include "pg/image/image_file.h"
 
 #define ROWS_PER_FETCH 1000

@@ -10,7 +10,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/statement.h"
 #include "pg/image/image_file.h"
 #include "pg/image/image_lock.h"
 #include "pg/image/image_path.h"

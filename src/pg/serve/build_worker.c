@@ -13,7 +13,8 @@
 #include "utils/snapmgr.h"
 
 #include "pg/image/image_cache.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/extension.h"
+#include "pg/catalog/statement.h"
 #include "pg/image/image_lock.h"
 
 extern PGDLLEXPORT void metasd_build_worker_main(Datum argument);

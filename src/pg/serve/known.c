@@ -12,6 +12,7 @@
 
 #include "pg/serve/index_advice.h"
 #include "pg/serve/known_plan.h"
+#include "pg/catalog/statement.h"
 
 #define ROWS_PER_FETCH 1000
 

@@ -7,7 +7,7 @@
 #include "pg/base/compat.h"
 
 #include "core/serve/image.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/model.h"
 #include "pg/serve/question.h"
 #include "pg/source/labelset.h"
 #include "pg/source/source.h"

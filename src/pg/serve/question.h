@@ -6,7 +6,7 @@
 
 #include "pg/base/compat.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/model.h"
 #include "pg/image/image_cache.h"
 #include "pg/source/labelset.h"
 

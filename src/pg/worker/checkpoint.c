@@ -9,7 +9,8 @@
 
 #include "core/base/hash.h"
 #include "core/train/checkpoint.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/model.h"
+#include "pg/catalog/statement.h"
 
 /* Bytes of a row: a worker needs that memory twice, and a statement that writes it is short. */
 #define CHUNK ((Size)8 << 20)

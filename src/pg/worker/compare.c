@@ -11,7 +11,8 @@
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
 #include "core/serve/query.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/model.h"
+#include "pg/catalog/statement.h"
 #include "pg/image/image_cache.h"
 #include "pg/worker/new_image.h"
 

@@ -3,7 +3,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/statement.h"
 
 MetasdHeldOut
 metasd_held_out(const MetasdSource *validation, const MetasdInput *input, double fraction)

@@ -19,7 +19,9 @@
 
 #include "core/math/blas.h"
 #include "pg/base/json.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/model.h"
+#include "pg/catalog/reference.h"
+#include "pg/catalog/statement.h"
 #include "pg/catalog/quota.h"
 #include "pg/catalog/run.h"
 #include "pg/source/source.h"

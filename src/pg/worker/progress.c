@@ -8,7 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/statement.h"
 
 #define HEARTBEAT_EVERY_MS 1000
 

@@ -8,7 +8,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/statement.h"
 
 /* The most rows, and bytes of embeddings and labels, that one statement inserts as arrays. */
 #define CHUNK_ROWS 1000

@@ -6,7 +6,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/extension.h"
 #include "pg/catalog/quota.h"
 #include "pg/catalog/run.h"
 

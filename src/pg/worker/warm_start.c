@@ -12,7 +12,7 @@
 #include "core/codec/row_codec.h"
 #include "core/train/warm_start.h"
 #include "pg/base/json.h"
-#include "pg/catalog/catalog.h"
+#include "pg/catalog/statement.h"
 
 #define ROWS_PER_LOOK 1000
 
