@@ -326,7 +326,7 @@ raise_non_finite(const NonFinite *last)
 
 /* Trains from a checkpoint, from the version that serves, or from random weights. */
 static void
-train(MetasdJob *job)
+train_model(MetasdJob *job)
 {
     MetasdProcess *process = job->process;
     MetasdTraining *training = &job->training;
@@ -381,7 +381,7 @@ run_job(void *context)
     form_team(job);
     metasd_progress_graph(reporter, &job->training.graph, metasd_params_json(&job->params),
                           input_metrics(job));
-    train(job);
+    train_model(job);
     metasd_progress_phase(reporter, "storing");
     metasd_store(process, reporter, &job->input, &job->training, &job->params);
 }

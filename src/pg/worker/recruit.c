@@ -43,7 +43,7 @@ count_gone(const MetasdRecruits *recruits)
 }
 
 static bool
-elapsed(TimestampTz begun, int ms)
+has_elapsed(TimestampTz begun, int ms)
 {
     return TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), ms);
 }
@@ -62,12 +62,12 @@ end_followers(int code, Datum argument)
     (void)code;
     metasd_team_shm_stop(recruits->shm, 0, "");
     while (count_gone(recruits) < recruits->registered) {
-        if (!terminated && elapsed(begun, LEAVE_MS)) {
+        if (!terminated && has_elapsed(begun, LEAVE_MS)) {
             for (int i = 0; i < recruits->registered; i++)
                 TerminateBackgroundWorker(recruits->follower[i]);
             terminated = true;
         }
-        if (elapsed(begun, LEAVE_MS + TERMINATE_MS)) {
+        if (has_elapsed(begun, LEAVE_MS + TERMINATE_MS)) {
             ereport(LOG, (errmsg("metasd run " INT64_FORMAT ": a training worker has not ended yet",
                                  recruits->shm->shared->run)));
             return;
@@ -137,7 +137,8 @@ register_allowed(MetasdRecruits *recruits, MetasdProcess *process)
     pg_atomic_uint32 *came = &recruits->shm->shared->came;
 
     register_followers(recruits, &process->launch, metasd_limits_followers(process, wished));
-    while (metasd_limits_bind(&process->launch) && !have_come(recruits) && !elapsed(begun, COME_MS))
+    while (metasd_limits_bind(&process->launch) && !have_come(recruits) &&
+           !has_elapsed(begun, COME_MS))
         metasd_process_check_status(process,
                                     metasd_team_shm_sleep(process, came, pg_atomic_read_u32(came)));
     metasd_limits_end(&process->launch);
@@ -193,7 +194,7 @@ admit_followers(const MetasdRecruits *recruits, MetasdProcess *process)
     uint32 here;
 
     while ((int)(here = pg_atomic_read_u32(came)) + count_gone(recruits) < recruits->registered &&
-           !elapsed(begun, COME_MS))
+           !has_elapsed(begun, COME_MS))
         metasd_process_check_status(process, metasd_team_shm_sleep(process, came, here));
     return metasd_team_shm_close(recruits->shm);
 }

@@ -120,7 +120,36 @@ keep_row(Reading *reading, uint64 row, int column, size_t to)
                                    reading->width, reading->row) == METASD_OK;
 }
 
-/* Keeps those of the entities, or relations, that the source still has; NULL, or why not. */
+/*
+ * Keeps the rows of an entity, or relation, that the statement has found, if the source still has
+ * it; false if one is damaged.
+ */
+static bool
+keep_found(Reading *reading, bool entities, uint64 row)
+{
+    const MetasdInput *input = reading->input;
+    uint32 all = metasd_labelset_count(input->entities);
+    uint32 relations = metasd_labelset_count(input->relations), number;
+    bool isnull, known;
+    Datum stored = metasd_statement_value(row, 1, &isnull);
+    text *label = DatumGetTextPP(stored);
+
+    known = metasd_labelset_find(entities ? input->entities : input->relations, VARDATA_ANY(label),
+                                 VARSIZE_ANY_EXHDR(label), &number);
+    if (PointerGetDatum(label) != stored)
+        pfree(label);
+    if (!known)
+        return true;
+    if (entities) {
+        reading->warm->entities++;
+        return keep_row(reading, row, 2, number);
+    }
+    reading->warm->relations++;
+    return keep_row(reading, row, 2, all + number) &&
+           keep_row(reading, row, 3, all + relations + number);
+}
+
+/* Keeps the rows of all entities, or relations; NULL, or why that cannot be. */
 static char *
 keep_rows(Reading *reading, bool entities, int64 expected)
 {
@@ -134,10 +163,6 @@ keep_rows(Reading *reading, bool entities, int64 expected)
          3,
          {INT8OID, INT4OID, INT4OID},
          NULL}};
-    const MetasdInput *input = reading->input;
-    const MetasdLabelSet *labels = entities ? input->entities : input->relations;
-    uint32 all = metasd_labelset_count(input->entities);
-    uint32 relations = metasd_labelset_count(input->relations), number;
 
     for (int64 first = 0; first < expected; first += ROWS_PER_LOOK) {
         Datum values[3] = {Int64GetDatum(reading->warm->version), Int32GetDatum((int32)first),
@@ -146,24 +171,9 @@ keep_rows(Reading *reading, bool entities, int64 expected)
 
         if (n < (uint64)Min(ROWS_PER_LOOK, expected - first))
             return pstrdup("Its embeddings are not kept any more.");
-        for (uint64 i = 0; i < n; i++) {
-            bool isnull, whole;
-            Datum stored = metasd_statement_value(i, 1, &isnull);
-            text *label = DatumGetTextPP(stored);
-            bool known =
-                metasd_labelset_find(labels, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &number);
-
-            if (PointerGetDatum(label) != stored)
-                pfree(label);
-            if (!known)
-                continue;
-            whole = keep_row(reading, i, 2, entities ? number : all + number);
-            if (!entities)
-                whole &= keep_row(reading, i, 3, all + relations + number);
-            if (!whole)
+        for (uint64 i = 0; i < n; i++)
+            if (!keep_found(reading, entities, i))
                 return pstrdup("One of its embeddings is damaged.");
-            ++*(entities ? &reading->warm->entities : &reading->warm->relations);
-        }
         SPI_freetuptable(SPI_tuptable);
         CHECK_FOR_INTERRUPTS();
     }
