@@ -215,7 +215,7 @@ tap_named() {
         names "$file"
     done
 }
-tap_files=($(tap_named ${METASD_TAP:-readme $(names test/t/*.pl | grep -vx readme)}))
+tap_files=($(tap_named ${METASD_TAP:-documents $(names test/t/*.pl | grep -vx 034_documents)}))
 : >"$list"
 jobs_of tap "${tap_files[0]}"
 jobs_of regress all

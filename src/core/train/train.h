@@ -92,8 +92,8 @@ extern void metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, Met
  * members have the same progress.
  *
  * trainer->best then holds the pruned weights of *best. Options out of range:
- * METASD_INVALID. After a loss or weight that is not finite the epoch starts again, at half the rates;
- * METASD_NON_FINITE once that was done METASD_REPEATS times.
+ * METASD_INVALID. After a loss or weight that is not finite the epoch starts again, at half the
+ * rates; METASD_NON_FINITE once that was done METASD_REPEATS times.
  */
 extern MetasdStatus metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
                                  const MetasdTrainOptions *options, const MetasdTrainEvents *events,

@@ -63,7 +63,8 @@ count_stored_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
     double row = ROW_BYTES + count_number_bytes(width) + count_number_bytes(kept / rows) +
                  stored_as[storage].scale;
     /* the reals of a component are kept or pruned together */
-    double flags = options->pruning.by_component ? weights / (double)family->reals_per_rank : weights;
+    double flags =
+        options->pruning.by_component ? weights / (double)family->reals_per_rank : weights;
 
     return rows * row + (flags * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
 }

@@ -20,8 +20,8 @@ static const float finetune_relation_weights[] = {
     [METASD_FAST] = 0.5f, [METASD_BALANCED] = 0.5f, [METASD_BEST] = 2};
 
 /*
- * Besides its magnitude, two things count for a weight, each with a power (see MetasdPruneOptions): how
- * much the loss has depended on the weight, and how large its column is. The third member says
+ * Besides its magnitude, two things count for a weight, each with a power (see MetasdPruneOptions):
+ * how much the loss has depended on the weight, and how large its column is. The third member says
  * whether the reals of a component are kept or pruned together.
  *
  * Two rows have a score only through columns that both keep, and in a large graph any two rows may

@@ -406,7 +406,7 @@ ok($pages{'README.md'}, 'there is a README');
 cmp_ok(($pages{'README.md'} =~ tr/\n//), '<=', 200, 'of 200 lines at most');
 check_links($_, \%pages) for sort keys %pages;
 
-my $node = PostgreSQL::Test::Cluster->new('readme');
+my $node = PostgreSQL::Test::Cluster->new('documents');
 $node->init;
 $node->start;
 is($node->safe_psql('postgres', 'SHOW metasd.nice'), '0', 'trainings do not give way to the rest of the machine');
