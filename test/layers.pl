@@ -4,7 +4,8 @@
 #   - a public name is declared in the header of its own file, and begins with the file's first word;
 #   - files form no circle by the symbols of their objects, also within a room;
 #   - what is public is used by another file (or is for PostgreSQL, or says that it is for tests);
-#   - no file is longer than 600 lines.
+#   - no file is longer than 600 lines;
+#   - the files that doc/design.md names have the functions which it names.
 # It needs the objects that make builds. -v prints who uses whom. Each check that holds prints a line
 # that begins with "ok".
 use strict;
@@ -27,12 +28,6 @@ for (split /\n/, slurp('doc/design.md') =~ /```rooms\n(.*?)```/s ? $1 : die "doc
 }
 
 my @files = sort grep { !m{/\.} } split /\n/, `find src -name '*.[ch]'`;
-sub is_allowed
-{
-	my ($from, $to) = @_;
-	return $may{$from}{$to} || grep { s{/\*$}{/}r eq substr($to, 0, length) =~ s{/\*$}{/}r && m{\*$} } keys %{ $may{$from} };
-}
-
 # ---- includes, and lengths ----
 
 sub check_includes
@@ -166,6 +161,24 @@ sub check_circles
 	return;
 }
 
+# ---- the walks ----
+
+sub check_walks
+{
+	my $steps = 0;
+
+	for (split /\n/, slurp('doc/design.md'))
+	{
+		my ($file, $function) = /^\|[^|]*\| `(src[^`]+)` \| `([^`]+)` \|/ or next;
+
+		$steps++;
+		push @wrong, "doc/design.md: $file has no function $function"
+		  unless -e $file && slurp($file) =~ /^(?:PG_FUNCTION_INFO_V1\()?\Q$function\E\(/m;
+	}
+	push @wrong, 'doc/design.md has no walk' unless $steps;
+	return;
+}
+
 my $failed = 0;
 sub check
 {
@@ -185,4 +198,5 @@ check('files are short', \&check_lengths);
 check('public names are in the header of their file', \&check_names);
 check('public names are used', \&check_dead);
 check('files form no circle', \&check_circles);
+check('the walks name functions that are there', \&check_walks);
 exit($failed > 0);
