@@ -21,7 +21,7 @@ SET metasd.train_mem = 0;
 SELECT d.* FROM sizes s, defaults(s) d ORDER BY s.n;
 
 RESET metasd.train_mem;
--- What is given stays as it is; epochs alone stretch the course.
+-- What is given stays as it is; epochs alone stretch or shorten all phases.
 SELECT u ->> 'preset' AS preset, u ->> 'rank' AS rank, u ->> 'reg' AS reg, u ->> 'epochs' AS epochs, u ->> 'warmup' AS warmup, u ->> 'finetune' AS finetune
 FROM (SELECT params_used FROM kg_estimate('made', params => '{"preset": "fast", "rank": 64, "epochs": 18}')) e(u);
 

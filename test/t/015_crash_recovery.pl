@@ -59,8 +59,8 @@ $pid = worker_of($node, $run);
 $node->reload;
 kill 'USR1', $pid;
 kill 'HUP', $pid;
-my $beat = $node->safe_psql('postgres', "SELECT heartbeat FROM metasd.run WHERE id = $run");
-ok(wait_until($node, "SELECT heartbeat > '$beat' FROM metasd.run WHERE id = $run"),
+my $heartbeat = $node->safe_psql('postgres', "SELECT heartbeat FROM metasd.run WHERE id = $run");
+ok(wait_until($node, "SELECT heartbeat > '$heartbeat' FROM metasd.run WHERE id = $run"),
 	'SIGHUP and SIGUSR1 do not end a training');
 
 # A training must not keep others from dropping their databases.

@@ -93,7 +93,7 @@ check_every_epoch(const World *world, MetasdTrainOptions options)
  * fine-tuning.
  */
 static MetasdTrainOptions
-course(void)
+make_options(void)
 {
     MetasdTrainOptions options = trainings_short_options();
 
@@ -109,7 +109,7 @@ with_a_quiz(void **state)
     World world = trainings_noise();
 
     (void)state;
-    check_every_epoch(&world, course());
+    check_every_epoch(&world, make_options());
     free(world.memory);
 }
 
@@ -117,7 +117,7 @@ static void
 with_fine_tuning(void **state)
 {
     World world = trainings_noise();
-    MetasdTrainOptions options = course();
+    MetasdTrainOptions options = make_options();
 
     (void)state;
     options.step.quiz = false;
@@ -135,7 +135,7 @@ static void
 with_a_sample(void **state)
 {
     World world = trainings_noise();
-    MetasdTrainOptions options = course();
+    MetasdTrainOptions options = make_options();
 
     (void)state;
     options.negatives = 50;
@@ -149,7 +149,7 @@ static void
 after_a_sample(void **state)
 {
     World world = trainings_noise();
-    MetasdTrainOptions options = course();
+    MetasdTrainOptions options = make_options();
 
     (void)state;
     options.step.quiz = options.step.mutual = false;
@@ -166,7 +166,7 @@ static void
 of_a_full_model_alone(void **state)
 {
     World world = trainings_noise();
-    MetasdTrainOptions options = course();
+    MetasdTrainOptions options = make_options();
 
     (void)state;
     options.step.quiz = options.step.mutual = false;
@@ -199,15 +199,15 @@ after_a_repeated_epoch(void **state)
     Training *first, *second, *whole;
 
     (void)state;
-    whole = make_dirty(&world, course());
+    whole = make_dirty(&world, make_options());
     whole->poison_epoch = 4;
     assert_int_equal(trainings_run_alone(whole), METASD_OK);
     assert_int_equal(whole->failures, 1);
-    first = make_dirty(&world, course());
+    first = make_dirty(&world, make_options());
     first->poison_epoch = 4;
     first->save_epoch = first->stop_after_epochs = 5;
     assert_int_equal(trainings_run_alone(first), METASD_INTERRUPTED);
-    second = make_dirty(&world, course());
+    second = make_dirty(&world, make_options());
     assert_int_equal(load(second, first->saved, first->saved_bytes), METASD_OK);
     assert_int_equal(second->trainer[0].progress.repeats, 1);
     assert_int_equal(trainings_run(second, 2), METASD_OK);

@@ -5,7 +5,7 @@
 
 /* 4 epochs of the full model, 2 of both models, 3 of fine-tuning. */
 static MetasdTrainOptions
-course(void)
+make_options(void)
 {
     return (MetasdTrainOptions){.rank = 1,
                                 .batch = 1,
@@ -27,7 +27,7 @@ assert_rates(const MetasdTrainOptions *options, const float *rates)
 static void
 rates_fall_in_warm_up_and_finetuning(void **state)
 {
-    MetasdTrainOptions options = course();
+    MetasdTrainOptions options = make_options();
 
     (void)state;
     assert_rates(&options, (float[]){.1f, .1f, .1f, .1f, .1f, .1f, .075f, .05f, .025f});
@@ -44,7 +44,7 @@ a_mask_is_taken_until_it_stays(void **state)
 {
     static const double sparsities[] = {0.8 * (1 - 0.125), 0.8, 0.8, 0.8, 0.8};
     static const bool taken[] = {false, false, false, false, true, true, false, false, false};
-    MetasdTrainOptions options = course();
+    MetasdTrainOptions options = make_options();
 
     (void)state;
     for (int epoch = 1; epoch <= options.epochs; epoch++) {
