@@ -100,7 +100,7 @@ hits(const MetasdRanks *ranks, int i)
     return ranks->n ? (double)ranks->hits[i] / (double)ranks->n : 0;
 }
 
-/* Products of the source that a batch of the epoch takes. */
+/* Products of the full model that a batch of the epoch takes. */
 static int
 units_of(const BenchTraining *training, int epoch)
 {
@@ -139,8 +139,8 @@ batch_done(void *context, int epoch, size_t done, size_t total, double loss)
 static void
 print_epoch(const BenchTraining *training, const MetasdEpoch *e, const Tally *tally)
 {
-    printf("epoch %3d %6.1f s  source %.4f trial %.4f quiz %.4f mutual %.4f %.4f  mrr %.4f %.4f  "
-           "h1 %.3f h10 %.3f sparsity %.3f came %zu went %zu%s\n",
+    printf("epoch %3d %6.1f s  full %.4f trial %.4f quiz %.4f mutual %.4f %.4f  mrr %.4f %.4f  "
+           "h1 %.3f h10 %.3f sparsity %.3f regrown %zu dropped %zu%s\n",
            e->epoch, tally->ended - training->started, e->losses.full, e->losses.trial,
            e->losses.quiz, e->losses.mutual_full,
            e->finetunes ? e->losses.finetune : e->losses.mutual_student, training_mrr(&e->full),
