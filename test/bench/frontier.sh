@@ -47,7 +47,7 @@ ask_server() {
 
 # number EXPRESSION: by awk.
 number() {
-    awk "BEGIN { printf \"%.10g\", $1 }"
+    awk "BEGIN { printf \"%.10g\", ($1) }"
 }
 
 # train MODEL PARAMS SEED: trains it anew.
@@ -102,10 +102,15 @@ latency() {
 \\set i random(1, $asked)
 SELECT p.* FROM asked a, kg_predict(a.head, a.relation, 10, '$1') p WHERE a.id = :i;
 SQL
-    (cd "$work" && rm -f latency.* && "$bindir/pgbench" -n -M prepared -c 1 -T "${METASD_FRONTIER_ASK:-5}" \
-        -l --log-prefix=latency -f question.sql >report 2>&1 || { cat report >&2 && exit 1; }
-        cat latency.* | awk '{ print $3 }' | sort -n |
-            awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] / 1000 }')
+    (
+        cd "$work"
+        rm -f latency.*
+        if ! "$bindir/pgbench" -n -M prepared -c 1 -T 5 -l --log-prefix=latency -f question.sql >report 2>&1; then
+            cat report >&2
+            exit 1
+        fi
+        cat latency.* | awk '{ print $3 }' | sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] / 1000 }'
+    )
 }
 
 # measure MODEL SEED: "name|rank|sparsity|epochs|mrr|mrr with loops|seconds|bytes|ms", to $work/figures.
