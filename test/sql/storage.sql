@@ -2,7 +2,7 @@
 CREATE TABLE people AS SELECT * FROM tools.people();
 CREATE TABLE kinds AS
 SELECT k.*, tools.thorough() || '{"validation_fraction": 0.1}' AS given
-FROM (VALUES (1, 'float32', 0), (2, 'int8', 0.01), (3, 'int6', 0.05))
+FROM (VALUES (1, 'float32', 0), (2, 'int8', 0.01), (3, 'int6', 0.05), (4, 'int4', 0.1))
     AS k (nr, storage, tolerance);
 SELECT count(kg_train('as ' || storage, 'people', params => given || jsonb_build_object('storage', storage)))
 FROM kinds;
@@ -21,16 +21,18 @@ SELECT storage, v.metrics #> '{stored,queries}' = v.metrics #> '{validation,quer
        abs(m.mrr - (v.metrics #>> '{stored,mrr}')::float) < 1e-6 AS "its MRR"
 FROM kinds JOIN metasd.models m ON m.name = 'as ' || storage JOIN metasd.versions v ON v.run = m.serving ORDER BY nr;
 
--- The same weights are kept; each is as near as its kind allows, a row's largest is exact.
+-- The same weights are kept; each is as near as its kind allows, a row's largest is exact. Four bits
+-- fit their levels to the row: larger weights become the highest level.
 CREATE FUNCTION weights(storage text) RETURNS TABLE (entity text, i bigint, weight real) LANGUAGE sql AS $$
     SELECT label, i, weight
     FROM metasd.entity, unnest(kg_embedding(label, 'as ' || storage)) WITH ORDINALITY u (weight, i)
     WHERE run = (SELECT serving FROM metasd.models WHERE name = 'as ' || storage)
 $$;
 SELECT storage, bool_and(sign(w.weight) = sign(x.weight)) AS kept,
-       bool_and(abs(w.weight - x.weight) <= tolerance * x.largest) AS near,
-       bool_and(w.weight = x.weight) FILTER (WHERE abs(x.weight) = x.largest AND storage LIKE 'int%') AS exact
-FROM kinds, LATERAL weights(storage) w
+       bool_and(abs(w.weight - x.weight) <= tolerance * x.largest OR abs(w.weight) = w.highest AND w.highest < abs(x.weight)
+                                                                     AND storage = 'int4') AS near,
+       bool_and(w.weight = x.weight) FILTER (WHERE abs(x.weight) = x.largest AND storage IN ('int8', 'int6')) AS exact
+FROM kinds, LATERAL (SELECT *, max(abs(weight)) OVER (PARTITION BY entity) AS highest FROM weights(storage)) w
 JOIN (SELECT *, max(abs(weight)) OVER (PARTITION BY entity) AS largest FROM weights('float32')) x USING (entity, i)
 GROUP BY nr, storage ORDER BY nr;
 

@@ -19,10 +19,12 @@
  * 1 % of the entropy if columns are kept at random.
  *
  * Values: a float32 has 32 bits. Of integers of B bits, the magnitude is one of L = 2^(B-1) levels,
- * in the middle of equal steps: (q + 1/2) step. The highest level is the row's largest magnitude,
- * and no level is 0. That magnitude is stored as float32, the lowest q in use as a byte; each value
- * as q above the lowest, with a sign, in minimal binary. (The values of a row are too few, and too
- * evenly spread, for entropy coding to pay.)
+ * in the middle of equal steps: (q + 1/2) step. No level is 0. The highest level is the row's
+ * largest magnitude m. For B = 4 it is that of m, 31/32 m, ..., 13/32 m, each rounded to float32,
+ * of which the row's sum of squared errors is least, the largest of several; magnitudes above it
+ * become the highest level. The highest level is stored as float32, the lowest q in use as a byte;
+ * each value as q above the lowest, with a sign, in minimal binary. (The values of a row are too
+ * few, and too evenly spread, for entropy coding to pay.)
  *
  * A row has exactly one encoding of each kind. The decoders accept these encodings and nothing
  * else: all other bytes are METASD_CORRUPT. A decoded row has the same encoding, in the same kind,
