@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "core/base/random.h"
 #include "core/codec/row_codec.h"
 #include "memory.h"
 #include "training.h"
@@ -91,6 +92,8 @@ compare_kinds(BenchTraining *training)
     metasd_trainer_take(&trainer, &shared, &own, &training->graph, &options->train,
                         options->members);
     check(metasd_batcher_prepare(&trainer.validation, &alone));
+    check(metasd_batcher_shuffle(&trainer.validation, &alone, options->train.seed,
+                                 METASD_STREAM_SPLIT));
     width = trainer.state.width;
     rows = (size_t)trainer.state.entities + trainer.state.relation_rows;
     rounded = memory_take(rows * width * sizeof(float));

@@ -121,7 +121,18 @@ metasd_row_round(MetasdStorage storage, size_t width, float *row)
     MetasdRowRange range;
 
     METASD_TRY(metasd_row_values_measure(storage, width, row, &range));
-    metasd_row_values_round(storage, width, row, &range);
+    if (metasd_row_values_most_code(storage) > 0)
+        metasd_row_values_round(storage, range.top, width, row, row);
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_row_fit(MetasdStorage storage, size_t width, const float *row, float *top)
+{
+    MetasdRowRange range;
+
+    METASD_TRY(metasd_row_values_measure(storage, width, row, &range));
+    *top = range.top;
     return METASD_OK;
 }
 

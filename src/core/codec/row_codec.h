@@ -57,6 +57,13 @@ extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const
 extern MetasdStatus metasd_row_round(MetasdStorage storage, size_t width, float *row);
 
 /*
+ * The highest level of a row, which metasd_row_values_round takes: what metasd_row_round does in two
+ * steps. Integers only. Fails as metasd_row_encode does.
+ */
+extern MetasdStatus metasd_row_fit(MetasdStorage storage, size_t width, const float *row,
+                                   float *top);
+
+/*
  * Width and number of kept weights, for sizing. They are bounded, by 2^32 - 1 and by the number of
  * weights that N bytes can hold; but only a decoder verifies the checksum.
  */

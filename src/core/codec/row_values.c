@@ -171,21 +171,26 @@ metasd_row_values_measure(MetasdStorage storage, size_t width, const float *row,
     return METASD_OK;
 }
 
-void
-metasd_row_values_round(MetasdStorage storage, size_t width, float *row,
-                        const MetasdRowRange *range)
+METASD_VECTORISE static void
+round_all(const Levels *levels_, size_t n, const float *weights, float *rounded)
 {
-    Levels levels;
+    const Levels levels = *levels_;
 
-    if (level_counts[storage] == 0)
-        return;
-    levels = levels_up_to(storage, range->top);
-    for (size_t j = 0; j < width; j++)
-        if (row[j] != 0) {
-            float magnitude = magnitude_of(level_of(&levels, row[j]), levels.half_step);
+#pragma omp simd
+    for (size_t j = 0; j < n; j++) {
+        float magnitude = magnitude_of(level_of(&levels, weights[j]), levels.half_step);
 
-            row[j] = row[j] < 0 ? -magnitude : magnitude;
-        }
+        rounded[j] = weights[j] == 0 ? weights[j] : copysignf(magnitude, weights[j]);
+    }
+}
+
+void
+metasd_row_values_round(MetasdStorage storage, float top, size_t n, const float *weights,
+                        float *rounded)
+{
+    Levels levels = levels_up_to(storage, top);
+
+    round_all(&levels, n, weights, rounded);
 }
 
 /* ---- writing ---- */

@@ -63,9 +63,12 @@ extern void metasd_row_values_put_scale(MetasdBitWriter *writer, MetasdStorage s
 extern void metasd_row_values_put(MetasdBitWriter *writer, MetasdStorage storage, size_t width,
                                   const float *row, const MetasdRowRange *range);
 
-/* Sets each weight to the value that a decoder returns for it. */
-extern void metasd_row_values_round(MetasdStorage storage, size_t width, float *row,
-                                    const MetasdRowRange *range);
+/*
+ * What a decoder returns for each of n weights of a row with that highest level; of 0 it is 0.
+ * Integers only; ROUNDED may be WEIGHTS.
+ */
+extern void metasd_row_values_round(MetasdStorage storage, float top, size_t n,
+                                    const float *weights, float *rounded);
 
 /* False unless the bytes are those of `kept` values with that scale. *step: of integers. */
 extern bool metasd_row_values_get(MetasdBitReader *reader, MetasdStorage storage,
