@@ -17,6 +17,15 @@ static const int top_counts[METASD_STORAGES] = {
     [METASD_FLOAT32] = 1, [METASD_INT8] = 1, [METASD_INT6] = 1, [METASD_INT4] = 20};
 #define TOP_STEP 0x1p-5
 
+/*
+ * The highest level has so many of a float's 32 bits. Where levels are few, the lowest one is not
+ * told: it is nearly always in use.
+ */
+static const unsigned top_bits[METASD_STORAGES] = {
+    [METASD_FLOAT32] = 0, [METASD_INT8] = 32, [METASD_INT6] = 32, [METASD_INT4] = 16};
+static const unsigned lowest_bits[METASD_STORAGES] = {
+    [METASD_FLOAT32] = 0, [METASD_INT8] = 8, [METASD_INT6] = 8, [METASD_INT4] = 0};
+
 /* ---- floats as bits ---- */
 
 static uint32_t
@@ -74,13 +83,16 @@ metasd_row_values_most_code(MetasdStorage storage)
 unsigned
 metasd_row_values_scale_bytes(MetasdStorage storage)
 {
-    return level_counts[storage] > 0 ? METASD_SCALE_BYTES : 0;
+    return (top_bits[storage] + lowest_bits[storage]) / 8;
 }
 
 unsigned
 metasd_row_values_least_bits(MetasdStorage storage)
 {
-    return level_counts[storage] > 0 ? 1 : 32;
+    static const unsigned bits[METASD_STORAGES] = {
+        [METASD_FLOAT32] = 32, [METASD_INT8] = 1, [METASD_INT6] = 1, [METASD_INT4] = 4};
+
+    return bits[storage];
 }
 
 /* The levels of a row: what a weight is multiplied with for its level, and the way back. */
@@ -132,6 +144,22 @@ sum_squares(const Levels *levels_, size_t width, const float *row)
     return sum;
 }
 
+/* The bits of a highest level that are not stored; they are 0. */
+static unsigned
+spare_bits(MetasdStorage storage)
+{
+    return 32 - top_bits[storage];
+}
+
+/* The largest highest level that can be stored and is at most so high. */
+static float
+top_within(MetasdStorage storage, double high)
+{
+    float top = float_of(bits_of((float)high) >> spare_bits(storage) << spare_bits(storage));
+
+    return top < METASD_LEAST_SCALE ? METASD_LEAST_SCALE : top;
+}
+
 /*
  * The highest level of least error, the larger of two as good. Some weight reaches it, whichever it
  * is. So the first candidate of a row that was rounded before is the level it was rounded with: its
@@ -144,11 +172,11 @@ find_top(MetasdStorage storage, size_t width, const float *row, const MetasdRowR
     float best = 0;
 
     for (int i = 0; i < top_counts[storage] && least > 0; i++) {
-        float top = (float)((1 - i * TOP_STEP) * (double)float_of(range->high));
+        double high = (1 - i * TOP_STEP) * (double)float_of(range->high);
+        float top = top_within(storage, high);
         Levels levels;
         double error;
 
-        top = top < METASD_LEAST_SCALE ? METASD_LEAST_SCALE : top;
         if (top_counts[storage] == 1)
             return top;
         levels = levels_up_to(storage, top);
@@ -195,17 +223,23 @@ metasd_row_values_round(MetasdStorage storage, float top, size_t n, const float 
 
 /* ---- writing ---- */
 
+/* The level that values are told above. */
+static uint32_t
+lowest_level(MetasdStorage storage, const MetasdRowRange *range)
+{
+    Levels levels = levels_up_to(storage, range->top);
+
+    return lowest_bits[storage] > 0 ? level_of(&levels, float_of(range->low)) : 0;
+}
+
 void
 metasd_row_values_put_scale(MetasdBitWriter *writer, MetasdStorage storage,
                             const MetasdRowRange *range)
 {
-    Levels levels;
-
     if (level_counts[storage] == 0)
         return;
-    levels = levels_up_to(storage, range->top);
-    metasd_bits_put(writer, bits_of(range->top), 32);
-    metasd_bits_put(writer, level_of(&levels, float_of(range->low)), 8);
+    metasd_bits_put(writer, bits_of(range->top) >> spare_bits(storage), top_bits[storage]);
+    metasd_bits_put(writer, lowest_level(storage, range), lowest_bits[storage]);
 }
 
 static void
@@ -221,7 +255,7 @@ put_integers(MetasdBitWriter *writer, MetasdStorage storage, size_t width, const
              const MetasdRowRange *range)
 {
     Levels levels = levels_up_to(storage, range->top);
-    uint32_t lowest = level_of(&levels, float_of(range->low));
+    uint32_t lowest = lowest_level(storage, range);
     MetasdMinimal code = metasd_bits_minimal(2 * (level_counts[storage] - lowest));
 
     for (size_t j = 0; j < width; j++)
@@ -272,16 +306,28 @@ get_floats(MetasdBitReader *reader, size_t kept, const MetasdRowValues *to)
     return true;
 }
 
+/* A highest level, as bits of a float, and the lowest level. */
+static void
+get_scale(MetasdStorage storage, const uint8_t *scale, uint32_t *top, uint32_t *lowest)
+{
+    if (top_bits[storage] == 16)
+        *top = ((uint32_t)scale[0] | (uint32_t)scale[1] << 8) << 16;
+    else
+        *top = metasd_bits_u32(scale);
+    *lowest = lowest_bits[storage] > 0 ? scale[top_bits[storage] / 8] : 0;
+}
+
 static bool
 get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scale, size_t kept,
              const MetasdRowValues *to, double *step)
 {
     uint32_t levels = level_counts[storage];
-    uint32_t top = metasd_bits_u32(scale), lowest = scale[4];
+    uint32_t top, lowest;
     uint32_t least = UINT32_MAX, most = 0; /* of the numbers read */
     float *next = to->row;
     MetasdMinimal code;
 
+    get_scale(storage, scale, &top, &lowest);
     if (top < bits_of(METASD_LEAST_SCALE) || top >= INFINITE || lowest >= levels)
         return false;
     *step = levels_up_to(storage, float_of(top)).half_step;
@@ -299,7 +345,8 @@ get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scal
             to->codes[i] = (int16_t)(x & 1 ? -(int)(2 * level + 1) : (int)(2 * level + 1));
     }
     /* Range and scale must be those of the values, not wider. */
-    return least < 2 && (most / 2 + lowest == levels - 1 || top == bits_of(METASD_LEAST_SCALE));
+    return (least < 2 || lowest_bits[storage] == 0) &&
+           (most / 2 + lowest == levels - 1 || top == bits_of(METASD_LEAST_SCALE));
 }
 
 bool

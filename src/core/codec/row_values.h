@@ -28,7 +28,7 @@ typedef enum MetasdStorage {
  */
 #define METASD_LEAST_SCALE 0x1p-100f
 
-#define METASD_SCALE_BYTES 5 /* of integers: the highest level, and the lowest one in use */
+#define METASD_SCALE_BYTES 5 /* of integers, at most */
 
 /* The number of kept weights, and their range. */
 typedef struct MetasdRowRange {

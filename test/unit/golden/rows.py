@@ -63,10 +63,17 @@ def quantise(row, levels, top):
     return level, sum((abs(Fraction(x)) - s) ** 2 for x, s in zip(row, stored))
 
 
+def upper_half(x):
+    """A float without its lower 16 bits."""
+    return Fraction(unpack("<f", bytes(2) + pack("<f", x)[2:])[0])
+
+
 def find_top(weights, levels):
     """The largest magnitude or, of few levels, the part of it that has the least error."""
     high = max(abs(Fraction(x)) for x in weights)
-    tops = [Fraction(single(float(high * Fraction(32 - i, 32)))) for i in range(20 if levels == 8 else 1)]
+    if levels > 8:
+        return high
+    tops = [upper_half(float(high * Fraction(32 - i, 32))) for i in range(20)]
     return min(tops, key=lambda top: (quantise(weights, levels, top)[1], -top))
 
 
@@ -82,9 +89,10 @@ def encode(storage, row, flag=True):
     if levels:
         top = find_top(weights, levels)
         level = quantise(weights, levels, top)[0]
-        scale = pack("<f", float(top)) + bytes([min(level)])
+        lowest = min(level) if levels > 8 else 0
+        scale = pack("<f", float(top)) + bytes([lowest]) if levels > 8 else pack("<f", float(top))[2:]
         for q, x in zip(level, weights):
-            bits += minimal(2 * (q - min(level)) + (x < 0), 2 * (levels - min(level)))
+            bits += minimal(2 * (q - lowest) + (x < 0), 2 * (levels - lowest))
     else:
         for x in weights:
             bits += low_first(unpack("<I", pack("<f", x))[0], 32)
