@@ -5,26 +5,25 @@
 
 #include "core/base/simd.h"
 
-/* The levels of magnitudes; 0: floats. */
-static const uint32_t level_counts[METASD_STORAGES] = {
-    [METASD_FLOAT32] = 0, [METASD_INT8] = 128, [METASD_INT6] = 32, [METASD_INT4] = 8};
+typedef struct Kind {
+    uint32_t levels; /* of magnitudes; 0: floats */
+    /*
+     * The highest level is one of so many parts of the largest magnitude, TOP_STEP apart: down to
+     * .41 of it where levels are few. Where they are many, it is the largest magnitude itself.
+     */
+    int tops;
+    unsigned top_bits;    /* of the highest level, as stored: the upper ones of a float */
+    unsigned lowest_bits; /* of the lowest level in use; 0: it counts as 0 */
+    unsigned least_bits;  /* of a value, at least */
+} Kind;
 
-/*
- * The highest level is one of so many parts of the largest magnitude, a 32nd apart: down to .41 of
- * it where levels are few. Where they are many, it is the largest magnitude itself.
- */
-static const int top_counts[METASD_STORAGES] = {
-    [METASD_FLOAT32] = 1, [METASD_INT8] = 1, [METASD_INT6] = 1, [METASD_INT4] = 20};
+static const Kind kinds[METASD_STORAGES] = {
+    [METASD_FLOAT32] = {.least_bits = 32},
+    [METASD_INT8] = {.levels = 128, .tops = 1, .top_bits = 32, .lowest_bits = 8, .least_bits = 1},
+    [METASD_INT6] = {.levels = 32, .tops = 1, .top_bits = 32, .lowest_bits = 8, .least_bits = 1},
+    [METASD_INT4] = {.levels = 8, .tops = 20, .top_bits = 16, .lowest_bits = 0, .least_bits = 4}};
+
 #define TOP_STEP 0x1p-5
-
-/*
- * The highest level has so many of a float's 32 bits. Where levels are few, the lowest one is not
- * told: it is nearly always in use.
- */
-static const unsigned top_bits[METASD_STORAGES] = {
-    [METASD_FLOAT32] = 0, [METASD_INT8] = 32, [METASD_INT6] = 32, [METASD_INT4] = 16};
-static const unsigned lowest_bits[METASD_STORAGES] = {
-    [METASD_FLOAT32] = 0, [METASD_INT8] = 8, [METASD_INT6] = 8, [METASD_INT4] = 0};
 
 /* ---- floats as bits ---- */
 
@@ -77,22 +76,19 @@ measure_magnitudes(size_t width, const float *row, MetasdRowRange *range)
 int
 metasd_row_values_most_code(MetasdStorage storage)
 {
-    return level_counts[storage] > 0 ? (int)(2 * level_counts[storage]) - 1 : 0;
+    return kinds[storage].levels > 0 ? (int)(2 * kinds[storage].levels) - 1 : 0;
 }
 
 unsigned
 metasd_row_values_scale_bytes(MetasdStorage storage)
 {
-    return (top_bits[storage] + lowest_bits[storage]) / 8;
+    return (kinds[storage].top_bits + kinds[storage].lowest_bits) / 8;
 }
 
 unsigned
 metasd_row_values_least_bits(MetasdStorage storage)
 {
-    static const unsigned bits[METASD_STORAGES] = {
-        [METASD_FLOAT32] = 32, [METASD_INT8] = 1, [METASD_INT6] = 1, [METASD_INT4] = 4};
-
-    return bits[storage];
+    return kinds[storage].least_bits;
 }
 
 /* The levels of a row: what a weight is multiplied with for its level, and the way back. */
@@ -108,7 +104,7 @@ levels_up_to(MetasdStorage storage, float top)
     int most_code = metasd_row_values_most_code(storage);
 
     return (Levels){.per_weight = most_code / (2.0 * (double)top),
-                    .highest = level_counts[storage] - 1,
+                    .highest = kinds[storage].levels - 1,
                     .half_step = (double)top / most_code};
 }
 
@@ -148,7 +144,7 @@ sum_squares(const Levels *levels_, size_t width, const float *row)
 static unsigned
 spare_bits(MetasdStorage storage)
 {
-    return 32 - top_bits[storage];
+    return 32 - kinds[storage].top_bits;
 }
 
 /* The largest highest level that can be stored and is at most so high. */
@@ -171,13 +167,13 @@ find_top(MetasdStorage storage, size_t width, const float *row, const MetasdRowR
     double least = INFINITY;
     float best = 0;
 
-    for (int i = 0; i < top_counts[storage] && least > 0; i++) {
+    for (int i = 0; i < kinds[storage].tops && least > 0; i++) {
         double high = (1 - i * TOP_STEP) * (double)float_of(range->high);
         float top = top_within(storage, high);
         Levels levels;
         double error;
 
-        if (top_counts[storage] == 1)
+        if (kinds[storage].tops == 1)
             return top;
         levels = levels_up_to(storage, top);
         error = sum_squares(&levels, width, row);
@@ -194,7 +190,7 @@ metasd_row_values_measure(MetasdStorage storage, size_t width, const float *row,
                           MetasdRowRange *range)
 {
     METASD_TRY(measure_magnitudes(width, row, range));
-    if (level_counts[storage] > 0)
+    if (kinds[storage].levels > 0)
         range->top = find_top(storage, width, row, range);
     return METASD_OK;
 }
@@ -229,17 +225,17 @@ lowest_level(MetasdStorage storage, const MetasdRowRange *range)
 {
     Levels levels = levels_up_to(storage, range->top);
 
-    return lowest_bits[storage] > 0 ? level_of(&levels, float_of(range->low)) : 0;
+    return kinds[storage].lowest_bits > 0 ? level_of(&levels, float_of(range->low)) : 0;
 }
 
 void
 metasd_row_values_put_scale(MetasdBitWriter *writer, MetasdStorage storage,
                             const MetasdRowRange *range)
 {
-    if (level_counts[storage] == 0)
+    if (kinds[storage].levels == 0)
         return;
-    metasd_bits_put(writer, bits_of(range->top) >> spare_bits(storage), top_bits[storage]);
-    metasd_bits_put(writer, lowest_level(storage, range), lowest_bits[storage]);
+    metasd_bits_put(writer, bits_of(range->top) >> spare_bits(storage), kinds[storage].top_bits);
+    metasd_bits_put(writer, lowest_level(storage, range), kinds[storage].lowest_bits);
 }
 
 static void
@@ -256,7 +252,7 @@ put_integers(MetasdBitWriter *writer, MetasdStorage storage, size_t width, const
 {
     Levels levels = levels_up_to(storage, range->top);
     uint32_t lowest = lowest_level(storage, range);
-    MetasdMinimal code = metasd_bits_minimal(2 * (level_counts[storage] - lowest));
+    MetasdMinimal code = metasd_bits_minimal(2 * (kinds[storage].levels - lowest));
 
     for (size_t j = 0; j < width; j++)
         if (row[j] != 0) {
@@ -270,7 +266,7 @@ void
 metasd_row_values_put(MetasdBitWriter *writer, MetasdStorage storage, size_t width,
                       const float *row, const MetasdRowRange *range)
 {
-    if (level_counts[storage] > 0)
+    if (kinds[storage].levels > 0)
         put_integers(writer, storage, width, row, range);
     else
         put_floats(writer, width, row);
@@ -310,18 +306,18 @@ get_floats(MetasdBitReader *reader, size_t kept, const MetasdRowValues *to)
 static void
 get_scale(MetasdStorage storage, const uint8_t *scale, uint32_t *top, uint32_t *lowest)
 {
-    if (top_bits[storage] == 16)
+    if (kinds[storage].top_bits == 16)
         *top = ((uint32_t)scale[0] | (uint32_t)scale[1] << 8) << 16;
     else
         *top = metasd_bits_u32(scale);
-    *lowest = lowest_bits[storage] > 0 ? scale[top_bits[storage] / 8] : 0;
+    *lowest = kinds[storage].lowest_bits > 0 ? scale[kinds[storage].top_bits / 8] : 0;
 }
 
 static bool
 get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scale, size_t kept,
              const MetasdRowValues *to, double *step)
 {
-    uint32_t levels = level_counts[storage];
+    uint32_t levels = kinds[storage].levels;
     uint32_t top, lowest;
     uint32_t least = UINT32_MAX, most = 0; /* of the numbers read */
     float *next = to->row;
@@ -345,7 +341,7 @@ get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scal
             to->codes[i] = (int16_t)(x & 1 ? -(int)(2 * level + 1) : (int)(2 * level + 1));
     }
     /* Range and scale must be those of the values, not wider. */
-    return (least < 2 || lowest_bits[storage] == 0) &&
+    return (least < 2 || kinds[storage].lowest_bits == 0) &&
            (most / 2 + lowest == levels - 1 || top == bits_of(METASD_LEAST_SCALE));
 }
 
@@ -353,6 +349,6 @@ bool
 metasd_row_values_get(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scale,
                       size_t kept, const MetasdRowValues *to, double *step)
 {
-    return level_counts[storage] > 0 ? get_integers(reader, storage, scale, kept, to, step)
+    return kinds[storage].levels > 0 ? get_integers(reader, storage, scale, kept, to, step)
                                      : get_floats(reader, kept, to);
 }
