@@ -10,6 +10,7 @@
 
 #include "core/codec/row_codec.h"
 #include "core/train/finetune.h"
+#include "core/train/phases.h"
 #include "core/train/rounding.h"
 #include "core/train/step.h"
 #include "small_model.h"
@@ -179,6 +180,35 @@ the_best_is_as_it_will_be_stored(void **state)
     free(world.memory);
 }
 
+/* That students are ranked as they will be stored changes no weight; only the last epochs do. */
+static void
+only_the_last_epochs_learn_otherwise(void **state)
+{
+    World world = trainings_clubs();
+
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        MetasdTrainOptions options = trainings_options();
+        Training *plain, *rounded;
+
+        options.sparsity = k % 2 ? 0.85 : 0;
+        options.negatives = k / 2 ? 20 : 0;
+        options.finetune = 6;
+        plain = trainings_done(&world, options);
+        options.storage = METASD_INT4;
+        rounded = trainings_done(&world, options);
+        for (int i = 0; i < options.epochs; i++) {
+            bool same = memcmp(&plain->epoch[i].losses, &rounded->epoch[i].losses,
+                               sizeof(MetasdLosses)) == 0;
+
+            assert_int_equal(same, !metasd_phases_rounds(&options, i + 1));
+        }
+        trainings_unmake(plain);
+        trainings_unmake(rounded);
+    }
+    free(world.memory);
+}
+
 int
 main(void)
 {
@@ -186,6 +216,7 @@ main(void)
         cmocka_unit_test(the_gradient_passes_straight_through),
         cmocka_unit_test(packed_weights_are_rounded_like_others),
         cmocka_unit_test(the_best_is_as_it_will_be_stored),
+        cmocka_unit_test(only_the_last_epochs_learn_otherwise),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
