@@ -25,7 +25,7 @@
 typedef enum Columns { EVEN, POPULAR, ADJACENT } Columns;
 
 static const char *const column_names[] = {"even", "popular", "adjacent"};
-static const char *const storage_names[METASD_STORAGES] = {"float32", "int8", "int6"};
+static const char *const storage_names[METASD_STORAGES] = {"float32", "int8", "int6", "int4"};
 
 typedef struct Table {
     size_t rows, width, kept;

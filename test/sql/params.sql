@@ -37,7 +37,7 @@ SELECT r.* FROM jsonb_array_elements('[
     {"quiz_fraction": 0.51}, {"ramp": 0.5},
     {"rank": 10001}, {"rank": {"a": 1}}, {"reg": -1}, {"regularizer": ""}, {"regularizer": "dura "},
     {"relation_weight": 1e9}, {"seed": -1}, {"seed": 1.5}, {"seed": 1e17}, {"sparsity": 1},
-    {"sparsity": -0.1}, {"storage": "int4"}, {"storage": 8},
+    {"sparsity": -0.1}, {"storage": "int5"}, {"storage": 8},
     {"keep_versions": 0}, {"keep_versions": 1.5}, {"promote_tolerance": -0.1}, {"promote_tolerance": 2},
     {"validation_fraction": 0.6}, {"warmup": -1}, {"warm_start": 1}, {"workers": -1}, {"workers": 1025}]') p, refused(p) r;
 

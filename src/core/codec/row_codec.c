@@ -106,7 +106,7 @@ metasd_row_encode(MetasdStorage storage, size_t width, const float *row, uint8_t
     MetasdBitWriter writer = {.out = out, .size = size};
     MetasdRowRange range;
 
-    METASD_TRY(metasd_row_values_measure(width, row, &range));
+    METASD_TRY(metasd_row_values_measure(storage, width, row, &range));
     put_row(&writer, storage, width, row, &range);
     if (writer.bytes > size)
         return METASD_INVALID;
@@ -120,8 +120,19 @@ metasd_row_round(MetasdStorage storage, size_t width, float *row)
 {
     MetasdRowRange range;
 
-    METASD_TRY(metasd_row_values_measure(width, row, &range));
-    metasd_row_values_round(storage, width, row, &range);
+    METASD_TRY(metasd_row_values_measure(storage, width, row, &range));
+    if (metasd_row_values_most_code(storage) > 0)
+        metasd_row_values_round(storage, range.top, width, row, row);
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_row_fit(MetasdStorage storage, size_t width, const float *row, float *top)
+{
+    MetasdRowRange range;
+
+    METASD_TRY(metasd_row_values_measure(storage, width, row, &range));
+    *top = range.top;
     return METASD_OK;
 }
 

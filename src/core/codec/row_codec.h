@@ -9,7 +9,8 @@
  *    2  u32  CRC-32C of bytes 0, 1 and 6 .. end
  *    6  width: weights of the row, kept or not; unsigned LEB128
  *    .  kept: weights stored; unsigned LEB128
- *    .  scale: 5 bytes for integers, nothing for float32 or if no weight is kept
+ *    .  scale: 5 bytes for integers, 2 for those of 4 bits, nothing for float32 or if no weight is
+ *       kept
  *    .  a stream of bits (bits.h): which weights are kept, then their values in ascending order of
  *       positions; zeros fill the last byte
  *
@@ -19,10 +20,15 @@
  * 1 % of the entropy if columns are kept at random.
  *
  * Values: a float32 has 32 bits. Of integers of B bits, the magnitude is one of L = 2^(B-1) levels,
- * in the middle of equal steps: (q + 1/2) step. The highest level is the row's largest magnitude,
- * and no level is 0. That magnitude is stored as float32, the lowest q in use as a byte; each value
- * as q above the lowest, with a sign, in minimal binary. (The values of a row are too few, and too
- * evenly spread, for entropy coding to pay.)
+ * in the middle of equal steps: (q + 1/2) step. No level is 0. The highest level is the row's
+ * largest magnitude m. It is stored as float32, the lowest q in use as a byte; each value as q above
+ * the lowest, with a sign, in minimal binary. (The values of a row are too few, and too evenly
+ * spread, for entropy coding to pay.)
+ *
+ * For B = 4 the highest level is that of m, 31/32 m, ..., 13/32 m, each rounded to float32 and then
+ * towards 0 to 16 bits, of which the row's sum of squared errors is least, the largest of several;
+ * magnitudes above it become the highest level. These 16 bits are stored, the upper ones of a
+ * float32, and no lowest q: it counts as 0.
  *
  * A row has exactly one encoding of each kind. The decoders accept these encodings and nothing
  * else: all other bytes are METASD_CORRUPT. A decoded row has the same encoding, in the same kind,
@@ -53,6 +59,13 @@ extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const
  * Fails as metasd_row_encode does, and then leaves the row as it is.
  */
 extern MetasdStatus metasd_row_round(MetasdStorage storage, size_t width, float *row);
+
+/*
+ * The highest level of a row, which metasd_row_values_round takes: what metasd_row_round does in two
+ * steps. Integers only. Fails as metasd_row_encode does.
+ */
+extern MetasdStatus metasd_row_fit(MetasdStorage storage, size_t width, const float *row,
+                                   float *top);
 
 /*
  * Width and number of kept weights, for sizing. They are bounded, by 2^32 - 1 and by the number of

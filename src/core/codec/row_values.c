@@ -3,9 +3,27 @@
 #include <math.h>
 #include <string.h>
 
-/* The levels of magnitudes; 0: floats. */
-static const uint32_t level_counts[METASD_STORAGES] = {
-    [METASD_FLOAT32] = 0, [METASD_INT8] = 128, [METASD_INT6] = 32};
+#include "core/base/simd.h"
+
+typedef struct Kind {
+    uint32_t levels; /* of magnitudes; 0: floats */
+    /*
+     * The highest level is one of so many parts of the largest magnitude, TOP_STEP apart: down to
+     * .41 of it where levels are few. Where they are many, it is the largest magnitude itself.
+     */
+    int tops;
+    unsigned top_bits;    /* of the highest level, as stored: the upper ones of a float */
+    unsigned lowest_bits; /* of the lowest level in use; 0: it counts as 0 */
+    unsigned least_bits;  /* of a value, at least */
+} Kind;
+
+static const Kind kinds[METASD_STORAGES] = {
+    [METASD_FLOAT32] = {.least_bits = 32},
+    [METASD_INT8] = {.levels = 128, .tops = 1, .top_bits = 32, .lowest_bits = 8, .least_bits = 1},
+    [METASD_INT6] = {.levels = 32, .tops = 1, .top_bits = 32, .lowest_bits = 8, .least_bits = 1},
+    [METASD_INT4] = {.levels = 8, .tops = 20, .top_bits = 16, .lowest_bits = 0, .least_bits = 4}};
+
+#define TOP_STEP 0x1p-5
 
 /* ---- floats as bits ---- */
 
@@ -31,8 +49,9 @@ float_of(uint32_t bits)
 #define MAGNITUDE 0x7fffffffu
 #define INFINITE 0x7f800000u
 
-MetasdStatus
-metasd_row_values_measure(size_t width, const float *row, MetasdRowRange *range)
+/* The number of kept weights, their largest and their smallest magnitude. */
+static MetasdStatus
+measure_magnitudes(size_t width, const float *row, MetasdRowRange *range)
 {
     *range = (MetasdRowRange){.low = INFINITE};
     if (width == 0 || width > UINT32_MAX)
@@ -53,85 +72,170 @@ metasd_row_values_measure(size_t width, const float *row, MetasdRowRange *range)
 
 /* ---- integers: a scale and levels ---- */
 
-/* The magnitude of the highest level. */
-static float
-high_of(const MetasdRowRange *range)
-{
-    float high = float_of(range->high);
-
-    return high < METASD_LEAST_SCALE ? METASD_LEAST_SCALE : high;
-}
-
-/* The highest level, q = levels - 1, is `high`: (q + 1/2) steps, an odd number of half steps. */
+/* The highest level, q = levels - 1, is `top`: (q + 1/2) steps, an odd number of half steps. */
 int
 metasd_row_values_most_code(MetasdStorage storage)
 {
-    return level_counts[storage] > 0 ? (int)(2 * level_counts[storage]) - 1 : 0;
+    return kinds[storage].levels > 0 ? (int)(2 * kinds[storage].levels) - 1 : 0;
 }
 
 unsigned
 metasd_row_values_scale_bytes(MetasdStorage storage)
 {
-    return level_counts[storage] > 0 ? METASD_SCALE_BYTES : 0;
+    return (kinds[storage].top_bits + kinds[storage].lowest_bits) / 8;
 }
 
 unsigned
 metasd_row_values_least_bits(MetasdStorage storage)
 {
-    return level_counts[storage] > 0 ? 1 : 32;
+    return kinds[storage].least_bits;
 }
 
-static double
-half_step(MetasdStorage storage, float high)
+/* The levels of a row: what a weight is multiplied with for its level, and the way back. */
+typedef struct Levels {
+    double per_weight; /* steps */
+    double highest;
+    double half_step;
+} Levels;
+
+static Levels
+levels_up_to(MetasdStorage storage, float top)
 {
-    return (double)high / metasd_row_values_most_code(storage);
+    int most_code = metasd_row_values_most_code(storage);
+
+    return (Levels){.per_weight = most_code / (2.0 * (double)top),
+                    .highest = kinds[storage].levels - 1,
+                    .half_step = (double)top / most_code};
 }
 
-static uint32_t
-level_of(MetasdStorage storage, float high, float weight)
+/* The level that a weight is rounded to. This is the only place that decides it. */
+static inline uint32_t
+level_of(const Levels *levels, float weight)
 {
-    double steps =
-        fabs((double)weight) * (metasd_row_values_most_code(storage) / (2.0 * (double)high));
+    double steps = fabs((double)weight) * levels->per_weight;
 
-    return steps >= level_counts[storage] ? level_counts[storage] - 1 : (uint32_t)steps;
+    return (uint32_t)(int32_t)(steps < levels->highest ? steps : levels->highest);
 }
 
-static float
+static inline float
 magnitude_of(uint32_t level, double half_step)
 {
-    return (float)((2.0 * level + 1) * half_step);
+    return (float)((2.0 * (int32_t)level + 1) * half_step);
+}
+
+/* The sum of the squared differences that rounding makes. */
+METASD_VECTORISE static double
+sum_squares(const Levels *levels_, size_t width, const float *row)
+{
+    const Levels levels = *levels_;
+    double sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+    for (size_t j = 0; j < width; j++) {
+        float magnitude = magnitude_of(level_of(&levels, row[j]), levels.half_step);
+        double less = row[j] == 0 ? 0 : fabs((double)row[j]) - (double)magnitude;
+
+        sum += less * less;
+    }
+    return sum;
+}
+
+/* The bits of a highest level that are not stored; they are 0. */
+static unsigned
+spare_bits(MetasdStorage storage)
+{
+    return 32 - kinds[storage].top_bits;
+}
+
+/* The largest highest level that can be stored and is at most so high. */
+static float
+top_within(MetasdStorage storage, double high)
+{
+    float top = float_of(bits_of((float)high) >> spare_bits(storage) << spare_bits(storage));
+
+    return top < METASD_LEAST_SCALE ? METASD_LEAST_SCALE : top;
+}
+
+/*
+ * The highest level of least error, the larger of two as good. Some weight reaches it, whichever it
+ * is. So the first candidate of a row that was rounded before is the level it was rounded with: its
+ * error is 0, and it is found again.
+ */
+static float
+find_top(MetasdStorage storage, size_t width, const float *row, const MetasdRowRange *range)
+{
+    double least = INFINITY;
+    float best = 0;
+
+    for (int i = 0; i < kinds[storage].tops && least > 0; i++) {
+        double high = (1 - i * TOP_STEP) * (double)float_of(range->high);
+        float top = top_within(storage, high);
+        Levels levels;
+        double error;
+
+        if (kinds[storage].tops == 1)
+            return top;
+        levels = levels_up_to(storage, top);
+        error = sum_squares(&levels, width, row);
+        if (error < least) {
+            least = error;
+            best = top;
+        }
+    }
+    return best;
+}
+
+MetasdStatus
+metasd_row_values_measure(MetasdStorage storage, size_t width, const float *row,
+                          MetasdRowRange *range)
+{
+    METASD_TRY(measure_magnitudes(width, row, range));
+    if (kinds[storage].levels > 0)
+        range->top = find_top(storage, width, row, range);
+    return METASD_OK;
+}
+
+METASD_VECTORISE static void
+round_all(const Levels *levels_, size_t n, const float *weights, float *rounded)
+{
+    const Levels levels = *levels_;
+
+#pragma omp simd
+    for (size_t j = 0; j < n; j++) {
+        float magnitude = magnitude_of(level_of(&levels, weights[j]), levels.half_step);
+
+        rounded[j] = weights[j] == 0 ? weights[j] : copysignf(magnitude, weights[j]);
+    }
 }
 
 void
-metasd_row_values_round(MetasdStorage storage, size_t width, float *row,
-                        const MetasdRowRange *range)
+metasd_row_values_round(MetasdStorage storage, float top, size_t n, const float *weights,
+                        float *rounded)
 {
-    float high = high_of(range);
-    double step;
+    Levels levels = levels_up_to(storage, top);
 
-    if (level_counts[storage] == 0)
-        return;
-    step = half_step(storage, high);
-    for (size_t j = 0; j < width; j++)
-        if (row[j] != 0) {
-            float magnitude = magnitude_of(level_of(storage, high, row[j]), step);
-
-            row[j] = row[j] < 0 ? -magnitude : magnitude;
-        }
+    round_all(&levels, n, weights, rounded);
 }
 
 /* ---- writing ---- */
+
+/* The level that values are told above. */
+static uint32_t
+lowest_level(MetasdStorage storage, const MetasdRowRange *range)
+{
+    Levels levels = levels_up_to(storage, range->top);
+
+    return kinds[storage].lowest_bits > 0 ? level_of(&levels, float_of(range->low)) : 0;
+}
 
 void
 metasd_row_values_put_scale(MetasdBitWriter *writer, MetasdStorage storage,
                             const MetasdRowRange *range)
 {
-    float high = high_of(range);
-
-    if (level_counts[storage] == 0)
+    if (kinds[storage].levels == 0)
         return;
-    metasd_bits_put(writer, bits_of(high), 32);
-    metasd_bits_put(writer, level_of(storage, high, float_of(range->low)), 8);
+    metasd_bits_put(writer, bits_of(range->top) >> spare_bits(storage), kinds[storage].top_bits);
+    metasd_bits_put(writer, lowest_level(storage, range), kinds[storage].lowest_bits);
 }
 
 static void
@@ -146,13 +250,13 @@ static void
 put_integers(MetasdBitWriter *writer, MetasdStorage storage, size_t width, const float *row,
              const MetasdRowRange *range)
 {
-    float high = high_of(range);
-    uint32_t lowest = level_of(storage, high, float_of(range->low));
-    MetasdMinimal code = metasd_bits_minimal(2 * (level_counts[storage] - lowest));
+    Levels levels = levels_up_to(storage, range->top);
+    uint32_t lowest = lowest_level(storage, range);
+    MetasdMinimal code = metasd_bits_minimal(2 * (kinds[storage].levels - lowest));
 
     for (size_t j = 0; j < width; j++)
         if (row[j] != 0) {
-            uint32_t above = level_of(storage, high, row[j]) - lowest;
+            uint32_t above = level_of(&levels, row[j]) - lowest;
 
             metasd_bits_put_minimal(writer, &code, 2 * above + (row[j] < 0));
         }
@@ -162,7 +266,7 @@ void
 metasd_row_values_put(MetasdBitWriter *writer, MetasdStorage storage, size_t width,
                       const float *row, const MetasdRowRange *range)
 {
-    if (level_counts[storage] > 0)
+    if (kinds[storage].levels > 0)
         put_integers(writer, storage, width, row, range);
     else
         put_floats(writer, width, row);
@@ -198,19 +302,31 @@ get_floats(MetasdBitReader *reader, size_t kept, const MetasdRowValues *to)
     return true;
 }
 
+/* A highest level, as bits of a float, and the lowest level. */
+static void
+get_scale(MetasdStorage storage, const uint8_t *scale, uint32_t *top, uint32_t *lowest)
+{
+    if (kinds[storage].top_bits == 16)
+        *top = ((uint32_t)scale[0] | (uint32_t)scale[1] << 8) << 16;
+    else
+        *top = metasd_bits_u32(scale);
+    *lowest = kinds[storage].lowest_bits > 0 ? scale[kinds[storage].top_bits / 8] : 0;
+}
+
 static bool
 get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scale, size_t kept,
              const MetasdRowValues *to, double *step)
 {
-    uint32_t levels = level_counts[storage];
-    uint32_t high = metasd_bits_u32(scale), lowest = scale[4];
+    uint32_t levels = kinds[storage].levels;
+    uint32_t top, lowest;
     uint32_t least = UINT32_MAX, most = 0; /* of the numbers read */
     float *next = to->row;
     MetasdMinimal code;
 
-    if (high < bits_of(METASD_LEAST_SCALE) || high >= INFINITE || lowest >= levels)
+    get_scale(storage, scale, &top, &lowest);
+    if (top < bits_of(METASD_LEAST_SCALE) || top >= INFINITE || lowest >= levels)
         return false;
-    *step = half_step(storage, float_of(high));
+    *step = levels_up_to(storage, float_of(top)).half_step;
     code = metasd_bits_minimal(2 * (levels - lowest));
     for (size_t i = 0; i < kept; i++) {
         uint32_t x = metasd_bits_get_minimal(reader, &code), level = lowest + x / 2;
@@ -225,13 +341,14 @@ get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scal
             to->codes[i] = (int16_t)(x & 1 ? -(int)(2 * level + 1) : (int)(2 * level + 1));
     }
     /* Range and scale must be those of the values, not wider. */
-    return least < 2 && (most / 2 + lowest == levels - 1 || high == bits_of(METASD_LEAST_SCALE));
+    return (least < 2 || kinds[storage].lowest_bits == 0) &&
+           (most / 2 + lowest == levels - 1 || top == bits_of(METASD_LEAST_SCALE));
 }
 
 bool
 metasd_row_values_get(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scale,
                       size_t kept, const MetasdRowValues *to, double *step)
 {
-    return level_counts[storage] > 0 ? get_integers(reader, storage, scale, kept, to, step)
+    return kinds[storage].levels > 0 ? get_integers(reader, storage, scale, kept, to, step)
                                      : get_floats(reader, kept, to);
 }

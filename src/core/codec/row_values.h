@@ -16,23 +16,25 @@
 typedef enum MetasdStorage {
     METASD_FLOAT32, /* exactly */
     METASD_INT8,    /* half a step: a 255th of the row's largest */
-    METASD_INT6     /* half a step: a 63rd of it */
+    METASD_INT6,    /* half a step: a 63rd of it */
+    METASD_INT4 /* half a step: at most a 15th of it; the largest ones any way down to the top */
 } MetasdStorage;
 
-#define METASD_STORAGES 3
+#define METASD_STORAGES 4
 
 /*
- * Integers of a row whose largest magnitude is below this are stored as if it were this: halves of
- * steps could be 0 otherwise.
+ * The highest level of a row is at least this: halves of steps could be 0 otherwise. Magnitudes of
+ * a row without any so large do not reach it.
  */
 #define METASD_LEAST_SCALE 0x1p-100f
 
-#define METASD_SCALE_BYTES 5 /* of integers: the largest magnitude, and the lowest level in use */
+#define METASD_SCALE_BYTES 5 /* of integers, at most */
 
 /* The number of kept weights, and their range. */
 typedef struct MetasdRowRange {
     size_t kept;
     uint32_t high, low; /* bits of the largest magnitude, and of the smallest above 0 */
+    float top;          /* the highest level of integers: larger magnitudes become this one */
 } MetasdRowRange;
 
 /* The result of a decoder: one of the three. */
@@ -42,8 +44,11 @@ typedef struct MetasdRowValues {
     int16_t *codes; /* of integers: each weight is its code times the step, as float */
 } MetasdRowValues;
 
-/* METASD_INVALID if width is 0 or above 2^32 - 1, METASD_NON_FINITE if a weight is. */
-extern MetasdStatus metasd_row_values_measure(size_t width, const float *row,
+/*
+ * METASD_INVALID if width is 0 or above 2^32 - 1, METASD_NON_FINITE if a weight is. The highest
+ * level of a row that was rounded in this storage is the same again.
+ */
+extern MetasdStatus metasd_row_values_measure(MetasdStorage storage, size_t width, const float *row,
                                               MetasdRowRange *range);
 
 /* The largest magnitude of a code; 0 if weights are stored as floats, which have no codes. */
@@ -58,9 +63,12 @@ extern void metasd_row_values_put_scale(MetasdBitWriter *writer, MetasdStorage s
 extern void metasd_row_values_put(MetasdBitWriter *writer, MetasdStorage storage, size_t width,
                                   const float *row, const MetasdRowRange *range);
 
-/* Sets each weight to the value that a decoder returns for it. */
-extern void metasd_row_values_round(MetasdStorage storage, size_t width, float *row,
-                                    const MetasdRowRange *range);
+/*
+ * What a decoder returns for each of n weights of a row with that highest level; of 0 it is 0.
+ * Integers only; ROUNDED may be WEIGHTS.
+ */
+extern void metasd_row_values_round(MetasdStorage storage, float top, size_t n,
+                                    const float *weights, float *rounded);
 
 /* False unless the bytes are those of `kept` values with that scale. *step: of integers. */
 extern bool metasd_row_values_get(MetasdBitReader *reader, MetasdStorage storage,

@@ -366,6 +366,17 @@ metasd_pattern_gather(const MetasdPattern *pattern, uint32_t row, const float *w
 }
 
 void
+metasd_pattern_row(const MetasdPattern *pattern, uint32_t row, MetasdSpan spans[2])
+{
+    int s = slice_of(pattern, row);
+    KeptRow kept = row_of(pattern, s, row - metasd_team_slice_start(&pattern->slices, s));
+    size_t place = metasd_pattern_place(pattern, s);
+
+    spans[0] = (MetasdSpan){place + kept.whole, place + kept.whole + pattern->whole};
+    spans[1] = (MetasdSpan){place + kept.first, place + kept.first + kept.n};
+}
+
+void
 metasd_pattern_scatter(const MetasdPattern *pattern, uint32_t row, const float *packed,
                        float *weights)
 {

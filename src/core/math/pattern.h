@@ -94,6 +94,9 @@ extern MetasdStatus metasd_pattern_mask(const MetasdPattern *pattern, MetasdTeam
 extern void metasd_pattern_gather(const MetasdPattern *pattern, uint32_t row, const float *weights,
                                   bool add, float *packed);
 
+/* Where the row's weights are in a packed table: in the whole columns, and in the lists. */
+extern void metasd_pattern_row(const MetasdPattern *pattern, uint32_t row, MetasdSpan spans[2]);
+
 /* Sets the row's kept weights to the packed ones. */
 extern void metasd_pattern_scatter(const MetasdPattern *pattern, uint32_t row, const float *packed,
                                    float *weights);

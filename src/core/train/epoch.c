@@ -7,6 +7,7 @@
 #include "core/base/random.h"
 #include "core/train/finetune.h"
 #include "core/train/phases.h"
+#include "core/train/rounding.h"
 
 /* ---- batches and quizzes: the same for every member ---- */
 
@@ -88,7 +89,7 @@ save_tables(MetasdTrainLoop *training)
 }
 
 MetasdStatus
-metasd_epoch_make_student(MetasdTrainLoop *training)
+metasd_epoch_make_student(MetasdTrainLoop *training, bool rounded)
 {
     MetasdState *state = &training->trainer->state;
     MetasdChunks chunk;
@@ -97,7 +98,9 @@ metasd_epoch_make_student(MetasdTrainLoop *training)
          metasd_team_next_chunk(&chunk);)
         for (size_t i = chunk.first; i < chunk.end; i++)
             state->student[i] = state->mask[i] ? state->weights[i] : 0.0f;
-    return chunk.status;
+    METASD_TRY(chunk.status);
+    return rounded ? metasd_rounding_fit(state, training->team, training->options->storage)
+                   : METASD_OK;
 }
 
 static MetasdStatus
@@ -112,7 +115,7 @@ restore_tables(MetasdTrainLoop *training)
     for (int i = 0; i < saved_tables(training->trainer); i++)
         METASD_TRY(
             metasd_epoch_copy_own(training, tables[i], training->trainer->saved[i], sizeof(float)));
-    METASD_TRY(metasd_epoch_make_student(training));
+    METASD_TRY(metasd_epoch_make_student(training, state->rounds != METASD_FLOAT32));
     return training->team->barrier(training->team);
 }
 
@@ -238,6 +241,20 @@ samples_entities(const MetasdTrainLoop *training, bool finetunes)
            all > (double)(state->size.negatives + state->size.batch);
 }
 
+/* The student as this epoch sees it: the one that was ranked may have been rounded. */
+static MetasdStatus
+begin_student(MetasdTrainLoop *training, int epoch)
+{
+    const MetasdTrainOptions *options = training->options;
+    bool rounds = metasd_phases_rounds(options, epoch);
+
+    if (options->storage == METASD_FLOAT32)
+        return METASD_OK;
+    training->trainer->state.rounds = rounds ? options->storage : METASD_FLOAT32;
+    METASD_TRY(metasd_epoch_make_student(training, rounds));
+    return training->team->barrier(training->team);
+}
+
 /* Sets the stages and rates of an epoch, and takes its mask. */
 static MetasdStatus
 begin_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
@@ -256,6 +273,7 @@ begin_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
         progress->sparsity = report->sparsity;
         progress->threshold = report->threshold;
     }
+    METASD_TRY(begin_student(training, report->epoch));
     report->pruned = with_student;
     report->finetunes = finetunes;
     report->sparsity = progress->sparsity;

@@ -29,8 +29,8 @@ extern MetasdStatus metasd_epoch_mask(MetasdTrainLoop *training, MetasdEpoch *re
 /* Moves the quizzes to their place in trainer->progress. */
 extern MetasdStatus metasd_epoch_place_quizzes(MetasdTrainLoop *training);
 
-/* student = the kept weights, of this member's rows. */
-extern MetasdStatus metasd_epoch_make_student(MetasdTrainLoop *training);
+/* student = the kept weights, of this member's rows; as they will be stored if `rounded`. */
+extern MetasdStatus metasd_epoch_make_student(MetasdTrainLoop *training, bool rounded);
 
 /* Copies this member's rows of a table; a weight has `width` bytes. */
 extern MetasdStatus metasd_epoch_copy_own(const MetasdTrainLoop *training, void *to,

@@ -4,6 +4,7 @@
 
 #include "core/math/adagrad.h"
 #include "core/train/relation_loss.h"
+#include "core/train/rounding.h"
 
 /* ---- before and after an epoch ---- */
 
@@ -20,8 +21,11 @@ place_packed(MetasdState *state)
         return false;
     if (floats > table / 3)
         values = state->more_packed_room;
-    state->packed = (MetasdPackedWeights){
-        .values = values, .sums = state->packed_room, .gradient = values + floats};
+    state->packed =
+        (MetasdPackedWeights){.values = values,
+                              .seen = state->rounds == METASD_FLOAT32 ? values : state->seen_packed,
+                              .sums = state->packed_room,
+                              .gradient = values + floats};
     return true;
 }
 
@@ -44,7 +48,7 @@ metasd_finetune_begin(MetasdState *state, MetasdTeam *team)
         memset(state->masked_gradient + at, 0, width * sizeof(float));
         METASD_TRY(metasd_team_work(team, 3 * width));
     }
-    return METASD_OK;
+    return state->rounds == METASD_FLOAT32 ? METASD_OK : metasd_rounding_packed(state, team);
 }
 
 /* The last barrier: members write their rows into memory that others have packed weights in. */
@@ -81,7 +85,7 @@ lay_out_row(const MetasdObjective *objective, uint32_t entity)
 
     if (at < objective->own[0].first || at >= objective->own[0].end)
         return METASD_OK;
-    metasd_pattern_scatter(&state->patterns[0], entity, state->packed.values, state->student + at);
+    metasd_pattern_scatter(&state->patterns[0], entity, state->packed.seen, state->student + at);
     return metasd_team_work(objective->team, state->width);
 }
 
@@ -162,7 +166,10 @@ descend_packed(const MetasdObjective *objective)
         metasd_adagrad(chunk.end - chunk.first, packed->values + chunk.first,
                        packed->sums + chunk.first, packed->gradient + chunk.first, NULL, NULL,
                        objective->options->lr, NULL);
-    return chunk.status;
+    METASD_TRY(chunk.status);
+    return objective->state->rounds == METASD_FLOAT32
+               ? METASD_OK
+               : metasd_rounding_packed(objective->state, objective->team);
 }
 
 MetasdStatus

@@ -6,6 +6,7 @@
 #include "core/math/adagrad.h"
 #include "core/base/random.h"
 #include "core/train/cross_entropy.h"
+#include "core/train/rounding.h"
 
 /* Shares are read after the barrier of the queries' composition. */
 MetasdStatus
@@ -106,6 +107,9 @@ metasd_objective_descend(const MetasdObjective *objective, float *sums, const fl
                        state->student + at);
     }
     METASD_TRY(chunk.status);
+    if (state->rounds != METASD_FLOAT32)
+        METASD_TRY(
+            metasd_rounding_rows(state, objective->team, objective->touched, objective->ntouched));
     return objective->team->barrier(objective->team);
 }
 
@@ -117,7 +121,7 @@ metasd_objective_entities(const MetasdObjective *objective, const float *table, 
 
     return (MetasdTable){.rows = table,
                          .pattern = sparse ? &objective->state->patterns[0] : NULL,
-                         .packed = sparse ? objective->state->packed.values : NULL};
+                         .packed = sparse ? objective->state->packed.seen : NULL};
 }
 
 MetasdTable

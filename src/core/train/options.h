@@ -4,6 +4,7 @@
 #ifndef METASD_CORE_TRAIN_OPTIONS_H
 #define METASD_CORE_TRAIN_OPTIONS_H
 
+#include "core/codec/row_values.h"
 #include "core/train/prune.h"
 #include "core/train/regularizer.h"
 
@@ -37,6 +38,11 @@ typedef struct MetasdTrainOptions {
                        /* towards 0; after the ramp its mask stays */
     float finetune_lr; /* from this rate; 0: from lr */
     float finetune_relation_weight; /* with at most this weight of the relation loss */
+    /*
+     * As integers of this kind epochs rank the student, and the last ones of fine-tuning train it;
+     * METASD_FLOAT32: as it is.
+     */
+    MetasdStorage storage;
     MetasdPruneOptions pruning;
     int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
     size_t batch;           /* examples per batch */

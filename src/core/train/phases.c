@@ -40,6 +40,17 @@ metasd_phases_finetunes(const MetasdTrainOptions *options, int epoch)
     return epoch > options->epochs - finetune_of(options);
 }
 
+/* The last of so many equal parts of fine-tuning sees rounded weights. */
+#define ROUNDING_PART 4
+
+bool
+metasd_phases_rounds(const MetasdTrainOptions *options, int epoch)
+{
+    int last = (finetune_of(options) + ROUNDING_PART - 1) / ROUNDING_PART;
+
+    return options->storage != METASD_FLOAT32 && epoch > options->epochs - last;
+}
+
 /* A rate that falls evenly, where `left` of n equal parts are left. */
 static float
 falling_rate(float from, int left, int n)

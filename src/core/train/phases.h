@@ -21,6 +21,9 @@ extern double metasd_phases_sparsity(const MetasdTrainOptions *options, int epoc
 /* Is only the student trained? */
 extern bool metasd_phases_finetunes(const MetasdTrainOptions *options, int epoch);
 
+/* Does the student see its weights as they will be stored? In the last epochs of fine-tuning. */
+extern bool metasd_phases_rounds(const MetasdTrainOptions *options, int epoch);
+
 /* The learning rate of an epoch. */
 extern float metasd_phases_rate(const MetasdTrainOptions *options, int epoch);
 

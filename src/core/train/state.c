@@ -61,6 +61,10 @@ take_tables(MetasdState *state, MetasdArena *arena)
     state->masked_gradient = METASD_TAKE(arena, float, student);
     state->gradient = METASD_TAKE(arena, float, table);
     state->trial = METASD_TAKE(arena, float, size->has_quiz || !packs ? student : 0);
+    state->tops = METASD_TAKE(arena, float,
+                              size->rounds ? (size_t)state->entities + state->relation_rows : 0);
+    state->seen_packed = METASD_TAKE(
+        arena, float, size->rounds ? metasd_pattern_most_packed(&state->patterns[0]) : 0);
 }
 
 /* The slices that a batch is scored against, and the floats of one that is gathered. */

@@ -7,6 +7,7 @@
 #ifndef METASD_CORE_TRAIN_STATE_H
 #define METASD_CORE_TRAIN_STATE_H
 
+#include "core/codec/row_values.h"
 #include "core/model/family.h"
 #include "core/train/workspace.h"
 
@@ -17,6 +18,7 @@ typedef struct MetasdStateSize {
     size_t negatives; /* entities that a batch is scored against, besides its targets; 0: all */
     bool has_student; /* for quiz, mutual learning or fine-tuning */
     bool has_quiz;    /* stages 1 and 2 */
+    bool rounds;      /* fine-tuning ends with weights as they will be stored (rounding.h) */
     /*
      * Up to this part of a table's weights the student's products with it are sparse, with a
      * pattern of the mask; 0: never. metasd_sparse_kernels()->most_density where that is fastest.
@@ -41,6 +43,7 @@ typedef struct MetasdStateSize {
  */
 typedef struct MetasdPackedWeights {
     float *values; /* NULL: nothing is packed */
+    float *seen;   /* by products and batches: the values or, where they are rounded, a copy */
     float *sums;   /* Adagrad's */
     float *gradient;
 } MetasdPackedWeights;
@@ -57,7 +60,7 @@ typedef struct MetasdState {
     float *weights;         /* of the full model */
     float *sums;            /* Adagrad's, of stages 0 and 3 */
     float *quiz_sums;       /* Adagrad's, of stage 2; only where there is a quiz */
-    float *student;         /* mask x weights; every step keeps it so */
+    float *student;         /* mask x weights; every step keeps it so, but for rounding */
     uint8_t *mask;          /* 1 = kept */
     float *masked_gradient; /* of the student; only where there is one */
     /*
@@ -75,6 +78,11 @@ typedef struct MetasdState {
         float *more_packed_room; /* in an epoch of fine-tuning, where packed_room is too small */
     };
 
+    /* Only where size.rounds: */
+    float *tops;        /* N + P: the highest level of each row (row_codec.h) */
+    float *seen_packed; /* room for packed.seen */
+
+    MetasdStorage rounds; /* of a step: the student is rounded as this; METASD_FLOAT32: it is not */
     MetasdSlices entity_slices, relation_slices;
     MetasdPattern patterns[2];  /* of the mask: entities, relations */
     bool sparse[2];             /* whether they are used; set with the mask */

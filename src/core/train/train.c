@@ -95,6 +95,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                  .negatives = options->negatives < graph->entities ? options->negatives : 0,
                  .has_student = metasd_phases_has_student(options),
                  .has_quiz = options->step.quiz,
+                 .rounds = options->storage != METASD_FLOAT32,
                  .most_density = metasd_sparse_kernels()->most_density,
                  .pruned = pruned_always(graph, options),
                  .whole_from = metasd_sparse_kernels()->most_density}};
@@ -246,6 +247,13 @@ is_valid(const MetasdTrainOptions *options)
            (!metasd_phases_has_student(options) || options->step.tau > 0);
 }
 
+/* Is the student of an epoch ranked, and kept if it is the best, as it will be stored? */
+static bool
+ranks_rounded(const MetasdTrainLoop *training, const MetasdEpoch *report)
+{
+    return training->options->storage != METASD_FLOAT32 && report->pruned;
+}
+
 /* Computes the tables that a checkpoint leaves out, as they follow from the others. */
 static MetasdStatus
 restore_derived(MetasdTrainLoop *training)
@@ -254,7 +262,8 @@ restore_derived(MetasdTrainLoop *training)
     MetasdState *state = &trainer->state;
     size_t entities = (size_t)state->entities * state->width;
 
-    METASD_TRY(metasd_epoch_make_student(training));
+    METASD_TRY(
+        metasd_epoch_make_student(training, ranks_rounded(training, &trainer->progress.best)));
     if (trainer->progress.best.epoch == trainer->progress.epoch)
         METASD_TRY(metasd_epoch_copy_own(training, trainer->best, state->student, sizeof(float)));
     state->sparse[0] = state->sparse[1] = false;
@@ -295,6 +304,10 @@ train_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
     METASD_TRY(metasd_epoch_run(training, report));
     if (!metasd_phases_has_student(options)) /* it is the full model, pruned now */
         METASD_TRY(metasd_epoch_mask(training, report, options->sparsity));
+    if (ranks_rounded(training, report)) {
+        METASD_TRY(metasd_epoch_make_student(training, true));
+        METASD_TRY(training->team->barrier(training->team));
+    }
     METASD_TRY(validate_models(training, report));
     report->best = is_better(options, report, &progress->best);
     if (report->best) {

@@ -30,7 +30,7 @@ static const char *const presets[] = {"fast", "balanced", "best",
                                       NULL}; /* in the order of MetasdPreset */
 static const char *const prunings[] = {"magnitude", "salience", "aligned",
                                        NULL}; /* in the order of MetasdPruning */
-static const char *const storages[] = {"float32", "int8", "int6",
+static const char *const storages[] = {"float32", "int8", "int6", "int4",
                                        NULL}; /* in the order of MetasdStorage */
 
 static const Parameter parameters[METASD_PARAMS] = {

@@ -31,6 +31,7 @@ static const struct {
     [METASD_FLOAT32] = {32, 0},
     [METASD_INT8] = {7.7, 5},
     [METASD_INT6] = {5.7, 5},
+    [METASD_INT4] = {4, 2},
 };
 
 /* Of each row: version, kind, checksum, and half a byte of padding bits. */

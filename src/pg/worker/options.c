@@ -37,6 +37,11 @@ static const struct {
     [METASD_ALIGNED] = {0.5, 16, true},
 };
 
+/*
+ * Which kinds of storage the last epochs are aware of. int8 is near enough to the weights without.
+ */
+static const bool rounds[METASD_STORAGES] = {[METASD_INT6] = true, [METASD_INT4] = true};
+
 /* The most validation examples that are ranked after an epoch. */
 #define MOST_VALIDATION 20000
 
@@ -45,6 +50,7 @@ metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, Meta
 {
     const double *x = params->value;
     int pruning = (int)x[METASD_P_PRUNING];
+    MetasdStorage storage = (MetasdStorage)x[METASD_P_STORAGE];
 
     *split = (MetasdSplit){.seed = (uint64_t)x[METASD_P_SEED],
                            .validation_fraction = x[METASD_P_VALIDATION_FRACTION],
@@ -60,6 +66,7 @@ metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, Meta
         .finetune = (int)x[METASD_P_FINETUNE],
         .finetune_lr = (float)x[METASD_P_FINETUNE_LR],
         .finetune_relation_weight = finetune_relation_weights[(int)x[METASD_P_PRESET]],
+        .storage = rounds[storage] ? storage : METASD_FLOAT32,
         .pruning = {.salience = prunings[pruning].salience,
                     .alignment = prunings[pruning].alignment,
                     .by_component = prunings[pruning].by_component},

@@ -55,28 +55,50 @@ def single(x):
     return unpack("<f", pack("<f", x))[0]
 
 
+def quantise(row, levels, top):
+    """Levels of the weights, and the sum of squared errors."""
+    half = top / (2 * levels - 1)
+    level = [min(floor(abs(Fraction(x)) / (2 * half)), levels - 1) for x in row]
+    stored = [Fraction(single(float((2 * q + 1) * half))) for q in level]
+    return level, sum((abs(Fraction(x)) - s) ** 2 for x, s in zip(row, stored))
+
+
+def upper_half(x):
+    """A float without its lower 16 bits."""
+    return Fraction(unpack("<f", bytes(2) + pack("<f", x)[2:])[0])
+
+
+def find_top(weights, levels):
+    """The largest magnitude or, of few levels, the part of it that has the least error."""
+    high = max(abs(Fraction(x)) for x in weights)
+    if levels > 8:
+        return high
+    tops = [upper_half(float(high * Fraction(32 - i, 32))) for i in range(20)]
+    return min(tops, key=lambda top: (quantise(weights, levels, top)[1], -top))
+
+
 def encode(storage, row, flag=True):
     row = [single(x) for x in row]
     keeps = [x != 0 for x in row]
     half = len(row) // 2
     alike = flag and len(row) % 2 == 0 and 0 < sum(keeps) < len(row) and keeps[:half] == keeps[half:]
-    levels = {"float32": 0, "int8": 128, "int6": 32}[storage]
+    levels = {"float32": 0, "int8": 128, "int6": 32, "int4": 8}[storage]
     weights = [x for x in row if x != 0]
     bits = positions(keeps[:half] if alike else keeps)
     scale = b""
     if levels:
-        high = max(abs(Fraction(x)) for x in weights)
-        step = high / (levels - Fraction(1, 2))
-        level = [min(floor(abs(Fraction(x)) / step), levels - 1) for x in weights]
-        scale = pack("<f", float(high)) + bytes([min(level)])
+        top = find_top(weights, levels)
+        level = quantise(weights, levels, top)[0]
+        lowest = min(level) if levels > 8 else 0
+        scale = pack("<f", float(top)) + bytes([lowest]) if levels > 8 else pack("<f", float(top))[2:]
         for q, x in zip(level, weights):
-            bits += minimal(2 * (q - min(level)) + (x < 0), 2 * (levels - min(level)))
+            bits += minimal(2 * (q - lowest) + (x < 0), 2 * (levels - lowest))
     else:
         for x in weights:
             bits += low_first(unpack("<I", pack("<f", x))[0], 32)
     bits += "0" * (-len(bits) % 8)
     stream = bytes(int(bits[i:i + 8][::-1], 2) for i in range(0, len(bits), 8))
-    kind = 1 + ["float32", "int8", "int6"].index(storage) + (128 if alike else 0)
+    kind = 1 + ["float32", "int8", "int6", "int4"].index(storage) + (128 if alike else 0)
     head, rest = bytes([1, kind]), leb(len(row)) + leb(len(weights)) + scale + stream
     return head + pack("<I", crc32c(head + rest)) + rest
 
@@ -95,7 +117,7 @@ sparse = row_of(300, {2: 1, 5: -0.3, 40: 0.75, 41: 1.4, 299: -2})
 crowded = [0.5, -0.625, 0.75, -0.875, 1, -1.125, 0, -1.375, 1.5]
 halves = row_of(16, {2: 1, 5: -0.5, 10: 0.25, 13: -2})
 for row, name in ((sparse, "sparse"), (crowded, "crowded")):
-    for storage in ("float32", "int8", "int6"):
+    for storage in ("float32", "int8", "int6", "int4"):
         show(name, row, storage)
 for storage in ("float32", "int8"):
     show("halves", halves, storage)

@@ -311,7 +311,8 @@ columns_are_chosen(void **state)
 {
     static const MetasdCodes codes[METASD_STORAGES] = {[METASD_FLOAT32] = METASD_CODES_FLOAT,
                                                        [METASD_INT8] = METASD_CODES_INT16,
-                                                       [METASD_INT6] = METASD_CODES_INT8};
+                                                       [METASD_INT6] = METASD_CODES_INT8,
+                                                       [METASD_INT4] = METASD_CODES_INT8};
 
     (void)state;
     for (int k = 0; k < METASD_STORAGES; k++) {
@@ -844,7 +845,7 @@ forged_images_do_no_harm(void **state)
 static void
 codes_above_all_weights_are_refused(void **state)
 {
-    static const MetasdStorage storages[] = {METASD_FLOAT32, METASD_INT8, METASD_INT6};
+    static const MetasdStorage storages[] = {METASD_FLOAT32, METASD_INT8, METASD_INT6, METASD_INT4};
     MetasdTeam team = metasd_team_of_one();
 
     (void)state;

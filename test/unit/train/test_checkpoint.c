@@ -131,6 +131,28 @@ with_fine_tuning(void **state)
     free(world.memory);
 }
 
+/* The last epochs see rounded weights, packed or not; the epochs before only rank them. */
+static void
+with_rounding(void **state)
+{
+    static const double sparsities[] = {0, 0.5, 0.9};
+    World world = trainings_noise();
+
+    (void)state;
+    for (size_t s = 0; s < sizeof(sparsities) / sizeof(*sparsities); s++) {
+        MetasdTrainOptions options = make_options();
+
+        options.step.quiz = false;
+        options.finetune = 5; /* two epochs with rounding */
+        options.pruning.by_component = true;
+        options.sparsity = sparsities[s];
+        options.storage = s == 1 ? METASD_INT6 : METASD_INT4;
+        options.negatives = s == 1 ? 50 : 0;
+        check_every_epoch(&world, options);
+    }
+    free(world.memory);
+}
+
 static void
 with_a_sample(void **state)
 {
@@ -334,6 +356,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(with_a_quiz),
         cmocka_unit_test(with_fine_tuning),
+        cmocka_unit_test(with_rounding),
         cmocka_unit_test(with_a_sample),
         cmocka_unit_test(after_a_sample),
         cmocka_unit_test(of_a_full_model_alone),

@@ -61,12 +61,31 @@ a_mask_is_taken_until_it_stays(void **state)
         assert_int_equal(metasd_phases_takes_mask(&options, epoch), epoch == 5);
 }
 
+/* The last quarter of fine-tuning, rounded up; none where weights are stored as they are. */
+static void
+the_last_part_of_finetuning_rounds(void **state)
+{
+    static const int finetunes[] = {0, 1, 3, 4, 5, 9}, first[] = {10, 9, 9, 9, 8, 8};
+    MetasdTrainOptions options = make_options();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(finetunes) / sizeof(*finetunes); i++)
+        for (int epoch = 1; epoch <= options.epochs; epoch++) {
+            options.finetune = finetunes[i];
+            options.storage = METASD_FLOAT32;
+            assert_false(metasd_phases_rounds(&options, epoch));
+            options.storage = METASD_INT4;
+            assert_int_equal(metasd_phases_rounds(&options, epoch), epoch >= first[i]);
+        }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_fall_in_warm_up_and_finetuning),
         cmocka_unit_test(a_mask_is_taken_until_it_stays),
+        cmocka_unit_test(the_last_part_of_finetuning_rounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

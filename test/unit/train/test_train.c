@@ -244,17 +244,11 @@ the_last_epoch_is_pruned_in_full(void **state)
 /* ---- the same for the same seed ---- */
 
 static void
-the_team_changes_no_bit(void **state)
+check_teams(MetasdTrainOptions options)
 {
     World world = trainings_noise();
-    MetasdTrainOptions options = trainings_short_options();
     Training *single;
 
-    (void)state;
-    options.pruning.alignment = 2;
-    options.epochs = 4;
-    options.finetune = 2;
-    options.sparsity = 0.8; /* packed */
     single = trainings_done(&world, options);
     assert_true(single->epoch[single->epochs - 1].finetunes);
     assert_int_equal(single->trainer[0].state.entity_slices.parts, 12);
@@ -275,6 +269,23 @@ the_team_changes_no_bit(void **state)
     }
     trainings_unmake(single);
     free(world.memory);
+}
+
+static void
+the_team_changes_no_bit(void **state)
+{
+    MetasdTrainOptions options = trainings_short_options();
+
+    (void)state;
+    options.pruning.alignment = 2;
+    options.epochs = 4;
+    options.finetune = 2;
+    options.sparsity = 0.8; /* packed */
+    check_teams(options);
+    options.storage = METASD_INT4; /* the last epoch sees rounded weights */
+    check_teams(options);
+    options.sparsity = 0;
+    check_teams(options);
 }
 
 /* Members whose memory is in many regions train as those with all of it in one. */

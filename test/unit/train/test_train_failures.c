@@ -139,6 +139,32 @@ a_later_epoch_repeats_from_its_start(void **state)
     free(world.memory);
 }
 
+/* A repeated epoch sees rounded weights from its first batch on, as one at half the rate does. */
+static void
+a_rounded_epoch_repeats_from_its_start(void **state)
+{
+    World world = trainings_noise();
+    MetasdTrainOptions options = trainings_short_options();
+
+    (void)state;
+    options.epochs = 4;
+    options.finetune = 1;
+    options.storage = METASD_INT4;
+    for (int packed = 0; packed < 2; packed++) {
+        Training *repeated, *half;
+
+        options.sparsity = packed ? 0.8 : 0;
+        options.finetune_lr = 0.2f;
+        repeated = poisoned(&world, options, 4, 0, 1);
+        options.finetune_lr = 0.1f;
+        half = trainings_done(&world, options);
+        trainings_assert_same(repeated, half);
+        trainings_unmake(repeated);
+        trainings_unmake(half);
+    }
+    free(world.memory);
+}
+
 /* ---- interrupts ---- */
 
 /* Whichever poll or barrier asks to stop, the training ends with its status. */
@@ -198,6 +224,7 @@ main(void)
         cmocka_unit_test(a_huge_regulariser_fails_too),
         cmocka_unit_test(a_first_epoch_repeats_from_the_beginning),
         cmocka_unit_test(a_later_epoch_repeats_from_its_start),
+        cmocka_unit_test(a_rounded_epoch_repeats_from_its_start),
         cmocka_unit_test(every_poll_and_barrier_can_stop),
         cmocka_unit_test(callbacks_can_stop),
     };

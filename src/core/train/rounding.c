@@ -1,0 +1,62 @@
+#include "core/train/rounding.h"
+
+#include "core/codec/row_codec.h"
+
+/* The work of fitting a weight, at most, and of rounding one. */
+#define FIT_WORK 40
+#define ROUND_WORK 2
+
+MetasdStatus
+metasd_rounding_fit(MetasdState *state, MetasdTeam *team, MetasdStorage storage)
+{
+    size_t width = state->width;
+    MetasdSpan own[2];
+
+    metasd_state_own(state, team, own);
+    for (int i = 0; i < 2; i++)
+        for (size_t at = own[i].first; at < own[i].end; at += width) {
+            float *row = state->student + at, *top = &state->tops[at / width];
+
+            METASD_TRY(metasd_row_fit(storage, width, row, top));
+            metasd_row_values_round(storage, *top, width, row, row);
+            METASD_TRY(metasd_team_work(team, FIT_WORK * width));
+        }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_rounding_rows(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans)
+{
+    size_t width = state->width;
+
+    for (int i = 0; i < nspans; i++)
+        for (size_t at = spans[i].first; at < spans[i].end; at += width) {
+            float *row = state->student + at;
+
+            metasd_row_values_round(state->rounds, state->tops[at / width], width, row, row);
+            METASD_TRY(metasd_team_work(team, ROUND_WORK * width));
+        }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_rounding_packed(MetasdState *state, MetasdTeam *team)
+{
+    const MetasdPackedWeights *packed = &state->packed;
+    uint32_t first, end;
+
+    metasd_team_rows(team, &state->entity_slices, &first, &end);
+    for (uint32_t e = first; e < end; e++) {
+        MetasdSpan spans[2];
+
+        metasd_pattern_row(&state->patterns[0], e, spans);
+        for (int i = 0; i < 2; i++) {
+            size_t at = spans[i].first, n = spans[i].end - at;
+
+            metasd_row_values_round(state->rounds, state->tops[e], n, packed->values + at,
+                                    packed->seen + at);
+            METASD_TRY(metasd_team_work(team, ROUND_WORK * n));
+        }
+    }
+    return METASD_OK;
+}
