@@ -55,7 +55,7 @@ main(int argc, char **argv)
     check(training_prepare(&training, &options, &set));
     small = metasd_probe_options(&options.train);
     take_trainer(&trainer, &training.graph, &small);
-    probing.lengths = metasd_probe_lengths(&probing, &training.graph, &options.train);
+    metasd_probe_plan(&probing, &training.graph, &options.train);
     began = clock_own();
     check(metasd_probe(&probing, &trainer, &team, &training.graph, &options.train, &events));
     for (int i = 0; i < probing.count; i++) {

@@ -93,7 +93,7 @@ make_probing(const MetasdParams *params, const MetasdTraining *training)
 
     for (int i = 0; i < METASD_PROBED; i++)
         probing.open[i] = !params->given[probed[i]];
-    probing.lengths = metasd_probe_lengths(&probing, &training->graph, &training->options);
+    metasd_probe_plan(&probing, &training->graph, &training->options);
     return probing;
 }
 
@@ -150,14 +150,17 @@ metasd_probing_run(MetasdProcess *process, MetasdReporter *reporter, MetasdTrain
 {
     MetasdTeam alone = metasd_process_team_of_one(process);
     MetasdProbing probing = make_probing(params, training);
-    Prober prober = {.reporter = reporter, .probes = metasd_probe_most(&probing)};
+    Prober prober = {.reporter = reporter};
     MetasdTrainEvents events = {.context = &prober, .batch = batch_ended};
     MetasdTrainOptions small = metasd_probe_options(&training->options);
     void *memory[2];
     MetasdTrainer trainer;
     MetasdArena shared, own;
+    int brief, full;
     size_t bytes[2];
 
+    metasd_halving_count(&probing, &brief, &full);
+    prober.probes = brief + full;
     if (prober.probes == 0 || probing.lengths.full <= 0)
         return NULL;
     if (!measure(&training->graph, &training->options, &bytes[0], &bytes[1]))
