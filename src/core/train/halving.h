@@ -44,7 +44,7 @@ typedef struct MetasdProbe {
 /* How long probes are, in epochs: those of the first stage, and the others; 0: there are none. */
 typedef struct MetasdProbeLengths {
     double brief, full;
-    int seeds; /* trainings of each probe, whose mean counts: where a graph is tiny, chance is not */
+    int seeds; /* trainings of each probe, whose mean counts */
 } MetasdProbeLengths;
 
 typedef struct MetasdProbing {

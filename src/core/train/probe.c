@@ -73,7 +73,7 @@ count_training_work(const MetasdGraph *graph, const MetasdTrainOptions *options)
  * time. A training of a small graph is over in a moment, but probes may take a second or two.
  */
 #define PART 0.05
-#define LEAST_WORK 2e10
+#define LEAST_WORK 4e10
 
 /* In longer probes of the first stage nothing else is better: more seeds are worth more. */
 #define MOST_BRIEF 8

@@ -3,8 +3,8 @@
  * loss, and whether frequent tails weigh more: no formula of a graph's size knows them.
  *
  * Each probe trains a small model without pruning for part of the training's work, at a rate that
- * falls, and ranks validation triples; halving.h says which are run. What a probe costs is counted in flop, so that the same graph and seed give the same choice
- * everywhere.
+ * falls, and ranks validation triples; halving.h says which are run. What a probe costs is counted
+ * in flop, so that the same graph and seed give the same choice everywhere.
  */
 #ifndef METASD_CORE_TRAIN_PROBE_H
 #define METASD_CORE_TRAIN_PROBE_H
