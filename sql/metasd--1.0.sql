@@ -135,10 +135,10 @@ COMMENT ON COLUMN metasd.run.uuid IS
 COMMENT ON COLUMN metasd.run.pid IS 'process of the worker; null when it has ended';
 COMMENT ON COLUMN metasd.run.heartbeat IS 'when the worker last wrote this row';
 COMMENT ON COLUMN metasd.run.phase IS
-'present activity of the worker: starting, reading, training, comparing or storing';
+'present activity of the worker: starting, reading, probing, training, comparing or storing';
 COMMENT ON COLUMN metasd.run.epoch IS 'the current epoch, from 1';
-COMMENT ON COLUMN metasd.run.done IS 'batches of the current epoch that are finished';
-COMMENT ON COLUMN metasd.run.total IS 'all batches of the current epoch';
+COMMENT ON COLUMN metasd.run.done IS 'batches of the current epoch that are finished, or probes';
+COMMENT ON COLUMN metasd.run.total IS 'all batches of the current epoch, or all probes at most';
 COMMENT ON COLUMN metasd.run.loss IS 'loss of the full model in the last batch';
 COMMENT ON COLUMN metasd.run.params IS
 'parameters as given; after the worker has read the source, all parameters with their values';
@@ -364,7 +364,7 @@ FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, 
         AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)) p
 WHERE p.status IN ('queued', 'running');
 COMMENT ON VIEW metasd.progress IS
-'trainings under way: phase, epoch, finished batches of the epoch (done of total), loss of the full model, time elapsed and remaining';
+'trainings under way: phase, epoch, finished batches of the epoch or probes (done of total), loss of the full model, time elapsed and remaining';
 
 CREATE VIEW metasd.learning_curve WITH (security_barrier) AS
 SELECT r.model, e.run, e.epoch, e.seconds, e.loss_full, e.loss_trial, e.loss_quiz,
@@ -490,7 +490,7 @@ CREATE FUNCTION kg_estimate(
 ) RETURNS record
 AS '$libdir/metasd_train', 'metasd_kg_estimate' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_estimate(regclass, text, text, text, jsonb) IS
-'reads a source and estimates a training of it: the numbers of triples, entities and relations, rows skipped because of null or empty identifiers, rank and epochs, train_bytes of memory, stored_bytes of the embeddings, checkpoint_bytes at most, and the parameters that it would use';
+'reads a source and estimates a training of it: the numbers of triples, entities and relations, rows skipped because of null or empty identifiers, rank and epochs, train_bytes of memory, stored_bytes of the embeddings, checkpoint_bytes at most, and the parameters that it would use, with the values that reg, regularizer, relation_weight and class_weights have without probes';
 
 -- ---- serve: answer questions ----
 

@@ -29,7 +29,8 @@ bench: bench-programs
 	build/bench/epoch synthetic:3000:30000:10 rank=50 epochs=2 members=2 phases=1
 	build/bench/warm synthetic:1000:10000:10 rank=50 epochs=4 validation_fraction=0.02 warm:epochs=2
 	build/bench/storage synthetic:1000:10000:10 rank=50 epochs=4 validation_fraction=0.02
-	@for p in $(filter-out build/bench/synthetic build/bench/epoch build/bench/warm build/bench/storage,$(BENCH_PROGRAMS)); do \
+	build/bench/probe synthetic:300:5000:10 rank=50 batch=500 validation_fraction=0.05 | tail -n 1
+	@for p in $(filter-out $(patsubst %,build/bench/%,synthetic epoch warm storage probe),$(BENCH_PROGRAMS)); do \
 	  echo "# $$p"; $$p || exit 1; done
 
 -include $(shell find build/bench -name "*.d" 2>/dev/null)

@@ -25,12 +25,16 @@ our @EXPORT = qw(
 
 # Parameters, with which every version is promoted, of a training that does not end by itself and of one that takes a second, of table
 # slow, and of one that is soon over, of table facts.
-our $LONG = '{"rank": 64, "epochs": 100000, "warmup": 0, "patience": 0}';
+# They give what probes would choose otherwise.
+my $given =
+  ', "reg": 0.05, "regularizer": "dura", "relation_weight": 0, "class_weights": false}';
+our $LONG = '{"rank": 64, "epochs": 100000, "warmup": 0, "patience": 0' . $given;
 our $MEDIUM =
-  '{"rank": 64, "epochs": 4, "warmup": 0, "patience": 0, "promote_tolerance": 1}';
+  '{"rank": 64, "epochs": 4, "warmup": 0, "patience": 0, "promote_tolerance": 1' . $given;
 our $QUICK =
   '{"rank": 64, "epochs": 8, "warmup": 4, "ramp": 2, "batch": 50, "sparsity": 0.5,'
-  . ' "promote_tolerance": 1, "warm_start": false}';
+  . ' "promote_tolerance": 1, "warm_start": false'
+  . $given;
 
 # A file of the source tree that the tests are a part of, by its path there.
 my $tree = dirname(dirname(dirname(File::Spec->rel2abs(__FILE__))));

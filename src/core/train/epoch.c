@@ -188,6 +188,8 @@ run_batches(MetasdTrainLoop *training, MetasdEpoch *report, size_t *batch)
     report->losses = (MetasdLosses){0};
     METASD_TRY(shuffle_batches(training));
     METASD_TRY(metasd_batcher_count(&trainer->batches, training->team, &total));
+    if (training->options->most_batches > 0 && total > training->options->most_batches)
+        total = training->options->most_batches;
     if (report->finetunes && !trainer->context.sampler)
         METASD_TRY(metasd_finetune_begin(&trainer->state, training->team));
     for (*batch = 1; *batch <= total; (*batch)++) {

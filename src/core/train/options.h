@@ -46,6 +46,7 @@ typedef struct MetasdTrainOptions {
     MetasdPruneOptions pruning;
     int patience;           /* epochs without a better pruned MRR before stopping; 0 = never */
     size_t batch;           /* examples per batch */
+    size_t most_batches;    /* of an epoch, which ends after them; 0: all */
     size_t quiz_batch;      /* examples per quiz */
     size_t negatives;       /* entities a batch is scored against besides its targets; 0: all */
     size_t validation_most; /* examples ranked per epoch at most */

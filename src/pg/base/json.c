@@ -55,7 +55,8 @@ push_member(MetasdJson *json, const char *key, JsonbValue value)
 void
 metasd_json_open(MetasdJson *json, const char *key)
 {
-    push_key(json, key);
+    if (key)
+        push_key(json, key);
     (void)pushJsonbValue(&json->state, WJB_BEGIN_OBJECT, NULL);
 }
 
@@ -63,6 +64,19 @@ void
 metasd_json_close(MetasdJson *json)
 {
     (void)pushJsonbValue(&json->state, WJB_END_OBJECT, NULL);
+}
+
+void
+metasd_json_open_list(MetasdJson *json, const char *key)
+{
+    push_key(json, key);
+    (void)pushJsonbValue(&json->state, WJB_BEGIN_ARRAY, NULL);
+}
+
+void
+metasd_json_close_list(MetasdJson *json)
+{
+    (void)pushJsonbValue(&json->state, WJB_END_ARRAY, NULL);
 }
 
 void

@@ -23,6 +23,10 @@ extern Jsonb *metasd_json_end(MetasdJson *json);
 extern void metasd_json_open(MetasdJson *json, const char *key);
 extern void metasd_json_close(MetasdJson *json);
 
+/* Begin and end a member that is an array of objects, which are opened without a key. */
+extern void metasd_json_open_list(MetasdJson *json, const char *key);
+extern void metasd_json_close_list(MetasdJson *json);
+
 /* Add other members. A string that is NULL becomes null. */
 extern void metasd_json_string(MetasdJson *json, const char *key, const char *value);
 extern void metasd_json_bool(MetasdJson *json, const char *key, bool value);

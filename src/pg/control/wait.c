@@ -32,6 +32,11 @@ typedef struct Start {
     char *not_from, *reason; /* the version that it does not start from, and why: a sentence */
 } Start;
 
+/* What probes have chosen, as texts; NULL where there were none, or not yet. */
+typedef struct Choice {
+    char *probes, *regularizer, *reg, *relation_weight, *class_weights;
+} Choice;
+
 /* The state of a run. A number is 0 while it is not known. */
 typedef struct RunState {
     bool exists;
@@ -51,6 +56,7 @@ typedef struct RunState {
     int64 unknown;    /* validation rows that were left out because the source lacks a label */
     int64 empty;      /* entities and relations that pruning has left without a weight */
     Start start;
+    Choice choice;
 } RunState;
 
 /* Values of the first row by the names of their columns; NULL is 0, false or a NULL pointer. */
@@ -87,7 +93,13 @@ read_run(int64 run)
         "metrics #>> '{warm_start,new_entities}' AS new_entities, "
         "metrics #>> '{warm_start,new_relations}' AS new_relations, "
         "metrics #>> '{warm_start,not_from}' AS not_from, "
-        "metrics #>> '{warm_start,reason}' AS reason FROM metasd.run WHERE id = $1",
+        "metrics #>> '{warm_start,reason}' AS reason, "
+        "jsonb_array_length(metrics #> '{probes,tried}')::text AS probes, "
+        "metrics #>> '{probes,chosen,regularizer}' AS chosen_regularizer, "
+        "metrics #>> '{probes,chosen,reg}' AS chosen_reg, "
+        "metrics #>> '{probes,chosen,relation_weight}' AS chosen_relation_weight, "
+        "metrics #>> '{probes,chosen,class_weights}' AS chosen_class_weights FROM metasd.run WHERE "
+        "id = $1",
         1,
         {INT8OID},
         NULL};
@@ -118,7 +130,12 @@ read_run(int64 run)
                                 .new_relations = text_of("new_relations"),
                                 .relations = text_of("relations"),
                                 .not_from = text_of("not_from"),
-                                .reason = text_of("reason")}};
+                                .reason = text_of("reason")},
+                      .choice = {.probes = text_of("probes"),
+                                 .regularizer = text_of("chosen_regularizer"),
+                                 .reg = text_of("chosen_reg"),
+                                 .relation_weight = text_of("chosen_relation_weight"),
+                                 .class_weights = text_of("chosen_class_weights")}};
 }
 
 /*
@@ -335,7 +352,7 @@ to_milliseconds(const Interval *interval)
 /* The notes that the caller has been shown. */
 typedef struct Progress {
     int shown; /* epochs */
-    bool start, rank, rows;
+    bool start, probes, rank, rows;
 } Progress;
 
 /* Says once from which version the training starts, or why it does not start from one. */
@@ -354,6 +371,20 @@ note_start(const RunState *state, Progress *progress)
         ereport(INFO, (errmsg("the training does not start from version %s", start->not_from),
                        errdetail_internal("%s", start->reason)));
     progress->start = start->version || start->not_from;
+}
+
+/* Says once what probes have chosen. */
+static void
+note_probes(const RunState *state, Progress *progress)
+{
+    const Choice *choice = &state->choice;
+
+    if (!progress->probes && choice->probes)
+        ereport(INFO, (errmsg("%s probes chose regularizer %s, reg %s, relation_weight %s, "
+                              "class_weights %s",
+                              choice->probes, choice->regularizer, choice->reg,
+                              choice->relation_weight, choice->class_weights)));
+    progress->probes = choice->probes != NULL;
 }
 
 /* Says once that memory does not allow the default rank. */
@@ -417,6 +448,7 @@ show_news(int64 run, Progress *progress)
     state = find_state(run);
     check_state(run, &state);
     note_start(&state, progress);
+    note_probes(&state, progress);
     note_rank(&state, progress);
     skip_resumed(run, &state, &progress->shown);
     show_epochs(run, state.epochs, &progress->shown);

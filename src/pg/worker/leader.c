@@ -29,6 +29,7 @@
 #include "pg/worker/input.h"
 #include "pg/worker/limits.h"
 #include "pg/worker/plan.h"
+#include "pg/worker/probing.h"
 #include "pg/worker/process.h"
 #include "pg/worker/progress.h"
 #include "pg/worker/recruit.h"
@@ -59,6 +60,7 @@ typedef struct MetasdJob {
     MetasdRecruits *recruits; /* NULL: this process trains alone */
     MetasdCheckpointState checkpoints;
     MetasdWarmStart warm;
+    Jsonb *probes; /* the run's metrics of its probes, or NULL */
     NonFinite non_finite;
 } MetasdJob;
 
@@ -95,8 +97,8 @@ static void
 load_run(void *context)
 {
     static MetasdStatement look = {"SELECT model, params, source, head, relation, tail, "
-                                   "checkpoint, metrics -> 'warm_start', validation "
-                                   "FROM metasd.run WHERE id = $1 AND (NOT $2 "
+                                   "checkpoint, metrics -> 'warm_start', validation, "
+                                   "metrics -> 'probes' FROM metasd.run WHERE id = $1 AND (NOT $2 "
                                    "OR status = 'queued')",
                                    2,
                                    {INT8OID, BOOLOID},
@@ -108,7 +110,7 @@ load_run(void *context)
     MetasdRemembered source = {.given = false}, validation = {.given = false};
     char *name = NULL, *column[3];
     MemoryContext spi;
-    Datum warm;
+    Datum warm, probes;
     bool isnull;
 
     if (metasd_statement_execute(&look, run, NULL, true) > 0) {
@@ -125,6 +127,9 @@ load_run(void *context)
         warm = metasd_statement_value(0, 8, &isnull);
         if (!isnull) /* of a run that is resumed */
             job->warm.metrics = copy_json(TopMemoryContext, warm);
+        probes = metasd_statement_value(0, 10, &isnull);
+        if (!isnull) /* likewise */
+            job->probes = copy_json(TopMemoryContext, probes);
         model = metasd_model_find(name, false);
     }
     if (!model) {
@@ -236,7 +241,7 @@ build_graph(MetasdProcess *process, MetasdInput *input, MetasdTraining *training
 }
 
 /*
- * Builds the graph while followers start. A team shares a copy of it; a process that trains alone
+ * Builds the graph, and probes, while followers start. A team shares a copy of it; a process that trains alone
  * keeps the one that was built.
  */
 static void
@@ -249,6 +254,8 @@ form_team(MetasdJob *job)
     job->recruits = metasd_recruit_launch(process, job->reporter.model, job->plan.members);
     built = build_graph(process, &job->input, training);
     metasd_checkpoint_identify(&job->checkpoints, process, &training->graph, &job->input);
+    if (!process->launch.resume)
+        job->probes = metasd_probing_run(process, &job->reporter, training, &job->params);
     if (process->shm)
         metasd_recruit_wait(job->recruits, process, training);
     if (process->shm)
@@ -270,6 +277,8 @@ input_metrics(const MetasdJob *job)
         metasd_json_whole(json, "rank_by_default", job->plan.rank_wish);
     if (job->warm.metrics)
         metasd_json_object(json, "warm_start", job->warm.metrics);
+    if (job->probes)
+        metasd_json_object(json, "probes", job->probes);
     return metasd_json_end(json);
 }
 

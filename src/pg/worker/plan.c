@@ -6,6 +6,7 @@
 #include "pg/worker/compare.h"
 #include "pg/worker/options.h"
 #include "pg/worker/presets.h"
+#include "pg/worker/probing.h"
 
 /* ---- memory ---- */
 
@@ -34,7 +35,7 @@ largest_graph(const MetasdInput *input, const MetasdSplit *split)
 
 static size_t
 count_bytes(const MetasdInput *input, const MetasdTrainOptions *options, const MetasdSplit *split,
-            int members)
+            int members, bool probes)
 {
     MetasdGraph graph = largest_graph(input, split);
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure(), once = own;
@@ -54,9 +55,11 @@ count_bytes(const MetasdInput *input, const MetasdTrainOptions *options, const M
         __builtin_add_overflow(once.used, after, &after) ||
         __builtin_add_overflow(own.used, after, &after) ||
         __builtin_mul_overflow(own.used, members, &own.used) ||
-        __builtin_add_overflow(bytes, shared.used, &bytes) ||
-        __builtin_add_overflow(bytes, read, &bytes) ||
-        __builtin_add_overflow(bytes, Max(own.used, after), &bytes))
+        __builtin_add_overflow(shared.used, Max(own.used, after), &after))
+        return SIZE_MAX;
+    if (probes) /* before the trainer is there */
+        after = Max(after, metasd_probing_bytes(&graph, options));
+    if (__builtin_add_overflow(bytes, read, &bytes) || __builtin_add_overflow(bytes, after, &bytes))
         return SIZE_MAX;
     return bytes;
 }
@@ -96,7 +99,8 @@ plan_params(const MetasdInput *input, int max_workers, const MetasdParams *param
 
     metasd_options_set(params, &plan.options, &plan.split);
     plan.members = count_members(input, params, &plan.options, max_workers);
-    plan.bytes = count_bytes(input, &plan.options, &plan.split, plan.members);
+    plan.bytes = count_bytes(input, &plan.options, &plan.split, plan.members,
+                             metasd_probing_is_wanted(params));
     return plan;
 }
 

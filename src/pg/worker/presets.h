@@ -14,8 +14,8 @@
 #define METASD_LEAST_RANK 100
 
 /*
- * Sets all that was not given. WARM: the training starts from another version, so its default
- * phases are shorter.
+ * Sets all that was not given. What probes choose (probing.h) has the value of a training without
+ * them then. WARM: the training starts from another version, so its default phases are shorter.
  */
 extern void metasd_presets_apply(MetasdParams *params, uint32 entities, uint32 relations,
                                  uint64 triples, bool warm);

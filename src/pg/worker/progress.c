@@ -30,7 +30,9 @@ write_heartbeat(void *context)
                        CStringGetTextDatum(heartbeat->phase), Int32GetDatum(heartbeat->epoch),
                        Int64GetDatum(heartbeat->done),        Int64GetDatum(heartbeat->total),
                        Float8GetDatum(heartbeat->loss)};
-    const char *nulls = heartbeat->total > 0 ? NULL : "   nnnn";
+    const char *nulls = heartbeat->total == 0   ? "   nnnn"
+                        : heartbeat->epoch == 0 ? "   n  n" /* probes have no epoch */
+                                                : NULL;
 
     if (metasd_statement_execute(&statement, values, nulls, false) == 0)
         reporter->transactions->gone = true;
@@ -46,7 +48,10 @@ show_activity(const MetasdReporter *reporter)
 
     len = snprintf(text, sizeof(text), "metasd: training model \"%.256s\", %s", reporter->model,
                    heartbeat->phase);
-    if (heartbeat->total > 0 && len < (int)sizeof(text))
+    if (heartbeat->total > 0 && heartbeat->epoch == 0 && len < (int)sizeof(text))
+        snprintf(text + len, sizeof(text) - len, ", probe " INT64_FORMAT " of " INT64_FORMAT,
+                 heartbeat->done + 1, heartbeat->total);
+    else if (heartbeat->total > 0 && len < (int)sizeof(text))
         snprintf(text + len, sizeof(text) - len,
                  ", epoch %d of %d, batch " INT64_FORMAT " of " INT64_FORMAT, heartbeat->epoch,
                  reporter->epochs, heartbeat->done, heartbeat->total);

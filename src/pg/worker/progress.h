@@ -16,8 +16,8 @@
 /* The state of a training under way, for the run's row. */
 typedef struct MetasdHeartbeat {
     const char *phase;
-    int epoch;
-    int64 done, total; /* batches of the epoch; total 0: not in an epoch */
+    int epoch;         /* 0: it probes */
+    int64 done, total; /* batches of the epoch, or probes; total 0: neither */
     double loss;       /* of the full model, or of the one that is fine-tuned; last batch */
 } MetasdHeartbeat;
 

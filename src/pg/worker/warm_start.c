@@ -13,6 +13,7 @@
 #include "core/train/warm_start.h"
 #include "pg/base/json.h"
 #include "pg/catalog/statement.h"
+#include "pg/worker/probing.h"
 
 #define ROWS_PER_LOOK 1000
 
@@ -33,6 +34,7 @@ typedef struct Version {
     char *family;
     double rank;
     int64 entities, relations;
+    MetasdParams params;
 } Version;
 
 static Version
@@ -40,7 +42,8 @@ find_serving(const char *model)
 {
     static MetasdStatement look = {
         "SELECT r.id, r.params ->> 'family', (r.params ->> 'rank')::float8, r.entities, "
-        "r.relations FROM metasd.model m JOIN metasd.run r ON r.id = m.serving WHERE m.name = $1",
+        "r.relations, r.params FROM metasd.model m JOIN metasd.run r ON r.id = m.serving WHERE "
+        "m.name = $1",
         1,
         {TEXTOID},
         NULL};
@@ -55,6 +58,7 @@ find_serving(const char *model)
     old.rank = DatumGetFloat8(metasd_statement_value(0, 3, &isnull));
     old.entities = DatumGetInt64(metasd_statement_value(0, 4, &isnull));
     old.relations = DatumGetInt64(metasd_statement_value(0, 5, &isnull));
+    metasd_params_read(&old.params, DatumGetJsonbP(metasd_statement_value(0, 6, &isnull)));
     return old;
 }
 
@@ -257,6 +261,8 @@ metasd_warm_start_read(MetasdWarmStart *warm, const MetasdLaunch *launch, const 
     why = find_objection(&old, held_out, params);
     if (!why)
         why = keep_version(warm, &old, input, params);
+    if (!why)
+        metasd_probing_inherit(params, &old.params);
     spi = MemoryContextSwitchTo(TopMemoryContext);
     if (why)
         start_anew(warm, launch->run, why);

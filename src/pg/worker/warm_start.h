@@ -32,8 +32,9 @@ typedef struct MetasdWarmStart {
 
 /*
  * After the triples: reads the version of the model that serves, if the training can start from it.
- * PARAMS have their defaults, of which the rank may become the version's. HELD_OUT: the facts that
- * the training is to hold out. True if there is a version to consider. In a transaction.
+ * PARAMS have their defaults, of which the rank may become the version's, and so do those that
+ * probes choose if the training starts from it. HELD_OUT: the facts that the training is to hold
+ * out. True if there is a version to consider. In a transaction.
  */
 extern bool metasd_warm_start_read(MetasdWarmStart *warm, const MetasdLaunch *launch,
                                    const char *model, const MetasdInput *input,
