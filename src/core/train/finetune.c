@@ -48,7 +48,7 @@ metasd_finetune_begin(MetasdState *state, MetasdTeam *team)
         memset(state->masked_gradient + at, 0, width * sizeof(float));
         METASD_TRY(metasd_team_work(team, 3 * width));
     }
-    return state->rounds == METASD_FLOAT32 ? METASD_OK : metasd_rounding_packed(state, team);
+    return state->rounds == METASD_FLOAT32 ? METASD_OK : metasd_rounding_packed(state, team, false);
 }
 
 /* The last barrier: members write their rows into memory that others have packed weights in. */
@@ -169,7 +169,8 @@ descend_packed(const MetasdObjective *objective)
     METASD_TRY(chunk.status);
     return objective->state->rounds == METASD_FLOAT32
                ? METASD_OK
-               : metasd_rounding_packed(objective->state, objective->team);
+               : metasd_rounding_packed(objective->state, objective->team,
+                                        metasd_rounding_is_due(objective->context->round));
 }
 
 MetasdStatus

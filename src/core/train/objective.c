@@ -108,8 +108,9 @@ metasd_objective_descend(const MetasdObjective *objective, float *sums, const fl
     }
     METASD_TRY(chunk.status);
     if (state->rounds != METASD_FLOAT32)
-        METASD_TRY(
-            metasd_rounding_rows(state, objective->team, objective->touched, objective->ntouched));
+        METASD_TRY(metasd_rounding_rows(state, objective->team, objective->touched,
+                                        objective->ntouched,
+                                        metasd_rounding_is_due(objective->context->round)));
     return objective->team->barrier(objective->team);
 }
 

@@ -24,31 +24,53 @@ metasd_rounding_fit(MetasdState *state, MetasdTeam *team, MetasdStorage storage)
     return METASD_OK;
 }
 
+/*
+ * A row with a weight that is not finite keeps its level: the end of the epoch sees it, in all
+ * members at once.
+ */
+static void
+refit(const MetasdState *state, const float *row, float *top)
+{
+    float fitted;
+
+    if (metasd_row_fit(state->rounds, state->width, row, &fitted) == METASD_OK)
+        *top = fitted;
+}
+
 MetasdStatus
-metasd_rounding_rows(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans)
+metasd_rounding_rows(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans,
+                     bool fit)
 {
     size_t width = state->width;
 
     for (int i = 0; i < nspans; i++)
         for (size_t at = spans[i].first; at < spans[i].end; at += width) {
-            float *row = state->student + at;
+            float *row = state->student + at, *top = &state->tops[at / width];
 
-            metasd_row_values_round(state->rounds, state->tops[at / width], width, row, row);
-            METASD_TRY(metasd_team_work(team, ROUND_WORK * width));
+            if (fit)
+                refit(state, row, top);
+            metasd_row_values_round(state->rounds, *top, width, row, row);
+            METASD_TRY(metasd_team_work(team, (fit ? FIT_WORK : ROUND_WORK) * width));
         }
     return METASD_OK;
 }
 
 MetasdStatus
-metasd_rounding_packed(MetasdState *state, MetasdTeam *team)
+metasd_rounding_packed(MetasdState *state, MetasdTeam *team, bool fit)
 {
     const MetasdPackedWeights *packed = &state->packed;
     uint32_t first, end;
 
     metasd_team_rows(team, &state->entity_slices, &first, &end);
     for (uint32_t e = first; e < end; e++) {
+        float *row = state->student + e * state->width;
         MetasdSpan spans[2];
 
+        if (fit) {
+            metasd_pattern_scatter(&state->patterns[0], e, packed->values, row);
+            refit(state, row, &state->tops[e]);
+            METASD_TRY(metasd_team_work(team, FIT_WORK * state->width));
+        }
         metasd_pattern_row(&state->patterns[0], e, spans);
         for (int i = 0; i < 2; i++) {
             size_t at = spans[i].first, n = spans[i].end - at;

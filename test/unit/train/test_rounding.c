@@ -41,11 +41,11 @@ begin_rounded(Products products, MetasdStorage storage)
 }
 
 static double
-take_step(SmallModel *m, const MetasdBatch *batch, bool finetune)
+take_step(SmallModel *m, const MetasdBatch *batch, bool finetune, uint64_t round)
 {
     MetasdStepOptions options = {
         .lr = 0.1f, .reg = 0.05f, .relation_weight = 0.5f, .tau = 3, .finetune = finetune};
-    MetasdStepContext context = {NULL};
+    MetasdStepContext context = {.round = round};
     MetasdLosses losses;
 
     assert_int_equal(metasd_step(&m->state, &m->team, &options, &context, batch, NULL, &losses),
@@ -97,8 +97,8 @@ the_gradient_passes_straight_through(void **state)
         memcpy(before, pruned.state.weights, n * sizeof(*before));
         memcpy(seen, pruned.state.student, n * sizeof(*seen));
         memcpy(whole.state.weights, seen, n * sizeof(*seen));
-        assert_true(fabs(take_step(&pruned, &batch, true) - take_step(&whole, &batch, false)) <
-                    1e-5);
+        assert_true(fabs(take_step(&pruned, &batch, true, (uint64_t)k) -
+                         take_step(&whole, &batch, false, 0)) < 1e-5);
         assert_int_equal(metasd_finetune_end(&pruned.state, &pruned.team), METASD_OK);
         for (size_t i = 0; i < n; i++) {
             float change = pruned.state.mask[i] ? whole.state.weights[i] - seen[i] : 0;
@@ -127,11 +127,18 @@ packed_weights_are_rounded_like_others(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < 5; i++) {
+        uint64_t round = METASD_ROUNDING_BATCHES - 2 + i; /* the third one fits levels */
+        float tops[SMALL_ENTITIES];
+        size_t fitted = 0;
         MetasdBatch batch;
         void *memory = make_batch(&batch, i % 3);
 
-        assert_true(fabs(take_step(&sparse, &batch, true) - take_step(&packed, &batch, true)) <
-                    1e-3);
+        memcpy(tops, packed.state.tops, sizeof(tops));
+        assert_true(fabs(take_step(&sparse, &batch, true, round) -
+                         take_step(&packed, &batch, true, round)) < 1e-3);
+        for (size_t e = 0; e < SMALL_ENTITIES; e++)
+            fitted += packed.state.tops[e] != tops[e];
+        assert_true(i == 2 ? fitted > SMALL_ENTITIES / 2 : fitted == 0);
         free(memory);
     }
     assert_int_equal(metasd_finetune_end(&packed.state, &packed.team), METASD_OK);
