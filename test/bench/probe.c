@@ -3,7 +3,8 @@
  *
  *   build/bench/probe FOLDER [name=value ...]
  *
- * The options are those of a training (epoch.c). Prints a probe a line, then the choice.
+ * The options are those of a training (epoch.c); what probes choose begins with them, as with
+ * defaults. Prints a probe a line, then the choice.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,11 @@ main(int argc, char **argv)
     options = options_parse(argc - 2, argv + 2);
     set = triples_open(argv[1]);
     check(training_prepare(&training, &options, &set));
+    probing.chosen =
+        (MetasdProbeChoice){.regularizer = options.train.step.regularizer,
+                            .reg = (double)options.train.step.reg,
+                            .relation_weight = (double)options.train.step.relation_weight,
+                            .class_weights = options.train.class_weights};
     small = metasd_probe_options(&options.train);
     take_trainer(&trainer, &training.graph, &small);
     metasd_probe_plan(&probing, &training.graph, &options.train);

@@ -117,7 +117,11 @@ metasd_probe_plan(MetasdProbing *probing, const MetasdGraph *graph,
     }
     least = fmax(LEAST_BRIEF, LEAST_BATCHES * (double)options.batch /
                                   (double)graph->part[METASD_TRAIN].examples);
-    if (brief < fmin(least, 1))
+    least = fmin(least, 1);
+    if (brief <
+        least) /* for the weight of the regulariser alone up to a tenth of the work will do */
+        brief = fmin(2 * brief, least);
+    if (brief < least)
         return;
     probing->lengths.brief = fmin(brief, MOST_BRIEF);
     probing->lengths.full = METASD_HALVING_LONGER * probing->lengths.brief;
