@@ -21,9 +21,9 @@
  *
  * Values: a float32 has 32 bits. Of integers of B bits, the magnitude is one of L = 2^(B-1) levels,
  * in the middle of equal steps: (q + 1/2) step. No level is 0. The highest level is the row's
- * largest magnitude m. It is stored as float32, the lowest q in use as a byte; each value as q above
- * the lowest, with a sign, in minimal binary. (The values of a row are too few, and too evenly
- * spread, for entropy coding to pay.)
+ * largest magnitude m. It is stored as float32, the lowest q in use as a byte; each value as q
+ * above the lowest, with a sign, in minimal binary. (The values of a row are too few, and too
+ * evenly spread, for entropy coding to pay.)
  *
  * For B = 4 the highest level is that of m, 31/32 m, ..., 13/32 m, each rounded to float32 and then
  * towards 0 to 16 bits, of which the row's sum of squared errors is least, the largest of several;
@@ -61,8 +61,8 @@ extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const
 extern MetasdStatus metasd_row_round(MetasdStorage storage, size_t width, float *row);
 
 /*
- * The highest level of a row, which metasd_row_values_round takes: what metasd_row_round does in two
- * steps. Integers only. Fails as metasd_row_encode does.
+ * The highest level of a row, which metasd_row_values_round takes: what metasd_row_round does in
+ * two steps. Integers only. Fails as metasd_row_encode does.
  */
 extern MetasdStatus metasd_row_fit(MetasdStorage storage, size_t width, const float *row,
                                    float *top);

@@ -22,8 +22,9 @@ static const double relation_weights[] = {0, 0.5, 4};
 
 /*
  * A relation loss that has a weight by default pays late, so in probes of fewer epochs a lower
- * weight has to gain this much more. On FB15k-237 at rank 32 weight 0 is ahead of .5 by .010 after a
- * probe of two epochs, and by .006 after one of six; at rank 100 whole trainings gained .017 by it.
+ * weight has to gain this much more. On FB15k-237 at rank 32 weight 0 is ahead of .5 by .010 after
+ * a probe of two epochs, and by .006 after one of six; at rank 100 whole trainings gained .017 by
+ * it.
  */
 #define LATE_GAIN 0.02
 #define LATE_EPOCHS 10

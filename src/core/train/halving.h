@@ -1,9 +1,9 @@
 /*
  * halving.h - successive halving: which probes are run, for how long, and which choice wins.
  *
- * All pairs of regulariser and weight are tried briefly, the best third of them for longer, then the
- * next larger weight than the best, and the weight of the relation loss and class weights with the
- * best pair. Only what is open is tried.
+ * All pairs of regulariser and weight are tried briefly, the best third of them for longer, then
+ * the next larger weight than the best, and the weight of the relation loss and class weights with
+ * the best pair. Only what is open is tried.
  */
 #ifndef METASD_CORE_TRAIN_HALVING_H
 #define METASD_CORE_TRAIN_HALVING_H

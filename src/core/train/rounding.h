@@ -5,8 +5,8 @@
  * and the gradient passes straight through to the weight that is not rounded (Bengio, Léonard and
  * Courville 2013). Then state->rounds is that storage, the rows of state->student are rounded after
  * each step, and so are the packed weights, in state->packed.seen. The highest level of a row is
- * fitted as the epoch begins, and again every METASD_ROUNDING_BATCHES: fitting takes twenty times as
- * long as rounding, but weights above the level would grow unseen. How often made no difference
+ * fitted as the epoch begins, and again every METASD_ROUNDING_BATCHES: fitting takes twenty times
+ * as long as rounding, but weights above the level would grow unseen. How often made no difference
  * beyond chance: FB15k-237 (dense rank 24, 3 epochs, one of them rounded) had a validation MRR of
  * .3098 as int4 with levels of the epoch's start, .3111 at 16, .3100 at 4, .3116 at 1; .3135 as
  * float32, and .3097 as int4 of that training.
@@ -33,13 +33,13 @@ extern MetasdStatus metasd_rounding_fit(MetasdState *state, MetasdTeam *team,
                                         MetasdStorage storage);
 
 /*
- * Rounds the student's rows in spans of the table, which Adagrad has made mask x weights again; `fit`
- * with levels that are fitted to them.
+ * Rounds the student's rows in spans of the table, which Adagrad has made mask x weights again;
+ * `fit` with levels that are fitted to them.
  */
 extern MetasdStatus metasd_rounding_rows(MetasdState *state, MetasdTeam *team,
                                          const MetasdSpan *spans, int nspans, bool fit);
 
-/* packed.seen = the packed weights of this member's entities, rounded. Rows to fit use `student`. */
+/* packed.seen = this member's packed weights, rounded. Rows to fit use `student`. */
 extern MetasdStatus metasd_rounding_packed(MetasdState *state, MetasdTeam *team, bool fit);
 
 #endif

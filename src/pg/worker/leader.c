@@ -241,8 +241,8 @@ build_graph(MetasdProcess *process, MetasdInput *input, MetasdTraining *training
 }
 
 /*
- * Builds the graph, and probes, while followers start. A team shares a copy of it; a process that trains alone
- * keeps the one that was built.
+ * Builds the graph, and probes, while followers start. A team shares a copy of it; a process that
+ * trains alone keeps the one that was built.
  */
 static void
 form_team(MetasdJob *job)

@@ -249,7 +249,7 @@ random_tails(float *row, size_t width, double density, uint64_t seed)
             row[j] *= 1 + (float)(seed % 8) / 4;
 }
 
-/* No candidate has less error; saturated weights are the only ones farther away than half a step. */
+/* No candidate has less error; only saturated weights are farther away than half a step. */
 static void
 four_bits_fit_the_row(void **state)
 {
