@@ -31,10 +31,10 @@ END $$;
 SELECT r.* FROM jsonb_array_elements('[
     {"batch": 0}, {"batch": 1e10}, {"batch": true}, {"checkpoint_every": -2}, {"checkpoint_every": "often"}, {"class_weights": "yes"}, {"epochs": 0},
     {"epochs": 1e99}, {"epochs": [1]}, {"family": "transe"}, {"family": 1}, {"family": "ComplEx"},
-    {"finetune": -1}, {"finetune": 1.5}, {"finetune_lr": 0},
+    {"finetune": -1}, {"finetune": 1.5},
     {"lr": 0}, {"lr": 11}, {"quiz": null, "mutual": {}}, {"quiz": "yes"},
-    {"quiz_lr": 0}, {"patience": -1}, {"pruning": "Salience"}, {"pruning": ""}, {"pruning": 0.5}, {"pruning": true},
-    {"quiz_fraction": 0.51}, {"ramp": 0.5},
+    {"max_bytes": -1}, {"max_bytes": 1.5}, {"patience": -1}, {"pruning": "Salience"}, {"pruning": ""}, {"pruning": 0.5}, {"pruning": true},
+    {"ramp": 0.5},
     {"rank": 10001}, {"rank": {"a": 1}}, {"reg": -1}, {"regularizer": ""}, {"regularizer": "dura "},
     {"relation_weight": 1e9}, {"seed": -1}, {"seed": 1.5}, {"seed": 1e17}, {"sparsity": 1},
     {"sparsity": -0.1}, {"storage": "int5"}, {"storage": 8},
@@ -47,7 +47,7 @@ SELECT name FROM metasd.models;
 -- The limits themselves are allowed, and a name said twice counts as it was said last.
 SELECT kg_train('people', 'people',
                 params => '{"rank": 0, "rank": 1, "epochs": 1, "batch": 1, "sparsity": 0.999,
-                            "quiz_fraction": 0.5, "validation_fraction": 0.5, "patience": 0, "warmup": 0,
+                            "validation_fraction": 0.5, "patience": 0, "warmup": 0,
                             "ramp": 0, "lr": 10, "seed": 9007199254740992,
                             "class_weights": true, "quiz": true, "regularizer": "n3", "family": "complex"}') AS run \gset
 SELECT tools.ended(:run);

@@ -38,6 +38,16 @@ SELECT rank FROM kg_estimate('made');
 SET metasd.train_mem = 0;
 SELECT rank FROM kg_estimate('made');
 RESET metasd.train_mem;
+
+-- A version is as small as max_bytes says, by what was not given: fewer bits, then a lower rank, then fewer weights.
+SELECT m AS max_bytes, u ->> 'storage' AS storage, (u ->> 'rank')::int < 340 AS "lower rank", (u ->> 'sparsity')::float8 > 0.5 AS "fewer weights", m = 0 OR stored_bytes <= m AS fits
+FROM unnest('{0, 4000000, 1500000, 1000000, 400000}'::int[]) m,
+     LATERAL (SELECT params_used, stored_bytes FROM kg_estimate('made', params => jsonb_build_object('max_bytes', m))) e(u, stored_bytes);
+SELECT rank, p -> 'storage' AS storage, params_used ->> 'storage' AS used, params_used ->> 'sparsity' AS sparsity, stored_bytes <= 1500000 AS fits
+FROM jsonb_array_elements('[{"storage": "int8"}, {"rank": 200}, {"sparsity": 0.8}, {"rank": 200, "storage": "int8"}]') p,
+     kg_estimate('made', params => p || '{"max_bytes": 1500000}');
+SELECT kg_estimate('made', params => '{"max_bytes": 100000}');
+SELECT kg_estimate('made', params => '{"max_bytes": 1500000, "rank": 200, "sparsity": 0.2, "storage": "int8"}');
 DROP FUNCTION needed;
 DROP FUNCTION defaults;
 DROP TABLE sizes, made;

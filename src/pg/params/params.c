@@ -35,6 +35,7 @@ static const char *const storages[] = {"float32", "int8", "int6", "int4",
 
 static const Parameter parameters[METASD_PARAMS] = {
     [METASD_P_EPOCHS] = {"epochs", BASIC, WHOLE, .least = 1, .most = 100000},
+    [METASD_P_MAX_BYTES] = {"max_bytes", BASIC, WHOLE, .least = 0, .most = 1e15},
     [METASD_P_PRESET] = {"preset", BASIC, WORD, .words = presets},
     [METASD_P_RANK] = {"rank", BASIC, WHOLE, .least = 1, .most = 10000},
     [METASD_P_REG] = {"reg", BASIC, REAL, .least = 0, .most = 1000},
@@ -50,7 +51,6 @@ static const Parameter parameters[METASD_PARAMS] = {
     [METASD_P_CLASS_WEIGHTS] = {"class_weights", ADVANCED, SWITCH},
     [METASD_P_FAMILY] = {"family", ADVANCED, WORD, .words = families},
     [METASD_P_FINETUNE] = {"finetune", ADVANCED, WHOLE, .least = 0, .most = 100000},
-    [METASD_P_FINETUNE_LR] = {"finetune_lr", ADVANCED, REAL, .least = 1e-9, .most = 10},
     [METASD_P_KEEP_VERSIONS] = {"keep_versions", ADVANCED, WHOLE, .least = 1, .most = 1000000},
     [METASD_P_LR] = {"lr", ADVANCED, REAL, .least = 1e-9, .most = 10},
     [METASD_P_MUTUAL] = {"mutual", ADVANCED, SWITCH},
@@ -59,8 +59,6 @@ static const Parameter parameters[METASD_PARAMS] = {
     [METASD_P_PROMOTE_TOLERANCE] = {"promote_tolerance", ADVANCED, REAL, .least = 0, .most = 1},
     [METASD_P_PRUNING] = {"pruning", ADVANCED, WORD, .words = prunings},
     [METASD_P_QUIZ] = {"quiz", ADVANCED, SWITCH},
-    [METASD_P_QUIZ_FRACTION] = {"quiz_fraction", ADVANCED, REAL, .least = 0, .most = 0.5},
-    [METASD_P_QUIZ_LR] = {"quiz_lr", ADVANCED, REAL, .least = 1e-12, .most = 10},
     [METASD_P_RAMP] = {"ramp", ADVANCED, WHOLE, .least = 0, .most = 100000},
     [METASD_P_REGULARIZER] = {"regularizer", ADVANCED, WORD, .words = regularizers},
     [METASD_P_RELATION_WEIGHT] = {"relation_weight", ADVANCED, REAL, .least = 0, .most = 1000},
@@ -229,15 +227,21 @@ metasd_params_json(const MetasdParams *params)
         if (parameter->kind == SWITCH)
             metasd_json_bool(json, parameter->name, x != 0);
         else if (parameter->kind == WORD)
-            metasd_json_string(json, parameter->name, parameter->words[(int)x]);
+            metasd_json_string(json, parameter->name, metasd_params_word(params, (MetasdParam)i));
         else
             metasd_json_number(json, parameter->name, x, parameter->kind == WHOLE ? 17 : DIGITS);
     }
     return metasd_json_end(json);
 }
 
+const char *
+metasd_params_word(const MetasdParams *params, MetasdParam parameter)
+{
+    return parameters[parameter].words[(int)params->value[parameter]];
+}
+
 const MetasdFamily *
 metasd_params_family(const MetasdParams *params)
 {
-    return metasd_family(families[(int)params->value[METASD_P_FAMILY]]);
+    return metasd_family(metasd_params_word(params, METASD_P_FAMILY));
 }

@@ -17,9 +17,9 @@ typedef enum MetasdParam {
     METASD_P_EPOCHS,
     METASD_P_FAMILY,
     METASD_P_FINETUNE,
-    METASD_P_FINETUNE_LR,
     METASD_P_KEEP_VERSIONS,
     METASD_P_LR,
+    METASD_P_MAX_BYTES,
     METASD_P_MUTUAL,
     METASD_P_NEGATIVES,
     METASD_P_PATIENCE,
@@ -27,8 +27,6 @@ typedef enum MetasdParam {
     METASD_P_PROMOTE_TOLERANCE,
     METASD_P_PRUNING,
     METASD_P_QUIZ,
-    METASD_P_QUIZ_FRACTION,
-    METASD_P_QUIZ_LR,
     METASD_P_RAMP,
     METASD_P_RANK,
     METASD_P_REG,
@@ -68,6 +66,9 @@ extern void metasd_params_settle(MetasdParams *params);
 
 /* All of them as a jsonb object. */
 extern Jsonb *metasd_params_json(const MetasdParams *params);
+
+/* The word that a parameter of words has as its value. */
+extern const char *metasd_params_word(const MetasdParams *params, MetasdParam parameter);
 
 /* The family of scores. */
 extern const MetasdFamily *metasd_params_family(const MetasdParams *params);

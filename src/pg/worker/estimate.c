@@ -3,8 +3,6 @@
  */
 #include "pg/base/compat.h"
 
-#include <math.h>
-
 #include "access/htup_details.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -12,7 +10,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#include "core/codec/row_codec.h"
 #include "core/train/checkpoint.h"
 #include "pg/catalog/launch_order.h"
 #include "pg/catalog/quota.h"
@@ -21,54 +18,9 @@
 #include "pg/worker/input.h"
 #include "pg/worker/limits.h"
 #include "pg/worker/plan.h"
+#include "pg/worker/size.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_estimate);
-
-/* Bits per value, which were measured, and bytes of a row's scale. */
-static const struct {
-    double bits, scale;
-} stored_as[METASD_STORAGES] = {
-    [METASD_FLOAT32] = {32, 0},
-    [METASD_INT8] = {7.7, 5},
-    [METASD_INT6] = {5.7, 5},
-    [METASD_INT4] = {4, 2},
-};
-
-/* Of each row: version, kind, checksum, and half a byte of padding bits. */
-#define ROW_BYTES 6.5
-
-/* Bytes that a row spends on a number of its weights. */
-static double
-count_number_bytes(double n)
-{
-    return n < 128 ? 1 : n < 16384 ? 2 : 3;
-}
-
-/* Bits per weight that say whether it is kept, where a part p of the weights is. */
-static double
-entropy(double p)
-{
-    return p <= 0 || p >= 1 ? 0 : -(p * log2(p) + (1 - p) * log2(1 - p));
-}
-
-static double
-count_stored_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
-                   MetasdStorage storage)
-{
-    const MetasdFamily *family = options->family;
-    double width = (double)options->rank * (double)family->reals_per_rank;
-    double relations = 2.0 * (double)metasd_labelset_count(input->relations);
-    double rows = (double)metasd_labelset_count(input->entities) + relations;
-    double weights = rows * width;
-    double kept = weights * (1 - options->sparsity);
-    double row = ROW_BYTES + count_number_bytes(width) + count_number_bytes(kept / rows) +
-                 stored_as[storage].scale;
-    /* the reals of a component are kept or pruned together */
-    double flags =
-        options->pruning.by_component ? weights / (double)family->reals_per_rank : weights;
-
-    return rows * row + (flags * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
-}
 
 /* It depends on the size of the graph only. */
 static size_t
@@ -141,8 +93,9 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
                       launch.train_mem ? Max(launch.train_mem, work_mem) : 0,
                       metasd_limits_memory_setting(&launch));
     plan = metasd_plan(&input, launch.max_workers, (size_t)launch.train_mem * 1024, &params);
-    stored =
-        count_stored_bytes(&input, &plan.options, (MetasdStorage)params.value[METASD_P_STORAGE]);
+    stored = metasd_size_stored(metasd_labelset_count(input.entities),
+                                metasd_labelset_count(input.relations), &plan.options,
+                                (MetasdStorage)params.value[METASD_P_STORAGE]);
     /* It may start from a version as large as the one that it makes. */
     if (params.value[METASD_P_WARM_START] &&
         __builtin_add_overflow(plan.bytes, (size_t)stored, &plan.bytes))

@@ -3,6 +3,8 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "pg/worker/questions.h"
+
 typedef struct Reader {
     MetasdBudget *budget;
     MetasdInput *input;
@@ -145,5 +147,6 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
     pfree(entity);
     pfree(relation);
     sort_triples(input, &own->budget);
+    input->questions = metasd_questions_estimate(input->triples, input->count);
     input->bytes = own->budget.taken;
 }

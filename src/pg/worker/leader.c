@@ -329,8 +329,7 @@ raise_non_finite(const NonFinite *last)
                                      "The epoch was repeated %d times, each with half the "
                                      "learning rate, down to %g.",
                                      METASD_REPEATS, METASD_REPEATS, last->lr * 2),
-                    errhint("Lower the parameters lr, finetune_lr or quiz_lr, or raise "
-                            "reg.")));
+                    errhint("Lower the parameter lr, or raise reg.")));
 }
 
 /* Trains from a checkpoint, from the version that serves, or from random weights. */

@@ -1,11 +1,14 @@
 #include "pg/worker/options.h"
 
 /*
- * Constants of the method, as published: the rate of the student's trial step, the temperature of
- * both divergences, and their weights in the losses of mutual learning. A quiz has a fifth of the
- * examples of a batch.
+ * Constants of the method, as published: the rates of the student's trial step and of what the full
+ * model learns from a quiz, the temperature of both divergences, and their weights in the losses of
+ * mutual learning. A quiz has a fifth of the examples of a batch, of a part of the triples that is
+ * kept for quizzes.
  */
 #define STUDENT_RATE 0.1f
+#define QUIZ_RATE 1e-4f
+#define QUIZ_FRACTION 0.02
 #define TEMPERATURE 3
 #define KL_FORWARD 3
 #define KL_REVERSE 1
@@ -54,7 +57,7 @@ metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, Meta
 
     *split = (MetasdSplit){.seed = (uint64_t)x[METASD_P_SEED],
                            .validation_fraction = x[METASD_P_VALIDATION_FRACTION],
-                           .quiz_fraction = x[METASD_P_QUIZ] ? x[METASD_P_QUIZ_FRACTION] : 0};
+                           .quiz_fraction = x[METASD_P_QUIZ] ? QUIZ_FRACTION : 0};
     *options = (MetasdTrainOptions){
         .seed = (uint64_t)x[METASD_P_SEED],
         .family = metasd_params_family(params),
@@ -64,7 +67,6 @@ metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, Meta
         .warmup = (int)x[METASD_P_WARMUP],
         .ramp = (int)x[METASD_P_RAMP],
         .finetune = (int)x[METASD_P_FINETUNE],
-        .finetune_lr = (float)x[METASD_P_FINETUNE_LR],
         .finetune_relation_weight = finetune_relation_weights[(int)x[METASD_P_PRESET]],
         .storage = rounds[storage] ? storage : METASD_FLOAT32,
         .pruning = {.salience = prunings[pruning].salience,
@@ -78,7 +80,7 @@ metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, Meta
         .class_weights = x[METASD_P_CLASS_WEIGHTS] != 0,
         .step = {.lr = (float)x[METASD_P_LR],
                  .student_lr = STUDENT_RATE,
-                 .quiz_lr = (float)x[METASD_P_QUIZ_LR],
+                 .quiz_lr = QUIZ_RATE,
                  .reg = (float)x[METASD_P_REG],
                  .relation_weight = (float)x[METASD_P_RELATION_WEIGHT],
                  .tau = TEMPERATURE,

@@ -7,6 +7,7 @@
 #include "pg/worker/options.h"
 #include "pg/worker/presets.h"
 #include "pg/worker/probing.h"
+#include "pg/worker/size.h"
 
 /* ---- memory ---- */
 
@@ -64,7 +65,7 @@ count_bytes(const MetasdInput *input, const MetasdTrainOptions *options, const M
     return bytes;
 }
 
-/* ---- the plan ---- */
+/* ---- members ---- */
 
 /*
  * Scores of a batch times the width of an embedding, below which a step is over in two or three
@@ -104,15 +105,95 @@ plan_params(const MetasdInput *input, int max_workers, const MetasdParams *param
     return plan;
 }
 
-static void
-apply_presets(const MetasdInput *input, bool warm, MetasdParams *params)
-{
-    metasd_presets_apply(params, metasd_labelset_count(input->entities),
-                         metasd_labelset_count(input->relations), input->count, warm);
-}
+/* ---- stored bytes ---- */
+
+/* Rows are not all alike: so much more than their estimate they may take. */
+#define SIZE_MARGIN 1.03
+
+/* The sparsity that a bound of the bytes may lead to. */
+#define MOST_SPARSITY 0.95
 
 /* Ranks are tried in tens, so that people can read them. */
 #define RANKS 10
+
+static bool
+is_small_enough(const MetasdInput *input, const MetasdParams *params)
+{
+    MetasdTrainOptions options;
+    MetasdSplit split;
+
+    metasd_options_set(params, &options, &split);
+    return SIZE_MARGIN * metasd_size_stored(metasd_labelset_count(input->entities),
+                                            metasd_labelset_count(input->relations), &options,
+                                            (MetasdStorage)params->value[METASD_P_STORAGE]) <=
+           params->value[METASD_P_MAX_BYTES];
+}
+
+/* The highest rank that is small enough, down to METASD_LEAST_RANK; false if that is too large. */
+static bool
+lower_rank(const MetasdInput *input, MetasdParams *params)
+{
+    double *rank = &params->value[METASD_P_RANK], highest = *rank;
+
+    for (*rank = floor(*rank / RANKS) * RANKS; *rank >= METASD_LEAST_RANK; *rank -= RANKS)
+        if (is_small_enough(input, params))
+            return true;
+    *rank = Min(highest, METASD_LEAST_RANK);
+    return is_small_enough(input, params);
+}
+
+/* The lowest sparsity in hundredths that is small enough; false if there is none. */
+static bool
+raise_sparsity(const MetasdInput *input, MetasdParams *params)
+{
+    double *sparsity = &params->value[METASD_P_SPARSITY];
+
+    for (int percent = (int)ceil(100 * *sparsity); percent <= 100 * MOST_SPARSITY; percent++) {
+        *sparsity = percent / 100.0;
+        if (is_small_enough(input, params))
+            return true;
+    }
+    return false;
+}
+
+static void
+refuse_size(const MetasdParams *params)
+{
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+         errmsg("a version of this graph needs more bytes than max_bytes allows"),
+         errdetail("Rank %.0f, sparsity %g and storage \"%s\" need more than %.0f bytes.",
+                   params->value[METASD_P_RANK], params->value[METASD_P_SPARSITY],
+                   metasd_params_word(params, METASD_P_STORAGE), params->value[METASD_P_MAX_BYTES]),
+         errhint("Raise max_bytes, or leave out rank, sparsity or storage. kg_estimate "
+                 "tells how many bytes are needed.")));
+}
+
+/*
+ * Makes the version small enough for max_bytes by what was not given. 4 bits lose least; then a
+ * lower rank loses less than fewer weights of a high one.
+ */
+static void
+fit_size(const MetasdInput *input, MetasdParams *params)
+{
+    const bool *given = params->given;
+
+    if (params->value[METASD_P_MAX_BYTES] == 0 || is_small_enough(input, params))
+        return;
+    if (!given[METASD_P_STORAGE]) {
+        params->value[METASD_P_STORAGE] = METASD_INT4;
+        if (is_small_enough(input, params))
+            return;
+    }
+    if (!given[METASD_P_RANK] && lower_rank(input, params))
+        return;
+    if (!given[METASD_P_SPARSITY] && raise_sparsity(input, params))
+        return;
+    refuse_size(params);
+}
+
+/* ---- the plan ---- */
 
 /*
  * Where memory decides, a part is left to the rows of this version, from which the next may start.
@@ -126,7 +207,8 @@ metasd_plan(const MetasdInput *input, int max_workers, size_t most, MetasdParams
     MetasdPlan plan;
     int wish;
 
-    apply_presets(input, false, params);
+    metasd_presets_apply(params, input, false);
+    fit_size(input, params);
     plan = plan_params(input, max_workers, params);
     if (params->given[METASD_P_RANK] || most == 0 || plan.bytes <= most - most / SPARE)
         return plan;
@@ -150,6 +232,7 @@ void
 metasd_plan_follow(MetasdPlan *plan, const MetasdInput *input, int max_workers, bool warm,
                    MetasdParams *params)
 {
-    apply_presets(input, warm, params);
+    metasd_presets_apply(params, input, warm);
+    fit_size(input, params);
     *plan = plan_params(input, max_workers, params);
 }

@@ -12,71 +12,84 @@
 static const double at_any_size[METASD_PARAMS] = {
     [METASD_P_CHECKPOINT_EVERY] = 10,
     [METASD_P_KEEP_VERSIONS] = 3,
-    [METASD_P_LR] = 0.1,
+    [METASD_P_LR] = 0.3,
     [METASD_P_PRESET] = METASD_BALANCED,
     [METASD_P_PROMOTE_TOLERANCE] = 0.005,
-    [METASD_P_QUIZ_FRACTION] = 0.02,
-    [METASD_P_QUIZ_LR] = 1e-4,
     [METASD_P_SEED] = 1,
-    [METASD_P_SPARSITY] = 0.9,
+    [METASD_P_SPARSITY] = 0.5,
     [METASD_P_STORAGE] = METASD_INT8,
     [METASD_P_WARM_START] = 1,
 };
 
 typedef struct Graph {
     double entities, relations, triples;
+    double questions;      /* pairs (head, relation) and (relation, tail) */
+    double reals_per_rank; /* of the family */
 } Graph;
 
-/* Epochs of the full model alone, of both models, and of the pruned model alone. */
+/* What follows from the time that a preset allows. */
+typedef struct Course {
+    double warmup, mutual, finetune; /* epochs */
+    double rank;
+    double negatives; /* 0: all entities */
+} Course;
+
 typedef struct Phases {
-    double warmup, mutual, finetune;
-    double work;      /* flop of all epochs; the default rank is one that needs no more */
-    double most_rank; /* the highest default rank; metasd_plan may lower it for lack of memory */
+    double warmup, mutual, finetune; /* epochs of full model, of both, of the pruned model */
+    double work;                     /* flop of all epochs that the default rank may need */
+    double rank;                     /* the highest default one of a graph with few triples */
 } Phases;
 
 /*
- * Small graphs can afford mutual learning, which takes three times the products of the pruned model
- * alone: on UMLS it was worth .01 to .02, on Kinship nothing. Where it is off, the pruned model has
- * the time.
+ * A few epochs of the full model suffice to choose the weights to keep. Mutual learning takes three
+ * times the products of the pruned model alone, which small graphs can afford: on Kinship it is
+ * worth .013, on UMLS .002 (rank 250, sparsity .5, validation MRR, three seeds). Twice as many
+ * epochs as the balanced ones of a small graph gain .001.
  */
 static const Phases small_phases[] = {
-    [METASD_FAST] = {4, 10, 6, 1e14, 1000},
-    [METASD_BALANCED] = {10, 30, 20, 1e15, 1000},
-    [METASD_BEST] = {30, 90, 60, 1e16, 1000},
+    [METASD_FAST] = {3, 6, 6, 3.6e13, 150},
+    [METASD_BALANCED] = {5, 15, 10, 2.5e14, 250},
+    [METASD_BEST] = {10, 30, 20, 2e15, 500},
 };
 
-/*
- * A few epochs of the full model suffice to choose the weights to keep. On FB15k-237 at rank 1000
- * the pruned model's validation MRR after eight epochs alone is .345 with 2 epochs of the full
- * model, .349 with 6, and .340 with 24, N3 and a falling rate.
- */
+/* Where the sources have USUAL_TRIPLES. */
 static const Phases large_phases[] = {
-    [METASD_FAST] = {3, 0, 6, 4e13, 1000},
-    [METASD_BALANCED] = {8, 0, 16, 4e14, 1000},
-    [METASD_BEST] = {8, 0, 36, 4e15, 4000},
+    [METASD_FAST] = {2, 0, 7, 3.6e13, 250},
+    [METASD_BALANCED] = {3, 0, 13, 2.5e14, 250},
+    [METASD_BEST] = {3, 0, 22, 2e15, 1000},
 };
 
 /* Triples times entities up to which a graph is small. */
 #define SMALL 1e8
 
 /*
- * From this number of entities on the full model is scored against a sample, of a tenth of them
- * within limits: the time to score all grows with the square of the graph. On FB15k-237, 2,000 of
- * 14,541 lose .004 of validation MRR at the same number of steps, and take a quarter of the time.
+ * A graph with other triples than this has other epochs: the number of steps counts, and with it
+ * the inverse root of the number of triples, within limits.
  */
-#define MANY_ENTITIES 8000
+#define USUAL_TRIPLES 272000
+#define MOST_TIMES 3
+
+/*
+ * The highest default rank of a preset grows with the root of the number of triples: more than the
+ * facts can fill costs time and bytes for nothing.
+ */
+#define ROOT_OF_TRIPLES 217
+
+/*
+ * Where a lower rank would be all that the work allows, the full model is scored against a sample,
+ * of a tenth of the entities within limits.
+ */
 #define LEAST_NEGATIVES 2000
 #define MOST_NEGATIVES 10000
+
+/* The exponential and the sums of a score take as long as so many flop. */
+#define SCORE_WORK 60
 
 /* Triples per entity from which on N3 is better than DURA: UMLS and Kinship have 40 and more. */
 #define DENSE 30
 
-/*
- * Triples per entity up to which frequent tails weigh more, as published: worth .004 on WN18RR. The
- * highest rank that was tried there is 1000: MRR .486, where .491 is published.
- */
+/* Triples per entity up to which frequent tails weigh more, as published: worth .004 on WN18RR. */
 #define THIN 5
-#define MOST_THIN_RANK 1000
 
 /*
  * A training that starts from another version needs these parts of the phases, and no ramp: about
@@ -85,16 +98,6 @@ static const Phases large_phases[] = {
 #define WARM_WARMUP 0.2
 #define WARM_MUTUAL 0.43
 #define WARM_FINETUNE 0.75
-
-/* More triples than this get fewer epochs: the number of steps counts, not that of epochs. */
-#define MANY_TRIPLES 1e6
-
-/*
- * Fine-tuning begins at a higher rate than the full model has: Adagrad's sums are those of all
- * epochs before, and the pruned model has much to make up for.
- */
-#define FINETUNE_RATES 3
-#define MOST_RATE 10 /* of any parameter */
 
 /*
  * The number of relations from which on the relation loss helps: FB15k-237 has 237; UMLS has 46,
@@ -120,21 +123,23 @@ default_batch(const Graph *graph)
     return floor(Max(Max(64, Min(graph->triples / 20, 1000)), Min(graph->triples / 270, 4500)));
 }
 
+/* A default that does without a sample would score so many entities. */
 static double
-default_negatives(const Graph *graph)
+few_negatives(const Graph *graph)
 {
-    if (graph->entities < MANY_ENTITIES)
-        return 0;
     return floor(Max(LEAST_NEGATIVES, Min(graph->entities / 10, MOST_NEGATIVES)));
 }
 
-/* Flop per epoch and rank of the full model: three products of all triples, in both directions. */
+/*
+ * The rank at which `epochs` of the full model need that work: each question is scored against so
+ * many entities, and each score takes three products of an embedding, two flop a real.
+ */
 static double
-count_epoch_work(const Graph *graph, double negatives, double batch)
+affordable_rank(const Graph *graph, double work, double epochs, double scored)
 {
-    double scored = negatives > 0 ? Min(graph->entities, negatives + batch) : graph->entities;
+    double score = work / (epochs * graph->questions * (scored + 2));
 
-    return 3 * 2 * 2 * 2 * graph->triples * (scored + 2);
+    return (score - SCORE_WORK) / (3 * 2 * graph->reals_per_rank);
 }
 
 /* The more triples an entity has, the less there is to hold back. */
@@ -146,41 +151,66 @@ default_reg(const Graph *graph, bool dense)
                        Max(0.03, Min(0.2 * sqrt(graph->entities / graph->triples), 0.1)));
 }
 
-static void
-set_defaults(double *value, const Graph *graph, MetasdPreset preset, bool warm)
+static Course
+choose_course(const Graph *graph, MetasdPreset preset, bool small)
 {
-    bool small = graph->triples * graph->entities <= SMALL;
-    bool dense = graph->triples >= DENSE * graph->entities;
-    bool thin = !small && graph->triples < THIN * graph->entities;
     const Phases *phases = small ? &small_phases[preset] : &large_phases[preset];
-    double batch = default_batch(graph), negatives = default_negatives(graph);
-    double part = Min(1, sqrt(MANY_TRIPLES / graph->triples));
-    double warmup = ceil(phases->warmup * part), finetune = ceil(phases->finetune * part);
-    double mutual = phases->mutual, epochs = warmup + mutual + finetune;
-    double rank =
-        phases->work / ((epochs + 3 * mutual) * count_epoch_work(graph, negatives, batch));
-    double most = thin ? Min(phases->most_rank, MOST_THIN_RANK) : phases->most_rank;
+    double part = Min(sqrt(USUAL_TRIPLES / graph->triples), MOST_TIMES);
+    Course course = {phases->warmup, phases->mutual, phases->finetune};
+    double rank, most, epochs;
 
-    value[METASD_P_RANK] = round_to_two_digits(Max(METASD_LEAST_RANK, Min(rank, most)));
+    if (!small) {
+        course.warmup = ceil(phases->warmup * part);
+        course.finetune = ceil(phases->finetune * part);
+    }
+    /* an epoch of mutual learning is one of the full model, and three more */
+    epochs = course.warmup + 4 * course.mutual + course.finetune;
+    rank = affordable_rank(graph, phases->work, epochs, graph->entities);
+    if (rank < METASD_LEAST_RANK && graph->entities > few_negatives(graph)) {
+        course.negatives = few_negatives(graph);
+        rank = affordable_rank(graph, phases->work, epochs,
+                               Min(graph->entities, course.negatives + default_batch(graph)));
+    }
+    most = phases->rank * Max(1, sqrt(graph->triples) / ROOT_OF_TRIPLES);
+    course.rank = round_to_two_digits(Max(METASD_LEAST_RANK, Min(rank, most)));
+    return course;
+}
+
+static void
+set_course(double *value, const Course *course, bool warm)
+{
+    double warmup = course->warmup, mutual = course->mutual, finetune = course->finetune;
+
     if (warm) {
         warmup = ceil(warmup * WARM_WARMUP);
         mutual = ceil(mutual * WARM_MUTUAL);
         finetune = ceil(finetune * WARM_FINETUNE);
     }
-    value[METASD_P_BATCH] = batch;
+    value[METASD_P_RANK] = course->rank;
+    value[METASD_P_NEGATIVES] = course->negatives;
     value[METASD_P_EPOCHS] = warmup + mutual + finetune;
     value[METASD_P_WARMUP] = warmup;
     value[METASD_P_RAMP] = warm ? 0 : floor(mutual / 3);
     value[METASD_P_FINETUNE] = finetune;
     value[METASD_P_MUTUAL] = mutual > 0;
+}
+
+static void
+set_defaults(double *value, const Graph *graph, MetasdPreset preset, bool warm)
+{
+    bool small = graph->triples * graph->entities <= SMALL;
+    bool dense = graph->triples >= DENSE * graph->entities;
+    Course course = choose_course(graph, preset, small);
+
+    set_course(value, &course, warm);
+    value[METASD_P_BATCH] = default_batch(graph);
     value[METASD_P_RELATION_WEIGHT] =
         graph->relations >= MANY_RELATIONS ? relation_weights[preset] : 0;
     value[METASD_P_REG] = default_reg(graph, dense);
     value[METASD_P_REGULARIZER] = dense ? METASD_N3 : METASD_DURA;
-    value[METASD_P_CLASS_WEIGHTS] = thin;
+    value[METASD_P_CLASS_WEIGHTS] = !small && graph->triples < THIN * graph->entities;
     value[METASD_P_VALIDATION_FRACTION] = small ? 0.1 : 0.02;
     value[METASD_P_PRUNING] = small ? METASD_SALIENCE : METASD_ALIGNED;
-    value[METASD_P_NEGATIVES] = negatives;
 }
 
 /* A user who sets `epochs` and nothing else means shorter or longer phases of the same parts. */
@@ -195,10 +225,13 @@ stretch_phases(double *value, double epochs)
 }
 
 void
-metasd_presets_apply(MetasdParams *params, uint32 entities, uint32 relations, uint64 triples,
-                     bool warm)
+metasd_presets_apply(MetasdParams *params, const MetasdInput *input, bool warm)
 {
-    Graph graph = {Max(entities, 1), Max(relations, 1), Max((double)triples, 1)};
+    Graph graph = {.entities = Max(metasd_labelset_count(input->entities), 1),
+                   .relations = Max(metasd_labelset_count(input->relations), 1),
+                   .triples = Max((double)input->count, 1),
+                   .questions = Max(input->questions, 1),
+                   .reals_per_rank = metasd_params_family(params)->reals_per_rank};
     MetasdPreset preset = METASD_BALANCED;
     double value[METASD_PARAMS];
 
@@ -211,8 +244,5 @@ metasd_presets_apply(MetasdParams *params, uint32 entities, uint32 relations, ui
     for (int i = 0; i < METASD_PARAMS; i++)
         if (!params->given[i])
             params->value[i] = value[i];
-    if (!params->given[METASD_P_FINETUNE_LR])
-        params->value[METASD_P_FINETUNE_LR] =
-            Min(FINETUNE_RATES * params->value[METASD_P_LR], MOST_RATE);
     metasd_params_settle(params);
 }

@@ -9,6 +9,7 @@
 #define METASD_PG_WORKER_PRESETS_H
 
 #include "pg/params/params.h"
+#include "pg/worker/input.h"
 
 /* The lowest default rank; below, one in ten weights is too little for a row. */
 #define METASD_LEAST_RANK 100
@@ -17,7 +18,6 @@
  * Sets all that was not given. What probes choose (probing.h) has the value of a training without
  * them then. WARM: the training starts from another version, so its default phases are shorter.
  */
-extern void metasd_presets_apply(MetasdParams *params, uint32 entities, uint32 relations,
-                                 uint64 triples, bool warm);
+extern void metasd_presets_apply(MetasdParams *params, const MetasdInput *input, bool warm);
 
 #endif

@@ -67,8 +67,10 @@ static void
 keep_rank(const Version *old, MetasdParams *params)
 {
     double *rank = &params->value[METASD_P_RANK];
+    bool bounded = params->value[METASD_P_MAX_BYTES] > 0;
 
-    if (params->given[METASD_P_RANK] || fabs(*rank - old->rank) > NEAR_RANK * old->rank)
+    if (params->given[METASD_P_RANK] || fabs(*rank - old->rank) > NEAR_RANK * old->rank ||
+        (bounded && old->rank > *rank))
         return;
     *rank = old->rank;
     params->given[METASD_P_RANK] = true;
