@@ -89,7 +89,7 @@ SELECT jsonb_object_agg(key, value) || jsonb_build_object('rank', :rank, 'sparsi
        || CASE WHEN entities <= 50000 THEN '{"negatives": 0}' ELSE '{}' END::jsonb
 FROM metasd.versions, jsonb_each(params)
 WHERE model = 'default' AND key IN ('reg', 'regularizer', 'relation_weight', 'class_weights', 'batch', 'storage',
-                                    'negatives', 'family', 'lr', 'finetune_lr')
+                                    'negatives', 'family', 'lr')
 GROUP BY entities;
 SQL
 }

@@ -54,7 +54,7 @@ for rank in "${@:-200}" $([ $# -gt 0 ] || echo 1000); do
     "${psql[@]}" -v name="m$rank" -v rank="$rank" <<'SQL'
 SET client_min_messages = warning;
 SELECT kg_train(:'name', 'facts', params => format('{"rank": %s, "sparsity": 0.9, "epochs": 1, "warmup": 0,
-    "ramp": 0, "negatives": 200, "batch": 1000, "quiz_fraction": 0, "quiz": false, "mutual": false,
+    "ramp": 0, "negatives": 200, "batch": 1000, "quiz": false, "mutual": false,
     "validation_fraction": 0, "patience": 0, "pruning": "aligned"}', :rank)::jsonb) AS run \gset
 CALL kg_wait(:run);
 SQL

@@ -10,7 +10,7 @@ set -eu
 . "$(dirname "$0")/bench.sh"
 size=("${1:-14541}" "${2:-272115}" "${3:-237}")
 params=${4:-'{"rank": 1000, "sparsity": 0.9, "epochs": 1, "warmup": 0, "ramp": 0, "negatives": 200,
-    "quiz_fraction": 0, "quiz": false, "mutual": false, "validation_fraction": 0, "patience": 0}'}
+    "quiz": false, "mutual": false, "validation_fraction": 0, "patience": 0}'}
 start_server
 psql+=(-A -t)
 make -s build/bench/synthetic
