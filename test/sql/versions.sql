@@ -105,7 +105,7 @@ REVOKE :"me" FROM regress_metasd_other;
 -- Of those that do not serve the newest are kept, three versions in all if nothing else is said; the
 -- rows of the others stay, without embeddings.
 SELECT version, kept FROM versions;
-SELECT kg_train('people', params => '{"epochs": null, "keep_versions": 2}') AS run \gset
+SELECT kg_train('people', params => '{"epochs": 60, "keep_versions": 2}') AS run \gset
 SELECT tools.ended(:run);
 SELECT version, status, serving, kept FROM versions;
 SELECT tools.nth(run) AS version, bytes > 0 AS bytes, metrics ? 'stored' AS figures FROM metasd.versions WHERE model = 'people' AND NOT kept AND status = 'succeeded' ORDER BY run;

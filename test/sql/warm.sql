@@ -97,13 +97,13 @@ FROM metasd.versions WHERE run = :run;
 
 -- A rank that memory has lowered is kept, and the version is read beside it.
 SELECT kg_drop('people');
-SELECT set_config('metasd.train_mem', (train_bytes / 2048)::text, false) <> '' AS set
-FROM kg_estimate('people', params => '{"rank": 500, "preset": "fast"}');
-SELECT kg_train('people', 'people', params => '{"preset": "fast", "epochs": 2}') AS run \gset
+SELECT set_config('metasd.train_mem', (train_bytes / 1300)::text, false) <> '' AS set
+FROM kg_estimate('people', params => '{"rank": 250, "preset": "best"}');
+SELECT kg_train('people', 'people', params => '{"preset": "best", "epochs": 2}') AS run \gset
 SELECT tools.ended(:run);
 SELECT kg_train('people') AS run \gset
 SELECT tools.ended(:run);
-SELECT count(DISTINCT params -> 'rank') AS ranks, bool_and((params ->> 'rank')::int BETWEEN 150 AND 490) AS lowered,
+SELECT count(DISTINCT params -> 'rank') AS ranks, bool_and((params ->> 'rank')::int BETWEEN 110 AND 490) AS lowered,
        max(metrics #>> '{warm_start,version}')::bigint = min(run) AS warm, max((metrics ->> 'rank_by_default')::int) AS "by default"
 FROM metasd.versions WHERE model = 'people';
 RESET metasd.train_mem;

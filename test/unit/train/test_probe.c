@@ -159,6 +159,36 @@ a_large_weight_that_is_slow_is_found(void **state)
     assert_true(probing.chosen.reg == 0.02);
 }
 
+/* The planted MRR, but twice the best weight is nearly as good as the best. */
+static MetasdStatus
+run_level(void *context, MetasdProbe *probe)
+{
+    MetasdProbe planted = *probe;
+
+    if (planted.choice.reg == 0.05)
+        planted.choice.reg = 0.02;
+    METASD_TRY(run_planted(context, &planted));
+    probe->answers = planted.answers;
+    probe->mrr = planted.mrr - (probe->choice.reg == 0.05 ? 0.002 : 0);
+    return METASD_OK;
+}
+
+/* Of two weights that are level the larger is taken after short probes, the better after long ones. */
+static void
+of_level_weights_the_larger_is_taken(void **state)
+{
+    Plant plant = {.best = {.reg = 0.02}, .relation_gain = 0.02};
+    MetasdProbing probing = all_open();
+
+    (void)state;
+    assert_int_equal(metasd_halving(&probing, run_level, &plant), METASD_OK);
+    assert_true(probing.chosen.reg == 0.05);
+    probing = all_open();
+    probing.lengths.full = 12;
+    assert_int_equal(metasd_halving(&probing, run_level, &plant), METASD_OK);
+    assert_true(probing.chosen.reg == 0.02);
+}
+
 /* A relation loss that pays late is not left for a small gain of a short probe. */
 static void
 a_relation_loss_may_pay_late(void **state)
@@ -315,6 +345,7 @@ main(void)
         cmocka_unit_test(what_is_given_stays),
         cmocka_unit_test(small_gains_do_not_count),
         cmocka_unit_test(a_large_weight_that_is_slow_is_found),
+        cmocka_unit_test(of_level_weights_the_larger_is_taken),
         cmocka_unit_test(a_relation_loss_may_pay_late),
         cmocka_unit_test(an_end_is_passed_on),
         cmocka_unit_test(probes_of_a_graph_are_always_the_same),
