@@ -12,11 +12,10 @@
 static const double at_any_size[METASD_PARAMS] = {
     [METASD_P_CHECKPOINT_EVERY] = 10,
     [METASD_P_KEEP_VERSIONS] = 3,
-    [METASD_P_LR] = 0.3,
+    [METASD_P_LR] = 0.1,
     [METASD_P_PRESET] = METASD_BALANCED,
     [METASD_P_PROMOTE_TOLERANCE] = 0.005,
     [METASD_P_SEED] = 1,
-    [METASD_P_SPARSITY] = 0.5,
     [METASD_P_STORAGE] = METASD_INT8,
     [METASD_P_WARM_START] = 1,
 };
@@ -25,39 +24,49 @@ typedef struct Graph {
     double entities, relations, triples;
     double questions;      /* pairs (head, relation) and (relation, tail) */
     double reals_per_rank; /* of the family */
+    bool small, thin;
 } Graph;
 
 /* What follows from the time that a preset allows. */
 typedef struct Course {
-    double warmup, mutual, finetune; /* epochs */
-    double rank;
+    double warmup, mutual, finetune; /* epochs of full model, of both, of the pruned model */
+    double sparsity;
+    double rank;      /* the highest one */
     double negatives; /* 0: all entities */
 } Course;
-
-typedef struct Phases {
-    double warmup, mutual, finetune; /* epochs of full model, of both, of the pruned model */
-    double work;                     /* flop of all epochs that the default rank may need */
-    double rank;                     /* the highest default one of a graph with few triples */
-} Phases;
 
 /*
  * A few epochs of the full model suffice to choose the weights to keep. Mutual learning takes three
  * times the products of the pruned model alone, which small graphs can afford: on Kinship it is
- * worth .013, on UMLS .002 (rank 250, sparsity .5, validation MRR, three seeds). Twice as many
- * epochs as the balanced ones of a small graph gain .001.
+ * worth .012, on UMLS .002 (rank 250, validation MRR, three seeds). With half of the epochs of a
+ * small graph, as here, both are as good as with all of 10, 30 and 20.
  */
-static const Phases small_phases[] = {
-    [METASD_FAST] = {3, 6, 6, 3.6e13, 150},
-    [METASD_BALANCED] = {5, 15, 10, 2.5e14, 250},
-    [METASD_BEST] = {10, 30, 20, 2e15, 500},
+static const Course small_courses[] = {
+    [METASD_FAST] = {3, 6, 6, 0.5, 150},
+    [METASD_BALANCED] = {5, 15, 10, 0.5, 250},
+    [METASD_BEST] = {10, 30, 20, 0.5, 500},
 };
 
-/* Where the sources have USUAL_TRIPLES. */
-static const Phases large_phases[] = {
-    [METASD_FAST] = {2, 0, 7, 3.6e13, 250},
-    [METASD_BALANCED] = {3, 0, 13, 2.5e14, 250},
-    [METASD_BEST] = {3, 0, 22, 2e15, 1000},
+/* Where the source has USUAL_TRIPLES. */
+static const Course large_courses[] = {
+    [METASD_FAST] = {2, 0, 7, 0.5, 250},
+    [METASD_BALANCED] = {3, 0, 13, 0.5, 250},
+    [METASD_BEST] = {5, 0, 45, 0.5, 415},
 };
+
+/*
+ * The same where entities have few triples: a row has few weights that its triples can tell, but
+ * not all rows the same ones.
+ */
+static const Course thin_courses[] = {
+    [METASD_FAST] = {2, 0, 5, 0.9, 500},
+    [METASD_BALANCED] = {4, 0, 9, 0.9, 660},
+    [METASD_BEST] = {4, 0, 20, 0.9, 740},
+};
+
+/* Flop of all epochs that a preset allows. */
+static const double works[] = {
+    [METASD_FAST] = 3.6e13, [METASD_BALANCED] = 2.5e14, [METASD_BEST] = 2e15};
 
 /* Triples times entities up to which a graph is small. */
 #define SMALL 1e8
@@ -88,7 +97,10 @@ static const Phases large_phases[] = {
 /* Triples per entity from which on N3 is better than DURA: UMLS and Kinship have 40 and more. */
 #define DENSE 30
 
-/* Triples per entity up to which frequent tails weigh more, as published: worth .004 on WN18RR. */
+/*
+ * A graph is thin up to this number of triples per entity, if it is not small. Frequent tails weigh
+ * more there, as published: worth .004 on WN18RR.
+ */
 #define THIN 5
 
 /*
@@ -123,23 +135,34 @@ default_batch(const Graph *graph)
     return floor(Max(Max(64, Min(graph->triples / 20, 1000)), Min(graph->triples / 270, 4500)));
 }
 
-/* A default that does without a sample would score so many entities. */
+/* The size of a sample, where there is one: a tenth of the entities within limits. */
 static double
-few_negatives(const Graph *graph)
+default_negatives(const Graph *graph)
 {
     return floor(Max(LEAST_NEGATIVES, Min(graph->entities / 10, MOST_NEGATIVES)));
 }
 
+/* Sparse products take about twice the time per weight. */
+#define SPARSE_WORK 2
+
 /*
- * The rank at which `epochs` of the full model need that work: each question is scored against so
- * many entities, and each score takes three products of an embedding, two flop a real.
+ * The rank at which a course needs that work: each question is scored against so many entities, and
+ * each score takes three products of an embedding, two flop a real. In fine-tuning all are scored
+ * where that is cheap, because few weights are kept.
  */
 static double
-affordable_rank(const Graph *graph, double work, double epochs, double scored)
+affordable_rank(const Graph *graph, const Course *course, double work)
 {
-    double score = work / (epochs * graph->questions * (scored + 2));
+    double sample = course->negatives + default_batch(graph), all = graph->entities;
+    double scored = course->negatives > 0 ? Min(sample, all) : all;
+    double kept = Min(1, SPARSE_WORK * (1 - course->sparsity));
+    double tuned = kept < 1 ? all : scored;
+    double full = course->warmup + 4 * course->mutual; /* three more epochs' work for both models */
+    double scores = full * (scored + 2) + course->finetune * (tuned + 2);
+    double products = full * (scored + 2) + course->finetune * kept * (tuned + 2);
 
-    return (score - SCORE_WORK) / (3 * 2 * graph->reals_per_rank);
+    return (work / graph->questions - SCORE_WORK * scores) /
+           (3 * 2 * graph->reals_per_rank * products);
 }
 
 /* The more triples an entity has, the less there is to hold back. */
@@ -152,27 +175,26 @@ default_reg(const Graph *graph, bool dense)
 }
 
 static Course
-choose_course(const Graph *graph, MetasdPreset preset, bool small)
+choose_course(const Graph *graph, MetasdPreset preset)
 {
-    const Phases *phases = small ? &small_phases[preset] : &large_phases[preset];
-    double part = Min(sqrt(USUAL_TRIPLES / graph->triples), MOST_TIMES);
-    Course course = {phases->warmup, phases->mutual, phases->finetune};
-    double rank, most, epochs;
+    Course course = graph->small  ? small_courses[preset]
+                    : graph->thin ? thin_courses[preset]
+                                  : large_courses[preset];
+    double part = Min(sqrt(USUAL_TRIPLES / graph->triples), MOST_TIMES), rank;
 
-    if (!small) {
-        course.warmup = ceil(phases->warmup * part);
-        course.finetune = ceil(phases->finetune * part);
+    if (!graph->small) {
+        course.warmup = ceil(course.warmup * part);
+        course.finetune = ceil(course.finetune * part);
     }
-    /* an epoch of mutual learning is one of the full model, and three more */
-    epochs = course.warmup + 4 * course.mutual + course.finetune;
-    rank = affordable_rank(graph, phases->work, epochs, graph->entities);
-    if (rank < METASD_LEAST_RANK && graph->entities > few_negatives(graph)) {
-        course.negatives = few_negatives(graph);
-        rank = affordable_rank(graph, phases->work, epochs,
-                               Min(graph->entities, course.negatives + default_batch(graph)));
+    if (graph->thin)
+        course.negatives = default_negatives(graph);
+    rank = affordable_rank(graph, &course, works[preset]);
+    if (rank < METASD_LEAST_RANK && graph->entities > default_negatives(graph)) {
+        course.negatives = default_negatives(graph);
+        rank = affordable_rank(graph, &course, works[preset]);
     }
-    most = phases->rank * Max(1, sqrt(graph->triples) / ROOT_OF_TRIPLES);
-    course.rank = round_to_two_digits(Max(METASD_LEAST_RANK, Min(rank, most)));
+    course.rank *= Max(1, sqrt(graph->triples) / ROOT_OF_TRIPLES);
+    course.rank = round_to_two_digits(Max(METASD_LEAST_RANK, Min(rank, course.rank)));
     return course;
 }
 
@@ -187,6 +209,7 @@ set_course(double *value, const Course *course, bool warm)
         finetune = ceil(finetune * WARM_FINETUNE);
     }
     value[METASD_P_RANK] = course->rank;
+    value[METASD_P_SPARSITY] = course->sparsity;
     value[METASD_P_NEGATIVES] = course->negatives;
     value[METASD_P_EPOCHS] = warmup + mutual + finetune;
     value[METASD_P_WARMUP] = warmup;
@@ -198,9 +221,8 @@ set_course(double *value, const Course *course, bool warm)
 static void
 set_defaults(double *value, const Graph *graph, MetasdPreset preset, bool warm)
 {
-    bool small = graph->triples * graph->entities <= SMALL;
     bool dense = graph->triples >= DENSE * graph->entities;
-    Course course = choose_course(graph, preset, small);
+    Course course = choose_course(graph, preset);
 
     set_course(value, &course, warm);
     value[METASD_P_BATCH] = default_batch(graph);
@@ -208,9 +230,9 @@ set_defaults(double *value, const Graph *graph, MetasdPreset preset, bool warm)
         graph->relations >= MANY_RELATIONS ? relation_weights[preset] : 0;
     value[METASD_P_REG] = default_reg(graph, dense);
     value[METASD_P_REGULARIZER] = dense ? METASD_N3 : METASD_DURA;
-    value[METASD_P_CLASS_WEIGHTS] = !small && graph->triples < THIN * graph->entities;
-    value[METASD_P_VALIDATION_FRACTION] = small ? 0.1 : 0.02;
-    value[METASD_P_PRUNING] = small ? METASD_SALIENCE : METASD_ALIGNED;
+    value[METASD_P_CLASS_WEIGHTS] = graph->thin;
+    value[METASD_P_VALIDATION_FRACTION] = graph->small ? 0.1 : 0.02;
+    value[METASD_P_PRUNING] = graph->small ? METASD_SALIENCE : METASD_ALIGNED;
 }
 
 /* A user who sets `epochs` and nothing else means shorter or longer phases of the same parts. */
@@ -231,10 +253,12 @@ metasd_presets_apply(MetasdParams *params, const MetasdInput *input, bool warm)
                    .relations = Max(metasd_labelset_count(input->relations), 1),
                    .triples = Max((double)input->count, 1),
                    .questions = Max(input->questions, 1),
-                   .reals_per_rank = metasd_params_family(params)->reals_per_rank};
+                   .reals_per_rank = (double)metasd_params_family(params)->reals_per_rank};
     MetasdPreset preset = METASD_BALANCED;
     double value[METASD_PARAMS];
 
+    graph.small = graph.triples * graph.entities <= SMALL;
+    graph.thin = !graph.small && graph.triples < THIN * graph.entities;
     if (params->given[METASD_P_PRESET])
         preset = (MetasdPreset)params->value[METASD_P_PRESET];
     memcpy(value, at_any_size, sizeof(value));
