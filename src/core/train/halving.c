@@ -5,7 +5,7 @@
 /* ---- what is tried ---- */
 
 static const double regs[] = {0.2, 0.1, 0.05, 0.02, 0.01, 0.005};
-static const double relation_weights[] = {0, 0.5, 4};
+static const double relation_weights[] = {0, 1, 4};
 
 #define REGS ((int)(sizeof(regs) / sizeof(regs[0])))
 #define RELATION_WEIGHTS ((int)(sizeof(relation_weights) / sizeof(relation_weights[0])))

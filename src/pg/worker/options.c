@@ -15,18 +15,12 @@
 #define QUIZZES_PER_BATCH 5
 
 /*
- * Fine-tuning begins at a higher rate than the full model has: Adagrad's sums are those of all
- * epochs before, and the pruned model has much to make up for.
- */
-#define FINETUNE_RATES 3
-
-/*
  * The highest weight of the relation loss in fine-tuning: a model with fewer weights wants less of
- * it. At rank 1000 weight 2 is behind 0.5; at 4000 it is ahead of 1, by .003 of validation MRR and
- * .004 of Hits@1.
+ * it. With a tenth of the weights of rank 1000, weight 2 is behind 0.5; of rank 4000 it is ahead of
+ * 1, by .003 of validation MRR and .004 of Hits@1.
  */
 static const float finetune_relation_weights[] = {
-    [METASD_FAST] = 0.5f, [METASD_BALANCED] = 0.5f, [METASD_BEST] = 2};
+    [METASD_FAST] = 0.5f, [METASD_BALANCED] = 1, [METASD_BEST] = 2};
 
 /*
  * Besides its magnitude, two things count for a weight, each with a power (see MetasdPruneOptions):
@@ -73,7 +67,6 @@ metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, Meta
         .warmup = (int)x[METASD_P_WARMUP],
         .ramp = (int)x[METASD_P_RAMP],
         .finetune = (int)x[METASD_P_FINETUNE],
-        .finetune_lr = FINETUNE_RATES * (float)x[METASD_P_LR],
         .finetune_relation_weight = finetune_relation_weights[(int)x[METASD_P_PRESET]],
         .storage = rounds[storage] ? storage : METASD_FLOAT32,
         .pruning = {.salience = prunings[pruning].salience,
