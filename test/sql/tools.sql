@@ -109,7 +109,7 @@ SELECT relation, count(*), count(DISTINCT tail) AS tails FROM tools.people() GRO
 
 -- Parameters that learn it by heart, and others for a training that only has to end.
 CREATE FUNCTION tools.thorough() RETURNS jsonb LANGUAGE sql AS $$
-    SELECT '{"rank": 64, "epochs": 60, "warmup": 30, "ramp": 10, "batch": 64, "sparsity": 0.5, "regularizer": "dura",
+    SELECT '{"rank": 64, "epochs": 60, "warmup": 30, "ramp": 10, "batch": 64, "lr": 0.1, "sparsity": 0.5, "regularizer": "dura",
              "reg": 0.02, "relation_weight": 0.5, "validation_fraction": 0, "warm_start": false}'::jsonb
 $$;
 CREATE FUNCTION tools.quick() RETURNS jsonb LANGUAGE sql AS

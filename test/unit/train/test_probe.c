@@ -56,7 +56,7 @@ most_probes(const MetasdProbing *probing)
 static void
 halving_finds_what_was_planted(void **state)
 {
-    static const double regs[] = {0.2, 0.1, 0.05, 0.02, 0.01, 0.005}, weights[] = {0, 0.5, 4};
+    static const double regs[] = {0.2, 0.1, 0.05, 0.02, 0.01, 0.005}, weights[] = {0, 1, 4};
 
     (void)state;
     for (int i = 0; i < 6 * 2 * 3 * 2; i++) {
@@ -83,7 +83,7 @@ what_is_given_stays(void **state)
 {
     (void)state;
     for (int given = 0; given < 1 << METASD_PROBED; given++) {
-        Plant plant = {.best = {.reg = 0.02, .regularizer = METASD_N3, .relation_weight = 0.5},
+        Plant plant = {.best = {.reg = 0.02, .regularizer = METASD_N3, .relation_weight = 1},
                        .relation_gain = 0.02};
         MetasdProbing probing = all_open();
 
@@ -94,7 +94,7 @@ what_is_given_stays(void **state)
         assert_int_equal(probing.chosen.regularizer,
                          probing.open[METASD_PROBED_REGULARIZER] ? METASD_N3 : METASD_DURA);
         assert_true(probing.chosen.relation_weight ==
-                    (probing.open[METASD_PROBED_RELATION_WEIGHT] ? 0.5 : 0));
+                    (probing.open[METASD_PROBED_RELATION_WEIGHT] ? 1 : 0));
         assert_int_equal(probing.chosen.class_weights, !probing.open[METASD_PROBED_CLASS_WEIGHTS]);
         assert_int_equal(probing.count == 0, given == (1 << METASD_PROBED) - 1);
         assert_true(probing.count <= most_probes(&probing));
