@@ -2,7 +2,7 @@
  * halving.h - successive halving: which probes are run, for how long, and which choice wins.
  *
  * All pairs of regulariser and weight are tried briefly, the best third of them for longer, then
- * the next larger weight than the best, and the weight of the relation loss and class weights with
+ * larger weights than the best, and the weight of the relation loss and class weights with
  * the best pair. Only what is open is tried.
  */
 #ifndef METASD_CORE_TRAIN_HALVING_H
@@ -18,7 +18,7 @@
 #define METASD_HALVING_LONGER 3
 
 /* Probes of all stages together, at most. */
-#define METASD_MOST_PROBES 24
+#define METASD_MOST_PROBES 28
 
 typedef enum MetasdProbed {
     METASD_PROBED_REG,
@@ -58,7 +58,7 @@ typedef struct MetasdProbing {
     int count;
 } MetasdProbing;
 
-/* Probes of the first stage, and of the others together, at most. */
+/* Probes of the first stage, and of the others together, as a rule. */
 extern void metasd_halving_count(const MetasdProbing *probing, int *brief, int *full);
 
 /*
