@@ -90,7 +90,7 @@ rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
 {
     static uint32_t positions[ROWS_WIDEST];
     static float values[ROWS_WIDEST], row[ROWS_WIDEST];
-    static int16_t codes[ROWS_WIDEST];
+    static int8_t codes[ROWS_WIDEST];
     MetasdRowSpace space = {ROWS_WIDEST, positions, values, codes};
     uint8_t *copy =
         malloc(n > 0 ? n : 1); /* so that a read past the end is seen by the sanitizer */

@@ -235,7 +235,7 @@ add_row(MetasdSparse *sparse, uint64_t capacity, uint64_t number, uint32_t width
 static bool
 has_valid_codes(const MetasdSparseRow *row)
 {
-    if (row->most_code > INT16_MAX || !(row->step >= LEAST_STEP) ||
+    if (row->most_code > INT8_MAX || !(row->step >= LEAST_STEP) ||
         !(row->step <= (double)METASD_IMAGE_MAX_WEIGHT))
         return false;
     for (size_t i = 0; i < row->kept; i++)
@@ -255,7 +255,7 @@ add_scale(MetasdImageWriter *writer, uint32_t id, const MetasdSparseRow *row)
     if (row->most_code != 0) {
         if (!has_valid_codes(row))
             return METASD_INVALID;
-        codes = row->most_code <= INT8_MAX ? METASD_CODES_INT8 : METASD_CODES_INT16;
+        codes = METASD_CODES_INT8;
         writer->image.scales[id] = (float)row->step;
     }
     writer->codes = codes > writer->codes ? codes : writer->codes;

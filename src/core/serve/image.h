@@ -14,9 +14,8 @@
  *    the entities' weights again by dimensions, so that a query (h, r) reads only those of its few
  *    non-zero components. A dimension that METASD_IMAGE_DENSE of the entities keep is a column of
  *    codes, one per entity (dense_columns.h). A weight is its entity's scale times the code; both
- *    are those of the stored row. Codes have 1 byte if all rows were stored as int6 or int4, 2
- *    bytes if some were stored as int8; they are floats if a row has no codes. Any other dimension
- *    is a list: one bit per entity, and 4 bytes for each entity that keeps a weight there
+ *    are those of the stored row. Codes have 1 byte; they are floats, of 4, if a row has no codes
+ *    because it was stored as float32. Any other dimension is a list: one bit per entity, and 4 bytes for each entity that keeps a weight there
  *    (postings.h).
  *
  * No score is NaN or infinite, because no weight above METASD_IMAGE_MAX_WEIGHT is accepted. If an

@@ -14,9 +14,7 @@ set_code(MetasdImage *image, uint64_t at, float scale, float weight)
     double code = rint((double)weight / (double)scale); /* it is near a whole number */
 
     if (image->plan.codes == METASD_CODES_INT8)
-        ((int8_t *)image->dimension.codes)[at] = (int8_t)code;
-    else if (image->plan.codes == METASD_CODES_INT16)
-        ((int16_t *)image->dimension.codes)[at] = (int16_t)code;
+        ((uint8_t *)image->dimension.codes)[at] = (uint8_t)(METASD_CODE_ZERO + (int)code);
     else
         ((float *)image->dimension.codes)[at] = weight;
 }
@@ -86,6 +84,8 @@ metasd_transpose_fill(MetasdImage *image, MetasdTeam *team)
 
     METASD_TRY(count_dimensions(image, dimensions->place, team));
     place_dimensions(image);
+    if (image->plan.codes == METASD_CODES_INT8)
+        memset(dimensions->codes, METASD_CODE_ZERO, words * columns * METASD_WORD);
     for (uint64_t e = 0; e < words * METASD_WORD && image->plan.codes == METASD_CODES_FLOAT; e++)
         image->scales[e] = 1;
     for (uint32_t e = 0; e < image->plan.entities; e++) {
@@ -176,9 +176,9 @@ code_magnitude(const MetasdImage *image, uint64_t at)
 {
     const void *codes = image->dimension.codes;
 
-    return fabsf(image->plan.codes == METASD_CODES_INT8    ? ((const int8_t *)codes)[at]
-                 : image->plan.codes == METASD_CODES_INT16 ? ((const int16_t *)codes)[at]
-                                                           : ((const float *)codes)[at]);
+    return fabsf(image->plan.codes == METASD_CODES_INT8
+                     ? (float)(((const uint8_t *)codes)[at] - METASD_CODE_ZERO)
+                     : ((const float *)codes)[at]);
 }
 
 /* Each scale x code is a weight or 0: no score of it is infinite. */

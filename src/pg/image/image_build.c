@@ -281,7 +281,7 @@ allocate_space(size_t width)
     return (MetasdRowSpace){.capacity = width,
                             .positions = palloc(width * sizeof(uint32_t)),
                             .values = palloc(width * sizeof(float)),
-                            .codes = palloc(width * sizeof(int16_t))};
+                            .codes = palloc(width * sizeof(int8_t))};
 }
 
 /* Starts the image in memory of DRAFT, which has room for the rows alone. */

@@ -57,7 +57,7 @@ take_space(size_t width)
     return (MetasdRowSpace){.capacity = width,
                             .positions = malloc(width * sizeof(uint32_t)),
                             .values = malloc(width * sizeof(float)),
-                            .codes = malloc(width * sizeof(int16_t))};
+                            .codes = malloc(width * sizeof(int8_t))};
 }
 
 static void
@@ -310,7 +310,7 @@ static void
 columns_are_chosen(void **state)
 {
     static const MetasdCodes codes[METASD_STORAGES] = {[METASD_FLOAT32] = METASD_CODES_FLOAT,
-                                                       [METASD_INT8] = METASD_CODES_INT16,
+                                                       [METASD_INT8] = METASD_CODES_INT8,
                                                        [METASD_INT6] = METASD_CODES_INT8,
                                                        [METASD_INT4] = METASD_CODES_INT8};
 
@@ -359,7 +359,7 @@ static const uint32_t two_positions[] = {1, 3};
 
 /* A row to be added: up to two weights with codes. */
 static MetasdSparseRow
-coded_row(size_t kept, const int16_t *codes, int most_code, double step)
+coded_row(size_t kept, const int8_t *codes, int most_code, double step)
 {
     return (MetasdSparseRow){.positions = two_positions,
                              .kept = kept,
@@ -375,11 +375,11 @@ float_row(size_t kept, const float *values)
     return (MetasdSparseRow){.positions = two_positions, .values = values, .kept = kept};
 }
 
-/* The scales are those of the rows, the codes as wide as the widest of an entity's row. */
+/* The scales are those of the rows; codes are whole if all rows have some. */
 static void
 codes_come_with_the_rows(void **state)
 {
-    static const int16_t sixes[] = {63, 1}, eights[] = {255, -3}, ones[] = {1, 63};
+    static const int8_t sixes[] = {63, 1}, eights[] = {127, -3}, ones[] = {1, 63};
     static const float singles[] = {0.3f, -7};
     const struct {
         MetasdSparseRow rows[3];
@@ -389,11 +389,11 @@ codes_come_with_the_rows(void **state)
         {{coded_row(2, sixes, 63, 0.25), coded_row(2, ones, 63, 0.125), float_row(0, NULL)},
          METASD_CODES_INT8,
          {0.25f, 0.125f, 1}},
-        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 255, 0.5),
+        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 127, 0.5),
           coded_row(1, ones, 63, 0.125)},
-         METASD_CODES_INT16,
+         METASD_CODES_INT8,
          {0.25f, 0.5f, 0.125f}},
-        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 255, 0.5), float_row(2, singles)},
+        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 127, 0.5), float_row(2, singles)},
          METASD_CODES_FLOAT,
          {1, 1, 1}},
     };
@@ -436,10 +436,13 @@ codes_come_with_the_rows(void **state)
         for (uint32_t e = 0; e < 3; e++) {
             metasd_query_embedding(&index, e, row);
             for (uint32_t column = 0; column < 2; column++) {
-                float part = metasd_dense_code_product(index.plan.codes, index.dimension.codes,
-                                                       column * METASD_WORD + e, index.scales[e]);
+                size_t at = column * METASD_WORD + e;
+                float code =
+                    cases[c].codes == METASD_CODES_FLOAT
+                        ? ((const float *)index.dimension.codes)[at]
+                        : (float)(((const uint8_t *)index.dimension.codes)[at] - METASD_CODE_ZERO);
 
-                assert_true(part == row[1 + 2 * column]);
+                assert_true(code * index.scales[e] == row[1 + 2 * column]);
             }
         }
     }
@@ -449,14 +452,14 @@ codes_come_with_the_rows(void **state)
 static void
 wrong_codes_are_refused(void **state)
 {
-    static const int16_t values[] = {1, -3}, none[] = {1, 0};
+    static const int8_t values[] = {1, -3}, none[] = {1, 0};
     static _Alignas(64) char memory[4096];
     const MetasdSparseRow bad[] = {
         coded_row(2, values, 2, 0.5),
         coded_row(2, none, 63, 0.5),
-        coded_row(2, values, 255, 5e8),
+        coded_row(2, values, 127, 5e8),
         coded_row(2, values, -63, 0.5),
-        coded_row(2, values, INT16_MAX + 1, 0.5),
+        coded_row(2, values, INT8_MAX + 1, 0.5),
         coded_row(2, values, 63, 0),
         coded_row(2, values, 63, -0.5),
         coded_row(2, values, 63, NAN),
