@@ -65,23 +65,28 @@ metasd_row_positions_put(MetasdBitWriter *writer, size_t width, const float *row
         }
 }
 
-/* Adds positions [first, end) to the kept ones, of which there are *kept. */
-static void
-add_positions(const MetasdRowPositions *to, size_t first, size_t end, size_t *kept)
+/* Adds positions [first, end) to the kept ones: to the list behind `last`, or to the row. */
+static inline uint32_t *
+add_positions(uint32_t *last, float *row, size_t first, size_t end)
 {
     for (size_t j = first; j < end; j++)
-        if (to->list)
-            to->list[(*kept)++] = (uint32_t)j;
+        if (last)
+            *last++ = (uint32_t)j;
         else
-            to->row[j] = 1;
+            row[j] = 1;
+    return last;
 }
 
 /* Reads the positions of a row, or of the first half of one. */
 static bool
-get_part(MetasdBitReader *reader, size_t width, size_t kept, const MetasdRowPositions *to)
+get_part(MetasdBitReader *reader_, size_t width, size_t kept, const MetasdRowPositions *to)
 {
+    MetasdBitReader reader =
+        *reader_; /* no store to the list can change it: it stays in registers */
     bool listed = lists_kept(width, kept);
-    size_t n = count_listed(width, kept), next = 0, found = 0;
+    size_t n = count_listed(width, kept), next = 0;
+    uint32_t *last = to->list;
+    float *row = to->row;
     MetasdMinimal divisor = {0};
 
     if (n > 0)
@@ -89,18 +94,16 @@ get_part(MetasdBitReader *reader, size_t width, size_t kept, const MetasdRowPosi
     for (size_t i = 0; i < n; i++) {
         /* The gap leaves room for the positions that follow. */
         size_t at =
-            next + metasd_bits_get_golomb(reader, &divisor, (uint32_t)(width - next - (n - i)));
+            next + metasd_bits_get_golomb(&reader, &divisor, (uint32_t)(width - next - (n - i)));
 
-        if (reader->failed)
+        if (reader.failed)
             return false;
-        if (listed)
-            add_positions(to, at, at + 1, &found);
-        else
-            add_positions(to, next, at, &found);
+        last = listed ? add_positions(last, row, at, at + 1) : add_positions(last, row, next, at);
         next = at + 1;
     }
     if (!listed)
-        add_positions(to, next, width, &found);
+        (void)add_positions(last, row, next, width);
+    *reader_ = reader;
     return true;
 }
 

@@ -334,13 +334,16 @@ get_scale(MetasdStorage storage, const uint8_t *scale, uint32_t *top, uint32_t *
 }
 
 static bool
-get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scale, size_t kept,
+get_integers(MetasdBitReader *reader_, MetasdStorage storage, const uint8_t *scale, size_t kept,
              const MetasdRowValues *to, double *step)
 {
+    MetasdBitReader reader =
+        *reader_; /* no store to the codes can change it: it stays in registers */
     uint32_t levels = kinds[storage].levels, apart = kinds[storage].apart;
     uint32_t top, lowest;
     uint32_t least = UINT32_MAX, most = 0; /* of the numbers read */
     float *next = to->row;
+    int8_t *codes = to->codes;
     MetasdMinimal code;
     Levels scaled;
 
@@ -351,7 +354,7 @@ get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scal
     *step = scaled.unit;
     code = metasd_bits_minimal(2 * (levels - lowest));
     for (size_t i = 0; i < kept; i++) {
-        uint32_t x = metasd_bits_get_minimal(reader, &code), level = lowest + x / 2;
+        uint32_t x = metasd_bits_get_minimal(&reader, &code), level = lowest + x / 2;
 
         least = x < least ? x : least;
         most = x > most ? x : most;
@@ -360,8 +363,9 @@ get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scal
 
             next = put_weight(next, x & 1 ? -magnitude : magnitude);
         } else
-            to->codes[i] = (int8_t)(x & 1 ? -code_of(level, apart) : code_of(level, apart));
+            codes[i] = (int8_t)(x & 1 ? -code_of(level, apart) : code_of(level, apart));
     }
+    *reader_ = reader;
     /* Range and scale must be those of the values, not wider. */
     return (least < 2 || kinds[storage].lowest_bits == 0) &&
            (most / 2 + lowest == levels - 1 || top == bits_of(METASD_LEAST_SCALE));

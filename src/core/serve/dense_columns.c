@@ -114,7 +114,7 @@ add_floats_plain(const MetasdDenseColumns *tiles, size_t count, const MetasdDens
                 to[e] +=
                     query->columns[i].weight * tile[query->columns[i].number * METASD_WORD + e];
         for (size_t e = 0; e < METASD_WORD; e++)
-            to[e] = tiles->scales[t * METASD_WORD + e] * to[e] + 0.0f;
+            to[e] += 0.0f;
     }
 }
 
@@ -327,13 +327,13 @@ add_parts(unsigned bits, int32_t sums[3][METASD_WORD], double *total)
 
 /* The only place that makes a score of a sum, so that one entity gets the bits of all. */
 static inline float
-score_of(const MetasdDenseQuery *query, float scale, double total)
+score_of(const MetasdDenseQuery *query, double scale, double total)
 {
-    return (float)((double)scale * (query->step * (total - (double)query->bias))) + 0.0f;
+    return (float)(scale * (query->step * (total - (double)query->bias))) + 0.0f;
 }
 
 METASD_VECTORISE static void
-scale_totals(const MetasdDenseQuery *query_, const float *scales, const double *total,
+scale_totals(const MetasdDenseQuery *query_, const double *scales, const double *total,
              float *scores)
 {
     const MetasdDenseQuery query = *query_;
@@ -373,17 +373,17 @@ float
 metasd_dense_score(const MetasdDenseColumns *tiles, size_t e, const MetasdDenseQuery *query)
 {
     size_t first = e / METASD_WORD * tiles->columns * METASD_WORD + e % METASD_WORD;
-    float scale = tiles->scales[e], sum = 0;
+    float sum = 0;
     int64_t total = 0;
 
     if (tiles->kind == METASD_CODES_FLOAT) {
         for (size_t i = 0; i < query->count; i++)
             sum += query->columns[i].weight *
                    ((const float *)tiles->codes)[first + query->columns[i].number * METASD_WORD];
-        return scale * sum + 0.0f;
+        return sum + 0.0f;
     }
     for (size_t i = 0; i < query->count; i++)
         total += (int64_t)whole_weight(query, i) *
                  ((const uint8_t *)tiles->codes)[first + query->columns[i].number * METASD_WORD];
-    return score_of(query, scale, (double)total);
+    return score_of(query, tiles->scales[e], (double)total);
 }

@@ -1,12 +1,12 @@
 /*
  * dense_columns.h - scores of all entities from the dimensions that many of them keep.
  *
- * Such a column has a code for every entity, that of 0 if it keeps no weight there. A weight is the
- * scale of its entity x the code. Codes are stored in tiles of 64 entities, with all columns of a
+ * Such a column has a code for every entity, that of 0 if it keeps no weight there. Codes are stored in tiles of 64 entities, with all columns of a
  * tile one after the other. So a query reads memory once, forwards, and the sums of a tile stay in
  * registers.
  *
- * Codes are whole numbers of 8 bits, or floats.
+ * Codes are whole numbers of 8 bits, and a weight is the scale of its entity x the code; or they
+ * are floats, the weights themselves.
  *
  * Whole codes meet a query in whole numbers, too: its weights are rounded to multiples of a step,
  * 2^23 of which make up the largest. That is as fine as what sums of floats lose. Sums of whole
@@ -37,13 +37,25 @@ typedef enum MetasdCodes {
 
 extern const size_t metasd_dense_code_bytes[METASD_CODES];
 
-/* Tiles of `columns` columns each, and a scale for each of their entities. */
+/* Tiles of `columns` columns each, and a scale for each of their entities if codes are whole. */
 typedef struct MetasdDenseColumns {
     MetasdCodes kind;
     const void *codes;
     size_t columns;
-    const float *scales;
+    const double *scales;
 } MetasdDenseColumns;
+
+/* The weight of entity E in a column. */
+static inline float
+metasd_dense_weight(const MetasdDenseColumns *tiles, size_t e, size_t column)
+{
+    size_t at = (e / METASD_WORD * tiles->columns + column) * METASD_WORD + e % METASD_WORD;
+
+    return tiles->kind == METASD_CODES_FLOAT
+               ? ((const float *)tiles->codes)[at]
+               : (float)((((const uint8_t *)tiles->codes)[at] - METASD_CODE_ZERO) *
+                         tiles->scales[e]);
+}
 
 /* A column that a query reads. */
 typedef struct MetasdDenseColumn {
@@ -90,7 +102,7 @@ typedef struct MetasdDenseKernels {
     void (*add)(const uint8_t *tile, const uint8_t *next, const MetasdDenseQuad *quads,
                 size_t count, int32_t sums[3][METASD_WORD]);
 
-    /* scores[e] = scale x (the sum of weight x code, in the order of the columns) + 0. */
+    /* scores[e] = the sum of weight x code, in the order of the columns, + 0. */
     void (*add_floats)(const MetasdDenseColumns *tiles, size_t count, const MetasdDenseQuery *query,
                        float *scores);
 } MetasdDenseKernels;
@@ -100,8 +112,8 @@ extern void metasd_dense_prepare(const MetasdDenseKernels *kernels, MetasdCodes 
                                  MetasdDenseQuery *query);
 
 /*
- * scores[e] = scale x (the sum of weight x code) + 0, which is never -0, for 64 entities of each of
- * the first `count` tiles.
+ * scores[e] = the sum of the query's weights x those of the entity, + 0, which is never -0, for 64
+ * entities of each of the first `count` tiles.
  */
 extern void metasd_dense_scores(const MetasdDenseKernels *kernels, const MetasdDenseColumns *tiles,
                                 size_t count, const MetasdDenseQuery *query, float *scores);

@@ -10,7 +10,6 @@ NAMED(add_floats)(const MetasdDenseColumns *tiles, size_t count, const MetasdDen
                   float *scores)
 {
     const float *tile = tiles->codes;
-    const float *scales = tiles->scales;
 
     for (size_t t = 0; t < count; t++, tile += tiles->columns * METASD_WORD) {
         VECTOR sum[METASD_WORD / LANES];
@@ -26,8 +25,8 @@ NAMED(add_floats)(const MetasdDenseColumns *tiles, size_t count, const MetasdDen
             for (size_t k = 0; k < METASD_WORD / LANES; k++)
                 sum[k] += weight * LOAD(at + k * LANES);
         }
-        for (size_t k = 0; k < METASD_WORD / LANES; k++, scales += LANES, scores += LANES)
-            STORE(scores, LOAD(scales) * sum[k] + SPLAT(0));
+        for (size_t k = 0; k < METASD_WORD / LANES; k++, scores += LANES)
+            STORE(scores, sum[k] + SPLAT(0));
     }
 }
 

@@ -60,6 +60,27 @@ densify(const MetasdSparse *sparse, uint64_t number, uint32_t width, float *row)
             row[sparse->ids[i]] = sparse->values[i];
 }
 
+static MetasdDenseColumns
+all_columns(const MetasdImage *image)
+{
+    return (MetasdDenseColumns){.kind = image->plan.codes,
+                                .codes = image->dimension.codes,
+                                .columns = image->plan.columns,
+                                .scales = image->scales};
+}
+
+/* The row of an entity: from its codes, and its weights in lists. */
+static void
+densify_entity(const MetasdImage *image, uint32_t entity, float *row)
+{
+    MetasdDenseColumns columns = all_columns(image);
+
+    densify(&image->entity, entity, image->plan.width, row);
+    for (uint32_t j = 0; j < image->plan.width; j++)
+        if (image->dimension.place[j] < columns.columns)
+            row[j] = metasd_dense_weight(&columns, entity, image->dimension.place[j]);
+}
+
 /* <row, dense>, summed in ascending order of positions. */
 static float
 sparse_dot(const MetasdSparse *sparse, uint64_t number, uint32_t width, const float *dense)
@@ -114,15 +135,6 @@ ask_columns(const MetasdImage *image, Scratch *scratch)
             asked->columns[asked->count++] =
                 (MetasdDenseColumn){.number = dimensions->place[j], .weight = scratch->query[j]};
     metasd_dense_prepare(metasd_dense_kernels(), plan->codes, asked);
-}
-
-static MetasdDenseColumns
-all_columns(const MetasdImage *image)
-{
-    return (MetasdDenseColumns){.kind = image->plan.codes,
-                                .codes = image->dimension.codes,
-                                .columns = image->plan.columns,
-                                .scales = image->scales};
 }
 
 /* Sets the scores to the sums over the columns. */
@@ -205,7 +217,7 @@ compose_query(const MetasdImage *image, uint32_t head, uint32_t relation, const 
 {
     uint32_t width = image->plan.width;
 
-    densify(&image->entity, head, width, scratch->first);
+    densify_entity(image, head, scratch->first);
     densify(&image->relation, metasd_relation_row(image, relation), width, scratch->second);
     image->plan.family->compose(width, scratch->first, scratch->second, scratch->query);
 }
@@ -254,8 +266,8 @@ metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t 
     uint32_t width = image->plan.width;
     Scratch rows = divide_scratch(scratch, width);
 
-    densify(&image->entity, head, width, rows.first);
-    densify(&image->entity, tail, width, rows.second);
+    densify_entity(image, head, rows.first);
+    densify_entity(image, tail, rows.second);
     memset(rows.query, 0, width * sizeof(*rows.query));
     image->plan.family->adjoint_relation(width, rows.first, rows.second, rows.query);
     for (uint32_t r = 0; r < image->plan.relations; r++)
@@ -272,7 +284,7 @@ metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *sc
     float norm = image->norms[entity];
 
     /* Scaled to a unit vector first, so that products of tiny or huge weights stay in range. */
-    densify(&image->entity, entity, image->plan.width, rows.query);
+    densify_entity(image, entity, rows.query);
     for (uint32_t j = 0; norm > 0 && j < image->plan.width; j++)
         rows.query[j] /= norm;
     score_all(image, &rows, scores);
@@ -286,5 +298,5 @@ metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *sc
 void
 metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row)
 {
-    densify(&image->entity, entity, image->plan.width, row);
+    densify_entity(image, entity, row);
 }

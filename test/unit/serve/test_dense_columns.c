@@ -20,7 +20,7 @@ typedef struct Fixture {
     size_t columns;
     uint8_t *stored;
     float *real;
-    float scales[ENTITIES];
+    double scales[ENTITIES];
     MetasdDenseQuery query;
     float scores[ENTITIES], first[ENTITIES]; /* of one instruction set, and of the first */
 } Fixture;
@@ -54,7 +54,7 @@ make(uint64_t seed, size_t columns, size_t asked, int same)
         f->real[i] = (float)code;
     }
     for (size_t e = 0; e < ENTITIES; e++)
-        f->scales[e] = (float)fabs(metasd_random_normal(seed, STREAM + 1, e));
+        f->scales[e] = fabs(metasd_random_normal(seed, STREAM + 1, e));
     for (size_t i = 0; i < asked; i++)
         f->query.columns[i] = (MetasdDenseColumn){
             .number = (uint32_t)(columns - asked + i),
@@ -89,7 +89,7 @@ code_at(const Fixture *f, size_t e, size_t i)
                    e % METASD_WORD];
 }
 
-/* In double, of 24 bits each: exact but for the last rounding. And the sum of the magnitudes. */
+/* In double, with scales if codes are whole. And the sum of the magnitudes. */
 static double
 exact_score(const Fixture *f, size_t e, double *magnitude)
 {
@@ -101,8 +101,8 @@ exact_score(const Fixture *f, size_t e, double *magnitude)
         *magnitude += fabs((double)code_at(f, e, i));
         largest = fmax(largest, fabs((double)f->query.columns[i].weight));
     }
-    *magnitude *= largest * (double)f->scales[e];
-    return sum * (double)f->scales[e];
+    *magnitude *= largest * f->scales[e];
+    return sum * f->scales[e];
 }
 
 /* By the definition. */
@@ -115,8 +115,7 @@ float_score(const Fixture *f, size_t e)
         product = f->query.columns[i].weight * code_at(f, e, i); /* rounded */
         sum += product;
     }
-    product = sum * f->scales[e];
-    return product + 0.0f;
+    return sum + 0.0f;
 }
 
 /* All instruction sets, and each entity alone, give the bits of the first. */
@@ -231,9 +230,9 @@ no_score_is_minus_zero(void **state)
         f->stored[i] = METASD_CODE_ZERO - 1;
     }
     for (size_t e = 0; e < ENTITIES; e++)
-        f->scales[e] = 0x1p-60f;
+        f->scales[e] = 0x1p-60;
     for (int kind = 0; kind < METASD_CODES; kind++) {
-        f->query.columns[0].weight = kind == METASD_CODES_FLOAT ? 1 : 0x1p-100f;
+        f->query.columns[0].weight = 0x1p-100f;
         compare_scores(f, (MetasdCodes)kind);
         for (size_t e = 0; e < ENTITIES; e++)
             assert_memory_equal(&f->scores[e], &zero, sizeof(zero));
