@@ -175,9 +175,8 @@ metasd_image_bytes(const MetasdImagePlan *plan)
 void
 metasd_image_choose_columns(MetasdImagePlan *plan, MetasdCodes codes, const uint32_t *counts)
 {
+    plan->codes = codes;
     metasd_transpose_choose_columns(plan, counts);
-    if (plan->columns > 0)
-        plan->codes = codes;
 }
 
 MetasdStatus

@@ -12,7 +12,7 @@
  *    one byte per relation: is it irreflexive?; the Euclidean norms of the entities; all labels,
  *    each kind with a hash table;
  *    the entities' weights by dimensions, so that a query (h, r) reads only those of its few
- *    non-zero components. A dimension that METASD_IMAGE_DENSE of the entities keep is a column of
+ *    non-zero components. A dimension that metasd_image_dense of the entities keep is a column of
  *    codes, one per entity (dense_columns.h). A weight is its entity's scale times the code; both
  *    are those of the stored row. Codes have 1 byte; they are floats, of 4, if a row has no codes
  *    because it was stored as float32. Any other dimension is a list: one bit per entity, and 4 bytes for each entity that keeps a weight there
@@ -39,8 +39,12 @@
 /* The sum of 2^32 products of three such weights still fits in a float. */
 #define METASD_IMAGE_MAX_WEIGHT 1e9f
 
-/* A dimension is a column if this part of the entities keeps it (measured at commit 806a1f1). */
-#define METASD_IMAGE_DENSE 0.3
+/*
+ * A dimension is a column if this part of the entities keeps it, by the type of its codes. A list is
+ * five times as slow as a column of bytes at any density, but from there on it is also larger; and
+ * as slow as a column of floats there.
+ */
+extern const double metasd_image_dense[METASD_CODES];
 
 /* The alignment of an image, in bytes. */
 #define METASD_IMAGE_ALIGN 8

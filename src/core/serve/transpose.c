@@ -8,10 +8,13 @@
 
 /* ---- building ---- */
 
+const double metasd_image_dense[METASD_CODES] = {
+    [METASD_CODES_INT8] = 0.07, [METASD_CODES_FLOAT] = 0.3};
+
 static bool
 is_column(const MetasdImagePlan *plan, uint32_t count)
 {
-    return count > 0 && count >= METASD_IMAGE_DENSE * plan->entities;
+    return count > 0 && count >= metasd_image_dense[plan->codes] * plan->entities;
 }
 
 void

@@ -317,8 +317,8 @@ columns_are_chosen(void **state)
 
     (void)state;
     for (int k = 0; k < METASD_STORAGES; k++) {
-        World w = make_world_of(&metasd_family_complex, 300, 3, 64, METASD_IMAGE_DENSE,
-                                (MetasdStorage)k, true);
+        double dense = metasd_image_dense[codes[k]];
+        World w = make_world_of(&metasd_family_complex, 300, 3, 64, dense, (MetasdStorage)k, true);
         uint32_t columns = 0;
 
         for (uint32_t j = 0; j < w.width; j++) {
@@ -327,8 +327,8 @@ columns_are_chosen(void **state)
             for (uint32_t e = 0; e < w.entities; e++)
                 kept += w.E[(size_t)e * w.width + j] != 0;
             assert_true((w.index.dimension.place[j] < w.index.plan.columns) ==
-                        (kept >= METASD_IMAGE_DENSE * w.entities));
-            columns += kept >= METASD_IMAGE_DENSE * w.entities;
+                        (kept >= dense * w.entities));
+            columns += kept >= dense * w.entities;
         }
         assert_true(columns > 0 && columns < w.width);
         assert_int_equal(w.index.plan.columns, columns);
@@ -759,7 +759,7 @@ ask_everything(const MetasdImage *index)
 static World
 make_damageable(void)
 {
-    World w = make_world(70, 3, 8, METASD_IMAGE_DENSE);
+    World w = make_world(70, 3, 8, metasd_image_dense[METASD_CODES_INT8]);
 
     assert_true(w.index.plan.columns > 0 && w.index.plan.columns < w.width);
     return w;
