@@ -162,8 +162,6 @@ metasd_bits_get_golomb(MetasdBitReader *reader, const MetasdMinimal *divisor, ui
         reader->failed = true;
         return 0;
     }
-    if (divisor->bound == 1) /* no remainder; half of all positions have this divisor */
-        return (uint32_t)quotient;
     x = quotient * divisor->bound + metasd_bits_get_minimal(reader, divisor);
     if (x > most) {
         reader->failed = true;
