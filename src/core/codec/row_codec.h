@@ -23,8 +23,8 @@
  * none is 0. For B = 6 and 4, L = 2^(B-1), and level q is the middle of a step: (2 q + 1) half
  * steps. For B = 8, L = 127, and level q is q + 1 steps: so all codes fit in 8 bits with their
  * sign. The highest level is the row's largest magnitude m. It is stored as float32, the lowest q
- * in use as a byte; each value as q above the lowest, with a sign, in minimal binary. (The values of
- * a row are too few, and too evenly spread, for entropy coding to pay.)
+ * in use as a byte; each value as q above the lowest, with a sign, in minimal binary. (The values
+ * of a row are too few, and too evenly spread, for entropy coding to pay.)
  *
  * For B = 4 the highest level is that of m, 31/32 m, ..., 13/32 m, each rounded to float32 and then
  * towards 0 to 16 bits, of which the row's sum of squared errors is least, the largest of several;

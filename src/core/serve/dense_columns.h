@@ -1,9 +1,9 @@
 /*
  * dense_columns.h - scores of all entities from the dimensions that many of them keep.
  *
- * Such a column has a code for every entity, that of 0 if it keeps no weight there. Codes are stored in tiles of 64 entities, with all columns of a
- * tile one after the other. So a query reads memory once, forwards, and the sums of a tile stay in
- * registers.
+ * Such a column has a code for every entity, that of 0 if it keeps no weight there. Codes are
+ * stored in tiles of 64 entities, with all columns of a tile one after the other. So a query reads
+ * memory once, forwards, and the sums of a tile stay in registers.
  *
  * Codes are whole numbers of 8 bits, and a weight is the scale of its entity x the code; or they
  * are floats, the weights themselves.
@@ -63,7 +63,7 @@ typedef struct MetasdDenseColumn {
     float weight; /* of the query; finite */
 } MetasdDenseColumn;
 
-/* Four columns that a query reads, its weights there in whole steps, in parts as a kernel has them. */
+/* Four columns that a query reads; its weights there in whole steps, in the parts of a kernel. */
 typedef struct MetasdDenseQuad {
     uint32_t number[4];
     int32_t part[4];

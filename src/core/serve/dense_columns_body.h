@@ -2,8 +2,8 @@
  * dense_columns_body.h - metasd_dense_kernels' add_floats for one instruction set; included once
  * for each.
  *
- * The includer defines NAMED(x), the name of a function of this instruction set, LANES, VECTOR of so
- * many floats, LOAD, STORE and SPLAT.
+ * The includer defines NAMED(x), the name of a function of this instruction set, LANES, VECTOR of
+ * so many floats, LOAD, STORE and SPLAT.
  */
 static void
 NAMED(add_floats)(const MetasdDenseColumns *tiles, size_t count, const MetasdDenseQuery *query,

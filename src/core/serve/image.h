@@ -12,11 +12,12 @@
  *    one byte per relation: is it irreflexive?; the Euclidean norms of the entities; all labels,
  *    each kind with a hash table;
  *    the entities' weights by dimensions, so that a query (h, r) reads only those of its few
- *    non-zero components. A dimension that metasd_image_dense of the entities keep is a column of
+ *    non-zero components. A dimension that metasd_image_dense() of the entities keep is a column of
  *    codes, one per entity (dense_columns.h). A weight is its entity's scale times the code; both
  *    are those of the stored row. Codes have 1 byte; they are floats, of 4, if a row has no codes
- *    because it was stored as float32. Any other dimension is a list: one bit per entity, and 4 bytes for each entity that keeps a weight there
- *    (postings.h). The weights in lists are there again by entities, as those of relations are.
+ *    because it was stored as float32. Any other dimension is a list: one bit per entity, and 4
+ *    bytes for each entity that keeps a weight there (postings.h). The weights in lists are there
+ *    again by entities, as those of relations are.
  *
  * No score is NaN or infinite, because no weight above METASD_IMAGE_MAX_WEIGHT is accepted. If an
  * image is damaged after it was opened, answers are wrong, perhaps NaN, but ids stay in range and
@@ -40,11 +41,15 @@
 #define METASD_IMAGE_MAX_WEIGHT 1e9f
 
 /*
- * A dimension is a column if this part of the entities keeps it, by the type of its codes. A list is
- * five times as slow as a column of bytes at any density, but from there on it is also larger; and
- * as slow as a column of floats there.
+ * A dimension is a column if this part of the entities keeps it, by the type of its codes. A list
+ * takes five times as long as a column of bytes at any density, and there it is as large. From a
+ * third on it is slower, and larger, than a column of floats.
  */
-extern const double metasd_image_dense[METASD_CODES];
+static inline double
+metasd_image_dense(MetasdCodes codes)
+{
+    return codes == METASD_CODES_FLOAT ? 0.3 : 0.07;
+}
 
 /* The alignment of an image, in bytes. */
 #define METASD_IMAGE_ALIGN 8

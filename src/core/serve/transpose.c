@@ -8,13 +8,10 @@
 
 /* ---- building ---- */
 
-const double metasd_image_dense[METASD_CODES] = {
-    [METASD_CODES_INT8] = 0.07, [METASD_CODES_FLOAT] = 0.3};
-
 static bool
 is_column(const MetasdImagePlan *plan, uint32_t count)
 {
-    return count > 0 && count >= metasd_image_dense[plan->codes] * plan->entities;
+    return count > 0 && count >= metasd_image_dense(plan->codes) * plan->entities;
 }
 
 void
@@ -81,50 +78,70 @@ put_in_list(MetasdImage *image, uint32_t id, uint64_t list, const MetasdSparseRo
     image->entity.values[at] = weight;
 }
 
-/*
- * Adds the weights of a row: those in columns as codes of WIDTH bytes each, from the first column's
- * code of the entity on. That no pointer is one to the other's memory makes this twice as fast.
- */
-#define ADD_WEIGHTS(type, code)                                                                    \
-    do {                                                                                           \
-        const uint32_t *restrict positions = row->positions, *restrict places =                    \
-                                                                 image->dimension.place;           \
-        type *restrict codes = (type *)image->dimension.codes +                                    \
-                               id / METASD_WORD * columns * METASD_WORD + id % METASD_WORD;        \
-                                                                                                   \
-        for (size_t i = 0; i < kept; i++) {                                                        \
-            uint32_t j = positions[i], place = places[j];                                          \
-                                                                                                   \
-            if (counts[j] == 0)                                                                    \
-                return METASD_INVALID;                                                             \
-            counts[j]--;                                                                           \
-            if (place < columns)                                                                   \
-                codes[place * METASD_WORD] = (code);                                               \
-            else                                                                                   \
-                put_in_list(image, id, place - columns, row, i);                                   \
-        }                                                                                          \
-    } while (0)
-
-MetasdStatus
-metasd_transpose_add(MetasdImage *image, uint32_t *restrict counts, uint32_t id,
-                     const MetasdSparseRow *row)
+/* The place of an entity's code in the first column. */
+static size_t
+first_code(const MetasdImage *image, uint32_t id)
 {
+    return id / METASD_WORD * image->plan.columns * METASD_WORD + id % METASD_WORD;
+}
+
+/* No pointer here is one to another's memory. To know that makes the loop twice as fast. */
+static MetasdStatus
+add_codes(MetasdImage *image, uint32_t *restrict counts, uint32_t id, const MetasdSparseRow *row)
+{
+    const uint32_t *restrict positions = row->positions, *restrict places = image->dimension.place;
+    const int8_t *restrict from = row->codes;
+    uint8_t *restrict codes = (uint8_t *)image->dimension.codes + first_code(image, id);
     size_t columns = image->plan.columns, kept = row->kept;
 
+    for (size_t i = 0; i < kept; i++) {
+        uint32_t j = positions[i], place = places[j];
+
+        if (counts[j] == 0)
+            return METASD_INVALID;
+        counts[j]--;
+        if (place < columns)
+            codes[place * METASD_WORD] = (uint8_t)(METASD_CODE_ZERO + from[i]);
+        else
+            put_in_list(image, id, place - columns, row, i);
+    }
+    return METASD_OK;
+}
+
+static MetasdStatus
+add_floats(MetasdImage *image, uint32_t *counts, uint32_t id, const MetasdSparseRow *row)
+{
+    float *codes = (float *)image->dimension.codes + first_code(image, id);
+    size_t columns = image->plan.columns;
+
+    for (size_t i = 0; i < row->kept; i++) {
+        uint32_t j = row->positions[i], place = image->dimension.place[j];
+
+        if (counts[j] == 0)
+            return METASD_INVALID;
+        counts[j]--;
+        if (place < columns)
+            codes[place * METASD_WORD] = metasd_row_weight(row, i);
+        else
+            put_in_list(image, id, place - columns, row, i);
+    }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_transpose_add(MetasdImage *image, uint32_t *counts, uint32_t id, const MetasdSparseRow *row)
+{
     if (id % METASD_WORD == 0)
         clear_tile(image, id / METASD_WORD);
     image->entity.start[id + 1] = image->entity.start[id];
-    if (columns > 0 && image->plan.codes == METASD_CODES_INT8) {
-        const int8_t *restrict from = row->codes;
-
-        if (row->most_code == 0 && kept > 0)
-            return METASD_INVALID;
-        if (kept > 0)
-            image->scales[id] = row->step;
-        ADD_WEIGHTS(uint8_t, (uint8_t)(METASD_CODE_ZERO + from[i]));
-    } else
-        ADD_WEIGHTS(float, metasd_row_weight(row, i));
-    return METASD_OK;
+    if (image->plan.columns == 0 || image->plan.codes == METASD_CODES_FLOAT)
+        return add_floats(image, counts, id, row);
+    if (row->kept == 0)
+        return METASD_OK;
+    if (row->most_code == 0)
+        return METASD_INVALID;
+    image->scales[id] = row->step;
+    return add_codes(image, counts, id, row);
 }
 
 bool

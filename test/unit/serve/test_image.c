@@ -317,7 +317,7 @@ columns_are_chosen(void **state)
 
     (void)state;
     for (int k = 0; k < METASD_STORAGES; k++) {
-        double dense = metasd_image_dense[codes[k]];
+        double dense = metasd_image_dense(codes[k]);
         World w = make_world_of(&metasd_family_complex, 300, 3, 64, dense, (MetasdStorage)k, true);
         uint32_t columns = 0;
 
@@ -759,7 +759,7 @@ ask_everything(const MetasdImage *index)
 static World
 make_damageable(void)
 {
-    World w = make_world(70, 3, 8, metasd_image_dense[METASD_CODES_INT8]);
+    World w = make_world(70, 3, 8, metasd_image_dense(METASD_CODES_INT8));
 
     assert_true(w.index.plan.columns > 0 && w.index.plan.columns < w.width);
     return w;
