@@ -26,6 +26,7 @@
 #include "core/serve/postings.h"
 #include "core/serve/query.h"
 #include "core/base/random.h"
+#include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
 
 #define STREAM 95
@@ -281,6 +282,8 @@ ask(Desk *desk, int i)
     /* the scratch starts with the query */
     start = spent();
     scan(n, w, desk->rows, desk->scratch, desk->dense_scores);
+    if (desk->scores[head] == METASD_IMPOSSIBLE) /* in this relation to itself */
+        desk->dense_scores[head] = METASD_IMPOSSIBLE;
     best_ten(n, desk->dense_scores, desk->ids, dense_best);
     desk->dense[i] = spent() - start;
     for (int k = 0; k < BEST && best[k] < n; k++)
