@@ -128,7 +128,7 @@ decode(const Table *table, const Encoded *encoded)
     MetasdRowSpace space = {.capacity = table->width,
                             .positions = memory_take(table->width * sizeof(uint32_t)),
                             .values = memory_take(table->width * sizeof(float)),
-                            .codes = memory_take(table->width * sizeof(int16_t))};
+                            .codes = memory_take(table->width * sizeof(int8_t))};
     double best = INFINITY, until = clock_now() + SECONDS;
 
     do {

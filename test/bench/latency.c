@@ -26,6 +26,7 @@
 #include "core/serve/postings.h"
 #include "core/serve/query.h"
 #include "core/base/random.h"
+#include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
 
 #define STREAM 95
@@ -140,25 +141,24 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
                             .relation_label_bytes = 7 * (uint64_t)RELATIONS};
     double *part = uneven_columns(width, 0.1), *relation_part = uneven_columns(width, 0.14);
     uint32_t *positions = need(width * sizeof(*positions));
+    uint32_t *counts = need(width * sizeof(*counts));
     float *values = need(width * sizeof(*values));
     MetasdTeam team = metasd_team_of_one();
     MetasdImageWriter writer;
-    void *rows;
 
-    for (uint64_t i = 0; i < entities + 2 * (uint64_t)RELATIONS; i++)
-        *(i < entities ? &plan.entity_kept : &plan.relation_kept) +=
-            make_row(i, i < entities ? part : relation_part, width, positions, values);
-    rows = need(metasd_image_row_bytes(&plan));
-    (void)metasd_image_begin(&writer, &plan, rows);
+    memset(counts, 0, width * sizeof(*counts));
+    for (uint64_t i = 0; i < entities + 2 * (uint64_t)RELATIONS; i++) {
+        size_t kept = make_row(i, i < entities ? part : relation_part, width, positions, values);
+
+        *(i < entities ? &plan.entity_kept : &plan.relation_kept) += kept;
+        for (size_t k = 0; k < kept && i < entities; k++)
+            counts[positions[k]]++;
+    }
+    metasd_image_choose_columns(&plan, METASD_CODES_FLOAT, counts);
+    *bytes = metasd_image_bytes(&plan);
+    (void)metasd_image_begin(&writer, &plan, counts, need(*bytes));
     fill(&writer, &plan, part, relation_part);
     *seconds = spent();
-    if (metasd_image_settle(&writer, positions, &team) != METASD_OK) {
-        fprintf(stderr, "latency: could not build an image\n");
-        exit(1);
-    }
-    *bytes = metasd_image_bytes(&writer.image.plan);
-    metasd_image_move(&writer, need(*bytes));
-    free(rows);
     if (metasd_image_finish(&writer, &team) != METASD_OK) {
         fprintf(stderr, "latency: could not build an image\n");
         exit(1);
@@ -167,6 +167,7 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
     free(part);
     free(relation_part);
     free(positions);
+    free(counts);
     free(values);
     return writer.image;
 }
@@ -281,6 +282,8 @@ ask(Desk *desk, int i)
     /* the scratch starts with the query */
     start = spent();
     scan(n, w, desk->rows, desk->scratch, desk->dense_scores);
+    if (desk->scores[head] == METASD_IMPOSSIBLE) /* in this relation to itself */
+        desk->dense_scores[head] = METASD_IMPOSSIBLE;
     best_ten(n, desk->dense_scores, desk->ids, dense_best);
     desk->dense[i] = spent() - start;
     for (int k = 0; k < BEST && best[k] < n; k++)

@@ -235,7 +235,7 @@ DROP VIEW asking;
 -- A column that has been renamed since the training: answers need the source, unless known facts are
 -- included without a look.
 ALTER TABLE people RENAME relation TO rel;
-SELECT * FROM kg_predict('p07', 'speaks', 1);
+SELECT rank, tail, known FROM kg_predict('p07', 'speaks', 1);
 SELECT rank, tail, known FROM kg_predict('p07', 'speaks', 1, known => 'include');
 SELECT count(*) FROM kg_similar('p07', 3);
 SELECT kg_train('people', relation => 'rel') AS run \gset

@@ -72,6 +72,24 @@ compare(size_t width, const float *row, const MetasdSparseRow *sparse)
     return next == sparse->kept ? NULL : "sparse and dense differ";
 }
 
+/* The positions alone are those of the row; of anything else they do no harm. */
+static const char *
+compare_positions(const uint8_t *bytes, size_t n, size_t width, MetasdStatus whole,
+                  const MetasdSparseRow *row)
+{
+    static uint32_t positions[ROWS_WIDEST];
+    MetasdRowSpace space = {.capacity = ROWS_WIDEST, .positions = positions};
+    MetasdSparseRow alone;
+    MetasdStatus status = metasd_row_decode_positions(bytes, n, width, space, &alone);
+
+    if (whole != METASD_OK)
+        return status == METASD_OK || status == METASD_CORRUPT ? NULL : "positions do not fit";
+    if (status != METASD_OK || alone.kept != row->kept || alone.most_code != row->most_code ||
+        memcmp(positions, row->positions, row->kept * sizeof(*positions)) != 0)
+        return "the positions alone are others";
+    return NULL;
+}
+
 /* What is accepted is written the same way again. */
 static const char *
 encode_again(const uint8_t *bytes, size_t n, size_t width, const float *row)
@@ -90,7 +108,7 @@ rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
 {
     static uint32_t positions[ROWS_WIDEST];
     static float values[ROWS_WIDEST], row[ROWS_WIDEST];
-    static int16_t codes[ROWS_WIDEST];
+    static int8_t codes[ROWS_WIDEST];
     MetasdRowSpace space = {ROWS_WIDEST, positions, values, codes};
     uint8_t *copy =
         malloc(n > 0 ? n : 1); /* so that a read past the end is seen by the sanitizer */
@@ -103,7 +121,11 @@ rows_accepted(const uint8_t *bytes, size_t n, size_t width, const char **wrong)
     header = metasd_row_decode_header(copy, n, &stored, &announced);
     sparse = metasd_row_decode_sparse(copy, n, width, space, &decoded);
     dense = metasd_row_decode_dense(copy, n, width, row);
-    *wrong = NULL;
+    *wrong = compare_positions(copy, n, width, sparse, &decoded);
+    if (*wrong) {
+        free(copy);
+        return sparse == METASD_OK;
+    }
     if (sparse != dense || (sparse != METASD_OK && sparse != METASD_CORRUPT))
         *wrong = "the decoders do not agree";
     else if (header == METASD_OK && announced > 8 * n)

@@ -1,6 +1,28 @@
 #include "core/codec/crc32c.h"
 
+#include <string.h>
+
+#include "core/base/simd.h"
 #include "core/codec/bits.h"
+
+#if METASD_DISPATCH
+
+/* By the instruction that there is for it, eight bytes at a time. */
+__attribute__((target("sse4.2"))) static uint32_t
+crc32c_of_words(uint32_t crc, const uint8_t *bytes, size_t n)
+{
+    uint64_t sum = ~crc, word;
+
+    for (; n >= sizeof(word); n -= sizeof(word), bytes += sizeof(word)) {
+        memcpy(&word, bytes, sizeof(word));
+        sum = __builtin_ia32_crc32di(sum, word);
+    }
+    for (; n > 0; n--)
+        sum = __builtin_ia32_crc32qi((uint32_t)sum, *bytes++);
+    return ~(uint32_t)sum;
+}
+
+#endif
 
 /*
  * Four bytes at a time, as half bytes: tables[k][x] is the effect of half a byte x on the sum after
@@ -37,6 +59,10 @@ metasd_crc32c(uint32_t crc, const uint8_t *bytes, size_t n)
     };
     size_t i = 0;
 
+#if METASD_DISPATCH
+    if (__builtin_cpu_supports("sse4.2"))
+        return crc32c_of_words(crc, bytes, n);
+#endif
     crc = ~crc;
     for (; n - i >= 4; i += 4) {
         uint32_t next = crc ^ metasd_bits_u32(bytes + i);

@@ -182,7 +182,13 @@ get_header(const uint8_t *bytes, size_t n, Header *header)
     return header->kept == 0 ? header->end == bytes + n : has_room(header, bytes + n);
 }
 
-/* Reads what follows the header; the results have room for the counts in it. */
+static bool
+has_checksum(const uint8_t *bytes, size_t n)
+{
+    return checksum(bytes, n) == metasd_bits_u32(bytes + CHECKSUM_AT);
+}
+
+/* Reads what follows the header; the results have room for the counts in it. VALUES may be NULL. */
 static bool
 get_row(const uint8_t *bytes, size_t n, const Header *header, const MetasdRowPositions *positions,
         const MetasdRowValues *values, double *step)
@@ -190,13 +196,13 @@ get_row(const uint8_t *bytes, size_t n, const Header *header, const MetasdRowPos
     MetasdBitReader reader = {.at = header->end + metasd_row_values_scale_bytes(header->storage),
                               .end = bytes + n};
 
-    if (checksum(bytes, n) != metasd_bits_u32(bytes + CHECKSUM_AT))
-        return false;
-    return header->kept == 0 || (metasd_row_positions_get(&reader, header->width, header->kept,
-                                                          header->repeated, positions) &&
-                                 metasd_row_values_get(&reader, header->storage, header->end,
-                                                       header->kept, values, step) &&
-                                 metasd_bits_get_end(&reader));
+    if (header->kept == 0)
+        return true;
+    return metasd_row_positions_get(&reader, header->width, header->kept, header->repeated,
+                                    positions) &&
+           (!values || (metasd_row_values_get(&reader, header->storage, header->end, header->kept,
+                                              values, step) &&
+                        metasd_bits_get_end(&reader)));
 }
 
 MetasdStatus
@@ -204,19 +210,18 @@ metasd_row_decode_header(const uint8_t *bytes, size_t n, size_t *width, size_t *
 {
     Header header;
 
-    if (!get_header(bytes, n, &header))
+    if (!get_header(bytes, n, &header) || !has_checksum(bytes, n))
         return METASD_CORRUPT;
     *width = header.width;
     *kept = header.kept;
     return METASD_OK;
 }
 
-MetasdStatus
-metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width, MetasdRowSpace space,
-                         MetasdSparseRow *row)
+static MetasdStatus
+decode_sparse(const uint8_t *bytes, size_t n, size_t width, MetasdRowSpace space,
+              const MetasdRowValues *values, MetasdSparseRow *row)
 {
     MetasdRowPositions positions = {.list = space.positions};
-    MetasdRowValues values = {.values = space.values, .codes = space.codes};
     Header header;
 
     if (!get_header(bytes, n, &header) || header.width != width)
@@ -229,7 +234,25 @@ metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width, MetasdRow
                              .step = 1};
     if (header.kept > space.capacity)
         return METASD_INVALID;
-    return get_row(bytes, n, &header, &positions, &values, &row->step) ? METASD_OK : METASD_CORRUPT;
+    return get_row(bytes, n, &header, &positions, values, &row->step) ? METASD_OK : METASD_CORRUPT;
+}
+
+MetasdStatus
+metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width, MetasdRowSpace space,
+                         MetasdSparseRow *row)
+{
+    MetasdRowValues values = {.values = space.values, .codes = space.codes};
+
+    if (n > WIDTH_AT && !has_checksum(bytes, n))
+        return METASD_CORRUPT;
+    return decode_sparse(bytes, n, width, space, &values, row);
+}
+
+MetasdStatus
+metasd_row_decode_positions(const uint8_t *bytes, size_t n, size_t width, MetasdRowSpace space,
+                            MetasdSparseRow *row)
+{
+    return decode_sparse(bytes, n, width, space, NULL, row);
 }
 
 MetasdStatus
@@ -241,6 +264,8 @@ metasd_row_decode_dense(const uint8_t *bytes, size_t n, size_t width, float *row
     double step;
 
     if (!get_header(bytes, n, &header) || header.width != width)
+        return METASD_CORRUPT;
+    if (!has_checksum(bytes, n))
         return METASD_CORRUPT;
     memset(row, 0, width * sizeof(*row));
     return get_row(bytes, n, &header, &positions, &values, &step) ? METASD_OK : METASD_CORRUPT;

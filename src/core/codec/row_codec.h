@@ -19,11 +19,12 @@
  * gap to the one before, in a Golomb code whose divisor follows from their number. This is within
  * 1 % of the entropy if columns are kept at random.
  *
- * Values: a float32 has 32 bits. Of integers of B bits, the magnitude is one of L = 2^(B-1) levels,
- * in the middle of equal steps: (q + 1/2) step. No level is 0. The highest level is the row's
- * largest magnitude m. It is stored as float32, the lowest q in use as a byte; each value as q
- * above the lowest, with a sign, in minimal binary. (The values of a row are too few, and too
- * evenly spread, for entropy coding to pay.)
+ * Values: a float32 has 32 bits. Of integers of B bits, the magnitude is one of L levels, of which
+ * none is 0. For B = 6 and 4, L = 2^(B-1), and level q is the middle of a step: (2 q + 1) half
+ * steps. For B = 8, L = 127, and level q is q + 1 steps: so all codes fit in 8 bits with their
+ * sign. The highest level is the row's largest magnitude m. It is stored as float32, the lowest q
+ * in use as a byte; each value as q above the lowest, with a sign, in minimal binary. (The values
+ * of a row are too few, and too evenly spread, for entropy coding to pay.)
  *
  * For B = 4 the highest level is that of m, 31/32 m, ..., 13/32 m, each rounded to float32 and then
  * towards 0 to 16 bits, of which the row's sum of squared errors is least, the largest of several;
@@ -68,8 +69,8 @@ extern MetasdStatus metasd_row_fit(MetasdStorage storage, size_t width, const fl
                                    float *top);
 
 /*
- * Width and number of kept weights, for sizing. They are bounded, by 2^32 - 1 and by the number of
- * weights that N bytes can hold; but only a decoder verifies the checksum.
+ * Width and number of kept weights, for sizing. The checksum is right, but only a decoder looks at
+ * positions and weights.
  */
 extern MetasdStatus metasd_row_decode_header(const uint8_t *bytes, size_t n, size_t *width,
                                              size_t *kept);
@@ -82,8 +83,8 @@ typedef struct MetasdSparseRow {
     const uint32_t *positions;
     const float *values; /* if most_code is 0 */
     size_t kept;
-    const int16_t *codes; /* otherwise */
-    int most_code;        /* the largest magnitude that a code of this storage has */
+    const int8_t *codes; /* otherwise */
+    int most_code;       /* the largest magnitude that a code of this storage has */
     double step;
 } MetasdSparseRow;
 
@@ -98,7 +99,7 @@ typedef struct MetasdRowSpace {
     size_t capacity;
     uint32_t *positions;
     float *values;
-    int16_t *codes;
+    int8_t *codes;
 } MetasdRowSpace;
 
 /*
@@ -108,6 +109,14 @@ typedef struct MetasdRowSpace {
  */
 extern MetasdStatus metasd_row_decode_sparse(const uint8_t *bytes, size_t n, size_t width,
                                              MetasdRowSpace space, MetasdSparseRow *row);
+
+/*
+ * The positions of the kept weights alone, of a row that metasd_row_decode_header accepts: in less
+ * time, as neither weights nor the checksum are looked at. The row has no weights, but most_code.
+ * Fails as metasd_row_decode_sparse does.
+ */
+extern MetasdStatus metasd_row_decode_positions(const uint8_t *bytes, size_t n, size_t width,
+                                                MetasdRowSpace space, MetasdSparseRow *row);
 
 /* The whole row with its zeros: row[width]. On failure it holds nothing of use. */
 extern MetasdStatus metasd_row_decode_dense(const uint8_t *bytes, size_t n, size_t width,

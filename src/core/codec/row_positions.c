@@ -65,43 +65,105 @@ metasd_row_positions_put(MetasdBitWriter *writer, size_t width, const float *row
         }
 }
 
-/* Adds positions [first, end) to the kept ones, of which there are *kept. */
-static void
-add_positions(const MetasdRowPositions *to, size_t first, size_t end, size_t *kept)
+/* Adds positions [first, end) to the kept ones: to the list behind `last`, or to the row. */
+static inline uint32_t *
+add_positions(uint32_t *last, float *row, size_t first, size_t end)
 {
     for (size_t j = first; j < end; j++)
-        if (to->list)
-            to->list[(*kept)++] = (uint32_t)j;
+        if (last)
+            *last++ = (uint32_t)j;
         else
-            to->row[j] = 1;
+            row[j] = 1;
+    return last;
+}
+
+/* The place behind bit number N, from 1 on, of those that are set. */
+static unsigned
+end_of_bit(uint64_t bits, size_t n)
+{
+    for (; n > 1; n--)
+        bits &= bits - 1;
+    return (unsigned)__builtin_ctzll(bits) + 1;
+}
+
+/*
+ * Reads n gaps with divisor 1, as a row has that keeps about half: the code of a gap is as many
+ * zeros and a one. So there is a bit for each position, a one if it is listed, until all are. Many
+ * at once, in a third of the time.
+ */
+static bool
+get_bits(MetasdBitReader *reader, size_t width, size_t n, bool listed, uint32_t *last, float *row)
+{
+    size_t next = 0;
+
+    while (n > 0) {
+        uint64_t bits, all;
+        unsigned count;
+        size_t ones;
+
+        metasd_bits_refill(reader);
+        count = width - next < reader->count ? (unsigned)(width - next) : reader->count;
+        if (count == 0)
+            return false;
+        all = ~(uint64_t)0 >> (64 - count);
+        ones = (size_t)__builtin_popcountll(reader->pending & all);
+        if (ones >= n) { /* the next bits are of weights */
+            count = end_of_bit(reader->pending & all, n);
+            all = ~(uint64_t)0 >> (64 - count);
+            ones = n;
+        }
+        bits = (listed ? reader->pending : ~reader->pending) & all;
+        for (; bits != 0; bits &= bits - 1) {
+            size_t at = next + (unsigned)__builtin_ctzll(bits);
+
+            last = add_positions(last, row, at, at + 1);
+        }
+        reader->pending = reader->pending >> (count - 1) >> 1; /* they may be all 64 */
+        reader->count -= count;
+        next += count;
+        n -= ones;
+    }
+    if (!listed)
+        (void)add_positions(last, row, next, width);
+    return true;
+}
+
+static bool
+get_gaps(MetasdBitReader *reader, size_t width, size_t n, const MetasdMinimal *divisor, bool listed,
+         uint32_t *last, float *row)
+{
+    size_t next = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        /* The gap leaves room for the positions that follow. */
+        size_t at =
+            next + metasd_bits_get_golomb(reader, divisor, (uint32_t)(width - next - (n - i)));
+
+        if (reader->failed)
+            return false;
+        last = listed ? add_positions(last, row, at, at + 1) : add_positions(last, row, next, at);
+        next = at + 1;
+    }
+    if (!listed)
+        (void)add_positions(last, row, next, width);
+    return true;
 }
 
 /* Reads the positions of a row, or of the first half of one. */
 static bool
 get_part(MetasdBitReader *reader, size_t width, size_t kept, const MetasdRowPositions *to)
 {
-    bool listed = lists_kept(width, kept);
-    size_t n = count_listed(width, kept), next = 0, found = 0;
+    MetasdBitReader copy = *reader; /* no store to the list can change it: it stays in registers */
+    bool listed = lists_kept(width, kept), ok;
+    size_t n = count_listed(width, kept);
     MetasdMinimal divisor = {0};
 
     if (n > 0)
         divisor = gap_divisor(width, n);
-    for (size_t i = 0; i < n; i++) {
-        /* The gap leaves room for the positions that follow. */
-        size_t at =
-            next + metasd_bits_get_golomb(reader, &divisor, (uint32_t)(width - next - (n - i)));
-
-        if (reader->failed)
-            return false;
-        if (listed)
-            add_positions(to, at, at + 1, &found);
-        else
-            add_positions(to, next, at, &found);
-        next = at + 1;
-    }
-    if (!listed)
-        add_positions(to, next, width, &found);
-    return true;
+    ok = divisor.bound == 1 ? get_bits(&copy, width, n, listed, to->list, to->row)
+                            : get_gaps(&copy, width, n, &divisor, listed, to->list, to->row);
+    *reader = copy;
+    return ok;
 }
 
 /* Adds to the second half the positions of the first: `kept` of `half`. */

@@ -8,6 +8,12 @@
 typedef struct Kind {
     uint32_t levels; /* of magnitudes; 0: floats */
     /*
+     * The magnitude of level q is 1 + apart x q units, so no level is 0. Two apart, they are the
+     * middles of equal steps from 0 on. One apart, they are whole steps: where levels are many, the
+     * first one is hardly ever missed, and codes of 8 bits hold them all.
+     */
+    uint32_t apart;
+    /*
      * The highest level is one of so many parts of the largest magnitude, TOP_STEP apart: down to
      * .41 of it where levels are few. Where they are many, it is the largest magnitude itself.
      */
@@ -19,9 +25,12 @@ typedef struct Kind {
 
 static const Kind kinds[METASD_STORAGES] = {
     [METASD_FLOAT32] = {.least_bits = 32},
-    [METASD_INT8] = {.levels = 128, .tops = 1, .top_bits = 32, .lowest_bits = 8, .least_bits = 1},
-    [METASD_INT6] = {.levels = 32, .tops = 1, .top_bits = 32, .lowest_bits = 8, .least_bits = 1},
-    [METASD_INT4] = {.levels = 8, .tops = 20, .top_bits = 16, .lowest_bits = 0, .least_bits = 4}};
+    [METASD_INT8] =
+        {.levels = 127, .apart = 1, .tops = 1, .top_bits = 32, .lowest_bits = 8, .least_bits = 1},
+    [METASD_INT6] =
+        {.levels = 32, .apart = 2, .tops = 1, .top_bits = 32, .lowest_bits = 8, .least_bits = 1},
+    [METASD_INT4] = {
+        .levels = 8, .apart = 2, .tops = 20, .top_bits = 16, .lowest_bits = 0, .least_bits = 4}};
 
 #define TOP_STEP 0x1p-5
 
@@ -72,11 +81,19 @@ measure_magnitudes(size_t width, const float *row, MetasdRowRange *range)
 
 /* ---- integers: a scale and levels ---- */
 
-/* The highest level, q = levels - 1, is `top`: (q + 1/2) steps, an odd number of half steps. */
+static inline int
+code_of(uint32_t level, uint32_t apart)
+{
+    return 1 + (int)(apart * level);
+}
+
+/* The code of the highest level, whose magnitude is `top`. */
 int
 metasd_row_values_most_code(MetasdStorage storage)
 {
-    return kinds[storage].levels > 0 ? (int)(2 * kinds[storage].levels) - 1 : 0;
+    const Kind *kind = &kinds[storage];
+
+    return kind->levels > 0 ? code_of(kind->levels - 1, kind->apart) : 0;
 }
 
 unsigned
@@ -91,36 +108,39 @@ metasd_row_values_least_bits(MetasdStorage storage)
     return kinds[storage].least_bits;
 }
 
-/* The levels of a row: what a weight is multiplied with for its level, and the way back. */
+/* The levels of a row: how a weight becomes the number of its level, and the way back. */
 typedef struct Levels {
-    double per_weight; /* steps */
+    double per_weight, shift; /* the level is per_weight x magnitude + shift, towards 0 */
     double highest;
-    double half_step;
+    double apart, unit; /* the magnitude is (1 + apart x level) x unit */
 } Levels;
 
 static Levels
 levels_up_to(MetasdStorage storage, float top)
 {
     int most_code = metasd_row_values_most_code(storage);
+    double apart = kinds[storage].apart;
 
-    return (Levels){.per_weight = most_code / (2.0 * (double)top),
+    return (Levels){.per_weight = most_code / (apart * (double)top),
+                    .shift = 0.5 - 1 / apart,
                     .highest = kinds[storage].levels - 1,
-                    .half_step = (double)top / most_code};
+                    .apart = apart,
+                    .unit = (double)top / most_code};
 }
 
 /* The level that a weight is rounded to. This is the only place that decides it. */
 static inline uint32_t
 level_of(const Levels *levels, float weight)
 {
-    double steps = fabs((double)weight) * levels->per_weight;
+    double level = fabs((double)weight) * levels->per_weight + levels->shift;
 
-    return (uint32_t)(int32_t)(steps < levels->highest ? steps : levels->highest);
+    return (uint32_t)(int32_t)(level < levels->highest ? level : levels->highest);
 }
 
 static inline float
-magnitude_of(uint32_t level, double half_step)
+magnitude_of(const Levels *levels, uint32_t level)
 {
-    return (float)((2.0 * (int32_t)level + 1) * half_step);
+    return (float)((levels->apart * (int32_t)level + 1) * levels->unit);
 }
 
 /* The sum of the squared differences that rounding makes. */
@@ -132,7 +152,7 @@ sum_squares(const Levels *levels_, size_t width, const float *row)
 
 #pragma omp simd reduction(+ : sum)
     for (size_t j = 0; j < width; j++) {
-        float magnitude = magnitude_of(level_of(&levels, row[j]), levels.half_step);
+        float magnitude = magnitude_of(&levels, level_of(&levels, row[j]));
         double less = row[j] == 0 ? 0 : fabs((double)row[j]) - (double)magnitude;
 
         sum += less * less;
@@ -202,7 +222,7 @@ round_all(const Levels *levels_, size_t n, const float *weights, float *rounded)
 
 #pragma omp simd
     for (size_t j = 0; j < n; j++) {
-        float magnitude = magnitude_of(level_of(&levels, weights[j]), levels.half_step);
+        float magnitude = magnitude_of(&levels, level_of(&levels, weights[j]));
 
         rounded[j] = weights[j] == 0 ? weights[j] : copysignf(magnitude, weights[j]);
     }
@@ -314,32 +334,38 @@ get_scale(MetasdStorage storage, const uint8_t *scale, uint32_t *top, uint32_t *
 }
 
 static bool
-get_integers(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scale, size_t kept,
+get_integers(MetasdBitReader *reader_, MetasdStorage storage, const uint8_t *scale, size_t kept,
              const MetasdRowValues *to, double *step)
 {
-    uint32_t levels = kinds[storage].levels;
+    MetasdBitReader reader =
+        *reader_; /* no store to the codes can change it: it stays in registers */
+    uint32_t levels = kinds[storage].levels, apart = kinds[storage].apart;
     uint32_t top, lowest;
     uint32_t least = UINT32_MAX, most = 0; /* of the numbers read */
     float *next = to->row;
+    int8_t *codes = to->codes;
     MetasdMinimal code;
+    Levels scaled;
 
     get_scale(storage, scale, &top, &lowest);
     if (top < bits_of(METASD_LEAST_SCALE) || top >= INFINITE || lowest >= levels)
         return false;
-    *step = levels_up_to(storage, float_of(top)).half_step;
+    scaled = levels_up_to(storage, float_of(top));
+    *step = scaled.unit;
     code = metasd_bits_minimal(2 * (levels - lowest));
     for (size_t i = 0; i < kept; i++) {
-        uint32_t x = metasd_bits_get_minimal(reader, &code), level = lowest + x / 2;
+        uint32_t x = metasd_bits_get_minimal(&reader, &code), level = lowest + x / 2;
 
         least = x < least ? x : least;
         most = x > most ? x : most;
         if (next) {
-            float magnitude = magnitude_of(level, *step);
+            float magnitude = magnitude_of(&scaled, level);
 
             next = put_weight(next, x & 1 ? -magnitude : magnitude);
         } else
-            to->codes[i] = (int16_t)(x & 1 ? -(int)(2 * level + 1) : (int)(2 * level + 1));
+            codes[i] = (int8_t)(x & 1 ? -code_of(level, apart) : code_of(level, apart));
     }
+    *reader_ = reader;
     /* Range and scale must be those of the values, not wider. */
     return (least < 2 || kinds[storage].lowest_bits == 0) &&
            (most / 2 + lowest == levels - 1 || top == bits_of(METASD_LEAST_SCALE));

@@ -15,7 +15,7 @@
 /* How weights are stored, and how far they may be from their values before. */
 typedef enum MetasdStorage {
     METASD_FLOAT32, /* exactly */
-    METASD_INT8,    /* half a step: a 255th of the row's largest */
+    METASD_INT8,    /* half a step, a 254th of the row's largest; below half a step a whole one */
     METASD_INT6,    /* half a step: a 63rd of it */
     METASD_INT4 /* half a step: at most a 15th of it; the largest ones any way down to the top */
 } MetasdStorage;
@@ -23,7 +23,7 @@ typedef enum MetasdStorage {
 #define METASD_STORAGES 4
 
 /*
- * The highest level of a row is at least this: halves of steps could be 0 otherwise. Magnitudes of
+ * The highest level of a row is at least this: steps could be 0 otherwise. Magnitudes of
  * a row without any so large do not reach it.
  */
 #define METASD_LEAST_SCALE 0x1p-100f
@@ -39,9 +39,9 @@ typedef struct MetasdRowRange {
 
 /* The result of a decoder: one of the three. */
 typedef struct MetasdRowValues {
-    float *row;     /* a row with a weight other than 0 in each kept position; or NULL: */
-    float *values;  /* of floats */
-    int16_t *codes; /* of integers: each weight is its code times the step, as float */
+    float *row;    /* a row with a weight other than 0 in each kept position; or NULL: */
+    float *values; /* of floats */
+    int8_t *codes; /* of integers: each weight is its code times the step, as float */
 } MetasdRowValues;
 
 /*

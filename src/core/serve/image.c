@@ -111,6 +111,7 @@ take_dimensions(MetasdArena *arena, const MetasdImagePlan *plan)
         take_array(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
     dimensions.values =
         take_array(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
+    /* the last part: metasd_transpose_add clears it */
     dimensions.codes =
         take_array(arena, tiles * plan->columns, metasd_dense_code_bytes[plan->codes]);
     return dimensions;
@@ -130,12 +131,10 @@ take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 /*
  * Lays out an image of that plan at BASE (NULL: measures only). The arena is set here, because
  * metasd_arena_over would skip to an aligned address, which differs between mappings, and the
- * places of an image must not. If there is memory for the ROWS_ALONE, the parts behind them are
- * measured and their pointers are NULL.
+ * places of an image must not.
  */
 static bool
-lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, MetasdImage *image,
-        size_t *bytes, size_t *row_bytes)
+lay_out(const MetasdImagePlan *plan, void *base, size_t size, MetasdImage *image, size_t *bytes)
 {
     MetasdArena arena = {.base = base, .size = size};
 
@@ -147,7 +146,7 @@ lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, M
         return false;
     image->plan = *plan;
     (void)take_array(&arena, 1, sizeof(Header));
-    image->entity = take_sparse(&arena, plan->entities, plan->entity_kept);
+    image->entity = take_sparse(&arena, plan->entities, plan->entity_kept - plan->column_kept);
     image->relation = take_sparse(&arena, 2 * (uint64_t)plan->relations, plan->relation_kept);
     image->sigmoids =
         take_array(&arena, 2 * (uint64_t)plan->relations + 1, sizeof(*image->sigmoids));
@@ -157,9 +156,6 @@ lay_out(const MetasdImagePlan *plan, void *base, size_t size, bool rows_alone, M
     image->irreflexive = take_array(&arena, plan->relations, sizeof(*image->irreflexive));
     image->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     image->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
-    *row_bytes = arena.used;
-    if (rows_alone)
-        arena.base = NULL;
     image->dimension = take_dimensions(&arena, plan);
     *bytes = arena.used;
     return metasd_arena_ok(&arena);
@@ -169,39 +165,96 @@ size_t
 metasd_image_bytes(const MetasdImagePlan *plan)
 {
     MetasdImage image;
-    size_t bytes, row_bytes;
+    size_t bytes;
 
-    return lay_out(plan, NULL, SIZE_MAX, false, &image, &bytes, &row_bytes) ? bytes : SIZE_MAX;
-}
-
-size_t
-metasd_image_row_bytes(const MetasdImagePlan *plan)
-{
-    MetasdImage image;
-    size_t bytes, row_bytes;
-
-    return lay_out(plan, NULL, SIZE_MAX, false, &image, &bytes, &row_bytes) ? row_bytes : SIZE_MAX;
+    return lay_out(plan, NULL, SIZE_MAX, &image, &bytes) ? bytes : SIZE_MAX;
 }
 
 /* ---- building ---- */
 
-MetasdStatus
-metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan, void *memory)
+void
+metasd_image_choose_columns(MetasdImagePlan *plan, MetasdCodes codes, const uint32_t *counts)
 {
-    size_t bytes = metasd_image_bytes(plan), row_bytes;
+    plan->codes = codes;
+    metasd_transpose_choose_columns(plan, counts);
+}
+
+MetasdStatus
+metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan, uint32_t *counts,
+                   void *memory)
+{
+    size_t bytes = metasd_image_bytes(plan);
     MetasdImage *image = &writer->image;
 
-    if (bytes == SIZE_MAX || plan->columns > 0 || (uintptr_t)memory % METASD_IMAGE_ALIGN != 0)
+    if (bytes == SIZE_MAX || (uintptr_t)memory % METASD_IMAGE_ALIGN != 0)
         return METASD_INVALID;
-    *writer = (MetasdImageWriter){.memory = memory};
-    (void)lay_out(plan, memory, bytes, true, image, &bytes, &row_bytes);
+    *writer = (MetasdImageWriter){.memory = memory, .counts = counts};
+    (void)lay_out(plan, memory, bytes, image, &bytes);
     /* Slots and first starts must be zero, and padding, so that equal rows give equal bytes. */
-    memset(memory, 0, row_bytes);
+    memset(memory, 0, (size_t)((char *)image->dimension.codes - (char *)memory));
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
         image->sigmoids[row] = metasd_uncalibrated;
-    for (uint64_t e = 0; e < metasd_words(plan->entities) * METASD_WORD; e++)
+    for (uint64_t e = 0; e < image->dimension.words * METASD_WORD; e++)
         image->scales[e] = 1;
-    return METASD_OK;
+    return metasd_transpose_begin(image, counts);
+}
+
+static bool
+has_valid_positions(const MetasdSparseRow *row, uint32_t width)
+{
+    bool ok = true;
+
+    for (size_t i = 1; i < row->kept; i++)
+        ok &= row->positions[i] > row->positions[i - 1];
+    return ok && (row->kept == 0 || row->positions[row->kept - 1] < width);
+}
+
+/* Codes within the largest one, of which none is 0 and none becomes a weight of 0 or too large. */
+static bool
+has_valid_codes(const MetasdSparseRow *row)
+{
+    int least = INT8_MAX, most = 0;
+
+    if (row->most_code > INT8_MAX || !((float)row->step > 0) ||
+        !(row->step * row->most_code <= (double)METASD_IMAGE_MAX_WEIGHT))
+        return false;
+    for (size_t i = 0; i < row->kept; i++) {
+        int magnitude = row->codes[i] < 0 ? -row->codes[i] : row->codes[i];
+
+        least = magnitude < least ? magnitude : least;
+        most = magnitude > most ? magnitude : most;
+    }
+    return least > 0 && most <= row->most_code;
+}
+
+static bool
+has_valid_weights(const MetasdSparseRow *row)
+{
+    if (row->most_code != 0)
+        return has_valid_codes(row);
+    for (size_t i = 0; i < row->kept; i++)
+        if (!metasd_weight_ok(row->values[i]))
+            return false;
+    return true;
+}
+
+static bool
+is_valid_row(const MetasdSparseRow *row, uint32_t width)
+{
+    return row->kept == 0 || (has_valid_positions(row, width) && has_valid_weights(row));
+}
+
+static double
+norm_of(const MetasdSparseRow *row)
+{
+    double square = 0;
+    int64_t codes = 0;
+
+    for (size_t i = 0; i < row->kept && row->most_code != 0; i++)
+        codes += row->codes[i] * row->codes[i];
+    for (size_t i = 0; i < row->kept && row->most_code == 0; i++)
+        square += (double)row->values[i] * (double)row->values[i];
+    return row->most_code != 0 ? row->step * sqrt((double)codes) : sqrt(square);
 }
 
 /* Appends a row to `sparse`, which has room for `capacity` weights in all. */
@@ -211,54 +264,13 @@ add_row(MetasdSparse *sparse, uint64_t capacity, uint64_t number, uint32_t width
 {
     uint64_t start = sparse->start[number];
 
-    if (row->kept > capacity - start)
+    if (row->kept > capacity - start || !is_valid_row(row, width))
         return METASD_INVALID;
     for (size_t i = 0; i < row->kept; i++) {
-        float weight = metasd_row_weight(row, i);
-
-        if (row->positions[i] >= width || (i > 0 && row->positions[i] <= row->positions[i - 1]) ||
-            !metasd_weight_ok(weight))
-            return METASD_INVALID;
         sparse->ids[start + i] = row->positions[i];
-        sparse->values[start + i] = weight;
+        sparse->values[start + i] = metasd_row_weight(row, i);
     }
     sparse->start[number + 1] = start + row->kept;
-    return METASD_OK;
-}
-
-/*
- * The image keeps weights and scales as floats of 24 bits, and codes have fewer: the quotient of
- * both rounds to the code, unless the scale is so small that a float has fewer bits.
- */
-#define LEAST_STEP 0x1p-120
-
-static bool
-has_valid_codes(const MetasdSparseRow *row)
-{
-    if (row->most_code > INT16_MAX || !(row->step >= LEAST_STEP) ||
-        !(row->step <= (double)METASD_IMAGE_MAX_WEIGHT))
-        return false;
-    for (size_t i = 0; i < row->kept; i++)
-        if (row->codes[i] > row->most_code || row->codes[i] < -row->most_code)
-            return false;
-    return true;
-}
-
-/* Sets the scale of an entity's codes, and widens the codes of all entities to its own. */
-static MetasdStatus
-add_scale(MetasdImageWriter *writer, uint32_t id, const MetasdSparseRow *row)
-{
-    MetasdCodes codes = METASD_CODES_FLOAT;
-
-    if (row->kept == 0)
-        return METASD_OK;
-    if (row->most_code != 0) {
-        if (!has_valid_codes(row))
-            return METASD_INVALID;
-        codes = row->most_code <= INT8_MAX ? METASD_CODES_INT8 : METASD_CODES_INT16;
-        writer->image.scales[id] = (float)row->step;
-    }
-    writer->codes = codes > writer->codes ? codes : writer->codes;
     return METASD_OK;
 }
 
@@ -268,19 +280,14 @@ metasd_image_add_entity(MetasdImageWriter *writer, uint32_t id, const char *labe
 {
     MetasdImage *image = &writer->image;
     const MetasdImagePlan *plan = &image->plan;
-    double square = 0;
 
     if (id != writer->entities || id >= plan->entities)
         return METASD_INVALID;
-    METASD_TRY(add_row(&image->entity, plan->entity_kept, id, plan->width, &row));
-    METASD_TRY(add_scale(writer, id, &row));
+    if (!is_valid_row(&row, plan->width))
+        return METASD_INVALID;
     METASD_TRY(metasd_label_add(&image->entity_labels, plan->entity_label_bytes, id, label, len));
-    for (size_t i = 0; i < row.kept; i++) {
-        double weight = (double)metasd_row_weight(&row, i);
-
-        square += weight * weight;
-    }
-    image->norms[id] = (float)sqrt(square);
+    METASD_TRY(metasd_transpose_add(image, writer->counts, id, &row));
+    image->norms[id] = (float)norm_of(&row);
     writer->entities++;
     return METASD_OK;
 }
@@ -330,46 +337,17 @@ is_complete(const MetasdImageWriter *writer)
     const MetasdImagePlan *plan = &image->plan;
 
     return writer->entities == plan->entities && writer->relations == plan->relations &&
-           image->entity.start[plan->entities] == plan->entity_kept &&
+           metasd_transpose_is_complete(image, writer->counts) &&
            image->relation.start[2 * (uint64_t)plan->relations] == plan->relation_kept &&
            image->entity_labels.start[plan->entities] == plan->entity_label_bytes &&
            image->relation_labels.start[plan->relations] == plan->relation_label_bytes;
 }
 
 MetasdStatus
-metasd_image_settle(MetasdImageWriter *writer, uint32_t *counts, MetasdTeam *team)
-{
-    MetasdImage *image = &writer->image;
-    MetasdImagePlan plan = image->plan;
-    size_t bytes, row_bytes;
-
-    if (!is_complete(writer) || plan.columns > 0)
-        return METASD_INVALID;
-    METASD_TRY(metasd_transpose_choose_columns(image, &plan, counts, team));
-    if (plan.columns > 0)
-        plan.codes = writer->codes;
-    return lay_out(&plan, writer->memory, SIZE_MAX, true, image, &bytes, &row_bytes)
-               ? METASD_OK
-               : METASD_INVALID;
-}
-
-void
-metasd_image_move(MetasdImageWriter *writer, void *memory)
-{
-    MetasdImagePlan plan = writer->image.plan;
-    size_t bytes, row_bytes;
-
-    (void)lay_out(&plan, memory, metasd_image_bytes(&plan), false, &writer->image, &bytes,
-                  &row_bytes);
-    memcpy(memory, writer->memory, row_bytes);
-    writer->memory = memory;
-}
-
-MetasdStatus
 metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
 {
-    const MetasdImagePlan *plan = &writer->image.plan, whole = *plan;
-    size_t bytes = metasd_image_bytes(plan), row_bytes = metasd_image_row_bytes(plan), planned;
+    const MetasdImagePlan *plan = &writer->image.plan;
+    size_t bytes = metasd_image_bytes(plan);
     Header header = {.magic = MAGIC,
                      .version = VERSION,
                      .byte_order = BYTE_ORDER_MARK,
@@ -385,11 +363,8 @@ metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
                      .entity_label_bytes = plan->entity_label_bytes,
                      .relation_label_bytes = plan->relation_label_bytes};
 
-    if (!is_complete(writer) ||
-        !lay_out(&whole, writer->memory, bytes, false, &writer->image, &planned, &row_bytes))
+    if (!is_complete(writer))
         return METASD_INVALID;
-    memset((char *)writer->memory + row_bytes, 0, bytes - row_bytes);
-    METASD_TRY(metasd_transpose_fill(&writer->image, team));
     METASD_TRY(checksum((char *)writer->memory + sizeof(Header), bytes - sizeof(Header), team,
                         &header.checksum));
     memcpy(header.family, plan->family->name, strlen(plan->family->name));
@@ -427,7 +402,7 @@ metasd_image_attach(const void *memory, size_t bytes, MetasdImage *image)
 {
     Header header;
     MetasdImagePlan plan;
-    size_t planned, row_bytes;
+    size_t planned;
 
     if ((uintptr_t)memory % METASD_IMAGE_ALIGN != 0)
         return METASD_INVALID;
@@ -452,9 +427,7 @@ metasd_image_attach(const void *memory, size_t bytes, MetasdImage *image)
                              .column_kept = header.column_kept};
     if (metasd_image_bytes(&plan) != bytes)
         return METASD_CORRUPT;
-    return lay_out(&plan, (void *)memory, bytes, false, image, &planned, &row_bytes)
-               ? METASD_OK
-               : METASD_CORRUPT;
+    return lay_out(&plan, (void *)memory, bytes, image, &planned) ? METASD_OK : METASD_CORRUPT;
 }
 
 MetasdStatus
@@ -470,7 +443,7 @@ metasd_image_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdImag
     if (sum != header.checksum)
         return METASD_CORRUPT;
     /* A checksum does not tell who wrote the image: all bounds of loops are checked, too. */
-    METASD_TRY(check_sparse(&image->entity, plan->entities, plan->entity_kept, plan->width, team));
+    METASD_TRY(check_sparse(&image->entity, plan->entities, image->entity.kept, plan->width, team));
     METASD_TRY(check_sparse(&image->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
                             plan->width, team));
     METASD_TRY(metasd_transpose_check(image, team));

@@ -6,18 +6,18 @@
  * parts, so there are no offsets that could be damaged. For N entities, R relations and rows of
  * `width` weights it holds
  *
- *    the kept weights of all entities and of the P = 2 R relation rows (r forward, r + R
- *    reciprocal), as positions and values: 8 bytes per weight;
+ *    the kept weights of the P = 2 R relation rows (r forward, r + R reciprocal), as positions and
+ *    values: 8 bytes per weight;
  *    the sigmoid of each relation row, for probabilities of its scores;
  *    one byte per relation: is it irreflexive?; the Euclidean norms of the entities; all labels,
  *    each kind with a hash table;
- *    the entities' weights again by dimensions, so that a query (h, r) reads only those of its few
- *    non-zero components. A dimension that METASD_IMAGE_DENSE of the entities keep is a column of
+ *    the entities' weights by dimensions, so that a query (h, r) reads only those of its few
+ *    non-zero components. A dimension that metasd_image_dense() of the entities keep is a column of
  *    codes, one per entity (dense_columns.h). A weight is its entity's scale times the code; both
- *    are those of the stored row. Codes have 1 byte if all rows were stored as int6 or int4, 2
- *    bytes if some were stored as int8; they are floats if a row has no codes. Any other dimension
- *    is a list: one bit per entity, and 4 bytes for each entity that keeps a weight there
- *    (postings.h).
+ *    are those of the stored row. Codes have 1 byte; they are floats, of 4, if a row has no codes
+ *    because it was stored as float32. Any other dimension is a list: one bit per entity, and 4
+ *    bytes for each entity that keeps a weight there (postings.h). The weights in lists are there
+ *    again by entities, as those of relations are.
  *
  * No score is NaN or infinite, because no weight above METASD_IMAGE_MAX_WEIGHT is accepted. If an
  * image is damaged after it was opened, answers are wrong, perhaps NaN, but ids stay in range and
@@ -40,8 +40,16 @@
 /* The sum of 2^32 products of three such weights still fits in a float. */
 #define METASD_IMAGE_MAX_WEIGHT 1e9f
 
-/* A dimension is a column if this part of the entities keeps it (measured at commit 806a1f1). */
-#define METASD_IMAGE_DENSE 0.3
+/*
+ * A dimension is a column if this part of the entities keeps it, by the type of its codes. A list
+ * takes five times as long as a column of bytes at any density, and there it is as large. From a
+ * third on it is slower, and larger, than a column of floats.
+ */
+static inline double
+metasd_image_dense(MetasdCodes codes)
+{
+    return codes == METASD_CODES_FLOAT ? 0.3 : 0.07;
+}
 
 /* The alignment of an image, in bytes. */
 #define METASD_IMAGE_ALIGN 8
@@ -56,7 +64,7 @@ typedef struct MetasdImagePlan {
     uint64_t relation_kept; /* of all relations, forward and reciprocal */
     uint64_t entity_label_bytes;
     uint64_t relation_label_bytes;
-    /* Set by metasd_image_settle; 0 until then, and all dimensions are lists. */
+    /* Set by metasd_image_choose_columns; while it is 0 all dimensions are lists. */
     uint32_t columns;     /* D, dimensions that are columns */
     MetasdCodes codes;    /* of these */
     uint64_t column_kept; /* kept weights of all entities in them */
@@ -90,9 +98,9 @@ typedef struct MetasdDimensions {
 /* A process's pointers into an image. The image outlives them and is not written through them. */
 typedef struct MetasdImage {
     MetasdImagePlan plan;
-    MetasdSparse entity;   /* N rows of positions */
+    MetasdSparse entity;   /* N rows: their weights in lists */
     MetasdSparse relation; /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
-    float *scales;         /* of the entities' codes: words x METASD_WORD, 1 behind N */
+    double *scales;        /* of the entities' codes: words x METASD_WORD, 1 behind N */
     MetasdDimensions dimension;
     MetasdSigmoid *sigmoids; /* P in the order of `relation`, then one for relations asked for */
     float *norms;            /* N */
@@ -104,7 +112,7 @@ typedef struct MetasdImageWriter {
     MetasdImage image;
     void *memory;
     uint32_t entities, relations; /* added so far */
-    MetasdCodes codes;            /* wide enough for the codes of all entities so far */
+    uint32_t *counts; /* of each dimension: entities that keep it and are still to come */
 } MetasdImageWriter;
 
 /* ---- building ---- */
@@ -112,15 +120,20 @@ typedef struct MetasdImageWriter {
 /* Bytes of the image; SIZE_MAX if the plan is out of range or too large for this host. */
 extern size_t metasd_image_bytes(const MetasdImagePlan *plan);
 
-/* The first of these bytes: the rows, the only part written before metasd_image_finish. */
-extern size_t metasd_image_row_bytes(const MetasdImagePlan *plan);
+/*
+ * Chooses the dimensions that become columns. COUNTS has `width` numbers: of the entities that keep
+ * each dimension. CODES are METASD_CODES_INT8 if the rows of all entities have codes. Without this
+ * step all dimensions are lists.
+ */
+extern void metasd_image_choose_columns(MetasdImagePlan *plan, MetasdCodes codes,
+                                        const uint32_t *counts);
 
 /*
- * Starts an image in memory of metasd_image_bytes(plan), or of metasd_image_row_bytes(plan) if it
- * will be moved. In the plan no dimension is a column.
+ * Starts an image in memory of metasd_image_bytes(plan). COUNTS are those of
+ * metasd_image_choose_columns; the memory belongs to the writer until the image is finished.
  */
 extern MetasdStatus metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan,
-                                       void *memory);
+                                       uint32_t *counts, void *memory);
 
 /*
  * Adds entity or relation number ID; ids come in order from 0. A label is any number of bytes,
@@ -144,18 +157,6 @@ extern MetasdStatus metasd_image_set_sigmoid(MetasdImageWriter *writer, uint32_t
 
 /* Notes that no entity has relation ID to itself. METASD_INVALID if there is no such relation. */
 extern MetasdStatus metasd_image_set_irreflexive(MetasdImageWriter *writer, uint32_t id);
-
-/*
- * Chooses the dimensions that become columns, after all planned rows have been added (else
- * METASD_INVALID). This changes writer->image.plan, and so the size. COUNTS is scratch of `width`
- * numbers. Polls the team; works alone. Without this step all dimensions are lists: the image is
- * built sooner, which pays if it answers few questions.
- */
-extern MetasdStatus metasd_image_settle(MetasdImageWriter *writer, uint32_t *counts,
-                                        MetasdTeam *team);
-
-/* Moves the rows to other memory, of metasd_image_bytes(&writer->image.plan). */
-extern void metasd_image_move(MetasdImageWriter *writer, void *memory);
 
 /*
  * Completes the image after all planned rows have been added (else METASD_INVALID). Polls the team;

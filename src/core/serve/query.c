@@ -18,24 +18,27 @@
 typedef struct Scratch {
     float *query;
     float *first, *second; /* the rows that the query is composed of */
-    MetasdDenseColumn *asked;
+    MetasdDenseQuery asked;
 } Scratch;
 
 size_t
 metasd_query_scratch_bytes(uint32_t width)
 {
-    return width * (3 * sizeof(float) + sizeof(MetasdDenseColumn));
+    return width * (3 * sizeof(float) + sizeof(MetasdDenseColumn)) +
+           metasd_dense_quads(width) * sizeof(MetasdDenseQuad);
 }
 
 static Scratch
 divide_scratch(void *memory, size_t width)
 {
     float *rows = memory;
+    MetasdDenseColumn *columns = (MetasdDenseColumn *)(void *)(rows + 3 * width);
 
-    return (Scratch){.query = rows,
-                     .first = rows + width,
-                     .second = rows + 2 * width,
-                     .asked = (MetasdDenseColumn *)(void *)(rows + 3 * width)};
+    return (Scratch){
+        .query = rows,
+        .first = rows + width,
+        .second = rows + 2 * width,
+        .asked = {.columns = columns, .quads = (MetasdDenseQuad *)(void *)(columns + width)}};
 }
 
 static uint64_t
@@ -55,6 +58,27 @@ densify(const MetasdSparse *sparse, uint64_t number, uint32_t width, float *row)
     for (uint64_t i = sparse->start[number]; i < end; i++)
         if (sparse->ids[i] < width)
             row[sparse->ids[i]] = sparse->values[i];
+}
+
+static MetasdDenseColumns
+all_columns(const MetasdImage *image)
+{
+    return (MetasdDenseColumns){.kind = image->plan.codes,
+                                .codes = image->dimension.codes,
+                                .columns = image->plan.columns,
+                                .scales = image->scales};
+}
+
+/* The row of an entity: from its codes, and its weights in lists. */
+static void
+densify_entity(const MetasdImage *image, uint32_t entity, float *row)
+{
+    MetasdDenseColumns columns = all_columns(image);
+
+    densify(&image->entity, entity, image->plan.width, row);
+    for (uint32_t j = 0; j < image->plan.width; j++)
+        if (image->dimension.place[j] < columns.columns)
+            row[j] = metasd_dense_weight(&columns, entity, image->dimension.place[j]);
 }
 
 /* <row, dense>, summed in ascending order of positions. */
@@ -97,28 +121,38 @@ add_lists(const MetasdImage *image, MetasdPosting *lists, size_t count, float *s
     memcpy(scores + whole * METASD_WORD, last, rest * sizeof(*last));
 }
 
-/* Sets the scores to the sums over the columns of the query's non-zero components. */
+/* Chooses the columns that a query reads: those of its non-zero components. */
 static void
-score_columns(const MetasdImage *image, const float *query, MetasdDenseColumn *asked, float *scores)
+ask_columns(const MetasdImage *image, Scratch *scratch)
 {
     const MetasdDimensions *dimensions = &image->dimension;
     const MetasdImagePlan *plan = &image->plan;
-    size_t whole = plan->entities / METASD_WORD, rest = plan->entities % METASD_WORD, count = 0;
-    MetasdDenseColumns tiles = {
-        .codes = dimensions->codes, .columns = plan->columns, .scales = image->scales};
+    MetasdDenseQuery *asked = &scratch->asked;
+
+    asked->count = 0;
+    for (uint32_t j = 0; j < plan->width && asked->count < plan->columns; j++)
+        if (scratch->query[j] != 0 && dimensions->place[j] < plan->columns)
+            asked->columns[asked->count++] =
+                (MetasdDenseColumn){.number = dimensions->place[j], .weight = scratch->query[j]};
+    metasd_dense_prepare(metasd_dense_kernels(), plan->codes, asked);
+}
+
+/* Sets the scores to the sums over the columns. */
+static void
+score_columns(const MetasdImage *image, const MetasdDenseQuery *asked, float *scores)
+{
+    const MetasdImagePlan *plan = &image->plan;
+    size_t whole = plan->entities / METASD_WORD, rest = plan->entities % METASD_WORD;
+    MetasdDenseColumns tiles = all_columns(image);
     float last[METASD_WORD];
 
-    for (uint32_t j = 0; j < plan->width && count < plan->columns; j++)
-        if (query[j] != 0 && dimensions->place[j] < plan->columns)
-            asked[count++] =
-                (MetasdDenseColumn){.number = dimensions->place[j], .weight = query[j]};
-    metasd_dense_kernels()->scores[plan->codes](&tiles, whole, asked, count, scores);
+    metasd_dense_scores(metasd_dense_kernels(), &tiles, whole, asked, scores);
     if (rest == 0)
         return;
     tiles.codes = (const char *)tiles.codes +
                   whole * plan->columns * METASD_WORD * metasd_dense_code_bytes[plan->codes];
     tiles.scales += whole * METASD_WORD;
-    metasd_dense_kernels()->scores[plan->codes](&tiles, 1, asked, count, last);
+    metasd_dense_scores(metasd_dense_kernels(), &tiles, 1, asked, last);
     memcpy(scores + whole * METASD_WORD, last, rest * sizeof(*last));
 }
 
@@ -126,7 +160,7 @@ score_columns(const MetasdImage *image, const float *query, MetasdDenseColumn *a
  * scores[N] = <query, every entity>, from the columns and lists of the query's non-zero components.
  */
 static void
-score_all(const MetasdImage *image, const Scratch *scratch, float *scores)
+score_all(const MetasdImage *image, Scratch *scratch, float *scores)
 {
     const MetasdDimensions *dimensions = &image->dimension;
     const MetasdImagePlan *plan = &image->plan;
@@ -134,7 +168,8 @@ score_all(const MetasdImage *image, const Scratch *scratch, float *scores)
     MetasdPosting lists[LISTS];
     size_t count = 0;
 
-    score_columns(image, query, scratch->asked, scores);
+    ask_columns(image, scratch);
+    score_columns(image, &scratch->asked, scores);
     for (uint32_t j = 0; j < plan->width; j++) {
         uint64_t list = (uint64_t)dimensions->place[j] - plan->columns, start;
 
@@ -156,23 +191,17 @@ score_all(const MetasdImage *image, const Scratch *scratch, float *scores)
 
 /* <query, one entity>: the same bits as in score_all. */
 static float
-score_one(const MetasdImage *image, const float *query, uint32_t entity)
+score_one(const MetasdImage *image, Scratch *scratch, uint32_t entity)
 {
     const MetasdDimensions *dimensions = &image->dimension;
     const MetasdSparse *rows = &image->entity;
     uint64_t columns = image->plan.columns, end = row_end(rows, entity);
-    uint64_t tile = entity / METASD_WORD * columns;
-    float score = 0;
+    MetasdDenseColumns tiles = all_columns(image);
+    const float *query = scratch->query;
+    float score;
 
-    for (uint64_t i = rows->start[entity]; i < end; i++) {
-        uint32_t j = rows->ids[i];
-
-        if (j < image->plan.width && dimensions->place[j] < columns)
-            score += metasd_dense_code_product(
-                image->plan.codes, dimensions->codes,
-                (tile + dimensions->place[j]) * METASD_WORD + entity % METASD_WORD, query[j]);
-    }
-    score = image->scales[entity] * score + 0.0f;
+    ask_columns(image, scratch);
+    score = metasd_dense_score(&tiles, entity, &scratch->asked);
     for (uint64_t i = rows->start[entity]; i < end; i++) {
         uint32_t j = rows->ids[i];
 
@@ -188,7 +217,7 @@ compose_query(const MetasdImage *image, uint32_t head, uint32_t relation, const 
 {
     uint32_t width = image->plan.width;
 
-    densify(&image->entity, head, width, scratch->first);
+    densify_entity(image, head, scratch->first);
     densify(&image->relation, metasd_relation_row(image, relation), width, scratch->second);
     image->plan.family->compose(width, scratch->first, scratch->second, scratch->query);
 }
@@ -227,7 +256,7 @@ metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation, u
     if (head == tail && is_irreflexive(image, relation))
         return METASD_IMPOSSIBLE;
     compose_query(image, head, relation, &rows);
-    return score_one(image, rows.query, tail);
+    return score_one(image, &rows, tail);
 }
 
 void
@@ -237,8 +266,8 @@ metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t 
     uint32_t width = image->plan.width;
     Scratch rows = divide_scratch(scratch, width);
 
-    densify(&image->entity, head, width, rows.first);
-    densify(&image->entity, tail, width, rows.second);
+    densify_entity(image, head, rows.first);
+    densify_entity(image, tail, rows.second);
     memset(rows.query, 0, width * sizeof(*rows.query));
     image->plan.family->adjoint_relation(width, rows.first, rows.second, rows.query);
     for (uint32_t r = 0; r < image->plan.relations; r++)
@@ -255,7 +284,7 @@ metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *sc
     float norm = image->norms[entity];
 
     /* Scaled to a unit vector first, so that products of tiny or huge weights stay in range. */
-    densify(&image->entity, entity, image->plan.width, rows.query);
+    densify_entity(image, entity, rows.query);
     for (uint32_t j = 0; norm > 0 && j < image->plan.width; j++)
         rows.query[j] /= norm;
     score_all(image, &rows, scores);
@@ -269,5 +298,5 @@ metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *sc
 void
 metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row)
 {
-    densify(&image->entity, entity, image->plan.width, row);
+    densify_entity(image, entity, row);
 }

@@ -1,9 +1,9 @@
 /*
  * query.h - the scores of questions to an image.
  *
- * A score is scale x (the sum of the columns, in ascending order) + the weights of the lists, in
- * ascending order, each step in float. The same image gives the same bits on all processors, for
- * all entities at once or for one. The score of an entity in an irreflexive relation to itself is
+ * A score is the sum of the columns (dense_columns.h) + the weights of the lists, in ascending
+ * order, each step in float. The same image gives the same bits on all processors, for all entities
+ * at once or for one. The score of an entity in an irreflexive relation to itself is
  * METASD_IMPOSSIBLE. Queries allocate no memory. Ids must be in range.
  */
 #ifndef METASD_CORE_SERVE_QUERY_H

@@ -8,103 +8,149 @@
 
 /* ---- building ---- */
 
-static void
-set_code(MetasdImage *image, uint64_t at, float scale, float weight)
-{
-    double code = rint((double)weight / (double)scale); /* it is near a whole number */
-
-    if (image->plan.codes == METASD_CODES_INT8)
-        ((int8_t *)image->dimension.codes)[at] = (int8_t)code;
-    else if (image->plan.codes == METASD_CODES_INT16)
-        ((int16_t *)image->dimension.codes)[at] = (int16_t)code;
-    else
-        ((float *)image->dimension.codes)[at] = weight;
-}
-
-/* counts[j] = entities that keep dimension j */
-static MetasdStatus
-count_dimensions(const MetasdImage *image, uint32_t *counts, MetasdTeam *team)
-{
-    memset(counts, 0, image->plan.width * sizeof(*counts));
-    for (uint64_t i = 0; i < image->plan.entity_kept; i++) {
-        counts[image->entity.ids[i]]++;
-        METASD_TRY(metasd_team_work(team, 1));
-    }
-    return METASD_OK;
-}
-
 static bool
 is_column(const MetasdImagePlan *plan, uint32_t count)
 {
-    return count > 0 && count >= METASD_IMAGE_DENSE * plan->entities;
+    return count > 0 && count >= metasd_image_dense(plan->codes) * plan->entities;
 }
 
-MetasdStatus
-metasd_transpose_choose_columns(const MetasdImage *image, MetasdImagePlan *plan, uint32_t *counts,
-                                MetasdTeam *team)
+void
+metasd_transpose_choose_columns(MetasdImagePlan *plan, const uint32_t *counts)
 {
-    METASD_TRY(count_dimensions(image, counts, team));
+    plan->columns = 0;
+    plan->column_kept = 0;
     for (uint32_t j = 0; j < plan->width; j++)
         if (is_column(plan, counts[j])) {
             plan->columns++;
             plan->column_kept += counts[j];
         }
-    return METASD_OK;
 }
 
 /*
- * Gives columns and lists their places. start[l + 1] then is the place of the next entity of list
- * l, and when all have been added the end of the list.
+ * While entities are added, start[l + 1] is the place of the next weight of list l. When all have
+ * been added it is the end of the list.
  */
-static void
-place_dimensions(MetasdImage *image)
+MetasdStatus
+metasd_transpose_begin(MetasdImage *image, const uint32_t *counts)
 {
     MetasdDimensions *dimensions = &image->dimension;
     const MetasdImagePlan *plan = &image->plan;
     uint32_t columns = 0, lists = 0;
     uint64_t sum = 0;
 
-    for (uint32_t j = 0; j < plan->width; j++) {
-        uint32_t count = dimensions->place[j];
-
-        if (plan->columns > 0 && is_column(plan, count))
+    for (uint32_t j = 0; j < plan->width; j++)
+        if (plan->columns > 0 && is_column(plan, counts[j])) {
+            if (columns == plan->columns)
+                return METASD_INVALID;
             dimensions->place[j] = columns++;
-        else {
+        } else {
+            if (lists == dimensions->lists || counts[j] > dimensions->kept - sum)
+                return METASD_INVALID;
             dimensions->place[j] = plan->columns + lists++;
             dimensions->start[lists] = sum;
-            sum += count;
+            sum += counts[j];
         }
+    return sum == dimensions->kept ? METASD_OK : METASD_INVALID;
+}
+
+/* A tile without weights. */
+static void
+clear_tile(MetasdImage *image, size_t tile)
+{
+    size_t bytes = image->plan.columns * METASD_WORD * metasd_dense_code_bytes[image->plan.codes];
+
+    memset((char *)image->dimension.codes + tile * bytes,
+           image->plan.codes == METASD_CODES_INT8 ? METASD_CODE_ZERO : 0, bytes);
+}
+
+/* Weight I of a row becomes one of a list, and of the entity's row. */
+static void
+put_in_list(MetasdImage *image, uint32_t id, uint64_t list, const MetasdSparseRow *row, size_t i)
+{
+    MetasdDimensions *dimensions = &image->dimension;
+    float weight = metasd_row_weight(row, i);
+    uint64_t at = image->entity.start[id + 1]++;
+
+    dimensions->bits[list * dimensions->words + id / METASD_WORD] |= UINT64_C(1)
+                                                                     << id % METASD_WORD;
+    dimensions->values[dimensions->start[list + 1]++] = weight;
+    image->entity.ids[at] = row->positions[i];
+    image->entity.values[at] = weight;
+}
+
+/* The place of an entity's code in the first column. */
+static size_t
+first_code(const MetasdImage *image, uint32_t id)
+{
+    return id / METASD_WORD * image->plan.columns * METASD_WORD + id % METASD_WORD;
+}
+
+/* No pointer here is one to another's memory. To know that makes the loop twice as fast. */
+static MetasdStatus
+add_codes(MetasdImage *image, uint32_t *restrict counts, uint32_t id, const MetasdSparseRow *row)
+{
+    const uint32_t *restrict positions = row->positions, *restrict places = image->dimension.place;
+    const int8_t *restrict from = row->codes;
+    uint8_t *restrict codes = (uint8_t *)image->dimension.codes + first_code(image, id);
+    size_t columns = image->plan.columns, kept = row->kept;
+
+    for (size_t i = 0; i < kept; i++) {
+        uint32_t j = positions[i], place = places[j];
+
+        if (counts[j] == 0)
+            return METASD_INVALID;
+        counts[j]--;
+        if (place < columns)
+            codes[place * METASD_WORD] = (uint8_t)(METASD_CODE_ZERO + from[i]);
+        else
+            put_in_list(image, id, place - columns, row, i);
     }
+    return METASD_OK;
+}
+
+static MetasdStatus
+add_floats(MetasdImage *image, uint32_t *counts, uint32_t id, const MetasdSparseRow *row)
+{
+    float *codes = (float *)image->dimension.codes + first_code(image, id);
+    size_t columns = image->plan.columns;
+
+    for (size_t i = 0; i < row->kept; i++) {
+        uint32_t j = row->positions[i], place = image->dimension.place[j];
+
+        if (counts[j] == 0)
+            return METASD_INVALID;
+        counts[j]--;
+        if (place < columns)
+            codes[place * METASD_WORD] = metasd_row_weight(row, i);
+        else
+            put_in_list(image, id, place - columns, row, i);
+    }
+    return METASD_OK;
 }
 
 MetasdStatus
-metasd_transpose_fill(MetasdImage *image, MetasdTeam *team)
+metasd_transpose_add(MetasdImage *image, uint32_t *counts, uint32_t id, const MetasdSparseRow *row)
 {
-    const MetasdSparse *rows = &image->entity;
-    MetasdDimensions *dimensions = &image->dimension;
-    uint64_t columns = image->plan.columns, words = dimensions->words;
+    if (id % METASD_WORD == 0)
+        clear_tile(image, id / METASD_WORD);
+    image->entity.start[id + 1] = image->entity.start[id];
+    if (image->plan.columns == 0 || image->plan.codes == METASD_CODES_FLOAT)
+        return add_floats(image, counts, id, row);
+    if (row->kept == 0)
+        return METASD_OK;
+    if (row->most_code == 0)
+        return METASD_INVALID;
+    image->scales[id] = row->step;
+    return add_codes(image, counts, id, row);
+}
 
-    METASD_TRY(count_dimensions(image, dimensions->place, team));
-    place_dimensions(image);
-    for (uint64_t e = 0; e < words * METASD_WORD && image->plan.codes == METASD_CODES_FLOAT; e++)
-        image->scales[e] = 1;
-    for (uint32_t e = 0; e < image->plan.entities; e++) {
-        uint64_t word = e / METASD_WORD, bit = e % METASD_WORD;
-
-        for (uint64_t i = rows->start[e]; i < rows->start[e + 1]; i++) {
-            uint64_t place = dimensions->place[rows->ids[i]], list = place - columns;
-
-            if (place < columns) {
-                set_code(image, (word * columns + place) * METASD_WORD + bit, image->scales[e],
-                         rows->values[i]);
-                continue;
-            }
-            dimensions->bits[list * words + word] |= UINT64_C(1) << bit;
-            dimensions->values[dimensions->start[list + 1]++] = rows->values[i];
-        }
-        METASD_TRY(metasd_team_work(team, 1 + rows->start[e + 1] - rows->start[e]));
-    }
-    return METASD_OK;
+bool
+metasd_transpose_is_complete(const MetasdImage *image, const uint32_t *counts)
+{
+    for (uint32_t j = 0; j < image->plan.width; j++)
+        if (counts[j] != 0)
+            return false;
+    return true;
 }
 
 /* ---- checking ---- */
@@ -160,10 +206,9 @@ check_scales(const MetasdImage *image, MetasdTeam *team)
     uint64_t entities = image->dimension.words * METASD_WORD;
 
     for (uint64_t e = 0; e < entities; e++) {
-        float scale = image->scales[e];
+        double scale = image->scales[e];
 
-        if (!(scale > 0 && scale <= METASD_IMAGE_MAX_WEIGHT) ||
-            (image->plan.codes == METASD_CODES_FLOAT && scale != 1))
+        if (!(scale > 0 && scale <= (double)METASD_IMAGE_MAX_WEIGHT))
             return METASD_CORRUPT;
         METASD_TRY(metasd_team_work(team, 1));
     }
@@ -176,25 +221,26 @@ code_magnitude(const MetasdImage *image, uint64_t at)
 {
     const void *codes = image->dimension.codes;
 
-    return fabsf(image->plan.codes == METASD_CODES_INT8    ? ((const int8_t *)codes)[at]
-                 : image->plan.codes == METASD_CODES_INT16 ? ((const int16_t *)codes)[at]
-                                                           : ((const float *)codes)[at]);
+    return fabsf(image->plan.codes == METASD_CODES_INT8
+                     ? (float)(((const uint8_t *)codes)[at] - METASD_CODE_ZERO)
+                     : ((const float *)codes)[at]);
 }
 
-/* Each scale x code is a weight or 0: no score of it is infinite. */
+/* Each scale x code, or float, is a weight or 0: no score of it is infinite. */
 static MetasdStatus
 check_codes(const MetasdImage *image, MetasdTeam *team)
 {
     uint64_t columns = image->plan.columns;
+    bool floats = image->plan.codes == METASD_CODES_FLOAT;
 
     for (uint64_t tile = 0; tile < image->dimension.words; tile++)
         for (uint64_t column = 0; column < columns; column++) {
-            const float *scales = image->scales + tile * METASD_WORD;
+            const double *scales = image->scales + tile * METASD_WORD;
             uint64_t first = (tile * columns + column) * METASD_WORD;
             int wrong = 0;
 
             for (uint64_t k = 0; k < METASD_WORD; k++)
-                wrong |= !((double)code_magnitude(image, first + k) * (double)scales[k] <=
+                wrong |= !((double)code_magnitude(image, first + k) * (floats ? 1 : scales[k]) <=
                            (double)METASD_IMAGE_MAX_WEIGHT * ROUNDING);
             if (wrong)
                 return METASD_CORRUPT;

@@ -47,9 +47,12 @@ typedef struct Row {
 /* An image under construction. */
 typedef struct Build {
     int64 run;
+    MemoryContext context; /* of what outlives a row */
     MetasdImagePlan plan;
     MetasdImageWriter writer;
-    MetasdRowSpace space[2];        /* of `width` weights each */
+    MetasdRowSpace space[2];        /* of `width` weights each, once the width is known */
+    uint32 *counts;                 /* of the entities that keep each dimension */
+    bool coded;                     /* the weights of all entities so far have codes */
     MetasdSigmoid sigmoid;          /* of relations without one of their own */
     MetasdSigmoid relation_sigmoid; /* of questions that ask for relations */
     bool uncommitted;               /* this transaction wrote a row */
@@ -135,7 +138,36 @@ visit_rows(Build *build, const RowKind *kind,
     MemoryContextDelete(per_fetch);
 }
 
-/* ---- two passes: the first sizes the rows of the image, the second adds them ---- */
+/* ---- two passes: the first counts the weights of the image, the second adds them ---- */
+
+static void
+allocate_space(Build *build, size_t width)
+{
+    MemoryContext before = MemoryContextSwitchTo(build->context);
+
+    build->plan.width = (uint32)width;
+    for (int e = 0; e < 2; e++)
+        build->space[e] = (MetasdRowSpace){.capacity = width,
+                                           .positions = palloc(width * sizeof(uint32_t)),
+                                           .values = palloc(width * sizeof(float)),
+                                           .codes = palloc(width * sizeof(int8_t))};
+    build->counts = palloc0(width * sizeof(*build->counts));
+    MemoryContextSwitchTo(before);
+}
+
+/* Counts the weights of an entity by dimensions: these decide which become columns. */
+static MetasdStatus
+count_dimensions(Build *build, const Row *row)
+{
+    MetasdSparseRow sparse;
+
+    METASD_TRY(metasd_row_decode_positions(row->bytes[0], row->size[0], build->plan.width,
+                                           build->space[0], &sparse));
+    for (size_t i = 0; i < sparse.kept; i++)
+        build->counts[sparse.positions[i]]++;
+    build->coded &= sparse.kept == 0 || sparse.most_code != 0;
+    return METASD_OK;
+}
 
 static void
 count_row(Build *build, const RowKind *kind, const Row *row)
@@ -147,11 +179,14 @@ count_row(Build *build, const RowKind *kind, const Row *row)
         size_t width, kept;
 
         if (metasd_row_decode_header(row->bytes[e], row->size[e], &width, &kept) != METASD_OK ||
-            width > UINT32_MAX || (plan->width != 0 && width != plan->width))
+            (plan->width != 0 && width != plan->width))
             report_damage(build, kind, row->id);
-        plan->width = (uint32_t)width;
+        if (plan->width == 0)
+            allocate_space(build, width);
         *(entity ? &plan->entity_kept : &plan->relation_kept) += kept;
     }
+    if (entity && count_dimensions(build, row) != METASD_OK)
+        report_damage(build, kind, row->id);
     ++*(entity ? &plan->entities : &plan->relations);
     *(entity ? &plan->entity_label_bytes : &plan->relation_label_bytes) += row->label_len;
     build->uncommitted |= TransactionIdIsCurrentTransactionId(row->xmin);
@@ -261,6 +296,9 @@ plan_image(Build *build)
     visit_rows(build, &entity_rows, count_row);
     visit_rows(build, &relation_rows, count_row);
     metasd_security_switch_back(&saved);
+    if (build->plan.width > 0)
+        metasd_image_choose_columns(
+            &build->plan, build->coded ? METASD_CODES_INT8 : METASD_CODES_FLOAT, build->counts);
     if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
@@ -275,25 +313,13 @@ plan_image(Build *build)
                         errhint("Train the model again with kg_train.")));
 }
 
-static MetasdRowSpace
-allocate_space(size_t width)
-{
-    return (MetasdRowSpace){.capacity = width,
-                            .positions = palloc(width * sizeof(uint32_t)),
-                            .values = palloc(width * sizeof(float)),
-                            .codes = palloc(width * sizeof(int16_t))};
-}
-
-/* Starts the image in memory of DRAFT, which has room for the rows alone. */
+/* Starts the image in MEMORY, and adds all rows. */
 static void
-add_rows(Build *build, MemoryContext draft)
+add_rows(Build *build, void *memory)
 {
-    MemoryContext before = MemoryContextSwitchTo(draft);
-    void *memory = metasd_image_file_memory(metasd_image_row_bytes(&build->plan));
     MetasdSwitch saved;
 
-    MemoryContextSwitchTo(before);
-    if (metasd_image_begin(&build->writer, &build->plan, memory) != METASD_OK)
+    if (metasd_image_begin(&build->writer, &build->plan, build->counts, memory) != METASD_OK)
         elog(ERROR, "could not begin an image");
     metasd_security_switch_to(&saved, metasd_extension_owner(), false);
     visit_rows(build, &entity_rows, add_row);
@@ -309,23 +335,17 @@ add_rows(Build *build, MemoryContext draft)
 void *
 metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *view, bool *provisional)
 {
-    MemoryContext context = CurrentMemoryContext, spi,
-                  draft = AllocSetContextCreate(context, "metasd rows", ALLOCSET_SMALL_SIZES);
-    Build build = {.run = run};
+    MemoryContext context = CurrentMemoryContext, spi;
+    Build build = {.run = run, .coded = true};
     void *memory;
 
     SPI_connect();
+    build.context = CurrentMemoryContext;
     plan_image(&build);
-    for (int e = 0; e < 2; e++)
-        build.space[e] = allocate_space(build.plan.width);
-    add_rows(&build, draft);
-    if (metasd_image_settle(&build.writer, build.space[0].positions, team) != METASD_OK)
-        elog(ERROR, "could not settle an image");
     spi = MemoryContextSwitchTo(context);
-    memory = metasd_image_file_memory(metasd_image_bytes(&build.writer.image.plan));
+    memory = metasd_image_file_memory(metasd_image_bytes(&build.plan));
     MemoryContextSwitchTo(spi);
-    metasd_image_move(&build.writer, memory);
-    MemoryContextDelete(draft);
+    add_rows(&build, memory);
     if (metasd_image_finish(&build.writer, team) != METASD_OK)
         elog(ERROR, "could not finish an image");
     SPI_finish();

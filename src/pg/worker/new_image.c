@@ -43,9 +43,9 @@ gather_row(const float *row, size_t width, uint32 *positions, float *values)
     return (MetasdSparseRow){positions, values, kept};
 }
 
-/* Counts the weights and labels that the image will hold. */
+/* Counts the weights, those of entities by dimensions, and labels that the image will hold. */
 static MetasdStatus
-plan_image(MetasdImagePlan *plan, MetasdTeam *team, const MetasdInput *input,
+plan_image(MetasdImagePlan *plan, uint32 *counts, MetasdTeam *team, const MetasdInput *input,
            const MetasdTraining *training)
 {
     const MetasdState *state = &training->trainer.state;
@@ -55,14 +55,18 @@ plan_image(MetasdImagePlan *plan, MetasdTeam *team, const MetasdInput *input,
                               .entities = training->graph.entities,
                               .relations = training->graph.relations,
                               .width = (uint32)width};
+    memset(counts, 0, width * sizeof(*counts));
     for (size_t i = 0; i < rows; i++) {
         const float *row = training->trainer.best + i * width;
-        uint64_t *kept = i < plan->entities ? &plan->entity_kept : &plan->relation_kept;
 
-        for (size_t k = 0; k < width; k++)
-            *kept += row[k] != 0;
+        for (size_t k = 0; k < width && i < plan->entities; k++)
+            counts[k] += row[k] != 0;
+        for (size_t k = 0; k < width && i >= plan->entities; k++)
+            plan->relation_kept += row[k] != 0;
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + width));
     }
+    for (size_t k = 0; k < width; k++)
+        plan->entity_kept += counts[k];
     add_label_bytes(input->entities, &plan->entity_label_bytes);
     add_label_bytes(input->relations, &plan->relation_label_bytes);
     return METASD_OK;
@@ -112,15 +116,16 @@ metasd_new_image_build(MetasdImage *image, MetasdTeam *team, const MetasdInput *
 {
     size_t width = training->trainer.state.width, bytes;
     Writing w = {.training = training, .width = width};
+    uint32 *counts = take_array(width, sizeof(*counts));
     MetasdImagePlan plan;
 
-    METASD_TRY(plan_image(&plan, team, input, training));
+    METASD_TRY(plan_image(&plan, counts, team, input, training));
     bytes = metasd_image_bytes(&plan);
     if (bytes == SIZE_MAX)
         return METASD_INVALID;
     w.positions = take_array(2 * width, sizeof(*w.positions));
     w.values = take_array(2 * width, sizeof(*w.values));
-    METASD_TRY(metasd_image_begin(&w.writer, &plan, take_array(bytes, 1)));
+    METASD_TRY(metasd_image_begin(&w.writer, &plan, counts, take_array(bytes, 1)));
     for (uint32 e = 0; e < plan.entities; e++) {
         METASD_TRY(add_entity(&w, e, metasd_labelset_get(input->entities, e)));
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + width));

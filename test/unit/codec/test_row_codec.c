@@ -48,17 +48,18 @@ encoded_bytes(MetasdStorage storage, size_t width, const float *row)
     return n;
 }
 
-/* How far a weight may be from what it was. */
+/* How far a weight may be from what it was; one below half a step farther. */
 static double
-tolerance(MetasdStorage storage, float high)
+tolerance(MetasdStorage storage, float high, float weight)
 {
     double largest = fmax((double)high, (double)METASD_LEAST_SCALE), rounding = 0x1p-23 * largest;
+    bool below = fabs((double)weight) < largest / 254;
 
     switch (storage) {
         case METASD_FLOAT32:
             return 0;
         case METASD_INT8:
-            return largest / 255 + rounding;
+            return largest / (below ? 127 : 254) + rounding;
         case METASD_INT6:
             return largest / 63 + rounding;
         case METASD_INT4: /* those above the highest level, which is at least 13/32 */
@@ -79,19 +80,20 @@ check_weights(MetasdStorage storage, size_t width, const float *row, const float
         if (row[j] == 0)
             continue;
         assert_int_equal(row[j] < 0, decoded[j] < 0);
-        assert_true(fabs((double)decoded[j] - (double)row[j]) <= tolerance(storage, high));
+        assert_true(fabs((double)decoded[j] - (double)row[j]) <= tolerance(storage, high, row[j]));
     }
 }
 
-/* Codes are odd, and at most the largest of their storage; floats have none. */
+/* Codes are odd but for int8, and at most the largest of their storage; floats have none. */
 static void
 check_codes(MetasdStorage storage, const MetasdSparseRow *row)
 {
-    static const int most[METASD_STORAGES] = {0, 255, 63, 15};
+    static const int most[METASD_STORAGES] = {0, 127, 63, 15};
 
     assert_int_equal(row->most_code, most[storage]);
     for (size_t i = 0; i < row->kept && row->most_code > 0; i++)
-        assert_true(abs(row->codes[i]) <= row->most_code && row->codes[i] % 2 != 0);
+        assert_true(abs(row->codes[i]) <= row->most_code &&
+                    (storage == METASD_INT8 ? row->codes[i] != 0 : row->codes[i] % 2 != 0));
 }
 
 static void
@@ -108,7 +110,7 @@ check_round_trip(MetasdStorage storage, size_t width, const float *row)
     space = (MetasdRowSpace){.capacity = kept,
                              .positions = malloc((kept + 1) * sizeof(uint32_t)),
                              .values = malloc((kept + 1) * sizeof(float)),
-                             .codes = malloc((kept + 1) * sizeof(int16_t))};
+                             .codes = malloc((kept + 1) * sizeof(int8_t))};
     memset(dense, 0xff, width * sizeof(*dense));
     assert_int_equal(metasd_row_decode_dense(bytes, n, width, dense), METASD_OK);
     check_weights(storage, width, row, dense);
@@ -189,6 +191,7 @@ extreme_weights_come_back(void **state)
                                      -3 * FLT_TRUE_MIN,
                                      0x1.ffcp-127f,
                                      METASD_LEAST_SCALE,
+                                     METASD_LEAST_SCALE / 127,
                                      METASD_LEAST_SCALE / 255,
                                      1e-3f,
                                      1};
@@ -384,8 +387,8 @@ static const struct Golden {
         {300, 34, {0x01, 0x01, 0xa4, 0xe8, 0xdd, 0x5e, 0xac, 0x02, 0x05, 0x45, 0x91, 0x0f,
                    0x80, 0x0b, 0x00, 0x00, 0xf0, 0x47, 0x33, 0x33, 0xd3, 0x17, 0x00, 0x00,
                    0xe8, 0x67, 0x66, 0x66, 0xf6, 0x07, 0x00, 0x00, 0x00, 0x18}},
-        {300, 24, {0x01, 0x02, 0x69, 0x7d, 0x45, 0x0a, 0xac, 0x02, 0x05, 0x00, 0x00, 0x00,
-                   0x40, 0x13, 0x45, 0x91, 0x0f, 0x80, 0xeb, 0x27, 0xf0, 0x92, 0xf5, 0x0f}},
+        {300, 24, {0x01, 0x02, 0xdd, 0xd4, 0xdb, 0x05, 0xac, 0x02, 0x05, 0x00, 0x00, 0x00,
+                   0x40, 0x12, 0x45, 0x91, 0x0f, 0x80, 0x0b, 0x28, 0x00, 0x93, 0xf5, 0x0f}},
         {300, 23, {0x01, 0x03, 0xb8, 0x88, 0x3a, 0x80, 0xac, 0x02, 0x05, 0x00, 0x00, 0x00,
                    0x40, 0x04, 0x45, 0x91, 0x0f, 0x80, 0xeb, 0x09, 0x8b, 0xf5, 0x03}},
         {300,
@@ -397,8 +400,8 @@ static const struct Golden {
         {9, 41, {0x01, 0x01, 0x5c, 0x40, 0xa7, 0xe8, 0x09, 0x08, 0x02, 0x00, 0x00, 0xf0, 0x03, 0x00,
                  0x00, 0xf2, 0x0b, 0x00, 0x00, 0xf4, 0x03, 0x00, 0x00, 0xf6, 0x0b, 0x00, 0x00, 0xf8,
                  0x03, 0x00, 0x00, 0xf9, 0x0b, 0x00, 0x00, 0xfb, 0x0b, 0x00, 0x00, 0xfc, 0x03}},
-        {9, 21, {0x01, 0x02, 0x92, 0x78, 0x79, 0xc1, 0x09, 0x08, 0x00, 0x00, 0xc0,
-                 0x3f, 0x2a, 0x02, 0xb8, 0xa8, 0x82, 0x55, 0xdf, 0xf4, 0x7f}},
+        {9, 21, {0x01, 0x02, 0x9a, 0x5c, 0xdc, 0x78, 0x09, 0x08, 0x00, 0x00, 0xc0,
+                 0x3f, 0x29, 0x02, 0xb8, 0xb0, 0x82, 0x55, 0xdf, 0xf4, 0x7f}},
         {9,
          19,
          {0x01, 0x03, 0x4d, 0x3d, 0x60, 0x3a, 0x09, 0x08, 0x00, 0x00, 0xc0, 0x3f, 0x0a, 0x02, 0x8e,
@@ -441,8 +444,8 @@ static const struct Golden alike[] = {
               0x00, 0x00, 0xc0, 0x2f, 0x00, 0x00, 0xa0, 0x0f, 0x00, 0x00, 0x00, 0x30}},
     {16,
      18,
-     {0x01, 0x82, 0x1c, 0x06, 0xa9, 0x98, 0x10, 0x04, 0x00, 0x00, 0x00, 0x40, 0x0f, 0xd2, 0xcf,
-      0x27, 0xe0, 0x1f}},
+     {0x01, 0x82, 0x8b, 0x1f, 0xdd, 0x72, 0x10, 0x04, 0x00, 0x00, 0x00, 0x40, 0x0f, 0x12, 0x10,
+      0x28, 0xe0, 0x1f}},
     {16, 26, {0x01, 0x01, 0x14, 0x2c, 0x93, 0x0d, 0x10, 0x04, 0x12, 0x09, 0x00, 0x00, 0xf0,
               0x07, 0x00, 0x00, 0xe0, 0x17, 0x00, 0x00, 0xd0, 0x07, 0x00, 0x00, 0x00, 0x18}},
 };
@@ -544,7 +547,7 @@ forged_rows_are_refused(void **state)
         {0, 0, 8, 6},     {0, 0, 8, 4},    {0, 0, 8, 0x85}, /* numbers of kept ones */
         {0, 0, 33, 0x38}, {0, 0, 33, 0},                    /* a bit that fills; a weight of 0 */
         {0, 1, 12, 0xc0}, {0, 1, 12, 0},                    /* scales: -2, tiny */
-        {0, 1, 13, 128},  {0, 1, 13, 255},                  /* lowest levels */
+        {0, 1, 13, 127},  {0, 1, 13, 255},                  /* lowest levels */
         {0, 2, 13, 32},   {0, 2, 22, 0},   {0, 3, 10, 0xc0}, {0, 3, 10, 0}, /* scales: -2, tiny */
         {0, 3, 18, 0},    {0, 3, 18, 3}, /* no value of the highest level; a bit that fills */
     };

@@ -57,9 +57,14 @@ def single(x):
 
 def quantise(row, levels, top):
     """Levels of the weights, and the sum of squared errors."""
-    half = top / (2 * levels - 1)
-    level = [min(floor(abs(Fraction(x)) / (2 * half)), levels - 1) for x in row]
-    stored = [Fraction(single(float((2 * q + 1) * half))) for q in level]
+    if levels == 127:  # whole steps from the first one on
+        step = top / levels
+        level = [max(0, min(floor(abs(Fraction(x)) / step + Fraction(1, 2)), levels) - 1) for x in row]
+        stored = [Fraction(single(float((q + 1) * step))) for q in level]
+    else:
+        half = top / (2 * levels - 1)
+        level = [min(floor(abs(Fraction(x)) / (2 * half)), levels - 1) for x in row]
+        stored = [Fraction(single(float((2 * q + 1) * half))) for q in level]
     return level, sum((abs(Fraction(x)) - s) ** 2 for x, s in zip(row, stored))
 
 
@@ -82,7 +87,7 @@ def encode(storage, row, flag=True):
     keeps = [x != 0 for x in row]
     half = len(row) // 2
     alike = flag and len(row) % 2 == 0 and 0 < sum(keeps) < len(row) and keeps[:half] == keeps[half:]
-    levels = {"float32": 0, "int8": 128, "int6": 32, "int4": 8}[storage]
+    levels = {"float32": 0, "int8": 127, "int6": 32, "int4": 8}[storage]
     weights = [x for x in row if x != 0]
     bits = positions(keeps[:half] if alike else keeps)
     scale = b""

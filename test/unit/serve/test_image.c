@@ -57,7 +57,7 @@ take_space(size_t width)
     return (MetasdRowSpace){.capacity = width,
                             .positions = malloc(width * sizeof(uint32_t)),
                             .values = malloc(width * sizeof(float)),
-                            .codes = malloc(width * sizeof(int16_t))};
+                            .codes = malloc(width * sizeof(int8_t))};
 }
 
 static void
@@ -115,12 +115,14 @@ build_image(World *w)
     MetasdTeam team = metasd_team_of_one();
     MetasdImageWriter writer;
     size_t n = (size_t)w->entities * w->width, p = 2 * (size_t)w->relations * w->width;
-    void *rows;
+    uint32_t *counts = calloc(w->width, sizeof(*counts));
 
     w->plan = (MetasdImagePlan){
         .family = w->family, .entities = w->entities, .relations = w->relations, .width = w->width};
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         w->plan.entity_kept += w->E[i] != 0;
+        counts[i % w->width] += w->E[i] != 0;
+    }
     for (size_t i = 0; i < p; i++)
         w->plan.relation_kept += w->W[i] != 0;
     for (uint32_t e = 0; e < w->entities; e++)
@@ -128,8 +130,14 @@ build_image(World *w)
     for (uint32_t r = 0; r < w->relations; r++)
         w->plan.relation_label_bytes += label_of('r', r, label);
 
-    rows = malloc(metasd_image_row_bytes(&w->plan));
-    assert_int_equal(metasd_image_begin(&writer, &w->plan, rows), METASD_OK);
+    if (w->settled)
+        metasd_image_choose_columns(
+            &w->plan, w->storage == METASD_FLOAT32 ? METASD_CODES_FLOAT : METASD_CODES_INT8,
+            counts);
+    w->bytes = metasd_image_bytes(&w->plan);
+    w->image = malloc(w->bytes);
+    memset(w->image, 0xff, w->bytes); /* nothing of what was there matters */
+    assert_int_equal(metasd_image_begin(&writer, &w->plan, counts, w->image), METASD_OK);
     for (uint32_t e = 0; e < w->entities; e++)
         assert_int_equal(metasd_image_add_entity(
                              &writer, e, label, label_of('e', e, label),
@@ -148,17 +156,10 @@ build_image(World *w)
             assert_int_equal(metasd_image_set_irreflexive(&writer, r), METASD_OK);
     }
     assert_int_equal(metasd_image_set_irreflexive(&writer, w->relations), METASD_INVALID);
-    if (w->settled)
-        assert_int_equal(metasd_image_settle(&writer, space.positions, &team), METASD_OK);
-    assert_null(writer.image.dimension.codes); /* nothing is laid out beyond the rows' memory */
-    assert_null(writer.image.dimension.place);
-    w->bytes = metasd_image_bytes(&writer.image.plan);
-    w->image = malloc(w->bytes);
-    metasd_image_move(&writer, w->image);
-    free(rows);
     assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
     free_space(space);
     free_space(other);
+    free(counts);
 }
 
 static World
@@ -310,14 +311,14 @@ static void
 columns_are_chosen(void **state)
 {
     static const MetasdCodes codes[METASD_STORAGES] = {[METASD_FLOAT32] = METASD_CODES_FLOAT,
-                                                       [METASD_INT8] = METASD_CODES_INT16,
+                                                       [METASD_INT8] = METASD_CODES_INT8,
                                                        [METASD_INT6] = METASD_CODES_INT8,
                                                        [METASD_INT4] = METASD_CODES_INT8};
 
     (void)state;
     for (int k = 0; k < METASD_STORAGES; k++) {
-        World w = make_world_of(&metasd_family_complex, 300, 3, 64, METASD_IMAGE_DENSE,
-                                (MetasdStorage)k, true);
+        double dense = metasd_image_dense(codes[k]);
+        World w = make_world_of(&metasd_family_complex, 300, 3, 64, dense, (MetasdStorage)k, true);
         uint32_t columns = 0;
 
         for (uint32_t j = 0; j < w.width; j++) {
@@ -326,8 +327,8 @@ columns_are_chosen(void **state)
             for (uint32_t e = 0; e < w.entities; e++)
                 kept += w.E[(size_t)e * w.width + j] != 0;
             assert_true((w.index.dimension.place[j] < w.index.plan.columns) ==
-                        (kept >= METASD_IMAGE_DENSE * w.entities));
-            columns += kept >= METASD_IMAGE_DENSE * w.entities;
+                        (kept >= dense * w.entities));
+            columns += kept >= dense * w.entities;
         }
         assert_true(columns > 0 && columns < w.width);
         assert_int_equal(w.index.plan.columns, columns);
@@ -348,10 +349,12 @@ small_writer(void *memory, size_t size)
                             .relation_kept = 2,
                             .entity_label_bytes = 4,
                             .relation_label_bytes = 1};
+    static uint32_t counts[4];
     MetasdImageWriter writer;
 
+    memcpy(counts, (uint32_t[4]){2}, sizeof(counts));
     assert_true(metasd_image_bytes(&plan) <= size);
-    assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_OK);
+    assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory), METASD_OK);
     return writer;
 }
 
@@ -359,7 +362,7 @@ static const uint32_t two_positions[] = {1, 3};
 
 /* A row to be added: up to two weights with codes. */
 static MetasdSparseRow
-coded_row(size_t kept, const int16_t *codes, int most_code, double step)
+coded_row(size_t kept, const int8_t *codes, int most_code, double step)
 {
     return (MetasdSparseRow){.positions = two_positions,
                              .kept = kept,
@@ -375,11 +378,11 @@ float_row(size_t kept, const float *values)
     return (MetasdSparseRow){.positions = two_positions, .values = values, .kept = kept};
 }
 
-/* The scales are those of the rows, the codes as wide as the widest of an entity's row. */
+/* The scales are those of the rows; codes are whole if all rows have some. */
 static void
 codes_come_with_the_rows(void **state)
 {
-    static const int16_t sixes[] = {63, 1}, eights[] = {255, -3}, ones[] = {1, 63};
+    static const int8_t sixes[] = {63, 1}, eights[] = {127, -3}, ones[] = {1, 63};
     static const float singles[] = {0.3f, -7};
     const struct {
         MetasdSparseRow rows[3];
@@ -389,11 +392,11 @@ codes_come_with_the_rows(void **state)
         {{coded_row(2, sixes, 63, 0.25), coded_row(2, ones, 63, 0.125), float_row(0, NULL)},
          METASD_CODES_INT8,
          {0.25f, 0.125f, 1}},
-        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 255, 0.5),
+        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 127, 0.5),
           coded_row(1, ones, 63, 0.125)},
-         METASD_CODES_INT16,
+         METASD_CODES_INT8,
          {0.25f, 0.5f, 0.125f}},
-        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 255, 0.5), float_row(2, singles)},
+        {{coded_row(2, sixes, 63, 0.25), coded_row(2, eights, 127, 0.5), float_row(2, singles)},
          METASD_CODES_FLOAT,
          {1, 1, 1}},
     };
@@ -413,18 +416,21 @@ codes_come_with_the_rows(void **state)
         MetasdTeam team = metasd_team_of_one();
         MetasdImageWriter writer;
         MetasdImage index;
-        uint32_t counts[4];
+        uint32_t counts[4] = {0};
         float row[4];
 
-        for (int e = 0; e < 3; e++)
+        for (int e = 0; e < 3; e++) {
             plan.entity_kept += cases[c].rows[e].kept;
-        assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_OK);
+            for (size_t i = 0; i < cases[c].rows[e].kept; i++)
+                counts[two_positions[i]]++;
+        }
+        metasd_image_choose_columns(&plan, cases[c].codes, counts);
+        assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory), METASD_OK);
         for (uint32_t e = 0; e < 3; e++)
             assert_int_equal(metasd_image_add_entity(&writer, e, labels[e], 1, cases[c].rows[e]),
                              METASD_OK);
         assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, relation, relation),
                          METASD_OK);
-        assert_int_equal(metasd_image_settle(&writer, counts, &team), METASD_OK);
         assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
         assert_int_equal(
             metasd_image_open(memory, metasd_image_bytes(&writer.image.plan), &team, &index),
@@ -432,14 +438,17 @@ codes_come_with_the_rows(void **state)
         assert_int_equal(index.plan.columns, 2);
         assert_int_equal(index.plan.codes, cases[c].codes);
         for (uint32_t e = 0; e < METASD_WORD; e++)
-            assert_true(index.scales[e] == (e < 3 ? cases[c].scales[e] : 1));
+            assert_true(index.scales[e] == (e < 3 ? (double)cases[c].scales[e] : 1));
         for (uint32_t e = 0; e < 3; e++) {
             metasd_query_embedding(&index, e, row);
             for (uint32_t column = 0; column < 2; column++) {
-                float part = metasd_dense_code_product(index.plan.codes, index.dimension.codes,
-                                                       column * METASD_WORD + e, index.scales[e]);
+                size_t at = column * METASD_WORD + e;
+                float code =
+                    cases[c].codes == METASD_CODES_FLOAT
+                        ? ((const float *)index.dimension.codes)[at]
+                        : (float)(((const uint8_t *)index.dimension.codes)[at] - METASD_CODE_ZERO);
 
-                assert_true(part == row[1 + 2 * column]);
+                assert_true(code * (float)index.scales[e] == row[1 + 2 * column]);
             }
         }
     }
@@ -449,19 +458,18 @@ codes_come_with_the_rows(void **state)
 static void
 wrong_codes_are_refused(void **state)
 {
-    static const int16_t values[] = {1, -3}, none[] = {1, 0};
+    static const int8_t values[] = {1, -3}, none[] = {1, 0};
     static _Alignas(64) char memory[4096];
     const MetasdSparseRow bad[] = {
         coded_row(2, values, 2, 0.5),
         coded_row(2, none, 63, 0.5),
-        coded_row(2, values, 255, 5e8),
+        coded_row(2, values, 127, 5e8),
         coded_row(2, values, -63, 0.5),
-        coded_row(2, values, INT16_MAX + 1, 0.5),
+        coded_row(2, values, INT8_MAX + 1, 0.5),
         coded_row(2, values, 63, 0),
         coded_row(2, values, 63, -0.5),
         coded_row(2, values, 63, NAN),
         coded_row(2, values, 63, INFINITY),
-        coded_row(2, values, 63, 0x1p-130),
     };
 
     (void)state;
@@ -552,11 +560,12 @@ builders_mistakes_are_refused(void **state)
         size_t kept;
     } bad[] = {{{4}, {1}, 1},     {{0}, {0}, 1},       {{0}, {NAN}, 1},    {{0}, {INFINITY}, 1},
                {{0}, {-2e9f}, 1}, {{1, 1}, {1, 1}, 2}, {{2, 1}, {1, 1}, 2}};
-    uint32_t positions[3] = {0, 1, 2}, counts[4];
+    uint32_t positions[3] = {0, 1, 2}, counts[4] = {2};
     float values[3] = {1, 2, 3};
     MetasdSparseRow one = {.positions = positions, .values = values, .kept = 1}, three = one;
     MetasdTeam team = metasd_team_of_one();
     MetasdImageWriter writer, other;
+    MetasdImagePlan plan;
     MetasdImage index;
     MetasdImagePlan huge = {
         .family = &metasd_family_complex, .width = 4, .entity_kept = UINT64_MAX / 4};
@@ -574,19 +583,28 @@ builders_mistakes_are_refused(void **state)
     writer = small_writer(memory, sizeof(memory));
     assert_int_equal(metasd_image_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
     assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, three), METASD_INVALID);
+    writer = small_writer(memory, sizeof(memory));
     assert_int_equal(metasd_image_add_entity(&writer, 0, "abcde", 5, one), METASD_INVALID);
+    writer = small_writer(memory, sizeof(memory));
     assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, one), METASD_OK);
     assert_int_equal(metasd_image_add_entity(&writer, 1, "ab", 2, one), METASD_INVALID);
     assert_int_equal(metasd_image_add_entity(&writer, 1, "cd", 2, one), METASD_OK);
     assert_int_equal(metasd_image_add_entity(&writer, 2, "", 0, one), METASD_INVALID);
-    assert_int_equal(metasd_image_settle(&writer, counts, &team), METASD_INVALID);
     assert_int_equal(metasd_image_finish(&writer, &team), METASD_INVALID);
     assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
-    assert_int_equal(metasd_image_settle(&writer, counts, &team), METASD_OK);
-    assert_int_equal(metasd_image_settle(&writer, counts, &team), METASD_INVALID);
-    assert_int_equal(metasd_image_begin(&other, &writer.image.plan, again), METASD_INVALID);
-    assert_true(metasd_image_bytes(&writer.image.plan) <= sizeof(memory));
     assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
+
+    plan = writer.image.plan; /* counts are those of the plan, and those of the rows */
+    assert_int_equal(metasd_image_begin(&other, &plan, (uint32_t[4]){1}, again), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&other, &plan, (uint32_t[4]){2, 1}, again), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&other, &plan, (uint32_t[4]){1, 1}, again), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&other, 0, "ab", 2, one), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&other, 1, "cd", 2, one), METASD_INVALID);
+    metasd_image_choose_columns(&plan, METASD_CODES_INT8, counts);
+    assert_int_equal(plan.columns, 1);
+    assert_int_equal(metasd_image_begin(&other, &plan, (uint32_t[4]){1, 1}, again), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&other, &plan, counts, again), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&other, 0, "ab", 2, one), METASD_INVALID); /* floats */
 
     /* relocatable: the same bytes elsewhere, at another alignment, are the same image */
     memcpy(again + 8, memory, metasd_image_bytes(&writer.image.plan));
@@ -653,6 +671,7 @@ an_empty_image_answers(void **state)
     MetasdTeam team = metasd_team_of_one();
     MetasdImagePlan plan = {.family = &metasd_family_complex, .width = 2};
     void *memory = malloc(metasd_image_bytes(&plan));
+    uint32_t counts[2] = {0};
     MetasdImageWriter writer;
     MetasdImage index;
     MetasdTopk topk;
@@ -660,7 +679,7 @@ an_empty_image_answers(void **state)
     float score;
 
     (void)state;
-    assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_OK);
+    assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory), METASD_OK);
     assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
     assert_int_equal(metasd_image_open(memory, metasd_image_bytes(&plan), &team, &index),
                      METASD_OK);
@@ -740,7 +759,7 @@ ask_everything(const MetasdImage *index)
 static World
 make_damageable(void)
 {
-    World w = make_world(70, 3, 8, METASD_IMAGE_DENSE);
+    World w = make_world(70, 3, 8, metasd_image_dense(METASD_CODES_INT8));
 
     assert_true(w.index.plan.columns > 0 && w.index.plan.columns < w.width);
     return w;
@@ -852,17 +871,18 @@ codes_above_all_weights_are_refused(void **state)
     for (size_t s = 0; s < sizeof(storages) / sizeof(*storages); s++) {
         World w = make_world_of(&metasd_family_complex, 70, 3, 8, 1, storages[s], true);
         MetasdImage index;
-        float scale = w.index.scales[3];
+        double scale = w.index.scales[3];
 
         assert_int_equal(w.index.plan.columns, 8);
-        w.index.scales[3] = 8e8f; /* a scale alone may be as large, but not with such codes */
+        w.index.scales[3] = 8e8; /* a scale alone may be as large, but not with such codes */
         seal(w.image, w.bytes);
-        assert_int_equal(metasd_image_open(w.image, w.bytes, &team, &index), METASD_CORRUPT);
+        assert_int_equal(metasd_image_open(w.image, w.bytes, &team, &index),
+                         w.index.plan.codes == METASD_CODES_FLOAT ? METASD_OK : METASD_CORRUPT);
         w.index.scales[3] = scale;
         if (w.index.plan.codes == METASD_CODES_FLOAT)
             ((float *)w.index.dimension.codes)[3] = 2e9f;
         else
-            w.index.scales[3] = 1e8f;
+            w.index.scales[3] = 1e8;
         seal(w.image, w.bytes);
         assert_int_equal(metasd_image_open(w.image, w.bytes, &team, &index), METASD_CORRUPT);
         free_world(&w);

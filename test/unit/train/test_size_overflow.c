@@ -142,19 +142,20 @@ images_have_limits(void **state)
     static _Alignas(64) char memory[4096];
     MetasdImagePlan plan = {.family = &metasd_family_complex, .relations = 1, .width = 2};
     MetasdSparseRow nothing = {0};
+    uint32_t counts[3] = {0};
     MetasdImageWriter writer;
 
     (void)state;
     assert_true(metasd_image_bytes(&plan) < sizeof(memory));
-    assert_int_equal(metasd_image_begin(&writer, &plan, memory + 1), METASD_INVALID);
-    assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_OK);
+    assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory + 1), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory), METASD_OK);
     assert_int_equal(metasd_image_add_relation(&writer, 1, "", 0, nothing, nothing),
                      METASD_INVALID);
     assert_int_equal(metasd_image_add_relation(&writer, 0, "", 0, nothing, nothing), METASD_OK);
     assert_int_equal(metasd_image_add_relation(&writer, 1, "", 0, nothing, nothing),
                      METASD_INVALID);
     plan.width = 3; /* the family's vectors are pairs */
-    assert_int_equal(metasd_image_begin(&writer, &plan, memory), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory), METASD_INVALID);
 }
 
 /* ---- nothing ---- */
