@@ -15,9 +15,9 @@ typedef struct MetasdInput {
     MetasdTriple *triples, *validation; /* validation: NULL unless it has a source of its own */
     size_t count, capacity, validation_count, validation_capacity;
     double questions; /* about so many pairs (head, relation) and (relation, tail) */
-    size_t bytes;   /* that reading has left in memory */
-    uint64 skipped; /* rows with a NULL or empty identifier */
-    uint64 unknown; /* validation rows with an entity or relation that the source has not */
+    size_t bytes;     /* that reading has left in memory */
+    uint64 skipped;   /* rows with a NULL or empty identifier */
+    uint64 unknown;   /* validation rows with an entity or relation that the source has not */
 } MetasdInput;
 
 /*
