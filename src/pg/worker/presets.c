@@ -24,34 +24,45 @@ typedef struct Graph {
     double entities, relations, triples;
     double questions;      /* pairs (head, relation) and (relation, tail) */
     double reals_per_rank; /* of the family */
-    bool small, thin;
+    bool small, dense, thin;
 } Graph;
 
 /* What follows from the time that a preset allows. */
 typedef struct Course {
     double warmup, mutual, finetune; /* epochs of full model, of both, of the pruned model */
+    double ramp;                     /* epochs after the warm-up in which the sparsity rises */
     double sparsity;
     double rank;      /* the highest one */
     double negatives; /* 0: all entities */
 } Course;
 
 /*
- * A few epochs of the full model suffice to choose the weights to keep. Mutual learning takes three
- * times the products of the pruned model alone, which small graphs can afford: on Kinship it is
- * worth .012, on UMLS .002 (rank 250, validation MRR, three seeds). With half of the epochs of a
- * small graph, as here, both are as good as with all of 10, 30 and 20.
+ * A few epochs of the full model suffice to choose the weights to keep; the first ones of
+ * fine-tuning choose again.
  */
 static const Course small_courses[] = {
-    [METASD_FAST] = {3, 6, 6, 0.5, 150},
-    [METASD_BALANCED] = {5, 15, 10, 0.5, 250},
-    [METASD_BEST] = {10, 30, 20, 0.5, 500},
+    [METASD_FAST] = {3, 0, 12, 3, 0.5, 150},
+    [METASD_BALANCED] = {5, 0, 30, 3, 0.5, 250},
+    [METASD_BEST] = {10, 0, 90, 3, 0.5, 500},
+};
+
+/*
+ * The same where entities have many triples. Mutual learning takes three times the products of the
+ * pruned model alone: on Kinship it is worth .012, on UMLS .002 (rank 250, validation MRR, three
+ * seeds), on graphs with fewer triples nothing. With half of the epochs, as here, both are as good
+ * as with all of 10, 30 and 20.
+ */
+static const Course dense_courses[] = {
+    [METASD_FAST] = {3, 6, 6, 2, 0.5, 150},
+    [METASD_BALANCED] = {5, 15, 10, 5, 0.5, 250},
+    [METASD_BEST] = {10, 30, 20, 10, 0.5, 500},
 };
 
 /* Where the source has USUAL_TRIPLES. */
 static const Course large_courses[] = {
-    [METASD_FAST] = {2, 0, 8, 0.5, 250},
-    [METASD_BALANCED] = {6, 0, 30, 0.5, 250},
-    [METASD_BEST] = {8, 0, 52, 0.5, 415},
+    [METASD_FAST] = {2, 0, 8, 3, 0.5, 250},
+    [METASD_BALANCED] = {6, 0, 30, 3, 0.5, 250},
+    [METASD_BEST] = {8, 0, 52, 3, 0.5, 415},
 };
 
 /*
@@ -59,9 +70,9 @@ static const Course large_courses[] = {
  * not all rows the same ones.
  */
 static const Course thin_courses[] = {
-    [METASD_FAST] = {2, 0, 5, 0.9, 500},
-    [METASD_BALANCED] = {4, 0, 9, 0.9, 660},
-    [METASD_BEST] = {4, 0, 20, 0.9, 740},
+    [METASD_FAST] = {2, 0, 5, 0, 0.9, 500},
+    [METASD_BALANCED] = {4, 0, 9, 0, 0.9, 660},
+    [METASD_BEST] = {4, 0, 20, 0, 0.9, 740},
 };
 
 /* Flop of all epochs that a preset allows. */
@@ -177,19 +188,20 @@ affordable_rank(const Graph *graph, const Course *course, double work)
 
 /* The more triples an entity has, the less there is to hold back. */
 static double
-default_reg(const Graph *graph, bool dense)
+default_reg(const Graph *graph)
 {
-    return dense ? 0.02
-                 : round_to_two_digits(
-                       Max(0.03, Min(0.2 * sqrt(graph->entities / graph->triples), 0.1)));
+    return graph->dense ? 0.02
+                        : round_to_two_digits(
+                              Max(0.03, Min(0.2 * sqrt(graph->entities / graph->triples), 0.1)));
 }
 
 static Course
 choose_course(const Graph *graph, MetasdPreset preset)
 {
-    Course course = graph->small  ? small_courses[preset]
-                    : graph->thin ? thin_courses[preset]
-                                  : large_courses[preset];
+    const Course *courses = graph->small  ? (graph->dense ? dense_courses : small_courses)
+                            : graph->thin ? thin_courses
+                                          : large_courses;
+    Course course = courses[preset];
     double part = Min(sqrt(USUAL_TRIPLES / graph->triples), MOST_TIMES), rank;
     double negatives = default_negatives(graph);
 
@@ -221,7 +233,7 @@ set_course(double *value, const Course *course, bool warm)
     value[METASD_P_NEGATIVES] = course->negatives;
     value[METASD_P_EPOCHS] = warmup + mutual + finetune;
     value[METASD_P_WARMUP] = warmup;
-    value[METASD_P_RAMP] = warm ? 0 : floor(mutual / 3);
+    value[METASD_P_RAMP] = warm ? 0 : course->ramp;
     value[METASD_P_FINETUNE] = finetune;
     value[METASD_P_MUTUAL] = mutual > 0;
 }
@@ -229,15 +241,14 @@ set_course(double *value, const Course *course, bool warm)
 static void
 set_defaults(double *value, const Graph *graph, MetasdPreset preset, bool warm)
 {
-    bool dense = graph->triples >= DENSE * graph->entities;
     Course course = choose_course(graph, preset);
 
     set_course(value, &course, warm);
     value[METASD_P_BATCH] = default_batch(graph);
     value[METASD_P_RELATION_WEIGHT] =
         graph->relations >= MANY_RELATIONS ? relation_weights[preset] : 0;
-    value[METASD_P_REG] = default_reg(graph, dense);
-    value[METASD_P_REGULARIZER] = dense ? METASD_N3 : METASD_DURA;
+    value[METASD_P_REG] = default_reg(graph);
+    value[METASD_P_REGULARIZER] = graph->dense ? METASD_N3 : METASD_DURA;
     value[METASD_P_CLASS_WEIGHTS] = graph->thin;
     value[METASD_P_VALIDATION_FRACTION] = graph->small ? 0.1 : 0.02;
     value[METASD_P_PRUNING] = graph->small ? METASD_SALIENCE : METASD_ALIGNED;
@@ -266,6 +277,7 @@ metasd_presets_apply(MetasdParams *params, const MetasdInput *input, bool warm)
     double value[METASD_PARAMS];
 
     graph.small = graph.triples * graph.entities <= SMALL;
+    graph.dense = graph.triples >= DENSE * graph.entities;
     graph.thin = !graph.small && graph.triples < THIN * graph.entities;
     if (params->given[METASD_P_PRESET])
         preset = (MetasdPreset)params->value[METASD_P_PRESET];
