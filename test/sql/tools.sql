@@ -113,5 +113,5 @@ CREATE FUNCTION tools.thorough() RETURNS jsonb LANGUAGE sql AS $$
              "reg": 0.02, "relation_weight": 0.5, "validation_fraction": 0, "warm_start": false}'::jsonb
 $$;
 CREATE FUNCTION tools.quick() RETURNS jsonb LANGUAGE sql AS
-$$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "finetune": 0, "quiz": true, "batch": 64,
+$$SELECT '{"rank": 8, "epochs": 3, "warmup": 1, "ramp": 1, "finetune": 0, "quiz": true, "mutual": true, "batch": 64,
          "promote_tolerance": 1, "warm_start": false}'::jsonb$$;
