@@ -184,7 +184,7 @@ of_level_weights_the_larger_is_taken(void **state)
     assert_int_equal(metasd_halving(&probing, run_level, &plant), METASD_OK);
     assert_true(probing.chosen.reg == 0.05);
     probing = all_open();
-    probing.lengths.full = 12;
+    probing.lengths.full = 24;
     assert_int_equal(metasd_halving(&probing, run_level, &plant), METASD_OK);
     assert_true(probing.chosen.reg == 0.02);
 }
