@@ -39,20 +39,13 @@ typedef struct Course {
 /*
  * A few epochs of the full model suffice to choose the weights to keep. Mutual learning takes three
  * times the products of the pruned model alone: at rank 250 it is worth .012 on Kinship and .011 on
- * a tenth of FB15k-237, and .002 on UMLS (validation MRR, three seeds). With half of the epochs, as
+ * a tenth of FB15k-237, and .002 on UMLS (validation MRR, three seeds), .016 on the demo's world. With half of the epochs, as
  * here, they are as good as with all of 10, 30 and 20.
  */
 static const Course small_courses[] = {
     [METASD_FAST] = {3, 6, 6, 2, 0.5, 150},
     [METASD_BALANCED] = {5, 15, 10, 5, 0.5, 250},
     [METASD_BEST] = {10, 30, 20, 10, 0.5, 500},
-};
-
-/* Where entities have few triples mutual learning wins nothing. */
-static const Course small_thin_courses[] = {
-    [METASD_FAST] = {3, 0, 12, 3, 0.5, 150},
-    [METASD_BALANCED] = {5, 0, 30, 3, 0.5, 250},
-    [METASD_BEST] = {10, 0, 90, 3, 0.5, 500},
 };
 
 /* Where the source has USUAL_TRIPLES. */
@@ -109,8 +102,8 @@ static const double works[] = {
 #define DENSE 30
 
 /*
- * A graph is thin up to this number of triples per entity. Frequent tails weigh more there, if it is
- * not small, as published: worth .004 on WN18RR.
+ * A graph is thin up to this number of triples per entity, if it is not small. Frequent tails weigh
+ * more there, as published: worth .004 on WN18RR.
  */
 #define THIN 5
 
@@ -202,7 +195,7 @@ choose_course(const Graph *graph, MetasdPreset preset)
     double negatives = default_negatives(graph);
 
     if (graph->thin)
-        courses = graph->small ? small_thin_courses : thin_courses;
+        courses = thin_courses;
     course = courses[preset];
 
     if (!graph->small) {
@@ -210,8 +203,7 @@ choose_course(const Graph *graph, MetasdPreset preset)
         course.finetune = ceil(course.finetune * part);
     }
     course.rank *= Max(1, sqrt(graph->triples) / ROOT_OF_TRIPLES);
-    if (((graph->thin && !graph->small) ||
-         affordable_rank(graph, &course, works[preset]) < course.rank) &&
+    if ((graph->thin || affordable_rank(graph, &course, works[preset]) < course.rank) &&
         2 * count_scored(graph, negatives) <= graph->entities)
         course.negatives = negatives;
     rank = affordable_rank(graph, &course, works[preset]);
@@ -250,7 +242,7 @@ set_defaults(double *value, const Graph *graph, MetasdPreset preset, bool warm)
         graph->relations >= MANY_RELATIONS || graph->dense ? relation_weights[preset] : 0;
     value[METASD_P_REG] = default_reg(graph);
     value[METASD_P_REGULARIZER] = graph->dense ? METASD_N3 : METASD_DURA;
-    value[METASD_P_CLASS_WEIGHTS] = graph->thin && !graph->small;
+    value[METASD_P_CLASS_WEIGHTS] = graph->thin;
     value[METASD_P_VALIDATION_FRACTION] = graph->small ? 0.1 : 0.02;
     value[METASD_P_PRUNING] = graph->small ? METASD_SALIENCE : METASD_ALIGNED;
 }
@@ -279,7 +271,7 @@ metasd_presets_apply(MetasdParams *params, const MetasdInput *input, bool warm)
 
     graph.small = graph.triples * graph.entities <= SMALL;
     graph.dense = graph.triples >= DENSE * graph.entities;
-    graph.thin = graph.triples < THIN * graph.entities;
+    graph.thin = !graph.small && graph.triples < THIN * graph.entities;
     if (params->given[METASD_P_PRESET])
         preset = (MetasdPreset)params->value[METASD_P_PRESET];
     memcpy(value, at_any_size, sizeof(value));
