@@ -251,7 +251,7 @@ $run = $node->safe_psql('postgres', "SET metasd.train_mem = $kb; SELECT kg_train
 wait_for_status($node, $run, 'succeeded', 'a kilobyte more is enough');
 
 # Whoever gives no rank gets one that fits, and is told.
-my $few = '{"workers": 1, "epochs": 1, "warm_start": false}';
+my $few = '{"preset": "best", "workers": 1, "epochs": 1, "warm_start": false}';
 $kb = int($node->safe_psql('postgres',
 	qq{SELECT train_bytes FROM kg_estimate('large', params => '{"rank": 300}' || '$few'::jsonb)}) / 1024);
 my ($rc, $out, $err) = $node->psql('postgres', "SET metasd.train_mem = $kb; "

@@ -89,7 +89,7 @@ for my $workers (1, 2)
 		UPDATE metasd.run SET params = params || '{\"workers\": $workers}' WHERE id = $run;
 		SELECT kg_resume($run)");
 	psql_fails($node, "CALL kg_wait($run)",
-		qr/a loss is not finite in epoch 4, batch 1\b.*repeated 3 times, each with half the learning rate.*Lower the parameters lr/s,
+		qr/a loss is not finite in epoch 4, batch 1\b.*repeated 3 times, each with half the learning rate.*Lower the parameter lr/s,
 		"workers: $workers: such a training fails, and says what to do");
 	like($node->safe_psql('postgres', "SELECT status, error FROM metasd.versions WHERE run = $run"),
 		qr/^failed\|a loss is not finite in epoch 4, batch 1\b/, 'metasd.versions says so, too');

@@ -9,7 +9,7 @@ use Test::More;
 use MetasdTest;
 
 my $node = new_node('memory', 'metasd.max_workers' => 2);
-my $wide = $MEDIUM =~ s/"rank": 64/"rank": 600, "sparsity": 0/r; # its image has 6 MB and more
+my $wide = $MEDIUM =~ s/"rank": 64/"rank": 2400, "sparsity": 0/r; # its image has 6 MB and more
 
 # What a process may have of address space from now on: so much more than it has.
 sub limit
@@ -58,7 +58,7 @@ $session->quit;
 # A worker waits for the transaction that starts it: it is there, and has allocated nothing yet.
 for my $workers (1, 2)
 {
-	my $params = $wide =~ s/"rank": 600/"rank": 2000, "workers": $workers/r;
+	my $params = $wide =~ s/"rank": 2400/"rank": 2400, "workers": $workers/r;
 
 	$session = session($node);
 	$run = $session->query_safe("BEGIN; SELECT kg_train('wide', 'slow', params => '$params')");

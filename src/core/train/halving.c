@@ -22,11 +22,11 @@ static const double relation_weights[] = {0, 1, 4};
 
 /*
  * In probes of fewer epochs than LATE_EPOCHS another regulariser, and another weight of a relation
- * loss that has one by default, has to gain this much more. A small model in a short time makes light of both. On FB15k-237 N3 is
- * ahead of DURA in all probes, and behind by .007 of validation MRR at rank 600 after 36 epochs. At
- * rank 32 relation weight 0 is ahead of .5 by .010 after a probe of two epochs, and by .006 after
- * one of six; at rank 100 whole trainings gained .017 by it. On Kinship 0 is level with 1 after
- * 13 epochs, and whole trainings gained .017 by 1.
+ * loss that has one by default, has to gain this much more. A small model in a short time makes
+ * light of both. On FB15k-237 N3 is ahead of DURA in all probes, and behind by .007 of validation
+ * MRR at rank 600 after 36 epochs. At rank 32 relation weight 0 is ahead of .5 by .010 after a
+ * probe of two epochs, and by .006 after one of six; at rank 100 whole trainings gained .017 by it.
+ * On Kinship 0 is level with 1 after 13 epochs, and whole trainings gained .017 by 1.
  */
 #define LATE_GAIN 0.02
 #define LATE_EPOCHS 20
@@ -201,8 +201,8 @@ climb_step(const Halving *halving, int first, double *mrr, bool *climbed)
 /*
  * Climbs to larger weights of the regulariser as long as that helps: brief probes make a large one
  * look bad. On WN18RR at rank 32 .1 is behind .05 by .12 of MRR after one epoch, and ahead by .006
- * after four and .022 after twelve. On FB15k-237 .05 is behind .02 by .001 after 2.6 epochs, and the
- * better one for a whole training at rank 250. FIRST: the first of the longer probes.
+ * after four and .022 after twelve. On FB15k-237 .05 is behind .02 by .001 after 2.6 epochs, and
+ * the better one for a whole training at rank 250. FIRST: the first of the longer probes.
  */
 static MetasdStatus
 climb_reg(const Halving *halving, int first, double *mrr)

@@ -38,9 +38,9 @@ typedef struct Course {
 
 /*
  * A few epochs of the full model suffice to choose the weights to keep. Mutual learning takes three
- * times the products of the pruned model alone: at rank 250 it is worth .012 on Kinship and .011 on
- * a tenth of FB15k-237, and .002 on UMLS (validation MRR, three seeds), .016 on the demo's world. With half of the epochs, as
- * here, they are as good as with all of 10, 30 and 20.
+ * times the products of the pruned model alone: at rank 250 it is worth .012 on Kinship, .011 on a
+ * tenth of FB15k-237 and .002 on UMLS (validation MRR, three seeds), and .016 on the demo's world.
+ * With half of the epochs, as here, they are as good as with all of 10, 30 and 20.
  */
 static const Course small_courses[] = {
     [METASD_FAST] = {3, 6, 6, 2, 0.5, 150},
@@ -119,8 +119,8 @@ static const double works[] = {
  * The relation loss helps where there are so many relations, as in FB15k-237, or many triples for
  * each entity: weight 1 is worth .017 on Kinship, and nothing on UMLS; it costs .010 on the demo's
  * world and .014 on a tenth of FB15k-237 with 42 relations. A full model learns more from a large
- * weight, but only in time: on FB15k-237 weight 0.5 is ahead of 0 from the first epochs on, weight 4
- * after about ten, and then weight 1 is ahead of 4 for a dense model of rank 400.
+ * weight, but only in time: on FB15k-237 weight 0.5 is ahead of 0 from the first epochs on, weight
+ * 4 after about ten, and then weight 1 is ahead of 4 for a dense model of rank 400.
  */
 #define MANY_RELATIONS 100
 static const double relation_weights[] = {

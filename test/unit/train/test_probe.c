@@ -173,7 +173,7 @@ run_level(void *context, MetasdProbe *probe)
     return METASD_OK;
 }
 
-/* Of two weights that are level the larger is taken after short probes, the better after long ones. */
+/* Of two weights that are level the larger is taken after short probes, else the better. */
 static void
 of_level_weights_the_larger_is_taken(void **state)
 {
