@@ -61,6 +61,19 @@ SELECT kg_train('as int6') AS run \gset
 SELECT tools.ended(:run);
 SELECT params ->> 'storage' AS storage FROM metasd.versions WHERE run = :run;
 
+-- What is stored is no larger than max_bytes, however it was made to fit.
+CREATE TABLE bounds AS
+SELECT 'bound ' || i AS name, b || jsonb_build_object('epochs', 4, 'workers', 1, 'warm_start', false) AS given
+FROM jsonb_array_elements('[{"max_bytes": 11000}, {"max_bytes": 4500, "pruning": "aligned"}, {"max_bytes": 8000, "rank": 250},
+    {"max_bytes": 40000, "storage": "float32"}]') WITH ORDINALITY x (b, i);
+SELECT count(kg_train(name, 'people', params => given)) FROM bounds;
+SELECT DISTINCT tools.ended(last_run) FROM bounds JOIN metasd.models USING (name);
+SELECT given - '{epochs,workers,warm_start}'::text[] AS given, params ->> 'storage' AS storage, params ->> 'rank' AS rank,
+       params ->> 'sparsity' AS sparsity, bytes <= (given ->> 'max_bytes')::bigint AS fits,
+       bytes > 0.8 * (given ->> 'max_bytes')::bigint AS "not much less"
+FROM bounds JOIN metasd.versions ON model = name ORDER BY name;
+
 SELECT count(kg_drop(name)) FROM metasd.models;
+DROP TABLE bounds;
 DROP FUNCTION weights(text);
 DROP TABLE people, kinds;

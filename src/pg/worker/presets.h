@@ -2,8 +2,9 @@
  * presets.h - the defaults of training parameters, which follow from preset and size of the graph.
  *
  * A preset bounds the time of a training: `balanced` to about a quarter of an hour for graphs of up
- * to some hundred thousand triples, on two cores; `fast` to a tenth of that, `best` to ten times as
- * much. They were chosen on validation triples of Nations, Kinship, UMLS, WN18RR and FB15k-237.
+ * to some hundred thousand triples, on two cores; `fast` to a seventh of that, `best` to eight
+ * times as much. They were chosen on Kinship, UMLS, WN18RR, FB15k-237, a part of it, and the demo's
+ * world.
  */
 #ifndef METASD_PG_WORKER_PRESETS_H
 #define METASD_PG_WORKER_PRESETS_H
@@ -11,7 +12,7 @@
 #include "pg/params/params.h"
 #include "pg/worker/input.h"
 
-/* The lowest default rank; below, one in ten weights is too little for a row. */
+/* The lowest default rank. A lower one is for the user to choose. */
 #define METASD_LEAST_RANK 100
 
 /*
