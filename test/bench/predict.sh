@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # predict.sh FOLDER [SECONDS [RANK...]] - what a prediction takes, from SQL, on a throwaway server.
 #
-# Trains FOLDER (train.tsv, valid.tsv, test.tsv) for an epoch on few negatives at each rank (200 and 1000),
-# 90 % pruned, which says nothing of quality but gives images as a trained model has them. Then asks for
+# Trains FOLDER (train.tsv, valid.tsv, test.tsv) for an epoch on few negatives at each rank (600 and 1000),
+# half pruned, which says nothing of quality but gives images as a trained model has them. Then asks for
 # the best ten tails that are no known facts: in a session's first question, beside that of one that asks
 # what PostgreSQL itself has; by queries of test.tsv at random, prepared, the image there, one client of
 # pgbench for SECONDS (10), with median and 99th percentile of its latency and the processor time a
@@ -50,10 +50,10 @@ ask() {
         -l --log-prefix=latency -f question.sql >report 2>&1)
 }
 
-for rank in "${@:-200}" $([ $# -gt 0 ] || echo 1000); do
+for rank in "${@:-600}" $([ $# -gt 0 ] || echo 1000); do
     "${psql[@]}" -v name="m$rank" -v rank="$rank" <<'SQL'
 SET client_min_messages = warning;
-SELECT kg_train(:'name', 'facts', params => format('{"rank": %s, "sparsity": 0.9, "epochs": 1, "warmup": 0,
+SELECT kg_train(:'name', 'facts', params => format('{"rank": %s, "sparsity": 0.5, "epochs": 1, "warmup": 0,
     "ramp": 0, "negatives": 200, "batch": 1000, "quiz": false, "mutual": false,
     "validation_fraction": 0, "patience": 0, "pruning": "aligned"}', :rank)::jsonb) AS run \gset
 CALL kg_wait(:run);
