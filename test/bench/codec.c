@@ -12,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "clock.h"
+#include "core/base/random.h"
 #include "core/codec/row_codec.h"
 #include "memory.h"
-#include "core/base/random.h"
 
 #define STREAM 90
 
@@ -82,15 +83,6 @@ make_table(size_t rows, size_t width, double sparsity, Columns columns)
     free(importance);
     free(sorted);
     return table;
-}
-
-static void
-check(MetasdStatus status)
-{
-    if (status == METASD_OK)
-        return;
-    fprintf(stderr, "%s\n", metasd_status_text(status));
-    exit(1);
 }
 
 /* The rows of a table as bytes, one after the other from start[i]. */

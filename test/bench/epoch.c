@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "memory.h"
 #include "training.h"
 #include "yardstick.h"
@@ -127,15 +128,6 @@ check_memory(const BenchOptions *options, const TripleSet *set)
     printf("skipped: %.1f GB needed, %.1f GB allowed, %.1f GB free\n", needed, options->memory,
            free_now);
     exit(3);
-}
-
-static void
-check(MetasdStatus status)
-{
-    if (status == METASD_OK)
-        return;
-    fprintf(stderr, "%s\n", metasd_status_text(status));
-    exit(1);
 }
 
 /* Queries that a batch has on average: before it is known, as if groups filled batches evenly. */

@@ -9,19 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "clock.h"
 #include "core/train/probe.h"
 #include "memory.h"
 #include "training.h"
-
-static void
-check(MetasdStatus status)
-{
-    if (status == METASD_OK)
-        return;
-    fprintf(stderr, "%s\n", metasd_status_text(status));
-    exit(1);
-}
 
 static void
 take_trainer(MetasdTrainer *trainer, const MetasdGraph *graph, const MetasdTrainOptions *options)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "clock.h"
 #include "core/base/random.h"
 #include "core/codec/row_codec.h"
@@ -19,15 +20,6 @@
 #include "training.h"
 
 static const char *const names[METASD_STORAGES] = {"float32", "int8", "int6", "int4"};
-
-static void
-check(MetasdStatus status)
-{
-    if (status == METASD_OK)
-        return;
-    fprintf(stderr, "%s\n", metasd_status_text(status));
-    exit(1);
-}
 
 /* What a kind makes of a table. */
 typedef struct Stored {

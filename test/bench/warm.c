@@ -19,11 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/codec/row_codec.h"
-#include "memory.h"
+#include "check.h"
 #include "core/base/random.h"
-#include "training.h"
+#include "core/codec/row_codec.h"
 #include "core/train/warm_start.h"
+#include "memory.h"
+#include "training.h"
 
 #define MOST_ARGUMENTS 64
 
@@ -44,15 +45,6 @@ typedef struct Request {
     char *plain[MOST_ARGUMENTS], *warm[MOST_ARGUMENTS];
     int plains, warms;
 } Request;
-
-static void
-check(MetasdStatus status)
-{
-    if (status == METASD_OK)
-        return;
-    fprintf(stderr, "%s\n", metasd_status_text(status));
-    exit(1);
-}
 
 /* ---- rows ---- */
 

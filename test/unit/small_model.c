@@ -42,3 +42,14 @@ small_model_prune(SmallModel *model, double sparsity)
         METASD_OK);
     free(memory);
 }
+
+void *
+small_model_batch(MetasdBatch *batch, uint32_t salt)
+{
+    MetasdTriple triples[SMALL_EXAMPLES];
+
+    for (uint32_t i = 0; i < SMALL_EXAMPLES; i++)
+        triples[i] = (MetasdTriple){(i * 37 + salt) % SMALL_ENTITIES, i % SMALL_RELATION_ROWS,
+                                    (i * i + 3 * salt) % SMALL_ENTITIES};
+    return tools_batch(batch, triples, SMALL_EXAMPLES, true);
+}

@@ -2,6 +2,7 @@
 #ifndef METASD_UNIT_SMALL_MODEL_H
 #define METASD_UNIT_SMALL_MODEL_H
 
+#include "core/graph/batch.h"
 #include "core/train/prune.h"
 
 #define SMALL_ENTITIES 200
@@ -21,6 +22,9 @@ extern SmallModel small_model_of(MetasdStateSize size);
 
 /* With a quiz where it has a student. */
 extern SmallModel small_model(bool has_student, bool sparse);
+
+/* A batch that names some of the entities, others for another `salt`. Returns what is to be freed. */
+extern void *small_model_batch(MetasdBatch *batch, uint32_t salt);
 
 /* Takes a mask of that sparsity. */
 extern void small_model_prune(SmallModel *model, double sparsity);

@@ -58,23 +58,11 @@ end_finetuning(SmallModel *model)
     assert_null(model->state.packed.values);
 }
 
-/* A batch that names some of the entities, others for another `salt`. */
-static void *
-make_batch(MetasdBatch *batch, uint32_t salt)
-{
-    MetasdTriple triples[SMALL_EXAMPLES];
-
-    for (uint32_t i = 0; i < SMALL_EXAMPLES; i++)
-        triples[i] = (MetasdTriple){(i * 37 + salt) % SMALL_ENTITIES, i % SMALL_RELATION_ROWS,
-                                    (i * i + 3 * salt) % SMALL_ENTITIES};
-    return tools_batch(batch, triples, SMALL_EXAMPLES, true);
-}
-
 static void
 learns_as_a_model_of_its_own(void **state)
 {
     MetasdBatch batch;
-    void *memory = make_batch(&batch, 0);
+    void *memory = small_model_batch(&batch, 0);
 
     (void)state;
     for (Products products = DENSE; products < KINDS; products++) {
@@ -117,7 +105,7 @@ check_packed(SmallModel *packed, SmallModel *sparse, bool one_table)
     assert_int_equal(packed->state.packed.values != packed->state.more_packed_room, one_table);
     for (uint32_t i = 0; i < 5; i++) {
         MetasdBatch batch;
-        void *memory = make_batch(&batch, i % 3);
+        void *memory = small_model_batch(&batch, i % 3);
 
         assert_true(fabs(take_step(sparse, &batch, true) - take_step(packed, &batch, true)) < 1e-4);
         free(memory);

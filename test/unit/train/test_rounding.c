@@ -53,17 +53,6 @@ take_step(SmallModel *m, const MetasdBatch *batch, bool finetune, uint64_t round
     return finetune ? losses.finetune : losses.full;
 }
 
-static void *
-make_batch(MetasdBatch *batch, uint32_t salt)
-{
-    MetasdTriple triples[SMALL_EXAMPLES];
-
-    for (uint32_t i = 0; i < SMALL_EXAMPLES; i++)
-        triples[i] = (MetasdTriple){(i * 37 + salt) % SMALL_ENTITIES, i % SMALL_RELATION_ROWS,
-                                    (i * i + 3 * salt) % SMALL_ENTITIES};
-    return tools_batch(batch, triples, SMALL_EXAMPLES, true);
-}
-
 /* Is each row of the student that of the weights, with the levels that the epoch began with? */
 static void
 assert_rounded(const SmallModel *model, const float *tops, MetasdStorage storage)
@@ -83,7 +72,7 @@ static void
 the_gradient_passes_straight_through(void **state)
 {
     MetasdBatch batch;
-    void *memory = make_batch(&batch, 0);
+    void *memory = small_model_batch(&batch, 0);
 
     (void)state;
     for (int k = 0; k < 2 * KINDS; k++) {
@@ -131,7 +120,7 @@ packed_weights_are_rounded_like_others(void **state)
         float tops[SMALL_ENTITIES];
         size_t fitted = 0;
         MetasdBatch batch;
-        void *memory = make_batch(&batch, i % 3);
+        void *memory = small_model_batch(&batch, i % 3);
 
         memcpy(tops, packed.state.tops, sizeof(tops));
         assert_true(fabs(take_step(&sparse, &batch, true, round) -
