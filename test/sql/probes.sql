@@ -60,36 +60,21 @@ SELECT chosen(params), metrics ? 'probes' AS probes FROM metasd.versions WHERE r
 SELECT chosen(params_used) FROM kg_estimate('clubs', params => brief());
 
 -- A run that is resumed does not probe again.
-CREATE TABLE gate AS SELECT true AS closed;
-CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    WHILE NEW.epoch = 3 AND (SELECT closed FROM public.gate) LOOP
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch FOR EACH ROW EXECUTE FUNCTION wait_at_gate();
-CREATE FUNCTION kept(run bigint) RETURNS integer LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1 .. 18000 LOOP
-        EXIT WHEN (SELECT v.checkpoint_epoch = 2 FROM metasd.versions v WHERE v.run = kept.run);
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN (SELECT v.checkpoint_epoch FROM metasd.versions v WHERE v.run = kept.run);
-END $$;
-SELECT kg_train('again', 'clubs', params => brief() || '{"checkpoint_every": 0, "workers": 1}') AS run \gset
-SELECT kept(:run);
+CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch FOR EACH ROW EXECUTE FUNCTION tools.wait_at_epoch_gate();
+UPDATE tools.epoch_gate SET closed = true;
+SELECT kg_train('again', 'clubs', params => brief() || '{"epochs": 8, "checkpoint_every": 0, "workers": 1}') AS run \gset
+SELECT tools.kept(:run);
 SELECT kg_cancel(:run);
 SELECT tools.ended(:run);
 SELECT tools.all_workers_gone();
 SELECT params AS params_before, metrics -> 'probes' AS probes_before FROM metasd.versions WHERE run = :run \gset
-UPDATE gate SET closed = false;
+UPDATE tools.epoch_gate SET closed = false;
 SELECT kg_resume(:run) = :run AS resumed;
 SELECT tools.ended(:run);
 SELECT params = :'params_before'::jsonb AS same_params, metrics -> 'probes' = :'probes_before'::jsonb AS same_probes
 FROM metasd.versions WHERE run = :run;
 
 SELECT kg_drop('clubs'), kg_drop('none'), kg_drop('again');
-DROP TABLE clubs, gate CASCADE;
+DROP TABLE clubs CASCADE;
 DROP TRIGGER gate ON metasd.epoch;
-DROP FUNCTION brief, chosen, tried, wait_at_gate, kept;
+DROP FUNCTION brief, chosen, tried;

@@ -2,24 +2,9 @@
 CREATE ROLE regress_metasd_other LOGIN;
 CREATE TABLE people AS SELECT * FROM tools.people();
 
--- While the gate is closed a training waits as its sixth epoch ends: its checkpoint is that of the fifth.
-CREATE TABLE gate AS SELECT true AS closed;
-CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    WHILE NEW.epoch = 6 AND (SELECT closed FROM public.gate) LOOP
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch FOR EACH ROW EXECUTE FUNCTION wait_at_gate();
-CREATE FUNCTION kept(run bigint) RETURNS integer LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1 .. 18000 LOOP
-        EXIT WHEN (SELECT v.checkpoint_epoch = 5 FROM metasd.versions v WHERE v.run = kept.run);
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN (SELECT v.checkpoint_epoch FROM metasd.versions v WHERE v.run = kept.run);
-END $$;
+-- While the gate is closed a training waits as its sixth epoch ends.
+CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch FOR EACH ROW EXECUTE FUNCTION tools.wait_at_epoch_gate();
+UPDATE tools.epoch_gate SET closed = true;
 CREATE FUNCTION often() RETURNS jsonb LANGUAGE sql AS
 $$SELECT tools.quick() || '{"epochs": 8, "patience": 0, "workers": 1, "checkpoint_every": 0}'$$;
 
@@ -27,7 +12,7 @@ $$SELECT tools.quick() || '{"epochs": 8, "patience": 0, "workers": 1, "checkpoin
 SELECT kg_resume(0);
 SELECT kg_resume(NULL);
 SELECT kg_train('people', 'people', params => often()) AS first \gset
-SELECT kept(:first);
+SELECT tools.kept(:first);
 SELECT tools.error_of(format('SELECT kg_resume(%s)', :first));
 SELECT kg_cancel(:first);
 SELECT tools.all_workers_gone();
@@ -48,7 +33,7 @@ SELECT kg_resume(:first) = :first AS resumed;
 ROLLBACK;
 SELECT tools.all_workers_gone();
 SELECT status, error, resumed FROM metasd.versions;
-UPDATE gate SET closed = false;
+UPDATE tools.epoch_gate SET closed = false;
 SELECT kg_resume(:first) = :first AS resumed;
 SELECT tools.ended(:first);
 SELECT status, error, checkpoint_epoch, resumed >= started AS resumed, finished > resumed AS finished, serving
@@ -58,7 +43,7 @@ SELECT count(*) FROM metasd.checkpoint;
 SELECT tools.error_of(format('SELECT kg_resume(%s)', :first));
 
 -- Nothing to resume from: checkpoints are switched off, or the minutes are not over.
-UPDATE gate SET closed = true;
+UPDATE tools.epoch_gate SET closed = true;
 SELECT kg_train('people', params => '{"checkpoint_every": -1, "epochs": 6}') AS unkept \gset
 SELECT tools.reached(:unkept, 'training');
 SELECT kg_cancel(:unkept);
@@ -72,7 +57,7 @@ SELECT count(*) FROM metasd.checkpoint;
 
 -- Another source than the run began with, by its rows or its labels; with its own it goes on.
 SELECT kg_train('people', params => often()) AS run \gset
-SELECT kept(:run);
+SELECT tools.kept(:run);
 SELECT kg_cancel(:run);
 SELECT tools.all_workers_gone();
 INSERT INTO people VALUES ('p01', 'speaks', 'Basque');
@@ -111,7 +96,7 @@ SELECT tools.ended(:run);
 SELECT tools.hide_ids(error) AS error FROM metasd.run WHERE id = :run;
 TRUNCATE metasd.checkpoint;
 INSERT INTO metasd.checkpoint TABLE whole;
-UPDATE gate SET closed = false;
+UPDATE tools.epoch_gate SET closed = false;
 SELECT kg_resume(:run) = :run AS resumed;
 SELECT tools.ended(:run);
 SELECT status, error FROM metasd.versions WHERE run = :run;
@@ -126,21 +111,21 @@ SELECT tools.ended(:run);
 DROP TRIGGER full_disk ON metasd.checkpoint;
 
 -- A later training that succeeds removes the checkpoints of those before; so does kg_drop.
-UPDATE gate SET closed = true;
+UPDATE tools.epoch_gate SET closed = true;
 SELECT kg_train('people', params => often()) AS cancelled \gset
-SELECT kept(:cancelled);
+SELECT tools.kept(:cancelled);
 SELECT kg_cancel(:cancelled);
 SELECT tools.all_workers_gone();
 SELECT checkpoint_epoch FROM metasd.versions WHERE run = :cancelled;
-UPDATE gate SET closed = false;
+UPDATE tools.epoch_gate SET closed = false;
 SELECT kg_train('people') AS run \gset
 SELECT tools.ended(:run);
 SELECT count(*) FROM metasd.checkpoint;
 SELECT checkpoint_epoch FROM metasd.versions WHERE run = :cancelled;
 SELECT tools.error_of(format('SELECT kg_resume(%s)', :cancelled));
-UPDATE gate SET closed = true;
+UPDATE tools.epoch_gate SET closed = true;
 SELECT kg_train('people') AS run \gset
-SELECT kept(:run);
+SELECT tools.kept(:run);
 SELECT kg_cancel(:run);
 SELECT tools.all_workers_gone();
 SELECT count(*) FROM metasd.checkpoint;
@@ -148,21 +133,21 @@ SELECT count(*) FROM metasd.checkpoint;
 -- The validation source is that of the run, whatever the model has since; where it is gone the message says which.
 CREATE TABLE held AS SELECT 'p07' AS head, 'speaks' AS relation, 'French' AS tail;
 SELECT kg_train('people', validation => 'held') AS validated \gset
-SELECT kept(:validated);
+SELECT tools.kept(:validated);
 SELECT kg_cancel(:validated);
 SELECT tools.all_workers_gone();
 SELECT kg_train('people', validation => '-') AS run \gset
 SELECT kg_cancel(:run);
 SELECT tools.all_workers_gone();
 SELECT validation FROM metasd.models;
-UPDATE gate SET closed = false;
+UPDATE tools.epoch_gate SET closed = false;
 SELECT kg_resume(:validated) = :validated AS resumed;
 SELECT tools.ended(:validated);
 SELECT metasd.oid_of(validation) AS validation, metrics #> '{validation,queries}' AS queries FROM metasd.run WHERE id = :validated;
 SELECT validation FROM metasd.models;
-UPDATE gate SET closed = true;
+UPDATE tools.epoch_gate SET closed = true;
 SELECT kg_train('people', validation => 'held') AS run \gset
-SELECT kept(:run);
+SELECT tools.kept(:run);
 SELECT kg_cancel(:run);
 SELECT tools.all_workers_gone();
 DROP TABLE held;
@@ -173,6 +158,7 @@ SELECT kg_drop('people');
 SELECT count(*) FROM metasd.checkpoint;
 
 DROP TRIGGER gate ON metasd.epoch;
-DROP FUNCTION wait_at_gate, kept, often, full_disk;
-DROP TABLE others, gate, whole;
+UPDATE tools.epoch_gate SET closed = false;
+DROP FUNCTION often, full_disk;
+DROP TABLE others, whole;
 DROP ROLE regress_metasd_other;

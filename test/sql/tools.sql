@@ -48,6 +48,28 @@ BEGIN
     RETURN false;
 END $$;
 
+-- With a trigger of this function before inserts into metasd.epoch, a training waits as its sixth epoch ends while
+-- the gate is closed: its checkpoint is that of the fifth.
+CREATE TABLE tools.epoch_gate AS SELECT false AS closed;
+CREATE FUNCTION tools.wait_at_epoch_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    WHILE NEW.epoch = 6 AND (SELECT closed FROM tools.epoch_gate) LOOP
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN NEW;
+END $$;
+
+-- Waits for that checkpoint, and says of which epoch the last one is.
+CREATE FUNCTION tools.kept(run bigint) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 18000 LOOP
+        EXIT WHEN (SELECT v.checkpoint_epoch = 5 FROM metasd.versions v WHERE v.run = kept.run);
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN (SELECT v.checkpoint_epoch FROM metasd.versions v WHERE v.run = kept.run);
+END $$;
+
 -- A worker that reads a view with this function waits while a session has the advisory lock 7.
 CREATE FUNCTION tools.gate() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
