@@ -44,8 +44,12 @@ SELECT m AS max_bytes, u ->> 'storage' AS storage, (u ->> 'rank')::int < 240 AS 
 FROM unnest('{0, 4000000, 1500000, 1000000, 400000}'::int[]) m,
      LATERAL (SELECT params_used, stored_bytes FROM kg_estimate('made', params => jsonb_build_object('max_bytes', m))) e(u, stored_bytes);
 SELECT rank, p -> 'storage' AS storage, params_used ->> 'storage' AS used, params_used ->> 'sparsity' AS sparsity, stored_bytes <= 1500000 AS fits
-FROM jsonb_array_elements('[{"storage": "int8"}, {"rank": 200}, {"sparsity": 0.8}, {"rank": 200, "storage": "int8"}]') p,
+FROM jsonb_array_elements('[{"storage": "int8"}, {"rank": 200}, {"sparsity": 0.8}, {"rank": 200, "storage": "int8"}, {"sparsity": 0}]') p,
      kg_estimate('made', params => p || '{"max_bytes": 1500000}');
+SELECT rank < 100 AS lower, stored_bytes <= 700000 AS fits FROM kg_estimate('made', params => '{"max_bytes": 700000, "sparsity": 0}');
+SET metasd.train_mem = '1MB';
+SELECT rank < 100 AS "not raised" FROM kg_estimate('made', params => '{"max_bytes": 700000, "sparsity": 0}');
+RESET metasd.train_mem;
 SELECT kg_estimate('made', params => '{"max_bytes": 100000}');
 SELECT kg_estimate('made', params => '{"max_bytes": 1500000, "rank": 200, "sparsity": 0.2, "storage": "int8"}');
 DROP FUNCTION needed;

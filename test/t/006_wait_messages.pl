@@ -64,6 +64,9 @@ wait_for_no_worker($node);
 like(said("CALL kg_wait($run)", N => $run),
 	qr/^HINT:  The version that served before still serves\. SELECT kg_resume\(N\) goes on from the last checkpoint, SELECT kg_train\('it''s'\) starts anew\.$/m,
 	'one that has a checkpoint');
+$run = $node->safe_psql('postgres', q{SELECT kg_train('first', 'facts', params => '{"max_bytes": 1}')});
+wait_for_status($node, $run, 'failed', 'a first training fails');
+like(said("CALL kg_wait($run)", N => $run), qr/^HINT:  SELECT kg_train\('first'\) starts anew\.$/m, 'and nothing serves yet');
 my $refused = said(q{DO $$ BEGIN CALL kg_wait(kg_train('m')); END $$});
 like($refused, qr/^ERROR:  run \d+ was started by this transaction\nDETAIL:  Training begins when the transaction commits\.\nHINT:  COMMIT before CALL kg_wait\.$/,
 	'one of the same transaction');

@@ -48,6 +48,7 @@ typedef struct RunState {
     bool promoted;    /* the training promoted the version when it ended */
     bool kept;        /* its embeddings are stored, or may yet be */
     bool resumable;   /* it has a checkpoint */
+    bool serves;      /* the model has a version that serves */
     int epochs;       /* at most */
     int resumed;      /* the epoch after which it was resumed, or 0 */
     int rank;         /* of its embeddings, */
@@ -83,6 +84,8 @@ read_run(int64 run)
         "SELECT model, status, error, note, kept, xmin, resumed_epoch, entities, relations, "
         "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run = run.id AND c.part = run.checkpoint) "
         "AS resumable, "
+        "EXISTS (SELECT FROM metasd.model m WHERE m.name = run.model AND m.serving IS NOT NULL) "
+        "AS serves, "
         "(params ->> 'epochs')::int4 AS epochs, (params ->> 'rank')::int4 AS rank, "
         "(metrics ->> 'rank_by_default')::int4 AS default_rank, "
         "(metrics ->> 'promoted')::bool AS promoted, "
@@ -117,6 +120,7 @@ read_run(int64 run)
                       .promoted = DatumGetBool(value_of("promoted")),
                       .kept = DatumGetBool(value_of("kept")),
                       .resumable = DatumGetBool(value_of("resumable")),
+                      .serves = DatumGetBool(value_of("serves")),
                       .epochs = DatumGetInt32(value_of("epochs")),
                       .resumed = DatumGetInt32(value_of("resumed_epoch")),
                       .rank = DatumGetInt32(value_of("rank")),
@@ -278,12 +282,19 @@ end_hint(int64 run, const RunState *state)
 {
     char *name = quote_literal_cstr(state->model);
 
-    if (state->resumable)
+    if (state->resumable && state->serves)
         return errhint("The version that served before still serves. SELECT kg_resume(" INT64_FORMAT
                        ") goes on from the last checkpoint, SELECT kg_train(%s) starts anew.",
                        run, name);
-    return errhint("The version that served before still serves. SELECT kg_train(%s) starts anew.",
-                   name);
+    if (state->resumable)
+        return errhint("SELECT kg_resume(" INT64_FORMAT ") goes on from the last checkpoint, "
+                       "SELECT kg_train(%s) starts anew.",
+                       run, name);
+    if (state->serves)
+        return errhint("The version that served before still serves. SELECT kg_train(%s) starts "
+                       "anew.",
+                       name);
+    return errhint("SELECT kg_train(%s) starts anew.", name);
 }
 
 /* An errmsg: how a run ended that has not succeeded. */

@@ -132,16 +132,16 @@ is_small_enough(const MetasdInput *input, const MetasdParams *params)
            params->value[METASD_P_MAX_BYTES];
 }
 
-/* The highest rank that is small enough, down to METASD_LEAST_RANK; false if that is too large. */
+/* The highest rank down to `least` that is small enough; false, and `least`, if there is none. */
 static bool
-lower_rank(const MetasdInput *input, MetasdParams *params)
+lower_rank(const MetasdInput *input, MetasdParams *params, double least)
 {
-    double *rank = &params->value[METASD_P_RANK], highest = *rank;
+    double *rank = &params->value[METASD_P_RANK];
 
-    for (*rank = floor(*rank / RANKS) * RANKS; *rank >= METASD_LEAST_RANK; *rank -= RANKS)
+    for (*rank = floor(*rank / RANKS) * RANKS; *rank > least; *rank -= RANKS)
         if (is_small_enough(input, params))
             return true;
-    *rank = Min(highest, METASD_LEAST_RANK);
+    *rank = least;
     return is_small_enough(input, params);
 }
 
@@ -178,7 +178,8 @@ refuse_size(const MetasdParams *params)
 
 /*
  * Makes the version small enough for max_bytes by what was not given. 4 bits lose least; then a
- * lower rank loses less than fewer weights of a high one.
+ * lower rank loses less than fewer weights of a high one, but not below METASD_LEAST_RANK, unless
+ * the sparsity was given.
  */
 static void
 fit_size(const MetasdInput *input, MetasdParams *params)
@@ -192,7 +193,8 @@ fit_size(const MetasdInput *input, MetasdParams *params)
         if (is_small_enough(input, params))
             return;
     }
-    if (!given[METASD_P_RANK] && lower_rank(input, params))
+    if (!given[METASD_P_RANK] &&
+        lower_rank(input, params, given[METASD_P_SPARSITY] ? RANKS : METASD_LEAST_RANK))
         return;
     if (!given[METASD_P_SPARSITY] && raise_sparsity(input, params))
         return;
@@ -209,9 +211,8 @@ fit_size(const MetasdInput *input, MetasdParams *params)
 MetasdPlan
 metasd_plan(const MetasdInput *input, int max_workers, size_t most, MetasdParams *params)
 {
-    int least = METASD_LEAST_RANK / RANKS, above;
     MetasdPlan plan;
-    int wish;
+    int wish, least, above;
 
     metasd_presets_apply(params, input, false);
     fit_size(input, params);
@@ -219,6 +220,7 @@ metasd_plan(const MetasdInput *input, int max_workers, size_t most, MetasdParams
     if (params->given[METASD_P_RANK] || most == 0 || plan.bytes <= most - most / SPARE)
         return plan;
     wish = (int)plan.options.rank;
+    least = Min(METASD_LEAST_RANK, wish) / RANKS;
     for (above = wish / RANKS; above - least > 1;) {
         int middle = (least + above) / 2;
 
