@@ -23,7 +23,7 @@ extern SmallModel small_model_of(MetasdStateSize size);
 /* With a quiz where it has a student. */
 extern SmallModel small_model(bool has_student, bool sparse);
 
-/* A batch that names some of the entities, others for another `salt`. Returns what is to be freed. */
+/* A batch that names some of the entities, others for another `salt`. Returns what is to free. */
 extern void *small_model_batch(MetasdBatch *batch, uint32_t salt);
 
 /* Takes a mask of that sparsity. */
