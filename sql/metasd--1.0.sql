@@ -206,7 +206,7 @@ COMMENT ON COLUMN metasd.epoch.dropped IS
 'weights that this mask prunes and the previous mask kept';
 COMMENT ON COLUMN metasd.epoch.lr IS 'learning rate of the epoch';
 COMMENT ON COLUMN metasd.epoch.best IS
-'whether this is the best epoch so far; the embeddings of the best epoch are stored';
+'whether no earlier epoch is better by more than chance; the embeddings of the last such epoch are stored';
 
 CREATE TABLE metasd.entity (
     run bigint NOT NULL,
@@ -399,7 +399,7 @@ COMMENT ON COLUMN metasd.learning_curve.dropped IS
 'weights that this mask prunes and the previous mask kept';
 COMMENT ON COLUMN metasd.learning_curve.lr IS 'learning rate of the epoch';
 COMMENT ON COLUMN metasd.learning_curve.best IS
-'whether this is the best epoch so far; the embeddings of the best epoch are stored';
+'whether no earlier epoch is better by more than chance; the embeddings of the last such epoch are stored';
 
 GRANT SELECT ON metasd.models, metasd.versions, metasd.relations, metasd.progress,
                 metasd.learning_curve TO PUBLIC;

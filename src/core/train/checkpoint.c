@@ -85,6 +85,8 @@ pass_progress(HeaderCursor *cursor, MetasdProgress *progress)
     PASS(cursor, progress->quiz_rounds);
     PASS(cursor, progress->quiz_next);
     pass_epoch(cursor, &progress->best);
+    pass_double(cursor, &progress->top);
+    PASS(cursor, progress->top_epoch);
 }
 
 /* Words that must be the same in the training that saves and the one that loads. */
@@ -118,7 +120,8 @@ is_possible(const MetasdProgress *progress, const MetasdTrainOptions *options)
 {
     return progress->epoch > 0 && progress->epoch <= options->epochs && progress->repeats >= 0 &&
            progress->repeats <= METASD_REPEATS && progress->best.epoch >= 0 &&
-           progress->best.epoch <= progress->epoch;
+           progress->best.epoch <= progress->epoch && progress->top_epoch >= 0 &&
+           progress->top_epoch <= progress->epoch;
 }
 
 /* ---- the tables ---- */

@@ -4,7 +4,7 @@
 
 /* ---- the work of a probe, and of the training ---- */
 
-#define PROBE_RANK 32
+#define PROBE_RANK 64
 #define PROBE_RATE 0.3f
 #define MOST_ANSWERS 4000 /* that are ranked */
 

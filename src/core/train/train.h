@@ -30,7 +30,7 @@ typedef struct MetasdEpoch {
     double threshold;          /* its least salience */
     size_t regrown, dropped;   /* weights that this epoch's mask keeps again, and no longer */
     double lr;
-    bool best; /* the best so far */
+    bool best; /* kept so far: no earlier one is better by more than chance */
 } MetasdEpoch;
 
 /* The place of a training between two epochs. Together with the tables it is enough to go on. */
@@ -43,7 +43,9 @@ typedef struct MetasdProgress {
     MetasdRanks full;           /* as last ranked */
     uint64_t quiz_rounds;       /* rounds of quizzes begun */
     size_t quiz_next;           /* place in the last one */
-    MetasdEpoch best;           /* epoch 0: none yet */
+    MetasdEpoch best;           /* the one that is kept; epoch 0: none yet */
+    double top;                 /* the highest pruned MRR, and its epoch; 0: none yet */
+    int top_epoch;
 } MetasdProgress;
 
 typedef struct MetasdTrainEvents {

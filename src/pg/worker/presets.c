@@ -98,7 +98,7 @@ static const double works[] = {
 /* The exponential and the sums of a score take as long as so many flop. */
 #define SCORE_WORK 60
 
-/* Triples per entity from which on N3 is better than DURA: UMLS and Kinship have 40 and more. */
+/* A graph is dense from so many triples per entity on: UMLS and Kinship have 40 and more. */
 #define DENSE 30
 
 /*
@@ -239,7 +239,7 @@ set_defaults(double *value, const Graph *graph, MetasdPreset preset, bool warm)
     value[METASD_P_RELATION_WEIGHT] =
         graph->relations >= MANY_RELATIONS || graph->dense ? relation_weights[preset] : 0;
     value[METASD_P_REG] = default_reg(graph);
-    value[METASD_P_REGULARIZER] = graph->dense ? METASD_N3 : METASD_DURA;
+    value[METASD_P_REGULARIZER] = METASD_DURA;
     value[METASD_P_CLASS_WEIGHTS] = graph->thin;
     value[METASD_P_VALIDATION_FRACTION] = graph->small ? 0.1 : 0.02;
     value[METASD_P_PRUNING] = graph->small ? METASD_SALIENCE : METASD_ALIGNED;

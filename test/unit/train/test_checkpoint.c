@@ -64,6 +64,7 @@ check_resumed(const World *world, const Training *whole, int at, int members)
              *second = make_dirty(world, whole->options);
 
     first->save_epoch = first->stop_after_epochs = at;
+    first->forget_epoch = second->forget_epoch = whole->forget_epoch;
     assert_int_equal(trainings_run(first, 3 - members), METASD_INTERRUPTED);
     assert_int_equal(load(second, first->saved, first->saved_bytes), METASD_OK);
     assert_int_equal(trainings_run(second, members), METASD_OK);
@@ -76,16 +77,25 @@ check_resumed(const World *world, const Training *whole, int at, int members)
     trainings_unmake(second);
 }
 
+/* FORGET: the epoch from which on the model knows nothing; 0: none. */
 static void
-check_every_epoch(const World *world, MetasdTrainOptions options)
+check_with_forgetting(const World *world, MetasdTrainOptions options, int forget)
 {
     Training *whole = make_dirty(world, options);
 
+    whole->forget_epoch = forget;
     assert_int_equal(trainings_run_alone(whole), METASD_OK);
     for (int at = 1; at <= whole->epochs; at += tools_quick() ? 5 : 1)
         for (int members = tools_quick() ? 2 : 1; members <= 2; members++)
             check_resumed(world, whole, at, members);
+    assert_true(forget == 0 || whole->best.epoch < forget);
     trainings_unmake(whole);
+}
+
+static void
+check_every_epoch(const World *world, MetasdTrainOptions options)
+{
+    check_with_forgetting(world, options, 0);
 }
 
 /*
@@ -196,7 +206,7 @@ of_a_full_model_alone(void **state)
     free(world.memory);
 }
 
-/* The best is one of before the checkpoint, and patience ends the training. */
+/* The epoch that is kept is one of before the checkpoint, and patience ends the training. */
 static void
 with_patience(void **state)
 {
@@ -204,12 +214,9 @@ with_patience(void **state)
     MetasdTrainOptions options = trainings_options();
 
     (void)state;
-    options.rank = 4;
     options.epochs = 30;
-    options.warmup = options.ramp = 1;
-    options.patience = 2;
-    options.step.lr = options.step.quiz_lr = options.step.student_lr = 1e-12f;
-    check_every_epoch(&world, options);
+    options.patience = 3;
+    check_with_forgetting(&world, options, 11);
     free(world.memory);
 }
 
