@@ -51,7 +51,7 @@ main(int argc, char **argv)
                             .reg = (double)options.train.step.reg,
                             .relation_weight = (double)options.train.step.relation_weight,
                             .class_weights = options.train.class_weights};
-    small = metasd_probe_options(&options.train);
+    small = metasd_probe_options(&training.graph, &options.train);
     take_trainer(&trainer, &training.graph, &small);
     metasd_probe_plan(&probing, &training.graph, &options.train);
     began = clock_own();

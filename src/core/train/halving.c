@@ -21,18 +21,20 @@ static const double relation_weights[] = {0, 1, 4};
 #define LEAST_GAIN 0.15
 
 /*
- * In probes of fewer epochs than LATE_EPOCHS another regulariser, and another weight of a relation
- * loss that has one by default, has to gain this much more. A small model in a short time makes
- * light of both. On FB15k-237 N3 is ahead of DURA in all probes, and behind by .007 of validation
- * MRR at rank 600 after 36 epochs. At rank 32 relation weight 0 is ahead of .5 by .010 after a
- * probe of two epochs, and by .006 after one of six; at rank 100 whole trainings gained .017 by it.
- * On Kinship 0 is level with 1 after 13 epochs, and whole trainings gained .017 by 1.
+ * In short probes another weight of a relation loss that has one by default, and class weights where
+ * they are the default, have to gain this much more. A small model in a short time makes light of
+ * both. On FB15k-237 at rank 32 relation weight 0 is ahead of .5 by .010 after a probe of two
+ * epochs, and by .006 after one of six; at rank 100 whole trainings gained .017 by it. On Kinship 0
+ * is level with 1 after 13 epochs, and whole trainings gained .017 by 1. On WN18RR a probe of three
+ * epochs loses .010 by class weights, and whole trainings gained .004.
  */
 #define LATE_GAIN 0.02
-#define LATE_EPOCHS 20
 
 /* Larger weights of the regulariser that are probed after the best pairs, as a rule. */
 #define CLIMBS 2
+
+/* The longest probes, as a rule: of the best weight and of the next larger one. */
+#define LONGEST 2
 
 static int
 count_pairs(const MetasdProbing *probing)
@@ -56,17 +58,21 @@ goes_on(const MetasdProbing *probing)
            probing->open[METASD_PROBED_CLASS_WEIGHTS];
 }
 
-void
-metasd_halving_count(const MetasdProbing *probing, int *brief, int *full)
+MetasdProbeCounts
+metasd_halving_count(const MetasdProbing *probing)
 {
     int pairs = count_pairs(probing);
+    bool reg = probing->open[METASD_PROBED_REG];
+    MetasdProbeCounts counts = {
+        .brief = pairs > 1 ? pairs : 0,
+        .full = count_kept(probing) + (reg ? CLIMBS : 0) +
+                (probing->open[METASD_PROBED_RELATION_WEIGHT] ? RELATION_WEIGHTS : 0) +
+                (probing->open[METASD_PROBED_CLASS_WEIGHTS] ? 1 : 0),
+        .longest = reg ? LONGEST : 0};
 
-    *brief = pairs > 1 ? pairs : 0;
-    *full = count_kept(probing) + (probing->open[METASD_PROBED_REG] ? CLIMBS : 0) +
-            (probing->open[METASD_PROBED_RELATION_WEIGHT] ? RELATION_WEIGHTS : 0) +
-            (probing->open[METASD_PROBED_CLASS_WEIGHTS] ? 1 : 0);
     if (pairs == 1 && !goes_on(probing))
-        *full = 0;
+        counts.full = 0;
+    return counts;
 }
 
 /* ---- successive halving ---- */
@@ -122,14 +128,20 @@ chance_of(const MetasdProbe *probe)
     return LEAST_GAIN / sqrt(fmax(1, (double)probe->answers));
 }
 
+/* Are even the longer probes short beside a training? */
+static bool
+is_short(const MetasdProbing *probing)
+{
+    return probing->lengths.full < METASD_HALVING_LATE;
+}
+
 /* The MRR of a probe, less what another regulariser than the default one has to gain. */
 static double
 weigh(const Halving *halving, const MetasdProbe *probe)
 {
-    if (probe->choice.regularizer == halving->regularizer)
-        return probe->mrr;
-    return probe->mrr - chance_of(probe) -
-           (halving->probing->lengths.full < LATE_EPOCHS ? LATE_GAIN : 0);
+    bool other = probe->choice.regularizer != halving->regularizer;
+
+    return probe->mrr - (other ? chance_of(probe) : 0);
 }
 
 /* The best probe of [first, end) that is not among those taken already. */
@@ -163,7 +175,8 @@ find_longer(const MetasdProbing *probing, int first, const MetasdProbeChoice *ch
 {
     for (int i = first; i < probing->count; i++)
         if (probing->probe[i].choice.reg == choice->reg &&
-            probing->probe[i].choice.regularizer == choice->regularizer)
+            probing->probe[i].choice.regularizer == choice->regularizer &&
+            probing->probe[i].epochs == probing->lengths.full)
             return &probing->probe[i];
     return NULL;
 }
@@ -188,7 +201,7 @@ climb_step(const Halving *halving, int first, double *mrr, bool *climbed)
     probe = find_longer(probing, first, &choice);
     if (!probe)
         METASD_TRY(run_probe(halving, &choice, probing->lengths.full, &probe));
-    if (probing->lengths.full < LATE_EPOCHS)
+    if (is_short(probing))
         less = chance_of(probe);
     if (probe->mrr <= *mrr - less)
         return METASD_OK;
@@ -211,6 +224,51 @@ climb_reg(const Halving *halving, int first, double *mrr)
 
     while (climbed)
         METASD_TRY(climb_step(halving, first, mrr, &climbed));
+    return METASD_OK;
+}
+
+/* Runs the longest probe of a choice. */
+static MetasdStatus
+run_longest(const Halving *halving, const MetasdProbeChoice *choice, double *mrr)
+{
+    const MetasdProbe *probe;
+
+    METASD_TRY(
+        run_probe(halving, choice, METASD_HALVING_LONGER * halving->probing->lengths.full, &probe));
+    *mrr = probe->mrr;
+    return METASD_OK;
+}
+
+/*
+ * Where probes are short, the next larger weight of the regulariser, which lost, meets the chosen
+ * one again for three times as long, and so on as long as it wins: a whole training wants a larger
+ * weight than a part of one. Each was tried for the longer time, so *mrr is that of the choice.
+ */
+static MetasdStatus
+repeat_longest(const Halving *halving, int first, double *mrr)
+{
+    MetasdProbing *probing = halving->probing;
+    double longest = -1, larger;
+
+    while (is_short(probing)) {
+        MetasdProbeChoice choice = probing->chosen;
+        const MetasdProbe *probe;
+
+        choice.reg = larger_reg(choice.reg);
+        if (choice.reg == 0)
+            return METASD_OK;
+        if (longest < 0)
+            METASD_TRY(run_longest(halving, &probing->chosen, &longest));
+        METASD_TRY(run_longest(halving, &choice, &larger));
+        if (larger <= longest)
+            return METASD_OK;
+        probe = find_longer(probing, first, &choice);
+        if (!probe)
+            METASD_TRY(run_probe(halving, &choice, probing->lengths.full, &probe));
+        *mrr = probe->mrr;
+        longest = larger;
+        probing->chosen = choice;
+    }
     return METASD_OK;
 }
 
@@ -238,7 +296,10 @@ choose_pair(const Halving *halving, double *mrr)
     best = find_best(halving, pairs, probing->count, NULL);
     probing->chosen = probing->probe[best].choice;
     *mrr = probing->probe[best].mrr;
-    return probing->open[METASD_PROBED_REG] ? climb_reg(halving, pairs, mrr) : METASD_OK;
+    if (!probing->open[METASD_PROBED_REG])
+        return METASD_OK;
+    METASD_TRY(climb_reg(halving, pairs, mrr));
+    return repeat_longest(halving, pairs, mrr);
 }
 
 /* Probes another choice, and takes it if it gains enough. */
@@ -260,7 +321,7 @@ static MetasdStatus
 choose_relation_weight(const Halving *halving, double *mrr)
 {
     double start = halving->probing->chosen.relation_weight;
-    bool early = halving->probing->lengths.full < LATE_EPOCHS;
+    bool late = is_short(halving->probing) && start > 0;
 
     for (int i = 0; i < RELATION_WEIGHTS; i++) {
         MetasdProbeChoice choice = halving->probing->chosen;
@@ -268,9 +329,19 @@ choose_relation_weight(const Halving *halving, double *mrr)
         if (start == relation_weights[i])
             continue;
         choice.relation_weight = relation_weights[i];
-        METASD_TRY(try_choice(halving, &choice, early && start > 0 ? LATE_GAIN : 0, mrr));
+        METASD_TRY(try_choice(halving, &choice, late ? LATE_GAIN : 0, mrr));
     }
     return METASD_OK;
+}
+
+static MetasdStatus
+choose_class_weights(const Halving *halving, double *mrr)
+{
+    MetasdProbeChoice choice = halving->probing->chosen;
+    bool late = is_short(halving->probing) && choice.class_weights;
+
+    choice.class_weights = !choice.class_weights;
+    return try_choice(halving, &choice, late ? LATE_GAIN : 0, mrr);
 }
 
 MetasdStatus
@@ -281,21 +352,15 @@ metasd_halving(MetasdProbing *probing, MetasdStatus (*run)(void *context, Metasd
                        .run = run,
                        .context = context,
                        .regularizer = probing->chosen.regularizer};
-    int brief, full;
     double mrr;
 
     probing->count = 0;
-    metasd_halving_count(probing, &brief, &full);
-    if (full == 0 || probing->lengths.full <= 0)
+    if (metasd_halving_count(probing).full == 0 || probing->lengths.full <= 0)
         return METASD_OK;
     METASD_TRY(choose_pair(&halving, &mrr));
     if (probing->open[METASD_PROBED_RELATION_WEIGHT])
         METASD_TRY(choose_relation_weight(&halving, &mrr));
-    if (probing->open[METASD_PROBED_CLASS_WEIGHTS]) {
-        MetasdProbeChoice choice = probing->chosen;
-
-        choice.class_weights = !choice.class_weights;
-        METASD_TRY(try_choice(&halving, &choice, 0, &mrr));
-    }
+    if (probing->open[METASD_PROBED_CLASS_WEIGHTS])
+        METASD_TRY(choose_class_weights(&halving, &mrr));
     return METASD_OK;
 }

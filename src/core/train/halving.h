@@ -2,8 +2,8 @@
  * halving.h - successive halving: which probes are run, for how long, and which choice wins.
  *
  * All pairs of regulariser and weight are tried briefly, the best third of them for longer, then
- * larger weights than the best, and the weight of the relation loss and class weights with
- * the best pair. Only what is open is tried.
+ * larger weights than the best, the next larger one once more for as many times longer again, and
+ * the weight of the relation loss and class weights with the best pair. Only what is open is tried.
  */
 #ifndef METASD_CORE_TRAIN_HALVING_H
 #define METASD_CORE_TRAIN_HALVING_H
@@ -17,8 +17,11 @@
 /* Probes after the first stage should be so many times longer. */
 #define METASD_HALVING_LONGER 3
 
+/* Probes that are shorter than so many epochs are short: what pays late is not seen in them. */
+#define METASD_HALVING_LATE 20
+
 /* Probes of all stages together, at most. */
-#define METASD_MOST_PROBES 28
+#define METASD_MOST_PROBES 36
 
 typedef enum MetasdProbed {
     METASD_PROBED_REG,
@@ -58,8 +61,14 @@ typedef struct MetasdProbing {
     int count;
 } MetasdProbing;
 
-/* Probes of the first stage, and of the others together, as a rule. */
-extern void metasd_halving_count(const MetasdProbing *probing, int *brief, int *full);
+/* Numbers of probes, as a rule. */
+typedef struct MetasdProbeCounts {
+    int brief;   /* of the first stage */
+    int full;    /* of the others together; 0: nothing is open */
+    int longest; /* as many times longer again; only where the others are short */
+} MetasdProbeCounts;
+
+extern MetasdProbeCounts metasd_halving_count(const MetasdProbing *probing);
 
 /*
  * Chooses: `run` fills in the MRR and the answers of a probe whose choice and epochs are set, and

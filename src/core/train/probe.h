@@ -16,11 +16,12 @@
 #define METASD_PROBE_LEAST_ANSWERS 100
 
 /* The options of a probe's trainer, for its memory: those of the training, but small and dense. */
-extern MetasdTrainOptions metasd_probe_options(const MetasdTrainOptions *training);
+extern MetasdTrainOptions metasd_probe_options(const MetasdGraph *graph,
+                                               const MetasdTrainOptions *training);
 
 /*
  * Sets how long probes may be beside that training. Where its time is too short for all that is
- * open, class weights and relation loss keep their defaults, then the regulariser. There are no
+ * open, the regulariser keeps its default, then class weights and the relation loss. There are no
  * probes where the graph has too few validation triples, or where the training is so short that
  * they could say nothing.
  */

@@ -40,7 +40,7 @@ static bool
 measure(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t *shared, size_t *own)
 {
     MetasdArena arenas[2] = {metasd_arena_measure(), metasd_arena_measure()};
-    MetasdTrainOptions small = metasd_probe_options(options);
+    MetasdTrainOptions small = metasd_probe_options(graph, options);
     MetasdTrainer trainer;
 
     metasd_trainer_take(&trainer, &arenas[0], &arenas[1], graph, &small, 1);
@@ -152,16 +152,15 @@ metasd_probing_run(MetasdProcess *process, MetasdReporter *reporter, MetasdTrain
     MetasdProbing probing = make_probing(params, training);
     Prober prober = {.reporter = reporter};
     MetasdTrainEvents events = {.context = &prober, .batch = batch_ended};
-    MetasdTrainOptions small = metasd_probe_options(&training->options);
+    MetasdTrainOptions small = metasd_probe_options(&training->graph, &training->options);
     void *memory[2];
     MetasdTrainer trainer;
     MetasdArena shared, own;
-    int brief, full;
+    MetasdProbeCounts counts = metasd_halving_count(&probing);
     size_t bytes[2];
 
-    metasd_halving_count(&probing, &brief, &full);
-    prober.probes = brief + full;
-    if (prober.probes == 0 || probing.lengths.full <= 0)
+    prober.probes = counts.brief + counts.full + counts.longest;
+    if (counts.full == 0 || probing.lengths.full <= 0)
         return NULL;
     if (!measure(&training->graph, &training->options, &bytes[0], &bytes[1]))
         metasd_process_check_status(process, METASD_NO_MEMORY);

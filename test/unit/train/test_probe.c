@@ -16,6 +16,7 @@
 typedef struct Plant {
     MetasdProbeChoice best;
     double relation_gain; /* of the best relation weight */
+    double class_gain;    /* of the best class weights; 0: .03 */
     int runs, stop_at;    /* 0: never */
 } Plant;
 
@@ -32,7 +33,10 @@ run_planted(void *context, MetasdProbe *probe)
     probe->mrr = 0.5 - 0.1 * fabs(log(choice->reg / best->reg)) -
                  (choice->regularizer == best->regularizer ? 0 : 0.03) +
                  (choice->relation_weight == best->relation_weight ? plant->relation_gain : 0) -
-                 (choice->class_weights == best->class_weights ? 0 : 0.01) + 0.001 * probe->epochs;
+                 (choice->class_weights == best->class_weights ? 0
+                  : plant->class_gain > 0                      ? plant->class_gain
+                                                               : 0.03) +
+                 0.001 * probe->epochs;
     return METASD_OK;
 }
 
@@ -47,10 +51,9 @@ all_open(void)
 static int
 most_probes(const MetasdProbing *probing)
 {
-    int brief, full;
+    MetasdProbeCounts counts = metasd_halving_count(probing);
 
-    metasd_halving_count(probing, &brief, &full);
-    return brief + full;
+    return counts.brief + counts.full + counts.longest;
 }
 
 static void
@@ -72,7 +75,7 @@ halving_finds_what_was_planted(void **state)
         assert_int_equal(probing.chosen.regularizer, plant.best.regularizer);
         assert_true(probing.chosen.relation_weight == plant.best.relation_weight);
         assert_int_equal(probing.chosen.class_weights, plant.best.class_weights);
-        assert_true(probing.count >= 12 + 4 + 2 + 1 && probing.count <= 12 + 4 + 1 + 2 + 1);
+        assert_true(probing.count >= 12 + 4 + 2 + 1 && probing.count <= 12 + 4 + 1 + 2 + 2 + 1);
         assert_true(probing.count <= most_probes(&probing));
         assert_true(most_probes(&probing) <= METASD_MOST_PROBES);
     }
@@ -152,11 +155,44 @@ a_large_weight_that_is_slow_is_found(void **state)
     (void)state;
     assert_int_equal(metasd_halving(&probing, run_slow, &plant), METASD_OK);
     assert_true(probing.chosen.reg == 0.1);
-    assert_int_equal(probing.count, 12 + 4 + 2 + 2 + 1);
+    assert_int_equal(probing.count, 12 + 4 + 2 + 2 + 2 + 1);
     assert_true(probing.count <= most_probes(&probing));
     plant.best.reg = 0.02; /* .05 was tried for longer already, or does not win */
     assert_int_equal(metasd_halving(&probing, run_slow, &plant), METASD_OK);
     assert_true(probing.chosen.reg == 0.02);
+}
+
+/* The planted MRR, but only the longest probes see that weights above .05 are good. */
+static MetasdStatus
+run_slower(void *context, MetasdProbe *probe)
+{
+    METASD_TRY(run_planted(context, probe));
+    if (probe->epochs < 9 && probe->choice.reg > 0.05)
+        probe->mrr -= 0.4;
+    return METASD_OK;
+}
+
+static void
+the_longest_probes_find_a_larger_weight(void **state)
+{
+    static const double larger[] = {0.1, 0.2};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        Plant plant = {.best = {.reg = larger[i], .relation_weight = 1}, .relation_gain = 0.02};
+        MetasdProbing probing = all_open();
+
+        assert_int_equal(metasd_halving(&probing, run_slower, &plant), METASD_OK);
+        assert_true(probing.chosen.reg == larger[i]);
+        assert_true(probing.chosen.relation_weight == 1);
+        assert_true(probing.count <= METASD_MOST_PROBES);
+        probing = all_open();
+        probing.lengths = (MetasdProbeLengths){8, 24, 1};
+        assert_int_equal(metasd_halving(&probing, run_slower, &plant), METASD_OK);
+        assert_true(probing.chosen.reg == larger[i]);
+        for (int j = 0; j < probing.count; j++)
+            assert_true(probing.probe[j].epochs <= 24);
+    }
 }
 
 /* The planted MRR, but twice the best weight is nearly as good as the best. */
@@ -211,6 +247,23 @@ a_relation_loss_may_pay_late(void **state)
     assert_true(probing.chosen.relation_weight == 0);
 }
 
+/* Nor are class weights, where they are the default. */
+static void
+class_weights_may_pay_late(void **state)
+{
+    Plant plant = {.best = {.reg = 0.05, .class_weights = false}};
+    MetasdProbing probing = all_open();
+
+    (void)state;
+    plant.class_gain = 0.015;
+    assert_int_equal(metasd_halving(&probing, run_planted, &plant), METASD_OK);
+    assert_true(probing.chosen.class_weights);
+    probing = all_open();
+    probing.lengths = (MetasdProbeLengths){8, 24, 1};
+    assert_int_equal(metasd_halving(&probing, run_planted, &plant), METASD_OK);
+    assert_false(probing.chosen.class_weights);
+}
+
 /* ---- trainings ---- */
 
 typedef struct Watch {
@@ -233,7 +286,7 @@ static MetasdStatus
 probe_clubs(const World *world, MetasdProbing *probing, int seeds, Watch *watch)
 {
     MetasdTrainOptions options = trainings_options();
-    MetasdTrainOptions small = metasd_probe_options(&options);
+    MetasdTrainOptions small = metasd_probe_options(&world->graph, &options);
     MetasdTrainEvents events = {.context = watch, .batch = watch_batch};
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure();
     MetasdTeam team = metasd_team_of_one();
@@ -276,7 +329,8 @@ probes_of_a_graph_are_always_the_same(void **state)
     assert_true(one.chosen.reg == two.chosen.reg);
     again = (Watch){0};
     assert_int_equal(probe_clubs(&world, &two, 3, &again), METASD_OK);
-    assert_int_equal(again.batches, 3 * watch.batches);
+    assert_int_equal(again.batches % 3, 0);
+    assert_true(again.batches > 2 * watch.batches);
     for (int i = 0; i < two.count; i++)
         assert_true(two.probe[i].mrr > 0 && two.probe[i].mrr < 1 + 1e-9);
     again = (Watch){.stop_after = watch.batches / 2};
@@ -347,6 +401,8 @@ main(void)
         cmocka_unit_test(a_large_weight_that_is_slow_is_found),
         cmocka_unit_test(of_level_weights_the_larger_is_taken),
         cmocka_unit_test(a_relation_loss_may_pay_late),
+        cmocka_unit_test(class_weights_may_pay_late),
+        cmocka_unit_test(the_longest_probes_find_a_larger_weight),
         cmocka_unit_test(an_end_is_passed_on),
         cmocka_unit_test(probes_of_a_graph_are_always_the_same),
         cmocka_unit_test(lengths_follow_from_the_work),
