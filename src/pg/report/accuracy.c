@@ -59,10 +59,10 @@ static uint64
 read_relations(const MetasdReport *report)
 {
     static MetasdStatement look = {
-        "SELECT label, count::float8, CASE WHEN $2 THEN held_out END::float8, CASE WHEN $2 THEN "
-        "mrr END, irreflexive, tail_slope IS NOT NULL, (SELECT count(*) FROM metasd.relation "
-        "WHERE run = $1)::float8 FROM metasd.relation WHERE run = $1 ORDER BY CASE WHEN $2 THEN "
-        "held_out END DESC NULLS LAST, count DESC, id LIMIT $3",
+        "SELECT l.label, l.count::float8, CASE WHEN $2 THEN l.held_out END::float8, CASE WHEN $2 "
+        "THEN l.mrr END, l.irreflexive, l.tail_slope IS NOT NULL, (SELECT count(*) FROM "
+        "metasd.relation a WHERE a.run = $1)::float8 FROM metasd.relation l WHERE l.run = $1 "
+        "ORDER BY CASE WHEN $2 THEN l.held_out END DESC NULLS LAST, l.count DESC, l.id LIMIT $3",
         3,
         {INT8OID, BOOLOID, INT8OID},
         NULL};
@@ -78,6 +78,15 @@ label_at(uint64 row, int column)
     char *text = metasd_statement_text(row, column);
 
     return (MetasdLabel){.data = text, .len = (uint32)strlen(text)};
+}
+
+/* The best first. */
+static int
+compare_rows(const void *a, const void *b)
+{
+    double x = ((const MetasdRow *)a)->value, y = ((const MetasdRow *)b)->value;
+
+    return (x < y) - (x > y);
 }
 
 static void
@@ -98,6 +107,7 @@ draw_relations(const MetasdReport *report, uint64 n)
                         .tip = psprintf(": MRR %.3f of %s validation fact%s", mrr,
                                         metasd_html_count((int64)held_out), plural(held_out))};
     }
+    qsort(rows, (size_t)bars, sizeof(*rows), compare_rows);
     if (bars > 0)
         metasd_chart_rows(report->html, 1, "MRR by relation",
                           "Bars of the mean reciprocal rank of the relations with the most "

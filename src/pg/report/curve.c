@@ -10,7 +10,7 @@
 /* Points of a line at most: of longer trainings every so many epochs are shown, and the last. */
 #define MOST_POINTS 400
 
-enum { EPOCH, MRR_FULL, MRR_PRUNED, LOSS_FULL, LOSS_PRUNED, SPARSITY, COLUMNS };
+enum { EPOCH, MRR_FULL, MRR_PRUNED, LOSS_FULL, LOSS_PRUNED, SPARSITY, REGROWN, DROPPED, COLUMNS };
 
 typedef struct Curve {
     int n;
@@ -21,7 +21,8 @@ static Curve
 read_curve(int64 run)
 {
     static MetasdStatement look = {
-        "SELECT x.epoch::float8, x.mrr_full, x.mrr_pruned, x.loss_full, x.loss_pruned, x.sparsity "
+        "SELECT x.epoch::float8, x.mrr_full, x.mrr_pruned, x.loss_full, x.loss_pruned, x.sparsity, "
+        "x.regrown::float8, x.dropped::float8 "
         "FROM (SELECT e.*, row_number() OVER w AS n, count(*) OVER () AS all_of_them "
         "FROM metasd.epoch e WHERE e.run = $1 WINDOW w AS (ORDER BY e.epoch)) x "
         "WHERE x.n % ((x.all_of_them + $2 - 1) / $2) = 0 OR x.n = x.all_of_them "
@@ -92,7 +93,8 @@ metasd_curve_write(const MetasdReport *report)
     static const MetasdKey keys[] = {{1, "pruned model, which is stored"},
                                      {2, "full model, its teacher"}};
     static const int mrr[] = {MRR_PRUNED, MRR_FULL}, loss[] = {LOSS_PRUNED, LOSS_FULL};
-    static const int sparsity[] = {SPARSITY};
+    static const int sparsity[] = {SPARSITY}, mask[] = {REGROWN, DROPPED};
+    static const MetasdKey changes[] = {{1, "regrown"}, {2, "dropped"}};
     Curve curve = read_curve(report->model->serving);
     MetasdHtml *html = report->html;
     double low = INFINITY, high = -INFINITY;
@@ -113,6 +115,12 @@ metasd_curve_write(const MetasdReport *report)
             (MetasdAxis){
                 .name = "share of the weights", .low = 0, .high = 0, .notation = METASD_PERCENT},
             keys, sparsity, 1);
+    if (find_range(&curve, REGROWN, &low, &high) && find_range(&curve, DROPPED, &low, &high))
+        draw_columns(report, &curve, "Changes of the mask",
+                     "The weights that each pruning brings back, and those that it prunes and the "
+                     "one before did not.",
+                     (MetasdAxis){.name = "weights", .low = 0, .high = 0, .whole = true}, changes,
+                     mask, 2);
     metasd_html_markup(html, "</div>\n");
     if (html->figures == figures)
         metasd_html_markup(html, "<p class=\"soft\">This version has no learning curve.</p>\n");

@@ -43,7 +43,7 @@ write_tiles(const MetasdReport *report)
     if (!isnan(f->mrr))
         write_tile(html, "MRR", psprintf("%.3f", f->mrr),
                    isnan(f->hits_10) ? NULL
-                                     : psprintf("%.0f%% among the first ten", 100 * f->hits_10));
+                                     : psprintf("%.0f%% in the first ten", 100 * f->hits_10));
     if (!isnan(f->bytes))
         write_tile(html, "Stored", metasd_html_bytes(f->bytes),
                    f->bytes > 0 && f->dense_bytes > 0
@@ -74,6 +74,18 @@ write_head(const MetasdReport *report)
 }
 
 /* ---- what it was trained on ---- */
+
+static void
+open_facts(MetasdHtml *html)
+{
+    metasd_html_markup(html, "<div class=\"scroll\"><table class=\"facts\"><tbody>\n");
+}
+
+static void
+close_facts(MetasdHtml *html)
+{
+    metasd_html_markup(html, "</tbody></table></div>\n");
+}
 
 static void
 open_fact(MetasdHtml *html, const char *name)
@@ -134,7 +146,7 @@ write_training(const MetasdReport *report)
     const MetasdFigures *f = &report->figures;
     MetasdHtml *html = report->html;
 
-    metasd_html_markup(html, "<div class=\"scroll\"><table class=\"facts\"><tbody>\n");
+    open_facts(html);
     write_source(report);
     write_fact(html, "Facts", count_or_dash(f->triples));
     if (f->skipped > 0)
@@ -142,6 +154,8 @@ write_training(const MetasdReport *report)
                    psprintf("%s, without one of the three", metasd_html_count((int64)f->skipped)));
     write_fact(html, "Entities", count_or_dash(f->entities));
     write_fact(html, "Relations", count_or_dash(f->relations));
+    close_facts(html);
+    open_facts(html);
     write_fact(html, "Started", f->started);
     write_fact(html, "Finished", f->finished);
     if (!isnan(f->seconds))
@@ -153,7 +167,7 @@ write_training(const MetasdReport *report)
     if (f->warm_start)
         write_fact(html, "Warm start", psprintf("from version %s", f->warm_start));
     write_fact(html, "Note", f->note);
-    metasd_html_markup(html, "</tbody></table></div>\n");
+    close_facts(html);
 }
 
 static void
@@ -195,7 +209,9 @@ metasd_summary_write(const MetasdReport *report)
 
     write_head(report);
     metasd_html_markup(html, "<section id=\"training\"><h2>Training</h2>\n");
+    metasd_html_markup(html, "<div class=\"two\">\n");
     write_training(report);
+    metasd_html_markup(html, "</div>\n");
     metasd_html_markup(html, "<details><summary>Parameters</summary><div class=\"two\">\n");
     write_parameters(report);
     metasd_html_markup(html, "</div></details>\n");

@@ -140,9 +140,13 @@ metasd_weights_write(const MetasdReport *report)
         metasd_html_markup(html, ", stored as ");
         metasd_html_text(html, f->storage);
     }
-    metasd_html_markup(html, ".</p>\n<div class=\"figures\">\n");
-    if (f->bytes > 0 && f->dense_bytes > 0)
+    metasd_html_markup(html, ".</p>\n");
+    if (f->bytes > 0 && f->dense_bytes > 0) {
+        metasd_html_markup(html, "<div class=\"narrow\">\n");
         draw_bytes(report);
+        metasd_html_markup(html, "</div>\n");
+    }
+    metasd_html_markup(html, "<div class=\"figures\">\n");
     draw_rows(report, &sparsity);
     draw_columns(report, &sparsity);
     metasd_html_markup(html, "</div></section>\n");
