@@ -143,7 +143,7 @@ COMMENT ON COLUMN metasd.run.loss IS 'loss of the full model in the last batch';
 COMMENT ON COLUMN metasd.run.params IS
 'parameters as given; after the worker has read the source, all parameters with their values';
 COMMENT ON COLUMN metasd.run.metrics IS
-'figures of the training; validation, full and stored hold filtered validation metrics of the pruned model, of the full model, and of the pruned model as stored';
+'figures of the training; validation, full and stored hold filtered validation metrics of the pruned model, of the full model, and of the pruned model as stored; degrees holds the MRR by the number of training triples of the answer, from each power of two to the next';
 COMMENT ON COLUMN metasd.run.bytes IS 'size of the stored embeddings in bytes';
 COMMENT ON COLUMN metasd.run.source IS
 'relation that the run was trained from. Roles that may read it may ask this version. The model may have another source by now';
@@ -316,7 +316,11 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        coalesce(r.id = m.serving, false) AS serving, r.queued, r.started, r.finished,
        extract(epoch FROM coalesce(r.finished, r.heartbeat)
                           - coalesce(r.resumed, r.started))::float8 AS seconds,
-       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error,
+       r.entities, r.relations, r.triples, r.params,
+       CASE WHEN r.validation IS NULL
+                 OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail) THEN r.metrics
+            ELSE (r.metrics - 'degrees'::text) #- '{calibration,tenths}'::text[] END AS metrics,
+       r.bytes, r.error,
        r.kept, r.note, r.resumed,
        CASE WHEN (r.id, r.checkpoint) IN (SELECT c.run, c.part FROM metasd.checkpoint c)
            THEN r.checkpoint_epoch END AS checkpoint_epoch
@@ -324,7 +328,7 @@ FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
-'all trainings of the models that the current user may ask: their status, figures and errors, whether their embeddings are kept, why a version was not promoted, and the epoch after which kg_resume would continue. seconds count from the start or the last resume';
+'all trainings of the models that the current user may ask: their status, figures and errors, whether their embeddings are kept, why a version was not promoted, and the epoch after which kg_resume would continue. The metrics by degree and by tenths of probability are left out for users who may not read the validation relation. seconds count from the start or the last resume';
 
 CREATE VIEW metasd.relations WITH (security_barrier) AS
 SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples,

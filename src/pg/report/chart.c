@@ -6,7 +6,7 @@
 #define WIDTH 480.0
 #define HEIGHT 280.0
 #define LEFT 52.0
-#define RIGHT 16.0
+#define RIGHT 24.0
 #define TOP 30.0
 #define BOTTOM 46.0
 #define BASE (HEIGHT - BOTTOM)
@@ -126,11 +126,11 @@ draw_x_axis(const MetasdChart *chart)
                       WIDTH - RIGHT);
     if (axis->places)
         for (int i = 0; i < axis->count; i += every)
-            write_text(chart->html, "tick", "middle", place_x(chart, i), BASE + 17,
+            write_text(chart->html, "tick", "middle", place_x(chart, i), BASE + 19,
                        axis->places[i]);
     else
         for (double v = first; v <= axis->high + step * 1e-6; v += step)
-            write_text(chart->html, "tick", "middle", place_x(chart, v), BASE + 17,
+            write_text(chart->html, "tick", "middle", place_x(chart, v), BASE + 19,
                        write_number(axis, v, step));
     write_text(chart->html, "axis", "middle", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, axis->name);
 }

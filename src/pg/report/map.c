@@ -190,23 +190,42 @@ overlap(const Box *a, const Box *b)
     return a->left < b->right && b->left < a->right && a->top < b->bottom && b->top < a->bottom;
 }
 
+/* How a label lies: its box grows from where it is anchored if letters are larger. */
+typedef struct Town {
+    Box box;
+    const char *anchor;
+    double x, y; /* of its text */
+} Town;
+
+/* Letters of a label, in the chart's units: those of the page where there is little room. */
+typedef struct Letters {
+    double width, height;
+} Letters;
+
+static const Letters small_letters = {7, 16}, large_letters = {11.8, 25};
+
 /* Finds room for a label beside its dot: right, left, above or below. */
 static bool
-find_room(const Map *map, const Spot *spot, double width, const Box *taken, int n, Box *box)
+find_room(const Map *map, const Spot *spot, double width, double height, const Town *taken, int n,
+          Town *town)
 {
+    static const char *const anchors[] = {"start", "end", "middle", "middle"};
     double r = radius_of(map, spot) + 4;
     const double left[] = {spot->x + r, spot->x - r - width, spot->x - width / 2,
                            spot->x - width / 2};
-    const double top[] = {spot->y - 8, spot->y - 8, spot->y - r - 14, spot->y + r - 2};
+    const double x[] = {spot->x + r, spot->x - r, spot->x, spot->x};
+    const double top[] = {spot->y - height / 2, spot->y - height / 2, spot->y - r - height + 2,
+                          spot->y + r - 2};
 
     for (int side = 0; side < 4; side++) {
-        bool is_free = true;
+        Box box = {left[side], top[side], left[side] + width, top[side] + height};
+        bool is_free =
+            box.left > 2 && box.right < WIDTH - 2 && box.top > 2 && box.bottom < HEIGHT - 2;
 
-        *box = (Box){left[side], top[side], left[side] + width, top[side] + 16};
         for (int i = 0; is_free && i < n; i++)
-            is_free = !overlap(box, &taken[i]);
-        if (is_free && box->left > 2 && box->right < WIDTH - 2 && box->top > 2 &&
-            box->bottom < HEIGHT - 2)
+            is_free = !overlap(&box, &taken[i].box);
+        *town = (Town){box, anchors[side], x[side], box.top + height * 0.74};
+        if (is_free)
             return true;
     }
     return false;
@@ -217,22 +236,26 @@ static void
 draw_towns(const Map *map)
 {
     MetasdHtml *html = map->report->html;
-    Box taken[MOST_TOWNS];
-    int towns = 0;
+    Town towns[MOST_TOWNS];
+    int n = 0;
 
-    for (int i = 0; i < Min(map->dots, MOST_TRIED) && towns < MOST_TOWNS; i++) {
+    for (int i = 0; i < Min(map->dots, MOST_TRIED) && n < MOST_TOWNS; i++) {
         const Spot *spot = &map->spots[i];
         MetasdLabel label = label_of(map, spot);
         MetasdHtml *text = metasd_html_begin();
         int columns = metasd_html_cut(text, label.data, label.len, TOWN_COLUMNS);
+        const Letters *letters = n < MAJOR_TOWNS ? &large_letters : &small_letters;
 
-        if (columns > 0 && find_room(map, spot, columns * 7.0 + 4, taken, towns, &taken[towns])) {
-            metasd_html_print(html, "<text class=\"town%s\" x=\"%.1f\" y=\"%.1f\">",
-                              towns < MAJOR_TOWNS ? "" : " minor", taken[towns].left + 2,
-                              taken[towns].top + 12);
+        if (columns > 0 && find_room(map, spot, columns * letters->width + 4, letters->height,
+                                     towns, n, &towns[n])) {
+            metasd_html_print(html,
+                              "<text class=\"town%s\" text-anchor=\"%s\" x=\"%.1f\" "
+                              "y=\"%.1f\">",
+                              n < MAJOR_TOWNS ? "" : " minor", towns[n].anchor, towns[n].x,
+                              towns[n].y);
             metasd_html_markup(html, text->page.data);
             metasd_html_markup(html, "</text>\n");
-            towns++;
+            n++;
         }
         pfree(text->page.data);
         pfree(text);
