@@ -29,7 +29,8 @@ ROLLBACK;
 SELECT kg_train('people', 'people', params => tools.thorough() || '{"validation_fraction": 0.1, "seed": 3}') AS run \gset
 SELECT tools.ended(:run);
 INSERT INTO pages SELECT 'people', kg_report('people');
-SELECT parses(page), page = kg_report(NULL) AS "the same for the only model" FROM pages;
+-- But for the time below it, it is the same for the only model.
+SELECT parses(page), split_part(page, '<footer', 1) = split_part(kg_report(NULL), '<footer', 1) AS "the same" FROM pages;
 SELECT unnest(regexp_matches(page, '<section id="[a-z]+"><h2>[^<]*', 'g')) AS section FROM pages;
 SELECT chart, marks > 0 AS marked FROM pages, charts(page);
 SELECT found(page, '<svg class="chart" role="img"') = found(page, '<svg class="chart"') AS "all have roles",
@@ -91,7 +92,7 @@ FROM (SELECT ARRAY['<script>alert(1)</script>', '"><img src=x onerror=alert(1)>'
 SELECT kg_train('</title><b>"m''', '"<b>"', '</td>', '&', '"''', params => tools.quick()) AS run \gset
 SELECT tools.ended(:run);
 INSERT INTO pages SELECT 'labels', kg_report();
-SELECT parses(page), page ~* '<(script|img|i|b)\M' AS markup, page ~ '[\x01-\x09\x0b-\x1f\x7f]' AS control, octet_length(page) < 100000 AS small, page ~ 'w{301}' AS long
+SELECT parses(page), page ~* '<(script|img|i|b)\M' AS markup, page ~ '[\x01-\x09\x0b-\x1f\x7f]' AS control, octet_length(page) < 100000 AS small, page LIKE '%' || repeat('w', 301) || '%' AS long
 FROM pages WHERE name = 'labels';
 SELECT unnest(regexp_matches(page, '<circle class="mark dot m\d"[^>]*><title>(.{1,90}): \d+ facts?</title>', 'g')) COLLATE "C" AS label FROM pages WHERE name = 'labels' ORDER BY 1;
 SELECT (regexp_match(page, '<title>(.*?)</title>'))[1] AS title, (regexp_match(page, '<h1>(.*?)</h1>'))[1] AS heading,
@@ -110,14 +111,19 @@ SELECT kg_train('two', 'tiny', params => '{"rank": 4, "epochs": 1, "validation_f
 SELECT tools.ended(:run);
 SELECT kg_train('three', 'tiny', validation => 'tiny', params => '{"rank": 2, "epochs": 2, "sparsity": 0.9}') AS run \gset
 SELECT tools.ended(:run);
+CREATE TABLE held AS SELECT 3 AS head, 'r' AS relation, 2 AS tail;
+SELECT kg_train('four', 'tiny', validation => 'held', params => '{"rank": 2, "epochs": 1}') AS run \gset
+SELECT tools.ended(:run);
 SELECT name, parses(page), bool_and(marks > 0) AS marked, count(*) AS charts, page ~ '-?nan|inf\M|-?NaN' AS "not numbers",
        page ~ 'No facts were held out' AS "nothing held out" FROM metasd.models, kg_report(name) page, charts(page) GROUP BY name, page ORDER BY name COLLATE "C";
 SELECT count(kg_drop(name)) FROM metasd.models;
+DROP TABLE held;
 
 -- Who may ask the model has the page. What is known of the validation relation is for those who may read it, here and in the view.
 CREATE ROLE regress_metasd_reader;
 CREATE ROLE regress_metasd_nobody;
-CREATE TABLE held AS SELECT * FROM people WHERE head IN ('p01', 'p02', 'p03');
+CREATE TABLE held AS SELECT * FROM people WHERE head < 'p12' AND relation = 'speaks';
+DELETE FROM people p USING held h WHERE p = (h.head, h.relation, h.tail)::people;
 GRANT SELECT ON people TO regress_metasd_reader;
 SELECT kg_train('people', 'people', validation => 'held', params => tools.quick()) AS run \gset
 SELECT tools.ended(:run);

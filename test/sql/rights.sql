@@ -46,6 +46,8 @@ INSERT INTO actions (action, statement) VALUES
     ('kg_similar', 'SELECT kg_similar(''p07'', 3, ''model'')'),
     ('kg_embedding', 'SELECT kg_embedding(''p07'', ''model'')'),
     ('kg_evaluate, of a relation of one''s own', 'SELECT kg_evaluate(''model'', ''mine'')'),
+    ('kg_report', 'SELECT 1 / length(kg_report(''model''))'),
+    ('all of it, by facts of a validation source', 'SELECT 1 / (kg_report(''validated'') !~ ''are for those who may read'')::int'),
     ('ask a model of a source under row security', 'SELECT kg_predict(''p07'', ''speaks'', 3, ''other'')'),
     ('kg_train, the model again', 'SELECT kg_train(''model'')'),
     ('kg_train, a model of one''s own', 'SELECT kg_train(''own'', ''regress_metasd.open'', params => tools.quick())'),

@@ -339,11 +339,11 @@ metasd_accuracy_write(const MetasdReport *report)
                            "validation fact among all entities; other known facts do not count. "
                            "MRR is the mean of 1/rank: 1 is best.</p>\n");
         write_ranks(report);
-        if (!report->shown)
-            metasd_html_markup(html, "<p class=\"soft\">Figures by relation and by how often "
-                                     "entities occur are for those who may read the validation "
-                                     "relation.</p>\n");
     }
+    if (!report->shown)
+        metasd_html_markup(html, "<p class=\"soft\">Figures by relation and by how often "
+                                 "entities occur are for those who may read the validation "
+                                 "relation.</p>\n");
     metasd_html_markup(html, "<div class=\"figures\">\n");
     n = read_relations(report);
     draw_relations(report, n);
