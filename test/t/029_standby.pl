@@ -30,6 +30,8 @@ my $before = answers($primary, 'm');
 isnt($before, '', 'the primary answers');
 is(answers($standby, 'm'), $before, 'the standby answers the same');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM kg_similar('e1', 5)"), '5', 'and other questions');
+my $page = q{SELECT split_part(kg_report('m'), '<footer', 1)};
+is($standby->safe_psql('postgres', $page), $primary->safe_psql('postgres', $page), 'and has the same page');
 is($standby->safe_psql('postgres', 'SELECT name, last_status, serving FROM metasd.models'),
 	"m|succeeded|$run", 'metasd.models is there');
 

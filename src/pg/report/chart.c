@@ -112,7 +112,7 @@ draw_y_axis(const MetasdChart *chart)
                           WIDTH - RIGHT);
         write_text(chart->html, "tick", "end", LEFT - 7, y + 4, write_number(&chart->y, v, step));
     }
-    write_text(chart->html, "axis", "start", 2, 13, chart->y.name);
+    write_text(chart->html, "axis", "start", 2, 15, chart->y.name);
 }
 
 static void
@@ -287,7 +287,7 @@ metasd_chart_note(MetasdChart *chart, double x, double y, const char *note)
                at < LEFT + 60            ? "start"
                : at > WIDTH - RIGHT - 60 ? "end"
                                          : "middle",
-               at, Max(place_y(chart, y) - 8, 12), note);
+               at, Max(place_y(chart, y) - 8, 15), note);
 }
 
 /* ---- bars in rows ---- */
@@ -295,7 +295,7 @@ metasd_chart_note(MetasdChart *chart, double x, double y, const char *note)
 #define ROW 24.0
 #define LABEL 172.0 /* where bars begin */
 #define LABEL_COLUMNS 22
-#define TEXT 58.0 /* room behind a bar */
+#define TEXT 76.0 /* room behind a bar */
 
 void
 metasd_chart_rows(MetasdHtml *html, int series, const char *title, const char *description,
