@@ -112,7 +112,7 @@ frame.onload = function () {
 			let b = mark.getBoundingClientRect();
 			if (!(b.width + b.height > 0) || getComputedStyle(mark).fill == "" ) out.push("unseen " + mark.outerHTML);
 		}
-		for (let text of chart.querySelectorAll("text")) {
+		for (let text of chart.querySelectorAll("text:not(svg svg text)")) {
 			let b = text.getBoundingClientRect();
 			if (b.width > 0 && (b.left < box.left - 1 || b.right > box.right + 1 || b.top < box.top - 1 || b.bottom > box.bottom + 1))
 				out.push("cut " + text.textContent);

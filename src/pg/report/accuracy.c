@@ -236,10 +236,20 @@ write_degrees(const MetasdReport *report)
 
 /* ---- probabilities ---- */
 
+/* The interval of a share of N (Wilson 1927). */
+static void
+find_interval(double share, double n, double *middle, double *half)
+{
+    const double z = 1.96, z2 = z * z;
+
+    *middle = (share + z2 / (2 * n)) / (1 + z2 / n);
+    *half = z / (1 + z2 / n) * sqrt(share * (1 - share) / n + z2 / (4 * n * n));
+}
+
 static void
 draw_reliability(const MetasdReport *report, uint64 n)
 {
-    static const MetasdKey keys[] = {{1, "share of the answers that hold, with twice its error"}};
+    static const MetasdKey keys[] = {{1, "share of the answers that hold, with its 95% interval"}};
     MetasdChart chart = {
         .html = report->html,
         .x = {.name = "probability that the model gives",
@@ -256,14 +266,14 @@ draw_reliability(const MetasdReport *report, uint64 n)
     metasd_chart_rule(&chart, true, 0, 0, 1, 1);
     for (uint64 i = 0; i < n; i++) {
         double answers = metasd_figures_number(i, 1), claimed = metasd_figures_number(i, 2);
-        double holding = metasd_figures_number(i, 3), error;
+        double holding = metasd_figures_number(i, 3), middle, half;
 
         if (!(answers > 0))
             continue;
         claimed /= answers;
         holding /= answers;
-        error = 2 * sqrt(holding * (1 - holding) / answers);
-        metasd_chart_rule(&chart, false, claimed, holding - error, claimed, holding + error);
+        find_interval(holding, answers, &middle, &half);
+        metasd_chart_rule(&chart, false, claimed, middle - half, claimed, middle + half);
         metasd_chart_dot(&chart, 1, claimed, holding, 5,
                          psprintf("%s answers: %.1f%% claimed, %.1f%% hold",
                                   metasd_html_count((int64)answers), 100 * claimed, 100 * holding));

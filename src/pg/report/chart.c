@@ -13,6 +13,7 @@
 
 #define MOST_STEPS 6
 #define MOST_PLACES 10 /* names below an axis */
+#define LEAST_PLACES 6 /* that there is room for, so that bars are no walls */
 
 /* ---- axes ---- */
 
@@ -37,8 +38,10 @@ settle_axis(MetasdAxis *axis)
     double step;
 
     if (axis->places) {
-        axis->low = -0.5;
-        axis->high = Max(axis->count, 1) - 0.5;
+        double middle = (Max(axis->count, 1) - 1) / 2.0, span = Max(axis->count, LEAST_PLACES);
+
+        axis->low = middle - span / 2;
+        axis->high = middle + span / 2;
         return;
     }
     if (!isfinite(axis->low) || !isfinite(axis->high) || axis->low > axis->high)
@@ -306,11 +309,14 @@ metasd_chart_rows(MetasdHtml *html, int series, const char *title, const char *d
         double y = i * ROW, share = most > 0 && !isnan(rows[i].value) ? rows[i].value / most : 0;
         double width = (WIDTH - LABEL - TEXT) * Min(Max(share, 0), 1);
 
-        metasd_html_print(html, "<g class=\"row\"><text class=\"label\" x=\"0\" y=\"%.1f\">",
-                          y + 16);
+        /* The inner drawing cuts off what is wider than its columns say. */
+        metasd_html_print(html,
+                          "<g class=\"row\"><svg x=\"0\" y=\"%.1f\" width=\"%.1f\" "
+                          "height=\"%.1f\"><text class=\"label\" x=\"0\" y=\"16\">",
+                          y, LABEL - 6, ROW);
         (void)metasd_html_cut(html, rows[i].label.data, rows[i].label.len, LABEL_COLUMNS);
         metasd_html_print(html,
-                          "</text><rect class=\"mark bar s%d\" x=\"%.1f\" y=\"%.1f\" "
+                          "</text></svg><rect class=\"mark bar s%d\" x=\"%.1f\" y=\"%.1f\" "
                           "width=\"%.1f\" height=\"%.1f\"/>",
                           series, LABEL, y + 4, Max(width, 1), ROW - 8);
         write_text(html, "value", "start", LABEL + width + 6, y + 16, rows[i].text);

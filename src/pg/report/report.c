@@ -8,10 +8,12 @@
  */
 #include "pg/base/compat.h"
 
+#include <time.h>
+
 #include "executor/spi.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/timestamp.h"
 
 #include "pg/access/access.h"
 #include "pg/base/settings.h"
@@ -66,9 +68,12 @@ static void
 close_page(const MetasdReport *report)
 {
     MetasdHtml *html = report->html;
+    pg_time_t now = (pg_time_t)time(NULL);
+    char text[64];
 
+    pg_strftime(text, sizeof(text), "%Y-%m-%d %H:%M %Z", pg_localtime(&now, session_timezone));
     metasd_html_markup(html, "<footer>Written by <code>kg_report</code> of the extension metasd, ");
-    metasd_html_text(html, timestamptz_to_str(GetCurrentTimestamp()));
+    metasd_html_text(html, text);
     metasd_html_markup(html, ".</footer>\n</div></body></html>\n");
 }
 
