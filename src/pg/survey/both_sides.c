@@ -121,16 +121,19 @@ log_probability(double probability)
     return (float)log(Max(probability, (double)FLT_MIN));
 }
 
+/* Rounding of keys. */
+#define SLACK 1e-4
+
 double
 metasd_both_sides_least(const MetasdBothSides *both, float key)
 {
-    return exp((double)key - (double)both->own_growth - (double)both->most);
+    return exp((double)key - (double)(both->own_growth + both->most) - SLACK);
 }
 
 float
 metasd_both_sides_bound(const MetasdBothSides *both, double probability, uint32 id)
 {
-    return log_probability(probability) + both->own_growth + both->growth[id];
+    return log_probability(probability) + (both->own_growth + both->growth[id]);
 }
 
 /* Asks the other question with given entity ID, unless it has been asked. */
@@ -160,6 +163,7 @@ score_of_other(const MetasdBothSides *both, uint32 id)
                               both->other->scratch);
 }
 
+/* The same number whichever of its questions is visited. */
 float
 metasd_both_sides_key(MetasdBothSides *both, double probability, uint32 id)
 {
@@ -172,7 +176,8 @@ metasd_both_sides_key(MetasdBothSides *both, double probability, uint32 id)
         return -INFINITY;
     other = metasd_probability(metasd_query_sigmoid(both->image, both->row),
                                metasd_probability_odds(&odds, score));
-    return metasd_both_sides_bound(both, probability, id) + log_probability(other);
+    return (log_probability(probability) + log_probability(other)) +
+           (both->own_growth + both->growth[id]);
 }
 
 float
