@@ -727,6 +727,20 @@ AS 'MODULE_PATHNAME', 'metasd_kg_embedding_sparse' LANGUAGE C STABLE PARALLEL SA
 COMMENT ON FUNCTION kg_embedding_sparse(anycompatible, text) IS
 'returns the non-zero weights of an entity''s embedding as {place:weight,...}/width, with places from 1 on. The type sparsevec of pgvector reads this text. Null if the model does not know the entity';
 
+-- ---- survey: look at a whole graph ----
+
+CREATE FUNCTION kg_discover(
+    model text DEFAULT NULL, k integer DEFAULT 100, relation text DEFAULT NULL,
+    head text DEFAULT NULL, tail text DEFAULT NULL, candidates regclass DEFAULT NULL,
+    min_probability real DEFAULT NULL, subjects text DEFAULT 'known',
+    OUT rank integer, OUT head text, OUT relation text, OUT tail text,
+    OUT score real, OUT probability real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_discover' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 100 COST 1000000;
+COMMENT ON FUNCTION kg_discover(text, integer, text, text, text, regclass, real, text) IS
+'returns the k most probable facts that the source does not hold';
+
 -- ---- evaluate: rank the answers of known facts ----
 
 CREATE TYPE metasd.ranked_answer AS (
