@@ -239,6 +239,18 @@ metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t rela
         scores[head] = METASD_IMPOSSIBLE;
 }
 
+void
+metasd_query_scores_composed(const MetasdImage *image, const float *query, uint32_t head,
+                             uint32_t relation, float *scores, void *scratch)
+{
+    Scratch rows = divide_scratch(scratch, image->plan.width);
+
+    memcpy(rows.query, query, image->plan.width * sizeof(*query));
+    score_all(image, &rows, scores);
+    if (is_irreflexive(image, relation))
+        scores[head] = METASD_IMPOSSIBLE;
+}
+
 MetasdSigmoid
 metasd_query_sigmoid(const MetasdImage *image, uint32_t relation)
 {

@@ -21,6 +21,11 @@ extern size_t metasd_query_scratch_bytes(uint32_t width);
 extern void metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation,
                                       float *scores, void *scratch);
 
+/* The same by another query of finite weights, which must not be in the scratch memory. */
+extern void metasd_query_scores_composed(const MetasdImage *image, const float *query,
+                                         uint32_t head, uint32_t relation, float *scores,
+                                         void *scratch);
+
 /* The score of one triple: the same as in metasd_query_scores_tails. */
 extern float metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation,
                                 uint32_t tail, void *scratch);
