@@ -1,40 +1,99 @@
 #include "pg/survey/discover_visitor.h"
 
-#include "pg/survey/asking.h"
+#include <math.h>
+
+#include "core/serve/query.h"
+#include "pg/survey/both_sides.h"
+
+typedef struct Discoverer {
+    const MetasdDiscoverParameters *parameters;
+    MetasdBothSides *both;
+    bool *chosen; /* entities that may be answers; NULL: all */
+    void *scratch;
+} Discoverer;
 
 void
 metasd_discover_visitor_start(MetasdVisitor *visitor)
 {
-    visitor->state = metasd_asking_create(visitor->image);
+    const MetasdImagePlan *plan = &visitor->image->plan;
+    const MetasdDiscoverParameters *parameters = visitor->parameters;
+    Discoverer *discoverer = palloc0(sizeof(*discoverer));
+
+    discoverer->parameters = parameters;
+    discoverer->both = metasd_both_sides_create(visitor->image, visitor->file);
+    discoverer->scratch = palloc(metasd_query_scratch_bytes(plan->width));
+    if (parameters->chosen) {
+        discoverer->chosen = palloc_extended(plan->entities, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+        for (uint32 i = 0; i < parameters->count; i++)
+            discoverer->chosen[parameters->ids[i]] = true;
+    }
+    visitor->state = discoverer;
 }
 
-/* The triple of a question and its answer. */
-static MetasdScoredTriple
-make_triple(const MetasdVisitor *visitor, const MetasdSweepQuestion *question, uint32 answer)
+static bool
+counts(const MetasdVisitor *visitor, const MetasdSweepQuestion *question)
 {
-    uint32 relations = visitor->image->plan.relations;
+    const Discoverer *discoverer = visitor->state;
+    const MetasdDiscoverParameters *parameters = discoverer->parameters;
+    uint32 relation = question->row % visitor->image->plan.relations;
 
-    if (question->row < relations)
-        return (MetasdScoredTriple){.id = {question->entity, question->row, answer}};
-    return (MetasdScoredTriple){.id = {answer, question->row - relations, question->entity}};
+    return (parameters->relation == METASD_ANY || parameters->relation == relation) &&
+           (parameters->entity == METASD_ANY || parameters->entity == question->entity);
 }
 
-/* Probabilities fall with the scores, so the first one that is too low ends the candidates. */
+/* Offers the triple with answer ID, whose probability is given. */
+static void
+offer_answer(MetasdVisitor *visitor, const MetasdAsking *asking, uint32 id, float probability)
+{
+    Discoverer *discoverer = visitor->state;
+    const MetasdSweepQuestion *question = asking->question;
+    uint32 relations = visitor->image->plan.relations;
+    MetasdScoredTriple triple = {.id = {question->entity, question->row, id}};
+    float score = asking->scores[id];
+
+    triple.key = metasd_both_sides_key(discoverer->both, probability, id);
+    if (triple.key < metasd_best_triples_least(&visitor->best) || triple.key == -INFINITY)
+        return;
+    if (question->row >= relations) { /* heads have been asked for */
+        triple = (MetasdScoredTriple){
+            .id = {id, question->row - relations, question->entity}, .key = triple.key};
+        score = metasd_query_score(visitor->image, triple.id[0], triple.id[1], triple.id[2],
+                                   discoverer->scratch);
+    }
+    triple.value[METASD_DISCOVERED_SCORE] = score;
+    metasd_best_triples_offer(&visitor->best, &triple);
+}
+
+/*
+ * Candidates come by falling probability, and with it the bound of their keys falls: from one that
+ * is too low on, no more are looked at.
+ */
 void
 metasd_discover_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *question)
 {
-    MetasdAsking *asking = visitor->state;
+    Discoverer *discoverer = visitor->state;
+    MetasdBothSides *both = discoverer->both;
+    bool heads = question->row >= visitor->image->plan.relations;
+    MetasdAsking *asking;
     uint32 id;
 
-    if (metasd_asking_begin(asking, question))
-        while (metasd_asking_next(asking, &id)) {
-            MetasdScoredTriple triple = make_triple(visitor, question, id);
+    if (!counts(visitor, question))
+        return;
+    asking = metasd_both_sides_ask(both, question);
+    if (!asking)
+        return;
+    while (metasd_asking_next(asking, &id)) {
+        float probability = metasd_asking_probability(asking, asking->scores[id]);
+        float least = metasd_best_triples_least(&visitor->best);
 
-            triple.key = metasd_asking_probability(asking, asking->scores[id]);
-            triple.value[METASD_DISCOVERED_SCORE] = asking->scores[id];
-            if (triple.key < metasd_best_triples_least(&visitor->best))
-                break;
-            metasd_best_triples_offer(&visitor->best, &triple);
-        }
+        if (metasd_both_sides_bound_all(both, probability) < least)
+            break;
+        if ((discoverer->chosen && !discoverer->chosen[id]) ||
+            (heads && discoverer->parameters->subjects && !metasd_both_sides_asks(both, id)) ||
+            metasd_both_sides_bound(both, probability, id) < least)
+            continue;
+        CHECK_FOR_INTERRUPTS();
+        offer_answer(visitor, asking, id, probability);
+    }
     metasd_asking_finish(asking);
 }

@@ -1,5 +1,5 @@
 /*
- * discover_visitor.h - offers what may answer a question and is no fact yet.
+ * discover_visitor.h - offers triples that answer a question and are no facts yet.
  */
 #ifndef METASD_PG_SURVEY_DISCOVER_VISITOR_H
 #define METASD_PG_SURVEY_DISCOVER_VISITOR_H
@@ -8,7 +8,17 @@
 
 #include "pg/survey/visitor.h"
 
-/* What an offered triple's values are; its key is the probability. */
+/* The parameters of a pass. */
+typedef struct MetasdDiscoverParameters {
+    uint32 relation; /* of the questions that count; METASD_ANY: all */
+    uint32 entity;   /* given in them; METASD_ANY: any */
+    bool subjects;   /* heads must be subjects: given in questions of the file */
+    bool chosen;     /* only some entities may be answers: */
+    uint32 count;
+    uint32 ids[FLEXIBLE_ARRAY_MEMBER];
+} MetasdDiscoverParameters;
+
+/* What an offered triple's value is; its key is that of both_sides.h. */
 enum { METASD_DISCOVERED_SCORE };
 
 extern void metasd_discover_visitor_start(MetasdVisitor *visitor);

@@ -105,6 +105,7 @@ write_question(Writer *writer)
     writer->batch++;
     index->questions[heads ? METASD_SIDE_HEADS : METASD_SIDE_TAILS]++;
     index->questions[METASD_BOTH_SIDES]++;
+    index->answers += question->count;
 }
 
 /* Collects the answers of each question in turn. */
@@ -145,6 +146,7 @@ metasd_question_file_write(MetasdSortedFacts *facts, uint32 relations, SharedFil
 
     memset(index->questions, 0, sizeof(index->questions));
     index->batches = 0;
+    index->answers = 0;
     writer.full = Max(LEAST_QUESTIONS, metasd_sorted_facts_count(facts) / METASD_MOST_BATCHES + 1);
     file->file = file_set ? metasd_buffile_create(file_set, FILE_NAME) : BufFileCreateTemp(false);
     write_questions(&writer, facts);
@@ -257,6 +259,18 @@ find_batch(const MetasdQuestionIndex *index, uint64 question)
     return low;
 }
 
+/* Reads what comes before the answers of the question at *AT, and moves there to the next one. */
+static Header
+read_header(MetasdQuestionFile *file, uint64 *at)
+{
+    Header header;
+
+    seek(file, *at);
+    read_bytes(file, &header, sizeof(header));
+    *at = file->position + header.count * sizeof(uint32);
+    return header;
+}
+
 const MetasdSweepQuestion *
 metasd_question_file_find(MetasdQuestionFile *file, uint32 row, uint32 entity)
 {
@@ -270,21 +284,41 @@ metasd_question_file_find(MetasdQuestionFile *file, uint32 row, uint32 entity)
     at = index->batch[batch].at;
     end = index->batch[batch + 1].at;
     while (at < end) {
-        Header header;
-        uint64 one;
+        Header header = read_header(file, &at);
+        uint64 one = join_numbers(header.row, header.entity);
 
-        seek(file, at);
-        read_bytes(file, &header, sizeof(header));
-        one = join_numbers(header.row, header.entity);
         if (one > question)
             break;
         if (one == question) {
             read_question(file, &header, &file->found);
             return &file->found.question;
         }
-        at = file->position + header.count * sizeof(uint32);
     }
     return NULL;
+}
+
+uint32
+metasd_question_file_degrees(MetasdQuestionFile *file, uint32 row, uint32 *degrees)
+{
+    const MetasdQuestionIndex *index = file->index;
+    uint64 at, end = index->batch[index->batches].at;
+    uint32 most = 0;
+
+    if (index->batches == 0)
+        return 0;
+    at = index->batch[find_batch(index, join_numbers(row, 0))].at;
+    while (at < end) {
+        Header header = read_header(file, &at);
+
+        CHECK_FOR_INTERRUPTS();
+        if (header.row > row)
+            break;
+        if (header.row < row)
+            continue;
+        degrees[header.entity] = 1 + header.count;
+        most = Max(most, 1 + header.count);
+    }
+    return most;
 }
 
 void

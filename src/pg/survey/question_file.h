@@ -43,6 +43,7 @@ typedef struct MetasdQuestionBatch {
 /* What all processes know of a file; in shared memory if there are several. */
 typedef struct MetasdQuestionIndex {
     uint64 questions[METASD_BOTH_SIDES + 1]; /* of each side, and of both */
+    uint64 answers;                          /* of all questions */
     uint32 batches;
     uint32 first_of_heads;  /* the first batch of questions for heads; the others come before */
     pg_atomic_uint32 next;  /* the next batch that nobody has taken */
@@ -78,6 +79,12 @@ extern const MetasdSweepQuestion *metasd_question_file_next(MetasdQuestionFile *
  */
 extern const MetasdSweepQuestion *metasd_question_file_find(MetasdQuestionFile *file, uint32 row,
                                                             uint32 entity);
+
+/*
+ * Sets degrees[entity] to 1 + the number of answers of each question of a row, and returns the
+ * highest of them, or 0; other degrees stay.
+ */
+extern uint32 metasd_question_file_degrees(MetasdQuestionFile *file, uint32 row, uint32 *degrees);
 
 extern void metasd_question_file_close(MetasdQuestionFile *file);
 

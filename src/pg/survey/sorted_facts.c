@@ -11,8 +11,6 @@
 #include "pg/source/source.h"
 
 struct MetasdSortedFacts {
-    const MetasdQuestion *question;
-    MetasdFactChoice choice;
     Tuplesortstate *sort;
     uint64 count;
     bool started;
@@ -51,50 +49,63 @@ metasd_sorted_facts_add(MetasdSortedFacts *facts, const MetasdAnsweredQuestion *
     facts->count++;
 }
 
-static bool
-is_chosen(uint32 choice, uint32 number)
+MetasdSortedFacts *
+metasd_sorted_facts_create(void)
 {
-    return choice == METASD_ANY || choice == number;
+    MetasdSortedFacts *facts = palloc0(sizeof(*facts));
+    TypeCacheEntry *uuid = lookup_type_cache(UUIDOID, TYPECACHE_LT_OPR);
+
+    facts->sort =
+        tuplesort_begin_datum(UUIDOID, uuid->lt_opr, InvalidOid, false, work_mem, NULL, false);
+    return facts;
 }
+
+/* The state of reading the source. */
+typedef struct Reading {
+    const MetasdQuestion *question;
+    const MetasdFactChoice *choice;
+    MetasdSortedFacts *facts, *subjects;
+} Reading;
 
 /* Keeps a row of the source if it answers a question that counts. */
 static void
 keep_fact(void *context, const MetasdTripleLabels *row)
 {
-    MetasdSortedFacts *facts = context;
-    const MetasdFactChoice *choice = &facts->choice;
+    const Reading *reading = context;
+    const MetasdFactChoice *choice = reading->choice;
+    uint32 relations = reading->question->image->plan.relations;
     uint32 given[2], tail; /* of (head, relation, ?) */
 
-    if (!metasd_known_numbers(facts->question, METASD_ASKED_TAIL, row, given, &tail) ||
-        !is_chosen(choice->relation, given[1]))
+    if (!metasd_known_numbers(reading->question, METASD_ASKED_TAIL, row, given, &tail) ||
+        (choice->relation != METASD_ANY && choice->relation != given[1]))
         return;
-    if (choice->tails && is_chosen(choice->entity, given[0]))
+    if (choice->tails)
         metasd_sorted_facts_add(
-            facts, &(MetasdAnsweredQuestion){.row = given[1], .entity = given[0], .answer = tail});
-    if (choice->heads && is_chosen(choice->entity, tail))
-        metasd_sorted_facts_add(facts, &(MetasdAnsweredQuestion){
-                                           .row = given[1] + facts->question->image->plan.relations,
-                                           .entity = tail,
-                                           .answer = given[0]});
+            reading->facts,
+            &(MetasdAnsweredQuestion){.row = given[1], .entity = given[0], .answer = tail});
+    if (choice->heads)
+        metasd_sorted_facts_add(reading->facts,
+                                &(MetasdAnsweredQuestion){.row = given[1] + relations,
+                                                          .entity = tail,
+                                                          .answer = given[0]});
+    if (reading->subjects)
+        metasd_sorted_facts_add(reading->subjects,
+                                &(MetasdAnsweredQuestion){.row = given[0], .entity = given[1]});
 }
 
-MetasdSortedFacts *
-metasd_sorted_facts_read(const MetasdQuestion *question, const MetasdFactChoice *choice)
+void
+metasd_sorted_facts_read(MetasdSortedFacts *facts, const MetasdQuestion *question,
+                         const MetasdFactChoice *choice, MetasdSortedFacts *subjects)
 {
     const MetasdModel *model = question->model;
     MetasdSource *source =
         metasd_source_open(model->serving_source.oid, model->serving_column, model->owner);
-    MetasdSortedFacts *facts = palloc0(sizeof(*facts));
-    TypeCacheEntry *uuid = lookup_type_cache(UUIDOID, TYPECACHE_LT_OPR);
+    Reading reading = {
+        .question = question, .choice = choice, .facts = facts, .subjects = subjects};
 
-    facts->question = question;
-    facts->choice = *choice;
-    facts->sort =
-        tuplesort_begin_datum(UUIDOID, uuid->lt_opr, InvalidOid, false, work_mem, NULL, false);
     SPI_connect();
-    (void)metasd_source_read(source, model->owner, keep_fact, facts);
+    (void)metasd_source_read(source, model->owner, keep_fact, &reading);
     SPI_finish();
-    return facts;
 }
 
 uint64

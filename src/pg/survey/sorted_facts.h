@@ -30,21 +30,27 @@ typedef struct MetasdAnsweredQuestion {
 typedef struct MetasdFactChoice {
     bool tails, heads; /* (head, relation, ?), (?, relation, tail) */
     uint32 relation;   /* METASD_ANY: all */
-    uint32 entity;     /* the given one; METASD_ANY: all */
 } MetasdFactChoice;
 
 typedef struct MetasdSortedFacts MetasdSortedFacts;
 
-/* Reads the source with the rights of the model's owner. The model has one: question.h. */
-extern MetasdSortedFacts *metasd_sorted_facts_read(const MetasdQuestion *question,
-                                                   const MetasdFactChoice *choice);
+/* Starts without pairs. */
+extern MetasdSortedFacts *metasd_sorted_facts_create(void);
+
+extern void metasd_sorted_facts_add(MetasdSortedFacts *facts, const MetasdAnsweredQuestion *one);
+
+/*
+ * Adds the pairs of all facts of the source, which is read with the rights of the model's owner.
+ * The model has a source (question.h). SUBJECTS, unless it is NULL, gets (head, relation, 0) of
+ * each fact in the places of row, entity and answer: so these come by head.
+ */
+extern void metasd_sorted_facts_read(MetasdSortedFacts *facts, const MetasdQuestion *question,
+                                     const MetasdFactChoice *choice, MetasdSortedFacts *subjects);
 
 /* The number of pairs, before those that repeat are dropped. */
 extern uint64 metasd_sorted_facts_count(const MetasdSortedFacts *facts);
 
-/* Adds a pair before metasd_sorted_facts_sort. */
-extern void metasd_sorted_facts_add(MetasdSortedFacts *facts, const MetasdAnsweredQuestion *one);
-
+/* After the last pair. */
 extern void metasd_sorted_facts_sort(MetasdSortedFacts *facts);
 
 /* The next pair, each once; false after the last. Serves interrupts. */

@@ -17,7 +17,8 @@ struct MetasdSweep {
 /* ---- the questions ---- */
 
 MetasdSweep *
-metasd_sweep_begin(const MetasdQuestion *question, const MetasdFactChoice *choice)
+metasd_sweep_begin(const MetasdQuestion *question, const MetasdFactChoice *choice,
+                   MetasdSortedFacts *subjects)
 {
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "metasd sweep", ALLOCSET_DEFAULT_SIZES);
@@ -26,7 +27,8 @@ metasd_sweep_begin(const MetasdQuestion *question, const MetasdFactChoice *choic
 
     sweep->context = context;
     sweep->question = question;
-    sweep->facts = metasd_sorted_facts_read(question, choice);
+    sweep->facts = metasd_sorted_facts_create();
+    metasd_sorted_facts_read(sweep->facts, question, choice, subjects);
     MemoryContextSwitchTo(before);
     return sweep;
 }
@@ -54,9 +56,15 @@ metasd_sweep_sort(MetasdSweep *sweep)
 }
 
 uint64
-metasd_sweep_questions(const MetasdSweep *sweep)
+metasd_sweep_questions(const MetasdSweep *sweep, MetasdSides sides)
 {
-    return sweep->index->questions[METASD_BOTH_SIDES];
+    return sweep->index->questions[sides];
+}
+
+uint64
+metasd_sweep_facts(const MetasdSweep *sweep)
+{
+    return sweep->index->answers;
 }
 
 void

@@ -9,7 +9,7 @@
  * visitor offers must not depend on the questions it has seen before, except what is below
  * metasd_best_triples_least: such a triple need not be offered.
  *
- *     MetasdSweep *sweep = metasd_sweep_begin(&question, &choice);
+ *     MetasdSweep *sweep = metasd_sweep_begin(&question, &choice, NULL);
  *
  *     metasd_sweep_add(sweep, ...);      questions that nothing answers yet, if there are any
  *     metasd_sweep_sort(sweep);
@@ -42,17 +42,24 @@ typedef struct MetasdSweepPass {
     bool quiet; /* no NOTICE about progress */
 } MetasdSweepPass;
 
-/* Reads the source. CHOICE says which questions matter; fewer take less time. */
+/*
+ * Reads the source. CHOICE says which questions matter; fewer take less time. SUBJECTS is NULL, or
+ * gets what metasd_sorted_facts_read says.
+ */
 extern MetasdSweep *metasd_sweep_begin(const MetasdQuestion *question,
-                                       const MetasdFactChoice *choice);
+                                       const MetasdFactChoice *choice,
+                                       MetasdSortedFacts *subjects);
 
 /* Adds a question that is to be visited also if no fact answers it; ROW as in MetasdSweepQuestion. */
 extern void metasd_sweep_add(MetasdSweep *sweep, uint32 row, uint32 entity);
 
 extern void metasd_sweep_sort(MetasdSweep *sweep);
 
-/* The number of different questions; after the sort. */
-extern uint64 metasd_sweep_questions(const MetasdSweep *sweep);
+/* The number of different questions of these sides; after the sort. */
+extern uint64 metasd_sweep_questions(const MetasdSweep *sweep, MetasdSides sides);
+
+/* The number of answers of all these questions. */
+extern uint64 metasd_sweep_facts(const MetasdSweep *sweep);
 
 /*
  * Goes over the questions. BEST gets the best triples, sorted, in the current memory context.

@@ -11,7 +11,8 @@
 #include "pg/survey/question_file.h"
 
 typedef enum MetasdVisitorKind {
-    METASD_VISIT_TO_DISCOVER, /* discover_visitor.c */
+    METASD_VISIT_TO_CALIBRATE, /* calibrate_visitor.c */
+    METASD_VISIT_TO_DISCOVER,  /* discover_visitor.c */
     METASD_VISITORS
 } MetasdVisitorKind;
 

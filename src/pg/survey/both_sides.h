@@ -1,0 +1,54 @@
+/*
+ * both_sides.h - how probable a triple is that no fact states, from both of its questions.
+ *
+ * A triple answers (head, relation, ?) and (?, relation, tail), and has a probability as an answer
+ * to each. A probability of kg_predict is that of an answer if the question has a missing answer,
+ * but most questions of a graph have none. Those that have many answers by now lack more of them:
+ * facts are missing in proportion to the facts that there are. So the key of a triple is
+ *
+ *     log p(tail) + log p(head) + (log d(head, relation) + log d(relation, tail)) / 2
+ *
+ * where d counts the known answers of a question, and is METASD_NO_DEGREE if there are none.
+ * calibration.h turns keys into probabilities.
+ */
+#ifndef METASD_PG_SURVEY_BOTH_SIDES_H
+#define METASD_PG_SURVEY_BOTH_SIDES_H
+
+#include "pg/base/compat.h"
+
+#include "core/serve/image.h"
+#include "pg/survey/asking.h"
+#include "pg/survey/question_file.h"
+
+/* What a question without known answers counts. */
+#define METASD_NO_DEGREE 0.1
+
+typedef struct MetasdBothSides MetasdBothSides;
+
+/* FILE has the questions of both sides. */
+extern MetasdBothSides *metasd_both_sides_create(const MetasdImage *image,
+                                                 MetasdQuestionFile *file);
+
+/*
+ * Asks a question: metasd_asking_begin. Its candidates come from the result until
+ * metasd_asking_finish; NULL if all are known.
+ */
+extern MetasdAsking *metasd_both_sides_ask(MetasdBothSides *both,
+                                           const MetasdSweepQuestion *question);
+
+/* Is the other question of the triple with answer ID in the file? */
+extern bool metasd_both_sides_asks(const MetasdBothSides *both, uint32 id);
+
+/* The key of the triple with answer ID is not above this. PROBABILITY is that of the answer. */
+extern float metasd_both_sides_bound(const MetasdBothSides *both, float probability, uint32 id);
+
+/* The same for all answers of lower probability. */
+extern float metasd_both_sides_bound_all(const MetasdBothSides *both, float probability);
+
+/* The key of the triple with answer ID, which is not known. May ask the other question. */
+extern float metasd_both_sides_key(MetasdBothSides *both, float probability, uint32 id);
+
+/* The key that a fact would have if it was not known; the training has not seen it. */
+extern float metasd_both_sides_key_of_fact(MetasdBothSides *both, uint32 id);
+
+#endif
