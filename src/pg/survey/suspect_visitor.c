@@ -6,6 +6,7 @@
 #include "core/base/random.h"
 #include "core/ranking/rank_counts.h"
 #include "core/serve/own_pull.h"
+#include "core/serve/query.h"
 #include "pg/survey/unseen.h"
 
 /* Log odds of a direction are within these bounds: of what the model rules out, or if nothing competes. */
@@ -15,7 +16,7 @@
 #define LEAST_DEVIATION 1e-3
 
 /* Uses of random numbers. */
-enum { DRAW_SAMPLE = 1, DRAW_ORDER, DRAW_WRONG, DRAW_SIDE, DRAW_ENTITY };
+enum { DRAW_SAMPLE = 1, DRAW_ORDER };
 
 typedef struct State {
     MetasdOwnPull own;
@@ -24,7 +25,7 @@ typedef struct State {
 
 /* A triple in one of its questions. */
 typedef struct Place {
-    double odds;
+    double odds, probability;
     float rank;
     uint32 best; /* METASD_ANY: nothing competes */
 } Place;
@@ -89,11 +90,12 @@ find_place(MetasdVisitor *visitor, MetasdPullSides side)
     State *state = visitor->state;
     const uint32 *id = state->own.id;
     bool tails = side == METASD_PULL_TAILS;
-    uint32 n = visitor->image->plan.entities, relations = visitor->image->plan.relations;
-    const MetasdSweepQuestion *known = metasd_question_file_find(
-        visitor->file, tails ? id[1] : id[1] + relations, id[tails ? 0 : 2]);
+    uint32 n = visitor->image->plan.entities;
+    uint32 row = tails ? id[1] : id[1] + visitor->image->plan.relations;
+    const MetasdSweepQuestion *known =
+        metasd_question_file_find(visitor->file, row, id[tails ? 0 : 2]);
     MetasdRankCounts counts = {.score = metasd_own_pull_scores(&state->own, side, state->scores)};
-    Place place = {.rank = 1, .odds = MOST_ODDS};
+    Place place = {.rank = 1, .odds = MOST_ODDS, .probability = 1};
 
     if (state->scores[id[tails ? 2 : 0]] == METASD_IMPOSSIBLE)
         counts.score = METASD_IMPOSSIBLE;
@@ -108,30 +110,32 @@ find_place(MetasdVisitor *visitor, MetasdPullSides side)
     place.odds = (double)counts.score - (double)state->scores[place.best] -
                  log(metasd_exp_sum(n, state->scores, state->scores[place.best]));
     place.odds = Min(Max(place.odds, -MOST_ODDS), MOST_ODDS);
+    place.probability =
+        metasd_probability(metasd_query_sigmoid(visitor->image, row),
+                           Min(Max(place.odds, -METASD_MOST_ODDS), METASD_MOST_ODDS));
     return place;
 }
 
-/* The log odds of a triple in both questions; KNOWN: it is a fact, so its pull is taken out. */
-static double
-judge(MetasdVisitor *visitor, const uint32 id[3], bool known, Place places[2])
+/* Judges a fact in both questions. */
+static void
+judge(MetasdVisitor *visitor, const uint32 id[3], Place places[2])
 {
     const MetasdSuspectParameters *parameters = visitor->parameters;
     State *state = visitor->state;
 
     metasd_own_pull_read(&state->own, id[0], id[1], id[2]);
-    if (known && !metasd_unseen_is(visitor->image, parameters->unseen, id))
+    if (!metasd_unseen_is(visitor->image, parameters->unseen, id))
         metasd_own_pull_take_out(&state->own);
     places[0] = find_place(visitor, METASD_PULL_TAILS);
     CHECK_FOR_INTERRUPTS();
     places[1] = find_place(visitor, METASD_PULL_HEADS);
     CHECK_FOR_INTERRUPTS();
-    return places[0].odds + places[1].odds;
 }
 
 /* ---- the sample ---- */
 
 static void
-offer_sample(MetasdVisitor *visitor, const uint32 id[3], bool wrong)
+offer_sample(MetasdVisitor *visitor, const uint32 id[3])
 {
     MetasdScoredTriple triple = {.id = {id[0], id[1], id[2]}};
     Place places[2];
@@ -139,27 +143,10 @@ offer_sample(MetasdVisitor *visitor, const uint32 id[3], bool wrong)
     triple.key = (float)draw(DRAW_ORDER, id);
     if (triple.key < metasd_best_triples_least(&visitor->best))
         return;
-    triple.value[METASD_SUSPECT_ODDS] = (float)judge(visitor, id, !wrong, places);
-    triple.value[METASD_SUSPECT_WRONG] = wrong;
+    judge(visitor, id, places);
+    for (int side = 0; side < 2; side++)
+        triple.value[METASD_SUSPECT_ODDS + side] = (float)places[side].odds;
     metasd_best_triples_offer(&visitor->best, &triple);
-}
-
-/* Makes a wrong fact of one; false if what it makes is known. */
-static bool
-replace_entity(MetasdVisitor *visitor, const uint32 fact[3], uint32 id[3])
-{
-    const MetasdSweepQuestion *known;
-    int place = draw(DRAW_SIDE, fact) < 0.5 ? 0 : 2;
-
-    memcpy(id, fact, 3 * sizeof(*id));
-    id[place] = (uint32)(draw(DRAW_ENTITY, fact) * visitor->image->plan.entities);
-    if (id[0] == id[2])
-        return false;
-    known = metasd_question_file_find(visitor->file, id[1], id[0]);
-    for (uint32 i = 0; known && i < known->count; i++)
-        if (known->answers[i] == id[2])
-            return false;
-    return true;
 }
 
 void
@@ -168,22 +155,24 @@ metasd_suspect_visitor_sample(MetasdVisitor *visitor, const MetasdSweepQuestion 
     const MetasdSuspectParameters *parameters = visitor->parameters;
 
     for (uint32 i = 0; i < question->count; i++) {
-        uint32 id[3] = {question->entity, question->row, question->answers[i]}, wrong[3];
+        uint32 id[3] = {question->entity, question->row, question->answers[i]};
 
-        if (draw(DRAW_SAMPLE, id) >= parameters->usual[question->row].sampled)
-            continue;
-        offer_sample(visitor, id, false);
-        if (draw(DRAW_WRONG, id) < parameters->replaced && replace_entity(visitor, id, wrong))
-            offer_sample(visitor, wrong, true);
+        if (draw(DRAW_SAMPLE, id) < parameters->usual[question->row].sampled)
+            offer_sample(visitor, id);
     }
 }
 
 /* ---- all facts ---- */
 
 float
-metasd_suspect_deviation(const MetasdUsual *usual, double odds)
+metasd_suspect_deviation(const MetasdUsual *usual, const double odds[2])
 {
-    return (float)((usual->mean - odds) / Max(usual->deviation, LEAST_DEVIATION));
+    double off[2], most;
+
+    for (int side = 0; side < 2; side++)
+        off[side] = (usual->mean[side] - odds[side]) / Max(usual->deviation[side], LEAST_DEVIATION);
+    most = Max(off[0], off[1]);
+    return (float)(most + log((exp(off[0] - most) + exp(off[1] - most)) / 2));
 }
 
 void
@@ -195,12 +184,15 @@ metasd_suspect_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *
         MetasdScoredTriple triple = {.id = {question->entity, question->row, question->answers[i]}};
         Place places[2];
 
+        judge(visitor, triple.id, places);
         triple.key = metasd_suspect_deviation(&parameters->usual[question->row],
-                                              judge(visitor, triple.id, true, places));
+                                              (const double[2]){places[0].odds, places[1].odds});
         for (int side = 0; side < 2; side++) {
             triple.value[METASD_SUSPECT_TAIL_RANK + side] = places[side].rank;
             triple.value[METASD_SUSPECT_BEST_TAIL + side] = value_of(places[side].best);
         }
+        triple.value[METASD_SUSPECT_PROBABILITY] =
+            (float)Min(places[0].probability, places[1].probability);
         metasd_best_triples_offer(&visitor->best, &triple);
     }
 }

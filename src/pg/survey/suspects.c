@@ -2,10 +2,12 @@
  * suspects.c - kg_suspects: the facts of the source that are least likely by its other facts.
  *
  * The source is read once for the energies of all rows (own_energies.h), and once for the sweep.
- * The first pass samples facts: what is usual for their relations, and how far triples are from it
- * that are made wrong. The second pass judges all facts. The suspicion that is found is turned into
- * a probability as in kg_discover, with wrong facts in the part of missing ones: facts are not
- * labelled, and made ones are surely wrong.
+ * The first pass samples facts, to find what is usual for their relations. The second judges all.
+ *
+ * Which part of a source is wrong, nothing tells. Facts that are made wrong do not show it either:
+ * the model was not trained on these, so it resists them more. (In UMLS with 260 wrong facts a
+ * mixture of made ones, as calibration.h has it, found 25.) So there is an order, and no
+ * probability that a fact is wrong.
  */
 #include "pg/base/compat.h"
 
@@ -14,7 +16,6 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-#include "core/model/unlabelled.h"
 #include "core/ranking/ties.h"
 #include "pg/serve/call_site.h"
 #include "pg/serve/question.h"
@@ -44,14 +45,10 @@ enum {
 #define SAMPLED 20000.0
 #define MOST_SAMPLES ((uint64)1 << 15)
 
-/* Of facts sampled, so many are made wrong, or all of them. */
-#define MADE_WRONG 2000.0
+#define SAMPLED_OF_ONE 2000.0 /* if facts of one relation are asked for */
 
 /* What is usual for a relation has a prior of so many facts: what is usual for all. */
 #define PRIOR 5.0
-
-/* More than this part of all facts is not supposed to be wrong. */
-#define MOST_WRONG 0.3
 
 typedef struct Suspicion {
     MetasdQuestion question;
@@ -61,8 +58,6 @@ typedef struct Suspicion {
     Size parameter_bytes;
     MetasdSweep *sweep;
     MetasdBestTriples best;
-    bool fitted;
-    MetasdUnlabelledFit fit;
 } Suspicion;
 
 /* False if there is nothing to find. */
@@ -89,31 +84,20 @@ read_arguments(Suspicion *suspicion, FunctionCallInfo fcinfo)
 
 /* ---- preparations ---- */
 
-static bool
-is_asked(const Suspicion *suspicion, uint32 relation)
-{
-    return suspicion->relation == METASD_ANY || suspicion->relation == relation;
-}
-
 /* Chooses which part of each relation's facts is sampled. */
 static void
 choose_sample(Suspicion *suspicion)
 {
     MetasdSuspectParameters *parameters = suspicion->parameters;
-    double each, sampled = 0;
-    uint32 asked = 0;
+    double each = SAMPLED_OF_ONE;
+    uint32 used = 0;
 
     for (uint32 r = 0; r < parameters->relations; r++)
-        asked += suspicion->counts[r] > 0 && is_asked(suspicion, r);
-    each = asked == 1 ? MADE_WRONG : Min(SAMPLED_OF_RELATION, SAMPLED / Max(asked, 1));
-    for (uint32 r = 0; r < parameters->relations; r++) {
-        double count = (double)Max(suspicion->counts[r], 1);
-
-        parameters->usual[r].sampled = Min(each / count, 1);
-        if (is_asked(suspicion, r))
-            sampled += Min(each, count);
-    }
-    parameters->replaced = Min(MADE_WRONG / Max(sampled, 1), 1);
+        used += suspicion->counts[r] > 0;
+    if (suspicion->relation == METASD_ANY)
+        each = Min(SAMPLED_OF_RELATION, SAMPLED / Max(used, 1));
+    for (uint32 r = 0; r < parameters->relations; r++)
+        parameters->usual[r].sampled = Min(each / (double)Max(suspicion->counts[r], 1), 1);
 }
 
 static void
@@ -154,88 +138,74 @@ run_pass(Suspicion *suspicion, MetasdVisitorKind kind, uint32 k, MetasdBestTripl
 
 /* ---- what is usual ---- */
 
+/* Sums over samples, in both directions. */
 typedef struct Sums {
-    double weight, odds, squares;
+    double weight, odds[2], squares[2];
 } Sums;
 
-static bool
-is_wrong(const MetasdScoredTriple *sample)
+static double
+odds_of(const MetasdScoredTriple *sample, int side)
 {
-    return sample->value[METASD_SUSPECT_WRONG] != 0;
+    return (double)sample->value[METASD_SUSPECT_ODDS + side];
 }
 
-/* Mean log odds: of all facts, and of each relation's. */
-static double
-find_means(const MetasdBestTriples *samples, MetasdUsual *usual, uint32 relations, Sums *of)
+/* Mean log odds of each relation's facts. */
+static void
+find_means(const MetasdBestTriples *samples, MetasdUsual *usual, uint32 relations, Sums *of,
+           Sums *all)
 {
-    Sums all = {0};
-
     for (uint32 i = 0; i < samples->count; i++) {
         const MetasdScoredTriple *sample = &samples->heap[i];
         uint32 r = sample->id[1];
 
-        if (is_wrong(sample))
-            continue;
         of[r].weight += 1;
-        of[r].odds += (double)sample->value[METASD_SUSPECT_ODDS];
-        all.weight += 1 / usual[r].sampled;
-        all.odds += (double)sample->value[METASD_SUSPECT_ODDS] / usual[r].sampled;
+        all->weight += 1 / usual[r].sampled;
+        for (int side = 0; side < 2; side++) {
+            of[r].odds[side] += odds_of(sample, side);
+            all->odds[side] += odds_of(sample, side) / usual[r].sampled;
+        }
     }
-    all.odds /= Max(all.weight, 1);
     for (uint32 r = 0; r < relations; r++)
-        usual[r].mean = (of[r].odds + PRIOR * all.odds) / (of[r].weight + PRIOR);
-    return all.weight;
+        for (int side = 0; side < 2; side++)
+            usual[r].mean[side] =
+                (of[r].odds[side] + PRIOR * all->odds[side] / Max(all->weight, 1)) /
+                (of[r].weight + PRIOR);
+}
+
+/* Their standard deviations. */
+static void
+find_deviations(const MetasdBestTriples *samples, MetasdUsual *usual, uint32 relations, Sums *of,
+                Sums *all)
+{
+    for (uint32 i = 0; i < samples->count; i++) {
+        const MetasdScoredTriple *sample = &samples->heap[i];
+        uint32 r = sample->id[1];
+
+        for (int side = 0; side < 2; side++) {
+            double off = odds_of(sample, side) - usual[r].mean[side];
+
+            of[r].squares[side] += off * off;
+            all->squares[side] += off * off / usual[r].sampled;
+        }
+    }
+    for (uint32 r = 0; r < relations; r++)
+        for (int side = 0; side < 2; side++)
+            usual[r].deviation[side] =
+                sqrt((of[r].squares[side] + PRIOR * all->squares[side] / Max(all->weight, 1)) /
+                     (of[r].weight + PRIOR));
 }
 
 static void
-find_usual(MetasdUsual *usual, uint32 relations, const MetasdBestTriples *samples)
+find_usual(MetasdSuspectParameters *parameters, const MetasdBestTriples *samples)
 {
+    uint32 relations = parameters->relations;
     Sums *of = palloc_extended(mul_size(Max(relations, 1), sizeof(*of)),
                                MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-    double weight = find_means(samples, usual, relations, of), squares = 0;
+    Sums all = {0};
 
-    for (uint32 i = 0; i < samples->count; i++) {
-        const MetasdScoredTriple *sample = &samples->heap[i];
-        uint32 r = sample->id[1];
-        double off = (double)sample->value[METASD_SUSPECT_ODDS] - usual[r].mean;
-
-        if (is_wrong(sample))
-            continue;
-        of[r].squares += off * off;
-        squares += off * off / usual[r].sampled;
-    }
-    squares /= Max(weight, 1);
-    for (uint32 r = 0; r < relations; r++)
-        usual[r].deviation = sqrt((of[r].squares + PRIOR * squares) / (of[r].weight + PRIOR));
+    find_means(samples, parameters->usual, relations, of, &all);
+    find_deviations(samples, parameters->usual, relations, of, &all);
     pfree(of);
-}
-
-/* ---- the probability ---- */
-
-static void
-fit_probability(Suspicion *suspicion, const MetasdBestTriples *triples)
-{
-    const MetasdUsual *usual = suspicion->parameters->usual;
-    MetasdUnlabelledSample *samples = palloc(Max(triples->count, 1) * sizeof(*samples));
-    double facts = 0, wrong = 0;
-    uint32 positives = 0;
-
-    for (uint32 i = 0; i < triples->count; i++) {
-        const MetasdScoredTriple *triple = &triples->heap[i];
-        const MetasdUsual *of = &usual[triple->id[1]];
-
-        samples[i] = (MetasdUnlabelledSample){
-            .key = metasd_suspect_deviation(of, (double)triple->value[METASD_SUSPECT_ODDS]),
-            .weight = (float)(1 / of->sampled),
-            .positive = is_wrong(triple)};
-        facts += samples[i].positive ? 0 : (double)samples[i].weight;
-        wrong += samples[i].positive ? (double)samples[i].weight : 0;
-        positives += samples[i].positive;
-    }
-    suspicion->fitted = positives >= METASD_LEAST_POSITIVES && facts > 0;
-    if (suspicion->fitted)
-        suspicion->fit = metasd_unlabelled_fit(samples, triples->count, MOST_WRONG * facts / wrong);
-    pfree(samples);
 }
 
 static void
@@ -245,8 +215,7 @@ sample_facts(Suspicion *suspicion)
     MetasdBestTriples samples;
 
     run_pass(suspicion, METASD_VISIT_TO_SAMPLE, (uint32)Min(MOST_SAMPLES, room), &samples);
-    find_usual(suspicion->parameters->usual, suspicion->parameters->relations, &samples);
-    fit_probability(suspicion, &samples);
+    find_usual(suspicion->parameters, &samples);
     if (samples.heap)
         pfree(samples.heap);
 }
@@ -282,11 +251,7 @@ put_suspect(const Suspicion *suspicion, MetasdTies *ties, const MetasdScoredTrip
         values[column + 1] = Int32GetDatum((int32)triple->value[METASD_SUSPECT_TAIL_RANK + side]);
     }
     values[DEVIATION] = Float4GetDatum(triple->key);
-    nulls[PROBABILITY] = !suspicion->fitted;
-    values[PROBABILITY] =
-        Float4GetDatum(suspicion->fitted ? (float)metasd_unlabelled_probability(&suspicion->fit,
-                                                                                (double)triple->key)
-                                         : 0);
+    values[PROBABILITY] = Float4GetDatum(triple->value[METASD_SUSPECT_PROBABILITY]);
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
