@@ -105,9 +105,11 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 #define metasd_buffile_create(set, name) BufFileCreateFileSet(&(set)->fs, (name))
 #define metasd_buffile_open(set, name) BufFileOpenFileSet(&(set)->fs, (name), O_RDONLY, false)
 #define metasd_buffile_export(file) BufFileExportFileSet(file)
+#define metasd_buffile_delete(set, name) BufFileDeleteFileSet(&(set)->fs, (name), false)
 #else
 #define metasd_buffile_create(set, name) BufFileCreateShared((set), (name))
 #define metasd_buffile_export(file) BufFileExportShared(file)
+#define metasd_buffile_delete(set, name) BufFileDeleteShared((set), (name))
 #if PG_VERSION_NUM >= 140000
 #define metasd_buffile_open(set, name) BufFileOpenShared((set), (name), O_RDONLY)
 #else

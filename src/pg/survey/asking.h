@@ -1,6 +1,9 @@
 /*
- * asking.h - asks one question of a sweep: its candidates, best first, with odds and probabilities
- * as those of kg_predict, without the known answers.
+ * asking.h - asks one question of a sweep: the scores of its candidates, without the known answers,
+ * and their probabilities.
+ *
+ * Probabilities are those of kg_predict, except that it leaves known facts only out of the best
+ * candidates, because it need not know the others.
  */
 #ifndef METASD_PG_SURVEY_ASKING_H
 #define METASD_PG_SURVEY_ASKING_H
@@ -8,40 +11,44 @@
 #include "pg/base/compat.h"
 
 #include "core/model/probability.h"
-#include "core/ranking/topk.h"
 #include "core/serve/image.h"
 #include "pg/survey/question_file.h"
 
 /* The memory for questions, one after the other. */
 typedef struct MetasdAsking {
     const MetasdImage *image;
-    uint32 n; /* entities */
-    float *scores;
-    bool *known;    /* n: the answers of the question, false between two questions */
-    uint32 *sorted; /* scratch of topk */
-    void *scratch;  /* of queries */
+    uint32 n;      /* entities */
+    float *scores; /* METASD_LEFT_OUT of known answers */
+    uint32 *ids;   /* of metasd_asking_select */
+    void *scratch; /* of queries */
+    float *known;  /* scores of the known answers, in their order */
+    uint32 capacity;
+    MemoryContext context;
     /* Of the question: */
     const MetasdSweepQuestion *question;
-    MetasdTopk topk;
-    MetasdOdds odds;
+    MetasdOdds odds; /* against all candidates that are not known */
     MetasdSigmoid sigmoid;
-    uint32 first[METASD_ODDS_KNOWN]; /* the best candidates, taken to find the odds */
-    uint32 first_count, at;
 } MetasdAsking;
 
 extern MetasdAsking *metasd_asking_create(const MetasdImage *image);
 
-/*
- * Scores a question. False if all candidates are known: then nothing else may be called, except
- * metasd_asking_finish, which must be called before the next question.
- */
+/* Scores a question. False if no candidate is possible and not known. */
 extern bool metasd_asking_begin(MetasdAsking *asking, const MetasdSweepQuestion *question);
-extern void metasd_asking_finish(MetasdAsking *asking);
 
-/* The next candidate that is possible and not known, best first; false after the last. */
-extern bool metasd_asking_next(MetasdAsking *asking, uint32 *id);
+/*
+ * Writes the candidates that are possible, not known and of at least that probability, and perhaps
+ * a few others that are possible and not known, to asking->ids; returns their number.
+ */
+extern uint32 metasd_asking_select(MetasdAsking *asking, double probability);
 
-/* The probability of a candidate that is not known, of that score. */
-extern float metasd_asking_probability(const MetasdAsking *asking, float score);
+/* The probability of candidate ID. */
+extern double metasd_asking_probability(const MetasdAsking *asking, uint32 id);
+
+/* The probability that known answer number I would have if it was not known. */
+extern double metasd_asking_probability_of_known(const MetasdAsking *asking, uint32 i);
+
+/* The same for any question: a sum and a first score as in MetasdOdds, without the answer itself. */
+extern double metasd_asking_probability_beside(MetasdSigmoid sigmoid, const MetasdOdds *odds,
+                                               float score);
 
 #endif

@@ -6,11 +6,11 @@
 #include "core/ranking/rank_counts.h"
 #include "core/serve/query.h"
 
-/* The odds of the other question of a triple: as in MetasdOdds. */
+/* The odds of the other question of a triple. */
 typedef struct Level {
-    double sum; /* 0: it has not been asked */
+    double sum; /* as in MetasdOdds; 0: it has not been asked */
     float first;
-    bool none; /* all of its candidates are known */
+    bool none; /* no answer is possible and not known */
 } Level;
 
 struct MetasdBothSides {
@@ -18,12 +18,13 @@ struct MetasdBothSides {
     MetasdQuestionFile *file;
     MetasdAsking *asking; /* of the question that is visited */
     MetasdAsking *other;
+    float own_degree; /* half the logarithm of the degree of that question */
     /* Of the questions of the other side with the same relation: */
-    uint32 row;       /* of the relation; METASD_ANY before the first */
-    Level *level;     /* by given entity */
-    uint32 *degree;   /* 1 + known answers; 0 if the question is not in the file */
-    uint32 most;      /* the highest of them */
-    float own_degree; /* half the logarithm of the degree of the question that is visited */
+    uint32 row;      /* of the relation; METASD_ANY before the first */
+    Level *level;    /* by given entity */
+    uint32 *degree;  /* 1 + known answers; 0 if the question is not in the file */
+    float *half_log; /* half the logarithm of the degree */
+    float most;      /* the highest of them */
 };
 
 MetasdBothSides *
@@ -39,6 +40,7 @@ metasd_both_sides_create(const MetasdImage *image, MetasdQuestionFile *file)
     both->row = METASD_ANY;
     both->level = palloc_extended(n * sizeof(*both->level), MCXT_ALLOC_HUGE);
     both->degree = palloc_extended(n * sizeof(*both->degree), MCXT_ALLOC_HUGE);
+    both->half_log = palloc_extended(n * sizeof(*both->half_log), MCXT_ALLOC_HUGE);
     return both;
 }
 
@@ -51,42 +53,36 @@ other_row(const MetasdBothSides *both, uint32 row)
     return row < relations ? row + relations : row - relations;
 }
 
-/* Forgets the other questions of the last relation. */
+/* For a question of that many known answers. */
+static float
+half_log_of(uint32 answers)
+{
+    return (float)(0.5 * log(answers > 0 ? (double)answers : METASD_NO_DEGREE));
+}
+
+/* Turns to the other questions of another relation. */
 static void
 turn_to_row(MetasdBothSides *both, uint32 row)
 {
-    Size n = both->image->plan.entities;
+    uint32 n = both->image->plan.entities, most;
 
     if (both->row == row)
         return;
     both->row = row;
-    memset(both->level, 0, n * sizeof(*both->level));
-    memset(both->degree, 0, n * sizeof(*both->degree));
-    both->most = metasd_question_file_degrees(both->file, row, both->degree);
-}
-
-/* For a question of the other side: of its known answers. */
-static uint32
-answers_of(uint32 degree)
-{
-    return degree > 0 ? degree - 1 : 0;
-}
-
-static float
-half_log(uint32 answers)
-{
-    return (float)(0.5 * log(answers > 0 ? (double)answers : METASD_NO_DEGREE));
+    memset(both->level, 0, (Size)n * sizeof(*both->level));
+    memset(both->degree, 0, (Size)n * sizeof(*both->degree));
+    most = metasd_question_file_degrees(both->file, row, both->degree);
+    both->most = half_log_of(most > 0 ? most - 1 : 0);
+    for (uint32 i = 0; i < n; i++)
+        both->half_log[i] = both->degree[i] > 1 ? half_log_of(both->degree[i] - 1) : half_log_of(0);
 }
 
 MetasdAsking *
 metasd_both_sides_ask(MetasdBothSides *both, const MetasdSweepQuestion *question)
 {
     turn_to_row(both, other_row(both, question->row));
-    both->own_degree = half_log(question->count);
-    if (metasd_asking_begin(both->asking, question))
-        return both->asking;
-    metasd_asking_finish(both->asking);
-    return NULL;
+    both->own_degree = half_log_of(question->count);
+    return metasd_asking_begin(both->asking, question) ? both->asking : NULL;
 }
 
 bool
@@ -95,6 +91,8 @@ metasd_both_sides_asks(const MetasdBothSides *both, uint32 id)
     return both->degree[id] > 0;
 }
 
+/* ---- keys ---- */
+
 /* The logarithm of a probability, finite. */
 static float
 log_probability(double probability)
@@ -102,16 +100,16 @@ log_probability(double probability)
     return (float)log(Max(probability, (double)FLT_MIN));
 }
 
-float
-metasd_both_sides_bound(const MetasdBothSides *both, float probability, uint32 id)
+double
+metasd_both_sides_least(const MetasdBothSides *both, float key)
 {
-    return log_probability(probability) + both->own_degree + half_log(answers_of(both->degree[id]));
+    return exp((double)key - (double)both->own_degree - (double)both->most);
 }
 
 float
-metasd_both_sides_bound_all(const MetasdBothSides *both, float probability)
+metasd_both_sides_bound(const MetasdBothSides *both, double probability, uint32 id)
 {
-    return log_probability(probability) + both->own_degree + half_log(answers_of(both->most));
+    return log_probability(probability) + both->own_degree + both->half_log[id];
 }
 
 /* Asks the other question with given entity ID, unless it has been asked. */
@@ -125,29 +123,28 @@ find_level(MetasdBothSides *both, uint32 id)
     if (level->sum > 0 || level->none)
         return level;
     question = metasd_question_file_find(both->file, both->row, id);
-    if (metasd_asking_begin(both->other, question ? question : &unanswered)) {
+    level->none = !metasd_asking_begin(both->other, question ? question : &unanswered);
+    if (!level->none) {
         level->sum = both->other->odds.sum;
         level->first = both->other->odds.first;
-    } else
-        level->none = true;
-    metasd_asking_finish(both->other);
+    }
     return level;
 }
 
 /* The score of the triple with answer ID as an answer to its other question. */
 static float
-score_of_other(MetasdBothSides *both, uint32 id)
+score_of_other(const MetasdBothSides *both, uint32 id)
 {
     return metasd_query_score(both->image, id, both->row, both->asking->question->entity,
                               both->other->scratch);
 }
 
 float
-metasd_both_sides_key(MetasdBothSides *both, float probability, uint32 id)
+metasd_both_sides_key(MetasdBothSides *both, double probability, uint32 id)
 {
     const Level *level = find_level(both, id);
-    float score = score_of_other(both, id);
     MetasdOdds odds = {.sum = level->sum, .first = level->first};
+    float score = score_of_other(both, id);
     double other;
 
     if (level->none || score == METASD_IMPOSSIBLE)
@@ -157,29 +154,20 @@ metasd_both_sides_key(MetasdBothSides *both, float probability, uint32 id)
     return metasd_both_sides_bound(both, probability, id) + log_probability(other);
 }
 
-/* The log odds of a known answer against the candidates that compete, which do not include it. */
-static double
-odds_of_known(double sum, float first, float score)
-{
-    double x = (double)score - (double)first - log(Max(sum, DBL_MIN));
-
-    return fmin(fmax(x, -METASD_MOST_ODDS), METASD_MOST_ODDS);
-}
-
 float
-metasd_both_sides_key_of_fact(MetasdBothSides *both, uint32 id)
+metasd_both_sides_key_of_known(MetasdBothSides *both, uint32 i)
 {
     const MetasdAsking *asking = both->asking;
+    uint32 id = asking->question->answers[i];
     const Level *level = find_level(both, id);
+    MetasdOdds odds = {.sum = level->sum, .first = level->first};
     float score = score_of_other(both, id);
-    double mine, other;
+    double mine = metasd_asking_probability_of_known(asking, i), other;
 
-    if (level->none || score == METASD_IMPOSSIBLE || asking->scores[id] == METASD_IMPOSSIBLE)
+    if (level->none || score == METASD_IMPOSSIBLE)
         return -INFINITY;
-    mine = metasd_probability(asking->sigmoid, odds_of_known(asking->odds.sum, asking->odds.first,
-                                                             asking->scores[id]));
-    other = metasd_probability(metasd_query_sigmoid(both->image, both->row),
-                               odds_of_known(level->sum, level->first, score));
+    other = metasd_asking_probability_beside(metasd_query_sigmoid(both->image, both->row), &odds,
+                                             score);
     return log_probability(mine) + log_probability(other) +
-           half_log(asking->question->count - 1) + half_log(answers_of(both->degree[id]) - 1);
+           half_log_of(asking->question->count - 1) + half_log_of(both->degree[id] - 2);
 }

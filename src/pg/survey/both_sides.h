@@ -29,26 +29,29 @@ typedef struct MetasdBothSides MetasdBothSides;
 extern MetasdBothSides *metasd_both_sides_create(const MetasdImage *image,
                                                  MetasdQuestionFile *file);
 
-/*
- * Asks a question: metasd_asking_begin. Its candidates come from the result until
- * metasd_asking_finish; NULL if all are known.
- */
+/* Asks a question: metasd_asking_begin. NULL if no answer is possible and not known. */
 extern MetasdAsking *metasd_both_sides_ask(MetasdBothSides *both,
                                            const MetasdSweepQuestion *question);
 
 /* Is the other question of the triple with answer ID in the file? */
 extern bool metasd_both_sides_asks(const MetasdBothSides *both, uint32 id);
 
+/* An answer of a lower probability makes no triple with that key. */
+extern double metasd_both_sides_least(const MetasdBothSides *both, float key);
+
 /* The key of the triple with answer ID is not above this. PROBABILITY is that of the answer. */
-extern float metasd_both_sides_bound(const MetasdBothSides *both, float probability, uint32 id);
+extern float metasd_both_sides_bound(const MetasdBothSides *both, double probability, uint32 id);
 
-/* The same for all answers of lower probability. */
-extern float metasd_both_sides_bound_all(const MetasdBothSides *both, float probability);
+/*
+ * The key of the triple with answer ID, which is not known. May ask the other question. -INFINITY
+ * if the triple is impossible.
+ */
+extern float metasd_both_sides_key(MetasdBothSides *both, double probability, uint32 id);
 
-/* The key of the triple with answer ID, which is not known. May ask the other question. */
-extern float metasd_both_sides_key(MetasdBothSides *both, float probability, uint32 id);
-
-/* The key that a fact would have if it was not known; the training has not seen it. */
-extern float metasd_both_sides_key_of_fact(MetasdBothSides *both, uint32 id);
+/*
+ * The key that the fact with known answer number I would have if it was not known: the training has
+ * not seen it.
+ */
+extern float metasd_both_sides_key_of_known(MetasdBothSides *both, uint32 i);
 
 #endif

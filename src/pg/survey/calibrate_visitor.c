@@ -42,7 +42,7 @@ offer_sample(MetasdVisitor *visitor, const uint32 id[3], float key, double weigh
     metasd_best_triples_offer(&visitor->best, &triple);
 }
 
-/* Is a fact taken? Not the last one of its question: without it the question would not be asked. */
+/* Is a fact taken? */
 static bool
 takes_fact(const MetasdVisitor *visitor, const uint32 id[3])
 {
@@ -58,18 +58,40 @@ sample_candidates(MetasdVisitor *visitor, MetasdAsking *asking)
     const MetasdCalibrateParameters *parameters = visitor->parameters;
     MetasdBothSides *both = visitor->state;
     uint32 id[3] = {asking->question->entity, asking->question->row};
+    uint32 n =
+        metasd_asking_select(asking, metasd_both_sides_least(both, METASD_LEAST_SAMPLED_KEY));
 
-    while (metasd_asking_next(asking, &id[2])) {
-        float probability = metasd_asking_probability(asking, asking->scores[id[2]]);
-        double bound = (double)metasd_both_sides_bound(both, probability, id[2]);
+    for (uint32 i = 0; i < n; i++) {
+        double probability = metasd_asking_probability(asking, asking->ids[i]);
+        double bound = (double)metasd_both_sides_bound(both, probability, asking->ids[i]);
         double rate = Min(CANDIDATE_RATE * exp(bound), 1);
 
-        if (metasd_both_sides_bound_all(both, probability) < METASD_LEAST_SAMPLED_KEY)
-            break;
-        if (bound < METASD_LEAST_SAMPLED_KEY || draw(DRAW_TRIPLE, id[0], id[1], id[2]) >= rate)
+        id[2] = asking->ids[i];
+        if (bound < (double)METASD_LEAST_SAMPLED_KEY ||
+            draw(DRAW_TRIPLE, id[0], id[1], id[2]) >= rate)
             continue;
         offer_sample(visitor, id, metasd_both_sides_key(both, probability, id[2]),
                      1 / (rate * parameters->questions), false);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+/* Without its last fact a question would not be asked, so that does not count. */
+static void
+sample_facts(MetasdVisitor *visitor, const MetasdSweepQuestion *question, MetasdAsking **asking)
+{
+    const MetasdCalibrateParameters *parameters = visitor->parameters;
+    MetasdBothSides *both = visitor->state;
+
+    for (uint32 i = 0; i < question->count && question->count > 1; i++) {
+        uint32 id[3] = {question->entity, question->row, question->answers[i]};
+
+        if (!takes_fact(visitor, id))
+            continue;
+        if (!*asking && !(*asking = metasd_both_sides_ask(both, question)))
+            return;
+        offer_sample(visitor, id, metasd_both_sides_key_of_known(both, i), 1 / parameters->facts,
+                     true);
         CHECK_FOR_INTERRUPTS();
     }
 }
@@ -78,24 +100,15 @@ void
 metasd_calibrate_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *question)
 {
     const MetasdCalibrateParameters *parameters = visitor->parameters;
-    MetasdBothSides *both = visitor->state;
-    bool sampled = question->count > 0 &&
-                   draw(DRAW_QUESTION, question->entity, question->row, 0) < parameters->questions;
     MetasdAsking *asking = NULL;
 
-    for (uint32 i = 0; i < question->count && question->count > 1; i++) {
-        uint32 id[3] = {question->entity, question->row, question->answers[i]};
-
-        if (!takes_fact(visitor, id) || (!asking && !(asking = metasd_both_sides_ask(both, question))))
-            continue;
-        offer_sample(visitor, id, metasd_both_sides_key_of_fact(both, id[2]), 1 / parameters->facts,
-                     true);
-        CHECK_FOR_INTERRUPTS();
-    }
-    if (sampled && !asking)
-        asking = metasd_both_sides_ask(both, question);
-    if (sampled && asking)
-        sample_candidates(visitor, asking);
+    if (question->count == 0)
+        return;
+    sample_facts(visitor, question, &asking);
+    if (draw(DRAW_QUESTION, question->entity, question->row, 0) >= parameters->questions)
+        return;
+    if (!asking)
+        asking = metasd_both_sides_ask(visitor->state, question);
     if (asking)
-        metasd_asking_finish(asking);
+        sample_candidates(visitor, asking);
 }

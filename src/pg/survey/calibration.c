@@ -33,10 +33,10 @@ choose_parts(const MetasdQuestion *question, MetasdSweep *sweep)
     double fraction = metasd_unseen_fraction(question->model);
     double facts = fraction * (double)metasd_sweep_facts(sweep) / 2;
 
-    return (MetasdCalibrateParameters){
-        .fraction = fraction,
-        .facts = Min(PART_OF_FACTS * asked / 2 / Max(facts, 1), 1),
-        .questions = Min(PART_OF_CANDIDATES * asked / Max(questions, 1), 1)};
+    return (MetasdCalibrateParameters){.fraction = fraction,
+                                       .facts = Min(PART_OF_FACTS * asked / 2 / Max(facts, 1), 1),
+                                       .questions =
+                                           Min(PART_OF_CANDIDATES * asked / Max(questions, 1), 1)};
 }
 
 static MetasdUnlabelledSample *
@@ -45,10 +45,10 @@ copy_samples(const MetasdBestTriples *triples)
     MetasdUnlabelledSample *samples = palloc(Max(triples->count, 1) * sizeof(*samples));
 
     for (uint32 i = 0; i < triples->count; i++)
-        samples[i] = (MetasdUnlabelledSample){
-            .key = triples->heap[i].value[METASD_SAMPLED_KEY],
-            .weight = triples->heap[i].value[METASD_SAMPLED_WEIGHT],
-            .positive = triples->heap[i].value[METASD_SAMPLED_FACT] != 0};
+        samples[i] =
+            (MetasdUnlabelledSample){.key = triples->heap[i].value[METASD_SAMPLED_KEY],
+                                     .weight = triples->heap[i].value[METASD_SAMPLED_WEIGHT],
+                                     .positive = triples->heap[i].value[METASD_SAMPLED_FACT] != 0};
     return samples;
 }
 
@@ -70,9 +70,8 @@ metasd_calibration_fit(const MetasdQuestion *question, MetasdSweep *sweep)
     calibration.count = triples.count;
     calibration.samples = copy_samples(&triples);
     if (parameters.fraction > 0)
-        calibration.fit =
-            metasd_unlabelled_fit(calibration.samples, calibration.count,
-                                  MISSING / (1 - MISSING) / parameters.fraction);
+        calibration.fit = metasd_unlabelled_fit(calibration.samples, calibration.count,
+                                                MISSING / (1 - MISSING) / parameters.fraction);
     return calibration;
 }
 

@@ -78,8 +78,7 @@ read_candidates(Discovery *discovery)
                         errmsg("candidates cannot be given with both head and tail"),
                         errhint("Candidates take the place of the head or the tail.")));
     if (both)
-        discovery->candidates =
-            (MetasdCandidates){.given = true, .count = 1, .ids = &choice->tail};
+        discovery->candidates = (MetasdCandidates){.given = true, .count = 1, .ids = &choice->tail};
     else if (!PG_ARGISNULL(CANDIDATES))
         discovery->candidates =
             metasd_candidates_relation(&discovery->question, PG_GETARG_OID(CANDIDATES));
@@ -111,9 +110,8 @@ static void
 prepare_sweep(Discovery *discovery)
 {
     MetasdFactChoice choice = {.tails = true, .heads = true, .relation = METASD_ANY};
-    MetasdSortedFacts *heads = discovery->choice.kind == METASD_SUBJECTS_LIKE
-                                   ? metasd_sorted_facts_create()
-                                   : NULL;
+    MetasdSortedFacts *heads =
+        discovery->choice.kind == METASD_SUBJECTS_LIKE ? metasd_sorted_facts_create() : NULL;
 
     discovery->sweep = metasd_sweep_begin(&discovery->question, &choice, heads);
     metasd_subjects_add(&discovery->question, discovery->sweep, &discovery->choice, heads);
@@ -127,8 +125,7 @@ write_parameters(const Discovery *discovery, bool by_tail, Size *bytes)
     const MetasdSubjectChoice *choice = &discovery->choice;
     MetasdDiscoverParameters *parameters;
 
-    *bytes =
-        offsetof(MetasdDiscoverParameters, ids) + (Size)candidates->count * sizeof(uint32);
+    *bytes = offsetof(MetasdDiscoverParameters, ids) + (Size)candidates->count * sizeof(uint32);
     parameters = palloc_extended(*bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     parameters->relation = choice->relation;
     parameters->entity = by_tail ? choice->tail : choice->head;

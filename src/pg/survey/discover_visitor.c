@@ -43,7 +43,7 @@ counts(const MetasdVisitor *visitor, const MetasdSweepQuestion *question)
 
 /* Offers the triple with answer ID, whose probability is given. */
 static void
-offer_answer(MetasdVisitor *visitor, const MetasdAsking *asking, uint32 id, float probability)
+offer_answer(MetasdVisitor *visitor, const MetasdAsking *asking, uint32 id, double probability)
 {
     Discoverer *discoverer = visitor->state;
     const MetasdSweepQuestion *question = asking->question;
@@ -55,8 +55,9 @@ offer_answer(MetasdVisitor *visitor, const MetasdAsking *asking, uint32 id, floa
     if (triple.key < metasd_best_triples_least(&visitor->best) || triple.key == -INFINITY)
         return;
     if (question->row >= relations) { /* heads have been asked for */
-        triple = (MetasdScoredTriple){
-            .id = {id, question->row - relations, question->entity}, .key = triple.key};
+        triple.id[0] = id;
+        triple.id[1] = question->row - relations;
+        triple.id[2] = question->entity;
         score = metasd_query_score(visitor->image, triple.id[0], triple.id[1], triple.id[2],
                                    discoverer->scratch);
     }
@@ -64,10 +65,7 @@ offer_answer(MetasdVisitor *visitor, const MetasdAsking *asking, uint32 id, floa
     metasd_best_triples_offer(&visitor->best, &triple);
 }
 
-/*
- * Candidates come by falling probability, and with it the bound of their keys falls: from one that
- * is too low on, no more are looked at.
- */
+/* Answers whose probability is too low for the least key are not looked at. */
 void
 metasd_discover_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *question)
 {
@@ -75,25 +73,24 @@ metasd_discover_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion 
     MetasdBothSides *both = discoverer->both;
     bool heads = question->row >= visitor->image->plan.relations;
     MetasdAsking *asking;
-    uint32 id;
+    uint32 n;
 
-    if (!counts(visitor, question))
+    if (!counts(visitor, question) || !(asking = metasd_both_sides_ask(both, question)))
         return;
-    asking = metasd_both_sides_ask(both, question);
-    if (!asking)
-        return;
-    while (metasd_asking_next(asking, &id)) {
-        float probability = metasd_asking_probability(asking, asking->scores[id]);
-        float least = metasd_best_triples_least(&visitor->best);
+    n = metasd_asking_select(
+        asking, metasd_both_sides_least(both, metasd_best_triples_least(&visitor->best)));
+    for (uint32 i = 0; i < n; i++) {
+        uint32 id = asking->ids[i];
+        double probability;
 
-        if (metasd_both_sides_bound_all(both, probability) < least)
-            break;
         if ((discoverer->chosen && !discoverer->chosen[id]) ||
-            (heads && discoverer->parameters->subjects && !metasd_both_sides_asks(both, id)) ||
-            metasd_both_sides_bound(both, probability, id) < least)
+            (heads && discoverer->parameters->subjects && !metasd_both_sides_asks(both, id)))
+            continue;
+        probability = metasd_asking_probability(asking, id);
+        if (metasd_both_sides_bound(both, probability, id) <
+            metasd_best_triples_least(&visitor->best))
             continue;
         CHECK_FOR_INTERRUPTS();
         offer_answer(visitor, asking, id, probability);
     }
-    metasd_asking_finish(asking);
 }

@@ -84,10 +84,9 @@ keep_fact(void *context, const MetasdTripleLabels *row)
             reading->facts,
             &(MetasdAnsweredQuestion){.row = given[1], .entity = given[0], .answer = tail});
     if (choice->heads)
-        metasd_sorted_facts_add(reading->facts,
-                                &(MetasdAnsweredQuestion){.row = given[1] + relations,
-                                                          .entity = tail,
-                                                          .answer = given[0]});
+        metasd_sorted_facts_add(
+            reading->facts, &(MetasdAnsweredQuestion){
+                                .row = given[1] + relations, .entity = tail, .answer = given[0]});
     if (reading->subjects)
         metasd_sorted_facts_add(reading->subjects,
                                 &(MetasdAnsweredQuestion){.row = given[0], .entity = given[1]});

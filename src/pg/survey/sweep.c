@@ -1,10 +1,9 @@
 #include "pg/survey/sweep.h"
 
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-/* A NOTICE about progress comes every so many milliseconds. */
-#define NOTICE_INTERVAL 5000
+#include "pg/survey/sweep_team.h"
+#include "pg/survey/sweep_visit.h"
 
 struct MetasdSweep {
     MemoryContext context;
@@ -12,6 +11,7 @@ struct MetasdSweep {
     MetasdSortedFacts *facts; /* until they are in the file */
     MetasdQuestionIndex *index;
     MetasdQuestionFile *file;
+    MetasdSweepTeam *team; /* NULL: this process works alone */
 };
 
 /* ---- the questions ---- */
@@ -44,12 +44,17 @@ metasd_sweep_add(MetasdSweep *sweep, uint32 row, uint32 entity)
 void
 metasd_sweep_sort(MetasdSweep *sweep)
 {
+    const MetasdImagePlan *plan = &sweep->question->image->plan;
     MemoryContext before = MemoryContextSwitchTo(sweep->context);
 
     metasd_sorted_facts_sort(sweep->facts);
-    sweep->index = palloc(sizeof(*sweep->index));
-    sweep->file = metasd_question_file_write(sweep->facts, sweep->question->image->plan.relations,
-                                             NULL, sweep->index);
+    sweep->team =
+        metasd_sweep_team_create((double)metasd_sorted_facts_count(sweep->facts), plan->entities);
+    sweep->index = sweep->team ? &sweep->team->shared->index
+                               : MemoryContextAlloc(sweep->context, sizeof(*sweep->index));
+    sweep->file =
+        metasd_question_file_write(sweep->facts, plan->relations,
+                                   sweep->team ? &sweep->team->shared->files : NULL, sweep->index);
     metasd_sorted_facts_end(sweep->facts);
     sweep->facts = NULL;
     MemoryContextSwitchTo(before);
@@ -71,47 +76,12 @@ void
 metasd_sweep_end(MetasdSweep *sweep)
 {
     metasd_question_file_close(sweep->file);
+    if (sweep->team)
+        metasd_sweep_team_end(sweep->team);
     MemoryContextDelete(sweep->context);
 }
 
 /* ---- a pass ---- */
-
-/* Gives a NOTICE if the last one is long ago. */
-static void
-tell_progress(MetasdQuestionIndex *index, MetasdSides sides, TimestampTz *told)
-{
-    TimestampTz now = GetCurrentTimestamp();
-
-    if (!TimestampDifferenceExceeds(*told, now, NOTICE_INTERVAL))
-        return;
-    *told = now;
-    ereport(NOTICE, (errmsg("%llu of %llu questions have been asked",
-                            (unsigned long long)pg_atomic_read_u64(&index->taken),
-                            (unsigned long long)index->questions[sides])));
-}
-
-/* Visits all questions that this process can take. */
-static void
-visit_questions(const MetasdSweep *sweep, const MetasdSweepPass *pass, MetasdVisitor *visitor)
-{
-    const MetasdVisitorFunctions *functions = &metasd_visitor_functions[pass->kind];
-    MemoryContext each =
-        AllocSetContextCreate(CurrentMemoryContext, "metasd visit", ALLOCSET_DEFAULT_SIZES);
-    const MetasdSweepQuestion *question;
-    TimestampTz told = GetCurrentTimestamp();
-
-    functions->start(visitor);
-    while ((question = metasd_question_file_next(visitor->file)) != NULL) {
-        MemoryContext before = MemoryContextSwitchTo(each);
-
-        functions->visit(visitor, question);
-        MemoryContextSwitchTo(before);
-        MemoryContextReset(each);
-        if (!pass->quiet)
-            tell_progress(sweep->index, pass->sides, &told);
-    }
-    MemoryContextDelete(each);
-}
 
 void
 metasd_sweep_pass(MetasdSweep *sweep, const MetasdSweepPass *pass, MetasdBestTriples *best)
@@ -119,11 +89,26 @@ metasd_sweep_pass(MetasdSweep *sweep, const MetasdSweepPass *pass, MetasdBestTri
     MetasdSharedLeast shared;
     MetasdVisitor visitor = {
         .image = sweep->question->image, .parameters = pass->parameters, .file = sweep->file};
+    MetasdSweepWork work = {.kind = pass->kind,
+                            .sides = pass->sides,
+                            .quiet = pass->quiet,
+                            .parameters = pass->parameters,
+                            .parameter_bytes = pass->parameter_bytes};
+    MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "metasd pass",
+                                                  ALLOCSET_DEFAULT_SIZES),
+                  before;
 
     metasd_question_file_rewind(sweep->index, pass->sides);
     metasd_best_triples_init_shared(&shared, pass->least);
     metasd_best_triples_start(&visitor.best, pass->k, &shared, pass->least);
-    visit_questions(sweep, pass, &visitor);
+    before = MemoryContextSwitchTo(context);
+    if (sweep->team)
+        metasd_sweep_team_work(sweep->team, sweep->question->model, &work, &visitor);
+    else
+        metasd_sweep_visit(pass->kind, &visitor, sweep->index, pass->quiet ? 0 : (int)pass->sides);
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(context);
     metasd_best_triples_sort(&visitor.best);
+    visitor.best.shared = NULL;
     *best = visitor.best;
 }

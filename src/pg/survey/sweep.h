@@ -47,8 +47,7 @@ typedef struct MetasdSweepPass {
  * gets what metasd_sorted_facts_read says.
  */
 extern MetasdSweep *metasd_sweep_begin(const MetasdQuestion *question,
-                                       const MetasdFactChoice *choice,
-                                       MetasdSortedFacts *subjects);
+                                       const MetasdFactChoice *choice, MetasdSortedFacts *subjects);
 
 /* Adds a question that is to be visited also if no fact answers it; ROW as in MetasdSweepQuestion. */
 extern void metasd_sweep_add(MetasdSweep *sweep, uint32 row, uint32 entity);
