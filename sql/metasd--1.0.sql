@@ -741,6 +741,17 @@ ROWS 100 COST 1000000;
 COMMENT ON FUNCTION kg_discover(text, integer, text, text, text, regclass, real, text) IS
 'returns the k most probable facts that the source does not hold';
 
+CREATE FUNCTION kg_suspects(
+    model text DEFAULT NULL, k integer DEFAULT 100, relation text DEFAULT NULL,
+    OUT rank integer, OUT head text, OUT relation text, OUT tail text,
+    OUT best_tail text, OUT tail_rank integer, OUT best_head text, OUT head_rank integer,
+    OUT deviation real, OUT probability real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_suspects' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 100 COST 1000000;
+COMMENT ON FUNCTION kg_suspects(text, integer, text) IS
+'returns the k facts of the source that its other facts support least: of all, or of a relation. A fact is judged without its own part in the training';
+
 -- ---- evaluate: rank the answers of known facts ----
 
 CREATE TYPE metasd.ranked_answer AS (

@@ -13,6 +13,8 @@
 typedef enum MetasdVisitorKind {
     METASD_VISIT_TO_CALIBRATE, /* calibrate_visitor.c */
     METASD_VISIT_TO_DISCOVER,  /* discover_visitor.c */
+    METASD_VISIT_TO_SAMPLE,    /* suspect_visitor.c */
+    METASD_VISIT_TO_SUSPECT,
     METASD_VISITORS
 } MetasdVisitorKind;
 
