@@ -23,7 +23,7 @@ MODULES = metasd_train
 # The folder of a file says which library it belongs to: of these rooms to both, of the others to one.
 SHARED_ROOMS = core/base core/ranking core/model core/codec core/graph core/serve \
 	pg/base pg/catalog pg/source pg/params pg/image
-SERVE_ROOMS = pg pg/access pg/control pg/serve pg/evaluate pg/report pg/survey
+SERVE_ROOMS = pg pg/access pg/control pg/serve pg/evaluate pg/report pg/survey pg/explain
 TRAIN_ROOMS = core/math core/train pg/worker
 objects_of = $(patsubst %.c,%.o,$(wildcard $(addsuffix /*.c,$(addprefix src/,$(1)))))
 

@@ -751,6 +751,26 @@ AS 'MODULE_PATHNAME', 'metasd_kg_suspects' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 100 COST 1000000;
 COMMENT ON FUNCTION kg_suspects(text, integer, text) IS
 'returns the k facts of the source that its other facts support least: of all, or of a relation. A fact is judged without its own part in the training';
+-- ---- explain: the facts behind an answer ----
+
+CREATE FUNCTION kg_explain(
+    head text, relation anycompatible, tail text, k integer DEFAULT 10, model text DEFAULT NULL,
+    OUT rank integer, OUT kind text, OUT head text, OUT relation anycompatible, OUT tail text,
+    OUT share real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 10000;
+COMMENT ON FUNCTION kg_explain(text, anycompatible, text, integer, text) IS
+'returns the k facts of the source that count most for a triple, or against it. kind says what they are: facts of the head, facts of the tail, or like cases, which are facts of the relation between other entities near these. share is the fact''s part of all that speaks for and against the tail among the facts that were looked at; it is negative for facts that speak against it, and these come last. A fact speaks for the tail if learning it raises the score of the triple more than those of the answers that compete with it, to first order. The triple itself, if it is a fact, does not count. The source is read as the caller. No rows, with a notice, if nothing speaks for the triple';
+
+CREATE FUNCTION kg_explain(
+    head anyelement, relation anycompatible, tail anyelement, k integer DEFAULT 10,
+    model text DEFAULT NULL,
+    OUT rank integer, OUT kind text, OUT head anyelement, OUT relation anycompatible,
+    OUT tail anyelement, OUT share real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 10000;
+COMMENT ON FUNCTION kg_explain(anyelement, anycompatible, anyelement, integer, text) IS
+'does the same for identifiers of any type, and returns them in the types of the question';
 
 -- ---- evaluate: rank the answers of known facts ----
 

@@ -1,5 +1,6 @@
 #include "core/serve/pull.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/serve/query.h"
@@ -47,7 +48,7 @@ dot(uint32_t width, const float *a, const float *b)
 
 /*
  * Adds the gradients of <compose(asked, relation), answer>, the score of one direction, towards the
- * asked entity, the answer and the relation. Rows that are NULL get none.
+ * asked entity, the answer and the relation.
  */
 static void
 add_gradients(MetasdPull *pull, uint32_t asked, uint32_t relation, uint32_t answer,
@@ -58,24 +59,20 @@ add_gradients(MetasdPull *pull, uint32_t asked, uint32_t relation, uint32_t answ
     float *row = pull->rows[0], *factor = pull->rows[1];
 
     metasd_query_embedding(pull->image, answer, row);
-    if (towards_asked) {
-        metasd_query_relation(pull->image, relation, factor);
-        family->adjoint_head(width, factor, row, towards_asked);
-    }
+    metasd_query_relation(pull->image, relation, factor);
+    family->adjoint_head(width, factor, row, towards_asked);
     metasd_query_embedding(pull->image, asked, factor);
-    if (towards_relation)
-        family->adjoint_relation(width, factor, row, towards_relation);
-    if (towards_answer) {
-        metasd_query_relation(pull->image, relation, row);
-        family->compose(width, factor, row, pull->gradient);
-        add_row(width, pull->gradient, towards_answer);
-    }
+    family->adjoint_relation(width, factor, row, towards_relation);
+    metasd_query_relation(pull->image, relation, row);
+    family->compose(width, factor, row, pull->gradient);
+    add_row(width, pull->gradient, towards_answer);
 }
 
-/* Adds the gradients of the pull's triple to TOWARDS, in the directions of SIDES. */
+/* Adds the gradients of the triple, in the directions of SIDES. */
 static void
-add_triple(MetasdPull *pull, MetasdPullSides sides, float *const towards[METASD_PULL_ROWS])
+add_triple(MetasdPull *pull, MetasdPullSides sides)
 {
+    float **towards = pull->towards;
     bool loop = pull->head == pull->tail;
     float *tail = towards[loop ? METASD_PULL_HEAD : METASD_PULL_TAIL];
 
@@ -120,66 +117,109 @@ metasd_pull_start(MetasdPull *pull, const MetasdImage *image, uint32_t head, uin
         pull->rows[i] = rows;
     pull->gradient = rows;
     pull->scratch = rows + width;
-    add_triple(pull, sides, pull->towards);
+    add_triple(pull, sides);
     for (int i = 0; i < METASD_PULL_ROWS; i++) {
         read_row(pull, (MetasdPullRow)i, pull->rows[0]);
         mask_row(width, pull->rows[0], pull->towards[i]);
     }
 }
 
+void
+metasd_pull_center(MetasdPull *pull, const float *rival, const float *mean)
+{
+    const MetasdFamily *family = pull->image->plan.family;
+    uint32_t width = pull->image->plan.width;
+    float *row = pull->rows[0], *factor = pull->rows[1];
+    const MetasdPullRow rows[2] = {METASD_PULL_HEAD, METASD_PULL_RELATION};
+
+    pull->mean = mean;
+    for (int i = 0; i < 2; i++) {
+        memset(pull->gradient, 0, width * sizeof(*pull->gradient));
+        if (rows[i] == METASD_PULL_HEAD) {
+            metasd_query_relation(pull->image, pull->relation, factor);
+            family->adjoint_head(width, factor, rival, pull->gradient);
+        } else {
+            metasd_query_embedding(pull->image, pull->head, factor);
+            family->adjoint_relation(width, factor, rival, pull->gradient);
+        }
+        read_row(pull, rows[i], row);
+        mask_row(width, row, pull->gradient);
+        for (uint32_t j = 0; j < width; j++)
+            pull->towards[rows[i]][j] -= pull->gradient[j];
+    }
+}
+
+/* ---- facts ---- */
+
+/*
+ * Sets the query to the sum of two: ASKED composed with a relation row, for facts whose others are
+ * answers, and the adjoint of the other row at ANSWER, for facts whose others are asked. Returns
+ * what the mean answer has of the first.
+ */
+static float
+join_queries(MetasdPull *pull, const float *asked, const float *by, const float *answer,
+             const float *by_other)
+{
+    const MetasdFamily *family = pull->image->plan.family;
+    uint32_t width = pull->image->plan.width;
+    float common;
+
+    family->compose(width, asked, by, pull->gradient);
+    common = pull->mean ? dot(width, pull->gradient, pull->mean) : 0;
+    family->adjoint_head(width, by_other, answer, pull->gradient);
+    return common;
+}
+
+static void
+multiply(MetasdPull *pull, const uint32_t *others, size_t n, float common, float *pulls)
+{
+    metasd_query_products(pull->image, pull->gradient, others, n, pulls, pull->scratch);
+    for (size_t i = 0; i < n; i++)
+        pulls[i] -= common;
+}
+
 /*
  * The gradient of a fact towards the shared entity is linear in its other entity. So one query, the
- * adjoint of that at the triple's gradient, gives the pulls of all facts of the relation.
+ * adjoint of that at the triple's gradient, gives the pulls of all facts of the relation. As a
+ * fact's head the entity is asked for tails by the relation, and is an answer by the reciprocal.
  */
+static float
+query_entity(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_head)
+{
+    uint32_t reciprocal = reciprocal_of(pull->image, relation);
+    const float *towards = pull->towards[row];
+
+    metasd_query_relation(pull->image, is_head ? relation : reciprocal, pull->rows[0]);
+    metasd_query_relation(pull->image, is_head ? reciprocal : relation, pull->rows[1]);
+    return join_queries(pull, towards, pull->rows[0], towards, pull->rows[1]);
+}
+
 void
 metasd_pull_entity(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_head,
                    const uint32_t *others, size_t n, float *pulls)
 {
-    const MetasdFamily *family = pull->image->plan.family;
-    uint32_t width = pull->image->plan.width;
-    uint32_t reciprocal = reciprocal_of(pull->image, relation);
-    const float *towards = pull->towards[row];
+    float common = query_entity(pull, row, relation, is_head);
 
-    /* as a fact's head it is asked for tails by the relation, and is an answer by the reciprocal */
-    metasd_query_relation(pull->image, is_head ? relation : reciprocal, pull->rows[0]);
-    family->compose(width, towards, pull->rows[0], pull->gradient);
-    metasd_query_relation(pull->image, is_head ? reciprocal : relation, pull->rows[0]);
-    family->adjoint_head(width, pull->rows[0], towards, pull->gradient);
-    metasd_query_products(pull->image, pull->gradient, others, n, pulls, pull->scratch);
+    multiply(pull, others, n, common, pulls);
 }
 
 float
-metasd_pull_relation(MetasdPull *pull, uint32_t head, uint32_t tail)
+metasd_pull_reach(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_head)
 {
-    const MetasdFamily *family = pull->image->plan.family;
-    uint32_t width = pull->image->plan.width;
-    float sum;
-
-    metasd_query_embedding(pull->image, head, pull->rows[0]);
-    metasd_query_embedding(pull->image, tail, pull->rows[1]);
-    family->compose(width, pull->rows[0], pull->towards[METASD_PULL_RELATION], pull->gradient);
-    sum = dot(width, pull->gradient, pull->rows[1]);
-    family->compose(width, pull->rows[1], pull->towards[METASD_PULL_RECIPROCAL], pull->gradient);
-    return sum + dot(width, pull->gradient, pull->rows[0]);
-}
-
-/* The gradient of the fact towards one of its rows, in both directions, in the query's memory. */
-static const float *
-own_gradient(MetasdPull *pull, MetasdPullRow row)
-{
-    float *towards[METASD_PULL_ROWS] = {NULL}, *gradient = pull->scratch;
-
-    memset(gradient, 0, pull->image->plan.width * sizeof(*gradient));
-    towards[row] = gradient;
-    add_triple(pull, METASD_PULL_BOTH, towards);
-    return gradient;
+    (void)query_entity(pull, row, relation, is_head);
+    return sqrtf(dot(pull->image->plan.width, pull->gradient, pull->gradient));
 }
 
 void
-metasd_pull_own(MetasdPull *pull, float pulls[METASD_PULL_ROWS])
+metasd_pull_relation(MetasdPull *pull, uint32_t entity, bool is_head, const uint32_t *others,
+                     size_t n, float *pulls)
 {
-    uint32_t width = pull->image->plan.width;
+    const float *forward = pull->towards[METASD_PULL_RELATION];
+    const float *reciprocal = pull->towards[METASD_PULL_RECIPROCAL];
+    float common;
 
-    for (int i = 0; i < METASD_PULL_ROWS; i++)
-        pulls[i] = dot(width, pull->towards[i], own_gradient(pull, (MetasdPullRow)i));
+    metasd_query_embedding(pull->image, entity, pull->rows[0]);
+    common = join_queries(pull, pull->rows[0], is_head ? forward : reciprocal, pull->rows[0],
+                          is_head ? reciprocal : forward);
+    multiply(pull, others, n, common, pulls);
 }

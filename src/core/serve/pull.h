@@ -38,6 +38,7 @@ typedef struct MetasdPull {
     const MetasdImage *image;
     uint32_t head, relation, tail;
     float *towards[METASD_PULL_ROWS]; /* the score's gradients, 0 in columns that the row prunes */
+    const float *mean;                /* the mean answer (metasd_pull_center), or NULL */
     float *rows[2], *gradient;        /* of a fact */
     void *scratch;
 } MetasdPull;
@@ -50,6 +51,14 @@ extern void metasd_pull_start(MetasdPull *pull, const MetasdImage *image, uint32
                               void *memory);
 
 /*
+ * For a triple that is asked for tails: measures pulls against what competes with it. RIVAL is the
+ * mean row of the tails that compete: what pulls at them as well says nothing. MEAN is the mean row
+ * of all entities: a fact is learned against the other answers to its own question, so that part of
+ * its gradient is the same for all answers. Both have `width` weights, and MEAN must stay.
+ */
+extern void metasd_pull_center(MetasdPull *pull, const float *rival, const float *mean);
+
+/*
  * The pulls of facts that share an entity with the triple, through its row: METASD_PULL_HEAD or
  * METASD_PULL_TAIL. The facts are (entity, relation, others[i]) if the entity is their head, else
  * (others[i], relation, entity). A fact that is a loop counts in both ways.
@@ -57,13 +66,15 @@ extern void metasd_pull_start(MetasdPull *pull, const MetasdImage *image, uint32
 extern void metasd_pull_entity(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_head,
                                const uint32_t *others, size_t n, float *pulls);
 
-/* The pull of fact (head, the triple's relation, tail) through both rows of the relation. */
-extern float metasd_pull_relation(MetasdPull *pull, uint32_t head, uint32_t tail);
+/* The pulls of facts of the triple's relation and of ENTITY, through both rows of the relation. */
+extern void metasd_pull_relation(MetasdPull *pull, uint32_t entity, bool is_head,
+                                 const uint32_t *others, size_t n, float *pulls);
 
 /*
- * The pulls of a fact on its own score, through each of the rows: what it adds to the score when
- * its gradient, of both directions, is added to that row.
+ * The most that a fact of a relation can pull through the row of an entity, for an other entity of
+ * norm 1; not centered. Facts of relations that reach far are worth looking at first.
  */
-extern void metasd_pull_own(MetasdPull *pull, float pulls[METASD_PULL_ROWS]);
+extern float metasd_pull_reach(MetasdPull *pull, MetasdPullRow row, uint32_t relation,
+                               bool is_head);
 
 #endif

@@ -236,31 +236,22 @@ compare_entity(World *w, Triple x, MetasdPullSides sides, bool of_head)
 static void
 compare_relation(World *w, Triple x, MetasdPullSides sides)
 {
-    for (uint32_t h = 0; h < ENTITIES; h += 3)
-        for (uint32_t t = 0; t < ENTITIES; t += 5) {
-            Triple fact = {h, x.relation, t};
+    double *rows[2] = {w->relation[x.relation], w->relation[RELATIONS + x.relation]};
+    uint32_t others[ENTITIES];
+    float pulls[ENTITIES];
 
-            assert_close((double)metasd_pull_relation(&w->pull, h, t),
-                         expected_pull(w, x, sides, fact, w->relation[x.relation]) +
-                             expected_pull(w, x, sides, fact, w->relation[RELATIONS + x.relation]));
+    for (uint32_t i = 0; i < ENTITIES; i++)
+        others[i] = ENTITIES - 1 - i;
+    for (uint32_t e = 0; e < ENTITIES; e += 7)
+        for (int is_head = 0; is_head < 2; is_head++) {
+            metasd_pull_relation(&w->pull, e, is_head, others, ENTITIES, pulls);
+            for (uint32_t i = 0; i < ENTITIES; i++) {
+                Triple fact = {is_head ? e : others[i], x.relation, is_head ? others[i] : e};
+
+                assert_close((double)pulls[i], expected_pull(w, x, sides, fact, rows[0]) +
+                                                   expected_pull(w, x, sides, fact, rows[1]));
+            }
         }
-}
-
-static void
-compare_own(World *w, Triple x, MetasdPullSides sides)
-{
-    double *rows[METASD_PULL_ROWS] = {w->entity[x.head], w->entity[x.tail], w->relation[x.relation],
-                                      w->relation[RELATIONS + x.relation]};
-    float own[METASD_PULL_ROWS];
-
-    metasd_pull_own(&w->pull, own);
-    for (int i = 0; i < METASD_PULL_ROWS; i++)
-        assert_close((double)own[i], i == METASD_PULL_TAIL && x.head == x.tail
-                                         ? 0
-                                         : expected_pull(w, x, sides, x, rows[i]));
-    if (sides == METASD_PULL_BOTH)
-        for (int i = 0; i < METASD_PULL_ROWS; i++)
-            assert_true(own[i] >= 0);
 }
 
 static void
@@ -282,30 +273,109 @@ pulls_are_derivatives(void **state)
                     if (asked[i].head != asked[i].tail)
                         compare_entity(w, asked[i], sides[s], false);
                     compare_relation(w, asked[i], sides[s]);
-                    compare_own(w, asked[i], sides[s]);
                 }
             free_world(w);
         }
 }
 
-/* What a fact pulls at itself is what it pulls at as one of the facts of its entities. */
+/*
+ * Centered pulls are those of a triple against the mean of its rivals, by facts against the mean of
+ * others (here some, that no fact has): the score is linear in the tail, so they are sums of pulls
+ * that are not centered.
+ */
+#define FIRST 20
+
 static void
-own_pulls_are_those_of_the_fact(void **state)
+centered_pulls_are_against_the_rivals(void **state)
 {
     World *w = make_world(&metasd_family_complex, METASD_INT8, 0.6);
+    static const uint32_t rivals[] = {11, 12, 13, 14};
+    const uint32_t relation = 1, other = 9, entity = 7;
     Triple x = asked[0];
-    float own[METASD_PULL_ROWS], pull;
+    double expected[3] = {0};
+    float rival[WIDTH], mean[WIDTH], row[WIDTH], pull;
 
     (void)state;
-    metasd_pull_start(&w->pull, &w->image, x.head, x.relation, x.tail, METASD_PULL_BOTH,
+    memset(rival, 0, sizeof(rival));
+    memset(mean, 0, sizeof(mean));
+    for (uint32_t e = FIRST; e < ENTITIES; e++) {
+        metasd_query_embedding(&w->image, e, row);
+        for (int j = 0; j < WIDTH; j++)
+            mean[j] += row[j] / (ENTITIES - FIRST);
+    }
+    for (int i = 0; i < 4; i++) {
+        metasd_query_embedding(&w->image, rivals[i], row);
+        for (int j = 0; j < WIDTH; j++)
+            rival[j] += row[j] / 4;
+    }
+    /* -1: the triple itself; facts for tails are against the mean tail, so both are summed up */
+    for (int i = -1; i < 4; i++) {
+        Triple y = {x.head, x.relation, i < 0 ? x.tail : rivals[i]};
+        double part = i < 0 ? 1 : -0.25;
+
+        for (uint32_t e = FIRST; e <= ENTITIES; e++) { /* ENTITIES: the fact's own answer */
+            double less = e == ENTITIES ? 1 : -1.0 / (ENTITIES - FIRST);
+            double of_triple[WIDTH], of_fact[WIDTH];
+            Triple facts[3] = {{x.head, relation, e == ENTITIES ? other : e},
+                               {e == ENTITIES ? other : e, relation, x.tail},
+                               {entity, x.relation, e == ENTITIES ? other : e}};
+            double *rows[3] = {w->entity[x.head], w->entity[x.tail], w->relation[x.relation]};
+            static const MetasdPullSides side[3] = {METASD_PULL_TAILS, METASD_PULL_HEADS,
+                                                    METASD_PULL_TAILS};
+
+            for (int k = 0; k < 3; k++) {
+                if (k == 1 && i >= 0) /* rivals do not read the row of the tail */
+                    continue;
+                differentiate(w, y, METASD_PULL_TAILS, rows[k], of_triple);
+                differentiate(w, facts[k], side[k], rows[k], of_fact);
+                for (int j = 0; j < WIDTH; j++)
+                    expected[k] += part * less * of_triple[j] * of_fact[j];
+                if (e < ENTITIES)
+                    continue;
+                differentiate(w, facts[k], METASD_PULL_BOTH - side[k], rows[k], of_fact);
+                for (int j = 0; j < WIDTH; j++)
+                    expected[k] += part * of_triple[j] * of_fact[j];
+            }
+        }
+    }
+    metasd_pull_start(&w->pull, &w->image, x.head, x.relation, x.tail, METASD_PULL_TAILS,
                       w->scratch);
-    metasd_pull_own(&w->pull, own);
-    metasd_pull_entity(&w->pull, METASD_PULL_HEAD, x.relation, true, &x.tail, 1, &pull);
-    assert_close((double)pull, (double)own[METASD_PULL_HEAD]);
-    metasd_pull_entity(&w->pull, METASD_PULL_TAIL, x.relation, false, &x.head, 1, &pull);
-    assert_close((double)pull, (double)own[METASD_PULL_TAIL]);
-    assert_close((double)metasd_pull_relation(&w->pull, x.head, x.tail),
-                 (double)own[METASD_PULL_RELATION] + (double)own[METASD_PULL_RECIPROCAL]);
+    metasd_pull_center(&w->pull, rival, mean);
+    metasd_pull_entity(&w->pull, METASD_PULL_HEAD, relation, true, &other, 1, &pull);
+    assert_close((double)pull, expected[0]);
+    metasd_pull_entity(&w->pull, METASD_PULL_TAIL, relation, false, &other, 1, &pull);
+    assert_close((double)pull, expected[1]);
+    metasd_pull_relation(&w->pull, entity, true, &other, 1, &pull);
+    assert_close((double)pull, expected[2]);
+    free_world(w);
+}
+
+/* No fact pulls harder than its relation reaches, times the norm of its other entity. */
+static void
+reach_is_a_bound(void **state)
+{
+    World *w = make_world(&metasd_family_complex, METASD_INT8, 0.6);
+    uint32_t others[ENTITIES];
+    float pulls[ENTITIES];
+
+    (void)state;
+    for (uint32_t i = 0; i < ENTITIES; i++)
+        others[i] = i;
+    metasd_pull_start(&w->pull, &w->image, 3, 0, 8, METASD_PULL_TAILS, w->scratch);
+    for (uint32_t r = 0; r < RELATIONS; r++)
+        for (int k = 0; k < 4; k++) {
+            MetasdPullRow row = k < 2 ? METASD_PULL_HEAD : METASD_PULL_TAIL;
+            float reach = metasd_pull_reach(&w->pull, row, r, k % 2), most = 0;
+
+            metasd_pull_entity(&w->pull, row, r, k % 2, others, ENTITIES, pulls);
+            for (uint32_t i = 0; i < ENTITIES; i++) {
+                float bound = reach * w->image.norms[i] * 1.0001f;
+
+                assert_true(fabsf(pulls[i]) <= bound);
+                most = fmaxf(most, fabsf(pulls[i]) / bound);
+            }
+            assert_true(most > 0.1f); /* it is no idle bound */
+        }
     free_world(w);
 }
 
@@ -314,17 +384,15 @@ static void
 empty_rows_pull_at_nothing(void **state)
 {
     World *w = make_world(&metasd_family_complex, METASD_INT8, 0);
-    float own[METASD_PULL_ROWS], pulls[2];
+    float pulls[2];
     const uint32_t others[2] = {1, 2};
 
     (void)state;
     metasd_pull_start(&w->pull, &w->image, 0, 0, 1, METASD_PULL_BOTH, w->scratch);
-    metasd_pull_own(&w->pull, own);
-    for (int i = 0; i < METASD_PULL_ROWS; i++)
-        assert_true(own[i] == 0);
     metasd_pull_entity(&w->pull, METASD_PULL_HEAD, 1, true, others, 2, pulls);
     assert_true(pulls[0] == 0 && pulls[1] == 0);
-    assert_true(metasd_pull_relation(&w->pull, 1, 2) == 0);
+    metasd_pull_relation(&w->pull, 1, false, others, 2, pulls);
+    assert_true(pulls[0] == 0 && pulls[1] == 0);
     free_world(w);
 }
 
@@ -333,7 +401,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pulls_are_derivatives),
-        cmocka_unit_test(own_pulls_are_those_of_the_fact),
+        cmocka_unit_test(centered_pulls_are_against_the_rivals),
+        cmocka_unit_test(reach_is_a_bound),
         cmocka_unit_test(empty_rows_pull_at_nothing),
     };
 
