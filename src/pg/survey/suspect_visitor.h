@@ -52,15 +52,13 @@ extern void metasd_suspect_visitor_sample(MetasdVisitor *visitor,
 
 /*
  * Offers all facts. The key is the deviation; the values are the places of the tail and the head
- * among what could stand there, the best of those, as metasd_suspect_entity reads them, and the
- * lower of the probabilities that both questions give to the fact.
+ * among what could stand there, and the best of those, as metasd_suspect_entity reads them.
  */
 enum {
     METASD_SUSPECT_TAIL_RANK,
     METASD_SUSPECT_HEAD_RANK,
     METASD_SUSPECT_BEST_TAIL,
-    METASD_SUSPECT_BEST_HEAD,
-    METASD_SUSPECT_PROBABILITY
+    METASD_SUSPECT_BEST_HEAD
 };
 
 extern void metasd_suspect_visitor_visit(MetasdVisitor *visitor,
