@@ -8,7 +8,7 @@
 #include "core/serve/own_pull.h"
 #include "pg/survey/unseen.h"
 
-/* Log odds of a direction are within these bounds: of what the model rules out, or if nothing competes. */
+/* Log odds are within these bounds: of what the model rules out, or if nothing competes. */
 #define MOST_ODDS 100.0
 
 /* Usual deviations are at least this, so that one can divide by them. */
@@ -160,8 +160,9 @@ metasd_suspect_visitor_sample(MetasdVisitor *visitor, const MetasdSweepQuestion 
 
 /* ---- all facts ---- */
 
-float
-metasd_suspect_deviation(const MetasdUsual *usual, const double odds[2])
+/* The deviation of these log odds, as a tail and as a head. */
+static float
+find_deviation(const MetasdUsual *usual, const double odds[2])
 {
     double off[2], most;
 
@@ -181,8 +182,8 @@ metasd_suspect_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *
         Place places[2];
 
         judge(visitor, triple.id, places);
-        triple.key = metasd_suspect_deviation(&parameters->usual[question->row],
-                                              (const double[2]){places[0].odds, places[1].odds});
+        triple.key = find_deviation(&parameters->usual[question->row],
+                                    (const double[2]){places[0].odds, places[1].odds});
         for (int side = 0; side < 2; side++) {
             triple.value[METASD_SUSPECT_TAIL_RANK + side] = places[side].rank;
             triple.value[METASD_SUSPECT_BEST_TAIL + side] = value_of(places[side].best);

@@ -69,7 +69,4 @@ extern void metasd_suspect_visitor_start(MetasdVisitor *visitor);
 /* The entity that a value stands for, or METASD_ANY if there is none. */
 extern uint32 metasd_suspect_entity(float value);
 
-/* The deviation of these log odds, as a tail and as a head. */
-extern float metasd_suspect_deviation(const MetasdUsual *usual, const double odds[2]);
-
 #endif
