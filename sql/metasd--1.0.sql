@@ -745,7 +745,7 @@ CREATE FUNCTION kg_suspects(
     model text DEFAULT NULL, k integer DEFAULT 100, relation text DEFAULT NULL,
     OUT rank integer, OUT head text, OUT relation text, OUT tail text,
     OUT best_tail text, OUT tail_rank integer, OUT best_head text, OUT head_rank integer,
-    OUT deviation real, OUT probability real
+    OUT deviation real
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_suspects' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 100 COST 1000000;

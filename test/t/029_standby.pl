@@ -60,6 +60,7 @@ is($rc, 0, 'kg_wait for a run that has ended returns') or diag($err);
 # A training under way, seen from there.
 my $session = session($standby);
 is($session->query_safe("SELECT count(*) FROM kg_predict('e1', 'r1', 5)"), '5', 'a session asks');
+is($session->query_safe("SELECT count(*) FROM kg_suspects(k => 3)"), '3', 'and finds suspects');
 my $next = start_training($primary, 'm');
 catch_up();
 ok(wait_until($standby, "SELECT status = 'running' AND epoch > 0 FROM metasd.progress WHERE run = $next"),

@@ -13,7 +13,7 @@
 
 #include "port/atomics.h"
 
-#define METASD_TRIPLE_VALUES 5
+#define METASD_TRIPLE_VALUES 4
 
 typedef struct MetasdScoredTriple {
     uint32 id[3];                      /* head, relation, tail */

@@ -6,10 +6,9 @@
 #include "core/base/random.h"
 #include "core/ranking/rank_counts.h"
 #include "core/serve/own_pull.h"
-#include "core/serve/query.h"
 #include "pg/survey/unseen.h"
 
-/* Log odds of a direction are within these bounds: of what the model rules out, or if nothing competes. */
+/* Log odds are within these bounds: of what the model rules out, or if nothing competes. */
 #define MOST_ODDS 100.0
 
 /* Usual deviations are at least this, so that one can divide by them. */
@@ -25,7 +24,7 @@ typedef struct State {
 
 /* A triple in one of its questions. */
 typedef struct Place {
-    double odds, probability;
+    double odds;
     float rank;
     uint32 best; /* METASD_ANY: nothing competes */
 } Place;
@@ -95,7 +94,7 @@ find_place(MetasdVisitor *visitor, MetasdPullSides side)
     const MetasdSweepQuestion *known =
         metasd_question_file_find(visitor->file, row, id[tails ? 0 : 2]);
     MetasdRankCounts counts = {.score = metasd_own_pull_scores(&state->own, side, state->scores)};
-    Place place = {.rank = 1, .odds = MOST_ODDS, .probability = 1};
+    Place place = {.rank = 1, .odds = MOST_ODDS};
 
     if (state->scores[id[tails ? 2 : 0]] == METASD_IMPOSSIBLE)
         counts.score = METASD_IMPOSSIBLE;
@@ -110,9 +109,6 @@ find_place(MetasdVisitor *visitor, MetasdPullSides side)
     place.odds = (double)counts.score - (double)state->scores[place.best] -
                  log(metasd_exp_sum(n, state->scores, state->scores[place.best]));
     place.odds = Min(Max(place.odds, -MOST_ODDS), MOST_ODDS);
-    place.probability =
-        metasd_probability(metasd_query_sigmoid(visitor->image, row),
-                           Min(Max(place.odds, -METASD_MOST_ODDS), METASD_MOST_ODDS));
     return place;
 }
 
@@ -164,8 +160,9 @@ metasd_suspect_visitor_sample(MetasdVisitor *visitor, const MetasdSweepQuestion 
 
 /* ---- all facts ---- */
 
-float
-metasd_suspect_deviation(const MetasdUsual *usual, const double odds[2])
+/* The deviation of these log odds, as a tail and as a head. */
+static float
+find_deviation(const MetasdUsual *usual, const double odds[2])
 {
     double off[2], most;
 
@@ -185,14 +182,12 @@ metasd_suspect_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *
         Place places[2];
 
         judge(visitor, triple.id, places);
-        triple.key = metasd_suspect_deviation(&parameters->usual[question->row],
-                                              (const double[2]){places[0].odds, places[1].odds});
+        triple.key = find_deviation(&parameters->usual[question->row],
+                                    (const double[2]){places[0].odds, places[1].odds});
         for (int side = 0; side < 2; side++) {
             triple.value[METASD_SUSPECT_TAIL_RANK + side] = places[side].rank;
             triple.value[METASD_SUSPECT_BEST_TAIL + side] = value_of(places[side].best);
         }
-        triple.value[METASD_SUSPECT_PROBABILITY] =
-            (float)Min(places[0].probability, places[1].probability);
         metasd_best_triples_offer(&visitor->best, &triple);
     }
 }

@@ -52,15 +52,13 @@ extern void metasd_suspect_visitor_sample(MetasdVisitor *visitor,
 
 /*
  * Offers all facts. The key is the deviation; the values are the places of the tail and the head
- * among what could stand there, the best of those, as metasd_suspect_entity reads them, and the
- * lower of the probabilities that both questions give to the fact.
+ * among what could stand there, and the best of those, as metasd_suspect_entity reads them.
  */
 enum {
     METASD_SUSPECT_TAIL_RANK,
     METASD_SUSPECT_HEAD_RANK,
     METASD_SUSPECT_BEST_TAIL,
-    METASD_SUSPECT_BEST_HEAD,
-    METASD_SUSPECT_PROBABILITY
+    METASD_SUSPECT_BEST_HEAD
 };
 
 extern void metasd_suspect_visitor_visit(MetasdVisitor *visitor,
@@ -70,8 +68,5 @@ extern void metasd_suspect_visitor_start(MetasdVisitor *visitor);
 
 /* The entity that a value stands for, or METASD_ANY if there is none. */
 extern uint32 metasd_suspect_entity(float value);
-
-/* The deviation of these log odds, as a tail and as a head. */
-extern float metasd_suspect_deviation(const MetasdUsual *usual, const double odds[2]);
 
 #endif

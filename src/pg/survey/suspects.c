@@ -4,10 +4,10 @@
  * The source is read once for the energies of all rows (own_energies.h), and once for the sweep.
  * The first pass samples facts, to find what is usual for their relations. The second judges all.
  *
- * Which part of a source is wrong, nothing tells. Facts that are made wrong do not show it either:
- * the model was not trained on these, so it resists them more. (In UMLS with 260 wrong facts a
- * mixture of made ones, as calibration.h has it, found 25.) So there is an order, and no
- * probability that a fact is wrong.
+ * There is an order, and no probability that a fact is wrong. Which part of a source is wrong, the
+ * source does not tell. Nor do triples that are made wrong: the model was not trained on them, so
+ * it resists them more than wrong facts. (Of 260 wrong facts in UMLS a mixture with such triples,
+ * fitted as in calibration.h, found 25.)
  */
 #include "pg/base/compat.h"
 
@@ -28,17 +28,7 @@ PG_FUNCTION_INFO_V1(metasd_kg_suspects);
 
 /* The arguments, and the columns of the result. */
 enum { MODEL, K, RELATION };
-enum {
-    RANK,
-    FIRST_LABEL,
-    BEST_TAIL = 4,
-    TAIL_RANK,
-    BEST_HEAD,
-    HEAD_RANK,
-    DEVIATION,
-    PROBABILITY,
-    COLUMNS
-};
+enum { RANK, FIRST_LABEL, BEST_TAIL = 4, TAIL_RANK, BEST_HEAD, HEAD_RANK, DEVIATION, COLUMNS };
 
 /* Facts to sample: of a relation, and of all, if there are not very many relations. */
 #define SAMPLED_OF_RELATION 100.0
@@ -251,7 +241,6 @@ put_suspect(const Suspicion *suspicion, MetasdTies *ties, const MetasdScoredTrip
         values[column + 1] = Int32GetDatum((int32)triple->value[METASD_SUSPECT_TAIL_RANK + side]);
     }
     values[DEVIATION] = Float4GetDatum(triple->key);
-    values[PROBABILITY] = Float4GetDatum(triple->value[METASD_SUSPECT_PROBABILITY]);
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

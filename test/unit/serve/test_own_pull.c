@@ -216,7 +216,7 @@ codes_of_energies_rise_in_half_powers_of_two(void **state)
     assert_int_equal(codes[5], UINT8_MAX);
 }
 
-/* A row that no other fact uses loses a whole step in each column, or one direction's part of it. */
+/* A column that no other fact uses loses a whole step, of one direction or of both. */
 static void
 pull_is_taken_out_by_share(void **state)
 {
