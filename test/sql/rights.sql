@@ -43,6 +43,7 @@ INSERT INTO actions (action, statement) VALUES
     ('kg_predict_relations', 'SELECT kg_predict_relations(''p07'', ''French'', 3, ''model'')'),
     ('kg_score', 'SELECT kg_score(''p07'', ''speaks'', ''French'', ''model'')'),
     ('kg_rank', 'SELECT kg_rank(''p07'', ''speaks'', ''French'', ''model'')'),
+    ('kg_explain', 'SELECT kg_explain(''p07'', ''speaks'', ''French'', 3, ''model'')'),
     ('kg_similar', 'SELECT kg_similar(''p07'', 3, ''model'')'),
     ('kg_embedding', 'SELECT kg_embedding(''p07'', ''model'')'),
     ('kg_evaluate, of a relation of one''s own', 'SELECT kg_evaluate(''model'', ''mine'')'),
