@@ -19,6 +19,7 @@
 #include "pg/base/settings.h"
 #include "pg/report/accuracy.h"
 #include "pg/report/curve.h"
+#include "pg/report/findings.h"
 #include "pg/report/map.h"
 #include "pg/report/style.h"
 #include "pg/report/summary.h"
@@ -85,6 +86,7 @@ write_page(MetasdReport *report)
     metasd_summary_write(report);
     metasd_curve_write(report);
     metasd_accuracy_write(report);
+    metasd_findings_write(report);
     metasd_map_write(report);
     metasd_weights_write(report);
     metasd_versions_write(report);

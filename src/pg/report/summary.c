@@ -67,6 +67,7 @@ write_head(const MetasdReport *report)
     metasd_html_markup(
         html, ".</p>\n<nav aria-label=\"Sections\"><a href=\"#training\">Training</a> "
               "<a href=\"#accuracy\">Accuracy</a> <a href=\"#probabilities\">Probabilities</a> "
+              "<a href=\"#discoveries\">Discoveries</a> <a href=\"#suspects\">Suspects</a> "
               "<a href=\"#map\">Map</a> <a href=\"#size\">Size</a> "
               "<a href=\"#versions\">Versions</a></nav>\n");
     write_tiles(report);
