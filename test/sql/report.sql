@@ -55,6 +55,22 @@ SELECT bool_and(page ~ format('<td><bdi>%s</bdi>( <span class="soft">given</span
        count(*) = found(min(page), '<td><bdi>[a-z_]+</bdi>( <span class="soft">given</span>)?</td><td><bdi>') AS "and no others"
 FROM pages, metasd.versions v, jsonb_each_text(v.params) p;
 
+-- The best discoveries and the worst suspects are those of the functions, and the first of each are explained.
+CREATE FUNCTION finds(page text, section text) RETURNS TABLE (find text, more text) LANGUAGE sql AS $$
+    SELECT regexp_replace(split_part(l, '</span>', 1), '^<p class="find"><span>|</?(bdi|em)>', '', 'g'), regexp_replace(l, '</?(bdi|em)>', '', 'g')
+    FROM regexp_split_to_table((regexp_match(page, '<section id="' || section || '">(.*?)</section>'))[1], '<li>') WITH ORDINALITY s (l, n) WHERE n > 1 ORDER BY n
+$$;
+SELECT array_agg(find) = (SELECT array_agg(concat_ws(' ', head, relation, tail) ORDER BY ordinality) FROM kg_discover(k => 12) WITH ORDINALITY) AS discoveries,
+       count(*), bool_and(more ~ 'class="odds"><span class="meter"><span style="width:\d+%"></span></span> [\d.]+%') AS probabilities,
+       bool_or(more ~ '<p class="why">Because p') AS explained FROM pages, finds(page, 'discoveries');
+SELECT array_agg(find) = (SELECT array_agg(concat_ws(' ', head, relation, tail) ORDER BY ordinality) FROM kg_suspects(k => 12) WITH ORDINALITY) AS suspects,
+       count(*), bool_and(more ~ 'tail ranked \d+' OR more !~ 'would rather') AS ranked FROM pages, finds(page, 'suspects');
+SELECT bool_and(more ~ (SELECT concat_ws(' ', e.head, e.relation, e.tail) || ' <small>\d+%'
+                        FROM kg_explain(d.head, d.relation, d.tail, 4) e WHERE e.share > 0 LIMIT 1)) AS "first reasons"
+FROM pages, finds(page, 'discoveries'), kg_discover(k => 8) d WHERE find = concat_ws(' ', d.head, d.relation, d.tail);
+-- Notices of these are not for who wants a page.
+SELECT length(kg_report()) > 0 AS quiet;
+
 -- What the training found out for it: as many answers in each part as in all.
 SELECT (SELECT sum((d ->> 'queries')::int) FROM jsonb_array_elements(metrics -> 'degrees') d) = (metrics #>> '{stored,queries}')::int AS degrees,
        (SELECT abs(sum((d ->> 'queries')::int * (d ->> 'mrr')::float8) / sum((d ->> 'queries')::int) - (metrics #>> '{stored,mrr}')::float8) < 1e-5
@@ -157,10 +173,11 @@ SELECT parses(kg_report());
 ROLLBACK;
 -- The source may be gone.
 DROP TABLE people;
-SELECT page ~ 'which has been dropped since' AS said, parses(page) FROM kg_report() page;
+SELECT page ~ 'which has been dropped since' AS said, page ~ 'source could not be searched' AS "not searched", parses(page),
+       page ~ 'There is nothing to' AS nothing FROM kg_report() page;
 SELECT count(kg_drop(name)) FROM metasd.models;
 SET client_min_messages = warning;
 DROP TABLE held, tiny, "<b>";
 DROP SCHEMA regress_metasd_trap CASCADE;
-DROP FUNCTION seen, charts, found, parses;
+DROP FUNCTION seen, finds, charts, found, parses;
 DROP ROLE regress_metasd_reader, regress_metasd_nobody;

@@ -9,7 +9,7 @@ static void
 write_triple(MetasdHtml *html, char *const label[3])
 {
     for (int i = 0; i < 3; i++) {
-        metasd_html_markup(html, i == 1 ? " <i>" : i == 2 ? "</i> " : "");
+        metasd_html_markup(html, i == 1 ? " <em>" : i == 2 ? "</em> " : "");
         metasd_html_name(html, label[i], METASD_LABEL_COLUMNS);
     }
 }

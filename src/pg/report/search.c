@@ -13,6 +13,7 @@
 #include "pg/catalog/security.h"
 #include "pg/catalog/statement.h"
 #include "pg/report/sample.h"
+#include "pg/source/source.h"
 
 /*
  * Products of weights that a search may take, about a second of one processor: a question takes as
@@ -102,6 +103,20 @@ attempt(MetasdReport *report, Search search, MetasdFindings *findings)
     report->image = metasd_image_cache_get(report->model, metasd_image_cache_size);
 }
 
+/* Why the source cannot be searched, without the full stop; NULL if it can. */
+static char *
+find_objection(const MetasdReport *report)
+{
+    const MetasdModel *model = report->model;
+    char *objection =
+        metasd_source_objection(&model->serving_source, model->serving_column, model->owner);
+    size_t len = objection ? strlen(objection) : 0;
+
+    if (len > 0 && objection[len - 1] == '.')
+        objection[len - 1] = '\0';
+    return objection;
+}
+
 /* ---- what a search costs ---- */
 
 /* Products of one question. */
@@ -137,7 +152,7 @@ explain(const MetasdReport *report, MetasdFinding *finding)
                        CStringGetTextDatum(report->model->name)};
     uint64 n = run_query(report,
                          "SELECT head, relation, tail, share::float8 FROM %s.kg_explain($1, $2, "
-                         "$3, $4, $5) ORDER BY rank LIMIT $4",
+                         "$3, $4, $5) LIMIT $4",
                          5, types, values, NULL);
 
     for (uint64 i = 0; i < n && i < METASD_MOST_REASONS; i++) {
@@ -182,7 +197,7 @@ discover_all(MetasdReport *report, MetasdFindings *findings)
 
     keep_discoveries(findings, run_query(report,
                                          "SELECT head, relation, tail, probability::float8 FROM "
-                                         "%s.kg_discover($1, $2) ORDER BY rank LIMIT $2",
+                                         "%s.kg_discover($1, $2) LIMIT $2",
                                          2, types, values, NULL));
 }
 
@@ -229,7 +244,9 @@ metasd_search_discoveries(MetasdReport *report, MetasdFindings *findings)
 {
     double questions = QUESTION_PRODUCTS / question_cost(report);
 
-    *findings = (MetasdFindings){0};
+    *findings = (MetasdFindings){.error = find_objection(report)};
+    if (findings->error)
+        return;
     if (can_ask_all(report))
         attempt(report, discover_all, findings);
     else if (facts_of(report) <= MOST_FACTS && questions >= LEAST_QUESTIONS)
@@ -252,7 +269,7 @@ suspect(MetasdReport *report, MetasdFindings *findings)
                        findings->relation ? CStringGetTextDatum(findings->relation) : (Datum)0};
     uint64 n = run_query(report,
                          "SELECT head, relation, tail, best_tail, tail_rank::float8 FROM "
-                         "%s.kg_suspects($1, $2, $3) ORDER BY rank LIMIT $2",
+                         "%s.kg_suspects($1, $2, $3) LIMIT $2",
                          3, types, values, findings->relation ? NULL : "  n");
 
     for (uint64 i = 0; i < n && i < METASD_MOST_FINDINGS; i++) {
@@ -285,7 +302,9 @@ choose_relation(const MetasdReport *report)
 void
 metasd_search_suspects(MetasdReport *report, MetasdFindings *findings)
 {
-    *findings = (MetasdFindings){0};
+    *findings = (MetasdFindings){.error = find_objection(report)};
+    if (findings->error)
+        return;
     if (!can_ask_all(report)) {
         if (facts_of(report) <= MOST_FACTS)
             findings->relation = choose_relation(report);

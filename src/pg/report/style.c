@@ -89,7 +89,7 @@ const char metasd_style_sheet[] =
     "border-bottom:1px solid var(--line)}.finds li:last-child{border-bottom:0}\n"
     ".finds li::marker{color:var(--soft);font-size:.86rem}.finds p{max-width:none}\n"
     ".find{display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 22px;margin:0}\n"
-    ".find bdi{font-weight:600}.find i,.why i{font-style:normal;color:var(--s1)}\n"
+    ".find bdi{font-weight:600}.find em,.why em{font-style:normal;color:var(--s1)}\n"
     ".odds{color:var(--soft);white-space:nowrap;font-variant-numeric:tabular-nums}\n"
     ".meter{display:inline-block;width:84px;height:8px;margin-right:8px;border-radius:4px;"
     "background:var(--grid);overflow:hidden;vertical-align:middle}\n"
