@@ -739,7 +739,7 @@ CREATE FUNCTION kg_discover(
 AS 'MODULE_PATHNAME', 'metasd_kg_discover' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 100 COST 1000000;
 COMMENT ON FUNCTION kg_discover(text, integer, text, text, text, regclass, real, text) IS
-'returns the k most probable facts that the source does not hold';
+'returns the k most probable facts that the source does not hold, best first, in the whole graph or of what is named: a relation, a head, a tail, candidates. The source is read once, with the rights that kg_predict has. subjects tells which entities may be heads of a relation: those that are its head in a fact of the source (known), also the ten entities that are most similar to each of these (like), or all. candidates is a relation, read as the caller, whose first column holds the entities that may be tails; or heads, if tail is given. Facts of equal probability have the same rank, and are ordered by the bytes of their labels. score is that of kg_score. probability counts both questions that a fact answers, and how many answers questions of its relation have. It is calibrated with facts held out of the training, as if the source lacked one fact in ten. Facts less probable than min_probability are left out. Parallel workers take part if max_parallel_workers_per_gather allows them; they change no result';
 
 CREATE FUNCTION kg_suspects(
     model text DEFAULT NULL, k integer DEFAULT 100, relation text DEFAULT NULL,

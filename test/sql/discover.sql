@@ -88,7 +88,7 @@ SELECT * FROM kg_discover(head => 'p07', tail => 'French', candidates => 'severa
 
 -- min_probability, k.
 SELECT count(*) = (SELECT count(*) FROM everything WHERE probability >= 0.001::real) AS "as many",
-       min(probability) >= 0.1::real AS probable
+       min(probability) >= 0.001::real AS probable
 FROM kg_discover(k => 1000000, min_probability => 0.001);
 SELECT count(*) FROM kg_discover(min_probability => 1);
 SELECT count(*) FROM kg_discover(k => 0);

@@ -38,11 +38,18 @@ count_positives(const MetasdUnlabelledSample *samples, size_t n)
     return count;
 }
 
-/* The lowest number of unlabelled samples for each positive above some key; keys fall. */
-static double
-bound_ratio(const MetasdUnlabelledSample *samples, size_t n, size_t positives, double most)
+void
+metasd_unlabelled_sort(MetasdUnlabelledSample *samples, size_t n)
 {
-    double enough = fmax(REGION_POSITIVES, REGION_PART * (double)positives);
+    if (n > 1)
+        qsort(samples, n, sizeof(*samples), compare_keys);
+}
+
+/* The lowest number of unlabelled samples for each positive above some key. */
+double
+metasd_unlabelled_ratio(const MetasdUnlabelledSample *samples, size_t n, double most)
+{
+    double enough = fmax(REGION_POSITIVES, REGION_PART * (double)count_positives(samples, n));
     double ratio = most, known = 0, unlabelled = 0;
     size_t count = 0;
 
@@ -132,15 +139,14 @@ minimise(const MetasdUnlabelledSample *samples, size_t n, MetasdUnlabelledFit *f
 }
 
 MetasdUnlabelledFit
-metasd_unlabelled_fit(MetasdUnlabelledSample *samples, size_t n, double most_ratio)
+metasd_unlabelled_fit(const MetasdUnlabelledSample *samples, size_t n, double ratio)
 {
     size_t positives = count_positives(samples, n);
     MetasdUnlabelledFit fit = metasd_unlabelled_default;
 
     if (positives < METASD_LEAST_POSITIVES || positives == n)
         return fit;
-    qsort(samples, n, sizeof(*samples), compare_keys);
-    fit.ratio = bound_ratio(samples, n, positives, most_ratio);
+    fit.ratio = ratio;
     minimise(samples, n, &fit);
     return fit;
 }

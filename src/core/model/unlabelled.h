@@ -39,9 +39,15 @@ extern const MetasdUnlabelledFit metasd_unlabelled_default;
 /* Fewer positives tell too little: the fit is the default. */
 #define METASD_LEAST_POSITIVES 20
 
-/* Fits N samples, which it sorts; it is at most MOST_RATIO, above 0. */
-extern MetasdUnlabelledFit metasd_unlabelled_fit(MetasdUnlabelledSample *samples, size_t n,
-                                                 double most_ratio);
+/* Sorts samples by falling key, as the next two functions need them. */
+extern void metasd_unlabelled_sort(MetasdUnlabelledSample *samples, size_t n);
+
+/* The ratio that N samples allow: at most MOST, above 0. */
+extern double metasd_unlabelled_ratio(const MetasdUnlabelledSample *samples, size_t n, double most);
+
+/* Fits N samples with that ratio. */
+extern MetasdUnlabelledFit metasd_unlabelled_fit(const MetasdUnlabelledSample *samples, size_t n,
+                                                 double ratio);
 
 extern double metasd_unlabelled_probability(const MetasdUnlabelledFit *fit, double key);
 

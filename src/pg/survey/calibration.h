@@ -4,7 +4,9 @@
  * How many facts a source lacks, no data tell. So a probability supposes that it lacks one in ten,
  * as if a tenth of all facts had been taken out at random; fewer if its candidates show that
  * (core/model/unlabelled.h). Facts that the training held out show how the keys of missing facts
- * are distributed. They are compared with a sample of all candidates: all of a small graph.
+ * are distributed. They are compared with a sample of all candidates: all of a small graph. Of some
+ * relations fewer candidates are facts than their keys tell, of some more. So first the keys of each
+ * relation are shifted by what held-out facts show there, as far as there are enough.
  */
 #ifndef METASD_PG_SURVEY_CALIBRATION_H
 #define METASD_PG_SURVEY_CALIBRATION_H
@@ -16,6 +18,7 @@
 
 typedef struct MetasdCalibration {
     MetasdUnlabelledFit fit;
+    float *shift; /* of each relation: added to the keys of its triples */
     /* Samples of candidates, by falling key, for metasd_calibration_key_of; none if not fitted. */
     uint32 count;
     MetasdUnlabelledSample *samples;

@@ -123,17 +123,21 @@ write_parameters(const Discovery *discovery, bool by_tail, Size *bytes)
 {
     const MetasdCandidates *candidates = &discovery->candidates;
     const MetasdSubjectChoice *choice = &discovery->choice;
+    uint32 relations = discovery->question.image->plan.relations;
     MetasdDiscoverParameters *parameters;
 
-    *bytes = offsetof(MetasdDiscoverParameters, ids) + (Size)candidates->count * sizeof(uint32);
+    *bytes = offsetof(MetasdDiscoverParameters, rest) +
+             ((Size)relations + candidates->count) * sizeof(uint32);
     parameters = palloc_extended(*bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     parameters->relation = choice->relation;
     parameters->entity = by_tail ? choice->tail : choice->head;
     parameters->subjects = choice->kind != METASD_SUBJECTS_ALL;
     parameters->chosen = candidates->given;
     parameters->count = candidates->count;
+    memcpy(parameters->rest, discovery->calibration.shift, (Size)relations * sizeof(float));
     if (candidates->count > 0)
-        memcpy(parameters->ids, candidates->ids, (Size)candidates->count * sizeof(uint32));
+        memcpy(parameters->rest + relations, candidates->ids,
+               (Size)candidates->count * sizeof(uint32));
     return parameters;
 }
 

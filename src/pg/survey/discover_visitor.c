@@ -8,7 +8,8 @@
 typedef struct Discoverer {
     const MetasdDiscoverParameters *parameters;
     MetasdBothSides *both;
-    bool *chosen; /* entities that may be answers; NULL: all */
+    const float *shift; /* of each relation */
+    bool *chosen;       /* entities that may be answers; NULL: all */
     void *scratch;
 } Discoverer;
 
@@ -20,12 +21,13 @@ metasd_discover_visitor_start(MetasdVisitor *visitor)
     Discoverer *discoverer = palloc0(sizeof(*discoverer));
 
     discoverer->parameters = parameters;
+    discoverer->shift = (const float *)parameters->rest;
     discoverer->both = metasd_both_sides_create(visitor->image, visitor->file);
     discoverer->scratch = palloc(metasd_query_scratch_bytes(plan->width));
     if (parameters->chosen) {
         discoverer->chosen = palloc_extended(plan->entities, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
         for (uint32 i = 0; i < parameters->count; i++)
-            discoverer->chosen[parameters->ids[i]] = true;
+            discoverer->chosen[parameters->rest[plan->relations + i]] = true;
     }
     visitor->state = discoverer;
 }
@@ -43,7 +45,8 @@ counts(const MetasdVisitor *visitor, const MetasdSweepQuestion *question)
 
 /* Offers the triple with answer ID, whose probability is given. */
 static void
-offer_answer(MetasdVisitor *visitor, const MetasdAsking *asking, uint32 id, double probability)
+offer_answer(MetasdVisitor *visitor, const MetasdAsking *asking, uint32 id, double probability,
+             float shift)
 {
     Discoverer *discoverer = visitor->state;
     const MetasdSweepQuestion *question = asking->question;
@@ -51,7 +54,7 @@ offer_answer(MetasdVisitor *visitor, const MetasdAsking *asking, uint32 id, doub
     MetasdScoredTriple triple = {.id = {question->entity, question->row, id}};
     float score = asking->scores[id];
 
-    triple.key = metasd_both_sides_key(discoverer->both, probability, id);
+    triple.key = metasd_both_sides_key(discoverer->both, probability, id) + shift;
     if (triple.key < metasd_best_triples_least(&visitor->best) || triple.key == -INFINITY)
         return;
     if (question->row >= relations) { /* heads have been asked for */
@@ -72,13 +75,14 @@ metasd_discover_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion 
     Discoverer *discoverer = visitor->state;
     MetasdBothSides *both = discoverer->both;
     bool heads = question->row >= visitor->image->plan.relations;
+    float shift = discoverer->shift[question->row % visitor->image->plan.relations];
     MetasdAsking *asking;
     uint32 n;
 
     if (!counts(visitor, question) || !(asking = metasd_both_sides_ask(both, question)))
         return;
     n = metasd_asking_select(
-        asking, metasd_both_sides_least(both, metasd_best_triples_least(&visitor->best)));
+        asking, metasd_both_sides_least(both, metasd_best_triples_least(&visitor->best) - shift));
     for (uint32 i = 0; i < n; i++) {
         uint32 id = asking->ids[i];
         double probability;
@@ -87,10 +91,10 @@ metasd_discover_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion 
             (heads && discoverer->parameters->subjects && !metasd_both_sides_asks(both, id)))
             continue;
         probability = metasd_asking_probability(asking, id);
-        if (metasd_both_sides_bound(both, probability, id) <
+        if (metasd_both_sides_bound(both, probability, id) + shift <
             metasd_best_triples_least(&visitor->best))
             continue;
         CHECK_FOR_INTERRUPTS();
-        offer_answer(visitor, asking, id, probability);
+        offer_answer(visitor, asking, id, probability, shift);
     }
 }

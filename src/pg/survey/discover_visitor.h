@@ -15,7 +15,9 @@ typedef struct MetasdDiscoverParameters {
     bool subjects;   /* heads must be subjects: given in questions of the file */
     bool chosen;     /* only some entities may be answers: */
     uint32 count;
-    uint32 ids[FLEXIBLE_ARRAY_MEMBER];
+    /* Behind it: a float for each relation, which is added to keys (calibration.h), and `count`
+     * ids of the chosen. */
+    uint32 rest[FLEXIBLE_ARRAY_MEMBER];
 } MetasdDiscoverParameters;
 
 /* What an offered triple's value is; its key is that of both_sides.h. */

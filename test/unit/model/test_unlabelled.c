@@ -26,6 +26,14 @@ uniform(uint64_t stream, uint64_t i)
     return (double)(metasd_random(7, stream, i) >> 11) * 0x1p-53;
 }
 
+/* Sorts, finds the ratio and fits. */
+static MetasdUnlabelledFit
+fit_samples(MetasdUnlabelledSample *samples, size_t n, double most)
+{
+    metasd_unlabelled_sort(samples, n);
+    return metasd_unlabelled_fit(samples, n, metasd_unlabelled_ratio(samples, n, most));
+}
+
 /* A triple of key x is a fact with the probability of a sigmoid; of the facts a part is known. */
 static World
 make_world(double slope, double offset, double known)
@@ -94,8 +102,8 @@ probabilities_hold(void **state)
 
         for (size_t j = 0; j < TRIPLES; j++)
             before[j] = world.samples[j];
-        fit = metasd_unlabelled_fit(world.samples, world.n,
-                                    (double)world.missing_count / (double)world.positives);
+        fit = fit_samples(world.samples, world.n,
+                          (double)world.missing_count / (double)world.positives);
         check_reliability(&world, before, &fit);
         free(before);
         free_world(&world);
@@ -117,8 +125,8 @@ weights_count(void **state)
             sample[n] = world.samples[i];
             sample[n++].weight = world.samples[i].positive ? 1 : 4;
         }
-    whole = metasd_unlabelled_fit(world.samples, world.n, 1);
-    part = metasd_unlabelled_fit(sample, n, 1);
+    whole = fit_samples(world.samples, world.n, 1);
+    part = fit_samples(sample, n, 1);
     for (double x = -4; x < 3; x += 0.5)
         assert_true(fabs(metasd_unlabelled_probability(&whole, x) -
                          metasd_unlabelled_probability(&part, x)) < 0.05);
@@ -131,7 +139,7 @@ static void
 few_missing_facts_show(void **state)
 {
     World world = make_world(3, 0, 0.98);
-    MetasdUnlabelledFit fit = metasd_unlabelled_fit(world.samples, world.n, 1);
+    MetasdUnlabelledFit fit = fit_samples(world.samples, world.n, 1);
     double claimed = 0;
 
     (void)state;
@@ -153,10 +161,10 @@ few_positives_tell_nothing(void **state)
     for (int i = 0; i < 100; i++)
         samples[i] = (MetasdUnlabelledSample){
             .key = (float)i, .weight = 1, .positive = i < METASD_LEAST_POSITIVES - 1};
-    fit = metasd_unlabelled_fit(samples, 100, 1);
+    fit = fit_samples(samples, 100, 1);
     assert_true(fit.slope == metasd_unlabelled_default.slope);
     assert_true(fit.offset == metasd_unlabelled_default.offset);
-    (void)metasd_unlabelled_fit(samples, 0, 1);
+    (void)fit_samples(samples, 0, 1);
 }
 
 /* A fit is finite and rises, whatever the samples are: also where keys tell the wrong way. */
@@ -181,7 +189,7 @@ every_fit_is_usable(void **state)
             samples[i] = (MetasdUnlabelledSample){
                 .key = key, .weight = kind == 4 ? 1e6f : 1.0f, .positive = positive};
         }
-        fit = metasd_unlabelled_fit(samples, 400, 5);
+        fit = fit_samples(samples, 400, 5);
         assert_true(fit.slope > 0 && isfinite(fit.slope) && isfinite(fit.offset));
         assert_true(fit.ratio > 0 && fit.ratio <= 5);
         for (double p = 0.05; p < 1; p += 0.1) {
