@@ -38,7 +38,7 @@ count_positives(const MetasdUnlabelledSample *samples, size_t n)
     return count;
 }
 
-/* The lowest number of unlabelled samples for each positive above a key; keys fall. */
+/* The lowest number of unlabelled samples for each positive above some key; keys fall. */
 static double
 bound_ratio(const MetasdUnlabelledSample *samples, size_t n, size_t positives, double most)
 {
@@ -53,8 +53,10 @@ bound_ratio(const MetasdUnlabelledSample *samples, size_t n, size_t positives, d
         } else
             unlabelled += (double)samples[i].weight;
         /* Samples of the same key belong to the same region. */
-        if ((double)count >= enough && (i + 1 == n || samples[i + 1].key < samples[i].key))
+        if ((double)count >= enough && (i + 1 == n || samples[i + 1].key < samples[i].key)) {
             ratio = fmin(ratio, (unlabelled + 1) / (known + 1));
+            enough *= 2; /* the least of many regions would be too low by chance */
+        }
     }
     return ratio;
 }

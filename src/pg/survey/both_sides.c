@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "core/model/growth.h"
 #include "core/ranking/rank_counts.h"
 #include "core/serve/query.h"
 
@@ -18,14 +19,17 @@ struct MetasdBothSides {
     MetasdQuestionFile *file;
     MetasdAsking *asking; /* of the question that is visited */
     MetasdAsking *other;
-    float own_degree; /* half the logarithm of the degree of that question */
+    float own_growth; /* WEIGHT x the logarithm of what that question lacks */
     /* Of the questions of the other side with the same relation: */
-    uint32 row;      /* of the relation; METASD_ANY before the first */
-    Level *level;    /* by given entity */
-    uint32 *degree;  /* 1 + known answers; 0 if the question is not in the file */
-    float *half_log; /* half the logarithm of the degree */
-    float most;      /* the highest of them */
+    uint32 row;               /* of the relation; METASD_ANY before the first */
+    Level *level;             /* by given entity */
+    uint32 *degree;           /* 1 + known answers; 0 if the question is not in the file */
+    float *growth;            /* WEIGHT x the logarithm of what the question lacks */
+    float most;               /* the highest of them */
+    MetasdGrowth own, others; /* of the questions of both sides */
 };
+
+#define WEIGHT 0.4
 
 MetasdBothSides *
 metasd_both_sides_create(const MetasdImage *image, MetasdQuestionFile *file)
@@ -40,7 +44,7 @@ metasd_both_sides_create(const MetasdImage *image, MetasdQuestionFile *file)
     both->row = METASD_ANY;
     both->level = palloc_extended(n * sizeof(*both->level), MCXT_ALLOC_HUGE);
     both->degree = palloc_extended(n * sizeof(*both->degree), MCXT_ALLOC_HUGE);
-    both->half_log = palloc_extended(n * sizeof(*both->half_log), MCXT_ALLOC_HUGE);
+    both->growth = palloc_extended(n * sizeof(*both->growth), MCXT_ALLOC_HUGE);
     return both;
 }
 
@@ -53,35 +57,52 @@ other_row(const MetasdBothSides *both, uint32 row)
     return row < relations ? row + relations : row - relations;
 }
 
-/* For a question of that many known answers. */
+/* What a question of so many known answers lacks, as keys have it. */
 static float
-half_log_of(uint32 answers)
+growth_of(const MetasdGrowth *growth, uint32 answers)
 {
-    return (float)(0.5 * log(answers > 0 ? (double)answers : METASD_NO_DEGREE));
+    return (float)(WEIGHT * log(metasd_growth_of(growth, answers)));
 }
 
-/* Turns to the other questions of another relation. */
+/* Sets the degrees of the questions of a row, and counts them. */
+static void
+count_degrees(MetasdBothSides *both, uint32 row, MetasdGrowth *growth)
+{
+    uint32 n = both->image->plan.entities;
+
+    memset(both->degree, 0, (Size)n * sizeof(*both->degree));
+    metasd_question_file_degrees(both->file, row, both->degree);
+    metasd_growth_start(growth);
+    for (uint32 i = 0; i < n; i++)
+        if (both->degree[i] > 1)
+            metasd_growth_count(growth, both->degree[i] - 1);
+    metasd_growth_complete(growth, n);
+}
+
+/* Turns to the questions of another relation. */
 static void
 turn_to_row(MetasdBothSides *both, uint32 row)
 {
-    uint32 n = both->image->plan.entities, most;
+    uint32 n = both->image->plan.entities;
 
     if (both->row == row)
         return;
     both->row = row;
     memset(both->level, 0, (Size)n * sizeof(*both->level));
-    memset(both->degree, 0, (Size)n * sizeof(*both->degree));
-    most = metasd_question_file_degrees(both->file, row, both->degree);
-    both->most = half_log_of(most > 0 ? most - 1 : 0);
-    for (uint32 i = 0; i < n; i++)
-        both->half_log[i] = both->degree[i] > 1 ? half_log_of(both->degree[i] - 1) : half_log_of(0);
+    count_degrees(both, other_row(both, row), &both->own);
+    count_degrees(both, row, &both->others);
+    both->most = -INFINITY;
+    for (uint32 i = 0; i < n; i++) {
+        both->growth[i] = growth_of(&both->others, both->degree[i] > 0 ? both->degree[i] - 1 : 0);
+        both->most = Max(both->most, both->growth[i]);
+    }
 }
 
 MetasdAsking *
 metasd_both_sides_ask(MetasdBothSides *both, const MetasdSweepQuestion *question)
 {
     turn_to_row(both, other_row(both, question->row));
-    both->own_degree = half_log_of(question->count);
+    both->own_growth = growth_of(&both->own, question->count);
     return metasd_asking_begin(both->asking, question) ? both->asking : NULL;
 }
 
@@ -100,16 +121,19 @@ log_probability(double probability)
     return (float)log(Max(probability, (double)FLT_MIN));
 }
 
+/* Rounding of keys. */
+#define SLACK 1e-4
+
 double
 metasd_both_sides_least(const MetasdBothSides *both, float key)
 {
-    return exp((double)key - (double)both->own_degree - (double)both->most);
+    return exp((double)key - (double)(both->own_growth + both->most) - SLACK);
 }
 
 float
 metasd_both_sides_bound(const MetasdBothSides *both, double probability, uint32 id)
 {
-    return log_probability(probability) + both->own_degree + both->half_log[id];
+    return log_probability(probability) + (both->own_growth + both->growth[id]);
 }
 
 /* Asks the other question with given entity ID, unless it has been asked. */
@@ -139,6 +163,7 @@ score_of_other(const MetasdBothSides *both, uint32 id)
                               both->other->scratch);
 }
 
+/* The same number whichever of its questions is visited. */
 float
 metasd_both_sides_key(MetasdBothSides *both, double probability, uint32 id)
 {
@@ -151,7 +176,8 @@ metasd_both_sides_key(MetasdBothSides *both, double probability, uint32 id)
         return -INFINITY;
     other = metasd_probability(metasd_query_sigmoid(both->image, both->row),
                                metasd_probability_odds(&odds, score));
-    return metasd_both_sides_bound(both, probability, id) + log_probability(other);
+    return (log_probability(probability) + log_probability(other)) +
+           (both->own_growth + both->growth[id]);
 }
 
 float
@@ -169,5 +195,6 @@ metasd_both_sides_key_of_known(MetasdBothSides *both, uint32 i)
     other = metasd_asking_probability_beside(metasd_query_sigmoid(both->image, both->row), &odds,
                                              score);
     return log_probability(mine) + log_probability(other) +
-           half_log_of(asking->question->count - 1) + half_log_of(both->degree[id] - 2);
+           growth_of(&both->own, asking->question->count - 1) +
+           growth_of(&both->others, both->degree[id] - 2);
 }

@@ -297,15 +297,14 @@ metasd_question_file_find(MetasdQuestionFile *file, uint32 row, uint32 entity)
     return NULL;
 }
 
-uint32
+void
 metasd_question_file_degrees(MetasdQuestionFile *file, uint32 row, uint32 *degrees)
 {
     const MetasdQuestionIndex *index = file->index;
     uint64 at, end = index->batch[index->batches].at;
-    uint32 most = 0;
 
     if (index->batches == 0)
-        return 0;
+        return;
     at = index->batch[find_batch(index, join_numbers(row, 0))].at;
     while (at < end) {
         Header header = read_header(file, &at);
@@ -316,9 +315,7 @@ metasd_question_file_degrees(MetasdQuestionFile *file, uint32 row, uint32 *degre
         if (header.row < row)
             continue;
         degrees[header.entity] = 1 + header.count;
-        most = Max(most, 1 + header.count);
     }
-    return most;
 }
 
 void

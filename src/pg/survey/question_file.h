@@ -80,11 +80,8 @@ extern const MetasdSweepQuestion *metasd_question_file_next(MetasdQuestionFile *
 extern const MetasdSweepQuestion *metasd_question_file_find(MetasdQuestionFile *file, uint32 row,
                                                             uint32 entity);
 
-/*
- * Sets degrees[entity] to 1 + the number of answers of each question of a row, and returns the
- * highest of them, or 0; other degrees stay.
- */
-extern uint32 metasd_question_file_degrees(MetasdQuestionFile *file, uint32 row, uint32 *degrees);
+/* Sets degrees[entity] to 1 + the number of answers of each question of a row; others stay. */
+extern void metasd_question_file_degrees(MetasdQuestionFile *file, uint32 row, uint32 *degrees);
 
 extern void metasd_question_file_close(MetasdQuestionFile *file);
 
