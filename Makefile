@@ -21,10 +21,10 @@ MODULE_big = metasd
 MODULES = metasd_train
 
 # The folder of a file says which library it belongs to: of these rooms to both, of the others to one.
-SHARED_ROOMS = core/base core/ranking core/model core/codec core/serve \
+SHARED_ROOMS = core/base core/ranking core/model core/codec core/graph core/serve \
 	pg/base pg/catalog pg/source pg/params pg/image
-SERVE_ROOMS = pg pg/access pg/control pg/serve pg/evaluate
-TRAIN_ROOMS = core/graph core/math core/train pg/worker
+SERVE_ROOMS = pg pg/access pg/control pg/serve pg/evaluate pg/report pg/survey pg/explain
+TRAIN_ROOMS = core/math core/train pg/worker
 objects_of = $(patsubst %.c,%.o,$(wildcard $(addsuffix /*.c,$(addprefix src/,$(1)))))
 
 OBJS = $(call objects_of,$(SHARED_ROOMS) $(SERVE_ROOMS))
@@ -32,7 +32,7 @@ TRAIN_OBJS = $(call objects_of,$(SHARED_ROOMS) $(TRAIN_ROOMS))
 CORE_SOURCES = $(wildcard src/core/*/*.c)
 CORE_OBJS = $(CORE_SOURCES:.c=.o)
 # Scores of an image are the same on all processors, whether they have fused multiply-adds or not.
-EXACT = core/serve/dense_columns core/serve/postings core/serve/query
+EXACT = core/serve/dense_columns core/serve/postings core/serve/query core/serve/projection core/serve/own_pull core/serve/pull
 EXTRA_CLEAN = $(TRAIN_OBJS) $(OBJS:.o=.d) $(TRAIN_OBJS:.o=.d) build
 
 REGRESS = $(shell sed 's/\#.*//' test/sql/order 2>/dev/null)

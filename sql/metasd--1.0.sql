@@ -143,7 +143,7 @@ COMMENT ON COLUMN metasd.run.loss IS 'loss of the full model in the last batch';
 COMMENT ON COLUMN metasd.run.params IS
 'parameters as given; after the worker has read the source, all parameters with their values';
 COMMENT ON COLUMN metasd.run.metrics IS
-'figures of the training; validation, full and stored hold filtered validation metrics of the pruned model, of the full model, and of the pruned model as stored';
+'figures of the training; validation, full and stored hold filtered validation metrics of the pruned model, of the full model, and of the pruned model as stored; degrees holds the MRR by the number of training triples of the answer, from each power of two to the next';
 COMMENT ON COLUMN metasd.run.bytes IS 'size of the stored embeddings in bytes';
 COMMENT ON COLUMN metasd.run.source IS
 'relation that the run was trained from. Roles that may read it may ask this version. The model may have another source by now';
@@ -316,7 +316,11 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        coalesce(r.id = m.serving, false) AS serving, r.queued, r.started, r.finished,
        extract(epoch FROM coalesce(r.finished, r.heartbeat)
                           - coalesce(r.resumed, r.started))::float8 AS seconds,
-       r.entities, r.relations, r.triples, r.params, r.metrics, r.bytes, r.error,
+       r.entities, r.relations, r.triples, r.params,
+       CASE WHEN r.validation IS NULL
+                 OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail) THEN r.metrics
+            ELSE (r.metrics - 'degrees'::text) #- '{calibration,tenths}'::text[] END AS metrics,
+       r.bytes, r.error,
        r.kept, r.note, r.resumed,
        CASE WHEN (r.id, r.checkpoint) IN (SELECT c.run, c.part FROM metasd.checkpoint c)
            THEN r.checkpoint_epoch END AS checkpoint_epoch
@@ -324,7 +328,7 @@ FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
-'all trainings of the models that the current user may ask: their status, figures and errors, whether their embeddings are kept, why a version was not promoted, and the epoch after which kg_resume would continue. seconds count from the start or the last resume';
+'all trainings of the models that the current user may ask: their status, figures and errors, whether their embeddings are kept, why a version was not promoted, and the epoch after which kg_resume would continue. The metrics by degree and by tenths of probability are left out for users who may not read the validation relation. seconds count from the start or the last resume';
 
 CREATE VIEW metasd.relations WITH (security_barrier) AS
 SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples,
@@ -723,6 +727,51 @@ AS 'MODULE_PATHNAME', 'metasd_kg_embedding_sparse' LANGUAGE C STABLE PARALLEL SA
 COMMENT ON FUNCTION kg_embedding_sparse(anycompatible, text) IS
 'returns the non-zero weights of an entity''s embedding as {place:weight,...}/width, with places from 1 on. The type sparsevec of pgvector reads this text. Null if the model does not know the entity';
 
+-- ---- survey: look at a whole graph ----
+
+CREATE FUNCTION kg_discover(
+    model text DEFAULT NULL, k integer DEFAULT 100, relation text DEFAULT NULL,
+    head text DEFAULT NULL, tail text DEFAULT NULL, candidates regclass DEFAULT NULL,
+    min_probability real DEFAULT NULL, subjects text DEFAULT 'known',
+    OUT rank integer, OUT head text, OUT relation text, OUT tail text,
+    OUT score real, OUT probability real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_discover' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 100 COST 1000000;
+COMMENT ON FUNCTION kg_discover(text, integer, text, text, text, regclass, real, text) IS
+'returns the k most probable facts that the source does not hold, best first, in the whole graph or of what is named: a relation, a head, a tail, candidates. The source is read once, with the rights that kg_predict has. subjects tells which entities may be heads of a relation: those that are its head in a fact of the source (known), also the ten entities that are most similar to each of these (like), or all. candidates is a relation, read as the caller, whose first column holds the entities that may be tails; or heads, if tail is given. Facts of equal probability have the same rank, and are ordered by the bytes of their labels. score is that of kg_score. probability counts both questions that a fact answers, and how many answers questions of its relation have. It is calibrated with facts held out of the training, as if the source lacked one fact in ten. Facts less probable than min_probability are left out. Parallel workers take part if max_parallel_workers_per_gather allows them; they change no result';
+
+CREATE FUNCTION kg_suspects(
+    model text DEFAULT NULL, k integer DEFAULT 100, relation text DEFAULT NULL,
+    OUT rank integer, OUT head text, OUT relation text, OUT tail text,
+    OUT best_tail text, OUT tail_rank integer, OUT best_head text, OUT head_rank integer,
+    OUT deviation real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_suspects' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 100 COST 1000000;
+COMMENT ON FUNCTION kg_suspects(text, integer, text) IS
+'returns the k facts of the source that its other facts support least: of all, or of a relation. A fact is judged without its own part in the training';
+-- ---- explain: the facts behind an answer ----
+
+CREATE FUNCTION kg_explain(
+    head text, relation anycompatible, tail text, k integer DEFAULT 10, model text DEFAULT NULL,
+    OUT rank integer, OUT kind text, OUT head text, OUT relation anycompatible, OUT tail text,
+    OUT share real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 10000;
+COMMENT ON FUNCTION kg_explain(text, anycompatible, text, integer, text) IS
+'returns the k facts of the source that count most for a triple, or against it. kind says what they are: facts of the head, facts of the tail, or like cases, which are facts of the relation between other entities near these. share is the fact''s part of all that speaks for and against the tail among the facts that were looked at; it is negative for facts that speak against it, and these come last. A fact speaks for the tail if learning it raises the score of the triple more than those of the answers that compete with it, to first order. The triple itself, if it is a fact, does not count. The source is read as the caller. No rows, with a notice, if nothing speaks for the triple';
+
+CREATE FUNCTION kg_explain(
+    head anyelement, relation anycompatible, tail anyelement, k integer DEFAULT 10,
+    model text DEFAULT NULL,
+    OUT rank integer, OUT kind text, OUT head anyelement, OUT relation anycompatible,
+    OUT tail anyelement, OUT share real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 10000;
+COMMENT ON FUNCTION kg_explain(anyelement, anycompatible, anyelement, integer, text) IS
+'does the same for identifiers of any type, and returns them in the types of the question';
+
 -- ---- evaluate: rank the answers of known facts ----
 
 CREATE TYPE metasd.ranked_answer AS (
@@ -793,3 +842,10 @@ CREATE FUNCTION kg_evaluate(
 AS 'MODULE_PATHNAME', 'metasd_kg_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 1000000;
 COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass[]) IS
 'ranks the head and the tail of each test triple among all entities of the model. Other facts of the source, of the validation relation, of the test relation and of filters are left out. triples counts answers, two per test triple; unseen counts those with an entity or relation that the model does not know. mrr is the mean reciprocal rank, mrr_pessimistic the same if the answer comes last among equal scores; hits_1, hits_3 and hits_10 are the fractions of ranks up to 1, 3 and 10; amri is the adjusted mean rank index (1 best, 0 chance). brier and ece judge the probability of the first answer to each question against whether it is a test triple: brier is the mean squared difference (0 best); ece is the expected calibration error over ten equal ranges of probability (0 best). claimed and ece_all judge all answers that are no known facts: claimed is the sum of their probabilities per test triple (1 best); ece_all sums, over nine ranges of probability with two per power of ten, the differences between the summed probabilities and the number of test triples, per test triple (0 best). The last four are null if the model knows none of the questions; the last two also by degree. by splits the rows by side, relation, frequency (of the relation in training) or degree (of the entity to be found), the last two in powers of ten. An error if test has no triple';
+
+-- ---- report: a page to look at ----
+
+CREATE FUNCTION kg_report(model text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'metasd_kg_report' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION kg_report(text) IS
+'returns a page of HTML about the version of a model that serves: what it was trained on, its learning curve, its accuracy by relation and by how often entities occur, how far its probabilities hold, a map of its entities, its size and the versions before. The page needs no other file and no script. In psql: \pset tuples_only, \pset format unaligned, \o FILE';

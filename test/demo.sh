@@ -34,7 +34,12 @@ trap stop EXIT
 throwaway "$demo" demo
 env PGHOST="$demo" PGUSER=demo "$bindir/createdb" demo
 "${client[@]}" -v ON_ERROR_STOP=1 -q <test/demo.sql
+"${client[@]}" -v ON_ERROR_STOP=1 -At -c "SELECT kg_report('world')" >"$demo/report.html"
 cat <<END
+
+A page about the model, with charts and a map of its entities, to open in a browser:
+
+    file://$demo/report.html
 
 The model stays in $demo. To ask it yourself:
 

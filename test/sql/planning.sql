@@ -48,7 +48,7 @@ SELECT cost($$kg_predict('p07', 'speaks')$$) > 5 AS question,
 
 -- What reads the live source stays with the leader of a parallel query; what reads the model alone may be with others.
 SELECT proname, proparallel, count(*) FROM pg_proc
-WHERE proname ~ '^kg_(predict|score|rank|similar|embedding)' GROUP BY 1, 2 ORDER BY 1;
+WHERE proname ~ '^kg_(predict|score|rank|explain|similar|embedding)' GROUP BY 1, 2 ORDER BY 1;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;

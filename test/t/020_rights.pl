@@ -162,6 +162,7 @@ my @calls = (
 	"SELECT count(*) FROM kg_predict_many('e.q', 3, 'm')",
 	"SELECT count(*) FROM kg_predict_many(ARRAY['e1', 'e2'], ARRAY['r1'], 3, 'm')",
 	"SELECT count(*) FROM kg_rank('e1', 'r1', 'e2', 'm')",
+	"SELECT count(*) FROM kg_explain('e1', 'r1', 'e2', 3, 'm')",
 	"SELECT triples FROM kg_evaluate('m', 'e.t')",
 	"SELECT triples FROM kg_evaluate('m', 'facts', filters => '{e.t}')",
 	"SELECT triples FROM kg_estimate('e.f')",
@@ -185,7 +186,7 @@ for my $what (sort keys %traps)
 		as($role, "SELECT kg_train('of_$role', 'facts', validation => 'e.t', params => '$params')");
 		as($role, "SELECT kg_wait(max(last_run)) FROM metasd.models");
 		nothing_happened("$what, trained from by $role");
-		as($role, $_ =~ s/'m'/'of_$role'/r) for grep { /kg_predict|kg_rank|kg_evaluate/ } @calls;
+		as($role, $_ =~ s/'m'/'of_$role'/r) for grep { /kg_predict|kg_rank|kg_explain|kg_evaluate/ } @calls;
 		nothing_happened("$what, asked for by $role");
 	}
 	set_traps($traps{$what}[1]);
@@ -266,7 +267,7 @@ $node->safe_psql('postgres', q{
 is(train_as('eva', 'restless', 'e.restless_f'), 'succeeded', 'a view with a function that writes is a source');
 for my $call ("kg_predict('e1', 'r1', 3, 'restless', candidates => 'e.restless_c')", "kg_predict_heads('r1', 'e1', 3, 'restless')",
 	"kg_predict_relations('e1', 'e2', 3, 'restless')", "kg_predict_many('e.restless_q', 3, 'restless')",
-	"kg_rank('e1', 'r1', 'e2', 'restless')", "kg_evaluate('restless', 'e.t')")
+	"kg_rank('e1', 'r1', 'e2', 'restless')", "kg_explain('e1', 'r1', 'e2', 3, 'restless')", "kg_evaluate('restless', 'e.t')")
 {
 	my ($rc, $out, $err) = as('eva', "SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
 		SET min_parallel_table_scan_size = 0; SELECT count(*) FROM e.f, $call");

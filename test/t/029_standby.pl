@@ -30,6 +30,8 @@ my $before = answers($primary, 'm');
 isnt($before, '', 'the primary answers');
 is(answers($standby, 'm'), $before, 'the standby answers the same');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM kg_similar('e1', 5)"), '5', 'and other questions');
+my $page = q{SELECT split_part(kg_report('m'), '<footer', 1)};
+is($standby->safe_psql('postgres', $page), $primary->safe_psql('postgres', $page), 'and has the same page');
 is($standby->safe_psql('postgres', 'SELECT name, last_status, serving FROM metasd.models'),
 	"m|succeeded|$run", 'metasd.models is there');
 
@@ -58,6 +60,7 @@ is($rc, 0, 'kg_wait for a run that has ended returns') or diag($err);
 # A training under way, seen from there.
 my $session = session($standby);
 is($session->query_safe("SELECT count(*) FROM kg_predict('e1', 'r1', 5)"), '5', 'a session asks');
+is($session->query_safe("SELECT count(*) FROM kg_suspects(k => 3)"), '3', 'and finds suspects');
 my $next = start_training($primary, 'm');
 catch_up();
 ok(wait_until($standby, "SELECT status = 'running' AND epoch > 0 FROM metasd.progress WHERE run = $next"),

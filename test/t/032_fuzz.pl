@@ -269,6 +269,7 @@ my @calls = (
 	sub { "SELECT * FROM kg_predict_relations(@{[string()]}, @{[string()]}::text, @{[whole()]}, @{[model()]})" },
 	sub { "SELECT kg_score(@{[string()]}, @{[string()]}, @{[string()]}, @{[model()]})" },
 	sub { "SELECT * FROM kg_rank(@{[string()]}, @{[string()]}, @{[string()]}, @{[model()]})" },
+	sub { "SELECT * FROM kg_explain(@{[string()]}, @{[string()]}, @{[string()]}, @{[whole()]}, @{[model()]})" },
 	sub { "SELECT * FROM kg_similar(@{[string()]}, @{[whole()]}, @{[model()]})" },
 	sub { "SELECT kg_embedding(@{[string()]}::text, @{[model()]})" },
 	sub { "SELECT * FROM kg_evaluate(@{[model()]}, @{[source()]}, @{[any(q('side'), q('degree'), string())]}, @{[any(q('head'), string())]})" },

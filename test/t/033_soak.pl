@@ -60,6 +60,7 @@ sub question
 		"(SELECT $all kg_predict_relations(@{[entity()]}, @{[entity()]}, $k, model => '%s', known => '$known') p)",
 		"(SELECT $all kg_similar(@{[entity()]}, $k, model => '%s') p)",
 		"(SELECT p::text FROM kg_rank(@{[entity()]}, @{[relation()]}, @{[entity()]}, model => '%s') p)",
+		"(SELECT $all kg_explain(@{[entity()]}, @{[relation()]}, @{[entity()]}, $k, model => '%s') p)",
 		"kg_score(@{[entity()]}, @{[relation()]}, @{[entity()]}, model => '%s')::text",
 		"kg_embedding(@{[entity()]}, model => '%s')::text",
 		"(SELECT round(p.mrr::numeric, 9)::text FROM kg_evaluate('%s', 'test') p)");
@@ -274,7 +275,8 @@ my $many = join('', map {
 	q{kg_predict_heads('r' || i % 3, 'e' || i % 62, i % 20, model => 'm', known => 'mark')},
 	q{kg_predict_relations('e' || i % 62, 'e' || i % 7, 2, model => 'm', known => 'include')},
 	q{kg_similar('e' || i % 62, i % 20, model => 'm')},
-	q{kg_rank('e' || i % 62, 'r' || i % 3, 'e' || i % 7, model => 'm')});
+	q{kg_rank('e' || i % 62, 'r' || i % 3, 'e' || i % 7, model => 'm')},
+	q{kg_explain('e' || i % 62, 'r' || i % 3, 'e' || i % 7, 5, model => 'm')});
 
 # Asks model m alone, 12,000 times at least and for as long as the others go on, and says what memory it
 # had.

@@ -189,19 +189,17 @@ score_all(const MetasdImage *image, Scratch *scratch, float *scores)
     add_lists(image, lists, count, scores);
 }
 
-/* <query, one entity>: the same bits as in score_all. */
+/* <query, one entity>, for a query whose columns are chosen: the same bits as in score_all. */
 static float
-score_one(const MetasdImage *image, Scratch *scratch, uint32_t entity)
+score_one(const MetasdImage *image, const Scratch *scratch, uint32_t entity)
 {
     const MetasdDimensions *dimensions = &image->dimension;
     const MetasdSparse *rows = &image->entity;
     uint64_t columns = image->plan.columns, end = row_end(rows, entity);
     MetasdDenseColumns tiles = all_columns(image);
     const float *query = scratch->query;
-    float score;
+    float score = metasd_dense_score(&tiles, entity, &scratch->asked);
 
-    ask_columns(image, scratch);
-    score = metasd_dense_score(&tiles, entity, &scratch->asked);
     for (uint64_t i = rows->start[entity]; i < end; i++) {
         uint32_t j = rows->ids[i];
 
@@ -241,6 +239,18 @@ metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t rela
         scores[head] = METASD_IMPOSSIBLE;
 }
 
+void
+metasd_query_scores_composed(const MetasdImage *image, const float *query, uint32_t head,
+                             uint32_t relation, float *scores, void *scratch)
+{
+    Scratch rows = divide_scratch(scratch, image->plan.width);
+
+    memcpy(rows.query, query, image->plan.width * sizeof(*query));
+    score_all(image, &rows, scores);
+    if (is_irreflexive(image, relation))
+        scores[head] = METASD_IMPOSSIBLE;
+}
+
 MetasdSigmoid
 metasd_query_sigmoid(const MetasdImage *image, uint32_t relation)
 {
@@ -256,7 +266,20 @@ metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation, u
     if (head == tail && is_irreflexive(image, relation))
         return METASD_IMPOSSIBLE;
     compose_query(image, head, relation, &rows);
+    ask_columns(image, &rows);
     return score_one(image, &rows, tail);
+}
+
+void
+metasd_query_products(const MetasdImage *image, const float *query, const uint32_t *ids, size_t n,
+                      float *products, void *scratch)
+{
+    Scratch rows = divide_scratch(scratch, image->plan.width);
+
+    memcpy(rows.query, query, image->plan.width * sizeof(*query));
+    ask_columns(image, &rows);
+    for (size_t i = 0; i < n; i++)
+        products[i] = score_one(image, &rows, ids[i]);
 }
 
 void
@@ -299,4 +322,10 @@ void
 metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row)
 {
     densify_entity(image, entity, row);
+}
+
+void
+metasd_query_relation(const MetasdImage *image, uint32_t relation, float *row)
+{
+    densify(&image->relation, metasd_relation_row(image, relation), image->plan.width, row);
 }

@@ -21,6 +21,11 @@ extern size_t metasd_query_scratch_bytes(uint32_t width);
 extern void metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation,
                                       float *scores, void *scratch);
 
+/* The same by another query of finite weights, which must not be in the scratch memory. */
+extern void metasd_query_scores_composed(const MetasdImage *image, const float *query,
+                                         uint32_t head, uint32_t relation, float *scores,
+                                         void *scratch);
+
 /* The score of one triple: the same as in metasd_query_scores_tails. */
 extern float metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation,
                                 uint32_t tail, void *scratch);
@@ -33,10 +38,20 @@ extern void metasd_query_scores_relations(const MetasdImage *image, uint32_t hea
 extern void metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores,
                                         void *scratch);
 
+/*
+ * products[i] = <query, entity ids[i]>, for a query of finite weights: the sums that scores are.
+ * QUERY must not be in the scratch memory.
+ */
+extern void metasd_query_products(const MetasdImage *image, const float *query, const uint32_t *ids,
+                                  size_t n, float *products, void *scratch);
+
 /* The sigmoid of a relation row, 0 .. P - 1, or P: of questions that ask for relations. */
 extern MetasdSigmoid metasd_query_sigmoid(const MetasdImage *image, uint32_t relation);
 
 /* row[width] = the embedding of an entity, zeros included. */
 extern void metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row);
+
+/* The same for a relation row, 0 .. P - 1. */
+extern void metasd_query_relation(const MetasdImage *image, uint32_t relation, float *row);
 
 #endif

@@ -298,3 +298,51 @@ metasd_calibrate(MetasdCalibration *calibration, MetasdTeam *team)
     }
     return METASD_OK;
 }
+
+/* ---- how far the probabilities hold ---- */
+
+/* Adds the answers of a bin to the tenth of their probability, or takes them off. */
+static void
+count_bin(MetasdTenth tenths[10], MetasdSigmoid sigmoid, size_t bin, MetasdBin answers, int by)
+{
+    double probability = metasd_probability(sigmoid, metasd_bin_odds(bin));
+    int tenth = (int)(10 * probability);
+    MetasdTenth *of = &tenths[tenth < 10 ? tenth : 9];
+
+    if (by < 0) {
+        of->all -= answers.all;
+        of->holding -= answers.holding;
+    } else {
+        of->all += answers.all;
+        of->holding += answers.holding;
+    }
+    of->claimed += by * (double)answers.all * probability;
+}
+
+/* Rows with a sigmoid of their own are counted as the whole first, and then moved. */
+MetasdStatus
+metasd_calibrate_tenths(const MetasdCalibration *calibration, MetasdTeam *team,
+                        MetasdTenth tenths[10])
+{
+    memset(tenths, 0, 10 * sizeof(*tenths));
+    for (size_t i = 0; i < METASD_BINS; i++)
+        count_bin(tenths, calibration->whole, i, calibration->whole_bins[i], 1);
+    for (uint32_t row = 0; row < calibration->rows; row++) {
+        const MetasdBin *own;
+
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+        if (!metasd_calibrate_is_own(calibration, row))
+            continue;
+        own = calibration->own_bins + calibration->place[row] * METASD_BINS;
+        for (size_t i = 0; i < METASD_BINS; i++)
+            if (own[i].all > 0) {
+                count_bin(tenths, calibration->whole, i, own[i], -1);
+                count_bin(tenths, calibration->each[row], i, own[i], 1);
+            }
+        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK * METASD_BINS));
+    }
+    for (int t = 0; t < 10; t++) /* what rounding leaves of sums that cancel */
+        if (!(tenths[t].claimed >= 0) || tenths[t].all == 0)
+            tenths[t].claimed = 0;
+    return METASD_OK;
+}

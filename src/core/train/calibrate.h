@@ -49,6 +49,16 @@ extern void metasd_calibrate_add(MetasdCalibration *calibration, uint32_t row,
  */
 extern MetasdStatus metasd_calibrate(MetasdCalibration *calibration, MetasdTeam *team);
 
+/* Answers whose probability is in a tenth of 0 .. 1: how many, how many hold, and the sum of it. */
+typedef struct MetasdTenth {
+    uint64_t all, holding;
+    double claimed;
+} MetasdTenth;
+
+/* The answers that were added, by the probability that they have after the fit. Polls. */
+extern MetasdStatus metasd_calibrate_tenths(const MetasdCalibration *calibration, MetasdTeam *team,
+                                            MetasdTenth tenths[10]);
+
 /* Has that relation row a sigmoid of its own? */
 extern bool metasd_calibrate_is_own(const MetasdCalibration *calibration, uint32_t row);
 

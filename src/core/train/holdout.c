@@ -25,6 +25,9 @@ metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGrap
     holdout->missing = METASD_TAKE(arena, uint32_t, graph->relations);
     holdout->ranked = METASD_TAKE(arena, size_t, graph->relations);
     holdout->reciprocal = METASD_TAKE(arena, double, graph->relations);
+    holdout->degree = METASD_TAKE(arena, uint32_t, graph->entities);
+    memset(holdout->degree_ranked, 0, sizeof(holdout->degree_ranked));
+    memset(holdout->degree_reciprocal, 0, sizeof(holdout->degree_reciprocal));
     for (uint32_t r = 0; holdout->ranked && r < graph->relations; r++) {
         holdout->ranked[r] = 0;
         holdout->reciprocal[r] = 0;
@@ -196,6 +199,18 @@ ask_relation(Asking *asking, uint32_t head, uint32_t relation, uint32_t tail)
     return add_answers(asking, &holdout->relation_calibration, 0, n, known, missing);
 }
 
+/* Notes a rank in the range of its tail's degree: degrees of as many bits share one. */
+static void
+add_by_degree(MetasdHoldout *holdout, uint32_t degree, double rank)
+{
+    int range = 0;
+
+    for (; degree > 0; degree >>= 1)
+        range++;
+    holdout->degree_ranked[range]++;
+    holdout->degree_reciprocal[range] += 1 / rank;
+}
+
 /* Ranks the answers to one question of the batch, and adds it to the calibration. */
 static MetasdStatus
 ask_question(Asking *asking, size_t group)
@@ -219,6 +234,7 @@ ask_question(Asking *asking, size_t group)
         metasd_validate_add(asking->ranks, rank);
         holdout->ranked[relation]++;
         holdout->reciprocal[relation] += 1 / rank;
+        add_by_degree(holdout, holdout->degree[batch->tails[x]], rank);
         METASD_TRY(metasd_team_work(asking->team, asking->state->entities + known.n));
     }
     for (size_t x = batch->start[group]; row == relation && x < batch->start[group + 1]; x++)
@@ -297,6 +313,23 @@ expect_facts(MetasdHoldout *holdout, MetasdTeam *team, const MetasdGraph *graph)
     return METASD_OK;
 }
 
+/* Counts the triples of each entity that are no validation facts. */
+static MetasdStatus
+count_degrees(MetasdHoldout *holdout, MetasdTeam *team, const MetasdGraph *graph)
+{
+    memset(holdout->degree, 0, graph->entities * sizeof(*holdout->degree));
+    for (int part = 0; part < METASD_PARTS; part++) {
+        const MetasdGroups *groups = &graph->part[part];
+
+        for (size_t g = 0; part != METASD_VALIDATION && g < groups->count; g++) {
+            holdout->degree[groups->heads[g]] +=
+                (uint32_t)(groups->start[g + 1] - groups->start[g]);
+            METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
+        }
+    }
+    return METASD_OK;
+}
+
 MetasdStatus
 metasd_holdout(MetasdHoldout *holdout, MetasdState *state, MetasdTeam *team, const float *table,
                MetasdBatcher *batches, const MetasdGraph *graph, size_t most, MetasdRanks *ranks)
@@ -309,6 +342,7 @@ metasd_holdout(MetasdHoldout *holdout, MetasdState *state, MetasdTeam *team, con
                      .graph = graph,
                      .ranks = ranks};
 
+    METASD_TRY(count_degrees(holdout, team, graph));
     METASD_TRY(expect_facts(holdout, team, graph));
     batches->next = 0;
     while (ranks->n < most) {

@@ -1,6 +1,7 @@
 /*
- * holdout.h - evaluates a table on validation facts: their ranks, in all and per relation, and the
- * calibration of probabilities, of questions for entities and for relations.
+ * holdout.h - evaluates a table on validation facts: their ranks, in all, per relation and by the
+ * degree of the answer, and the calibration of probabilities, of questions for entities and for
+ * relations.
  */
 #ifndef METASD_CORE_TRAIN_HOLDOUT_H
 #define METASD_CORE_TRAIN_HOLDOUT_H
@@ -10,6 +11,9 @@
 
 /* Questions of the calibration at most. */
 #define METASD_HOLDOUT_QUESTIONS 20000
+
+/* Ranges of degrees: 0, 1, 2 to 3, 4 to 7 and so on. */
+#define METASD_HOLDOUT_DEGREES 33
 
 /* Questions for relations, times relations, at most: for each it is looked up whether it holds. */
 #define METASD_HOLDOUT_LOOKUPS 20000000
@@ -21,6 +25,9 @@ typedef struct MetasdHoldout {
     uint32_t *missing;  /* R: those of them that are validation facts */
     size_t *ranked;     /* R: true tails ranked, of both directions */
     double *reciprocal; /* R: sums of 1 / rank */
+    uint32_t *degree;   /* N: triples that the training had of each entity; a self-loop is two */
+    size_t degree_ranked[METASD_HOLDOUT_DEGREES];     /* true tails ranked, by the range of their */
+    double degree_reciprocal[METASD_HOLDOUT_DEGREES]; /* degree, and sums of 1 / rank */
     MetasdCalibration calibration;
     MetasdCalibration relation_calibration; /* of questions for relations: one row */
 } MetasdHoldout;

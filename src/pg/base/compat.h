@@ -65,7 +65,9 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 #if PG_VERSION_NUM < 160000
 #define metasd_tuplesort_getdatum(sort, value, isnull)                                             \
     tuplesort_getdatum((sort), true, (value), (isnull), NULL)
+#define metasd_tuplesort_free(value) pfree(DatumGetPointer(value)) /* one that is a pointer */
 #else
+#define metasd_tuplesort_free(value) ((void)(value))
 #define metasd_tuplesort_getdatum(sort, value, isnull)                                             \
     tuplesort_getdatum((sort), true, false, (value), (isnull), NULL)
 #endif
@@ -96,6 +98,23 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 /* 17: another header has the names of temporary files. */
 #if PG_VERSION_NUM >= 170000
 #include "common/file_utils.h"
+#endif
+
+/* 15: temporary files of processes have other names, for a set of files without shared memory, too. */
+#if PG_VERSION_NUM >= 150000
+#define metasd_buffile_create(set, name) BufFileCreateFileSet(&(set)->fs, (name))
+#define metasd_buffile_open(set, name) BufFileOpenFileSet(&(set)->fs, (name), O_RDONLY, false)
+#define metasd_buffile_export(file) BufFileExportFileSet(file)
+#define metasd_buffile_delete(set, name) BufFileDeleteFileSet(&(set)->fs, (name), false)
+#else
+#define metasd_buffile_create(set, name) BufFileCreateShared((set), (name))
+#define metasd_buffile_export(file) BufFileExportShared(file)
+#define metasd_buffile_delete(set, name) BufFileDeleteShared((set), (name))
+#if PG_VERSION_NUM >= 140000
+#define metasd_buffile_open(set, name) BufFileOpenShared((set), (name), O_RDONLY)
+#else
+#define metasd_buffile_open(set, name) BufFileOpenShared((set), (name))
+#endif
 #endif
 
 /* 14: INTERRUPTS_PENDING_CONDITION is new. */

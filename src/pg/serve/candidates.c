@@ -78,8 +78,8 @@ notice_no_candidate(const MetasdQuestion *question, MetasdLabel first)
                  errhint("%s", metasd_question_hint(question, first, false))));
 }
 
-static MetasdCandidates
-read_relation(const MetasdQuestion *question, Oid relation)
+MetasdCandidates
+metasd_candidates_relation(const MetasdQuestion *question, Oid relation)
 {
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
     const MetasdLabelTable *labels = metasd_question_labels(question, false);
@@ -173,7 +173,7 @@ metasd_candidates_argument(const MetasdQuestion *question, int n)
                         errmsg("candidates and candidate_ids cannot both be given"),
                         errhint("Give the entities to rank either in a relation or in an array.")));
     if (!PG_ARGISNULL(n))
-        return read_relation(question, PG_GETARG_OID(n));
+        return metasd_candidates_relation(question, PG_GETARG_OID(n));
     if (!PG_ARGISNULL(n + 1))
         return read_array(question, n + 1);
     return (MetasdCandidates){.given = false};

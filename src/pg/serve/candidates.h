@@ -23,6 +23,9 @@ typedef struct MetasdCandidates {
  */
 extern MetasdCandidates metasd_candidates_argument(const MetasdQuestion *question, int n);
 
+/* The candidates in the first column of a relation. */
+extern MetasdCandidates metasd_candidates_relation(const MetasdQuestion *question, Oid relation);
+
 /* The scores of the candidates, in their order; SCORES are those of all entities. */
 extern float *metasd_candidates_scores(const MetasdCandidates *candidates, const float *scores);
 

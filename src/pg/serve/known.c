@@ -84,12 +84,8 @@ fits_uuid(const char *text)
     return text[36] == '\0';
 }
 
-/*
- * Converts a label to a value of a column's type; false if it cannot be one: an entity that occurs
- * as a head need not fit the column of the tails. Labels have the form that the types write.
- */
-static bool
-convert_label(Oid type, MetasdLabel label, Datum *value)
+bool
+metasd_known_value(Oid type, MetasdLabel label, Datum *value)
 {
     char *text;
     Oid input, parameter;
@@ -135,7 +131,7 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
     metasd_index_advise(source, asked);
     for (int place = 0, i = 0; place < 3; place++)
         if (place != (int)asked) {
-            if (!convert_label(source->type[place], given[i], &known->given[i]))
+            if (!metasd_known_value(source->type[place], given[i], &known->given[i]))
                 known->possible = false;
             i++;
         }
@@ -157,7 +153,7 @@ build_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint
         MetasdLabel label = {.data = metasd_label_get(labels, ids[i], &bytes)};
 
         label.len = (uint32)bytes;
-        if (convert_label(type, label, &values[count]))
+        if (metasd_known_value(type, label, &values[count]))
             count++;
     }
     get_typlenbyvalalign(type, &len, &byval, &align);

@@ -28,6 +28,12 @@ typedef struct MetasdKnown {
     bool whole;     /* all facts of the group have been looked up */
 } MetasdKnown;
 
+/*
+ * Converts a label to a value of a column's type; false if it cannot be one: an entity that occurs
+ * as a head need not fit the column of the tails. Labels have the form that the types write.
+ */
+extern bool metasd_known_value(Oid type, MetasdLabel label, Datum *value);
+
 /* Prepares lookups for a question; GIVEN has the labels of the other two places. */
 extern void metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked asked,
                                const MetasdLabel *given);

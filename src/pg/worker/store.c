@@ -26,7 +26,8 @@
 typedef struct Findings {
     MetasdRanks ranks; /* of the validation triples that the training ranked */
     MetasdHoldout holdout;
-    size_t empty; /* rows of entities and relations, both ways, without a weight */
+    MetasdTenth tenths[10]; /* of the probabilities of its calibration */
+    size_t empty;           /* rows of entities and relations, both ways, without a weight */
 } Findings;
 
 static MetasdStorage
@@ -95,6 +96,8 @@ round_best(MetasdProcess *process, MetasdTraining *training, MetasdStorage stora
                                                         trainer->best, &trainer->validation,
                                                         &training->graph, training->best.student.n,
                                                         &findings->ranks));
+    metasd_process_check_status(
+        process, metasd_calibrate_tenths(&findings->holdout.calibration, &alone, findings->tenths));
     if (storage == METASD_FLOAT32) /* they are the weights that were ranked before */
         findings->ranks = training->best.student;
 }
@@ -138,12 +141,49 @@ append_sigmoid(MetasdJson *json, const char *name, const MetasdCalibration *cali
     metasd_json_number(json, "steep", (double)calibration->whole.steep, 9);
 }
 
+/* MRR by the degree of the answer, in ranges that double; a range without answers is left out. */
 static void
-append_calibration(MetasdJson *json, const MetasdHoldout *holdout)
+append_degrees(MetasdJson *json, const MetasdHoldout *holdout)
 {
+    metasd_json_open_list(json, "degrees");
+    for (int range = 0; range < METASD_HOLDOUT_DEGREES; range++) {
+        size_t n = holdout->degree_ranked[range];
+
+        if (n == 0)
+            continue;
+        metasd_json_open(json, NULL);
+        metasd_json_whole(json, "from", range > 0 ? INT64CONST(1) << (range - 1) : 0);
+        metasd_json_whole(json, "queries", (int64)n);
+        metasd_json_fixed(json, "mrr", holdout->degree_reciprocal[range] / (double)n, 6);
+        metasd_json_close(json);
+    }
+    metasd_json_close_list(json);
+}
+
+/* The answers by tenths of their probability, for a reliability diagram. */
+static void
+append_tenths(MetasdJson *json, const MetasdTenth tenths[10])
+{
+    metasd_json_open_list(json, "tenths");
+    for (int t = 0; t < 10; t++) {
+        metasd_json_open(json, NULL);
+        metasd_json_whole(json, "answers", (int64)tenths[t].all);
+        metasd_json_whole(json, "facts", (int64)tenths[t].holding);
+        metasd_json_number(json, "claimed", tenths[t].claimed, 9);
+        metasd_json_close(json);
+    }
+    metasd_json_close_list(json);
+}
+
+static void
+append_calibration(MetasdJson *json, const Findings *findings)
+{
+    const MetasdHoldout *holdout = &findings->holdout;
+
     if (holdout->calibration.asked == 0)
         return;
     append_sigmoid(json, "calibration", &holdout->calibration);
+    append_tenths(json, findings->tenths);
     if (holdout->relation_calibration.asked > 0) {
         append_sigmoid(json, "relations", &holdout->relation_calibration);
         metasd_json_close(json);
@@ -190,7 +230,9 @@ write_metrics(const Storing *storing)
     append_ranks(json, "validation", &best->student);
     append_ranks(json, "full", &best->full);
     append_ranks(json, "stored", &findings->ranks);
-    append_calibration(json, &findings->holdout);
+    if (findings->ranks.n > 0)
+        append_degrees(json, &findings->holdout);
+    append_calibration(json, findings);
     return JsonbPGetDatum(metasd_json_end(json));
 }
 

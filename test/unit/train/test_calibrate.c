@@ -289,6 +289,43 @@ few_facts_leave_a_row_to_the_whole(void **state)
     free(fit.memory);
 }
 
+/* Every answer is in the tenth of the probability that it has: by its row's sigmoid, or the whole. */
+static void
+tenths_count_answers_by_their_probability(void **state)
+{
+    static const MetasdSigmoid drawn[3] = {{0.8f, -1, 0, 1}, {1.5f, 1, 0, 1}, {0.8f, -1, 0, 1}};
+    MetasdTenth tenths[10], plain[10] = {{0}};
+    size_t filled = 0;
+
+    (void)state;
+    make_fit(3);
+    for (size_t i = 0; i < 3000; i++)
+        add(i % 2, drawn[i % 2]);
+    for (size_t i = 0; i < METASD_OWN_FACTS - 1; i++)
+        add_tie(2, 1, 2, 1);
+    calibrate();
+    assert_true(metasd_calibrate_is_own(&fit.calibration, 1));
+    assert_false(metasd_calibrate_is_own(&fit.calibration, 2));
+    for (size_t i = 0; i < fit.count; i++) {
+        const Answer *answer = &fit.answers[i];
+        double p = metasd_probability(fit.calibration.each[answer->row], odds_of(answer));
+        MetasdTenth *tenth = &plain[(int)(10 * p)];
+
+        tenth->all += answer->all;
+        tenth->holding += answer->holding;
+        tenth->claimed += (double)answer->all * p;
+    }
+    assert_int_equal(metasd_calibrate_tenths(&fit.calibration, &fit.team, tenths), METASD_OK);
+    for (int t = 0; t < 10; t++) {
+        assert_int_equal(tenths[t].all, plain[t].all);
+        assert_int_equal(tenths[t].holding, plain[t].holding);
+        assert_true(fabs(tenths[t].claimed - plain[t].claimed) < 1e-6);
+        filled += plain[t].all > 0;
+    }
+    assert_true(filled > 5); /* or little is tested */
+    free(fit.memory);
+}
+
 /* Who is not expected, or finds no room, has no sigmoid of their own, and nobody else's. */
 static void
 rows_without_room_are_left_to_the_whole(void **state)
@@ -406,6 +443,7 @@ main(void)
         cmocka_unit_test(a_knee_is_found_again),
         cmocka_unit_test(probabilities_sum_to_what_holds),
         cmocka_unit_test(few_facts_leave_a_row_to_the_whole),
+        cmocka_unit_test(tenths_count_answers_by_their_probability),
         cmocka_unit_test(rows_without_room_are_left_to_the_whole),
         cmocka_unit_test(all_answers_may_be_alike),
         cmocka_unit_test(slopes_stay_positive),

@@ -156,6 +156,8 @@ typedef struct Found {
     MetasdRanks ranks;
     size_t ranked[RELATIONS];
     double reciprocal[RELATIONS];
+    size_t degree_ranked[METASD_HOLDOUT_DEGREES];
+    double degree_reciprocal[METASD_HOLDOUT_DEGREES];
     size_t questions[ROWS], answers[ROWS], holding[ROWS];
     double odds[ROWS];                /* their sum */
     size_t pairs, relations, related; /* of relations: questions, answers, those that hold; */
@@ -190,6 +192,25 @@ score_all(const World *w, uint32_t head, uint32_t row, float *scores)
         scores[head] = METASD_IMPOSSIBLE;
 }
 
+/* The range of the number of triples, without those held out, that an entity has at either end. */
+static int
+plain_range(const World *w, uint32_t entity)
+{
+    const MetasdGroups *known = &w->graph.known;
+    size_t degree = 0;
+    int range = 0;
+
+    for (size_t g = 0; g < known->count; g++)
+        for (size_t i = known->start[g]; i < known->start[g + 1]; i++)
+            if (known->relations[g] < RELATIONS &&
+                !is_among(&w->graph.part[METASD_VALIDATION], known->heads[g], known->relations[g],
+                          known->tails[i]))
+                degree += (known->heads[g] == entity) + (known->tails[i] == entity);
+    while (degree >= (size_t)1 << range)
+        range++;
+    return range;
+}
+
 static void
 plain_ranks(const World *w, Found *found, uint32_t head, uint32_t row, const float *scores)
 {
@@ -204,6 +225,8 @@ plain_ranks(const World *w, Found *found, uint32_t head, uint32_t row, const flo
         metasd_validate_add(&found->ranks, rank);
         found->ranked[row % RELATIONS]++;
         found->reciprocal[row % RELATIONS] += 1 / rank;
+        found->degree_ranked[plain_range(w, tail)]++;
+        found->degree_reciprocal[plain_range(w, tail)] += 1 / rank;
     }
 }
 
@@ -330,6 +353,10 @@ check(const World *w, const MetasdRanks *ranks, const Found *wanted)
     for (uint32_t r = 0; r < RELATIONS; r++) {
         assert_int_equal(w->holdout.ranked[r], wanted->ranked[r]);
         assert_true(fabs(w->holdout.reciprocal[r] - wanted->reciprocal[r]) < 1e-9);
+    }
+    for (int d = 0; d < METASD_HOLDOUT_DEGREES; d++) {
+        assert_int_equal(w->holdout.degree_ranked[d], wanted->degree_ranked[d]);
+        assert_true(fabs(w->holdout.degree_reciprocal[d] - wanted->degree_reciprocal[d]) < 1e-9);
     }
     for (uint32_t row = 0; row < ROWS; row++) {
         size_t questions = 0;

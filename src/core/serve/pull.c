@@ -1,0 +1,225 @@
+#include "core/serve/pull.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/serve/query.h"
+
+/* The gradients, two rows of a fact, and a gradient or query. */
+#define FLOAT_ROWS (METASD_PULL_ROWS + 3)
+
+size_t
+metasd_pull_bytes(uint32_t width)
+{
+    return FLOAT_ROWS * width * sizeof(float) + metasd_query_scratch_bytes(width);
+}
+
+static uint32_t
+reciprocal_of(const MetasdImage *image, uint32_t relation)
+{
+    return relation + image->plan.relations;
+}
+
+static void
+add_row(uint32_t width, const float *row, float *sum)
+{
+    for (uint32_t j = 0; j < width; j++)
+        sum[j] += row[j];
+}
+
+/* Sets a gradient to 0 in the columns that the row prunes. */
+static void
+mask_row(uint32_t width, const float *row, float *gradient)
+{
+    for (uint32_t j = 0; j < width; j++)
+        if (row[j] == 0)
+            gradient[j] = 0;
+}
+
+static float
+dot(uint32_t width, const float *a, const float *b)
+{
+    float sum = 0;
+
+    for (uint32_t j = 0; j < width; j++)
+        sum += a[j] * b[j];
+    return sum;
+}
+
+/*
+ * Adds the gradients of <compose(asked, relation), answer>, the score of one direction, towards the
+ * asked entity, the answer and the relation.
+ */
+static void
+add_gradients(MetasdPull *pull, uint32_t asked, uint32_t relation, uint32_t answer,
+              float *towards_asked, float *towards_answer, float *towards_relation)
+{
+    const MetasdFamily *family = pull->image->plan.family;
+    uint32_t width = pull->image->plan.width;
+    float *row = pull->rows[0], *factor = pull->rows[1];
+
+    metasd_query_embedding(pull->image, answer, row);
+    metasd_query_relation(pull->image, relation, factor);
+    family->adjoint_head(width, factor, row, towards_asked);
+    metasd_query_embedding(pull->image, asked, factor);
+    family->adjoint_relation(width, factor, row, towards_relation);
+    metasd_query_relation(pull->image, relation, row);
+    family->compose(width, factor, row, pull->gradient);
+    add_row(width, pull->gradient, towards_answer);
+}
+
+/* Adds the gradients of the triple, in the directions of SIDES. */
+static void
+add_triple(MetasdPull *pull, MetasdPullSides sides)
+{
+    float **towards = pull->towards;
+    bool loop = pull->head == pull->tail;
+    float *tail = towards[loop ? METASD_PULL_HEAD : METASD_PULL_TAIL];
+
+    if (sides & METASD_PULL_TAILS)
+        add_gradients(pull, pull->head, pull->relation, pull->tail, towards[METASD_PULL_HEAD], tail,
+                      towards[METASD_PULL_RELATION]);
+    if (sides & METASD_PULL_HEADS)
+        add_gradients(pull, pull->tail, reciprocal_of(pull->image, pull->relation), pull->head,
+                      tail, towards[METASD_PULL_HEAD], towards[METASD_PULL_RECIPROCAL]);
+}
+
+/* The row that the pull's triple reads at that place. */
+static void
+read_row(const MetasdPull *pull, MetasdPullRow row, float *weights)
+{
+    switch (row) {
+        case METASD_PULL_HEAD:
+        case METASD_PULL_TAIL:
+            metasd_query_embedding(pull->image, row == METASD_PULL_HEAD ? pull->head : pull->tail,
+                                   weights);
+            break;
+        case METASD_PULL_RELATION:
+            metasd_query_relation(pull->image, pull->relation, weights);
+            break;
+        default:
+            metasd_query_relation(pull->image, reciprocal_of(pull->image, pull->relation), weights);
+    }
+}
+
+void
+metasd_pull_start(MetasdPull *pull, const MetasdImage *image, uint32_t head, uint32_t relation,
+                  uint32_t tail, MetasdPullSides sides, void *memory)
+{
+    uint32_t width = image->plan.width;
+    float *rows = memory;
+
+    *pull = (MetasdPull){.image = image, .head = head, .relation = relation, .tail = tail};
+    for (int i = 0; i < METASD_PULL_ROWS; i++, rows += width)
+        pull->towards[i] = rows;
+    memset(memory, 0, METASD_PULL_ROWS * width * sizeof(*rows));
+    for (int i = 0; i < 2; i++, rows += width)
+        pull->rows[i] = rows;
+    pull->gradient = rows;
+    pull->scratch = rows + width;
+    add_triple(pull, sides);
+    for (int i = 0; i < METASD_PULL_ROWS; i++) {
+        read_row(pull, (MetasdPullRow)i, pull->rows[0]);
+        mask_row(width, pull->rows[0], pull->towards[i]);
+    }
+}
+
+void
+metasd_pull_center(MetasdPull *pull, const float *rival, const float *mean)
+{
+    const MetasdFamily *family = pull->image->plan.family;
+    uint32_t width = pull->image->plan.width;
+    float *row = pull->rows[0], *factor = pull->rows[1];
+    const MetasdPullRow rows[2] = {METASD_PULL_HEAD, METASD_PULL_RELATION};
+
+    pull->mean = mean;
+    for (int i = 0; i < 2; i++) {
+        memset(pull->gradient, 0, width * sizeof(*pull->gradient));
+        if (rows[i] == METASD_PULL_HEAD) {
+            metasd_query_relation(pull->image, pull->relation, factor);
+            family->adjoint_head(width, factor, rival, pull->gradient);
+        } else {
+            metasd_query_embedding(pull->image, pull->head, factor);
+            family->adjoint_relation(width, factor, rival, pull->gradient);
+        }
+        read_row(pull, rows[i], row);
+        mask_row(width, row, pull->gradient);
+        for (uint32_t j = 0; j < width; j++)
+            pull->towards[rows[i]][j] -= pull->gradient[j];
+    }
+}
+
+/* ---- facts ---- */
+
+/*
+ * Sets the query to the sum of two: ASKED composed with a relation row, for facts whose others are
+ * answers, and the adjoint of the other row at ANSWER, for facts whose others are asked. Returns
+ * what the mean answer has of the first.
+ */
+static float
+join_queries(MetasdPull *pull, const float *asked, const float *by, const float *answer,
+             const float *by_other)
+{
+    const MetasdFamily *family = pull->image->plan.family;
+    uint32_t width = pull->image->plan.width;
+    float common;
+
+    family->compose(width, asked, by, pull->gradient);
+    common = pull->mean ? dot(width, pull->gradient, pull->mean) : 0;
+    family->adjoint_head(width, by_other, answer, pull->gradient);
+    return common;
+}
+
+static void
+multiply(MetasdPull *pull, const uint32_t *others, size_t n, float common, float *pulls)
+{
+    metasd_query_products(pull->image, pull->gradient, others, n, pulls, pull->scratch);
+    for (size_t i = 0; i < n; i++)
+        pulls[i] -= common;
+}
+
+/*
+ * The gradient of a fact towards the shared entity is linear in its other entity. So one query, the
+ * adjoint of that at the triple's gradient, gives the pulls of all facts of the relation. As a
+ * fact's head the entity is asked for tails by the relation, and is an answer by the reciprocal.
+ */
+static float
+query_entity(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_head)
+{
+    uint32_t reciprocal = reciprocal_of(pull->image, relation);
+    const float *towards = pull->towards[row];
+
+    metasd_query_relation(pull->image, is_head ? relation : reciprocal, pull->rows[0]);
+    metasd_query_relation(pull->image, is_head ? reciprocal : relation, pull->rows[1]);
+    return join_queries(pull, towards, pull->rows[0], towards, pull->rows[1]);
+}
+
+void
+metasd_pull_entity(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_head,
+                   const uint32_t *others, size_t n, float *pulls)
+{
+    float common = query_entity(pull, row, relation, is_head);
+
+    multiply(pull, others, n, common, pulls);
+}
+
+float
+metasd_pull_reach(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_head)
+{
+    (void)query_entity(pull, row, relation, is_head);
+    return sqrtf(dot(pull->image->plan.width, pull->gradient, pull->gradient));
+}
+
+void
+metasd_pull_relation(MetasdPull *pull, uint32_t entity, bool is_head, const uint32_t *others,
+                     size_t n, float *pulls)
+{
+    const float *forward = pull->towards[METASD_PULL_RELATION];
+    const float *reciprocal = pull->towards[METASD_PULL_RECIPROCAL];
+    float common;
+
+    metasd_query_embedding(pull->image, entity, pull->rows[0]);
+    common = join_queries(pull, pull->rows[0], is_head ? forward : reciprocal, pull->rows[0],
+                          is_head ? reciprocal : forward);
+    multiply(pull, others, n, common, pulls);
+}

@@ -1,0 +1,193 @@
+#include "pg/survey/suspect_visitor.h"
+
+#include <math.h>
+
+#include "core/base/exp.h"
+#include "core/base/random.h"
+#include "core/ranking/rank_counts.h"
+#include "core/serve/own_pull.h"
+#include "pg/survey/unseen.h"
+
+/* Log odds are within these bounds: of what the model rules out, or if nothing competes. */
+#define MOST_ODDS 100.0
+
+/* Usual deviations are at least this, so that one can divide by them. */
+#define LEAST_DEVIATION 1e-3
+
+/* Uses of random numbers. */
+enum { DRAW_SAMPLE = 1, DRAW_ORDER };
+
+typedef struct State {
+    MetasdOwnPull own;
+    float *scores; /* N */
+} State;
+
+/* A triple in one of its questions. */
+typedef struct Place {
+    double odds;
+    float rank;
+    uint32 best; /* METASD_ANY: nothing competes */
+} Place;
+
+void
+metasd_suspect_visitor_start(MetasdVisitor *visitor)
+{
+    const MetasdImagePlan *plan = &visitor->image->plan;
+    State *state = palloc(sizeof(*state));
+
+    state->scores = palloc_extended((Size)plan->entities * sizeof(float), MCXT_ALLOC_HUGE);
+    metasd_own_pull_start(&state->own, visitor->image, metasd_suspect_energies(visitor->parameters),
+                          palloc(metasd_own_pull_bytes(plan->width)));
+    visitor->state = state;
+}
+
+/* A random number, 0 to 1, of a triple. */
+static double
+draw(uint64 use, const uint32 id[3])
+{
+    return (double)(metasd_random(use, (uint64)id[0] << 32 | id[1], id[2]) >> 11) * 0x1p-53;
+}
+
+/* ---- entities as values ---- */
+
+uint32
+metasd_suspect_entity(float value)
+{
+    uint32 id;
+
+    memcpy(&id, &value, sizeof(id));
+    return id;
+}
+
+static float
+value_of(uint32 id)
+{
+    float value;
+
+    memcpy(&value, &id, sizeof(value));
+    return value;
+}
+
+/* ---- judging a triple ---- */
+
+/* The candidate of the highest score, or METASD_ANY. */
+static uint32
+find_best(const float *scores, uint32 n)
+{
+    uint32 best = 0;
+
+    for (uint32 i = 1; i < n; i++)
+        if (scores[i] > scores[best])
+            best = i;
+    return scores[best] > METASD_IMPOSSIBLE ? best : METASD_ANY;
+}
+
+/* The place of the triple that has been read among the answers that are not known. */
+static Place
+find_place(MetasdVisitor *visitor, MetasdPullSides side)
+{
+    State *state = visitor->state;
+    const uint32 *id = state->own.id;
+    bool tails = side == METASD_PULL_TAILS;
+    uint32 n = visitor->image->plan.entities;
+    uint32 row = tails ? id[1] : id[1] + visitor->image->plan.relations;
+    const MetasdSweepQuestion *known =
+        metasd_question_file_find(visitor->file, row, id[tails ? 0 : 2]);
+    MetasdRankCounts counts = {.score = metasd_own_pull_scores(&state->own, side, state->scores)};
+    Place place = {.rank = 1, .odds = MOST_ODDS};
+
+    if (state->scores[id[tails ? 2 : 0]] == METASD_IMPOSSIBLE)
+        counts.score = METASD_IMPOSSIBLE;
+    state->scores[id[tails ? 2 : 0]] = METASD_LEFT_OUT;
+    for (uint32 i = 0; known && i < known->count; i++)
+        state->scores[known->answers[i]] = METASD_LEFT_OUT;
+    place.best = find_best(state->scores, n);
+    if (place.best == METASD_ANY)
+        return place;
+    metasd_rank_counts(n, state->scores, 1, &counts);
+    place.rank = 1.0f + (float)counts.higher;
+    place.odds = (double)counts.score - (double)state->scores[place.best] -
+                 log(metasd_exp_sum(n, state->scores, state->scores[place.best]));
+    place.odds = Min(Max(place.odds, -MOST_ODDS), MOST_ODDS);
+    return place;
+}
+
+/* Judges a fact in both questions. */
+static void
+judge(MetasdVisitor *visitor, const uint32 id[3], Place places[2])
+{
+    const MetasdSuspectParameters *parameters = visitor->parameters;
+    State *state = visitor->state;
+
+    metasd_own_pull_read(&state->own, id[0], id[1], id[2]);
+    if (!metasd_unseen_is(visitor->image, parameters->unseen, id))
+        metasd_own_pull_take_out(&state->own);
+    places[0] = find_place(visitor, METASD_PULL_TAILS);
+    CHECK_FOR_INTERRUPTS();
+    places[1] = find_place(visitor, METASD_PULL_HEADS);
+    CHECK_FOR_INTERRUPTS();
+}
+
+/* ---- the sample ---- */
+
+static void
+offer_sample(MetasdVisitor *visitor, const uint32 id[3])
+{
+    MetasdScoredTriple triple = {.id = {id[0], id[1], id[2]}};
+    Place places[2];
+
+    triple.key = (float)draw(DRAW_ORDER, id);
+    if (triple.key < metasd_best_triples_least(&visitor->best))
+        return;
+    judge(visitor, id, places);
+    for (int side = 0; side < 2; side++)
+        triple.value[METASD_SUSPECT_ODDS + side] = (float)places[side].odds;
+    metasd_best_triples_offer(&visitor->best, &triple);
+}
+
+void
+metasd_suspect_visitor_sample(MetasdVisitor *visitor, const MetasdSweepQuestion *question)
+{
+    const MetasdSuspectParameters *parameters = visitor->parameters;
+
+    for (uint32 i = 0; i < question->count; i++) {
+        uint32 id[3] = {question->entity, question->row, question->answers[i]};
+
+        if (draw(DRAW_SAMPLE, id) < parameters->usual[question->row].sampled)
+            offer_sample(visitor, id);
+    }
+}
+
+/* ---- all facts ---- */
+
+/* The deviation of these log odds, as a tail and as a head. */
+static float
+find_deviation(const MetasdUsual *usual, const double odds[2])
+{
+    double off[2], most;
+
+    for (int side = 0; side < 2; side++)
+        off[side] = (usual->mean[side] - odds[side]) / Max(usual->deviation[side], LEAST_DEVIATION);
+    most = Max(off[0], off[1]);
+    return (float)(most + log((exp(off[0] - most) + exp(off[1] - most)) / 2));
+}
+
+void
+metasd_suspect_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *question)
+{
+    const MetasdSuspectParameters *parameters = visitor->parameters;
+
+    for (uint32 i = 0; i < question->count; i++) {
+        MetasdScoredTriple triple = {.id = {question->entity, question->row, question->answers[i]}};
+        Place places[2];
+
+        judge(visitor, triple.id, places);
+        triple.key = find_deviation(&parameters->usual[question->row],
+                                    (const double[2]){places[0].odds, places[1].odds});
+        for (int side = 0; side < 2; side++) {
+            triple.value[METASD_SUSPECT_TAIL_RANK + side] = places[side].rank;
+            triple.value[METASD_SUSPECT_BEST_TAIL + side] = value_of(places[side].best);
+        }
+        metasd_best_triples_offer(&visitor->best, &triple);
+    }
+}

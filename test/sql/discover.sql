@@ -1,0 +1,178 @@
+-- Facts that the source does not hold: kg_discover against a search through all answers.
+CREATE TABLE people AS SELECT * FROM tools.people();
+SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
+SELECT tools.ended(:run);
+
+-- All triples by kg_predict and kg_predict_heads, with the key that kg_discover sorts by. What a question lacks is
+-- estimated from how many answers the questions of its relation have: none, 1, 2, 3, 4 or 5, 6 or 7, 8 to 11 and so on.
+CREATE TABLE entities AS SELECT head AS entity FROM people UNION SELECT tail FROM people;
+CREATE TABLE asked AS
+SELECT side, relation, entity, (SELECT count(*) FROM people f WHERE f.relation = r.relation
+                                AND CASE side WHEN 'tail' THEN f.head ELSE f.tail END = entity)::int AS answers
+FROM unnest('{head,tail}'::text[]) side, (SELECT DISTINCT relation FROM people) r, entities;
+CREATE FUNCTION range_of(n integer) RETURNS integer LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE WHEN n < 4 THEN n ELSE 2 * floor(log(2, n))::int + (n >= 1.5 * 2 ^ floor(log(2, n)))::int END $$;
+CREATE VIEW lacking AS
+SELECT q.*, (coalesce((SELECT sum(a.answers) FROM asked a
+                       WHERE (a.side, a.relation) = (q.side, q.relation) AND a.answers > 0 AND range_of(a.answers - 1) = range_of(q.answers)), 0)
+             + 5 * greatest(q.answers, 0.1))
+            / ((SELECT count(*) FROM asked a WHERE (a.side, a.relation) = (q.side, q.relation) AND range_of(a.answers) = range_of(q.answers))
+               + 5) AS lacks
+FROM asked q;
+CREATE TABLE brute AS
+SELECT t.entity AS head, t.relation, p.tail, p.score, t.answers > 0 AS known,
+       ln(p.probability::float8) + ln(o.probability) + 0.4 * (ln(t.lacks) + ln(o.lacks)) AS key
+FROM lacking t, LATERAL kg_predict(t.entity, t.relation, 1000) p,
+     (SELECT h.relation, h.entity, h.lacks, p.head, p.probability::float8
+      FROM lacking h, LATERAL kg_predict_heads(h.relation, h.entity, 1000) p WHERE h.side = 'head') o
+WHERE t.side = 'tail' AND (o.head, o.relation, o.entity) = (t.entity, t.relation, p.tail);
+CREATE TABLE found AS SELECT * FROM kg_discover();
+SELECT count(*), count(b.head) AS "the same", count(*) FILTER (WHERE d.score = b.score) AS "same score"
+FROM found d LEFT JOIN (SELECT * FROM brute WHERE known ORDER BY key DESC, head, relation, tail LIMIT 100) b USING (head, relation, tail);
+SELECT bool_and(probability >= next) AS "best first", min(rank), max(rank), bool_and(probability BETWEEN 0 AND 1) AS probabilities
+FROM (SELECT *, lead(probability, 1, 0::real) OVER (ORDER BY rank, head COLLATE "C", relation COLLATE "C", tail COLLATE "C") AS next FROM found) f;
+-- A probability is a sigmoid of the key: its log odds are on a line.
+SELECT round(corr(ln(probability::float8 / (1 - probability::float8)), key)::numeric, 4) AS correlation
+FROM found JOIN brute USING (head, relation, tail);
+SELECT count(*) FROM found JOIN people USING (head, relation, tail);
+-- All there are: each once.
+SELECT count(*) = (SELECT count(*) FROM brute WHERE known) AS "all", count(DISTINCT (head, relation, tail)) = count(*) AS once
+FROM kg_discover(k => 1000000);
+-- The three facts that are missing: their heads have no such fact yet.
+SELECT rank, head, relation, tail FROM kg_discover(k => 3, subjects => 'like');
+SELECT rank, head, relation, tail FROM kg_discover(k => 3, subjects => 'all');
+-- Subjects: entities that are like heads of the relation, and all.
+SELECT count(*) = (SELECT count(*) FROM brute) AS "all"
+FROM kg_discover(k => 1000000, subjects => 'all');
+CREATE TABLE alike AS SELECT * FROM kg_discover(k => 1000000, subjects => 'like');
+SELECT count(*) FILTER (WHERE new) > 0 AS more,
+       bool_and(NOT new OR EXISTS (SELECT FROM (SELECT DISTINCT f.head FROM people f WHERE f.relation = a.relation) k,
+                                   kg_similar(k.head, 10) s WHERE s.entity = a.head)) AS "are similar"
+FROM (SELECT DISTINCT head, relation, NOT EXISTS (SELECT FROM people f WHERE (f.head, f.relation) = (a.head, a.relation)) AS new
+      FROM alike a) a;
+SELECT count(*) FROM (SELECT head, relation, tail, score, probability FROM found
+                      EXCEPT SELECT head, relation, tail, score, probability FROM alike) d;
+
+-- What is named: the same triples with the same probabilities as without names.
+CREATE TABLE everything AS SELECT * FROM kg_discover(k => 1000000);
+CREATE FUNCTION differences(subjects text, relation text, head text, tail text) RETURNS bigint LANGUAGE sql AS $$
+SELECT count(*) FROM
+    (SELECT head, relation, tail, score, probability
+     FROM kg_discover(k => 1000000, relation => $2, head => $3, tail => $4, subjects => $1)) a
+    FULL JOIN
+    (SELECT * FROM kg_discover(k => 1000000, subjects => $1) e
+     WHERE e.relation = coalesce($2, e.relation) AND e.head = coalesce($3, e.head) AND e.tail = coalesce($4, e.tail)) b
+    USING (head, relation, tail)
+WHERE a.score IS DISTINCT FROM b.score OR a.probability IS DISTINCT FROM b.probability
+$$;
+SELECT s.subjects, n.*, differences(s.subjects, n.relation, n.head, n.tail)
+FROM (VALUES ('known'), ('like'), ('all')) s (subjects),
+     (VALUES ('speaks', NULL, NULL), (NULL, 'p07', NULL), (NULL, NULL, 'French'), ('speaks', 'p07', NULL), ('speaks', NULL, 'Breton'),
+             (NULL, 'p07', 'Breton'), ('speaks', 'p07', 'Breton')) n (relation, head, tail)
+ORDER BY s.subjects, n.relation, n.head, n.tail;
+-- A few of them are the first of these.
+SELECT count(*) FILTER (WHERE n.rank = e.place) AS first
+FROM kg_discover(k => 5, tail => 'French') n
+     JOIN (SELECT *, rank() OVER (ORDER BY probability DESC) AS place FROM everything WHERE tail = 'French') e USING (head, relation, tail);
+
+-- Candidates: tails, or heads of a named tail.
+CREATE TABLE languages AS SELECT DISTINCT tail AS language FROM people WHERE relation = 'speaks';
+SELECT count(*) > 0 AS some, bool_and(tail IN (TABLE languages)) AS languages FROM kg_discover(k => 20, candidates => 'languages');
+SELECT count(*) FROM (SELECT head, relation, tail, probability FROM kg_discover(k => 1000000, candidates => 'languages')
+                      EXCEPT SELECT head, relation, tail, probability FROM everything WHERE tail IN (TABLE languages)) d;
+CREATE TABLE several AS SELECT unnest('{p01,p07,p12,nobody,NULL}'::text[]) AS who;
+SELECT array_agg(DISTINCT head ORDER BY head) FROM kg_discover(k => 1000000, tail => 'French', relation => 'speaks', candidates => 'several', subjects => 'all');
+CREATE TABLE strangers AS SELECT 'nobody' AS who;
+SELECT * FROM kg_discover(candidates => 'strangers');
+SELECT * FROM kg_discover(head => 'p07', tail => 'French', candidates => 'several');
+
+-- min_probability, k.
+SELECT count(*) = (SELECT count(*) FROM everything WHERE probability >= 0.001::real) AS "as many",
+       min(probability) >= 0.001::real AS probable
+FROM kg_discover(k => 1000000, min_probability => 0.001);
+SELECT count(*) FROM kg_discover(min_probability => 1);
+SELECT count(*) FROM kg_discover(k => 0);
+SELECT count(*) FROM kg_discover(k => NULL);
+SELECT count(*) FROM kg_discover(subjects => NULL);
+SELECT count(*) FROM (SELECT * FROM kg_discover(k => 7) EXCEPT SELECT * FROM found) d;
+SELECT count(*) FROM kg_discover(k => -1);
+SELECT count(*) FROM kg_discover(min_probability => 1.5);
+SELECT count(*) FROM kg_discover(min_probability => 'NaN');
+SELECT count(*) FROM kg_discover(subjects => 'some');
+SELECT count(*) FROM kg_discover('nothing');
+SELECT count(*) FROM kg_discover(candidates => 'nothing');
+SELECT count(*) FROM kg_discover(relation => 'speak');
+SELECT count(*) FROM kg_discover(head => 'speaks');
+SELECT count(*) FROM kg_discover(tail => 'french');
+SET work_mem = '64kB';
+SELECT count(*) FROM kg_discover(k => 1000000);
+SELECT count(*) FROM (SELECT * FROM kg_discover() EXCEPT SELECT * FROM found) d;
+RESET work_mem;
+
+-- Workers change nothing.
+SET max_parallel_workers_per_gather = 2;
+SET parallel_setup_cost = 0;
+SET cpu_operator_cost = 1;
+SELECT count(*) FROM (SELECT * FROM kg_discover() EXCEPT SELECT * FROM found) d;
+SELECT count(*) FROM (SELECT * FROM kg_discover(k => 1000000) EXCEPT SELECT * FROM everything) d;
+SELECT count(*) FROM (SELECT * FROM kg_discover(k => 1000000, subjects => 'like') EXCEPT SELECT * FROM alike) d;
+SELECT differences('known', NULL, NULL, 'French');
+SET metasd.image_cache_size = 0; -- each has an image of its own
+SELECT count(*) FROM (SELECT * FROM kg_discover() EXCEPT SELECT * FROM found) d;
+RESET metasd.image_cache_size;
+SET max_parallel_workers = 0;
+SELECT count(*) FROM (SELECT * FROM kg_discover() EXCEPT SELECT * FROM found) d;
+RESET max_parallel_workers;
+BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY;
+SELECT count(*) FROM kg_discover(k => 3);
+COMMIT;
+RESET max_parallel_workers_per_gather;
+RESET parallel_setup_cost;
+RESET cpu_operator_cost;
+
+-- A discovery that becomes a fact is none any more; a fact that goes may be one.
+BEGIN;
+INSERT INTO people SELECT head, relation, tail FROM found WHERE rank <= 3;
+SELECT count(*) FROM kg_discover(k => 1000000) JOIN (SELECT * FROM found WHERE rank <= 3) f USING (head, relation, tail);
+DELETE FROM people WHERE (head, relation, tail) = (SELECT head, relation, tail FROM people WHERE relation = 'speaks' LIMIT 1);
+SELECT count(*) > 0 AS found FROM kg_discover(k => 1000000, relation => 'speaks');
+ROLLBACK;
+
+-- Identifiers that are numbers are named as text; NULL and strange rows of the source do no harm.
+CREATE TABLE numbers AS SELECT h AS head, r AS relation, t AS tail
+FROM generate_series(1, 30) h, generate_series(1, 2) r, generate_series(1, 30) t WHERE (h * 7 + t * 11 + r * 5) % 13 = 0;
+SELECT kg_train('numbers', 'numbers', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+INSERT INTO numbers VALUES (NULL, 1, 2), (99, 1, 2), (1, 99, 2), (1, 1, 99);
+SELECT count(*), bool_and(head = '7') AS head FROM kg_discover('numbers', 10, head => '7');
+SELECT count(*) FROM kg_discover('numbers', 10, head => '99');
+
+-- Nothing was held out: probabilities are by a rule of thumb. An empty source has no questions.
+SELECT kg_train('bold', 'people', params => tools.quick() || '{"validation_fraction": 0}') AS run \gset
+SELECT tools.ended(:run);
+SELECT count(*), bool_and(probability BETWEEN 0 AND 1) AS probabilities FROM kg_discover('bold', 10);
+BEGIN;
+DELETE FROM people;
+SELECT count(*) FROM kg_discover('people');
+SELECT count(*) FROM kg_discover('people', 5, subjects => 'all');
+ROLLBACK;
+
+-- The source is read with the rights of the model's owner, candidates with those of the caller.
+CREATE ROLE regress_discoverer;
+GRANT SELECT ON people TO regress_discoverer;
+SET ROLE regress_discoverer;
+SELECT count(*) FROM kg_discover('people');
+SELECT count(*) FROM kg_discover('people', candidates => 'languages');
+SELECT count(*) FROM kg_discover('numbers');
+RESET ROLE;
+DROP OWNED BY regress_discoverer;
+DROP ROLE regress_discoverer;
+
+-- Without its source there is nothing to tell from.
+ALTER TABLE people RENAME COLUMN tail TO other;
+SELECT count(*) FROM kg_discover('people');
+ALTER TABLE people RENAME COLUMN other TO tail;
+SELECT kg_drop(name) FROM metasd.models;
+DROP VIEW lacking;
+DROP TABLE people, numbers, entities, asked, brute, found, alike, everything, languages, several, strangers;
+DROP FUNCTION differences, range_of;
