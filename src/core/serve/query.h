@@ -17,6 +17,22 @@
  */
 extern size_t metasd_query_scratch_bytes(uint32_t width);
 
+/*
+ * What a question gives: an entity, or a relation row 0 .. P - 1, of the image by its number, or a
+ * row from elsewhere (fold.h).
+ */
+typedef struct MetasdGiven {
+    uint32_t id;
+    const float *row; /* `width` weights; NULL: it is in the image, by its number */
+    bool irreflexive; /* of a row that is a relation */
+} MetasdGiven;
+
+static inline MetasdGiven
+metasd_given(uint32_t id)
+{
+    return (MetasdGiven){.id = id};
+}
+
 /* scores[N] = the score of (head, relation, t) for every t; relation is a row, 0 .. P - 1. */
 extern void metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation,
                                       float *scores, void *scratch);
@@ -33,10 +49,24 @@ extern void metasd_query_scores_relations(const MetasdImage *image, uint32_t hea
 extern void metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores,
                                         void *scratch);
 
+/* The same four for what need not be in the image. An entity of two equal rows is the same one. */
+extern void metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head,
+                                         MetasdGiven relation, float *scores, void *scratch);
+extern float metasd_query_score_of(const MetasdImage *image, MetasdGiven head, MetasdGiven relation,
+                                   MetasdGiven tail, void *scratch);
+extern void metasd_query_scores_relations_of(const MetasdImage *image, MetasdGiven head,
+                                             MetasdGiven tail, float *scores, void *scratch);
+extern void metasd_query_scores_similar_of(const MetasdImage *image, MetasdGiven entity,
+                                           float *scores, void *scratch);
+
 /* The sigmoid of a relation row, 0 .. P - 1, or P: of questions that ask for relations. */
 extern MetasdSigmoid metasd_query_sigmoid(const MetasdImage *image, uint32_t relation);
 
-/* row[width] = the embedding of an entity, zeros included. */
+/* A sigmoid for relations that are not in the image: the mean of those that are. */
+extern MetasdSigmoid metasd_query_mean_sigmoid(const MetasdImage *image);
+
+/* row[width] = the embedding of an entity, or a relation row, zeros included. */
 extern void metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row);
+extern void metasd_query_relation_row(const MetasdImage *image, uint32_t relation, float *row);
 
 #endif
