@@ -297,6 +297,7 @@ start_row(const Work *work)
     const MetasdFold *fold = work->fold;
     size_t stride = work->sample->stride, width = work->image->plan.width;
     float *row = fold->row, *curvature = fold->sums, mean = 0;
+    const float one = 1;
     double norm;
 
     memset(row, 0, stride * sizeof(float));
@@ -308,7 +309,7 @@ start_row(const Work *work)
         for (size_t j = 0; j < stride; j++)
             fold->dquery[j] = -(float)n * work->sample->mean[j];
         for (size_t i = 0; i < n; i++)
-            add_rows(1, stride, fold->answers + (first + i) * stride, &(float){1}, fold->dquery);
+            add_rows(1, stride, fold->answers + (first + i) * stride, &one, fold->dquery);
         carry_back(work, given, row);
         add_curvature(work, given, (float)n, curvature);
     }

@@ -270,14 +270,6 @@ metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head, MetasdG
         scores[head.id] = METASD_IMPOSSIBLE;
 }
 
-void
-metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation, float *scores,
-                          void *scratch)
-{
-    metasd_query_scores_tails_of(image, metasd_given(head), metasd_given(relation), scores,
-                                 scratch);
-}
-
 MetasdSigmoid
 metasd_query_sigmoid(const MetasdImage *image, uint32_t relation)
 {
@@ -320,14 +312,6 @@ metasd_query_score_of(const MetasdImage *image, MetasdGiven head, MetasdGiven re
     return score;
 }
 
-float
-metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation, uint32_t tail,
-                   void *scratch)
-{
-    return metasd_query_score_of(image, metasd_given(head), metasd_given(relation),
-                                 metasd_given(tail), scratch);
-}
-
 void
 metasd_query_scores_relations_of(const MetasdImage *image, MetasdGiven head, MetasdGiven tail,
                                  float *scores, void *scratch)
@@ -345,14 +329,6 @@ metasd_query_scores_relations_of(const MetasdImage *image, MetasdGiven head, Met
             same && is_irreflexive(image, metasd_given(r))
                 ? METASD_IMPOSSIBLE
                 : sparse_dot(&image->relation, metasd_relation_row(image, r), width, rows.query);
-}
-
-void
-metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t tail, float *scores,
-                              void *scratch)
-{
-    metasd_query_scores_relations_of(image, metasd_given(head), metasd_given(tail), scores,
-                                     scratch);
 }
 
 /* The Euclidean norm of an entity's row. */
@@ -385,12 +361,6 @@ metasd_query_scores_similar_of(const MetasdImage *image, MetasdGiven entity, flo
 
         scores[e] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine; /* rounding may pass the ends */
     }
-}
-
-void
-metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores, void *scratch)
-{
-    metasd_query_scores_similar_of(image, metasd_given(entity), scores, scratch);
 }
 
 void

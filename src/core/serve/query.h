@@ -33,31 +33,55 @@ metasd_given(uint32_t id)
     return (MetasdGiven){.id = id};
 }
 
-/* scores[N] = the score of (head, relation, t) for every t; relation is a row, 0 .. P - 1. */
-extern void metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation,
-                                      float *scores, void *scratch);
-
-/* The score of one triple: the same as in metasd_query_scores_tails. */
-extern float metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation,
-                                uint32_t tail, void *scratch);
-
-/* scores[R] = the score of (head, r, tail) for every relation r, forward rows. */
-extern void metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t tail,
-                                          float *scores, void *scratch);
-
-/* scores[N] = the cosine of the angle to every entity, -1 .. 1; 0 if either row is all zeros. */
-extern void metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores,
-                                        void *scratch);
-
-/* The same four for what need not be in the image. An entity of two equal rows is the same one. */
+/* scores[N] = the score of (head, relation, t) for every t of the image. */
 extern void metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head,
                                          MetasdGiven relation, float *scores, void *scratch);
+
+/*
+ * The score of one triple: the same as in metasd_query_scores_tails_of. Two rows from elsewhere are
+ * one entity if they are at the same place.
+ */
 extern float metasd_query_score_of(const MetasdImage *image, MetasdGiven head, MetasdGiven relation,
                                    MetasdGiven tail, void *scratch);
+
+/* scores[R] = the score of (head, r, tail) for every relation r, forward rows. */
 extern void metasd_query_scores_relations_of(const MetasdImage *image, MetasdGiven head,
                                              MetasdGiven tail, float *scores, void *scratch);
+
+/* scores[N] = the cosine of the angle to every entity, -1 .. 1; 0 if either row is all zeros. */
 extern void metasd_query_scores_similar_of(const MetasdImage *image, MetasdGiven entity,
                                            float *scores, void *scratch);
+
+/* The same for what is in the image. */
+static inline void
+metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation, float *scores,
+                          void *scratch)
+{
+    metasd_query_scores_tails_of(image, metasd_given(head), metasd_given(relation), scores,
+                                 scratch);
+}
+
+static inline float
+metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation, uint32_t tail,
+                   void *scratch)
+{
+    return metasd_query_score_of(image, metasd_given(head), metasd_given(relation),
+                                 metasd_given(tail), scratch);
+}
+
+static inline void
+metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t tail, float *scores,
+                              void *scratch)
+{
+    metasd_query_scores_relations_of(image, metasd_given(head), metasd_given(tail), scores,
+                                     scratch);
+}
+
+static inline void
+metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores, void *scratch)
+{
+    metasd_query_scores_similar_of(image, metasd_given(entity), scores, scratch);
+}
 
 /* The sigmoid of a relation row, 0 .. P - 1, or P: of questions that ask for relations. */
 extern MetasdSigmoid metasd_query_sigmoid(const MetasdImage *image, uint32_t relation);

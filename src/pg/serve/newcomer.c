@@ -22,8 +22,9 @@
 #include "pg/serve/moment.h"
 #include "pg/source/source.h"
 
-/* Facts that are read of a place: more tell little, and take time. */
+/* Facts of a place that a row is made of, and rows that are read for them: more take time. */
 #define MOST_FACTS 200
+#define MOST_ROWS 1000
 
 /* A relation is irreflexive if fewer than 1 in so many of its facts lead from an entity to itself. */
 #define IRREFLEXIVE 100
@@ -52,10 +53,15 @@ hash_key(Key key)
 }
 
 static bool
+is_same_label(MetasdLabel a, MetasdLabel b)
+{
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+static bool
 is_same_key(Key a, Key b)
 {
-    return a.relation == b.relation && a.label.len == b.label.len &&
-           memcmp(a.label.data, b.label.data, a.label.len) == 0;
+    return a.relation == b.relation && is_same_label(a.label, b.label);
 }
 
 #define SH_PREFIX newcomerhash
@@ -216,9 +222,10 @@ keep_row(Facts *facts, int place, const MetasdLabel other[2])
 
     if (!other[0].data || !other[1].data || other[0].len == 0 || other[1].len == 0)
         return;
-    if (place == METASD_ASKED_RELATION && other[0].len == other[1].len &&
-        memcmp(other[0].data, other[1].data, other[0].len) == 0)
+    if (place == METASD_ASKED_RELATION && is_same_label(other[0], other[1]))
         facts->reflexive++;
+    if (place == METASD_ASKED_TAIL && is_same_label(other[0], facts->label))
+        return; /* it has been read as a fact of the head */
     if (!number_of(facts, first, other[0], &id[0]) || !number_of(facts, second, other[1], &id[1])) {
         facts->others++;
         return;
@@ -236,7 +243,7 @@ keep_row(Facts *facts, int place, const MetasdLabel other[2])
     }
 }
 
-/* SELECT the two other places FROM source WHERE place = $1, one more than count. */
+/* SELECT the two other places FROM source WHERE place = $1, one more than is of use. */
 static char *
 write_lookup(const MetasdSource *source, int place)
 {
@@ -248,7 +255,7 @@ write_lookup(const MetasdSource *source, int place)
     appendStringInfo(&sql, "%s::pg_catalog.text FROM %s WHERE ",
                      quote_identifier(source->column[second]), source->quoted);
     metasd_known_append_condition(&sql, source, place, 1);
-    appendStringInfo(&sql, " LIMIT %d", MOST_FACTS + 1);
+    appendStringInfo(&sql, " LIMIT %d", MOST_ROWS + 1);
     return sql.data;
 }
 
@@ -259,7 +266,8 @@ look_up(Facts *facts, int place)
     Oid types[METASD_KNOWN_PARAMETERS] = {source->type[place], source->type[place],
                                           source->type[place]};
     Datum values[METASD_KNOWN_PARAMETERS] = {0};
-    uint64 n;
+    size_t most = facts->count[0] + MOST_FACTS;
+    uint64 i = 0;
 
     if (!metasd_known_convert_label(source->type[place], facts->label, &values[0]))
         return;
@@ -268,13 +276,12 @@ look_up(Facts *facts, int place)
     if (SPI_execute_plan(metasd_known_plan(&source->reading, write_lookup(source, place), types),
                          values, " nn", true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not look up the facts of a newcomer");
-    n = SPI_processed;
-    for (uint64 i = 0; i < Min(n, MOST_FACTS); i++) {
+    for (; i < Min(SPI_processed, MOST_ROWS) && facts->count[0] < most; i++) {
         MetasdLabel other[2] = {label_of(i, 1), label_of(i, 2)};
 
         keep_row(facts, place, other);
     }
-    facts->some_left = facts->some_left || n > MOST_FACTS;
+    facts->some_left = facts->some_left || i < SPI_processed;
     metasd_reading_end(&source->reading);
     SPI_finish();
 }

@@ -83,20 +83,31 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
     return pstrdup(_("A training learns the entities and relations that its source has then."));
 }
 
-/* Gives a NOTICE about a label that the model does not know. OTHERS: facts that are of no use. */
+/* A hint about a label whose facts are of no use. */
+static const char *
+hint_at_others(const MetasdNewcomer *newcomer)
+{
+    return newcomer->some_left
+               ? _("The source has many facts of it. Those that were read are all with entities or "
+                   "relations that the model does not know.")
+               : _("The source has facts of it, but all with entities or relations that the model "
+                   "does not know.");
+}
+
+/* Gives a NOTICE about a label that the model does not know. */
 static void
-notice_unknown(const MetasdQuestion *question, MetasdLabel label, bool relation, uint32 others)
+notice_unknown(const MetasdQuestion *question, MetasdLabel label, bool relation,
+               const MetasdNewcomer *newcomer)
 {
     const char *model = question->model->name;
     int len = pg_mbcliplen(label.data, (int)label.len, MOST_SHOWN);
 
-    ereport(NOTICE,
-            (relation
-                 ? errmsg("relation \"%.*s\" is not known to model \"%s\"", len, label.data, model)
-                 : errmsg("entity \"%.*s\" is not known to model \"%s\"", len, label.data, model),
-             errhint("%s", others > 0 ? _("The source has facts of it, but all with entities or "
-                                          "relations that the model does not know.")
-                                      : metasd_question_hint(question, label, relation))));
+    ereport(
+        NOTICE,
+        (relation ? errmsg("relation \"%.*s\" is not known to model \"%s\"", len, label.data, model)
+                  : errmsg("entity \"%.*s\" is not known to model \"%s\"", len, label.data, model),
+         errhint("%s", newcomer->others > 0 ? hint_at_others(newcomer)
+                                            : metasd_question_hint(question, label, relation))));
 }
 
 /* Gives a NOTICE that the answers come from the facts of a newcomer. */
@@ -141,7 +152,7 @@ metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool rel
         if (newcomer.facts > 0)
             notice_newcomer(question, label, relation, &newcomer);
         else
-            notice_unknown(question, label, relation, newcomer.others);
+            notice_unknown(question, label, relation, &newcomer);
     }
     *id = newcomer.id;
     return newcomer.facts > 0;
