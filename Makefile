@@ -32,7 +32,8 @@ TRAIN_OBJS = $(call objects_of,$(SHARED_ROOMS) $(TRAIN_ROOMS))
 CORE_SOURCES = $(wildcard src/core/*/*.c)
 CORE_OBJS = $(CORE_SOURCES:.c=.o)
 # Scores of an image are the same on all processors, whether they have fused multiply-adds or not.
-EXACT = core/serve/dense_columns core/serve/postings core/serve/query core/serve/projection core/serve/own_pull core/serve/pull
+EXACT = core/serve/dense_columns core/serve/fold core/serve/postings core/serve/query core/serve/projection \
+	core/serve/own_pull core/serve/pull
 EXTRA_CLEAN = $(TRAIN_OBJS) $(OBJS:.o=.d) $(TRAIN_OBJS:.o=.d) build
 
 REGRESS = $(shell sed 's/\#.*//' test/sql/order 2>/dev/null)

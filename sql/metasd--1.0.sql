@@ -638,30 +638,30 @@ COMMENT ON FUNCTION kg_predict_relations(anycompatible, anyelement, integer, tex
 CREATE FUNCTION kg_score(
     head anycompatible, relation text, tail text, model text DEFAULT NULL, side text DEFAULT 'tail'
 ) RETURNS real
-AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION kg_score(anycompatible, text, text, text, text) IS
-'returns the score of a triple. A higher score is more likely. It is the score of the tail in kg_predict or, with side head, that of the head in kg_predict_heads; the model learns the two separately. -Infinity for an entity in an irreflexive relation to itself. Null if the model does not know one of the three';
+'returns the score of a triple. A higher score is more likely. It is the score of the tail in kg_predict or, with side head, that of the head in kg_predict_heads; the model learns the two separately. -Infinity for an entity in an irreflexive relation to itself. What the model does not know is judged by its facts in the source, unless metasd.fold_in is off. Null if it has none';
 
 CREATE FUNCTION kg_score(
     head anycompatible, relation text, tail anyelement, model text DEFAULT NULL, side text DEFAULT 'tail'
 ) RETURNS real
-AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION kg_score(anycompatible, text, anyelement, text, text) IS
-'returns the score of a triple. A higher score is more likely. It is the score of the tail in kg_predict or, with side head, that of the head in kg_predict_heads; the model learns the two separately. -Infinity for an entity in an irreflexive relation to itself. Null if the model does not know one of the three';
+'returns the score of a triple. A higher score is more likely. It is the score of the tail in kg_predict or, with side head, that of the head in kg_predict_heads; the model learns the two separately. -Infinity for an entity in an irreflexive relation to itself. What the model does not know is judged by its facts in the source, unless metasd.fold_in is off. Null if it has none';
 
 CREATE FUNCTION kg_score(
     head anycompatible, relation "any", tail text, model text DEFAULT NULL, side text DEFAULT 'tail'
 ) RETURNS real
-AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION kg_score(anycompatible, "any", text, text, text) IS
-'returns the score of a triple. A higher score is more likely. It is the score of the tail in kg_predict or, with side head, that of the head in kg_predict_heads; the model learns the two separately. -Infinity for an entity in an irreflexive relation to itself. Null if the model does not know one of the three';
+'returns the score of a triple. A higher score is more likely. It is the score of the tail in kg_predict or, with side head, that of the head in kg_predict_heads; the model learns the two separately. -Infinity for an entity in an irreflexive relation to itself. What the model does not know is judged by its facts in the source, unless metasd.fold_in is off. Null if it has none';
 
 CREATE FUNCTION kg_score(
     head anycompatible, relation "any", tail anyelement, model text DEFAULT NULL, side text DEFAULT 'tail'
 ) RETURNS real
-AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_score' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION kg_score(anycompatible, "any", anyelement, text, text) IS
-'returns the score of a triple. A higher score is more likely. It is the score of the tail in kg_predict or, with side head, that of the head in kg_predict_heads; the model learns the two separately. -Infinity for an entity in an irreflexive relation to itself. Null if the model does not know one of the three';
+'returns the score of a triple. A higher score is more likely. It is the score of the tail in kg_predict or, with side head, that of the head in kg_predict_heads; the model learns the two separately. -Infinity for an entity in an irreflexive relation to itself. What the model does not know is judged by its facts in the source, unless metasd.fold_in is off. Null if it has none';
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation text, tail text, model text DEFAULT NULL,
@@ -670,7 +670,7 @@ CREATE FUNCTION kg_rank(
 AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 COMMENT ON FUNCTION kg_rank(anycompatible, text, text, text) IS
-'returns the filtered rank of a tail: among all entities of the model except other known tails of (head, relation) in the present source. rank = 1 + entities of higher score + half of those of equal score; pessimistic_rank counts all of these; candidates is the number of ranked entities, the tail included. No rows, with a notice, if the model does not know one of the three';
+'returns the filtered rank of a tail: among all entities of the model except other known tails of (head, relation) in the present source. rank = 1 + entities of higher score + half of those of equal score; pessimistic_rank counts all of these; candidates is the number of ranked entities, the tail included. What the model does not know is judged by its facts in the source, unless metasd.fold_in is off. No rows, with a notice, if it has none';
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation text, tail anyelement, model text DEFAULT NULL,
@@ -679,7 +679,7 @@ CREATE FUNCTION kg_rank(
 AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 COMMENT ON FUNCTION kg_rank(anycompatible, text, anyelement, text) IS
-'returns the filtered rank of a tail: among all entities of the model except other known tails of (head, relation) in the present source. rank = 1 + entities of higher score + half of those of equal score; pessimistic_rank counts all of these; candidates is the number of ranked entities, the tail included. No rows, with a notice, if the model does not know one of the three';
+'returns the filtered rank of a tail: among all entities of the model except other known tails of (head, relation) in the present source. rank = 1 + entities of higher score + half of those of equal score; pessimistic_rank counts all of these; candidates is the number of ranked entities, the tail included. What the model does not know is judged by its facts in the source, unless metasd.fold_in is off. No rows, with a notice, if it has none';
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation "any", tail text, model text DEFAULT NULL,
@@ -688,7 +688,7 @@ CREATE FUNCTION kg_rank(
 AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 COMMENT ON FUNCTION kg_rank(anycompatible, "any", text, text) IS
-'returns the filtered rank of a tail: among all entities of the model except other known tails of (head, relation) in the present source. rank = 1 + entities of higher score + half of those of equal score; pessimistic_rank counts all of these; candidates is the number of ranked entities, the tail included. No rows, with a notice, if the model does not know one of the three';
+'returns the filtered rank of a tail: among all entities of the model except other known tails of (head, relation) in the present source. rank = 1 + entities of higher score + half of those of equal score; pessimistic_rank counts all of these; candidates is the number of ranked entities, the tail included. What the model does not know is judged by its facts in the source, unless metasd.fold_in is off. No rows, with a notice, if it has none';
 
 CREATE FUNCTION kg_rank(
     head anycompatible, relation "any", tail anyelement, model text DEFAULT NULL,
@@ -697,35 +697,35 @@ CREATE FUNCTION kg_rank(
 AS 'MODULE_PATHNAME', 'metasd_kg_rank' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 1 COST 1000 SUPPORT metasd.predict_support;
 COMMENT ON FUNCTION kg_rank(anycompatible, "any", anyelement, text) IS
-'returns the filtered rank of a tail: among all entities of the model except other known tails of (head, relation) in the present source. rank = 1 + entities of higher score + half of those of equal score; pessimistic_rank counts all of these; candidates is the number of ranked entities, the tail included. No rows, with a notice, if the model does not know one of the three';
+'returns the filtered rank of a tail: among all entities of the model except other known tails of (head, relation) in the present source. rank = 1 + entities of higher score + half of those of equal score; pessimistic_rank counts all of these; candidates is the number of ranked entities, the tail included. What the model does not know is judged by its facts in the source, unless metasd.fold_in is off. No rows, with a notice, if it has none';
 
 CREATE FUNCTION kg_similar(
     entity text, k integer DEFAULT 10, model text DEFAULT NULL,
     OUT rank integer, OUT entity text, OUT similarity real
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 COMMENT ON FUNCTION kg_similar(text, integer, text) IS
-'returns the k entities whose embeddings have the highest cosine similarity to that of the entity. Entities of equal similarity have the same rank, and are ordered by the bytes of their labels';
+'returns the k entities whose embeddings have the highest cosine similarity to that of the entity. Entities of equal similarity have the same rank, and are ordered by the bytes of their labels. An entity which the model does not know is judged by its facts in the source, unless metasd.fold_in is off';
 
 CREATE FUNCTION kg_similar(
     entity anyelement, k integer DEFAULT 10, model text DEFAULT NULL,
     OUT rank integer, OUT entity anyelement, OUT similarity real
 ) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'metasd_kg_similar' LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10 COST 1000 SUPPORT metasd.predict_support;
 COMMENT ON FUNCTION kg_similar(anyelement, integer, text) IS
 'does the same for identifiers of any type';
 
 CREATE FUNCTION kg_embedding(entity anycompatible, model text DEFAULT NULL) RETURNS real[]
-AS 'MODULE_PATHNAME', 'metasd_kg_embedding' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_embedding' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION kg_embedding(anycompatible, text) IS
-'returns the pruned embedding of an entity, zeros included. Null if the model does not know the entity';
+'returns the pruned embedding of an entity, zeros included. That of an entity which the model does not know is made of its facts in the source, unless metasd.fold_in is off. Null if it has none';
 
 CREATE FUNCTION kg_embedding_sparse(entity anycompatible, model text DEFAULT NULL) RETURNS text
-AS 'MODULE_PATHNAME', 'metasd_kg_embedding_sparse' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+AS 'MODULE_PATHNAME', 'metasd_kg_embedding_sparse' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION kg_embedding_sparse(anycompatible, text) IS
-'returns the non-zero weights of an entity''s embedding as {place:weight,...}/width, with places from 1 on. The type sparsevec of pgvector reads this text. Null if the model does not know the entity';
+'returns the non-zero weights of an entity''s embedding as {place:weight,...}/width, with places from 1 on. The type sparsevec of pgvector reads this text. The embedding of an entity which the model does not know is made of its facts in the source, unless metasd.fold_in is off. Null if it has none';
 
 -- ---- survey: look at a whole graph ----
 

@@ -14,6 +14,7 @@
 PG_MODULE_MAGIC;
 
 char *metasd_default_model = NULL;
+bool metasd_fold_in = true;
 int metasd_train_mem = 4 * 1024 * 1024;
 int metasd_max_workers = 1;
 int metasd_nice = 10;
@@ -68,6 +69,11 @@ _PG_init(void)
     DefineCustomStringVariable("metasd.model", "Model to ask if a call names none.",
                                "If empty, the only model that the user may ask.",
                                &metasd_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
+    DefineCustomBoolVariable("metasd.fold_in",
+                             "Answers entities and relations that a model does not know by their "
+                             "facts in its source.",
+                             "If off, such questions have no answers.", &metasd_fold_in, true,
+                             PGC_USERSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("metasd.train_mem",
                             "Most memory that a training started here may take.",
                             "0 means no limit.", &metasd_train_mem, 4 * 1024 * 1024, 0, INT_MAX,

@@ -54,8 +54,8 @@ metasd_own_pull_read(MetasdOwnPull *own, uint32_t head, uint32_t relation, uint3
     own->id[2] = tail;
     metasd_query_embedding(own->image, head, own->stored[METASD_PULL_HEAD]);
     metasd_query_embedding(own->image, tail, own->stored[METASD_PULL_TAIL]);
-    metasd_query_relation(own->image, relation, own->stored[METASD_PULL_RELATION]);
-    metasd_query_relation(own->image, reciprocal_of(own), own->stored[METASD_PULL_RECIPROCAL]);
+    metasd_query_relation_row(own->image, relation, own->stored[METASD_PULL_RELATION]);
+    metasd_query_relation_row(own->image, reciprocal_of(own), own->stored[METASD_PULL_RECIPROCAL]);
     for (int i = 0; i < METASD_PULL_ROWS; i++)
         memcpy(own->rows[i], own->stored[i], bytes);
 }

@@ -59,11 +59,11 @@ add_gradients(MetasdPull *pull, uint32_t asked, uint32_t relation, uint32_t answ
     float *row = pull->rows[0], *factor = pull->rows[1];
 
     metasd_query_embedding(pull->image, answer, row);
-    metasd_query_relation(pull->image, relation, factor);
+    metasd_query_relation_row(pull->image, relation, factor);
     family->adjoint_head(width, factor, row, towards_asked);
     metasd_query_embedding(pull->image, asked, factor);
     family->adjoint_relation(width, factor, row, towards_relation);
-    metasd_query_relation(pull->image, relation, row);
+    metasd_query_relation_row(pull->image, relation, row);
     family->compose(width, factor, row, pull->gradient);
     add_row(width, pull->gradient, towards_answer);
 }
@@ -95,10 +95,11 @@ read_row(const MetasdPull *pull, MetasdPullRow row, float *weights)
                                    weights);
             break;
         case METASD_PULL_RELATION:
-            metasd_query_relation(pull->image, pull->relation, weights);
+            metasd_query_relation_row(pull->image, pull->relation, weights);
             break;
         default:
-            metasd_query_relation(pull->image, reciprocal_of(pull->image, pull->relation), weights);
+            metasd_query_relation_row(pull->image, reciprocal_of(pull->image, pull->relation),
+                                      weights);
     }
 }
 
@@ -136,7 +137,7 @@ metasd_pull_center(MetasdPull *pull, const float *rival, const float *mean)
     for (int i = 0; i < 2; i++) {
         memset(pull->gradient, 0, width * sizeof(*pull->gradient));
         if (rows[i] == METASD_PULL_HEAD) {
-            metasd_query_relation(pull->image, pull->relation, factor);
+            metasd_query_relation_row(pull->image, pull->relation, factor);
             family->adjoint_head(width, factor, rival, pull->gradient);
         } else {
             metasd_query_embedding(pull->image, pull->head, factor);
@@ -189,8 +190,8 @@ query_entity(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_hea
     uint32_t reciprocal = reciprocal_of(pull->image, relation);
     const float *towards = pull->towards[row];
 
-    metasd_query_relation(pull->image, is_head ? relation : reciprocal, pull->rows[0]);
-    metasd_query_relation(pull->image, is_head ? reciprocal : relation, pull->rows[1]);
+    metasd_query_relation_row(pull->image, is_head ? relation : reciprocal, pull->rows[0]);
+    metasd_query_relation_row(pull->image, is_head ? reciprocal : relation, pull->rows[1]);
     return join_queries(pull, towards, pull->rows[0], towards, pull->rows[1]);
 }
 

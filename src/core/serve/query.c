@@ -7,6 +7,7 @@
  */
 #include "core/serve/query.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/ranking/rank_counts.h"
@@ -209,34 +210,62 @@ score_one(const MetasdImage *image, const Scratch *scratch, uint32_t entity)
     return score;
 }
 
+/* ---- what a question gives ---- */
+
+/* The row of an entity that a question gives: where it is, or read into SPACE. */
+static const float *
+entity_row(const MetasdImage *image, MetasdGiven entity, float *space)
+{
+    if (entity.row)
+        return entity.row;
+    densify_entity(image, entity.id, space);
+    return space;
+}
+
+static const float *
+relation_row(const MetasdImage *image, MetasdGiven relation, float *space)
+{
+    if (relation.row)
+        return relation.row;
+    densify(&image->relation, metasd_relation_row(image, relation.id), image->plan.width, space);
+    return space;
+}
+
+static bool
+is_same_entity(MetasdGiven a, MetasdGiven b)
+{
+    return a.row || b.row ? a.row == b.row : a.id == b.id;
+}
+
 /* Composes the query of (head, relation). */
 static void
-compose_query(const MetasdImage *image, uint32_t head, uint32_t relation, const Scratch *scratch)
+compose_query(const MetasdImage *image, MetasdGiven head, MetasdGiven relation,
+              const Scratch *scratch)
 {
-    uint32_t width = image->plan.width;
-
-    densify_entity(image, head, scratch->first);
-    densify(&image->relation, metasd_relation_row(image, relation), width, scratch->second);
-    image->plan.family->compose(width, scratch->first, scratch->second, scratch->query);
+    image->plan.family->compose(image->plan.width, entity_row(image, head, scratch->first),
+                                relation_row(image, relation, scratch->second), scratch->query);
 }
 
 /* Is relation row 0 .. P - 1 irreflexive? */
 static bool
-is_irreflexive(const MetasdImage *image, uint32_t relation)
+is_irreflexive(const MetasdImage *image, MetasdGiven relation)
 {
-    return image->irreflexive[relation % image->plan.relations] != 0;
+    return relation.row ? relation.irreflexive
+                        : image->irreflexive[relation.id % image->plan.relations] != 0;
 }
 
+/* ---- questions ---- */
+
 void
-metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation, float *scores,
-                          void *scratch)
+metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head, MetasdGiven relation,
+                             float *scores, void *scratch)
 {
     Scratch rows = divide_scratch(scratch, image->plan.width);
 
     compose_query(image, head, relation, &rows);
     score_all(image, &rows, scores);
-    if (is_irreflexive(image, relation))
-        scores[head] = METASD_IMPOSSIBLE;
+    if (!head.row && is_irreflexive(image, relation))
+        scores[head.id] = METASD_IMPOSSIBLE;
 }
 
 void
@@ -247,7 +276,7 @@ metasd_query_scores_composed(const MetasdImage *image, const float *query, uint3
 
     memcpy(rows.query, query, image->plan.width * sizeof(*query));
     score_all(image, &rows, scores);
-    if (is_irreflexive(image, relation))
+    if (is_irreflexive(image, metasd_given(relation)))
         scores[head] = METASD_IMPOSSIBLE;
 }
 
@@ -257,17 +286,42 @@ metasd_query_sigmoid(const MetasdImage *image, uint32_t relation)
     return image->sigmoids[metasd_sigmoid_place(image, relation)];
 }
 
+MetasdSigmoid
+metasd_query_mean_sigmoid(const MetasdImage *image)
+{
+    uint32_t n = 2 * image->plan.relations;
+    double slope = 0, offset = 0;
+    MetasdSigmoid mean = metasd_uncalibrated;
+
+    for (uint32_t r = 0; r < n; r++) {
+        slope += (double)image->sigmoids[r].slope / n;
+        offset += (double)image->sigmoids[r].offset / n;
+    }
+    if (n > 0) { /* base and steepness are the model's */
+        mean = image->sigmoids[0];
+        mean.slope = (float)slope;
+        mean.offset = (float)offset;
+    }
+    return mean;
+}
+
 float
-metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation, uint32_t tail,
-                   void *scratch)
+metasd_query_score_of(const MetasdImage *image, MetasdGiven head, MetasdGiven relation,
+                      MetasdGiven tail, void *scratch)
 {
     Scratch rows = divide_scratch(scratch, image->plan.width);
+    float score = 0;
 
-    if (head == tail && is_irreflexive(image, relation))
+    if (is_same_entity(head, tail) && is_irreflexive(image, relation))
         return METASD_IMPOSSIBLE;
     compose_query(image, head, relation, &rows);
-    ask_columns(image, &rows);
-    return score_one(image, &rows, tail);
+    if (!tail.row) {
+        ask_columns(image, &rows);
+        return score_one(image, &rows, tail.id);
+    }
+    for (uint32_t j = 0; j < image->plan.width; j++)
+        score += rows.query[j] * tail.row[j];
+    return score;
 }
 
 void
@@ -283,33 +337,48 @@ metasd_query_products(const MetasdImage *image, const float *query, const uint32
 }
 
 void
-metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t tail, float *scores,
-                              void *scratch)
+metasd_query_scores_relations_of(const MetasdImage *image, MetasdGiven head, MetasdGiven tail,
+                                 float *scores, void *scratch)
 {
     uint32_t width = image->plan.width;
     Scratch rows = divide_scratch(scratch, width);
+    const float *first = entity_row(image, head, rows.first);
+    const float *second = entity_row(image, tail, rows.second);
+    bool same = is_same_entity(head, tail);
 
-    densify_entity(image, head, rows.first);
-    densify_entity(image, tail, rows.second);
     memset(rows.query, 0, width * sizeof(*rows.query));
-    image->plan.family->adjoint_relation(width, rows.first, rows.second, rows.query);
+    image->plan.family->adjoint_relation(width, first, second, rows.query);
     for (uint32_t r = 0; r < image->plan.relations; r++)
         scores[r] =
-            head == tail && is_irreflexive(image, r)
+            same && is_irreflexive(image, metasd_given(r))
                 ? METASD_IMPOSSIBLE
                 : sparse_dot(&image->relation, metasd_relation_row(image, r), width, rows.query);
 }
 
+/* The Euclidean norm of an entity's row. */
+static float
+norm_of(const MetasdImage *image, MetasdGiven entity)
+{
+    double sum = 0;
+
+    if (!entity.row)
+        return image->norms[entity.id];
+    for (uint32_t j = 0; j < image->plan.width; j++)
+        sum += (double)entity.row[j] * (double)entity.row[j];
+    return (float)sqrt(sum);
+}
+
 void
-metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores, void *scratch)
+metasd_query_scores_similar_of(const MetasdImage *image, MetasdGiven entity, float *scores,
+                               void *scratch)
 {
     Scratch rows = divide_scratch(scratch, image->plan.width);
-    float norm = image->norms[entity];
+    const float *row = entity_row(image, entity, rows.first);
+    float norm = norm_of(image, entity);
 
     /* Scaled to a unit vector first, so that products of tiny or huge weights stay in range. */
-    densify_entity(image, entity, rows.query);
-    for (uint32_t j = 0; norm > 0 && j < image->plan.width; j++)
-        rows.query[j] /= norm;
+    for (uint32_t j = 0; j < image->plan.width; j++)
+        rows.query[j] = norm > 0 ? row[j] / norm : row[j];
     score_all(image, &rows, scores);
     for (uint32_t e = 0; e < image->plan.entities; e++) {
         float cosine = image->norms[e] > 0 ? scores[e] / image->norms[e] : 0;
@@ -325,7 +394,7 @@ metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row)
 }
 
 void
-metasd_query_relation(const MetasdImage *image, uint32_t relation, float *row)
+metasd_query_relation_row(const MetasdImage *image, uint32_t relation, float *row)
 {
     densify(&image->relation, metasd_relation_row(image, relation), image->plan.width, row);
 }

@@ -17,26 +17,76 @@
  */
 extern size_t metasd_query_scratch_bytes(uint32_t width);
 
-/* scores[N] = the score of (head, relation, t) for every t; relation is a row, 0 .. P - 1. */
-extern void metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation,
-                                      float *scores, void *scratch);
+/*
+ * What a question gives: an entity, or a relation row 0 .. P - 1, of the image by its number, or a
+ * row from elsewhere (fold.h).
+ */
+typedef struct MetasdGiven {
+    uint32_t id;
+    const float *row; /* `width` weights; NULL: it is in the image, by its number */
+    bool irreflexive; /* of a row that is a relation */
+} MetasdGiven;
+
+static inline MetasdGiven
+metasd_given(uint32_t id)
+{
+    return (MetasdGiven){.id = id};
+}
+
+/* scores[N] = the score of (head, relation, t) for every t of the image. */
+extern void metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head,
+                                         MetasdGiven relation, float *scores, void *scratch);
 
 /* The same by another query of finite weights, which must not be in the scratch memory. */
 extern void metasd_query_scores_composed(const MetasdImage *image, const float *query,
                                          uint32_t head, uint32_t relation, float *scores,
                                          void *scratch);
 
-/* The score of one triple: the same as in metasd_query_scores_tails. */
-extern float metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation,
-                                uint32_t tail, void *scratch);
+/*
+ * The score of one triple: the same as in metasd_query_scores_tails_of. Two rows from elsewhere are
+ * one entity if they are at the same place.
+ */
+extern float metasd_query_score_of(const MetasdImage *image, MetasdGiven head, MetasdGiven relation,
+                                   MetasdGiven tail, void *scratch);
 
 /* scores[R] = the score of (head, r, tail) for every relation r, forward rows. */
-extern void metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t tail,
-                                          float *scores, void *scratch);
+extern void metasd_query_scores_relations_of(const MetasdImage *image, MetasdGiven head,
+                                             MetasdGiven tail, float *scores, void *scratch);
 
 /* scores[N] = the cosine of the angle to every entity, -1 .. 1; 0 if either row is all zeros. */
-extern void metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores,
-                                        void *scratch);
+extern void metasd_query_scores_similar_of(const MetasdImage *image, MetasdGiven entity,
+                                           float *scores, void *scratch);
+
+/* The same for what is in the image. */
+static inline void
+metasd_query_scores_tails(const MetasdImage *image, uint32_t head, uint32_t relation, float *scores,
+                          void *scratch)
+{
+    metasd_query_scores_tails_of(image, metasd_given(head), metasd_given(relation), scores,
+                                 scratch);
+}
+
+static inline float
+metasd_query_score(const MetasdImage *image, uint32_t head, uint32_t relation, uint32_t tail,
+                   void *scratch)
+{
+    return metasd_query_score_of(image, metasd_given(head), metasd_given(relation),
+                                 metasd_given(tail), scratch);
+}
+
+static inline void
+metasd_query_scores_relations(const MetasdImage *image, uint32_t head, uint32_t tail, float *scores,
+                              void *scratch)
+{
+    metasd_query_scores_relations_of(image, metasd_given(head), metasd_given(tail), scores,
+                                     scratch);
+}
+
+static inline void
+metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *scores, void *scratch)
+{
+    metasd_query_scores_similar_of(image, metasd_given(entity), scores, scratch);
+}
 
 /*
  * products[i] = <query, entity ids[i]>, for a query of finite weights: the sums that scores are.
@@ -48,10 +98,11 @@ extern void metasd_query_products(const MetasdImage *image, const float *query, 
 /* The sigmoid of a relation row, 0 .. P - 1, or P: of questions that ask for relations. */
 extern MetasdSigmoid metasd_query_sigmoid(const MetasdImage *image, uint32_t relation);
 
-/* row[width] = the embedding of an entity, zeros included. */
-extern void metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row);
+/* A sigmoid for relations that are not in the image: the mean of those that are. */
+extern MetasdSigmoid metasd_query_mean_sigmoid(const MetasdImage *image);
 
-/* The same for a relation row, 0 .. P - 1. */
-extern void metasd_query_relation(const MetasdImage *image, uint32_t relation, float *row);
+/* row[width] = the embedding of an entity, or a relation row, zeros included. */
+extern void metasd_query_embedding(const MetasdImage *image, uint32_t entity, float *row);
+extern void metasd_query_relation_row(const MetasdImage *image, uint32_t relation, float *row);
 
 #endif

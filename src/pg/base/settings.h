@@ -7,6 +7,9 @@
 /* metasd.model: the model to ask if a call names none; empty: the only model. */
 extern char *metasd_default_model;
 
+/* metasd.fold_in: are entities and relations that a model does not know answered by their facts? */
+extern bool metasd_fold_in;
+
 /* metasd.train_mem, in kB: the most memory that a training may take; 0: no limit. */
 extern int metasd_train_mem;
 

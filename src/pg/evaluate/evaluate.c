@@ -31,6 +31,7 @@
 
 #include "pg/evaluate/evaluation_query.h"
 #include "pg/evaluate/label_number.h"
+#include "pg/evaluate/newcomer_table.h"
 #include "pg/access/access.h"
 #include "pg/image/image_cache.h"
 #include "pg/catalog/model.h"
@@ -42,6 +43,7 @@
 PG_FUNCTION_INFO_V1(metasd_kg_evaluate);
 
 #define MOST_SLICES 16
+#define LABELS_PER_FETCH 1000
 #define RESULT_COLUMNS 14
 
 typedef struct Evaluation {
@@ -58,6 +60,7 @@ typedef struct Evaluation {
     bool asked;       /* the triples that are read now are those of the test */
     int64 triples;    /* in the test relation */
     int64 incomplete; /* rows of it that are no triples */
+    MetasdNewcomerTable newcomers;
 } Evaluation;
 
 /* ---- reading before the query ---- */
@@ -79,6 +82,9 @@ keep_fact(void *context, const MetasdTripleLabels *row)
                                                       row->data[i], row->len[i]));
     if (evaluation->asked) {
         evaluation->triples++;
+        for (int i = 0; i < 3; i++)
+            metasd_newcomer_table_note(&evaluation->newcomers,
+                                       (MetasdLabel){row->data[i], (uint32)row->len[i]}, i == 1);
         if (metasd_evaluation_needs_label(evaluation->by)) {
             values[FACT_LABEL] =
                 PointerGetDatum(cstring_to_text_with_len(row->data[1], (int)row->len[1]));
@@ -272,6 +278,31 @@ count_triples(Evaluation *evaluation)
         DatumGetInt64(metasd_statement_value(0, 1, &isnull)) - evaluation->triples;
 }
 
+/* Notes the labels of the test that the model does not know. */
+static void
+note_unknown(Evaluation *evaluation, Datum name)
+{
+    Oid type = TEXTOID;
+    SPIPlanPtr plan =
+        prepare_query(evaluation, metasd_evaluation_unknown_query(evaluation->test), 1, &type);
+    Portal portal = SPI_cursor_open(NULL, plan, &name, " ", true);
+
+    do {
+        SPI_cursor_fetch(portal, true, LABELS_PER_FETCH);
+        for (uint64 i = 0; i < SPI_processed; i++) {
+            bool isnull;
+            text *label = DatumGetTextPP(metasd_statement_value(i, 1, &isnull));
+
+            metasd_newcomer_table_note(
+                &evaluation->newcomers,
+                (MetasdLabel){VARDATA_ANY(label), (uint32)VARSIZE_ANY_EXHDR(label)},
+                DatumGetBool(metasd_statement_value(i, 2, &isnull)));
+        }
+        SPI_freetuptable(SPI_tuptable);
+    } while (SPI_processed > 0);
+    SPI_cursor_close(portal);
+}
+
 /* An error if there are no triples; a NOTICE tells how many rows are none. */
 static void
 check_triples(const Evaluation *evaluation)
@@ -315,7 +346,8 @@ count_slices(const Evaluation *evaluation)
 {
     double work = 2.0 * (double)evaluation->triples * evaluation->image->plan.entities;
 
-    if (max_parallel_workers_per_gather == 0 || evaluation->facts || reads_temporary(evaluation) ||
+    if (max_parallel_workers_per_gather == 0 || evaluation->facts ||
+        evaluation->newcomers.count > 0 || reads_temporary(evaluation) ||
         work * cpu_operator_cost <= parallel_setup_cost)
         return 1;
     return Min(max_parallel_workers_per_gather + 1, MOST_SLICES);
@@ -353,6 +385,24 @@ register_facts(Evaluation *evaluation)
         elog(ERROR, "could not show known facts to a query");
 }
 
+/* Executes the plan of the query, whose functions find the newcomers meanwhile. */
+static void
+rank_triples(const Evaluation *evaluation, SPIPlanPtr plan, Datum *name)
+{
+    const MetasdNewcomerTable *before = metasd_newcomer_table_use(&evaluation->newcomers);
+
+    PG_TRY();
+    {
+        if (SPI_execute_plan(plan, name, " ", true, 0) != SPI_OK_SELECT)
+            elog(ERROR, "could not rank the triples of \"%s\"", evaluation->test->name);
+    }
+    PG_FINALLY();
+    {
+        (void)metasd_newcomer_table_use(before);
+    }
+    PG_END_TRY();
+}
+
 /* Runs the query with the caller's rights, and a search_path in which no other role can create. */
 static void
 run_query(Evaluation *evaluation, ReturnSetInfo *result)
@@ -372,13 +422,17 @@ run_query(Evaluation *evaluation, ReturnSetInfo *result)
     if (!evaluation->test_is_read)
         count_triples(evaluation);
     check_triples(evaluation);
+    if (metasd_fold_in && !evaluation->test_is_read)
+        note_unknown(evaluation, name);
+    metasd_newcomer_table_fill(&evaluation->newcomers);
     query.slices = count_slices(evaluation);
     set_planner_locally(query.slices);
+    if (evaluation->newcomers.count > 0) /* workers do not have their rows */
+        set_locally("max_parallel_workers_per_gather", "0");
     if (evaluation->facts)
         register_facts(evaluation);
     plan = prepare_query(evaluation, metasd_evaluation_query(&query), 1, &type);
-    if (SPI_execute_plan(plan, &name, " ", true, 0) != SPI_OK_SELECT)
-        elog(ERROR, "could not rank the triples of \"%s\"", evaluation->test->name);
+    rank_triples(evaluation, plan, &name);
     for (uint64 i = 0; i < SPI_processed; i++) {
         Datum values[RESULT_COLUMNS];
         bool nulls[RESULT_COLUMNS];
@@ -410,6 +464,9 @@ metasd_kg_evaluate(PG_FUNCTION_ARGS)
                                         : text_to_cstring(PG_GETARG_TEXT_PP(3 + i));
     evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column);
     evaluation.image = metasd_image_cache_get(evaluation.model, metasd_image_cache_size);
+    metasd_newcomer_table_start(
+        &evaluation.newcomers,
+        (MetasdQuestion){.fcinfo = fcinfo, .model = evaluation.model, .image = evaluation.image});
     evaluation.test_is_read = !let_query_read(&evaluation, &evaluation.test->reading);
     if (evaluation.test_is_read)
         evaluation.incomplete = read_before(&evaluation, evaluation.test, GetUserId(), true);

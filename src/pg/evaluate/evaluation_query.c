@@ -183,3 +183,23 @@ metasd_evaluation_count_query(const MetasdSource *test)
     appendStringInfo(&sql, ") FROM %s", test->quoted);
     return sql.data;
 }
+
+char *
+metasd_evaluation_unknown_query(const MetasdSource *test)
+{
+    StringInfoData sql;
+
+    initStringInfo(&sql);
+    for (int i = 0; i < 3; i++) {
+        const char *kind = i == 1 ? "relation" : "entity";
+
+        appendStringInfo(&sql,
+                         "%sSELECT x.label, %s FROM (SELECT %s::text COLLATE \"C\" AS label "
+                         "FROM %s WHERE ",
+                         i ? " UNION " : "", i == 1 ? "true" : "false",
+                         quote_identifier(test->column[i]), test->quoted);
+        append_complete(&sql, test);
+        appendStringInfo(&sql, ") x WHERE metasd.%s_number($1, x.label) < 0", kind);
+    }
+    return sql.data;
+}

@@ -39,4 +39,10 @@ extern char *metasd_evaluation_query(const MetasdEvaluationQuery *query);
 /* The query that counts the rows of a test relation, and those that are triples. */
 extern char *metasd_evaluation_count_query(const MetasdSource *test);
 
+/*
+ * The query of the labels of a test relation that the model does not know, each once, with whether
+ * it is a relation; $1 is the name of the model.
+ */
+extern char *metasd_evaluation_unknown_query(const MetasdSource *test);
+
 #endif

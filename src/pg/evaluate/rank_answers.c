@@ -1,7 +1,8 @@
 /*
  * rank_answers.c - metasd.rank_answers, the function of kg_evaluate's query that ranks.
  *
- * It reads the model and nothing else, so workers of a parallel query can run it.
+ * It reads the model and, of the process that runs kg_evaluate, its newcomers; else nothing. So
+ * workers of a parallel query can run it where there are no newcomers.
  */
 #include "pg/evaluate/rank_answers.h"
 
@@ -23,6 +24,7 @@
 #include "core/ranking/topk.h"
 #include "core/serve/query.h"
 #include "pg/evaluate/asked_model.h"
+#include "pg/evaluate/newcomer_table.h"
 
 PG_FUNCTION_INFO_V1(metasd_rank_answers_sql);
 
@@ -35,6 +37,7 @@ typedef struct Ranking {
     uint32 left;           /* candidates besides the answers and known facts */
     bool guessed;          /* the model does not know the entity or the relation */
     MetasdSigmoid sigmoid; /* of the question's relation row, if it knows both */
+    MetasdGiven entity, relation;
 } Ranking;
 
 /* Sorted numbers, each once. */
@@ -55,6 +58,14 @@ static int
 compare_scores(const void *a, const void *b)
 {
     float x = ((const MetasdRankCounts *)a)->score, y = ((const MetasdRankCounts *)b)->score;
+
+    return x < y ? -1 : x > y;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+    uint32 x = ((const MetasdRankCounts *)a)->id, y = ((const MetasdRankCounts *)b)->id;
 
     return x < y ? -1 : x > y;
 }
@@ -89,6 +100,20 @@ numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities)
 }
 
 /*
+ * An entity, or a relation or its reciprocal, of that number; false if the model does not know it
+ * and it is no newcomer.
+ */
+static bool
+find_given(const MetasdAskedModel *asked, int64 number, bool relation, bool reciprocal,
+           MetasdGiven *given)
+{
+    if (number < 0)
+        return metasd_newcomer_table_find(asked->model, number, relation, reciprocal, given);
+    *given = metasd_given((uint32)number + (reciprocal ? asked->image->plan.relations : 0));
+    return true;
+}
+
+/*
  * Scores all entities for the question in the arguments; if the model has to guess, all the same.
  */
 static Ranking
@@ -120,14 +145,15 @@ score_question(FunctionCallInfo fcinfo)
         asked->ids =
             MemoryContextAllocHuge(asked->context, (size_t)plan->entities * sizeof(uint32));
     }
-    ranking.guessed = entity < 0 || relation < 0;
+    ranking.guessed = !find_given(asked, entity, false, false, &ranking.entity) ||
+                      !find_given(asked, relation, true, head, &ranking.relation);
     if (ranking.guessed)
         memset(asked->scores, 0, (size_t)plan->entities * sizeof(float));
     else {
-        uint32 row = (uint32)relation + (head ? plan->relations : 0);
-
-        ranking.sigmoid = metasd_query_sigmoid(asked->image, row);
-        metasd_query_scores_tails(asked->image, (uint32)entity, row, asked->scores, asked->scratch);
+        ranking.sigmoid = relation < 0 ? metasd_query_mean_sigmoid(asked->image)
+                                       : metasd_query_sigmoid(asked->image, ranking.relation.id);
+        metasd_query_scores_tails_of(asked->image, ranking.entity, ranking.relation, asked->scores,
+                                     asked->scratch);
     }
     return ranking;
 }
@@ -276,6 +302,50 @@ prepare_rows(MetasdAskedModel *asked, Oid function)
     MemoryContextSwitchTo(before);
 }
 
+/* The score of an answer; false if the model does not know it, so that it ranks behind all. */
+static bool
+score_answer(const Ranking *ranking, int64 number, float *score)
+{
+    const MetasdAskedModel *asked = ranking->asked;
+    MetasdGiven answer;
+
+    if (number >= 0)
+        *score = asked->scores[number];
+    else if (!ranking->guessed && find_given(asked, number, false, false, &answer))
+        *score = metasd_query_score_of(asked->image, ranking->entity, ranking->relation, answer,
+                                       asked->scratch);
+    else
+        return false;
+    return true;
+}
+
+/* Writes a row for each answer. */
+static void
+rank_all(Ranking *ranking, Numbers answers, Numbers known, Datum *rows)
+{
+    MetasdRankCounts *ranked = palloc_extended((answers.n + 1) * sizeof(*ranked), MCXT_ALLOC_HUGE);
+    size_t m = 0, n = 0;
+
+    for (size_t i = 0; i < answers.n; i++)
+        if (score_answer(ranking, answers.number[i], &ranked[m].score))
+            ranked[m++].id = (uint32)i;
+    leave_out(ranking, known);
+    leave_out(ranking, answers);
+    qsort(ranked, m, sizeof(*ranked), compare_scores);
+    metasd_rank_counts(ranking->entities, ranking->asked->scores, m, ranked);
+    for (size_t i = 0; i < m; i++)
+        rows[n++] = answer_row(ranking, answers.number[ranked[i].id],
+                               1 + ranked[i].higher + 0.5 * ranked[i].same,
+                               1 + (int64)ranked[i].higher + ranked[i].same, ranking->guessed);
+    qsort(ranked, m, sizeof(*ranked), compare_ids);
+    for (size_t i = 0, next = 0; i < answers.n; i++)
+        if (next < m && ranked[next].id == i)
+            next++;
+        else /* unknown answers rank behind all known entities */
+            rows[n++] = answer_row(ranking, answers.number[i], (double)ranking->left + 1,
+                                   (int64)ranking->left + 1, true);
+}
+
 /*
  * metasd.rank_answers(model text, side text, entity bigint, relation bigint, answers bigint[],
  * known bigint[]) returns metasd.ranked_answer[]: one element per answer, for which the other
@@ -287,8 +357,7 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
 {
     Ranking ranking;
     Numbers answers, known;
-    size_t unknown = 0, m, n;
-    MetasdRankCounts *ranked;
+    size_t n;
     Datum *rows;
     MetasdOdds odds;
     uint32 first = 0;
@@ -302,31 +371,12 @@ metasd_rank_answers_sql(PG_FUNCTION_ARGS)
     answers = numbers_argument(fcinfo, 4, ranking.entities);
     known = numbers_argument(fcinfo, 5, ranking.entities);
     n = answers.n;
-    while (unknown < n && answers.number[unknown] < 0)
-        unknown++;
-    m = n - unknown;
     rows = palloc_extended((n + 1 + METASD_RANGES) * sizeof(*rows), MCXT_ALLOC_HUGE);
     if (!ranking.guessed && n > 0 && find_odds(&ranking, answers, known, &odds, &first)) {
         rows[n++] = first_row(&ranking, answers, &odds, first);
         n += range_rows(&ranking, answers, known, &odds, &rows[n]);
     }
-    ranked = palloc_extended((m + 1) * sizeof(*ranked), MCXT_ALLOC_HUGE);
-    for (size_t i = 0; i < m; i++) {
-        ranked[i].id = (uint32)answers.number[unknown + i];
-        ranked[i].score = ranking.asked->scores[ranked[i].id];
-    }
-    leave_out(&ranking, known);
-    leave_out(&ranking, answers);
-    qsort(ranked, m, sizeof(*ranked), compare_scores);
-    metasd_rank_counts(ranking.entities, ranking.asked->scores, m, ranked);
-    /* Unknown answers rank behind all known entities. */
-    for (size_t i = 0; i < unknown; i++)
-        rows[i] = answer_row(&ranking, answers.number[i], (double)ranking.left + 1,
-                             (int64)ranking.left + 1, true);
-    for (size_t i = 0; i < m; i++)
-        rows[unknown + i] =
-            answer_row(&ranking, ranked[i].id, 1 + ranked[i].higher + 0.5 * ranked[i].same,
-                       1 + (int64)ranked[i].higher + ranked[i].same, ranking.guessed);
+    rank_all(&ranking, answers, known, rows);
     PG_RETURN_ARRAYTYPE_P(
         construct_array(rows, (int)n, ranking.asked->row_type, -1, false, TYPALIGN_DOUBLE));
 }

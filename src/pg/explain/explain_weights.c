@@ -118,7 +118,7 @@ square_relation(const MetasdImage *image, uint32 relation)
     float *row = palloc(image->plan.width * sizeof(*row));
     double sum = 0;
 
-    metasd_query_relation(image, relation, row);
+    metasd_query_relation_row(image, relation, row);
     for (uint32 j = 0; j < image->plan.width; j++)
         sum += (double)row[j] * row[j];
     pfree(row);

@@ -32,6 +32,7 @@ typedef struct MetasdCallSite {
     int64 source_run;
     struct MetasdCandidateList *candidates; /* candidates.c */
     struct MetasdKnownWhole *whole;         /* known_whole.c */
+    struct MetasdNewcomers *newcomers;      /* newcomer.c */
 } MetasdCallSite;
 
 /* The call site of this call; a new one is all zeros. */

@@ -21,6 +21,7 @@ static float *
 read_embedding(FunctionCallInfo fcinfo, uint32 *width)
 {
     MetasdQuestion question;
+    MetasdGiven given;
     uint32 entity;
     float *row;
 
@@ -31,7 +32,11 @@ read_embedding(FunctionCallInfo fcinfo, uint32 *width)
         return NULL;
     *width = question.image->plan.width;
     row = palloc(*width * sizeof(*row));
-    metasd_query_embedding(question.image, entity, row);
+    given = metasd_question_entity(&question, entity);
+    if (given.row)
+        memcpy(row, given.row, *width * sizeof(*row));
+    else
+        metasd_query_embedding(question.image, entity, row);
     return row;
 }
 

@@ -24,9 +24,25 @@
 #define SMALL_GROUP 128
 
 /*
+ * Types and operators are qualified: columns may have types of users, with operators and casts of
+ * their own.
+ */
+void
+metasd_known_append_condition(StringInfo sql, const MetasdSource *source, int place, int parameter)
+{
+    const char *column = quote_identifier(source->column[place]);
+
+    appendStringInfo(sql, "%s OPERATOR(pg_catalog.=) $%d", column, parameter);
+    if (!source->by_bytes[place]) /* equal strings may differ in their bytes */
+        appendStringInfo(sql,
+                         " AND %s::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.=) "
+                         "$%d::pg_catalog.text COLLATE \"C\"",
+                         column, parameter);
+}
+
+/*
  * SELECT asked FROM source WHERE given = $1 AND given = $2 AND asked = ANY ($3); the last condition
- * only if SOME answers are asked for. Types and operators are qualified: columns may have types of
- * users, with operators and casts of their own.
+ * only if SOME answers are asked for.
  */
 static char *
 write_lookup(const MetasdSource *source, const int given[2], int asked, bool some)
@@ -37,14 +53,8 @@ write_lookup(const MetasdSource *source, const int given[2], int asked, bool som
     appendStringInfo(&sql, "SELECT %s::pg_catalog.text FROM %s WHERE ",
                      quote_identifier(source->column[asked]), source->quoted);
     for (int i = 0; i < 2; i++) {
-        const char *column = quote_identifier(source->column[given[i]]);
-
-        appendStringInfo(&sql, "%s%s OPERATOR(pg_catalog.=) $%d", i ? " AND " : "", column, i + 1);
-        if (!source->by_bytes[given[i]]) /* equal strings may differ in their bytes */
-            appendStringInfo(&sql,
-                             " AND %s::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.=) "
-                             "$%d::pg_catalog.text COLLATE \"C\"",
-                             column, i + 1);
+        appendStringInfoString(&sql, i ? " AND " : "");
+        metasd_known_append_condition(&sql, source, given[i], i + 1);
     }
     if (some)
         appendStringInfo(&sql, " AND %s OPERATOR(pg_catalog.=) ANY ($3)",

@@ -6,6 +6,8 @@
 
 #include "pg/base/compat.h"
 
+#include "lib/stringinfo.h"
+
 #include "core/serve/image.h"
 #include "pg/catalog/model.h"
 #include "pg/serve/question.h"
@@ -28,12 +30,6 @@ typedef struct MetasdKnown {
     bool whole;     /* all facts of the group have been looked up */
 } MetasdKnown;
 
-/*
- * Converts a label to a value of a column's type; false if it cannot be one: an entity that occurs
- * as a head need not fit the column of the tails. Labels have the form that the types write.
- */
-extern bool metasd_known_value(Oid type, MetasdLabel label, Datum *value);
-
 /* Prepares lookups for a question; GIVEN has the labels of the other two places. */
 extern void metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked asked,
                                const MetasdLabel *given);
@@ -48,6 +44,16 @@ extern void metasd_known_mark(MetasdKnown *known, const MetasdLabelTable *labels
 /* The same for all ids; known_ids has one element per label. Reads the whole group. */
 extern void metasd_known_mark_all(MetasdKnown *known, const MetasdLabelTable *labels,
                                   bool *known_ids);
+
+/*
+ * Converts a label to a value of a column's type; false if it cannot be one: an entity that occurs
+ * as a head need not fit the column of the tails. Labels have the form that the types write.
+ */
+extern bool metasd_known_value(Oid type, MetasdLabel label, Datum *value);
+
+/* Appends the condition of a lookup that the column of PLACE has the value of $PARAMETER. */
+extern void metasd_known_append_condition(StringInfo sql, const MetasdSource *source, int place,
+                                          int parameter);
 
 /*
  * The numbers of the labels in a row of the source: of the two given places, and of the place asked

@@ -2,10 +2,10 @@
 
 #include "executor/spi.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "pg/serve/call_site.h"
 #include "pg/serve/known_cost.h"
+#include "pg/serve/moment.h"
 #include "pg/serve/source_index.h"
 
 /* So many questions are looked up before the planner is asked whether to read the source. */
@@ -25,10 +25,7 @@ typedef struct Kept {
     /* The key: */
     pg_uuid_t version;
     MetasdAsked asked;
-    Oid user;
-    TransactionId xmin, xmax; /* of the snapshot */
-    uint32 xcnt;
-    CommandId command;
+    MetasdMoment moment; /* a call site may outlive a statement */
     /* The state: */
     uint64 lookups;
     bool settled; /* no more decisions: facts are looked up, or all have been read */
@@ -56,31 +53,12 @@ matches(const Kept *kept, const MetasdQuestion *question, MetasdAsked asked)
            memcmp(&kept->version, &question->model->uuid, sizeof(kept->version)) == 0;
 }
 
-/* A call site may outlive a statement: facts of an earlier snapshot are of no use. */
-static bool
-is_current(const Kept *kept)
-{
-    Snapshot snapshot = GetActiveSnapshot();
-
-    return kept->user == GetUserId() && kept->xmin == snapshot->xmin &&
-           kept->xmax == snapshot->xmax && kept->xcnt == snapshot->xcnt &&
-           kept->command == snapshot->curcid;
-}
-
 static void
 reset_kept(Kept *kept, const MetasdQuestion *question, MetasdAsked asked)
 {
-    Snapshot snapshot = GetActiveSnapshot();
-
     if (kept->facts)
         pfree(kept->facts);
-    *kept = (Kept){.version = question->model->uuid,
-                   .asked = asked,
-                   .user = GetUserId(),
-                   .xmin = snapshot->xmin,
-                   .xmax = snapshot->xmax,
-                   .xcnt = snapshot->xcnt,
-                   .command = snapshot->curcid};
+    *kept = (Kept){.version = question->model->uuid, .asked = asked, .moment = metasd_moment_now()};
 }
 
 /* The facts kept for such a question; NULL if the call site has too many kinds of questions. */
@@ -100,7 +78,7 @@ find_kept(const MetasdQuestion *question, MetasdAsked asked)
     }
     for (int i = 0; i < whole->count; i++)
         if (matches(&whole->kept[i], question, asked)) {
-            if (!is_current(&whole->kept[i]))
+            if (!metasd_moment_lasts(&whole->kept[i].moment))
                 reset_kept(&whole->kept[i], question, asked);
             return &whole->kept[i];
         }

@@ -18,6 +18,7 @@
 #include "pg/serve/call_site.h"
 #include "pg/serve/identifier.h"
 #include "pg/serve/known_whole.h"
+#include "pg/serve/newcomer.h"
 #include "pg/serve/predictor.h"
 #include "pg/source/cursor.h"
 
@@ -249,14 +250,18 @@ add_question(Batch *batch, const BatchQuery *query)
 
     CHECK_FOR_INTERRUPTS();
     batch->count++;
-    if (!query->entity.data || !query->relation.data ||
-        !metasd_question_find(&batch->question, query->entity, false, &id[entity]) ||
-        !metasd_question_find(&batch->question, query->relation, true, &id[1 - entity]))
-        return;
-    if (batch->waits)
-        postpone_question(batch, id);
-    else
-        answer_question(batch, batch->count, id, NULL);
+    if (query->entity.data && query->relation.data &&
+        metasd_question_find(&batch->question, query->entity, false, &id[entity]) &&
+        metasd_question_find(&batch->question, query->relation, true, &id[1 - entity])) {
+        if (batch->waits)
+            postpone_question(batch, id);
+        else
+            answer_question(batch, batch->count, id, NULL);
+    }
+    if (metasd_newcomer_too_many(&batch->question)) { /* questions that wait may be about them */
+        answer_waiting(batch);
+        metasd_newcomer_start(&batch->question);
+    }
 }
 
 static void

@@ -57,6 +57,16 @@ typedef struct Facts {
     bool *ids; /* n: the id completes a fact, as far as facts were looked up */
 } Facts;
 
+/* Is one of the given places a newcomer? Facts that were read at once are not about these. */
+static bool
+gives_newcomer(const MetasdPredictor *predictor, const uint32 id[2])
+{
+    const MetasdQuestion *question = predictor->question;
+
+    return metasd_question_is_new(question, predictor->asked == METASD_ASKED_HEAD, id[0]) ||
+           metasd_question_is_new(question, predictor->asked == METASD_ASKED_TAIL, id[1]);
+}
+
 static Facts
 start_facts(const MetasdPredictor *predictor, const uint32 id[2])
 {
@@ -66,13 +76,17 @@ start_facts(const MetasdPredictor *predictor, const uint32 id[2])
                        metasd_question_labels(question, predictor->asked == METASD_ASKED_RELATION),
                    .ids = palloc_extended(predictor->n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO)};
 
-    if (facts.missing && predictor->facts) {
+    if (!facts.missing)
+        return facts;
+    if (gives_newcomer(predictor, id))
+        metasd_known_start(&facts.known, question->model, predictor->asked, predictor->given);
+    else if (predictor->facts) {
         metasd_known_batch_mark(predictor->facts, id, facts.ids);
         facts.missing = false;
-    } else if (facts.missing && metasd_known_whole_prepare(question, predictor->asked)) {
+    } else if (metasd_known_whole_prepare(question, predictor->asked)) {
         metasd_known_whole_mark(question, predictor->asked, id, facts.ids);
         facts.missing = false;
-    } else if (facts.missing)
+    } else
         metasd_known_start(&facts.known, question->model, predictor->asked, predictor->given);
     return facts;
 }
@@ -281,21 +295,25 @@ metasd_predictor_start(MetasdPredictor *predictor)
 void
 metasd_predictor_answer(MetasdPredictor *predictor, const uint32 id[2])
 {
-    const MetasdImage *image = predictor->question->image;
+    const MetasdQuestion *question = predictor->question;
+    const MetasdImage *image = question->image;
     float *scores = predictor->scores;
     void *scratch = predictor->scratch;
-    uint32 relations = image->plan.relations, row;
 
     if (predictor->asked == METASD_ASKED_RELATION) {
-        row = 2 * relations;
-        metasd_query_scores_relations(image, id[0], id[1], scores, scratch);
+        predictor->sigmoid = metasd_query_sigmoid(image, 2 * image->plan.relations);
+        metasd_query_scores_relations_of(image, metasd_question_entity(question, id[0]),
+                                         metasd_question_entity(question, id[1]), scores, scratch);
     } else {
         bool tail = predictor->asked == METASD_ASKED_TAIL;
+        uint32 entity = id[!tail], relation = id[tail];
 
-        row = tail ? id[1] : relations + id[0]; /* heads are tails of the reciprocal relation */
-        metasd_query_scores_tails(image, id[!tail], row, scores, scratch);
+        /* Heads are tails of the reciprocal relation. */
+        predictor->sigmoid = metasd_question_sigmoid(question, relation, !tail);
+        metasd_query_scores_tails_of(image, metasd_question_entity(question, entity),
+                                     metasd_question_relation(question, relation, !tail), scores,
+                                     scratch);
     }
-    predictor->sigmoid = metasd_query_sigmoid(image, row);
     write_best(predictor, id);
 }
 

@@ -10,6 +10,7 @@
 #include "pg/catalog/reference.h"
 #include "pg/serve/call_site.h"
 #include "pg/serve/near_label.h"
+#include "pg/serve/newcomer.h"
 #include "pg/source/source.h"
 #include "pg/source/trust.h"
 
@@ -28,6 +29,7 @@ metasd_question_open(FunctionCallInfo fcinfo, int model_argument)
 
     question.model = metasd_access_model_to_ask(name);
     question.image = metasd_image_cache_get(question.model, metasd_image_cache_size);
+    metasd_newcomer_start(&question);
     return question;
 }
 
@@ -81,22 +83,117 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
     return pstrdup(_("A training learns the entities and relations that its source has then."));
 }
 
+/* A hint about a label whose facts are of no use. */
+static const char *
+hint_at_others(const MetasdNewcomer *newcomer)
+{
+    return newcomer->some_left
+               ? _("The source has many facts of it. Those that were read are all with entities or "
+                   "relations that the model does not know.")
+               : _("The source has facts of it, but all with entities or relations that the model "
+                   "does not know.");
+}
+
+/* Gives a NOTICE about a label that the model does not know. */
+static void
+notice_unknown(const MetasdQuestion *question, MetasdLabel label, bool relation,
+               const MetasdNewcomer *newcomer)
+{
+    const char *model = question->model->name;
+    int len = pg_mbcliplen(label.data, (int)label.len, MOST_SHOWN);
+
+    ereport(
+        NOTICE,
+        (relation ? errmsg("relation \"%.*s\" is not known to model \"%s\"", len, label.data, model)
+                  : errmsg("entity \"%.*s\" is not known to model \"%s\"", len, label.data, model),
+         errhint("%s", newcomer->others > 0 ? hint_at_others(newcomer)
+                                            : metasd_question_hint(question, label, relation))));
+}
+
+/* Gives a NOTICE that the answers come from the facts of a newcomer. */
+static void
+notice_newcomer(const MetasdQuestion *question, MetasdLabel label, bool relation,
+                const MetasdNewcomer *newcomer)
+{
+    const char *model = question->model->name;
+    int len = pg_mbcliplen(label.data, (int)label.len, MOST_SHOWN);
+    unsigned long facts = newcomer->facts;
+
+    ereport(NOTICE,
+            (relation
+                 ? errmsg_plural("relation \"%.*s\" is new to model \"%s\": it is answered from "
+                                 "%lu fact of the source",
+                                 "relation \"%.*s\" is new to model \"%s\": it is answered from "
+                                 "%lu facts of the source",
+                                 facts, len, label.data, model, facts)
+                 : errmsg_plural("entity \"%.*s\" is new to model \"%s\": it is answered from %lu "
+                                 "fact of the source",
+                                 "entity \"%.*s\" is new to model \"%s\": it is answered from %lu "
+                                 "facts of the source",
+                                 facts, len, label.data, model, facts),
+             newcomer->some_left ? errdetail("The source has more facts of it.")
+             : newcomer->others > 0
+                 ? errdetail_plural("%u more fact has entities or relations that are new, too.",
+                                    "%u more facts have entities or relations that are new, too.",
+                                    newcomer->others, newcomer->others)
+                 : 0,
+             errhint("The next training learns it.")));
+}
+
 bool
 metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation, uint32 *id)
 {
+    MetasdNewcomer newcomer;
+
     if (metasd_label_find(metasd_question_labels(question, relation), label.data, label.len, id))
         return true;
+    newcomer = metasd_newcomer_find(question, label, relation);
     if (metasd_question_may_notice(question)) {
-        const char *model = question->model->name;
-        int len = pg_mbcliplen(label.data, (int)label.len, MOST_SHOWN);
-
-        ereport(NOTICE, (relation ? errmsg("relation \"%.*s\" is not known to model \"%s\"", len,
-                                           label.data, model)
-                                  : errmsg("entity \"%.*s\" is not known to model \"%s\"", len,
-                                           label.data, model),
-                         errhint("%s", metasd_question_hint(question, label, relation))));
+        if (newcomer.facts > 0)
+            notice_newcomer(question, label, relation, &newcomer);
+        else
+            notice_unknown(question, label, relation, &newcomer);
     }
-    return false;
+    *id = newcomer.id;
+    return newcomer.facts > 0;
+}
+
+MetasdLabel
+metasd_question_label(const MetasdQuestion *question, bool relation, uint32 id)
+{
+    size_t len;
+    const char *data;
+
+    if (metasd_question_is_new(question, relation, id))
+        return metasd_newcomer_label(question, relation, id);
+    data = metasd_label_get(metasd_question_labels(question, relation), id, &len);
+    return (MetasdLabel){.data = data, .len = (uint32)len};
+}
+
+MetasdGiven
+metasd_question_entity(const MetasdQuestion *question, uint32 id)
+{
+    return metasd_question_is_new(question, false, id)
+               ? metasd_newcomer_given(question, false, id, false)
+               : metasd_given(id);
+}
+
+MetasdGiven
+metasd_question_relation(const MetasdQuestion *question, uint32 id, bool reciprocal)
+{
+    return metasd_question_is_new(question, true, id)
+               ? metasd_newcomer_given(question, true, id, reciprocal)
+               : metasd_given(id + (reciprocal ? question->image->plan.relations : 0));
+}
+
+MetasdSigmoid
+metasd_question_sigmoid(const MetasdQuestion *question, uint32 id, bool reciprocal)
+{
+    uint32 relations = question->image->plan.relations;
+
+    return metasd_question_is_new(question, true, id)
+               ? metasd_query_mean_sigmoid(question->image)
+               : metasd_query_sigmoid(question->image, id + (reciprocal ? relations : 0));
 }
 
 /* A way out for a source that cannot be read, for ereport. */

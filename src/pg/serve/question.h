@@ -6,6 +6,7 @@
 
 #include "pg/base/compat.h"
 
+#include "core/serve/query.h"
 #include "pg/catalog/model.h"
 #include "pg/image/image_cache.h"
 #include "pg/source/labelset.h"
@@ -25,22 +26,31 @@ metasd_question_labels(const MetasdQuestion *question, bool relation)
     return relation ? &question->image->relation_labels : &question->image->entity_labels;
 }
 
-/* The label of an entity or relation, inside the image. */
-static inline MetasdLabel
-metasd_question_label(const MetasdQuestion *question, bool relation, uint32 id)
-{
-    size_t len;
-    const char *data = metasd_label_get(metasd_question_labels(question, relation), id, &len);
-
-    return (MetasdLabel){.data = data, .len = (uint32)len};
-}
-
 /*
- * The number of an entity or relation. If the model does not know the label: false, and a NOTICE,
- * one per statement.
+ * The number of an entity or relation. One that is not in the image may be a newcomer (newcomer.h),
+ * whose number is above those of the image; a NOTICE says so, one per statement. If the model does
+ * not know the label: false, and a NOTICE.
  */
 extern bool metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation,
                                  uint32 *id);
+
+static inline bool
+metasd_question_is_new(const MetasdQuestion *question, bool relation, uint32 id)
+{
+    return id >= metasd_question_labels(question, relation)->count;
+}
+
+/* The label of an entity or relation, inside the image or of a newcomer. */
+extern MetasdLabel metasd_question_label(const MetasdQuestion *question, bool relation, uint32 id);
+
+/* An entity, or a relation or its reciprocal, as queries take it. */
+extern MetasdGiven metasd_question_entity(const MetasdQuestion *question, uint32 id);
+extern MetasdGiven metasd_question_relation(const MetasdQuestion *question, uint32 id,
+                                            bool reciprocal);
+
+/* The sigmoid of a relation or its reciprocal. */
+extern MetasdSigmoid metasd_question_sigmoid(const MetasdQuestion *question, uint32 id,
+                                             bool reciprocal);
 
 /* May this statement give a NOTICE? True once, so the caller must give it. */
 extern bool metasd_question_may_notice(const MetasdQuestion *question);

@@ -17,7 +17,7 @@ PG_FUNCTION_INFO_V1(metasd_kg_rank);
 
 /*
  * Leaves the known tails of (head, relation) out of the scores, except the tail of the question;
- * returns the number of candidates that remain.
+ * returns the number of entities that remain.
  */
 static uint32
 leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, const uint32 id[3],
@@ -30,7 +30,9 @@ leave_out_known(const MetasdQuestion *question, const MetasdLabel *given, const 
     if (!metasd_question_has_source(question))
         return left;
     known_ids = palloc_extended(n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-    if (metasd_known_whole_prepare(question, METASD_ASKED_TAIL))
+    if (!metasd_question_is_new(question, false, id[0]) &&
+        !metasd_question_is_new(question, true, id[1]) &&
+        metasd_known_whole_prepare(question, METASD_ASKED_TAIL))
         metasd_known_whole_mark(question, METASD_ASKED_TAIL, id, known_ids);
     else {
         metasd_known_start(&known, question->model, METASD_ASKED_TAIL, given);
@@ -53,7 +55,9 @@ metasd_kg_rank(PG_FUNCTION_ARGS)
     MetasdQuestion question;
     MetasdRankCounts tail;
     MetasdLabel label[3];
-    uint32 id[3], candidates;
+    MetasdGiven given[3];
+    uint32 id[3], others;
+    bool apart; /* the tail is not among the scores, as it is new */
     float *scores;
     void *scratch;
     Datum values[3];
@@ -71,14 +75,20 @@ metasd_kg_rank(PG_FUNCTION_ARGS)
     scores =
         palloc_extended((size_t)question.image->plan.entities * sizeof(*scores), MCXT_ALLOC_HUGE);
     scratch = palloc(metasd_query_scratch_bytes(question.image->plan.width));
-    metasd_query_scores_tails(question.image, id[0], id[1], scores, scratch);
-    tail.score = scores[id[2]];
-    candidates = leave_out_known(&question, label, id, scores);
+    given[0] = metasd_question_entity(&question, id[0]);
+    given[1] = metasd_question_relation(&question, id[1], false);
+    given[2] = metasd_question_entity(&question, id[2]);
+    metasd_query_scores_tails_of(question.image, given[0], given[1], scores, scratch);
+    apart = metasd_question_is_new(&question, false, id[2]);
+    tail.score = apart
+                     ? metasd_query_score_of(question.image, given[0], given[1], given[2], scratch)
+                     : scores[id[2]];
+    others = leave_out_known(&question, label, id, scores) - !apart;
     metasd_rank_counts(question.image->plan.entities, scores, 1, &tail);
-    /* It ties with itself. */
-    values[0] = Float8GetDatum(1 + tail.higher + 0.5 * (tail.same - 1));
-    values[1] = Int64GetDatum((int64)tail.higher + tail.same);
-    values[2] = Int64GetDatum(candidates);
+    tail.same -= !apart; /* it ties with itself */
+    values[0] = Float8GetDatum(1 + tail.higher + 0.5 * tail.same);
+    values[1] = Int64GetDatum(1 + (int64)tail.higher + tail.same);
+    values[2] = Int64GetDatum((int64)others + 1);
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     pfree(scores);
     pfree(scratch);

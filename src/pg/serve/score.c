@@ -34,9 +34,10 @@ metasd_kg_score(PG_FUNCTION_ARGS)
         if (!metasd_question_find(&question, metasd_identifier_argument(fcinfo, i), i == 1, &id[i]))
             PG_RETURN_NULL();
     scratch = palloc(metasd_query_scratch_bytes(question.image->plan.width));
-    score = head ? metasd_query_score(question.image, id[2], question.image->plan.relations + id[1],
-                                      id[0], scratch)
-                 : metasd_query_score(question.image, id[0], id[1], id[2], scratch);
+    score =
+        metasd_query_score_of(question.image, metasd_question_entity(&question, id[head ? 2 : 0]),
+                              metasd_question_relation(&question, id[1], head),
+                              metasd_question_entity(&question, id[head ? 0 : 2]), scratch);
     pfree(scratch);
     PG_RETURN_FLOAT4(score == METASD_IMPOSSIBLE ? -get_float4_infinity() : score);
 }

@@ -37,7 +37,8 @@ metasd_kg_similar(PG_FUNCTION_ARGS)
     scores = palloc_extended((size_t)n * sizeof(*scores), MCXT_ALLOC_HUGE);
     ids = palloc_extended((size_t)n * sizeof(*ids), MCXT_ALLOC_HUGE);
     scratch = palloc(metasd_query_scratch_bytes(question.image->plan.width));
-    metasd_query_scores_similar(question.image, entity, scores, scratch);
+    metasd_query_scores_similar_of(question.image, metasd_question_entity(&question, entity),
+                                   scores, scratch);
     metasd_topk_start(&topk, n, scores, ids);
     while (ties.count < k && metasd_topk_next(&topk, &id, &score)) {
         Datum values[3];

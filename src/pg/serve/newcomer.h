@@ -1,0 +1,39 @@
+/*
+ * newcomer.h - entities and relations that the model does not know, but of which its source has
+ * facts by now: they are answered with rows that are made of these (core/serve/fold.h).
+ *
+ * A newcomer has a number behind those of the image's entities, or relations. It is kept in the call
+ * site, so a statement makes its row once; no number means two of them there.
+ */
+#ifndef METASD_PG_SERVE_NEWCOMER_H
+#define METASD_PG_SERVE_NEWCOMER_H
+
+#include "pg/base/compat.h"
+
+#include "core/serve/query.h"
+#include "pg/serve/question.h"
+
+/* What has become of a label that the model does not know. */
+typedef struct MetasdNewcomer {
+    uint32 id;      /* its number */
+    uint32 facts;   /* that its row was made of; 0: it has no row, and no number */
+    uint32 others;  /* facts with entities or relations that are new, too: of no use */
+    bool some_left; /* it has more facts than these */
+} MetasdNewcomer;
+
+/* Looks a label up that is not in the image. Nothing is found where metasd.fold_in is off. */
+extern MetasdNewcomer metasd_newcomer_find(const MetasdQuestion *question, MetasdLabel label,
+                                           bool relation);
+
+/* A newcomer of that number. */
+extern MetasdLabel metasd_newcomer_label(const MetasdQuestion *question, bool relation, uint32 id);
+extern MetasdGiven metasd_newcomer_given(const MetasdQuestion *question, bool relation, uint32 id,
+                                         bool reciprocal);
+
+/* Forgets newcomers if another statement has come or they are too many; their numbers end. */
+extern void metasd_newcomer_start(const MetasdQuestion *question);
+
+/* Are there so many that metasd_newcomer_start would forget them? */
+extern bool metasd_newcomer_too_many(const MetasdQuestion *question);
+
+#endif
