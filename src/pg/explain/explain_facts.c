@@ -23,7 +23,7 @@
 /* Relations whose facts are read if an entity has more facts. */
 #define MOST_RELATIONS 16
 
-/* Entities that count as near, the entity itself included, and facts of near heads that are read. */
+/* Entities that count as near, itself included, and facts of near heads that are read. */
 #define NEAR 24
 #define MOST_LIKE 256
 
@@ -81,7 +81,7 @@ is_among(uint32 id, const uint32 *ids, uint32 n)
     return n == 0;
 }
 
-/* Keeps the rows that SPI has found, if the model knows their labels; of N tails, or of any if 0. */
+/* Keeps the rows found, if the model knows their labels; of N tails, or of any if N is 0. */
 static void
 keep_rows(Reader *reader, const uint32 *tails, uint32 n)
 {

@@ -2,11 +2,12 @@
  * explain_weights.c - how much each fact speaks for a triple.
  *
  * Training ends where the gradients of an entity's facts hold the balance with its regulariser: the
- * sum of the gradients is c x the row, for some c. The inner product of a fact's gradient with the row
- * is the score of the fact, so c is n x (mean score) / (squared norm of the row), for n facts. A fact's
- * part of the row is its gradient / c, and its part of a score is its pull (core/serve/pull.h) / c. The
- * mean score is taken to be the same for all rows. So weights of different rows compare, and nothing
- * here knows which regulariser it was. The rows of relations are such sums over all their facts.
+ * sum of the gradients is c x the row, for some c. The inner product of a fact's gradient with the
+ * row is the score of the fact, so c is n x (mean score) / (squared norm of the row), for n facts.
+ * A fact's part of the row is its gradient / c, and its part of a score is its pull
+ * (core/serve/pull.h) / c. The mean score is taken to be the same for all rows. So weights of
+ * different rows compare, and nothing here knows which regulariser it was. The rows of relations
+ * are such sums over all their facts.
  *
  * The score counts against those of the rivals: entities that the model ranks high for the same
  * question, and that are no facts. Facts that pull at these as well explain nothing.
