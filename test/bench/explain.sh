@@ -13,11 +13,26 @@ params=${3:-{\}}
 start_server
 psql+=(-A -t -F ' ')
 load_triples "$folder" "${2:-}"
-"${psql[@]}" -v params="$params" <<'SQL'
+
+# train MODEL RELATION PARAMS: PARAMS is an SQL expression; what kg_wait tells is shown if it fails
+train() {
+    "${psql[@]}" 2>"$work/told" <<SQL || { cat "$work/told" >&2 && return 1; }
 SET client_min_messages = warning;
 SET metasd.train_mem = 0;
-SELECT kg_train('base', 'facts', validation => 'valid', params => '{"seed": 1}'::jsonb || :'params') AS run \gset
+SELECT kg_train('$1', '$2', validation => 'valid', params => $3) AS run \gset
 CALL kg_wait(:run);
+SQL
+}
+
+# mrr MODEL: of the tails asked
+mrr() {
+    "${psql[@]}" -c "SELECT mrr FROM kg_evaluate('$1', 'asked', by => 'side', filters => '{facts,valid,test}')
+                     WHERE bucket = 'tail'"
+}
+
+train base facts "'{\"seed\": 1}'::jsonb || '$params'"
+"${psql[@]}" <<'SQL'
+SET client_min_messages = warning;
 CREATE TABLE chosen AS
     SELECT row_number() OVER (ORDER BY md5(t::text)) AS id, t.*
     FROM test t, kg_rank(t.head, t.relation, t.tail, 'base') r WHERE r.rank = 1
@@ -53,29 +68,20 @@ SELECT format('first facts: %s', string_agg(kind || ' ' || count, ', ' ORDER BY 
 FROM (SELECT kind, count(*) FROM explained GROUP BY 1) k;
 SQL
 
-# mrr MODEL: of the tails asked
-mrr() {
-    "${psql[@]}" -c "SELECT mrr FROM kg_evaluate('$1', 'asked', by => 'side', filters => '{facts,valid,test}')
-                     WHERE bucket = 'tail'"
-}
-
 base=$(mrr base)
 for most in 1 4; do
     falls=
     for what in explained random; do
-        "${psql[@]}" -v most="$most" -v what="$what" <<'SQL'
-SET client_min_messages = warning;
-SET metasd.train_mem = 0;
-DROP TABLE IF EXISTS less;
-CREATE TABLE less AS SELECT * FROM facts f
-    WHERE NOT EXISTS (SELECT FROM :what w WHERE w.n <= :most AND (w.head, w.relation, w.tail) = (f.head, f.relation, f.tail));
-SELECT kg_train(:'what' || :'most', 'less', validation => 'valid',
-                params => (SELECT params FROM metasd.versions WHERE model = 'base')) AS run \gset
-CALL kg_wait(:run);
-SQL
-        falls="$falls $(mrr "$what$most") $("${psql[@]}" -c "SELECT (SELECT count(*) FROM facts) - (SELECT count(*) FROM less)")"
+        "${psql[@]}" -c "CREATE TABLE less_$what$most AS SELECT * FROM facts f
+            WHERE NOT EXISTS (SELECT FROM $what w WHERE w.n <= $most
+                              AND (w.head, w.relation, w.tail) = (f.head, f.relation, f.tail))"
+        train "$what$most" "less_$what$most" "(SELECT params FROM metasd.versions WHERE model = 'base')"
+        falls="$falls $(mrr "$what$most") $("${psql[@]}" -c "SELECT (SELECT count(*) FROM facts) - (SELECT count(*) FROM less_$what$most)")"
     done
-    echo "$most $base$falls" | awk '{ e = $2 - $3; r = $2 - $5
+    echo "$most $base$falls" | awk '{
+        e = $2 - $3
+        r = $2 - $5
+        times = (r > 0 ? sprintf("%.1f", e / r) : "infinitely many")
         printf "first %d: MRR falls from %.3f by %.3f (%d facts), at random by %.3f (%d facts): %s times\n",
-            $1, $2, e, $4, r, $6, r > 0 ? sprintf("%.1f", e / r) : "infinitely many" }'
+            $1, $2, e, $4, r, $6, times }'
 done

@@ -71,7 +71,7 @@ CREATE TABLE hubs AS
     UNION ALL SELECT 'hub', 'zone', 'z' || i FROM generate_series(1, 3) i;
 SELECT kg_train('hubs', 'hubs', params => tools.quick()) AS run \gset
 SELECT tools.ended(:run);
-SELECT count(*) FILTER (WHERE tail = 'hub') BETWEEN 500 AND 1100 AS bounded, count(*) FILTER (WHERE head = 'c7') AS "of the head"
+SELECT count(*) FILTER (WHERE tail = 'hub') BETWEEN 250 AND 600 AS bounded, count(*) FILTER (WHERE head = 'c7') AS "of the head"
 FROM kg_explain('c7', 'in', 'hub', 100000, 'hubs');
 DROP TABLE hubs;
 SELECT kg_drop('hubs');

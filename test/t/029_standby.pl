@@ -32,6 +32,8 @@ is(answers($standby, 'm'), $before, 'the standby answers the same');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM kg_similar('e1', 5)"), '5', 'and other questions');
 my $page = q{SELECT split_part(kg_report('m'), '<footer', 1)};
 is($standby->safe_psql('postgres', $page), $primary->safe_psql('postgres', $page), 'and has the same page');
+my $why = "SELECT round(sum(abs(share))::numeric, 2), count(*) FROM kg_explain('e1', 'r1', (SELECT tail FROM kg_predict('e1', 'r1', 1)), 1000)";
+is($standby->safe_psql('postgres', $why), $primary->safe_psql('postgres', $why), 'explanations are those of the primary');
 is($standby->safe_psql('postgres', 'SELECT name, last_status, serving FROM metasd.models'),
 	"m|succeeded|$run", 'metasd.models is there');
 

@@ -18,14 +18,14 @@
  * Facts of an entity at one place that are read. An entity with more has thousands, and each of
  * these is a small part of what its row learned.
  */
-#define MOST_FACTS 512
+#define MOST_FACTS 256
 
 /* Relations whose facts are read if an entity has more facts. */
 #define MOST_RELATIONS 16
 
-/* Entities that count as near, the entity itself included, and like cases that are read. */
+/* Entities that count as near, itself included, and facts of near heads that are read. */
 #define NEAR 24
-#define MOST_LIKE 512
+#define MOST_LIKE 256
 
 #define PLACES 3
 
@@ -72,16 +72,26 @@ is_asked(const Reader *reader, const uint32 id[PLACES])
            id[METASD_EXPLAIN_TAIL] == reader->pull->tail;
 }
 
-/* Keeps the rows that SPI has found, if the model knows their labels. */
+static bool
+is_among(uint32 id, const uint32 *ids, uint32 n)
+{
+    for (uint32 i = 0; i < n; i++)
+        if (ids[i] == id)
+            return true;
+    return n == 0;
+}
+
+/* Keeps the rows found, if the model knows their labels; of N tails, or of any if N is 0. */
 static void
-keep_rows(Reader *reader)
+keep_rows(Reader *reader, const uint32 *tails, uint32 n)
 {
     MetasdExplainFacts *facts = &reader->facts;
 
     for (uint64 i = 0; i < SPI_processed; i++) {
         MetasdExplainFact fact = {.weight = 0};
 
-        if (!find_ids(reader, i, fact.id) || is_asked(reader, fact.id))
+        if (!find_ids(reader, i, fact.id) || is_asked(reader, fact.id) ||
+            !is_among(fact.id[METASD_EXPLAIN_TAIL], tails, n))
             continue;
         if (facts->count == facts->capacity) {
             facts->capacity *= 2;
@@ -142,16 +152,18 @@ start_select(const MetasdSource *source)
     return sql;
 }
 
-/* Reads at most MOST rows. Nulls are 'n' for parameters that the statement has not. */
+/*
+ * Reads at most MOST rows, for keep_rows. NULLS has 'n' for parameters that the statement has not.
+ */
 static void
 read_rows(Reader *reader, const char *sql, Oid types[METASD_KNOWN_PARAMETERS], Datum *values,
-          const char *nulls, long most)
+          const char *nulls, long most, const uint32 *tails, uint32 n)
 {
     SPIPlanPtr plan = metasd_known_plan(&reader->source->reading, sql, types);
 
     if (SPI_execute_plan(plan, values, nulls, true, most) != SPI_OK_SELECT)
         elog(ERROR, "could not read facts of the source");
-    keep_rows(reader);
+    keep_rows(reader, tails, n);
 }
 
 /* The labels of N entities or relations that can be values of a column, as an array. */
@@ -215,13 +227,13 @@ read_entity_at(Reader *reader, MetasdPullRow row, int place)
                             metasd_question_label(reader->question, false, entity), &values[0]))
         return;
     append_equal(&sql, source, place, 1, false);
-    read_rows(reader, sql.data, types, values, " nn", MOST_FACTS);
+    read_rows(reader, sql.data, types, values, " nn", MOST_FACTS, NULL, 0);
     if (SPI_processed < MOST_FACTS)
         return;
     n = choose_relations(reader, row, place, relations);
     values[1] = build_array(reader, METASD_EXPLAIN_RELATION, relations, n);
     append_equal(&sql, source, METASD_EXPLAIN_RELATION, 2, true);
-    read_rows(reader, sql.data, types, values, "  n", MOST_FACTS);
+    read_rows(reader, sql.data, types, values, "  n", MOST_FACTS, NULL, 0);
 }
 
 static void
@@ -255,7 +267,11 @@ find_near(const MetasdQuestion *question, uint32 entity, uint32 near[NEAR])
     return count;
 }
 
-/* Reads facts of the relation between entities near those of the triple, or these themselves. */
+/*
+ * Reads facts of the relation between entities near those of the triple, or these themselves. Those
+ * of near heads are found by an index, and the tails are looked at here: by both, a scan would have
+ * no bound.
+ */
 static void
 read_like(Reader *reader)
 {
@@ -263,23 +279,21 @@ read_like(Reader *reader)
     const MetasdSource *source = reader->source;
     Oid types[METASD_KNOWN_PARAMETERS] = {source->type[METASD_EXPLAIN_RELATION],
                                           get_array_type(source->type[METASD_EXPLAIN_HEAD]),
-                                          get_array_type(source->type[METASD_EXPLAIN_TAIL])};
-    Datum values[METASD_KNOWN_PARAMETERS];
-    uint32 near[NEAR], n;
+                                          source->type[METASD_EXPLAIN_TAIL]};
+    Datum values[METASD_KNOWN_PARAMETERS] = {0};
+    uint32 heads[NEAR], tails[NEAR], n;
     StringInfoData sql = start_select(source);
 
     if (!metasd_known_value(source->type[METASD_EXPLAIN_RELATION],
                             metasd_question_label(reader->question, true, pull->relation),
                             &values[0]))
         return;
-    n = find_near(reader->question, pull->head, near);
-    values[1] = build_array(reader, METASD_EXPLAIN_HEAD, near, n);
-    n = find_near(reader->question, pull->tail, near);
-    values[2] = build_array(reader, METASD_EXPLAIN_TAIL, near, n);
+    n = find_near(reader->question, pull->head, heads);
+    values[1] = build_array(reader, METASD_EXPLAIN_HEAD, heads, n);
+    n = find_near(reader->question, pull->tail, tails);
     append_equal(&sql, source, METASD_EXPLAIN_RELATION, 1, false);
     append_equal(&sql, source, METASD_EXPLAIN_HEAD, 2, true);
-    append_equal(&sql, source, METASD_EXPLAIN_TAIL, 3, true);
-    read_rows(reader, sql.data, types, values, "   ", MOST_LIKE);
+    read_rows(reader, sql.data, types, values, "  n", MOST_LIKE, tails, n);
 }
 
 MetasdExplainFacts

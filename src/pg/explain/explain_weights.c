@@ -2,11 +2,12 @@
  * explain_weights.c - how much each fact speaks for a triple.
  *
  * Training ends where the gradients of an entity's facts hold the balance with its regulariser: the
- * sum of the gradients is c x the row, for some c. The inner product of a fact's gradient with the row
- * is the score of the fact, so c is n x (mean score) / (squared norm of the row), for n facts. A fact's
- * part of the row is its gradient / c, and its part of a score is its pull (core/serve/pull.h) / c. The
- * mean score is taken to be the same for all rows. So weights of different rows compare, and nothing
- * here knows which regulariser it was. The rows of relations are such sums over all their facts.
+ * sum of the gradients is c x the row, for some c. The inner product of a fact's gradient with the
+ * row is the score of the fact, so c is n x (mean score) / (squared norm of the row), for n facts.
+ * A fact's part of the row is its gradient / c, and its part of a score is its pull
+ * (core/serve/pull.h) / c. The mean score is taken to be the same for all rows. So weights of
+ * different rows compare, and nothing here knows which regulariser it was. The rows of relations
+ * are such sums over all their facts.
  *
  * The score counts against those of the rivals: entities that the model ranks high for the same
  * question, and that are no facts. Facts that pull at these as well explain nothing.
@@ -195,28 +196,47 @@ add_entity_pulls(const Weighing *weighing, MetasdPullRow row, int place, double 
     }
 }
 
-/* Adds the pulls of facts of the relation, through its rows: one query serves all of a head. */
+/* Adds the pulls of N facts of the relation that share an entity, through its rows. */
+static void
+add_relation_query(const Weighing *weighing, uint32 entity, bool is_head, uint32 n, double factor)
+{
+    for (uint32 i = 0; i < n; i++)
+        weighing->others[i] = weighing->facts->list[weighing->places[i]]
+                                  .id[is_head ? METASD_EXPLAIN_TAIL : METASD_EXPLAIN_HEAD];
+    metasd_pull_relation(weighing->pull, entity, is_head, weighing->others, n, weighing->pulls);
+    add_weights(weighing, n, factor);
+    CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * The same for all facts of the relation. One query serves those of the triple's tail, which may be
+ * most of them, and one serves those of any other head: facts are in the order of heads.
+ */
 static void
 add_relation_pulls(const Weighing *weighing, double factor)
 {
     const MetasdExplainFact *list = weighing->facts->list;
+    const MetasdPull *pull = weighing->pull;
+    uint32 first = 0, end, n = 0;
 
-    for (uint32 i = 0, count = weighing->facts->count; i < count;) {
-        uint32 head = list[i].id[METASD_EXPLAIN_HEAD], n = 0;
+    while (first < weighing->facts->count &&
+           list[first].id[METASD_EXPLAIN_RELATION] != pull->relation)
+        first++;
+    for (end = first;
+         end < weighing->facts->count && list[end].id[METASD_EXPLAIN_RELATION] == pull->relation;
+         end++)
+        if (list[end].id[METASD_EXPLAIN_TAIL] == pull->tail)
+            weighing->places[n++] = end;
+    if (n > 0)
+        add_relation_query(weighing, pull->tail, false, n, factor);
+    while (first < end) {
+        uint32 head = list[first].id[METASD_EXPLAIN_HEAD];
 
-        if (list[i].id[METASD_EXPLAIN_RELATION] != weighing->pull->relation) {
-            i++;
-            continue;
-        }
-        for (; i < count && list[i].id[METASD_EXPLAIN_RELATION] == weighing->pull->relation &&
-               list[i].id[METASD_EXPLAIN_HEAD] == head;
-             i++) {
-            weighing->places[n] = i;
-            weighing->others[n++] = list[i].id[METASD_EXPLAIN_TAIL];
-        }
-        metasd_pull_relation(weighing->pull, head, true, weighing->others, n, weighing->pulls);
-        add_weights(weighing, n, factor);
-        CHECK_FOR_INTERRUPTS();
+        for (n = 0; first < end && list[first].id[METASD_EXPLAIN_HEAD] == head; first++)
+            if (list[first].id[METASD_EXPLAIN_TAIL] != pull->tail)
+                weighing->places[n++] = first;
+        if (n > 0)
+            add_relation_query(weighing, head, true, n, factor);
     }
 }
 
