@@ -171,6 +171,8 @@ my @calls = (
 	"SELECT kg_score('nova', 'r1', 'e2', 'm')",
 	"SELECT kg_embedding('nova', 'm')",
 	"SELECT kg_embedding_sparse('nova', 'm')",
+	"SELECT count(*) FROM kg_discover('m', 3)",
+	"SELECT count(*) FROM kg_discover('m', 3, candidates => 'e.c')",
 	"SELECT triples FROM kg_evaluate('m', 'e.t')",
 	"SELECT triples FROM kg_evaluate('m', 'facts', filters => '{e.t}')",
 	"SELECT triples FROM kg_estimate('e.f')",
@@ -194,7 +196,7 @@ for my $what (sort keys %traps)
 		as($role, "SELECT kg_train('of_$role', 'facts', validation => 'e.t', params => '$params')");
 		as($role, "SELECT kg_wait(max(last_run)) FROM metasd.models");
 		nothing_happened("$what, trained from by $role");
-		as($role, $_ =~ s/'m'/'of_$role'/r) for grep { /kg_predict|kg_rank|kg_explain|kg_evaluate/ } @calls;
+		as($role, $_ =~ s/'m'/'of_$role'/r) for grep { /kg_predict|kg_rank|kg_explain|kg_evaluate|kg_discover/ } @calls;
 		nothing_happened("$what, asked for by $role");
 	}
 	set_traps($traps{$what}[1]);
@@ -209,7 +211,7 @@ like($err, qr/ERROR:  relation "above" must not be read on behalf of role/, 'and
 # A table that is checked, and is another one when it is read: the lock comes first.
 for my $call ("SELECT kg_train('raced', 'e.f')", "SELECT * FROM kg_estimate('e.f')",
 	"SELECT * FROM kg_predict('e1', 'r1', 3, 'm')", "SELECT * FROM kg_evaluate('m', 'e.t')",
-	"SELECT * FROM kg_predict_many('e.q', 3, 'm')",
+	"SELECT * FROM kg_predict_many('e.q', 3, 'm')", "SELECT * FROM kg_discover('m', 3)",
 	"SELECT * FROM kg_predict('e1', 'r1', 3, 'm', candidates => 'e.c')")
 {
 	my $eva = session($node);

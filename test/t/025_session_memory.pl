@@ -106,6 +106,8 @@ my @calls = (
 	[ q{metasd.oid_of(CASE i % 2 WHEN 0 THEN 'facts' ELSE '-facts' END::metasd.relation_ref)}, 10000 ],
 	[ q{kg_estimate('facts')}, 200 ],
 	[ q{kg_evaluate('m', 'questions_and_answers')}, 60 ],
+	[ q{kg_discover('m', 1, head => 'e' || i % 59)}, 60 ],
+	[ q{kg_discover('m', 1, relation => 'r' || i % 3, subjects => 'like')}, 60 ],
 );
 $node->safe_psql('postgres', q{CREATE TABLE questions_and_answers AS SELECT * FROM facts LIMIT 3});
 

@@ -271,6 +271,7 @@ my @calls = (
 	sub { "SELECT * FROM kg_rank(@{[string()]}, @{[string()]}, @{[string()]}, @{[model()]})" },
 	sub { "SELECT * FROM kg_explain(@{[string()]}, @{[string()]}, @{[string()]}, @{[whole()]}, @{[model()]})" },
 	sub { "SELECT * FROM kg_similar(@{[string()]}, @{[whole()]}, @{[model()]})" },
+	sub { "SELECT * FROM kg_discover(@{[model()]}, @{[whole()]}, @{[any(q('r1'), string())]}, @{[any(q('e1'), 'NULL', string())]}, candidates => @{[any('NULL', source())]}, subjects => @{[any(q('like'), q('all'), string())]}) LIMIT 100" },
 	sub { "SELECT kg_embedding(@{[string()]}::text, @{[model()]})" },
 	sub { "SELECT * FROM kg_evaluate(@{[model()]}, @{[source()]}, @{[any(q('side'), q('degree'), string())]}, @{[any(q('head'), string())]})" },
 	sub { "SELECT * FROM kg_evaluate('m', 'facts', filters => @{[any(q('{facts}'), q('{NULL,slow}'), strings() . '::regclass[]')]})" },

@@ -27,8 +27,10 @@ typedef struct MetasdCalibration {
 /* SWEEP has the questions of both sides of all relations. */
 extern MetasdCalibration metasd_calibration_fit(const MetasdQuestion *question, MetasdSweep *sweep);
 
-/* A key that somewhat more than K candidates of the whole graph reach, by the sample; not lower
- * than the lowest key of the sample. */
+/*
+ * A key that somewhat more than K candidates of the whole graph reach, by the sample; not lower
+ * than the lowest key of the sample.
+ */
 extern float metasd_calibration_key_of(const MetasdCalibration *calibration, uint32 k);
 
 #endif

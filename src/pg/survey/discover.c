@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
 #include "core/ranking/ties.h"
@@ -209,23 +210,40 @@ put_triple(const Discovery *discovery, MetasdTies *ties, const MetasdScoredTripl
     values[PROBABILITY] =
         Float4GetDatum((float)metasd_unlabelled_probability(fit, (double)triple->key));
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    for (int i = 0; i < 3; i++)
+        pfree(DatumGetPointer(values[FIRST_LABEL + i]));
+    CHECK_FOR_INTERRUPTS();
 }
 
-/* kg_discover(model, k, relation, head, tail, candidates, min_probability, subjects) */
-Datum
-metasd_kg_discover(PG_FUNCTION_ARGS)
+/* Does the work, in memory that the caller frees. */
+static void
+discover(FunctionCallInfo fcinfo)
 {
     Discovery discovery = {.k = 0};
     MetasdTies ties = {0};
 
-    metasd_compat_init_materialized_srf(fcinfo);
     if (!read_arguments(&discovery, fcinfo))
-        return (Datum)0;
+        return;
     prepare_sweep(&discovery);
     discovery.calibration = metasd_calibration_fit(&discovery.question, discovery.sweep);
     search(&discovery);
     metasd_sweep_end(discovery.sweep);
     for (uint32 i = 0; i < discovery.best.count; i++)
         put_triple(&discovery, &ties, &discovery.best.heap[i]);
+}
+
+/* kg_discover(model, k, relation, head, tail, candidates, min_probability, subjects) */
+Datum
+metasd_kg_discover(PG_FUNCTION_ARGS)
+{
+    MemoryContext context, before;
+
+    metasd_compat_init_materialized_srf(fcinfo);
+    context =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd discover", ALLOCSET_DEFAULT_SIZES);
+    before = MemoryContextSwitchTo(context);
+    discover(fcinfo);
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(context);
     return (Datum)0;
 }

@@ -15,8 +15,10 @@ typedef struct MetasdDiscoverParameters {
     bool subjects;   /* heads must be subjects: given in questions of the file */
     bool chosen;     /* only some entities may be answers: */
     uint32 count;
-    /* Behind it: a float for each relation, which is added to keys (calibration.h), and `count`
-     * ids of the chosen. */
+    /*
+     * Behind it: a float for each relation, which is added to keys (calibration.h), and `count` ids
+     * of the chosen.
+     */
     uint32 rest[FLEXIBLE_ARRAY_MEMBER];
 } MetasdDiscoverParameters;
 
