@@ -848,4 +848,4 @@ COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass
 CREATE FUNCTION kg_report(model text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'metasd_kg_report' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION kg_report(text) IS
-'returns a page of HTML about the version of a model that serves: what it was trained on, its learning curve, its accuracy by relation and by how often entities occur, how far its probabilities hold, a map of its entities, its size and the versions before. The page needs no other file and no script. In psql: \pset tuples_only, \pset format unaligned, \o FILE';
+'returns a page of HTML about the version of a model that serves: what it was trained on, its learning curve, its accuracy by relation and by how often entities occur, how far its probabilities hold, the best discoveries and the worst suspects with what speaks for and against them, a map of its entities, its size and the versions before. The page needs no other file and no script. In psql: \pset tuples_only, \pset format unaligned, \o FILE';
