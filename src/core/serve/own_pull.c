@@ -20,7 +20,7 @@ metasd_own_pull_bytes(uint32_t width)
 
 void
 metasd_own_pull_start(MetasdOwnPull *own, const MetasdImage *image, const uint8_t *energies,
-                      void *memory)
+                      float step, void *memory)
 {
     uint32_t width = image->plan.width;
     float *rows = memory;
@@ -34,7 +34,7 @@ metasd_own_pull_start(MetasdOwnPull *own, const MetasdImage *image, const uint8_
     own->query = rows + width;
     own->scratch = rows + 2 * width;
     for (int code = 1; code <= UINT8_MAX; code++)
-        own->step[code] = METASD_OWN_STEP / (float)sqrt(exp2(LEAST + 0.5 * (code - 1)));
+        own->step[code] = step / (float)sqrt(exp2(LEAST + 0.5 * (code - 1)));
 }
 
 /* The number of the reciprocal relation row. */

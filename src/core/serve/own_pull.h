@@ -5,7 +5,7 @@
  * Before such a fact is ranked among what could stand in its place, its pull is taken out of the
  * four rows that it reads. A weight that has the gradient g, of the fact's own score, goes back by
  *
- *     METASD_OWN_STEP g / sqrt(energy),     energy = the sum of g^2 over all facts of the row,
+ *     step g / sqrt(energy),     energy = the sum of g^2 over all facts of the row,
  *
  * as a step of Adagrad (adagrad.h) on this fact alone would have moved it. So a column that only
  * this fact uses loses the whole step, and one that many facts share loses little. The energies of
@@ -20,10 +20,7 @@
 #include "core/serve/image.h"
 #include "core/serve/pull.h"
 
-/*
- * Somewhat less than the default learning rate. In UMLS, Kinship and a part of FB15k-237, each with
- * one wrong fact in twenty, steps of 0.15 to 0.2 found most of these.
- */
+/* For a model of which nothing better is known; somewhat less than the default learning rate. */
 #define METASD_OWN_STEP 0.2f
 
 typedef struct MetasdOwnPull {
@@ -42,7 +39,7 @@ extern size_t metasd_own_pull_bytes(uint32_t width);
 
 /* ENERGIES may be NULL until a pull is taken out. */
 extern void metasd_own_pull_start(MetasdOwnPull *own, const MetasdImage *image,
-                                  const uint8_t *energies, void *memory);
+                                  const uint8_t *energies, float step, void *memory);
 
 /* Reads the rows of a fact. */
 extern void metasd_own_pull_read(MetasdOwnPull *own, uint32_t head, uint32_t relation,

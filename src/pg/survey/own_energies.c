@@ -137,7 +137,8 @@ metasd_own_energies_fill(const MetasdQuestion *question, double unseen, uint8 *e
 
     for (int i = 0; i < 2; i++)
         shared.energy[i] = palloc(plan->width * sizeof(double));
-    metasd_own_pull_start(&own, question->image, NULL, palloc(metasd_own_pull_bytes(plan->width)));
+    metasd_own_pull_start(&own, question->image, NULL, METASD_OWN_STEP,
+                          palloc(metasd_own_pull_bytes(plan->width)));
     memset(energies, 0, metasd_own_energies_bytes(question->image));
     memset(counts, 0, plan->relations * sizeof(*counts));
     read_facts(&reading);

@@ -33,11 +33,12 @@ void
 metasd_suspect_visitor_start(MetasdVisitor *visitor)
 {
     const MetasdImagePlan *plan = &visitor->image->plan;
+    const MetasdSuspectParameters *parameters = visitor->parameters;
     State *state = palloc(sizeof(*state));
 
     state->scores = palloc_extended((Size)plan->entities * sizeof(float), MCXT_ALLOC_HUGE);
     metasd_own_pull_start(&state->own, visitor->image, metasd_suspect_energies(visitor->parameters),
-                          palloc(metasd_own_pull_bytes(plan->width)));
+                          parameters->step, palloc(metasd_own_pull_bytes(plan->width)));
     visitor->state = state;
 }
 
@@ -112,15 +113,22 @@ find_place(MetasdVisitor *visitor, MetasdPullSides side)
     return place;
 }
 
-/* Judges a fact in both questions. */
-static void
-judge(MetasdVisitor *visitor, const uint32 id[3], Place places[2])
+static bool
+is_unseen(const MetasdVisitor *visitor, const uint32 id[3])
 {
     const MetasdSuspectParameters *parameters = visitor->parameters;
+
+    return metasd_unseen_is(visitor->image, parameters->unseen, id);
+}
+
+/* Judges a fact in both questions. */
+static void
+judge(MetasdVisitor *visitor, const uint32 id[3], bool unseen, Place places[2])
+{
     State *state = visitor->state;
 
     metasd_own_pull_read(&state->own, id[0], id[1], id[2]);
-    if (!metasd_unseen_is(visitor->image, parameters->unseen, id))
+    if (!unseen)
         metasd_own_pull_take_out(&state->own);
     places[0] = find_place(visitor, METASD_PULL_TAILS);
     CHECK_FOR_INTERRUPTS();
@@ -131,7 +139,7 @@ judge(MetasdVisitor *visitor, const uint32 id[3], Place places[2])
 /* ---- the sample ---- */
 
 static void
-offer_sample(MetasdVisitor *visitor, const uint32 id[3])
+offer_sample(MetasdVisitor *visitor, const uint32 id[3], bool unseen)
 {
     MetasdScoredTriple triple = {.id = {id[0], id[1], id[2]}};
     Place places[2];
@@ -139,9 +147,10 @@ offer_sample(MetasdVisitor *visitor, const uint32 id[3])
     triple.key = (float)draw(DRAW_ORDER, id);
     if (triple.key < metasd_best_triples_least(&visitor->best))
         return;
-    judge(visitor, id, places);
+    judge(visitor, id, unseen, places);
     for (int side = 0; side < 2; side++)
         triple.value[METASD_SUSPECT_ODDS + side] = (float)places[side].odds;
+    triple.value[METASD_SUSPECT_UNSEEN] = unseen;
     metasd_best_triples_offer(&visitor->best, &triple);
 }
 
@@ -149,12 +158,18 @@ void
 metasd_suspect_visitor_sample(MetasdVisitor *visitor, const MetasdSweepQuestion *question)
 {
     const MetasdSuspectParameters *parameters = visitor->parameters;
+    double sampled = parameters->usual[question->row].sampled;
 
     for (uint32 i = 0; i < question->count; i++) {
         uint32 id[3] = {question->entity, question->row, question->answers[i]};
+        double drawn = draw(DRAW_SAMPLE, id);
+        bool unseen;
 
-        if (draw(DRAW_SAMPLE, id) < parameters->usual[question->row].sampled)
-            offer_sample(visitor, id);
+        if (drawn >= Max(sampled, parameters->sampled_unseen))
+            continue;
+        unseen = is_unseen(visitor, id);
+        if (drawn < (unseen ? Max(sampled, parameters->sampled_unseen) : sampled))
+            offer_sample(visitor, id, unseen);
     }
 }
 
@@ -181,7 +196,7 @@ metasd_suspect_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *
         MetasdScoredTriple triple = {.id = {question->entity, question->row, question->answers[i]}};
         Place places[2];
 
-        judge(visitor, triple.id, places);
+        judge(visitor, triple.id, is_unseen(visitor, triple.id), places);
         triple.key = find_deviation(&parameters->usual[question->row],
                                     (const double[2]){places[0].odds, places[1].odds});
         for (int side = 0; side < 2; side++) {

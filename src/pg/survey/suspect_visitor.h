@@ -23,9 +23,11 @@ typedef struct MetasdUsual {
     double mean[2], deviation[2];
 } MetasdUsual;
 
-/* The parameters of both passes; the energies (own_energies.h) follow the relations. */
+/* The parameters of all passes; the energies (own_energies.h) follow the relations. */
 typedef struct MetasdSuspectParameters {
-    double unseen; /* the part of the facts that the training held out: unseen.h */
+    double unseen;         /* the part of the facts that the training held out: unseen.h */
+    double sampled_unseen; /* the part of these to sample, whatever their relation */
+    float step;            /* of own_pull.h */
     uint32 relations;
     MetasdUsual usual[FLEXIBLE_ARRAY_MEMBER];
 } MetasdSuspectParameters;
@@ -44,8 +46,11 @@ metasd_suspect_energies(const MetasdSuspectParameters *parameters)
     return (uint8 *)&parameters->usual[parameters->relations];
 }
 
-/* Offers sampled facts. The values are the log odds as a tail and as a head. */
-enum { METASD_SUSPECT_ODDS };
+/*
+ * Offers sampled facts. The values are the log odds as a tail and as a head, and 1 for a fact that
+ * the training held out.
+ */
+enum { METASD_SUSPECT_ODDS, METASD_SUSPECT_UNSEEN = 2 };
 
 extern void metasd_suspect_visitor_sample(MetasdVisitor *visitor,
                                           const MetasdSweepQuestion *question);

@@ -93,7 +93,7 @@ make_world(const MetasdFamily *family)
     assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
     assert_int_equal(metasd_image_open(w->memory, bytes, &team, &w->image), METASD_OK);
     w->scratch = tools_alloc(metasd_own_pull_bytes(WIDTH));
-    metasd_own_pull_start(&w->own, &w->image, w->energies, w->scratch);
+    metasd_own_pull_start(&w->own, &w->image, w->energies, METASD_OWN_STEP, w->scratch);
     return w;
 }
 
