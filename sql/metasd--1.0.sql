@@ -845,7 +845,51 @@ COMMENT ON FUNCTION kg_evaluate(text, regclass, text, text, text, text, regclass
 
 -- ---- report: a page to look at ----
 
+-- kg_report asks the questions of a page by these names: others may put functions into the schema of kg_discover,
+-- but not into this one.
+CREATE FUNCTION metasd.discoveries(
+    model text, k integer, relation text, head text, tail text, candidates regclass,
+    min_probability real, subjects text,
+    OUT rank integer, OUT head text, OUT relation text, OUT tail text,
+    OUT score real, OUT probability real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_discover' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 100 COST 1000000;
+COMMENT ON FUNCTION metasd.discoveries(text, integer, text, text, text, regclass, real, text) IS
+'for kg_report: does the same as kg_discover';
+
+CREATE FUNCTION metasd.suspects(
+    model text, k integer, relation text,
+    OUT rank integer, OUT head text, OUT relation text, OUT tail text,
+    OUT best_tail text, OUT tail_rank integer, OUT best_head text, OUT head_rank integer,
+    OUT deviation real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_suspects' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 100 COST 1000000;
+COMMENT ON FUNCTION metasd.suspects(text, integer, text) IS
+'for kg_report: does the same as kg_suspects';
+
+CREATE FUNCTION metasd.reasons(
+    head text, relation text, tail text, k integer, model text,
+    OUT rank integer, OUT kind text, OUT head text, OUT relation text, OUT tail text,
+    OUT share real
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 10000;
+COMMENT ON FUNCTION metasd.reasons(text, text, text, integer, text) IS
+'for kg_report: does the same as kg_explain';
+
+CREATE FUNCTION metasd.answers(
+    entities text[], relations text[], k integer, model text, known text, side text,
+    candidates regclass, candidate_ids text[], min_probability real,
+    OUT query bigint, OUT head text, OUT relation text, OUT tail text,
+    OUT rank integer, OUT score real, OUT probability real, OUT known boolean
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_predict_many' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 10000 COST 1000000;
+COMMENT ON FUNCTION metasd.answers(text[], text[], integer, text, text, text, regclass, text[], real) IS
+'for kg_report: does the same as kg_predict_many';
+
 CREATE FUNCTION kg_report(model text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'metasd_kg_report' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION kg_report(text) IS
-'returns a page of HTML about the version of a model that serves: what it was trained on, its learning curve, its accuracy by relation and by how often entities occur, how far its probabilities hold, a map of its entities, its size and the versions before. The page needs no other file and no script. In psql: \pset tuples_only, \pset format unaligned, \o FILE';
+'returns a page of HTML about the version of a model that serves: what it was trained on, its learning curve, its accuracy by relation and by how often entities occur, how far its probabilities hold, the best discoveries and the worst suspects with what speaks for and against them, a map of its entities, its size and the versions before. The page needs no other file and no script. In psql: \pset tuples_only, \pset format unaligned, \o FILE';

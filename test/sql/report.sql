@@ -164,13 +164,16 @@ GRANT SELECT ON held TO regress_metasd_reader;
 SET ROLE regress_metasd_reader;
 SELECT bool_and(there) FROM seen() WHERE part <> 'said why';
 RESET ROLE;
--- In a transaction that may not write, and whatever the search path has.
+-- In a transaction that may not write, and whatever the search path and the schema of the functions have.
 CREATE SCHEMA regress_metasd_trap;
+CREATE FUNCTION kg_discover(text, integer) RETURNS integer LANGUAGE sql AS 'SELECT 1 / 0';
+CREATE FUNCTION kg_explain(text, text, text, integer, text) RETURNS integer LANGUAGE sql AS 'SELECT 1 / 0';
 CREATE FUNCTION regress_metasd_trap.to_char(timestamptz, text) RETURNS text LANGUAGE sql AS 'SELECT 1 / 0 || ''''';
 BEGIN READ ONLY;
 SET LOCAL search_path = regress_metasd_trap, pg_catalog, public;
-SELECT parses(kg_report());
+SELECT parses(page), page ~ 'could not be searched' AS trapped FROM kg_report() page;
 ROLLBACK;
+DROP FUNCTION kg_discover(text, integer), kg_explain(text, text, text, integer, text);
 -- The source may be gone.
 DROP TABLE people;
 SELECT page ~ 'which has been dropped since' AS said, page ~ 'source could not be searched' AS "not searched", parses(page),

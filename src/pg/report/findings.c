@@ -68,10 +68,10 @@ introduce_discoveries(MetasdHtml *html, const MetasdFindings *findings)
         metasd_html_markup(html, "<p class=\"soft\">There is nothing to add.</p>\n");
     else if (findings->questions > 0)
         metasd_html_print(html,
-                          "<p class=\"soft\">Facts that the source does not hold, with their "
-                          "probability. The graph is large: these are the best answers to %s "
-                          "questions that were drawn from its facts. <code>kg_discover</code> "
-                          "searches all of it.</p>\n",
+                          "<p class=\"soft\">Facts that the source does not hold, with the "
+                          "probability that <code>kg_predict</code> gives them. The graph is "
+                          "large: these are the best answers to %s questions that were drawn from "
+                          "its facts. <code>kg_discover</code> searches all of it.</p>\n",
                           metasd_html_count(findings->questions));
     else
         metasd_html_markup(html, "<p class=\"soft\">The facts that the source does not hold and "

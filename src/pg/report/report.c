@@ -13,7 +13,6 @@
 #include "executor/spi.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "pg/access/access.h"
 #include "pg/base/settings.h"
@@ -105,7 +104,6 @@ metasd_kg_report(PG_FUNCTION_ARGS)
     report.model = metasd_access_model_to_ask(name);
     report.image = metasd_image_cache_get(report.model, metasd_image_cache_size);
     report.shown = may_see_validation(report.model);
-    report.schema = get_func_namespace(fcinfo->flinfo->fn_oid);
     SPI_connect();
     write_page(&report);
     SPI_finish();

@@ -6,7 +6,6 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/resowner.h"
 
 #include "pg/base/settings.h"
@@ -38,25 +37,21 @@
 typedef void (*Search)(MetasdReport *report, MetasdFindings *findings);
 
 /*
- * Runs a query of functions of the extension, as the caller, with a search_path that nobody else
- * can write to. FORMAT has one %s: their schema. Notices say what the page says itself.
+ * Runs a query of functions of schema metasd, as the caller, with a search_path that nobody else
+ * can write to. Notices say what the page says itself.
  */
 static uint64
-run_query(const MetasdReport *report, const char *format, int n, Oid *types, Datum *values,
-          const char *nulls)
+run_query(const char *sql, int n, Oid *types, Datum *values, const char *nulls)
 {
-    StringInfoData sql;
     MetasdSwitch saved;
     int result;
 
-    initStringInfo(&sql);
-    appendStringInfo(&sql, format, quote_identifier(get_namespace_name(report->schema)));
     metasd_security_switch_to(&saved, GetUserId(), false);
     (void)set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
-    result = SPI_execute_with_args(sql.data, n, types, values, nulls, true, 0);
+    result = SPI_execute_with_args(sql, n, types, values, nulls, true, 0);
     if (result != SPI_OK_SELECT)
-        elog(ERROR, "could not execute \"%s\": %s", sql.data, SPI_result_code_string(result));
+        elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(result));
     metasd_security_switch_back(&saved);
     return SPI_processed;
 }
@@ -150,10 +145,9 @@ explain(const MetasdReport *report, MetasdFinding *finding)
                        CStringGetTextDatum(finding->label[1]),
                        CStringGetTextDatum(finding->label[2]), Int32GetDatum(METASD_MOST_REASONS),
                        CStringGetTextDatum(report->model->name)};
-    uint64 n = run_query(report,
-                         "SELECT head, relation, tail, share::float8 FROM %s.kg_explain($1, $2, "
-                         "$3, $4, $5) LIMIT $4",
-                         5, types, values, NULL);
+    uint64 n = run_query(
+        "SELECT head, relation, tail, share::float8 FROM metasd.reasons($1, $2, $3, $4, $5)", 5,
+        types, values, NULL);
 
     for (uint64 i = 0; i < n && i < METASD_MOST_REASONS; i++) {
         MetasdReason *reason = &finding->reason[finding->reasons++];
@@ -195,10 +189,10 @@ discover_all(MetasdReport *report, MetasdFindings *findings)
     Datum values[2] = {CStringGetTextDatum(report->model->name),
                        Int32GetDatum(METASD_MOST_FINDINGS)};
 
-    keep_discoveries(findings, run_query(report,
-                                         "SELECT head, relation, tail, probability::float8 FROM "
-                                         "%s.kg_discover($1, $2) LIMIT $2",
-                                         2, types, values, NULL));
+    keep_discoveries(findings,
+                     run_query("SELECT head, relation, tail, probability::float8 FROM "
+                               "metasd.discoveries($1, $2, NULL, NULL, NULL, NULL, NULL, 'known')",
+                               2, types, values, NULL));
 }
 
 static Datum
@@ -232,9 +226,9 @@ discover_some(MetasdReport *report, MetasdFindings *findings)
     if (sample.count == 0)
         return;
     keep_discoveries(findings,
-                     run_query(report,
-                               "SELECT head, relation, tail, probability::float8 FROM "
-                               "%s.kg_predict_many($1, $2, " ANSWERS ", $3) ORDER BY probability "
+                     run_query("SELECT head, relation, tail, probability::float8 FROM "
+                               "metasd.answers($1, $2, " ANSWERS
+                               ", $3, 'exclude', 'tail', NULL, NULL, NULL) ORDER BY probability "
                                "DESC NULLS LAST, query, rank, tail COLLATE \"C\" LIMIT $4",
                                4, types, values, NULL));
 }
@@ -267,9 +261,8 @@ suspect(MetasdReport *report, MetasdFindings *findings)
     Datum values[3] = {CStringGetTextDatum(report->model->name),
                        Int32GetDatum(METASD_MOST_FINDINGS),
                        findings->relation ? CStringGetTextDatum(findings->relation) : (Datum)0};
-    uint64 n = run_query(report,
-                         "SELECT head, relation, tail, best_tail, tail_rank::float8 FROM "
-                         "%s.kg_suspects($1, $2, $3) LIMIT $2",
+    uint64 n = run_query("SELECT head, relation, tail, best_tail, tail_rank::float8 FROM "
+                         "metasd.suspects($1, $2, $3)",
                          3, types, values, findings->relation ? NULL : "  n");
 
     for (uint64 i = 0; i < n && i < METASD_MOST_FINDINGS; i++) {

@@ -18,7 +18,6 @@ typedef struct MetasdReport {
     const MetasdImage *image;
     MetasdFigures figures;
     bool shown; /* the caller may see what is known of the validation facts */
-    Oid schema; /* of the functions */
     MetasdTeam *team;
 } MetasdReport;
 
