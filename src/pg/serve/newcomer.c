@@ -29,7 +29,7 @@
 /* Bytes of a sample that a session keeps. */
 #define MOST_KEPT_SAMPLE ((size_t)1024 * 1024)
 
-/* A relation is irreflexive if fewer than 1 in so many of its facts lead from an entity to itself. */
+/* A relation is irreflexive if fewer than 1 in so many facts lead from an entity to itself. */
 #define IRREFLEXIVE 100
 
 typedef struct Newcomer {
