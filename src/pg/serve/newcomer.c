@@ -479,6 +479,10 @@ metasd_newcomer_find(const MetasdQuestion *question, MetasdLabel label, bool rel
                                          : (MetasdNewcomer){0};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(scratch);
+    if (found.facts == 0) { /* there is no end of labels without facts: they are not remembered */
+        pfree(unconstify(char *, key.label.data));
+        return found;
+    }
     entry = newcomerhash_insert(all->hash, key, &there);
     entry->found = found;
     return found;
