@@ -46,7 +46,7 @@ SELECT cost($$kg_predict('p07', 'speaks')$$) > 5 AS question,
        cost($$kg_predict_many(ARRAY['p07', 'p17', 'p27'], ARRAY['speaks'])$$)
            BETWEEN 2.5 * cost($$kg_predict('p07', 'speaks')$$) AND 3.5 * cost($$kg_predict('p07', 'speaks')$$) AS batch;
 
--- What reads the live source stays with the leader of a parallel query; what reads the model alone may be with others.
+-- What reads the live source, as all that ask may do for a newcomer, is in no parallel query.
 SELECT proname, proparallel, count(*) FROM pg_proc
 WHERE proname ~ '^kg_(predict|score|rank|explain|similar|embedding)' GROUP BY 1, 2 ORDER BY 1;
 SET parallel_setup_cost = 0;

@@ -115,6 +115,9 @@ for my $kind ('session_preload_libraries', 'shared_preload_libraries')
 	$node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM RESET $kind");
 	$node->restart;
 }
+set_for_role('metasd.fold_in' => 'off');
+is($node->safe_psql('postgres', 'SHOW metasd.fold_in', extra_params => [ '-U', 'odd' ]), 'off',
+	'a role that has set so answers no newcomers');
 set_for_role('metasd.nice' => 7);
 $node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM RESET metasd.nice;"
 	  . 'ALTER DATABASE postgres SET metasd.nice = 8');

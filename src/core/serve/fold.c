@@ -12,7 +12,7 @@
 #define SAMPLE 128
 #define RUN 4
 
-/* Steps at most, and products of weights that all of them together may take: about a millisecond. */
+/* Steps at most, and products of weights that all of them together may take: 1 ms. */
 #define MOST_STEPS 8
 #define MOST_WORK 1e7
 

@@ -1,6 +1,6 @@
 /*
- * newcomer_table.h - the newcomers (newcomer.h) of one evaluation, by the numbers that its query has
- * for their labels.
+ * newcomer_table.h - the newcomers (newcomer.h) of one evaluation, by the numbers that its query
+ * has for their labels.
  *
  * Their rows are in the memory of the process that runs kg_evaluate. So where there are some, the
  * query runs without parallel workers.

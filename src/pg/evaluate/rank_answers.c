@@ -62,14 +62,6 @@ compare_scores(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-    uint32 x = ((const MetasdRankCounts *)a)->id, y = ((const MetasdRankCounts *)b)->id;
-
-    return x < y ? -1 : x > y;
-}
-
 /* The numbers in argument N, an array of bigint; none for NULL. */
 static Numbers
 numbers_argument(FunctionCallInfo fcinfo, int n, uint32 entities)
@@ -331,19 +323,18 @@ rank_all(Ranking *ranking, Numbers answers, Numbers known, Datum *rows)
             ranked[m++].id = (uint32)i;
     leave_out(ranking, known);
     leave_out(ranking, answers);
-    qsort(ranked, m, sizeof(*ranked), compare_scores);
-    metasd_rank_counts(ranking->entities, ranking->asked->scores, m, ranked);
-    for (size_t i = 0; i < m; i++)
-        rows[n++] = answer_row(ranking, answers.number[ranked[i].id],
-                               1 + ranked[i].higher + 0.5 * ranked[i].same,
-                               1 + (int64)ranked[i].higher + ranked[i].same, ranking->guessed);
-    qsort(ranked, m, sizeof(*ranked), compare_ids);
     for (size_t i = 0, next = 0; i < answers.n; i++)
         if (next < m && ranked[next].id == i)
             next++;
         else /* unknown answers rank behind all known entities */
             rows[n++] = answer_row(ranking, answers.number[i], (double)ranking->left + 1,
                                    (int64)ranking->left + 1, true);
+    qsort(ranked, m, sizeof(*ranked), compare_scores);
+    metasd_rank_counts(ranking->entities, ranking->asked->scores, m, ranked);
+    for (size_t i = 0; i < m; i++)
+        rows[n++] = answer_row(ranking, answers.number[ranked[i].id],
+                               1 + ranked[i].higher + 0.5 * ranked[i].same,
+                               1 + (int64)ranked[i].higher + ranked[i].same, ranking->guessed);
 }
 
 /*

@@ -26,7 +26,10 @@
 #define MOST_FACTS 200
 #define MOST_ROWS 1000
 
-/* A relation is irreflexive if fewer than 1 in so many of its facts lead from an entity to itself. */
+/* Bytes of a sample that a session keeps. */
+#define MOST_KEPT_SAMPLE ((size_t)1024 * 1024)
+
+/* A relation is irreflexive if fewer than 1 in so many facts lead from an entity to itself. */
 #define IRREFLEXIVE 100
 
 typedef struct Newcomer {
@@ -84,7 +87,7 @@ struct MetasdNewcomers {
     Newcomer *list;
     uint32 count, capacity;
     uint32 first;            /* the serial number of the first in the list */
-    MetasdFoldSample sample; /* without rows until one is needed */
+    MetasdFoldSample sample; /* one that is too large to be kept, or without rows */
 };
 
 /* ---- the newcomers of a call site ---- */
@@ -331,20 +334,49 @@ take_arena(MemoryContext context, const MetasdArena *measured)
     return metasd_arena_over(MemoryContextAllocHuge(context, bytes), bytes);
 }
 
-/* Fills the sample of the entities, once for all newcomers. */
-static void
-fill_sample(const MetasdImage *image, struct MetasdNewcomers *all, MetasdTeam *team)
+/*
+ * The sample of the version that this session asked last, if it is not large: to make one takes as
+ * long as to make a row. It may go whenever another version is asked.
+ */
+static struct {
+    MemoryContext context; /* NULL: there is none */
+    pg_uuid_t version;
+    MetasdFoldSample sample;
+} kept;
+
+/* A sample of the version's entities, to be used at once. */
+static const MetasdFoldSample *
+get_sample(const MetasdQuestion *question, struct MetasdNewcomers *all, MetasdTeam *team)
 {
     MetasdArena arena = metasd_arena_measure();
+    MemoryContext context = all->context;
     MetasdFoldSample sample;
+    bool keep;
 
     if (all->sample.rows)
-        return;
-    metasd_fold_sample_take(&arena, image, &sample);
-    arena = take_arena(all->context, &arena);
-    metasd_fold_sample_take(&arena, image, &sample);
-    if (metasd_fold_sample_fill(image, team, &sample) == METASD_OK)
+        return &all->sample;
+    if (kept.context && memcmp(&kept.version, &question->model->uuid, sizeof(kept.version)) == 0)
+        return &kept.sample;
+    metasd_fold_sample_take(&arena, question->image, &sample);
+    keep = metasd_arena_ok(&arena) && arena.used <= MOST_KEPT_SAMPLE;
+    if (keep)
+        context =
+            AllocSetContextCreate(CurrentMemoryContext, "metasd sample", ALLOCSET_SMALL_SIZES);
+    arena = take_arena(context, &arena);
+    metasd_fold_sample_take(&arena, question->image, &sample);
+    if (metasd_fold_sample_fill(question->image, team, &sample) != METASD_OK)
+        elog(ERROR, "could not sample the entities of a model");
+    if (!keep) {
         all->sample = sample;
+        return &all->sample;
+    }
+    if (kept.context)
+        MemoryContextDelete(kept.context);
+    MemoryContextSetParent(context, TopMemoryContext);
+    kept.context = context;
+    kept.version = question->model->uuid;
+    kept.sample = sample;
+    return &kept.sample;
 }
 
 /* The row of facts, in the memory of the call site; NULL if there is none. */
@@ -353,6 +385,7 @@ fold_facts(const MetasdQuestion *question, struct MetasdNewcomers *all, MetasdFo
            const MetasdFoldFact *facts, size_t n)
 {
     const MetasdImage *image = question->image;
+    const MetasdFoldSample *sample;
     MetasdTeam team = metasd_team_of_one();
     MetasdArena arena = metasd_arena_measure();
     MetasdFold fold;
@@ -361,15 +394,12 @@ fold_facts(const MetasdQuestion *question, struct MetasdNewcomers *all, MetasdFo
     if (n == 0)
         return NULL;
     team.poll = poll_interrupts;
-    fill_sample(image, all, &team);
-    if (!all->sample.rows)
-        return NULL;
-    metasd_fold_take(&arena, &all->sample, n, &fold);
+    sample = get_sample(question, all, &team);
+    metasd_fold_take(&arena, sample, n, &fold);
     arena = take_arena(CurrentMemoryContext, &arena);
-    metasd_fold_take(&arena, &all->sample, n, &fold);
+    metasd_fold_take(&arena, sample, n, &fold);
     row = MemoryContextAllocHuge(all->context, image->plan.width * sizeof(*row));
-    return metasd_fold(image, &all->sample, kind, facts, n, &fold, &team, row) == METASD_OK ? row
-                                                                                            : NULL;
+    return metasd_fold(image, sample, kind, facts, n, &fold, &team, row) == METASD_OK ? row : NULL;
 }
 
 /* ---- finding one ---- */
@@ -449,6 +479,10 @@ metasd_newcomer_find(const MetasdQuestion *question, MetasdLabel label, bool rel
                                          : (MetasdNewcomer){0};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(scratch);
+    if (found.facts == 0) { /* there is no end of labels without facts: they are not remembered */
+        pfree(unconstify(char *, key.label.data));
+        return found;
+    }
     entry = newcomerhash_insert(all->hash, key, &there);
     entry->found = found;
     return found;

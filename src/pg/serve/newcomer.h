@@ -2,8 +2,8 @@
  * newcomer.h - entities and relations that the model does not know, but of which its source has
  * facts by now: they are answered with rows that are made of these (core/serve/fold.h).
  *
- * A newcomer has a number behind those of the image's entities, or relations. It is kept in the call
- * site, so a statement makes its row once; no number means two of them there.
+ * A newcomer has a number behind those of the image's entities, or relations. It is kept in the
+ * call site, so a statement makes its row once; no number means two of them there.
  */
 #ifndef METASD_PG_SERVE_NEWCOMER_H
 #define METASD_PG_SERVE_NEWCOMER_H
