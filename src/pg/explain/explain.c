@@ -186,7 +186,7 @@ metasd_kg_explain(PG_FUNCTION_ARGS)
     question = metasd_question_open(fcinfo, 4);
     for (int i = 0; i < 3; i++) {
         label[i] = metasd_identifier_argument(fcinfo, i);
-        if (!metasd_question_find(&question, label[i], i == 1, &id[i]))
+        if (!metasd_question_find_trained(&question, label[i], i == 1, &id[i]))
             return (Datum)0;
     }
     if (k > 0 && metasd_explain_facts_possible(&question))

@@ -158,6 +158,19 @@ metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool rel
     return newcomer.facts > 0;
 }
 
+bool
+metasd_question_find_trained(const MetasdQuestion *question, MetasdLabel label, bool relation,
+                             uint32 *id)
+{
+    MetasdNewcomer nobody = {0};
+
+    if (metasd_label_find(metasd_question_labels(question, relation), label.data, label.len, id))
+        return true;
+    if (metasd_question_may_notice(question))
+        notice_unknown(question, label, relation, &nobody);
+    return false;
+}
+
 MetasdLabel
 metasd_question_label(const MetasdQuestion *question, bool relation, uint32 id)
 {

@@ -60,7 +60,7 @@ read_name(const Discovery *discovery, int n, uint32 *id)
     if (PG_ARGISNULL(n))
         return true;
     name = PG_GETARG_TEXT_PP(n);
-    return metasd_question_find(
+    return metasd_question_find_trained(
         &discovery->question,
         (MetasdLabel){.data = VARDATA_ANY(name), .len = (uint32)VARSIZE_ANY_EXHDR(name)},
         n == RELATION, id);

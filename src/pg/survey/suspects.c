@@ -77,7 +77,7 @@ read_arguments(Suspicion *suspicion, FunctionCallInfo fcinfo)
     suspicion->relation = METASD_ANY;
     if (!PG_ARGISNULL(RELATION)) {
         name = PG_GETARG_TEXT_PP(RELATION);
-        if (!metasd_question_find(
+        if (!metasd_question_find_trained(
                 &suspicion->question,
                 (MetasdLabel){.data = VARDATA_ANY(name), .len = (uint32)VARSIZE_ANY_EXHDR(name)},
                 true, &suspicion->relation))
