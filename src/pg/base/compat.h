@@ -100,7 +100,7 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 #include "common/file_utils.h"
 #endif
 
-/* 15: temporary files of processes have other names, for a set of files without shared memory, too. */
+/* 15: temporary files have other names, for a set of files without shared memory, too. */
 #if PG_VERSION_NUM >= 150000
 #define metasd_buffile_create(set, name) BufFileCreateFileSet(&(set)->fs, (name))
 #define metasd_buffile_open(set, name) BufFileOpenFileSet(&(set)->fs, (name), O_RDONLY, false)

@@ -47,7 +47,7 @@ extern double metasd_asking_probability(const MetasdAsking *asking, uint32 id);
 /* The probability that known answer number I would have if it was not known. */
 extern double metasd_asking_probability_of_known(const MetasdAsking *asking, uint32 i);
 
-/* The same for any question: a sum and a first score as in MetasdOdds, without the answer itself. */
+/* The same for any question: sum and first score as in MetasdOdds, without the answer itself. */
 extern double metasd_asking_probability_beside(MetasdSigmoid sigmoid, const MetasdOdds *odds,
                                                float score);
 

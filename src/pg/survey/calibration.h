@@ -5,8 +5,8 @@
  * as if a tenth of all facts had been taken out at random; fewer if its candidates show that
  * (core/model/unlabelled.h). Facts that the training held out show how the keys of missing facts
  * are distributed. They are compared with a sample of all candidates: all of a small graph. Of some
- * relations fewer candidates are facts than their keys tell, of some more. So first the keys of each
- * relation are shifted by what held-out facts show there, as far as there are enough.
+ * relations fewer candidates are facts than their keys tell, of some more. So first the keys of
+ * each relation are shifted by what held-out facts show there, as far as there are enough.
  */
 #ifndef METASD_PG_SURVEY_CALIBRATION_H
 #define METASD_PG_SURVEY_CALIBRATION_H

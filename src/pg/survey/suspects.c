@@ -234,7 +234,7 @@ sample_usual(Suspicion *suspicion)
 
 /* ---- the step ---- */
 
-/* Mean log odds, of both directions together: of facts that the training has seen, and of others. */
+/* Mean log odds of both directions: of facts that the training has seen, and of others. */
 typedef struct Means {
     double count[2], mean[2];
 } Means;

@@ -49,7 +49,7 @@ typedef struct MetasdSweepPass {
 extern MetasdSweep *metasd_sweep_begin(const MetasdQuestion *question,
                                        const MetasdFactChoice *choice, MetasdSortedFacts *subjects);
 
-/* Adds a question that is to be visited also if no fact answers it; ROW as in MetasdSweepQuestion. */
+/* Adds a question to be visited even if no fact answers it; ROW as in MetasdSweepQuestion. */
 extern void metasd_sweep_add(MetasdSweep *sweep, uint32 row, uint32 entity);
 
 extern void metasd_sweep_sort(MetasdSweep *sweep);

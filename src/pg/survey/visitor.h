@@ -30,7 +30,7 @@ typedef struct MetasdVisitor {
 typedef struct MetasdVisitorFunctions {
     /* Takes memory from the current context, which lasts for the pass. */
     void (*start)(MetasdVisitor *visitor);
-    /* Looks at a question. The memory context is reset afterwards; it takes milliseconds at most. */
+    /* Looks at a question, milliseconds at most. The memory context is reset afterwards. */
     void (*visit)(MetasdVisitor *visitor, const MetasdSweepQuestion *question);
 } MetasdVisitorFunctions;
 

@@ -289,7 +289,7 @@ few_facts_leave_a_row_to_the_whole(void **state)
     free(fit.memory);
 }
 
-/* Every answer is in the tenth of the probability that it has: by its row's sigmoid, or the whole. */
+/* Every answer is in the tenth of its probability: by its row's sigmoid, or the whole. */
 static void
 tenths_count_answers_by_their_probability(void **state)
 {
