@@ -2,8 +2,9 @@
  * halving.h - successive halving: which probes are run, for how long, and which choice wins.
  *
  * All pairs of regulariser and weight are tried briefly, the best third of them for longer, then
- * larger weights than the best, the next larger one once more for as many times longer again, and
- * the weight of the relation loss and class weights with the best pair. Only what is open is tried.
+ * larger weights than the best, and the weight of the relation loss and class weights with the best
+ * pair. Short probes end with the best weight and the next larger one for as many times longer
+ * again. Only what is open is tried.
  */
 #ifndef METASD_CORE_TRAIN_HALVING_H
 #define METASD_CORE_TRAIN_HALVING_H

@@ -5,8 +5,8 @@
 /* ---- the work of a probe, and of the training ---- */
 
 /*
- * A small graph has the time for a higher rank, whose weight of the regulariser is nearer to that of
- * a whole training: on Kinship rank 64 chose .02 with three seeds, rank 32 with two.
+ * A small graph has the time for a higher rank, whose weight of the regulariser is nearer to that
+ * of a whole training: on Kinship rank 64 chose .02 with three seeds, rank 32 with two.
  */
 #define PROBE_RANK 32
 #define SMALL_GRAPHS_RANK 64
