@@ -163,7 +163,9 @@ GRANT SELECT ON people TO regress_discoverer;
 SET ROLE regress_discoverer;
 SELECT count(*) FROM kg_discover('people');
 SELECT count(*) FROM kg_discover('people', candidates => 'languages');
+\set VERBOSITY terse
 SELECT count(*) FROM kg_discover('numbers');
+\set VERBOSITY default
 RESET ROLE;
 DROP OWNED BY regress_discoverer;
 DROP ROLE regress_discoverer;

@@ -122,8 +122,10 @@ SELECT rank, tail FROM kg_predict('p31', 'speaks', 1, 'newcomers');
 RESET ROLE;
 REVOKE SELECT ON newcomers FROM regress_metasd_asker;
 SET ROLE regress_metasd_asker;
+\set VERBOSITY terse
 SELECT rank, tail FROM kg_predict('p31', 'speaks', 1, 'newcomers');
 SELECT kg_embedding('p31', 'newcomers');
+\set VERBOSITY default
 RESET ROLE;
 ALTER TABLE newcomers RENAME COLUMN tail TO tale;
 SELECT count(*) FROM kg_predict('p31', 'speaks', 1);

@@ -160,7 +160,9 @@ SET ROLE regress_metasd_reader;
 SELECT * FROM seen();
 SET ROLE regress_metasd_nobody;
 SELECT kg_report();
+\set VERBOSITY terse
 SELECT kg_report('people');
+\set VERBOSITY default
 RESET ROLE;
 GRANT SELECT ON held TO regress_metasd_reader;
 SET ROLE regress_metasd_reader;

@@ -76,12 +76,16 @@ RESET ROLE;
 ALTER TABLE people ENABLE ROW LEVEL SECURITY;
 CREATE POLICY few ON people FOR SELECT USING (head = 'p01');
 SET ROLE regress_metasd_filtered;
+\set VERBOSITY terse
 SELECT * FROM kg_suspects('people', 2);
+\set VERBOSITY default
 RESET ROLE;
 ALTER TABLE people DISABLE ROW LEVEL SECURITY;
 REVOKE SELECT ON people FROM regress_metasd_filtered;
 SET ROLE regress_metasd_filtered;
+\set VERBOSITY terse
 SELECT * FROM kg_suspects('people', 2);
+\set VERBOSITY default
 RESET ROLE;
 
 -- Without the source nothing can be suspected.

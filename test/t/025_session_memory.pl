@@ -108,6 +108,12 @@ my @calls = (
 	[ q{kg_evaluate('m', 'questions_and_answers')}, 60 ],
 	[ q{kg_discover('m', 1, head => 'e' || i % 59)}, 60 ],
 	[ q{kg_discover('m', 1, relation => 'r' || i % 3, subjects => 'like')}, 60 ],
+	[ q{kg_suspects('m', 3)}, 60 ],
+	[ q{kg_report('m')}, 20 ],
+	[ q{metasd.discoveries('m', 1, NULL, 'e' || i % 59, NULL, NULL, NULL, 'known')}, 60 ],
+	[ q{metasd.suspects('m', 3, NULL)}, 60 ],
+	[ q{metasd.reasons('e' || i % 59, 'r1', 'e2', 3, 'm')}, 3000 ],
+	[ q{metasd.answers(ARRAY['e' || i % 59], ARRAY['r1'], 2, 'm', 'exclude', 'tail', NULL, NULL, NULL)}, 3000 ],
 );
 $node->safe_psql('postgres', q{CREATE TABLE questions_and_answers AS SELECT * FROM facts LIMIT 3});
 

@@ -26,6 +26,9 @@
 #define MOST_FACTS 200
 #define MOST_ROWS 1000
 
+/* Labels without facts that a call site remembers, each for 130 bytes: there is no end of them. */
+#define MOST_NOBODIES 100
+
 /* Bytes of a sample that a session keeps. */
 #define MOST_KEPT_SAMPLE ((size_t)1024 * 1024)
 
@@ -86,6 +89,7 @@ struct MetasdNewcomers {
     newcomerhash_hash *hash;
     Newcomer *list;
     uint32 count, capacity;
+    uint32 nobodies;         /* labels without facts in the hash table */
     uint32 first;            /* the serial number of the first in the list */
     MetasdFoldSample sample; /* one that is too large to be kept, or without rows */
 };
@@ -479,7 +483,7 @@ metasd_newcomer_find(const MetasdQuestion *question, MetasdLabel label, bool rel
                                          : (MetasdNewcomer){0};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(scratch);
-    if (found.facts == 0) { /* there is no end of labels without facts: they are not remembered */
+    if (found.facts == 0 && all->nobodies++ >= MOST_NOBODIES) {
         pfree(unconstify(char *, key.label.data));
         return found;
     }
