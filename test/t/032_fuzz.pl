@@ -351,7 +351,8 @@ for my $i (1 .. 4 * $rounds)
 	is_deeply([ column("SELECT relation FROM metasd.relations WHERE model = $m") ],
 		[ column("SELECT DISTINCT @{[quoted($columns[1])]} FROM $qualified") ], 'its relations theirs');
 
-	# Every fact of the source is known to be one, asked from either side.
+	# Every fact of the source is known to be one, asked from either side. A loop may be the only one of a relation
+	# and held out: then the relation is irreflexive, and the loop no answer.
 	my ($h, $r, $t) = map { 'f.' . quoted($_) } @columns;
 	my $facts = $node->safe_psql('postgres', encode('UTF-8', qq{$owner
 		SELECT count(*), count(*) FILTER (WHERE
@@ -361,7 +362,8 @@ for my $i (1 .. 4 * $rounds)
 			AND EXISTS (SELECT FROM kg_rank($h, $r, $t, $m))
 			AND EXISTS (SELECT FROM kg_similar($h, 3, $m))
 			AND EXISTS (SELECT FROM kg_predict($h, $r, 1, $m, 'include', candidate_ids => ARRAY[$t]) p WHERE p.tail = $t)
-			AND kg_score($h, $r, $t, $m) IS NOT NULL AND kg_embedding($h, $m) IS NOT NULL) FROM (SELECT DISTINCT * FROM $qualified) f}));
+			AND kg_score($h, $r, $t, $m) IS NOT NULL AND kg_embedding($h, $m) IS NOT NULL) FROM (SELECT DISTINCT * FROM $qualified) f
+		WHERE $h <> $t}));
 	like($facts, qr/^(\d+)\|\1$/, 'every fact is known');
 	my @asked = attempts(
 		"SELECT count(*) > 0 FROM kg_evaluate($m, $source, NULL, @{[join ', ', map { literal($_) } @columns]}, filters => ARRAY[$source]::regclass[])",
