@@ -5,11 +5,13 @@
 /* ---- the work of a probe, and of the training ---- */
 
 /*
- * A small graph has the time for a higher rank, whose weight of the regulariser is nearer to that
- * of a whole training: on Kinship rank 64 chose .02 with three seeds, rank 32 with two.
+ * Where all probes have the time for so many epochs of the high rank together, they have it. Its
+ * weight of the regulariser is nearer to that of a whole training: on Kinship rank 64 chose .02
+ * with three seeds, rank 32 with two.
  */
 #define PROBE_RANK 32
-#define SMALL_GRAPHS_RANK 64
+#define HIGH_PROBE_RANK 64
+#define HIGH_RANK_EPOCHS 100
 #define PROBE_RATE 0.3f
 #define MOST_ANSWERS 4000 /* that are ranked */
 
@@ -78,7 +80,7 @@ count_training_work(const MetasdGraph *graph, const MetasdTrainOptions *options)
  * time. A training of a small graph is over in a moment, but probes may take a second or two.
  */
 #define PART 0.05
-#define LEAST_WORK 4e10
+#define LEAST_WORK 8e10
 
 static double
 count_probing_work(const MetasdGraph *graph, const MetasdTrainOptions *training)
@@ -89,9 +91,10 @@ count_probing_work(const MetasdGraph *graph, const MetasdTrainOptions *training)
 MetasdTrainOptions
 metasd_probe_options(const MetasdGraph *graph, const MetasdTrainOptions *training)
 {
-    bool small = count_probing_work(graph, training) <= LEAST_WORK;
+    MetasdTrainOptions high = make_options(training, HIGH_PROBE_RANK);
+    double epochs = count_probing_work(graph, training) / count_epoch_work(graph, &high, 1, true);
 
-    return make_options(training, small ? SMALL_GRAPHS_RANK : PROBE_RANK);
+    return epochs >= HIGH_RANK_EPOCHS ? high : make_options(training, PROBE_RANK);
 }
 
 /* In longer probes of the first stage nothing else is better: more seeds are worth more. */
