@@ -81,7 +81,7 @@ my ($rc, $out, $err) = $node->psql('postgres', "$roomy; $serial; SET statement_t
 SKIP:
 {
 	skip 'all questions were asked before a NOTICE was due', 1 if $rc == 0 && $err eq '';
-	like($err, qr/NOTICE:  \d+ of \d+ questions have been asked\n/, 'a NOTICE tells progress');
+	like($err, qr/NOTICE:  \d+ of \d+ questions have been asked$/m, 'a NOTICE tells progress');
 }
 
 # A worker that ends ends the statement with an error.
