@@ -178,7 +178,7 @@ CREATE TABLE metasd.epoch (
     regrown bigint,
     dropped bigint,
     lr float8,
-    best boolean NOT NULL,
+    kept boolean NOT NULL,
     PRIMARY KEY (run, epoch)
 );
 COMMENT ON TABLE metasd.epoch IS
@@ -205,7 +205,7 @@ COMMENT ON COLUMN metasd.epoch.regrown IS
 COMMENT ON COLUMN metasd.epoch.dropped IS
 'weights that this mask prunes and the previous mask kept';
 COMMENT ON COLUMN metasd.epoch.lr IS 'learning rate of the epoch';
-COMMENT ON COLUMN metasd.epoch.best IS
+COMMENT ON COLUMN metasd.epoch.kept IS
 'whether no earlier epoch is better by more than chance; the embeddings of the last such epoch are stored';
 
 CREATE TABLE metasd.entity (
@@ -373,7 +373,7 @@ COMMENT ON VIEW metasd.progress IS
 CREATE VIEW metasd.learning_curve WITH (security_barrier) AS
 SELECT r.model, e.run, e.epoch, e.seconds, e.loss_full, e.loss_trial, e.loss_quiz,
        e.loss_mutual, e.loss_pruned, e.mrr_full, e.mrr_pruned, e.sparsity,
-       e.threshold, e.regrown, e.dropped, e.lr, e.best
+       e.threshold, e.regrown, e.dropped, e.lr, e.kept
 FROM metasd.epoch e
 JOIN metasd.run r ON r.id = e.run
 JOIN metasd.model m ON m.name = r.model
@@ -402,7 +402,7 @@ COMMENT ON COLUMN metasd.learning_curve.regrown IS
 COMMENT ON COLUMN metasd.learning_curve.dropped IS
 'weights that this mask prunes and the previous mask kept';
 COMMENT ON COLUMN metasd.learning_curve.lr IS 'learning rate of the epoch';
-COMMENT ON COLUMN metasd.learning_curve.best IS
+COMMENT ON COLUMN metasd.learning_curve.kept IS
 'whether no earlier epoch is better by more than chance; the embeddings of the last such epoch are stored';
 
 GRANT SELECT ON metasd.models, metasd.versions, metasd.relations, metasd.progress,

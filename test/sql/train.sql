@@ -41,7 +41,7 @@ SELECT epoch, loss_full > 0 AS loss, loss_trial > 0 AS trial, loss_quiz > 0 AS q
        mrr_pruned BETWEEN 0 AND 1 AS pruned, round(sparsity::numeric, 1) AS sparsity,
        threshold > 0 AS threshold, regrown >= 0 AS regrown, dropped >= 0 AS dropped, round(lr::numeric, 3) AS lr
 FROM metasd.learning_curve WHERE model = 'people' ORDER BY epoch;
-SELECT count(*) FILTER (WHERE best) > 0 AS "a best one" FROM metasd.learning_curve;
+SELECT count(*) FILTER (WHERE kept) > 0 AS "a kept one" FROM metasd.learning_curve;
 
 -- Nothing is under way any more.
 SELECT * FROM metasd.progress;

@@ -218,7 +218,7 @@ static void
 show_epochs(int64 run, int epochs, int *shown)
 {
     static MetasdStatement statement = {
-        "SELECT epoch, seconds, loss_full, loss_pruned, mrr_full, mrr_pruned, best, sparsity "
+        "SELECT epoch, seconds, loss_full, loss_pruned, mrr_full, mrr_pruned, kept, sparsity "
         "FROM metasd.epoch WHERE run = $1 AND epoch > $2 ORDER BY epoch",
         2,
         {INT8OID, INT4OID},
@@ -229,13 +229,13 @@ show_epochs(int64 run, int epochs, int *shown)
     for (uint64 i = 0; i < n; i++) {
         double seconds = figure_of(i, "seconds"), sparsity = figure_of(i, "sparsity");
         char *figures = format_figures(i), *left;
-        bool isnull, best;
+        bool isnull, kept;
 
         *shown =
             DatumGetInt32(metasd_statement_value(i, metasd_statement_column("epoch"), &isnull));
-        best = DatumGetBool(metasd_statement_value(i, metasd_statement_column("best"), &isnull));
+        kept = DatumGetBool(metasd_statement_value(i, metasd_statement_column("kept"), &isnull));
         left = format_time(seconds * (epochs - *shown));
-        ereport(INFO, (best ? errmsg("epoch %d of %d: %s, sparsity %.2f, %.1f s, %s left, best so "
+        ereport(INFO, (kept ? errmsg("epoch %d of %d: %s, sparsity %.2f, %.1f s, %s left, kept so "
                                      "far",
                                      *shown, epochs, figures, sparsity, seconds, left)
                             : errmsg("epoch %d of %d: %s, sparsity %.2f, %.1f s, %s left", *shown,

@@ -133,7 +133,7 @@ write_epoch(void *context)
     static MetasdStatement statement = {
         "INSERT INTO metasd.epoch (run, epoch, seconds, loss_full, loss_trial, loss_quiz, "
         "loss_mutual, loss_pruned, mrr_full, mrr_pruned, sparsity, threshold, regrown, dropped, "
-        "lr, best) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        "lr, kept) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         16,
         {INT8OID, INT4OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID,
          FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, INT8OID, INT8OID, FLOAT8OID, BOOLOID},
