@@ -16,9 +16,12 @@
 #define METASD_TRIPLE_VALUES 4
 
 typedef struct MetasdScoredTriple {
-    uint32 id[3];                      /* head, relation, tail */
-    float key;                         /* no NaN */
-    float value[METASD_TRIPLE_VALUES]; /* what else the caller wants to know of it */
+    uint32 id[3]; /* head, relation, tail */
+    float key;    /* no NaN */
+    union {       /* what else the caller wants to know of it */
+        float value[METASD_TRIPLE_VALUES];
+        uint32 number[METASD_TRIPLE_VALUES];
+    };
 } MetasdScoredTriple;
 
 /* The best of all processes: no triple of a lower key is among the k best. */

@@ -25,7 +25,7 @@ typedef struct State {
 /* A triple in one of its questions. */
 typedef struct Place {
     double odds;
-    float rank;
+    uint32 rank;
     uint32 best; /* METASD_ANY: nothing competes */
 } Place;
 
@@ -47,26 +47,6 @@ static double
 draw(uint64 use, const uint32 id[3])
 {
     return (double)(metasd_random(use, (uint64)id[0] << 32 | id[1], id[2]) >> 11) * 0x1p-53;
-}
-
-/* ---- entities as values ---- */
-
-uint32
-metasd_suspect_entity(float value)
-{
-    uint32 id;
-
-    memcpy(&id, &value, sizeof(id));
-    return id;
-}
-
-static float
-value_of(uint32 id)
-{
-    float value;
-
-    memcpy(&value, &id, sizeof(value));
-    return value;
 }
 
 /* ---- judging a triple ---- */
@@ -106,7 +86,7 @@ find_place(MetasdVisitor *visitor, MetasdPullSides side)
     if (place.best == METASD_ANY)
         return place;
     metasd_rank_counts(n, state->scores, 1, &counts);
-    place.rank = 1.0f + (float)counts.higher;
+    place.rank = 1 + (uint32)counts.higher;
     place.odds = (double)counts.score - (double)state->scores[place.best] -
                  log(metasd_exp_sum(n, state->scores, state->scores[place.best]));
     place.odds = Min(Max(place.odds, -MOST_ODDS), MOST_ODDS);
@@ -200,8 +180,8 @@ metasd_suspect_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *
         triple.key = find_deviation(&parameters->usual[question->row],
                                     (const double[2]){places[0].odds, places[1].odds});
         for (int side = 0; side < 2; side++) {
-            triple.value[METASD_SUSPECT_TAIL_RANK + side] = places[side].rank;
-            triple.value[METASD_SUSPECT_BEST_TAIL + side] = value_of(places[side].best);
+            triple.number[METASD_SUSPECT_TAIL_RANK + side] = places[side].rank;
+            triple.number[METASD_SUSPECT_BEST_TAIL + side] = places[side].best;
         }
         metasd_best_triples_offer(&visitor->best, &triple);
     }

@@ -56,8 +56,8 @@ extern void metasd_suspect_visitor_sample(MetasdVisitor *visitor,
                                           const MetasdSweepQuestion *question);
 
 /*
- * Offers all facts. The key is the deviation; the values are the places of the tail and the head
- * among what could stand there, and the best of those, as metasd_suspect_entity reads them.
+ * Offers all facts. The key is the deviation; the numbers are the places of the tail and the head
+ * among what could stand there, and the best of those, or METASD_ANY if there is none.
  */
 enum {
     METASD_SUSPECT_TAIL_RANK,
@@ -70,8 +70,5 @@ extern void metasd_suspect_visitor_visit(MetasdVisitor *visitor,
                                          const MetasdSweepQuestion *question);
 
 extern void metasd_suspect_visitor_start(MetasdVisitor *visitor);
-
-/* The entity that a value stands for, or METASD_ANY if there is none. */
-extern uint32 metasd_suspect_entity(float value);
 
 #endif

@@ -308,12 +308,12 @@ put_suspect(const Suspicion *suspicion, MetasdTies *ties, const MetasdScoredTrip
         values[FIRST_LABEL + i] = label_of(question, i == 1, triple->id[i]);
     for (int side = 0; side < 2; side++) {
         int column = side == 0 ? BEST_TAIL : BEST_HEAD;
-        uint32 best = metasd_suspect_entity(triple->value[METASD_SUSPECT_BEST_TAIL + side]);
+        uint32 best = triple->number[METASD_SUSPECT_BEST_TAIL + side];
 
         nulls[column] = best == METASD_ANY;
         if (best != METASD_ANY)
             values[column] = label_of(question, false, best);
-        values[column + 1] = Int32GetDatum((int32)triple->value[METASD_SUSPECT_TAIL_RANK + side]);
+        values[column + 1] = Int32GetDatum((int32)triple->number[METASD_SUSPECT_TAIL_RANK + side]);
     }
     values[DEVIATION] = Float4GetDatum(triple->key);
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
