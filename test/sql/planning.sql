@@ -162,7 +162,7 @@ SELECT count(*), bool_and(c.embedding = kg_embedding(c.entity)) AS same FROM cop
 -- The views cost little: a thousand runs, even where no statistics are, do not wake the compiler of queries.
 INSERT INTO metasd.run (model, source, head, relation, tail, status, params)
 SELECT m.name, m.source, m.head, m.relation, m.tail, 'succeeded', '{"epochs": 60}' FROM metasd.model m, generate_series(1, 1000);
-INSERT INTO metasd.epoch (run, epoch, seconds, best) SELECT r.id, e, 1, false FROM metasd.run r, generate_series(2, 60) e
+INSERT INTO metasd.epoch (run, epoch, seconds, kept) SELECT r.id, e, 1, false FROM metasd.run r, generate_series(2, 60) e
 WHERE r.id > (SELECT serving FROM metasd.model);
 CREATE TEMP VIEW dear AS
 SELECT view FROM unnest('{models,versions,relations,progress,learning_curve}'::text[]) view
