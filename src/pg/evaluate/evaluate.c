@@ -37,6 +37,7 @@
 #include "pg/catalog/model.h"
 #include "pg/catalog/reference.h"
 #include "pg/catalog/statement.h"
+#include "pg/source/custom_plan.h"
 #include "pg/source/reading.h"
 #include "pg/source/source.h"
 
@@ -138,12 +139,13 @@ has_foreign_part(Oid relation)
 
 /*
  * Can the caller's query read a relation, according to READING with the caller's rights? If so,
- * notes the relations that it may read.
+ * notes the relations that it may read. An extension that reads a relation itself might run the
+ * query's functions on another server, which has neither this version nor its newcomers.
  */
 static bool
 let_query_read(Evaluation *evaluation, const MetasdReading *reading)
 {
-    if (reading->reader != GetUserId())
+    if (reading->reader != GetUserId() || metasd_custom_plan_reads(reading))
         return false;
     evaluation->locked = list_concat_unique_oid(evaluation->locked, reading->reached);
     return true;

@@ -4,6 +4,9 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "storage/buffile.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/tuplesort.h"
 
@@ -155,8 +158,126 @@ store_answers(MetasdKnownBatch *batch)
         write_buffer(batch, n % BUFFER);
 }
 
+/* The questions whose facts one query reads, and the bytes of their labels. */
+#define MOST_ASKED 65536
+#define MOST_BYTES ((size_t)32 << 20)
+
+/* What some questions give at one place. */
+typedef struct Values {
+    int place;
+    uint32 *ids;
+    uint32 count;
+} Values;
+
+static bool
+is_relation(const Values *values)
+{
+    return values->place == METASD_ASKED_RELATION;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+    uint32 x = *(const uint32 *)a, y = *(const uint32 *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/*
+ * The values, each once, as an array of a column's type. A label that cannot be a value of the
+ * column occurs in no fact.
+ */
+static Datum
+build_array(const MetasdKnownBatch *batch, Oid type, Values *values)
+{
+    Datum *elements = palloc_extended(values->count * sizeof(*elements), MCXT_ALLOC_HUGE);
+    int count = 0;
+    int16 len;
+    bool byval;
+    char align;
+
+    qsort(values->ids, values->count, sizeof(*values->ids), compare_ids);
+    for (uint32 i = 0; i < values->count; i++)
+        if ((i == 0 || values->ids[i] != values->ids[i - 1]) &&
+            metasd_known_value(
+                type, metasd_question_label(batch->question, is_relation(values), values->ids[i]),
+                &elements[count]))
+            count++;
+    get_typlenbyvalalign(type, &len, &byval, &align);
+    return PointerGetDatum(construct_array(elements, count, type, len, byval, align));
+}
+
+/* Reads the facts that have one of each given place's values; keep_answer chooses among them. */
 static void
-read_source(MetasdKnownBatch *batch, const MetasdSource *source)
+read_some(MetasdKnownBatch *batch, const MetasdSource *source, Values values[2])
+{
+    MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "metasd some questions",
+                                               ALLOCSET_DEFAULT_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(each);
+    Oid types[2];
+    Datum arrays[2];
+    MetasdFetchCondition condition = {.nargs = 2, .types = types, .values = arrays};
+
+    for (int i = 0; i < 2; i++) {
+        types[i] = get_array_type(source->type[values[i].place]);
+        arrays[i] = build_array(batch, source->type[values[i].place], &values[i]);
+        values[i].count = 0;
+    }
+    condition.sql = psprintf("%s OPERATOR(pg_catalog.=) ANY ($1) AND "
+                             "%s OPERATOR(pg_catalog.=) ANY ($2)",
+                             pstrdup(quote_identifier(source->column[values[0].place])),
+                             quote_identifier(source->column[values[1].place]));
+    (void)metasd_source_read_some(source, batch->question->model->owner, &condition, keep_answer,
+                                  batch);
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(each);
+}
+
+/* Adds a question; returns the bytes of its labels. */
+static size_t
+add_values(const MetasdKnownBatch *batch, Values values[2], const uint32 id[2])
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < 2; i++) {
+        values[i].ids[values[i].count++] = id[i];
+        bytes += metasd_question_label(batch->question, is_relation(&values[i]), id[i]).len;
+    }
+    return bytes;
+}
+
+/* Reads the facts of all questions, those of many questions at once. */
+static void
+read_asked(MetasdKnownBatch *batch, const MetasdSource *source)
+{
+    uint32 most = Min(batch->count, MOST_ASKED);
+    Values values[2] = {{.place = batch->asked == METASD_ASKED_HEAD ? 1 : 0},
+                        {.place = batch->asked == METASD_ASKED_TAIL ? 1 : 2}};
+    askedhash_iterator at;
+    const Entry *entry;
+    size_t bytes = 0;
+
+    for (int i = 0; i < 2; i++)
+        values[i].ids = palloc(most * sizeof(*values[i].ids));
+    askedhash_start_iterate(batch->hash, &at);
+    while ((entry = askedhash_iterate(batch->hash, &at)) != NULL) {
+        uint32 id[2] = {(uint32)(entry->given >> 32), (uint32)entry->given};
+
+        if (metasd_question_is_new(batch->question, is_relation(&values[0]), id[0]) ||
+            metasd_question_is_new(batch->question, is_relation(&values[1]), id[1]))
+            continue; /* its facts are looked up, as predictor.c says */
+        bytes += add_values(batch, values, id);
+        if (values[0].count == most || bytes > MOST_BYTES) {
+            read_some(batch, source, values);
+            bytes = 0;
+        }
+    }
+    if (values[0].count > 0)
+        read_some(batch, source, values);
+}
+
+static void
+read_source(MetasdKnownBatch *batch, const MetasdSource *source, bool whole)
 {
     const MetasdModel *model = batch->question->model;
 
@@ -165,7 +286,10 @@ read_source(MetasdKnownBatch *batch, const MetasdSource *source)
     batch->sort =
         tuplesort_begin_datum(INT8OID, Int8LessOperator, InvalidOid, false, work_mem, NULL, false);
     SPI_connect();
-    (void)metasd_source_read(source, model->owner, keep_answer, batch);
+    if (whole)
+        (void)metasd_source_read(source, model->owner, keep_answer, batch);
+    else
+        read_asked(batch, source);
     SPI_finish();
     tuplesort_performsort(batch->sort);
     store_answers(batch);
@@ -180,12 +304,12 @@ metasd_known_batch_read(MetasdKnownBatch *batch)
     MemoryContext before = MemoryContextSwitchTo(batch->context);
     MetasdSource *source =
         metasd_source_open(model->serving_source.oid, model->serving_column, model->owner);
-    bool pays = metasd_known_cost_reading_pays(source, batch->asked, batch->count);
+    MetasdReadWay way = metasd_known_cost_choose(source, batch->asked, batch->count);
 
-    if (pays)
-        read_source(batch, source);
+    if (way != METASD_READ_EACH)
+        read_source(batch, source, way == METASD_READ_WHOLE);
     MemoryContextSwitchTo(before);
-    return pays;
+    return way != METASD_READ_EACH;
 }
 
 /* ---- answers ---- */

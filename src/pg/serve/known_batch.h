@@ -1,9 +1,10 @@
 /*
  * known_batch.h - the known facts of a batch of questions, read from the source at once.
  *
- * One lookup in a view may read all of the view. So the questions of a batch are collected first;
- * then the source is read once, and the rows that answer a question are sorted by question, on disk
- * beyond work_mem. If an index finds the facts of a few questions sooner, nothing is read.
+ * One lookup in a view may read all of the view, and on another server each takes a round trip. So
+ * the questions of a batch are collected first; then the source is read once, all of it or the
+ * facts of these questions, and the rows that answer a question are sorted by question, on disk
+ * beyond work_mem. If an index here finds the facts of a few questions sooner, nothing is read.
  */
 #ifndef METASD_PG_SERVE_KNOWN_BATCH_H
 #define METASD_PG_SERVE_KNOWN_BATCH_H
@@ -25,7 +26,7 @@ extern MetasdKnownBatch *metasd_known_batch_create(const MetasdQuestion *questio
 /* Adds a question, that is the numbers of its given places. A repeated question counts once. */
 extern void metasd_known_batch_add(MetasdKnownBatch *batch, const uint32 id[2]);
 
-/* Reads the facts of all questions if that is cheaper than to look them up; else false. */
+/* Reads the facts of all questions if that is cheaper than to look up each; else false. */
 extern bool metasd_known_batch_read(MetasdKnownBatch *batch);
 
 /* Sets known_ids[id] for all ids that complete a fact with a question that was added. */

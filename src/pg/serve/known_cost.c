@@ -6,11 +6,13 @@
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "optimizer/planner.h"
 #include "utils/builtins.h"
 #include "utils/plancache.h"
 #include "utils/syscache.h"
 
 #include "pg/serve/source_index.h"
+#include "pg/source/custom_plan.h"
 
 /* A lookup costs much if it costs 1 / HIGH_PART of reading all, or HIGH_COST. */
 #define HIGH_PART 16
@@ -45,7 +47,8 @@ metasd_known_cost_rows(Oid relation)
 }
 
 /*
- * Does the plan read a foreign table without a filter here? In a lookup the other server filters.
+ * Does the plan read a foreign table, or one that another extension reads, without a filter here?
+ * In a lookup the other server filters.
  */
 static bool
 filters_elsewhere(const Plan *plan)
@@ -55,7 +58,7 @@ filters_elsewhere(const Plan *plan)
 
     if (!plan)
         return false;
-    if (IsA(plan, ForeignScan))
+    if (IsA(plan, ForeignScan) || IsA(plan, CustomScan))
         return plan->qual == NIL;
     if (IsA(plan, SubqueryScan))
         return filters_elsewhere(((const SubqueryScan *)plan)->subplan);
@@ -104,7 +107,7 @@ estimate_cost(const MetasdReading *reading, const char *sql, int nargs, Oid *typ
     planned = linitial_node(PlannedStmt, cached->stmt_list);
     if (filters)
         *filters = filters_elsewhere(planned->planTree);
-    if (IsA(planned->planTree, CustomScan) || (filters && *filters && lacks_statistics(planned)))
+    if (metasd_custom_plan_found(planned) || (filters && *filters && lacks_statistics(planned)))
         cost = 0;
     else
         cost = planned->planTree->total_cost;
@@ -152,14 +155,25 @@ metasd_known_cost_is_high(const MetasdReadCost *cost)
                                (cost->lookup >= HIGH_COST && !cost->foreign));
 }
 
-bool
-metasd_known_cost_reading_pays(const MetasdSource *source, MetasdAsked asked, uint32 n)
+/*
+ * On another server a lookup costs a round trip, and the query of all questions sends no more rows
+ * than there are.
+ */
+MetasdReadWay
+metasd_known_cost_choose(const MetasdSource *source, MetasdAsked asked, uint32 n)
 {
     MetasdReadCost cost;
 
-    if (n < 2 || (n < FEW && metasd_source_index_exists(source, asked)))
-        return false;
+    if (n < 2 || (n < FEW && !planner_hook && metasd_source_index_exists(source, asked)))
+        return METASD_READ_EACH;
     cost = metasd_known_cost(source, asked);
+    if (cost.foreign)
+        return METASD_READ_SOME;
+    if (n < FEW && metasd_source_index_exists(source, asked))
+        return METASD_READ_EACH;
     return cost.whole > 0 &&
-           n * cost.lookup >= (metasd_known_cost_is_high(&cost) ? 1 : INDEX_ADVANTAGE) * cost.whole;
+                   n * cost.lookup >=
+                       (metasd_known_cost_is_high(&cost) ? 1 : INDEX_ADVANTAGE) * cost.whole
+               ? METASD_READ_WHOLE
+               : METASD_READ_EACH;
 }

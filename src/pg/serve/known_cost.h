@@ -21,11 +21,16 @@ extern MetasdReadCost metasd_known_cost(const MetasdSource *source, MetasdAsked 
 /* Does a lookup cost much, or about a good part of the whole? With an index it would not. */
 extern bool metasd_known_cost_is_high(const MetasdReadCost *cost);
 
-/*
- * Is reading all facts cheaper than lookups for N questions? Asks the planner unless the answer is
- * plain.
- */
-extern bool metasd_known_cost_reading_pays(const MetasdSource *source, MetasdAsked asked, uint32 n);
+/* How the facts of a batch of questions are found. */
+typedef enum MetasdReadWay {
+    METASD_READ_EACH, /* a lookup for each question */
+    METASD_READ_SOME, /* one query for all questions: another server finds the facts */
+    METASD_READ_WHOLE /* all facts are read */
+} MetasdReadWay;
+
+/* The cheapest way for N questions. Asks the planner unless the answer is plain. */
+extern MetasdReadWay metasd_known_cost_choose(const MetasdSource *source, MetasdAsked asked,
+                                              uint32 n);
 
 /* The rows of a relation according to its statistics; not above 0 if it has none. */
 extern double metasd_known_cost_rows(Oid relation);

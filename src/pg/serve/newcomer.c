@@ -20,6 +20,7 @@
 #include "pg/serve/known.h"
 #include "pg/serve/known_plan.h"
 #include "pg/serve/moment.h"
+#include "pg/source/custom_plan.h"
 #include "pg/source/source.h"
 
 /* Facts of a place that a row is made of, and rows that are read for them: more take time. */
@@ -181,15 +182,26 @@ typedef struct Facts {
     bool some_left;
 } Facts;
 
-/* Can the model's owner read the source, without an error? */
+/*
+ * Can the model's owner read the source, without an error? What is new must not have answers on one
+ * server and none on another.
+ */
 static bool
 is_readable(const MetasdModel *model)
 {
     const MetasdRemembered *source = &model->serving_source;
+    char *objection = metasd_source_objection(source, model->serving_column, model->owner);
     MetasdReading reading;
 
-    return !metasd_source_objection(source, model->serving_column, model->owner) &&
-           metasd_reading_lock(source->oid) &&
+    if (objection && metasd_custom_plan_runs_part())
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("facts of what is new to model \"%s\" cannot be looked up on this server",
+                        model->name),
+                 errdetail("%s This question is a part of a query of another server.", objection),
+                 errhint("Train from a distributed table, which all servers know, ask for a table "
+                         "of that server, or set metasd.fold_in to off on all servers.")));
+    return !objection && metasd_reading_lock(source->oid) &&
            !metasd_reading_try(&reading, source->oid, model->owner, false);
 }
 

@@ -11,6 +11,7 @@
 #include "pg/serve/call_site.h"
 #include "pg/serve/near_label.h"
 #include "pg/serve/newcomer.h"
+#include "pg/source/custom_plan.h"
 #include "pg/source/source.h"
 #include "pg/source/trust.h"
 
@@ -255,6 +256,18 @@ notice_renamed_source(const MetasdQuestion *question)
                      quote_literal_cstr(model->name))));
 }
 
+/* The answers of one query must not depend on the server that a part of it runs on. */
+static void
+refuse_part(const MetasdModel *model, const char *objection)
+{
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("known facts of model \"%s\" cannot be looked up on this server", model->name),
+             errdetail("%s This question is a part of a query of another server.", objection),
+             errhint("Ask with known => 'include', ask for a table of that server, or train from a "
+                     "distributed table, which all servers know.")));
+}
+
 bool
 metasd_question_has_source(const MetasdQuestion *question)
 {
@@ -273,6 +286,8 @@ metasd_question_has_source(const MetasdQuestion *question)
         site->source_run = model->serving;
         return true;
     }
+    if (metasd_custom_plan_runs_part())
+        refuse_part(model, objection);
     if (metasd_question_may_notice(question))
         ereport(NOTICE, (errmsg("known facts of model \"%s\" cannot be looked up", model->name),
                          errdetail("%s", objection), hint_at_source(model)));

@@ -11,7 +11,7 @@
 
 /* The columns may have any type, so the cast names the type text of schema pg_catalog. */
 static char *
-select_columns(const MetasdReading *reading, char *const *columns, int n)
+select_columns(const MetasdReading *reading, char *const *columns, int n, const char *condition)
 {
     StringInfoData sql;
 
@@ -21,20 +21,27 @@ select_columns(const MetasdReading *reading, char *const *columns, int n)
         appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "",
                          quote_identifier(columns[i]));
     appendStringInfo(&sql, " FROM %s", reading->quoted);
+    if (condition)
+        appendStringInfo(&sql, " WHERE %s", condition);
     return sql.data;
 }
 
 void
-metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n)
+metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n,
+                   const MetasdFetchCondition *condition)
 {
+    static const MetasdFetchCondition all = {0};
     MemoryContext caller = CurrentMemoryContext;
     SPIPlanPtr plan;
 
     *fetch = (MetasdFetch){.reading = *reading, .columns = n, .next = FIRST_ROWS};
     fetch->values = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
+    condition = condition ? condition : &all;
     metasd_reading_begin(&fetch->reading);
-    plan = metasd_reading_prepare(&fetch->reading, select_columns(reading, columns, n), 0, NULL);
-    fetch->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+    plan =
+        metasd_reading_prepare(&fetch->reading, select_columns(reading, columns, n, condition->sql),
+                               condition->nargs, condition->types);
+    fetch->portal = SPI_cursor_open(NULL, plan, condition->values, NULL, true);
     metasd_reading_end(&fetch->reading);
     MemoryContextSwitchTo(caller); /* SPI leaves another one behind */
 }

@@ -24,9 +24,20 @@ typedef struct MetasdFetch {
     MemoryContext values; /* for values that are compressed or stored out of line */
 } MetasdFetch;
 
-/* Begins to read N columns of the relation of READING. SPI must be connected until the end. */
+/* Which rows are read: those for which SQL holds, whose $1 to $NARGS have these values, no NULLs. */
+typedef struct MetasdFetchCondition {
+    const char *sql;
+    int nargs;
+    Oid *types;
+    Datum *values;
+} MetasdFetchCondition;
+
+/*
+ * Begins to read N columns of the relation of READING: all rows if CONDITION is NULL. SPI must be
+ * connected until the end.
+ */
 extern void metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading,
-                               char *const *columns, int n);
+                               char *const *columns, int n, const MetasdFetchCondition *condition);
 
 /*
  * Returns the next row as labels, which are valid until the next call; false after the last row. A

@@ -12,8 +12,6 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
-#include "pg/source/fetch.h"
-
 static const char *const places[3] = {"head", "relation", "tail"};
 
 /* ---- the relation ---- */
@@ -266,7 +264,8 @@ fill_row(MetasdTripleLabels *row, const MetasdLabel *labels)
 }
 
 uint64
-metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
+metasd_source_read_some(const MetasdSource *source, Oid user, const MetasdFetchCondition *condition,
+                        MetasdRowFunction row, void *context)
 {
     MetasdLabel labels[3];
     MetasdTripleLabels triple;
@@ -279,7 +278,7 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
                         errmsg("relation \"%s\" was dropped before it was read", source->name),
                         errhint("Name another with kg_train.")));
     now = open_relation(source->relation, source->column, user, source->to_query);
-    metasd_fetch_begin(&fetch, &now->reading, now->column, 3);
+    metasd_fetch_begin(&fetch, &now->reading, now->column, 3, condition);
     while (metasd_fetch_next(&fetch, labels)) {
         if (fill_row(&triple, labels))
             row(context, &triple);
@@ -288,6 +287,12 @@ metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, 
     }
     metasd_fetch_end(&fetch);
     return skipped;
+}
+
+uint64
+metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row, void *context)
+{
+    return metasd_source_read_some(source, user, NULL, row, context);
 }
 
 bool

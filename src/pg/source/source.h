@@ -7,6 +7,7 @@
 #include "pg/base/compat.h"
 
 #include "pg/catalog/reference.h"
+#include "pg/source/fetch.h"
 #include "pg/source/reading.h"
 
 typedef struct MetasdSource {
@@ -69,6 +70,11 @@ typedef void (*MetasdRowFunction)(void *context, const MetasdTripleLabels *row);
  */
 extern uint64 metasd_source_read(const MetasdSource *source, Oid user, MetasdRowFunction row,
                                  void *context);
+
+/* The same of the rows for which a condition holds; all if it is NULL. */
+extern uint64 metasd_source_read_some(const MetasdSource *source, Oid user,
+                                      const MetasdFetchCondition *condition, MetasdRowFunction row,
+                                      void *context);
 
 /* Does the source, opened in this transaction, have a row without NULLs? */
 extern bool metasd_source_has_rows(MetasdSource *source);
