@@ -105,21 +105,25 @@ for my $late (qw(entity relation run model))
 	start_over();
 }
 
-# The run is copied while it trains, and the other tables when its version serves: its row has no calibration yet.
+# The run is copied before its training ends, and the other tables when its version serves: its row has no calibration yet. No
+# transaction of a training may be open when a subscription begins.
 gate($node, 6, 'true');
-my $second = start_training($node, 'm', source => 'facts', params => $QUICK =~ s/\{/{"seed": 2, /r);
-wait_until($node, "SELECT epoch >= 5 FROM metasd.progress WHERE run = $second");
+my $second = start_training($node, 'm', source => 'facts', params => $QUICK =~ s/\{/{"seed": 2, "checkpoint_every": 0, /r);
+wait_until($node, "SELECT checkpoint_epoch >= 4 FROM metasd.versions WHERE run = $second");
+$node->safe_psql('postgres', "SELECT kg_cancel($second)");
+wait_for_status($node, $second, 'cancelled', 'a training that is cancelled for now');
 my $holding = hold(qw(model entity relation));
 subscribe();
 wait_until_copied(qw(run epoch));
 my $stale = hold('run');
-$node->safe_psql('postgres', 'UPDATE gate SET closed = false');
+$node->safe_psql('postgres', "UPDATE gate SET closed = false; SELECT kg_resume($second)");
+$node->safe_psql('postgres', "CALL kg_wait($second)");
 wait_for_status($node, $second, 'succeeded', 'another version serves');
 my $after = answers($node, 'm');
 isnt($after, $before, 'and answers otherwise');
 $holding->query_safe('ROLLBACK');
 wait_until_copied(qw(model entity relation));
-is($subscriber->safe_psql('postgres', "SELECT status FROM metasd.run WHERE id = $second"), 'running', 'a subscriber has the row of before');
+is($subscriber->safe_psql('postgres', "SELECT status FROM metasd.run WHERE id = $second"), 'cancelled', 'a subscriber has the row of before');
 psql_fails($subscriber, "SELECT * FROM kg_predict('e1', 'r1')", qr/ERROR:  version $second is being copied to this server/, 'and does not answer by it');
 $stale->query_safe('ROLLBACK');
 $_->quit for $holding, $stale;
