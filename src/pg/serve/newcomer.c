@@ -20,6 +20,7 @@
 #include "pg/serve/known.h"
 #include "pg/serve/known_plan.h"
 #include "pg/serve/moment.h"
+#include "pg/source/shard.h"
 #include "pg/source/source.h"
 
 /* Facts of a place that a row is made of, and rows that are read for them: more take time. */
@@ -301,7 +302,10 @@ find_facts(const MetasdQuestion *question, MetasdLabel label, bool relation)
                    .source = metasd_source_open(model->serving_source.oid, model->serving_column,
                                                 model->owner),
                    .label = label};
+    Oid shard = metasd_shard_of(facts.source, NULL, NULL, 0);
 
+    if (shard != facts.source->relation)
+        facts.source = metasd_source_open(shard, model->serving_column, model->owner);
     for (int i = 0; i < 2; i++)
         facts.list[i] = palloc(2 * MOST_FACTS * sizeof(*facts.list[i]));
     if (relation)
