@@ -236,6 +236,116 @@ $node->safe_psql('postgres', q{UPDATE metasd.model SET source = source; UPDATE m
 catch_up();
 is(answers($subscriber, 'm'), answers($node, 'm'), 'with it they are, when the rows have been sent again');
 
+my $citus = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'citus'});
 $_->stop for $subscriber, $other;
 $node->stop('immediate');
+
+# ---- a Citus cluster: a question is answered on the node that has its facts ----
+
+# A server of it. They connect to each other by their sockets.
+sub citus_node
+{
+	my ($name) = @_;
+	my $server = PostgreSQL::Test::Cluster->new($name);
+
+	$server->init(allows_streaming => 'logical');
+	$server->append_conf('postgresql.conf',
+		"shared_preload_libraries = 'citus'\ncitus.node_conninfo = 'sslmode=prefer'\nmax_worker_processes = 24\n");
+	$server->start;
+	$server->safe_psql('postgres', 'CREATE EXTENSION citus; CREATE EXTENSION metasd');
+	return $server;
+}
+
+# Three answers to a question about each row of a table, which Citus asks on the nodes of the rows.
+sub pushed
+{
+	my ($table, $function, $given, $mode) = @_;
+
+	return "SELECT q.head, q.relation, q.tail, p.rank, p.answer, p.known
+		FROM $table q, LATERAL $function($given, 3, '$table', '$mode') p (rank, answer, score, probability, known)";
+}
+
+# Are they those that a table of the server that is asked gets?
+sub same_as_here
+{
+	my ($server, $table, $function, $given, $mode) = @_;
+	my $pushed = pushed($table, $function, $given, $mode);
+	my $straight = $pushed =~ s/FROM $table q/FROM here q/r;
+
+	return $server->safe_psql('postgres', qq{
+		CREATE TEMP TABLE here AS SELECT * FROM $table;
+		CREATE TEMP TABLE pushed AS $pushed;
+		CREATE TEMP TABLE straight AS $straight;
+		SELECT (SELECT count(*) > 500 FROM pushed), (SELECT count(*) FROM (TABLE pushed EXCEPT ALL TABLE straight) x),
+			   (SELECT count(*) FROM (TABLE straight EXCEPT ALL TABLE pushed) x)});
+}
+
+SKIP:
+{
+	skip 'citus is not installed', 1 unless $citus;
+	my $coordinator = citus_node('fleet_coordinator');
+	my @nodes = map { citus_node("fleet_node_$_") } 1 .. 2;
+	my $answers = q{SELECT string_agg(p::text, ' ' ORDER BY p.rank) FROM kg_predict('e1', 'r1', 5, 'facts') p};
+
+	$coordinator->safe_psql('postgres', sprintf q{SELECT citus_set_coordinator_host('%s', %d)}, $coordinator->host, $coordinator->port);
+	$coordinator->safe_psql('postgres', sprintf q{SELECT citus_add_node('%s', %d)}, $_->host, $_->port) for @nodes;
+	load_graph($coordinator, 'postgres', 'facts');
+	$coordinator->safe_psql('postgres', q{
+		CREATE TABLE by_tail AS SELECT * FROM facts; CREATE TABLE by_relation AS SELECT * FROM facts;
+		CREATE TABLE everywhere AS SELECT * FROM facts;
+		SELECT create_distributed_table('facts', 'head', shard_count => 4);
+		SELECT create_distributed_table('by_tail', 'tail', shard_count => 4, colocate_with => 'none');
+		SELECT create_distributed_table('by_relation', 'relation', shard_count => 4, colocate_with => 'none');
+		SELECT create_reference_table('everywhere');
+		CREATE TABLE asked (head text, relation text, tail text);
+		SELECT create_distributed_table('asked', 'head', colocate_with => 'facts');
+		INSERT INTO asked SELECT * FROM facts LIMIT 100;
+		CREATE ROLE asker LOGIN; GRANT SELECT ON facts TO asker});
+	for my $table (qw(facts by_tail by_relation everywhere))
+	{
+		my $run = $coordinator->safe_psql('postgres', "SELECT kg_train('$table', '$table', params => '$QUICK')");
+
+		$coordinator->safe_psql('postgres', "CALL kg_wait($run)");
+	}
+	psql_fails($coordinator, pushed('facts', 'kg_predict', 'q.head, q.relation', 'exclude'),
+		qr/ERROR:  model "facts" does not exist\nHINT:  .*let this server subscribe/, 'nodes without the model say so');
+	$coordinator->safe_psql('postgres', "CREATE PUBLICATION models FOR TABLE $all_tables");
+	for my $i (0 .. 1)
+	{
+		my $from = $coordinator->connstr('postgres') =~ s/'/''/gr;
+
+		$nodes[$i]->safe_psql('postgres', "CREATE SUBSCRIPTION models_$i CONNECTION '$from' PUBLICATION models");
+		wait_until($nodes[$i], q{SELECT bool_and(srsubstate = 'r') AND count(*) = 5 FROM pg_subscription_rel});
+	}
+	like($coordinator->safe_psql('postgres', 'EXPLAIN ' . pushed('facts', 'kg_predict', 'q.head, q.relation', 'exclude')),
+		qr/Task Count: 4/, 'questions are asked on the nodes');
+	for my $mode (qw(exclude mark include))
+	{
+		is(same_as_here($coordinator, 'facts', 'kg_predict', 'q.head, q.relation', $mode), 't|0|0', "tails, by head, known => $mode: the answers of the coordinator");
+		is(same_as_here($coordinator, 'by_tail', 'kg_predict_heads', 'q.relation, q.tail', $mode), 't|0|0', "heads, by tail, known => $mode");
+		is(same_as_here($coordinator, 'by_relation', 'kg_predict', 'q.head, q.relation', $mode), 't|0|0', "tails, by relation, known => $mode");
+	}
+	is(same_as_here($coordinator, 'facts', 'kg_predict_heads', 'q.relation, q.tail', 'include'), 't|0|0', 'heads, by head, no known facts needed');
+	is(same_as_here($nodes[0], 'facts', 'kg_predict', 'q.head, q.relation', 'exclude'), 't|0|0', 'asked at a node, which asks the other');
+	for my $wrong ([ 'facts', 'kg_predict_heads', 'q.relation, q.tail' ], [ 'by_tail', 'kg_predict', 'q.head, q.relation' ],
+		[ 'facts', 'kg_predict', 'q.tail, q.relation' ])
+	{
+		psql_fails($coordinator, pushed(@$wrong, 'exclude'),
+			qr/ERROR:  the facts of table "$wrong->[0]" that the question needs are not all on this node\nDETAIL:  .*by column "\w+"\.\nHINT:  .*known => 'include'/,
+			"$wrong->[1]($wrong->[2]) of $wrong->[0], whose known facts are on several nodes");
+	}
+	psql_fails($coordinator, pushed('facts', 'kg_predict', "'new' || q.head, q.relation", 'exclude'),
+		qr/ERROR:  the facts of table "facts".*HINT:  .*metasd\.fold_in/s, 'an entity that the model does not know');
+	is($coordinator->safe_psql('postgres', q{SELECT count(*) FROM asked q, LATERAL kg_predict_heads(q.relation, q.tail, 3, 'everywhere') p (rank, answer)}),
+		'300', 'a reference table has all facts on each node');
+	is( $coordinator->safe_psql('postgres', q{SET ROLE asker; SELECT count(*) FROM facts q, LATERAL kg_predict(q.head, q.relation, 1, 'facts') p}),
+		$coordinator->safe_psql('postgres', 'SELECT count(*) FROM facts'), 'as a role that may read the table');
+	is($nodes[0]->safe_psql('postgres', $answers), $coordinator->safe_psql('postgres', $answers), 'a node that is asked itself reads all shards');
+	my $again = train($coordinator, 'facts', $QUICK =~ s/\{/{"seed": 5, /r);
+	my $serving = q{SELECT serving FROM metasd.models WHERE name = ''facts''};
+	wait_until($coordinator, qq{SELECT bool_and(result = '$again') FROM run_command_on_workers('$serving')});
+	is(same_as_here($coordinator, 'facts', 'kg_predict', 'q.head, q.relation', 'exclude'), 't|0|0', 'a new version serves on all nodes');
+	$nodes[$_]->safe_psql('postgres', "DROP SUBSCRIPTION models_$_") for 0 .. 1;
+	$_->stop('immediate') for @nodes, $coordinator;
+}
 done_testing();
