@@ -474,13 +474,13 @@ my $far = start_training($node, 'far');
 catch_up();
 is(status_of($subscriber, $far), 'running', 'a training goes on elsewhere');
 is($subscriber->safe_psql('postgres', 'SELECT run, status, epoch > 0, remaining > interval \'0\' FROM metasd.progress'), "$far|running|t|t", 'and can be watched');
-psql_fails($subscriber, "SELECT kg_cancel($far)", qr/ERROR:  cannot train in a database that subscribes/, 'but not be cancelled');
+psql_fails($subscriber, "SELECT kg_cancel($far)", qr/ERROR:  cannot train or change models in a database that subscribes/, 'but not be cancelled');
 my $waiting = session($subscriber);
 $waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($far);\n");
 for my $call ("kg_train('m')", "kg_train('mine', 'facts')", "metasd.train_scheduled('m')")
 {
 	psql_fails($subscriber, "\\set VERBOSITY verbose\nSET SESSION AUTHORIZATION ann; SELECT $call",
-		qr/ERROR:  55000: cannot train in a database that subscribes to models of another.*HINT:  Models are trained where they are published/s,
+		qr/ERROR:  55000: cannot train or change models in a database that subscribes to models of another.*HINT:  Models are trained where they are published/s,
 		"$call on a subscriber says where to");
 }
 is($subscriber->safe_psql('postgres', "SELECT count(*) FROM metasd.model WHERE name = 'mine'"), '0', 'and leaves nothing');

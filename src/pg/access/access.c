@@ -13,6 +13,7 @@
 #include "pg/catalog/reference.h"
 #include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
+#include "pg/catalog/subscription.h"
 #include "pg/source/source.h"
 
 bool
@@ -84,6 +85,19 @@ list_models(List *models, bool hint)
                                    "The models are: %s, and %d more.", more, names, more);
 }
 
+/* A hint for a server without models. */
+static int
+hint_at_training(void)
+{
+    if (metasd_subscription_is_copying())
+        return errhint("Models are being copied to this server. Ask again when srsubstate in "
+                       "pg_subscription_rel is \"r\" for all tables.");
+    if (RecoveryInProgress() || metasd_subscription_exists())
+        return errhint("Models are trained on another server, and replicated from there.");
+    return errhint("Train one with kg_train(model, source), or let this server subscribe to the "
+                   "models of another.");
+}
+
 /* Raises the error for a model that does not exist, with the names of those that do. */
 static _Noreturn void
 refuse_unknown(const char *name)
@@ -91,8 +105,7 @@ refuse_unknown(const char *name)
     List *models = models_to_ask();
 
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-                    models == NIL ? errhint("Train one with kg_train(model, source).")
-                                  : list_models(models, true)));
+                    models == NIL ? hint_at_training() : list_models(models, true)));
 }
 
 /* The only model the current user may ask. */
@@ -103,7 +116,7 @@ only_model(void)
 
     if (models == NIL)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no model to ask"),
-                        errhint("Train one with kg_train(model, source).")));
+                        hint_at_training()));
     if (list_length(models) > 1)
         ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER),
                         errmsg("there is more than one model to ask"), list_models(models, false),
@@ -134,6 +147,11 @@ metasd_access_model_to_ask(const char *name)
                  ? errhint("The owner is role \"%s\".", GetUserNameFromId(model->owner, true))
                  : errhint("The owner does not exist any more. A superuser can give the model "
                            "to another role with kg_owner.")));
+    if (model->absent != 0)
+        metasd_subscription_check_whole(
+            model->absent, psprintf(_("The row of model \"%s\" is here, and that of its version in "
+                                      "metasd.run is not."),
+                                    model->name));
     if (model->serving == 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("model \"%s\" has not been trained yet", model->name),

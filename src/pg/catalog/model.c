@@ -135,6 +135,17 @@ end_scan(TableScan *scan)
 }
 
 /*
+ * Is the run a version of the model? A subscription copies the tables one by one: the row may be
+ * that of a training which has not ended, or that of another model with the same number.
+ */
+static bool
+is_version_of(const Row *run, const char *model)
+{
+    return strcmp(read_text(run, "model"), model) == 0 &&
+           strcmp(read_text(run, "status"), "succeeded") == 0;
+}
+
+/*
  * Fills in the run that serves a model, as the active snapshot shows it, and returns a copy of its
  * row; NULL if there is no such run.
  */
@@ -148,7 +159,7 @@ fill_serving(MetasdModel *model)
         bool isnull;
 
         begin_scan(&scan, "run", "id", F_INT8EQ, Int64GetDatum(model->serving));
-        if (next_row(&scan)) {
+        if (next_row(&scan) && is_version_of(&scan.row, model->name)) {
             run = heap_copytuple(scan.row.tuple);
             model->uuid = *DatumGetUUIDP(read_attribute(&scan.row, "uuid", &isnull));
             model->serving_source = read_relation(&scan.row, "source");
@@ -159,6 +170,7 @@ fill_serving(MetasdModel *model)
         if (run)
             return run;
     }
+    model->absent = model->serving;
     model->serving = 0;
     model->serving_source = model->source;
     model->serving_validation = model->validation;

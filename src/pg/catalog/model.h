@@ -29,8 +29,9 @@ typedef struct MetasdModel {
     char *serving_column[3];
     /* Only if the model is locked: relations that have the remembered names now, or InvalidOid. */
     Oid source_named, validation_named;
-    Jsonb *params;  /* as the owner gave them */
-    int64 serving;  /* the run that answers, or 0 */
+    Jsonb *params; /* as the owner gave them */
+    int64 serving; /* the run that answers, or 0 */
+    int64 absent;  /* the run that should answer, but is not here as a version of the model; or 0 */
     pg_uuid_t uuid; /* of that run */
 } MetasdModel;
 

@@ -11,6 +11,7 @@
 
 #include "pg/catalog/extension.h"
 #include "pg/catalog/statement.h"
+#include "pg/catalog/subscription.h"
 
 /*
  * The worker of a living run holds two locks. One of them is enough, but neither survives all
@@ -120,36 +121,20 @@ newest_status(int64 run)
     return status;
 }
 
-/*
- * Does a subscription copy runs from another database, which numbers them? A run of this database
- * could take the number of a later one, and replication would stop there.
- */
-static bool
-is_subscriber(void)
-{
-    static MetasdStatement look = {
-        "SELECT FROM pg_catalog.pg_subscription_rel WHERE srrelid = 'metasd.model'::regclass "
-        "OR srrelid = 'metasd.run'::regclass",
-        0,
-        {InvalidOid},
-        NULL};
-    bool subscriber;
-
-    SPI_connect();
-    subscriber = metasd_statement_execute(&look, NULL, NULL, true) > 0;
-    SPI_finish();
-    return subscriber;
-}
-
 void
 metasd_run_check_here(void)
 {
-    if (is_subscriber())
+    /*
+     * A run of this database could take the number of a later one of the publisher, and replication
+     * would stop there. What is changed here would be changed again by the publisher.
+     */
+    if (metasd_subscription_exists())
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("cannot train in a database that subscribes to models of another database"),
-                 errhint("Models are trained where they are published, and replicated from "
-                         "there. Where that database is gone, drop the subscription.")));
+                 errmsg("cannot train or change models in a database that subscribes to models of "
+                        "another database"),
+                 errhint("Models are trained and changed where they are published, and replicated "
+                         "from there. Where that database is gone, drop the subscription.")));
 }
 
 static bool
@@ -169,7 +154,8 @@ metasd_run_status(int64 run, const char *status)
      * The worker may have finished after the caller's snapshot was taken, so the row is read again.
      */
     newest = newest_status(run);
-    return newest && (!is_unfinished(newest) || is_subscriber()) ? newest : "interrupted";
+    return newest && (!is_unfinished(newest) || metasd_subscription_exists()) ? newest
+                                                                              : "interrupted";
 }
 
 void

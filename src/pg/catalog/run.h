@@ -19,7 +19,10 @@ extern int metasd_run_pid(int64 run);       /* the process that holds the lock, 
 /* The true status: STATUS, or "interrupted" if nobody holds the lock of an unfinished run. */
 extern const char *metasd_run_status(int64 run, const char *status);
 
-/* An error if a subscription replicates models from another database, which then trains them. */
+/*
+ * An error if a subscription replicates models from another database, which then trains and changes
+ * them.
+ */
 extern void metasd_run_check_here(void);
 
 /* Sleeps for so long or until the latch is set, and serves interrupts. For loops that wait. */

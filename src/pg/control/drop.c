@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 
 #include "pg/access/access.h"
+#include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
 #include "pg/control/schedule.h"
 
@@ -45,6 +46,7 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
     Datum value = CStringGetTextDatum(name);
 
     (void)metasd_access_model_to_change("kg_drop()", name, NULL);
+    metasd_run_check_here();
     metasd_schedule_drop(name);
     SPI_connect();
     for (int i = 0; i < (int)lengthof(statements); i++)

@@ -10,6 +10,7 @@
 #include "utils/syscache.h"
 
 #include "pg/access/access.h"
+#include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
 #include "pg/control/launch.h"
 #include "pg/control/schedule.h"
@@ -34,6 +35,7 @@ metasd_kg_owner(PG_FUNCTION_ARGS)
     MetasdModel *model = metasd_access_model_to_change("kg_owner()", name, NULL);
     Datum values[2] = {CStringGetTextDatum(model->name), ObjectIdGetDatum(role)};
 
+    metasd_run_check_here();
     if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role),

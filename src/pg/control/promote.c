@@ -66,6 +66,7 @@ metasd_kg_promote(PG_FUNCTION_ARGS)
     int64 run = PG_GETARG_INT64(1);
     MetasdModel *model = metasd_access_model_to_change("kg_promote()", name, NULL);
 
+    metasd_run_check_here();
     SPI_connect();
     check_version(model, run);
     if (run == model->serving)
@@ -117,6 +118,7 @@ metasd_kg_rollback(PG_FUNCTION_ARGS)
     Datum values[2] = {CStringGetTextDatum(model->name)};
     int64 run;
 
+    metasd_run_check_here();
     SPI_connect();
     run = find_former_version(model);
     values[1] = Int64GetDatum(run);

@@ -10,6 +10,7 @@
 
 #include "pg/evaluate/asked_model.h"
 #include "pg/catalog/statement.h"
+#include "pg/catalog/subscription.h"
 
 PG_FUNCTION_INFO_V1(metasd_entity_number_sql);
 PG_FUNCTION_INFO_V1(metasd_relation_number_sql);
@@ -101,8 +102,11 @@ metasd_occurrences_sql(PG_FUNCTION_ARGS)
     if (number < 0 || number >= n)
         PG_RETURN_INT64(0);
     if (!asked->counts[relation]) {
-        int64 *counts = MemoryContextAllocExtended(asked->context, (size_t)n * sizeof(*counts),
-                                                   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+        int64 *counts;
+
+        metasd_subscription_check_copied(asked->model->serving);
+        counts = MemoryContextAllocExtended(asked->context, (size_t)n * sizeof(*counts),
+                                            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
         read_counts(asked, relation, counts, n);
         asked->counts[relation] = counts;

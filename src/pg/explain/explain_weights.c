@@ -24,6 +24,7 @@
 #include "core/ranking/topk.h"
 #include "core/serve/query.h"
 #include "pg/catalog/statement.h"
+#include "pg/catalog/subscription.h"
 
 /* Rivals that count. */
 #define RIVALS 32
@@ -147,6 +148,7 @@ find_factors(const MetasdQuestion *question, const MetasdPull *pull, double fact
                         square_relation(pull->image, pull->relation),
                         (double)pull->image->norms[pull->tail] * pull->image->norms[pull->tail]};
 
+    metasd_subscription_check_copied(question->model->serving);
     SPI_connect();
     if (metasd_statement_execute(&look, values, NULL, true) != 1)
         elog(ERROR, "could not look up how often an entity occurs");

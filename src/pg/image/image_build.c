@@ -10,6 +10,7 @@
 #include "pg/catalog/extension.h"
 #include "pg/catalog/security.h"
 #include "pg/catalog/statement.h"
+#include "pg/catalog/subscription.h"
 #include "pg/image/image_file.h"
 
 #define ROWS_PER_FETCH 1000
@@ -281,6 +282,21 @@ read_expected(int64 run)
     return expected;
 }
 
+/* Raises the error for a version whose rows are not those that the run's row tells of. */
+static _Noreturn void
+refuse_missing(const Build *build, const Expected *expected)
+{
+    char *detail = psprintf(_("There are embeddings of %u of " INT64_FORMAT
+                              " entities and of %u of " INT64_FORMAT " relations."),
+                            build->plan.entities, expected->entities, build->plan.relations,
+                            expected->relations);
+
+    metasd_subscription_check_whole(build->run, detail);
+    ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                    errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
+                    errdetail("%s", detail), errhint("Train the model again with kg_train.")));
+}
+
 /* Counts the rows; raises an error unless they are those of the run. */
 static void
 plan_image(Build *build)
@@ -300,13 +316,7 @@ plan_image(Build *build)
         metasd_image_choose_columns(
             &build->plan, build->coded ? METASD_CODES_INT8 : METASD_CODES_FLOAT, build->counts);
     if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
-        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                        errmsg("embeddings of run " INT64_FORMAT " are missing", build->run),
-                        errdetail("There are embeddings of %u of " INT64_FORMAT
-                                  " entities and of %u of " INT64_FORMAT " relations.",
-                                  build->plan.entities, expected.entities, build->plan.relations,
-                                  expected.relations),
-                        errhint("Train the model again with kg_train.")));
+        refuse_missing(build, &expected);
     if (metasd_image_bytes(&build->plan) == SIZE_MAX)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("run " INT64_FORMAT " has no usable embeddings", build->run),

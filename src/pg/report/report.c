@@ -16,6 +16,7 @@
 
 #include "pg/access/access.h"
 #include "pg/base/settings.h"
+#include "pg/catalog/subscription.h"
 #include "pg/report/accuracy.h"
 #include "pg/report/curve.h"
 #include "pg/report/findings.h"
@@ -103,6 +104,7 @@ metasd_kg_report(PG_FUNCTION_ARGS)
     team.poll = poll_interrupts;
     report.model = metasd_access_model_to_ask(name);
     report.image = metasd_image_cache_get(report.model, metasd_image_cache_size);
+    metasd_subscription_check_copied(report.model->serving);
     report.shown = may_see_validation(report.model);
     SPI_connect();
     write_page(&report);

@@ -13,6 +13,7 @@
 #include "pg/serve/index_advice.h"
 #include "pg/serve/known_plan.h"
 #include "pg/catalog/statement.h"
+#include "pg/source/shard.h"
 
 #define ROWS_PER_FETCH 1000
 
@@ -137,14 +138,20 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
     MetasdSource *source =
         metasd_source_open(model->serving_source.oid, model->serving_column, model->owner);
 
-    *known = (MetasdKnown){.source = source, .asked = asked, .possible = true};
+    int place[2] = {asked == METASD_ASKED_HEAD ? 1 : 0, asked == METASD_ASKED_TAIL ? 1 : 2};
+    Oid shard;
+
+    *known = (MetasdKnown){.asked = asked, .possible = true};
+    for (int i = 0; i < 2; i++)
+        if (!metasd_known_value(source->type[place[i]], given[i], &known->given[i]))
+            known->possible = false;
+    if (known->possible) {
+        shard = metasd_shard_of(source, place, known->given, 2);
+        if (shard != source->relation)
+            source = metasd_source_open(shard, model->serving_column, model->owner);
+    }
+    known->source = source;
     metasd_index_advise(source, asked);
-    for (int place = 0, i = 0; place < 3; place++)
-        if (place != (int)asked) {
-            if (!metasd_known_value(source->type[place], given[i], &known->given[i]))
-                known->possible = false;
-            i++;
-        }
 }
 
 /* The labels of N ids as an array for $3. */

@@ -7,6 +7,7 @@
 #include "pg/serve/known_cost.h"
 #include "pg/serve/moment.h"
 #include "pg/serve/source_index.h"
+#include "pg/source/shard.h"
 
 /* So many questions are looked up before the planner is asked whether to read the source. */
 #define FIRST_LOOKUPS 2
@@ -201,7 +202,7 @@ metasd_known_whole_prepare(const MetasdQuestion *question, MetasdAsked asked)
 {
     Kept *kept = find_kept(question, asked);
 
-    if (!kept)
+    if (!kept || metasd_shard_is_part()) /* the rows of other nodes cannot be read */
         return false;
     if (!kept->settled && ++kept->lookups > FIRST_LOOKUPS)
         decide(question, kept);

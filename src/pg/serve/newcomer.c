@@ -20,7 +20,7 @@
 #include "pg/serve/known.h"
 #include "pg/serve/known_plan.h"
 #include "pg/serve/moment.h"
-#include "pg/source/custom_plan.h"
+#include "pg/source/shard.h"
 #include "pg/source/source.h"
 
 /* Facts of a place that a row is made of, and rows that are read for them: more take time. */
@@ -193,7 +193,7 @@ is_readable(const MetasdModel *model)
     char *objection = metasd_source_objection(source, model->serving_column, model->owner);
     MetasdReading reading;
 
-    if (objection && metasd_custom_plan_runs_part())
+    if (objection && metasd_shard_runs_part())
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("facts of what is new to model \"%s\" cannot be looked up on this server",
@@ -313,7 +313,10 @@ find_facts(const MetasdQuestion *question, MetasdLabel label, bool relation)
                    .source = metasd_source_open(model->serving_source.oid, model->serving_column,
                                                 model->owner),
                    .label = label};
+    Oid shard = metasd_shard_of(facts.source, NULL, NULL, 0);
 
+    if (shard != facts.source->relation)
+        facts.source = metasd_source_open(shard, model->serving_column, model->owner);
     for (int i = 0; i < 2; i++)
         facts.list[i] = palloc(2 * MOST_FACTS * sizeof(*facts.list[i]));
     if (relation)

@@ -11,7 +11,7 @@
 #include "pg/serve/call_site.h"
 #include "pg/serve/near_label.h"
 #include "pg/serve/newcomer.h"
-#include "pg/source/custom_plan.h"
+#include "pg/source/shard.h"
 #include "pg/source/source.h"
 #include "pg/source/trust.h"
 
@@ -286,7 +286,7 @@ metasd_question_has_source(const MetasdQuestion *question)
         site->source_run = model->serving;
         return true;
     }
-    if (metasd_custom_plan_runs_part())
+    if (metasd_shard_runs_part())
         refuse_part(model, objection);
     if (metasd_question_may_notice(question))
         ereport(NOTICE, (errmsg("known facts of model \"%s\" cannot be looked up", model->name),

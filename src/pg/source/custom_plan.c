@@ -2,7 +2,6 @@
 
 #include "executor/spi.h"
 #include "optimizer/planner.h"
-#include "utils/guc.h"
 #include "utils/plancache.h"
 
 static bool has_custom_node(const Plan *plan);
@@ -41,16 +40,6 @@ bool
 metasd_custom_plan_found(const PlannedStmt *planned)
 {
     return has_custom_node(planned->planTree) || any_has_custom_node(planned->subplans);
-}
-
-/* Citus gives the sessions between its servers this name, and tells them apart by it itself. */
-bool
-metasd_custom_plan_runs_part(void)
-{
-    static const char prefix[] = "citus_internal";
-
-    return planner_hook && application_name &&
-           strncmp(application_name, prefix, sizeof(prefix) - 1) == 0;
 }
 
 bool

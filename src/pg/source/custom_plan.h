@@ -16,9 +16,6 @@
 /* Has the plan a node of another extension? */
 extern bool metasd_custom_plan_found(const PlannedStmt *planned);
 
-/* Does the session run parts of the queries of another server, as Citus has it? */
-extern bool metasd_custom_plan_runs_part(void);
-
 /* Does an extension read the relation of READING? Asks the planner if there can be one. */
 extern bool metasd_custom_plan_reads(const MetasdReading *reading);
 
