@@ -369,6 +369,16 @@ metasd_dense_scores(const MetasdDenseKernels *kernels, const MetasdDenseColumns 
     }
 }
 
+void
+metasd_dense_touch(const MetasdDenseColumns *tiles, size_t t)
+{
+    size_t bytes = tiles->columns * METASD_WORD * metasd_dense_code_bytes[tiles->kind];
+    const volatile uint8_t *tile = (const uint8_t *)tiles->codes + t * bytes;
+
+    for (size_t at = 0; at < bytes; at += 64)
+        (void)tile[at];
+}
+
 float
 metasd_dense_score(const MetasdDenseColumns *tiles, size_t e, const MetasdDenseQuery *query)
 {

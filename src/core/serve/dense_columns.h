@@ -118,6 +118,12 @@ extern void metasd_dense_prepare(const MetasdDenseKernels *kernels, MetasdCodes 
 extern void metasd_dense_scores(const MetasdDenseKernels *kernels, const MetasdDenseColumns *tiles,
                                 size_t count, const MetasdDenseQuery *query, float *scores);
 
+/*
+ * Reads tile T into a cache. That is faster than to read the columns of one query after the other, if
+ * queries read most of them in the end.
+ */
+extern void metasd_dense_touch(const MetasdDenseColumns *tiles, size_t t);
+
 /* The score of entity E alone: the same bits. */
 extern float metasd_dense_score(const MetasdDenseColumns *tiles, size_t e,
                                 const MetasdDenseQuery *query);

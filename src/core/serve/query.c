@@ -8,6 +8,7 @@
 #include "core/serve/query.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "core/ranking/rank_counts.h"
@@ -138,39 +139,41 @@ ask_columns(const MetasdImage *image, Scratch *scratch)
     metasd_dense_prepare(metasd_dense_kernels(), plan->codes, asked);
 }
 
-/* Sets the scores to the sums over the columns. */
+/* Sets the scores of tiles FIRST to END - 1 to the sums over the columns. */
 static void
-score_columns(const MetasdImage *image, const MetasdDenseQuery *asked, float *scores)
+score_tiles(const MetasdImage *image, const MetasdDenseQuery *asked, size_t first, size_t end,
+            float *scores)
 {
     const MetasdImagePlan *plan = &image->plan;
     size_t whole = plan->entities / METASD_WORD, rest = plan->entities % METASD_WORD;
+    size_t bytes = plan->columns * METASD_WORD * metasd_dense_code_bytes[plan->codes];
     MetasdDenseColumns tiles = all_columns(image);
     float last[METASD_WORD];
 
-    metasd_dense_scores(metasd_dense_kernels(), &tiles, whole, asked, scores);
-    if (rest == 0)
+    tiles.codes = (const char *)tiles.codes + first * bytes;
+    tiles.scales += first * METASD_WORD;
+    if (end <= whole || rest == 0) {
+        metasd_dense_scores(metasd_dense_kernels(), &tiles, end - first, asked,
+                            scores + first * METASD_WORD);
         return;
-    tiles.codes = (const char *)tiles.codes +
-                  whole * plan->columns * METASD_WORD * metasd_dense_code_bytes[plan->codes];
-    tiles.scales += whole * METASD_WORD;
+    }
+    metasd_dense_scores(metasd_dense_kernels(), &tiles, whole - first, asked,
+                        scores + first * METASD_WORD);
+    tiles.codes = (const char *)tiles.codes + (whole - first) * bytes;
+    tiles.scales += (whole - first) * METASD_WORD;
     metasd_dense_scores(metasd_dense_kernels(), &tiles, 1, asked, last);
     memcpy(scores + whole * METASD_WORD, last, rest * sizeof(*last));
 }
 
-/*
- * scores[N] = <query, every entity>, from the columns and lists of the query's non-zero components.
- */
+/* Adds the lists of the query's non-zero components to the scores. */
 static void
-score_all(const MetasdImage *image, Scratch *scratch, float *scores)
+score_lists(const MetasdImage *image, const float *query, float *scores)
 {
     const MetasdDimensions *dimensions = &image->dimension;
     const MetasdImagePlan *plan = &image->plan;
-    const float *query = scratch->query;
     MetasdPosting lists[LISTS];
     size_t count = 0;
 
-    ask_columns(image, scratch);
-    score_columns(image, &scratch->asked, scores);
     for (uint32_t j = 0; j < plan->width; j++) {
         uint64_t list = (uint64_t)dimensions->place[j] - plan->columns, start;
 
@@ -188,6 +191,17 @@ score_all(const MetasdImage *image, Scratch *scratch, float *scores)
         }
     }
     add_lists(image, lists, count, scores);
+}
+
+/*
+ * scores[N] = <query, every entity>, from the columns and lists of the query's non-zero components.
+ */
+static void
+score_all(const MetasdImage *image, Scratch *scratch, float *scores)
+{
+    ask_columns(image, scratch);
+    score_tiles(image, &scratch->asked, 0, metasd_words(image->plan.entities), scores);
+    score_lists(image, scratch->query, scores);
 }
 
 /* <query, one entity>, for a query whose columns are chosen: the same bits as in score_all. */
@@ -266,6 +280,61 @@ metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head, MetasdG
     score_all(image, &rows, scores);
     if (!head.row && is_irreflexive(image, relation))
         scores[head.id] = METASD_IMPOSSIBLE;
+}
+
+/* Scratch memory of a question of a batch, with its Scratch at the start. */
+static size_t
+batch_stride(uint32_t width)
+{
+    size_t align = _Alignof(max_align_t);
+
+    return (sizeof(Scratch) + metasd_query_scratch_bytes(width) + align - 1) / align * align;
+}
+
+size_t
+metasd_query_batch_bytes(uint32_t width, size_t n)
+{
+    return n * batch_stride(width);
+}
+
+/*
+ * All questions read a tile before the next one is read: it stays in a cache, and only the first of
+ * them waits for memory.
+ */
+void
+metasd_query_scores_tails_of_batch(const MetasdImage *image, const MetasdAsk *asks, size_t n,
+                                   void *scratch)
+{
+    size_t stride = batch_stride(image->plan.width), words = metasd_words(image->plan.entities);
+    MetasdDenseColumns tiles = all_columns(image);
+    char *at = scratch;
+
+    for (size_t i = 0; i < n; i++) {
+        Scratch *rows = (Scratch *)(void *)(at + i * stride);
+
+        *rows = divide_scratch(rows + 1, image->plan.width);
+        compose_query(image, asks[i].head, asks[i].relation, rows);
+        ask_columns(image, rows);
+    }
+    if (n == 1) { /* reads fewer columns, and foresees those of the next tile */
+        score_tiles(image, &((const Scratch *)scratch)->asked, 0, words, asks->scores);
+        words = 0;
+    }
+    for (size_t tile = 0; tile < words; tile++) {
+        metasd_dense_touch(&tiles, tile);
+        for (size_t i = 0; i < n; i++) {
+            const Scratch *rows = (const Scratch *)(const void *)(at + i * stride);
+
+            score_tiles(image, &rows->asked, tile, tile + 1, asks[i].scores);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        const Scratch *rows = (const Scratch *)(const void *)(at + i * stride);
+
+        score_lists(image, rows->query, asks[i].scores);
+        if (!asks[i].head.row && is_irreflexive(image, asks[i].relation))
+            asks[i].scores[asks[i].head.id] = METASD_IMPOSSIBLE;
+    }
 }
 
 void

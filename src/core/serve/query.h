@@ -37,6 +37,22 @@ metasd_given(uint32_t id)
 extern void metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head,
                                          MetasdGiven relation, float *scores, void *scratch);
 
+/* A question of a batch, and the place of its scores. */
+typedef struct MetasdAsk {
+    MetasdGiven head, relation;
+    float *scores; /* N */
+} MetasdAsk;
+
+/* Bytes of the scratch memory of a batch of N questions. */
+extern size_t metasd_query_batch_bytes(uint32_t width, size_t n);
+
+/*
+ * What metasd_query_scores_tails_of does for each of N questions, the same bits. The image is read
+ * once for all of them, so they take less time together than one after the other.
+ */
+extern void metasd_query_scores_tails_of_batch(const MetasdImage *image, const MetasdAsk *asks,
+                                               size_t n, void *scratch);
+
 /* The same by another query of finite weights, which must not be in the scratch memory. */
 extern void metasd_query_scores_composed(const MetasdImage *image, const float *query,
                                          uint32_t head, uint32_t relation, float *scores,

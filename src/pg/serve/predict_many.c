@@ -6,7 +6,8 @@
  * memory does not grow with the number of questions, and the model is looked up once. Repeated
  * questions are answered from memory while that fits in work_mem: within one statement they have
  * the same answers. If known facts matter, questions wait until work_mem is full of them. Then the
- * facts are read at once, if that is cheaper than to look them up.
+ * facts are read at once, if that is cheaper than to look them up. Some questions are scored
+ * together, because they read the same image.
  */
 #include "pg/base/compat.h"
 
@@ -48,10 +49,12 @@ typedef struct Batch {
     const MetasdIdentifierArray *entities, *relations;
     MemoryContext each; /* of one question */
     int64 count;        /* questions so far */
-    bool waits;         /* questions wait for known facts */
+    bool waits;         /* questions wait: for known facts, or to be scored together */
     Waiting *waiting;
     uint32 waiting_count, capacity, most; /* `most` questions may wait */
-    MetasdAnswers answers;                /* to this question */
+    uint32 (*scored)[2];                  /* predictor.most: those that were scored together */
+    uint32 scored_count;
+    MetasdAnswers answers; /* to this question */
     MemoryContext memory;
     HTAB *answered; /* questions so far, up to work_mem */
 } Batch;
@@ -79,15 +82,18 @@ start_memory(Batch *batch)
     batch->predictor.copy = &batch->answers;
 }
 
-/* No question waits if there are no facts to look up. */
+/* Without facts to look up, no more questions wait than are scored together. */
 static void
 start_waiting(Batch *batch)
 {
     const MetasdPredictor *predictor = &batch->predictor;
 
-    batch->waits = predictor->mode != METASD_KNOWN_INCLUDE && predictor->k > 0;
-    batch->most = metasd_known_batch_capacity();
-    batch->capacity = 64;
+    batch->waits = predictor->k > 0;
+    batch->most =
+        predictor->mode == METASD_KNOWN_INCLUDE ? predictor->most : metasd_known_batch_capacity();
+    batch->capacity = Min(64, batch->most);
+    batch->scored = palloc(predictor->most * sizeof(*batch->scored));
+    batch->scored_count = 0;
     batch->waiting = batch->waits ? palloc(batch->capacity * sizeof(*batch->waiting)) : NULL;
     batch->waiting_count = 0;
 }
@@ -104,7 +110,8 @@ start_batch(Batch *batch, FunctionCallInfo fcinfo, int k)
 
     if (PG_ARGISNULL(k) || PG_ARGISNULL(first + 1) || PG_ARGISNULL(first + 2))
         return false;
-    *predictor = (MetasdPredictor){.question = &batch->question, .given_columns = RANK};
+    *predictor =
+        (MetasdPredictor){.question = &batch->question, .given_columns = RANK, .many = true};
     predictor->k = metasd_call_limit(fcinfo, k);
     predictor->mode = metasd_predictor_known_argument(fcinfo, first + 1);
     predictor->asked =
@@ -171,7 +178,39 @@ set_given(Batch *batch, int64 query, const uint32 id[2], Datum values[RANK])
     predictor->given_values = values;
 }
 
-/* Answers question number QUERY. FACTS has its known facts; NULL: they are looked up. */
+/* The place of a question among those that were scored together; their number if it is not there. */
+static uint32
+find_scored(const Batch *batch, const uint32 id[2])
+{
+    uint32 i = 0;
+
+    while (i < batch->scored_count && memcmp(batch->scored[i], id, sizeof(uint32[2])) != 0)
+        i++;
+    return i;
+}
+
+/* Scores the next questions that wait, from FIRST on, each once. Returns where the next ones are. */
+static uint32
+score_waiting(Batch *batch, uint32 first)
+{
+    uint32 next = first;
+
+    batch->scored_count = 0;
+    for (; next < batch->waiting_count && batch->scored_count < batch->predictor.most; next++) {
+        const uint32 *id = batch->waiting[next].id;
+
+        if (find_scored(batch, id) == batch->scored_count &&
+            !hash_search(batch->answered, id, HASH_FIND, NULL))
+            memcpy(batch->scored[batch->scored_count++], id, sizeof(*batch->scored));
+    }
+    metasd_predictor_score(&batch->predictor, batch->scored, batch->scored_count);
+    return next;
+}
+
+/*
+ * Answers question number QUERY, which was answered before or has been scored. FACTS has its known
+ * facts; NULL: they are looked up.
+ */
 static void
 answer_question(Batch *batch, int64 query, const uint32 id[2], MetasdKnownBatch *facts)
 {
@@ -188,7 +227,7 @@ answer_question(Batch *batch, int64 query, const uint32 id[2], MetasdKnownBatch 
     batch->answers.count = 0;
     batch->answers.complete = true;
     predictor->facts = facts;
-    metasd_predictor_answer(predictor, id);
+    metasd_predictor_answer_scored(predictor, id, find_scored(batch, id));
     remember_answers(batch, id);
 }
 
@@ -198,7 +237,7 @@ read_facts(const Batch *batch)
 {
     MetasdKnownBatch *facts;
 
-    if (batch->waiting_count < 2 ||
+    if (batch->waiting_count < 2 || batch->predictor.mode == METASD_KNOWN_INCLUDE ||
         metasd_known_whole_prepare(&batch->question, batch->predictor.asked))
         return NULL;
     facts = metasd_known_batch_create(&batch->question, batch->predictor.asked);
@@ -219,7 +258,9 @@ answer_waiting(Batch *batch)
     MetasdKnownBatch *facts = read_facts(batch);
 
     MemoryContextSwitchTo(batch->each);
-    for (uint32 i = 0; i < batch->waiting_count; i++) {
+    for (uint32 i = 0, scored = 0; i < batch->waiting_count; i++) {
+        if (i == scored)
+            scored = score_waiting(batch, i);
         answer_question(batch, batch->waiting[i].query, batch->waiting[i].id, facts);
         MemoryContextReset(batch->each);
     }
@@ -253,10 +294,8 @@ add_question(Batch *batch, const BatchQuery *query)
     if (query->entity.data && query->relation.data &&
         metasd_question_find(&batch->question, query->entity, false, &id[entity]) &&
         metasd_question_find(&batch->question, query->relation, true, &id[1 - entity])) {
-        if (batch->waits)
+        if (batch->waits) /* else no answers are wanted */
             postpone_question(batch, id);
-        else
-            answer_question(batch, batch->count, id, NULL);
     }
     if (metasd_newcomer_too_many(&batch->question)) { /* questions that wait may be about them */
         answer_waiting(batch);
@@ -271,6 +310,7 @@ end_batch(Batch *batch)
     metasd_predictor_end(&batch->predictor);
     if (batch->waiting)
         pfree(batch->waiting);
+    pfree(batch->scored);
     pfree(batch->answers.list);
     MemoryContextDelete(batch->each);
     MemoryContextDelete(batch->memory);

@@ -280,6 +280,23 @@ write_best(MetasdPredictor *predictor, const uint32 id[2])
 
 /* ---- the predictor ---- */
 
+/*
+ * Questions that are scored at once: so many that reading the image takes a small part of their time.
+ * They share BYTES_AT_ONCE. So in a large graph there is one, and the next check for interrupts is never
+ * further away than in a graph of a million entities.
+ */
+#define MOST_AT_ONCE 32
+#define BYTES_AT_ONCE ((size_t)4 << 20)
+
+static uint32
+count_at_once(const MetasdPredictor *predictor)
+{
+    uint32 width = predictor->question->image->plan.width;
+    size_t bytes = predictor->n * sizeof(float) + metasd_query_batch_bytes(width, 1);
+
+    return predictor->many ? (uint32)Max(Min(BYTES_AT_ONCE / bytes, MOST_AT_ONCE), 1) : 1;
+}
+
 void
 metasd_predictor_start(MetasdPredictor *predictor)
 {
@@ -288,38 +305,68 @@ metasd_predictor_start(MetasdPredictor *predictor)
     if (predictor->mode != METASD_KNOWN_INCLUDE && !metasd_question_has_source(predictor->question))
         predictor->mode = METASD_KNOWN_INCLUDE;
     predictor->n = predictor->asked == METASD_ASKED_RELATION ? plan->relations : plan->entities;
-    predictor->scores = palloc_extended((size_t)predictor->n * sizeof(float), MCXT_ALLOC_HUGE);
-    predictor->scratch = palloc(metasd_query_scratch_bytes(plan->width));
+    predictor->most = count_at_once(predictor);
+    predictor->room =
+        palloc_extended((size_t)predictor->n * predictor->most * sizeof(float), MCXT_ALLOC_HUGE);
+    predictor->scratch =
+        palloc_extended(metasd_query_batch_bytes(plan->width, predictor->most), MCXT_ALLOC_HUGE);
+}
+
+void
+metasd_predictor_score(const MetasdPredictor *predictor, uint32 (*ids)[2], uint32 count)
+{
+    const MetasdQuestion *question = predictor->question;
+    bool tail = predictor->asked == METASD_ASKED_TAIL;
+    MetasdAsk asks[MOST_AT_ONCE];
+
+    for (uint32 i = 0; i < count; i++) /* heads are tails of the reciprocal relation */
+        asks[i] = (MetasdAsk){.head = metasd_question_entity(question, ids[i][!tail]),
+                              .relation = metasd_question_relation(question, ids[i][tail], !tail),
+                              .scores = predictor->room + (size_t)i * predictor->n};
+    metasd_query_scores_tails_of_batch(question->image, asks, count, predictor->scratch);
+}
+
+void
+metasd_predictor_answer_scored(MetasdPredictor *predictor, const uint32 id[2], uint32 i)
+{
+    bool tail = predictor->asked == METASD_ASKED_TAIL;
+
+    predictor->scores = predictor->room + (size_t)i * predictor->n;
+    predictor->sigmoid = metasd_question_sigmoid(predictor->question, id[tail], !tail);
+    write_best(predictor, id);
+}
+
+/* The scores of relations between two entities. */
+static void
+score_relations(MetasdPredictor *predictor, const uint32 id[2])
+{
+    const MetasdQuestion *question = predictor->question;
+    const MetasdImage *image = question->image;
+
+    predictor->scores = predictor->room;
+    predictor->sigmoid = metasd_query_sigmoid(image, 2 * image->plan.relations);
+    metasd_query_scores_relations_of(image, metasd_question_entity(question, id[0]),
+                                     metasd_question_entity(question, id[1]), predictor->room,
+                                     predictor->scratch);
 }
 
 void
 metasd_predictor_answer(MetasdPredictor *predictor, const uint32 id[2])
 {
-    const MetasdQuestion *question = predictor->question;
-    const MetasdImage *image = question->image;
-    float *scores = predictor->scores;
-    void *scratch = predictor->scratch;
+    uint32 asked[1][2] = {{id[0], id[1]}};
 
     if (predictor->asked == METASD_ASKED_RELATION) {
-        predictor->sigmoid = metasd_query_sigmoid(image, 2 * image->plan.relations);
-        metasd_query_scores_relations_of(image, metasd_question_entity(question, id[0]),
-                                         metasd_question_entity(question, id[1]), scores, scratch);
+        score_relations(predictor, id);
+        write_best(predictor, id);
     } else {
-        bool tail = predictor->asked == METASD_ASKED_TAIL;
-        uint32 entity = id[!tail], relation = id[tail];
-
-        /* Heads are tails of the reciprocal relation. */
-        predictor->sigmoid = metasd_question_sigmoid(question, relation, !tail);
-        metasd_query_scores_tails_of(image, metasd_question_entity(question, entity),
-                                     metasd_question_relation(question, relation, !tail), scores,
-                                     scratch);
+        metasd_predictor_score(predictor, asked, 1);
+        metasd_predictor_answer_scored(predictor, id, 0);
     }
-    write_best(predictor, id);
 }
 
 void
 metasd_predictor_end(MetasdPredictor *predictor)
 {
-    pfree(predictor->scores);
+    pfree(predictor->room);
     pfree(predictor->scratch);
 }

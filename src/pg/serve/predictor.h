@@ -52,11 +52,14 @@ typedef struct MetasdPredictor {
     MetasdLabel given[2];      /* the labels of the other two places, in order */
     MetasdKnownBatch *facts;   /* the known facts, if they have been read already; or NULL */
     MetasdAnswers *copy;       /* gets a copy of the answers, or is NULL */
+    bool many;                 /* questions come many at a time */
     /* Set by metasd_predictor_start: */
-    uint32 n;      /* entities, or relations if these are asked for */
-    float *scores; /* n */
+    uint32 n;    /* entities, or relations if these are asked for */
+    uint32 most; /* questions that are scored at once */
+    float *room; /* n scores of each of them */
     void *scratch;
     /* Of the last question: */
+    const float *scores; /* n */
     MetasdSigmoid sigmoid;
     MetasdOdds odds; /* against all n */
 } MetasdPredictor;
@@ -70,6 +73,15 @@ extern void metasd_predictor_start(MetasdPredictor *predictor);
 
 /* Writes the answers to a question: ID has the numbers of the given places. */
 extern void metasd_predictor_answer(MetasdPredictor *predictor, const uint32 id[2]);
+
+/*
+ * The same in two steps, which take less time for many questions: scores COUNT of them, `most` at
+ * most, then writes the answers to number I of these. Not if relations are asked for.
+ */
+extern void metasd_predictor_score(const MetasdPredictor *predictor, uint32 (*ids)[2],
+                                   uint32 count);
+extern void metasd_predictor_answer_scored(MetasdPredictor *predictor, const uint32 id[2],
+                                           uint32 i);
 
 /* Writes the answers to the same question again, with other given values. */
 extern void metasd_predictor_repeat(const MetasdPredictor *predictor, const MetasdAnswer *answers,
