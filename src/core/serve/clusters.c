@@ -1,0 +1,659 @@
+#include "core/serve/clusters.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/base/simd.h"
+#include "core/serve/image_internal.h"
+#include "core/serve/postings.h"
+
+/* Rows of the sample: so many a cluster, but no more floats than that. */
+#define SAMPLE_ROWS 24
+#define SAMPLE_FLOATS ((uint64_t)24 << 20)
+
+#define ROUNDS 6 /* of k-means; later ones change little */
+
+/* Centers are compared with a row in blocks of so many; behind the last there are some at -inf. */
+#define BLOCK ((size_t)32)
+
+/* A coarse cluster is divided into so many times the number of coarse clusters, at most. */
+#define MOST_PARTS 4
+
+uint32_t
+metasd_clusters_default(uint32_t entities)
+{
+    return entities < METASD_CLUSTERS_FROM ? 0 : (uint32_t)(2 * sqrt((double)entities));
+}
+
+/* ---- memory ---- */
+
+/* A row as its weights that are not 0. */
+typedef struct Row {
+    uint32_t *positions;
+    float *weights;
+    size_t kept;
+} Row;
+
+/* Centers of k-means, by dimensions: weight j of center c is at j x stride + c. */
+typedef struct Centers {
+    uint32_t count;
+    size_t stride; /* a multiple of BLOCK */
+    float *weights;
+    float *halves; /* stride: half of each squared norm, negative; -inf behind the last */
+} Centers;
+
+typedef struct Making {
+    MetasdImage *image;
+    MetasdTeam *team;
+    uint32_t *dimension_of; /* D: of the columns */
+    Row *rows;              /* METASD_WORD: of a tile */
+    uint32_t sample;        /* rows in the sample */
+    Row *sampled;           /* sample */
+    uint32_t *coarse_of;    /* sample: their coarse clusters */
+    uint32_t *fine_of;      /* sample: for k-means */
+    Row *members;           /* sample: of one coarse cluster */
+    Centers coarse;
+    Centers *fine;          /* of each coarse cluster */
+    uint32_t *first;        /* of each: the number of its first cluster */
+    uint32_t *cluster_of;   /* N */
+    uint64_t *next;         /* C: the next free place */
+    double *sums, *squares; /* C x width: of the weights of all entities */
+} Making;
+
+static uint32_t
+coarse_count(uint32_t clusters)
+{
+    uint32_t count = (uint32_t)sqrt((double)clusters);
+
+    return count > 0 ? count : 1;
+}
+
+static uint32_t
+sample_rows(const MetasdImagePlan *plan)
+{
+    uint64_t rows = (uint64_t)plan->clusters * SAMPLE_ROWS, room = SAMPLE_FLOATS / plan->width;
+
+    rows = rows < room ? rows : room;
+    rows = rows > plan->clusters ? rows : plan->clusters;
+    return (uint32_t)(rows < plan->entities ? rows : plan->entities);
+}
+
+static size_t
+stride_of(uint32_t count)
+{
+    return (count + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+static Centers
+take_centers(MetasdArena *arena, size_t stride, uint32_t width)
+{
+    return (Centers){.stride = stride,
+                     .weights = METASD_TAKE(arena, float, stride *width),
+                     .halves = METASD_TAKE(arena, float, stride)};
+}
+
+static void
+take_rows(MetasdArena *arena, Row *rows, uint32_t count, uint32_t width)
+{
+    size_t floats = (size_t)count * width;
+    uint32_t *positions = METASD_TAKE(arena, uint32_t, floats);
+    float *weights = METASD_TAKE(arena, float, floats);
+
+    for (uint32_t i = 0; i < count && rows && weights; i++)
+        rows[i] = (Row){.positions = positions + (size_t)i * width,
+                        .weights = weights + (size_t)i * width};
+}
+
+static void
+take_memory(Making *making, MetasdArena *arena, const MetasdImagePlan *plan)
+{
+    uint32_t coarse = coarse_count(plan->clusters), width = plan->width;
+    size_t all = (size_t)plan->clusters * width;
+    /* Each fine cluster is in one of the coarse ones, whose strides are rounded up. */
+    size_t parts = plan->clusters + coarse * BLOCK;
+    float *weights, *halves;
+
+    making->sample = sample_rows(plan);
+    making->dimension_of = METASD_TAKE(arena, uint32_t, plan->columns);
+    making->rows = METASD_TAKE(arena, Row, METASD_WORD);
+    take_rows(arena, making->rows, METASD_WORD, width);
+    making->sampled = METASD_TAKE(arena, Row, making->sample);
+    take_rows(arena, making->sampled, making->sample, width);
+    making->coarse_of = METASD_TAKE(arena, uint32_t, making->sample);
+    making->fine_of = METASD_TAKE(arena, uint32_t, making->sample);
+    making->members = METASD_TAKE(arena, Row, making->sample);
+    making->coarse = take_centers(arena, stride_of(coarse), width);
+    making->fine = METASD_TAKE(arena, Centers, coarse);
+    making->first = METASD_TAKE(arena, uint32_t, coarse);
+    weights = METASD_TAKE(arena, float, parts *width);
+    halves = METASD_TAKE(arena, float, parts);
+    making->cluster_of = METASD_TAKE(arena, uint32_t, plan->entities);
+    making->next = METASD_TAKE(arena, uint64_t, plan->clusters);
+    making->sums = METASD_TAKE(arena, double, all);
+    making->squares = METASD_TAKE(arena, double, all);
+    if (weights && metasd_arena_ok(arena))
+        making->fine[0] = (Centers){.weights = weights, .halves = halves};
+}
+
+size_t
+metasd_clusters_bytes(const MetasdImagePlan *plan)
+{
+    MetasdArena arena = metasd_arena_measure();
+    Making making;
+
+    take_memory(&making, &arena, plan);
+    return metasd_arena_ok(&arena) && arena.used <= SIZE_MAX - METASD_ALIGN
+               ? arena.used + METASD_ALIGN
+               : SIZE_MAX;
+}
+
+/* ---- rows of the image ---- */
+
+static size_t
+code_bytes(const MetasdImage *image)
+{
+    return metasd_dense_code_bytes[image->plan.codes];
+}
+
+/* Adds weights in columns to the rows of a tile; n entities. */
+static void
+read_codes(const Making *making, uint64_t tile, uint32_t n)
+{
+    const MetasdImage *image = making->image;
+    size_t columns = image->plan.columns, first = tile * columns * METASD_WORD;
+    const double *scales = image->scales + tile * METASD_WORD;
+
+    for (size_t column = 0; column < columns; column++, first += METASD_WORD) {
+        const uint8_t *codes = (const uint8_t *)image->dimension.codes + first;
+        const float *floats = (const float *)image->dimension.codes + first;
+
+        for (uint32_t e = 0; e < n; e++) {
+            Row *row = &making->rows[e];
+            float weight = image->plan.codes == METASD_CODES_FLOAT
+                               ? floats[e]
+                               : (float)((codes[e] - METASD_CODE_ZERO) * scales[e]);
+
+            row->positions[row->kept] = making->dimension_of[column];
+            row->weights[row->kept] = weight;
+            row->kept += weight != 0;
+        }
+    }
+}
+
+/* Reads the rows of a tile; returns their number. */
+static uint32_t
+read_tile(const Making *making, uint64_t tile)
+{
+    const MetasdImage *image = making->image;
+    uint64_t left = image->plan.entities - tile * METASD_WORD;
+    uint32_t n = (uint32_t)(left < METASD_WORD ? left : METASD_WORD);
+
+    for (uint32_t e = 0; e < n; e++)
+        making->rows[e].kept = 0;
+    read_codes(making, tile, n);
+    for (uint32_t e = 0; e < n; e++) {
+        Row *row = &making->rows[e];
+        uint64_t first = image->entity.start[tile * METASD_WORD + e];
+        uint64_t end = image->entity.start[tile * METASD_WORD + e + 1];
+
+        for (uint64_t i = first; i < end; i++, row->kept++) {
+            row->positions[row->kept] = image->entity.ids[i];
+            row->weights[row->kept] = image->entity.values[i];
+        }
+    }
+    return n;
+}
+
+/* The entity that row I of the sample is: evenly over all. */
+static uint64_t
+sampled_entity(const Making *making, uint32_t i)
+{
+    return (uint64_t)i * making->image->plan.entities / making->sample;
+}
+
+static MetasdStatus
+read_sample(Making *making)
+{
+    uint64_t read = UINT64_MAX;
+
+    for (uint32_t i = 0; i < making->sample; i++) {
+        uint64_t entity = sampled_entity(making, i);
+        const Row *row = &making->rows[entity % METASD_WORD];
+        Row *to = &making->sampled[i];
+
+        if (entity / METASD_WORD != read) {
+            read = entity / METASD_WORD;
+            (void)read_tile(making, read);
+            METASD_TRY(metasd_team_work(making->team, METASD_WORD * making->image->plan.width));
+        }
+        to->kept = row->kept;
+        memcpy(to->positions, row->positions, row->kept * sizeof(*row->positions));
+        memcpy(to->weights, row->weights, row->kept * sizeof(*row->weights));
+    }
+    return METASD_OK;
+}
+
+/* ---- k-means ---- */
+
+/* closeness[c] of BLOCK centers: product with the row - half of the center's squared norm. */
+METASD_VECTORISE static void
+compare_block(const Row *row, const float *weights, size_t stride, const float *halves,
+              float *closeness)
+{
+    float sums[BLOCK];
+
+    memcpy(sums, halves, sizeof(sums));
+    for (size_t i = 0; i < row->kept; i++) {
+        const float *center = weights + row->positions[i] * stride;
+        float weight = row->weights[i];
+
+#pragma omp simd
+        for (size_t c = 0; c < BLOCK; c++)
+            sums[c] += weight * center[c];
+    }
+    memcpy(closeness, sums, sizeof(sums));
+}
+
+/* The center nearest to a row; the first of those as near. */
+static uint32_t
+nearest_center(const Row *row, const Centers *centers)
+{
+    float closeness[BLOCK], best = -INFINITY;
+    uint32_t nearest = 0;
+
+    for (size_t first = 0; first < centers->count; first += BLOCK) {
+        compare_block(row, centers->weights + first, centers->stride, centers->halves + first,
+                      closeness);
+        for (size_t c = 0; c < BLOCK; c++)
+            if (closeness[c] > best) {
+                best = closeness[c];
+                nearest = (uint32_t)(first + c);
+            }
+    }
+    return nearest;
+}
+
+/* Sets center C to a row x FACTOR, if ADD on top of what it is. */
+static void
+put_row(Centers *centers, uint32_t c, const Row *row, float factor)
+{
+    for (size_t i = 0; i < row->kept; i++)
+        centers->weights[row->positions[i] * centers->stride + c] += factor * row->weights[i];
+}
+
+static void
+clear_center(Centers *centers, uint32_t c, uint32_t width)
+{
+    for (size_t j = 0; j < width; j++)
+        centers->weights[j * centers->stride + c] = 0;
+}
+
+static void
+measure_centers(Centers *centers, uint32_t width)
+{
+    for (size_t c = 0; c < centers->stride; c++)
+        centers->halves[c] = c < centers->count ? 0 : -INFINITY;
+    for (size_t j = 0; j < width; j++)
+        for (size_t c = 0; c < centers->count; c++) {
+            float weight = centers->weights[j * centers->stride + c];
+
+            centers->halves[c] -= weight * weight / 2;
+        }
+}
+
+/* Starts with rows at even distances. */
+static void
+start_centers(Centers *centers, const Row *rows, uint32_t n, uint32_t width)
+{
+    memset(centers->weights, 0, centers->stride * width * sizeof(float));
+    for (uint32_t c = 0; c < centers->count; c++)
+        put_row(centers, c, &rows[(uint64_t)c * n / centers->count], 1);
+    measure_centers(centers, width);
+}
+
+/* Moves each center to the mean of its rows; one without rows stays. COUNTS is scratch. */
+static void
+move_centers(Centers *centers, const Row *rows, const uint32_t *of, uint32_t n, uint32_t width,
+             uint64_t *counts)
+{
+    memset(counts, 0, centers->count * sizeof(*counts));
+    for (uint32_t i = 0; i < n; i++)
+        if (counts[of[i]]++ == 0)
+            clear_center(centers, of[i], width);
+    for (uint32_t i = 0; i < n; i++)
+        put_row(centers, of[i], &rows[i], 1 / (float)counts[of[i]]);
+    measure_centers(centers, width);
+}
+
+/* The work of comparing a row with centers, in floats. */
+static size_t
+work_of(const Row *row, const Centers *centers)
+{
+    return 1 + row->kept * centers->stride / 16;
+}
+
+static MetasdStatus
+assign_rows(Making *making, const Centers *centers, const Row *rows, uint32_t n, uint32_t *of)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        of[i] = nearest_center(&rows[i], centers);
+        METASD_TRY(metasd_team_work(making->team, work_of(&rows[i], centers)));
+    }
+    return METASD_OK;
+}
+
+/* Finds centers of N rows; n >= centers->count > 0, or no row at all. */
+static MetasdStatus
+find_centers(Making *making, Centers *centers, const Row *rows, uint32_t n, uint32_t *of)
+{
+    uint32_t width = making->image->plan.width;
+
+    if (n == 0) {
+        memset(centers->weights, 0, centers->stride * width * sizeof(float));
+        measure_centers(centers, width);
+        return METASD_OK;
+    }
+    start_centers(centers, rows, n, width);
+    for (int round = 0; round < ROUNDS; round++) {
+        METASD_TRY(assign_rows(making, centers, rows, n, of));
+        move_centers(centers, rows, of, n, width, making->next);
+    }
+    return METASD_OK;
+}
+
+/* ---- two levels ---- */
+
+/* Rows of the sample in a coarse cluster; also gathers them. */
+static uint32_t
+gather_members(Making *making, uint32_t coarse)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < making->sample; i++)
+        if (making->coarse_of[i] == coarse)
+            making->members[n++] = making->sampled[i];
+    return n;
+}
+
+/*
+ * The number of clusters that a coarse cluster with N rows of the sample is divided into: its part
+ * of those that are left when each coarse cluster has one.
+ */
+static uint32_t
+part_count(const Making *making, uint32_t n)
+{
+    uint32_t coarse = making->coarse.count;
+    uint64_t left = making->image->plan.clusters - coarse;
+    uint64_t count = 1 + left * n / making->sample;
+
+    count = count < (uint64_t)MOST_PARTS * coarse ? count : (uint64_t)MOST_PARTS * coarse;
+    return (uint32_t)(count < n ? count : n > 0 ? n : 1);
+}
+
+static MetasdStatus
+divide_coarse(Making *making)
+{
+    Centers at = making->fine[0];
+    uint32_t clusters = 0, width = making->image->plan.width;
+
+    for (uint32_t s = 0; s < making->coarse.count; s++) {
+        uint32_t n = gather_members(making, s);
+
+        at.count = part_count(making, n);
+        at.stride = stride_of(at.count);
+        making->first[s] = clusters;
+        making->fine[s] = at;
+        METASD_TRY(find_centers(making, &making->fine[s], making->members, n, making->fine_of));
+        clusters += at.count;
+        at.weights += at.stride * width;
+        at.halves += at.stride;
+        METASD_TRY(metasd_team_work(making->team, making->sample));
+    }
+    return METASD_OK;
+}
+
+static MetasdStatus
+find_clusters(Making *making)
+{
+    making->coarse.count = coarse_count(making->image->plan.clusters);
+    METASD_TRY(
+        find_centers(making, &making->coarse, making->sampled, making->sample, making->coarse_of));
+    METASD_TRY(
+        assign_rows(making, &making->coarse, making->sampled, making->sample, making->coarse_of));
+    return divide_coarse(making);
+}
+
+/* ---- all entities ---- */
+
+/* Assigns an entity, and adds its weights to the sums of its cluster. */
+static MetasdStatus
+assign_entity(Making *making, uint32_t id, const Row *row)
+{
+    uint32_t coarse = nearest_center(row, &making->coarse);
+    const Centers *parts = &making->fine[coarse];
+    uint32_t cluster = making->first[coarse] + nearest_center(row, parts);
+    double *sums = making->sums + (size_t)cluster * making->image->plan.width;
+    double *squares = making->squares + (size_t)cluster * making->image->plan.width;
+
+    making->cluster_of[id] = cluster;
+    making->image->cluster.sizes[cluster]++;
+    for (size_t i = 0; i < row->kept; i++) {
+        double weight = (double)row->weights[i];
+
+        sums[row->positions[i]] += weight;
+        squares[row->positions[i]] += weight * weight;
+    }
+    return metasd_team_work(making->team,
+                            work_of(row, &making->coarse) + work_of(row, parts) + 4 * row->kept);
+}
+
+static MetasdStatus
+assign_all(Making *making)
+{
+    const MetasdImagePlan *plan = &making->image->plan;
+    size_t all = (size_t)plan->clusters * plan->width;
+
+    memset(making->sums, 0, all * sizeof(*making->sums));
+    memset(making->squares, 0, all * sizeof(*making->squares));
+    for (uint64_t tile = 0; tile < metasd_words(plan->entities); tile++) {
+        uint32_t n = read_tile(making, tile);
+
+        for (uint32_t e = 0; e < n; e++)
+            METASD_TRY(assign_entity(making, (uint32_t)(tile * METASD_WORD) + e, &making->rows[e]));
+        METASD_TRY(metasd_team_work(making->team, METASD_WORD * plan->width));
+    }
+    return METASD_OK;
+}
+
+/* Means, variances and lengths of the clusters; 0 of one without entities. */
+static MetasdStatus
+describe_clusters(Making *making)
+{
+    const MetasdImagePlan *plan = &making->image->plan;
+    MetasdClusters *clusters = &making->image->cluster;
+
+    for (size_t c = 0; c < clusters->count; c++) {
+        double n = clusters->sizes[c] > 0 ? clusters->sizes[c] : 1, length = 0;
+
+        for (size_t j = 0; j < plan->width; j++) {
+            double mean = making->sums[c * plan->width + j] / n;
+            double square = making->squares[c * plan->width + j] / n;
+
+            clusters->means[j * clusters->count + c] = (float)mean;
+            clusters->variances[j * clusters->count + c] = (float)fmax(square - mean * mean, 0);
+            length += square;
+        }
+        clusters->lengths[c] = (float)sqrt(length);
+        METASD_TRY(metasd_team_work(making->team, METASD_FAR_WORK * plan->width));
+    }
+    return METASD_OK;
+}
+
+/* Gives each cluster its tiles; clears the places that stay free. */
+static void
+place_clusters(Making *making)
+{
+    const MetasdImage *image = making->image;
+    const MetasdClusters *clusters = &image->cluster;
+    size_t bytes = image->plan.columns * METASD_WORD * code_bytes(image);
+    uint64_t tile = 0;
+
+    for (uint32_t c = 0; c < clusters->count; c++) {
+        uint64_t tiles = metasd_words(clusters->sizes[c]);
+
+        clusters->start[c] = tile;
+        making->next[c] = tile * METASD_WORD;
+        tile += tiles;
+        if (tiles > 0)
+            memset((char *)clusters->codes + (tile - 1) * bytes, 0, bytes);
+    }
+    clusters->start[clusters->count] = tile;
+    memset((char *)clusters->codes + tile * bytes, 0, (clusters->tiles - tile) * bytes);
+}
+
+/* Copies the codes of an entity to a place. */
+static void
+copy_codes(const MetasdImage *image, uint64_t id, uint64_t place)
+{
+    size_t columns = image->plan.columns;
+    size_t from = (id / METASD_WORD * columns) * METASD_WORD + id % METASD_WORD;
+    size_t to = (place / METASD_WORD * columns) * METASD_WORD + place % METASD_WORD;
+
+    if (image->plan.codes == METASD_CODES_FLOAT)
+        for (size_t i = 0; i < columns * METASD_WORD; i += METASD_WORD)
+            ((float *)image->cluster.codes)[to + i] = ((float *)image->dimension.codes)[from + i];
+    else
+        for (size_t i = 0; i < columns * METASD_WORD; i += METASD_WORD)
+            ((uint8_t *)image->cluster.codes)[to + i] =
+                ((uint8_t *)image->dimension.codes)[from + i];
+}
+
+static MetasdStatus
+copy_all(Making *making)
+{
+    const MetasdImage *image = making->image;
+    const MetasdClusters *clusters = &image->cluster;
+
+    for (uint64_t id = 0; id < image->plan.entities; id++) {
+        uint64_t place = making->next[making->cluster_of[id]]++;
+
+        clusters->ids[place] = (uint32_t)id;
+        clusters->scales[place] = image->scales[id];
+        copy_codes(image, id, place);
+        METASD_TRY(metasd_team_work(making->team, METASD_FAR_WORK + 4 * image->plan.columns));
+    }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_clusters_make(MetasdImage *image, void *memory, MetasdTeam *team)
+{
+    size_t bytes = metasd_clusters_bytes(&image->plan);
+    MetasdArena arena = metasd_arena_over(memory, bytes);
+    MetasdClusters *clusters = &image->cluster;
+    Making making = {.image = image, .team = team};
+
+    if (clusters->count == 0)
+        return METASD_OK;
+    take_memory(&making, &arena, &image->plan);
+    if (!metasd_arena_ok(&arena))
+        return METASD_INVALID;
+    memset(clusters->start, 0, (size_t)((char *)clusters->codes - (char *)clusters->start));
+    for (uint32_t j = 0; j < image->plan.width; j++)
+        if (image->dimension.place[j] < image->plan.columns)
+            making.dimension_of[image->dimension.place[j]] = j;
+    METASD_TRY(read_sample(&making));
+    METASD_TRY(find_clusters(&making));
+    METASD_TRY(assign_all(&making));
+    METASD_TRY(describe_clusters(&making));
+    place_clusters(&making);
+    return copy_all(&making);
+}
+
+bool
+metasd_clusters_are_complete(const MetasdImage *image)
+{
+    uint64_t entities = 0;
+
+    for (uint32_t c = 0; c < image->cluster.count; c++)
+        entities += image->cluster.sizes[c];
+    return image->cluster.count == 0 || entities == image->plan.entities;
+}
+
+/* ---- checking ---- */
+
+/* A cluster with room for its entities, of which all ids and codes are possible. */
+static bool
+is_possible(const MetasdImage *image, uint32_t c)
+{
+    const MetasdClusters *clusters = &image->cluster;
+    uint64_t tiles = metasd_words(clusters->sizes[c]), first = clusters->start[c] * METASD_WORD;
+    bool ok = true;
+
+    if (clusters->start[c] > clusters->tiles || clusters->start[c + 1] > clusters->tiles ||
+        clusters->start[c + 1] != clusters->start[c] + tiles)
+        return false;
+    for (uint64_t i = first; i < first + clusters->sizes[c]; i++)
+        ok &= clusters->ids[i] < image->plan.entities &&
+              (i == first || clusters->ids[i] > clusters->ids[i - 1]) &&
+              clusters->scales[i] == image->scales[clusters->ids[i]];
+    return ok;
+}
+
+/* Are the codes of a place those of its entity, which have been checked? */
+static bool
+has_codes_of(const MetasdImage *image, uint64_t id, uint64_t place)
+{
+    size_t columns = image->plan.columns, bytes = code_bytes(image), step = METASD_WORD * bytes;
+    const char *a = (const char *)image->dimension.codes + id / METASD_WORD * columns * step +
+                    id % METASD_WORD * bytes;
+    const char *b = (const char *)image->cluster.codes + place / METASD_WORD * columns * step +
+                    place % METASD_WORD * bytes;
+    bool same = true;
+
+    for (size_t i = 0; i < columns; i++)
+        same &= memcmp(a + i * step, b + i * step, bytes) == 0;
+    return same;
+}
+
+/* Means, variances and lengths that give no infinite number. */
+static MetasdStatus
+check_descriptions(const MetasdImage *image, MetasdTeam *team)
+{
+    const MetasdClusters *clusters = &image->cluster;
+    float most = METASD_IMAGE_MAX_WEIGHT * 1.001f, square = most * most;
+
+    for (size_t i = 0; i < (size_t)clusters->count * image->plan.width; i++) {
+        if (!(fabsf(clusters->means[i]) <= most) ||
+            !(clusters->variances[i] >= 0 && clusters->variances[i] <= square))
+            return METASD_CORRUPT;
+        METASD_TRY(metasd_team_work(team, 1));
+    }
+    for (uint32_t c = 0; c < clusters->count; c++)
+        if (!(clusters->lengths[c] >= 0 && clusters->lengths[c] <= INFINITY))
+            return METASD_CORRUPT;
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_clusters_check(const MetasdImage *image, MetasdTeam *team)
+{
+    const MetasdClusters *clusters = &image->cluster;
+
+    if (clusters->count == 0)
+        return METASD_OK;
+    if (clusters->start[0] != 0 || !metasd_clusters_are_complete(image))
+        return METASD_CORRUPT;
+    for (uint32_t c = 0; c < clusters->count; c++) {
+        uint64_t place = clusters->start[c] * METASD_WORD;
+
+        if (!is_possible(image, c))
+            return METASD_CORRUPT;
+        for (uint32_t i = 0; i < clusters->sizes[c]; i++) {
+            if (!has_codes_of(image, clusters->ids[place + i], place + i))
+                return METASD_CORRUPT;
+            METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + 4 * image->plan.columns));
+        }
+    }
+    return check_descriptions(image, team);
+}
