@@ -7,6 +7,7 @@
 #include "pg/base/compat.h"
 
 #include "core/model/probability.h"
+#include "core/serve/search.h"
 #include "pg/serve/candidates.h"
 #include "pg/serve/known.h"
 #include "pg/serve/known_batch.h"
@@ -53,10 +54,15 @@ typedef struct MetasdPredictor {
     MetasdKnownBatch *facts;   /* the known facts, if they have been read already; or NULL */
     MetasdAnswers *copy;       /* gets a copy of the answers, or is NULL */
     /* Set by metasd_predictor_start: */
-    uint32 n;      /* entities, or relations if these are asked for */
-    float *scores; /* n */
+    uint32 n;               /* entities, or relations if these are asked for */
+    uint32 search_entities; /* that many are scored, at least; 0: all, answers are exact */
     void *scratch;
+    MetasdSearch search; /* if not all are scored */
+    size_t room;         /* for these: */
+    float *scores;       /* of all n, or of those that were found */
+    uint32 *found;       /* their ids; NULL: of all, in order */
     /* Of the last question: */
+    uint32 scored; /* of them */
     MetasdSigmoid sigmoid;
     MetasdOdds odds; /* against all n */
 } MetasdPredictor;
