@@ -3,18 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/base/simd.h"
 #include "core/serve/image_internal.h"
+#include "core/serve/kmeans.h"
 #include "core/serve/postings.h"
 
 /* Rows of the sample: so many a cluster, but no more floats than that. */
 #define SAMPLE_ROWS 24
 #define SAMPLE_FLOATS ((uint64_t)24 << 20)
-
-#define ROUNDS 6 /* of k-means; later ones change little */
-
-/* Centers are compared with a row in blocks of so many; behind the last there are some at -inf. */
-#define BLOCK ((size_t)32)
 
 /* A coarse cluster is divided into so many times the number of coarse clusters, at most. */
 #define MOST_PARTS 4
@@ -27,33 +22,18 @@ metasd_clusters_default(uint32_t entities)
 
 /* ---- memory ---- */
 
-/* A row as its weights that are not 0. */
-typedef struct Row {
-    uint32_t *positions;
-    float *weights;
-    size_t kept;
-} Row;
-
-/* Centers of k-means, by dimensions: weight j of center c is at j x stride + c. */
-typedef struct Centers {
-    uint32_t count;
-    size_t stride; /* a multiple of BLOCK */
-    float *weights;
-    float *halves; /* stride: half of each squared norm, negative; -inf behind the last */
-} Centers;
-
 typedef struct Making {
     MetasdImage *image;
     MetasdTeam *team;
-    uint32_t *dimension_of; /* D: of the columns */
-    Row *rows;              /* METASD_WORD: of a tile */
-    uint32_t sample;        /* rows in the sample */
-    Row *sampled;           /* sample */
-    uint32_t *coarse_of;    /* sample: their coarse clusters */
-    uint32_t *fine_of;      /* sample: for k-means */
-    Row *members;           /* sample: of one coarse cluster */
-    Centers coarse;
-    Centers *fine;          /* of each coarse cluster */
+    uint32_t *dimension_of;   /* D: of the columns */
+    MetasdKmeansRow *rows;    /* METASD_WORD: of a tile */
+    uint32_t sample;          /* rows in the sample */
+    MetasdKmeansRow *sampled; /* sample */
+    uint32_t *coarse_of;      /* sample: their coarse clusters */
+    uint32_t *fine_of;        /* sample: for k-means */
+    MetasdKmeansRow *members; /* sample: of one coarse cluster */
+    MetasdCenters coarse;
+    MetasdCenters *fine;    /* of each coarse cluster */
     uint32_t *first;        /* of each: the number of its first cluster */
     uint32_t *cluster_of;   /* N */
     uint64_t *next;         /* C: the next free place */
@@ -78,30 +58,16 @@ sample_rows(const MetasdImagePlan *plan)
     return (uint32_t)(rows < plan->entities ? rows : plan->entities);
 }
 
-static size_t
-stride_of(uint32_t count)
-{
-    return (count + BLOCK - 1) / BLOCK * BLOCK;
-}
-
-static Centers
-take_centers(MetasdArena *arena, size_t stride, uint32_t width)
-{
-    return (Centers){.stride = stride,
-                     .weights = METASD_TAKE(arena, float, stride *width),
-                     .halves = METASD_TAKE(arena, float, stride)};
-}
-
 static void
-take_rows(MetasdArena *arena, Row *rows, uint32_t count, uint32_t width)
+take_rows(MetasdArena *arena, MetasdKmeansRow *rows, uint32_t count, uint32_t width)
 {
     size_t floats = (size_t)count * width;
     uint32_t *positions = METASD_TAKE(arena, uint32_t, floats);
     float *weights = METASD_TAKE(arena, float, floats);
 
     for (uint32_t i = 0; i < count && rows && weights; i++)
-        rows[i] = (Row){.positions = positions + (size_t)i * width,
-                        .weights = weights + (size_t)i * width};
+        rows[i] = (MetasdKmeansRow){.positions = positions + (size_t)i * width,
+                                    .weights = weights + (size_t)i * width};
 }
 
 static void
@@ -110,20 +76,20 @@ take_memory(Making *making, MetasdArena *arena, const MetasdImagePlan *plan)
     uint32_t coarse = coarse_count(plan->clusters), width = plan->width;
     size_t all = (size_t)plan->clusters * width;
     /* Each fine cluster is in one of the coarse ones, whose strides are rounded up. */
-    size_t parts = plan->clusters + coarse * BLOCK;
+    size_t parts = plan->clusters + coarse * METASD_KMEANS_BLOCK;
     float *weights, *halves;
 
     making->sample = sample_rows(plan);
     making->dimension_of = METASD_TAKE(arena, uint32_t, plan->columns);
-    making->rows = METASD_TAKE(arena, Row, METASD_WORD);
+    making->rows = METASD_TAKE(arena, MetasdKmeansRow, METASD_WORD);
     take_rows(arena, making->rows, METASD_WORD, width);
-    making->sampled = METASD_TAKE(arena, Row, making->sample);
+    making->sampled = METASD_TAKE(arena, MetasdKmeansRow, making->sample);
     take_rows(arena, making->sampled, making->sample, width);
     making->coarse_of = METASD_TAKE(arena, uint32_t, making->sample);
     making->fine_of = METASD_TAKE(arena, uint32_t, making->sample);
-    making->members = METASD_TAKE(arena, Row, making->sample);
-    making->coarse = take_centers(arena, stride_of(coarse), width);
-    making->fine = METASD_TAKE(arena, Centers, coarse);
+    making->members = METASD_TAKE(arena, MetasdKmeansRow, making->sample);
+    making->coarse = metasd_kmeans_take(arena, coarse, width);
+    making->fine = METASD_TAKE(arena, MetasdCenters, coarse);
     making->first = METASD_TAKE(arena, uint32_t, coarse);
     weights = METASD_TAKE(arena, float, parts *width);
     halves = METASD_TAKE(arena, float, parts);
@@ -132,7 +98,7 @@ take_memory(Making *making, MetasdArena *arena, const MetasdImagePlan *plan)
     making->sums = METASD_TAKE(arena, double, all);
     making->squares = METASD_TAKE(arena, double, all);
     if (weights && metasd_arena_ok(arena))
-        making->fine[0] = (Centers){.weights = weights, .halves = halves};
+        making->fine[0] = (MetasdCenters){.weights = weights, .halves = halves};
 }
 
 size_t
@@ -168,7 +134,7 @@ read_codes(const Making *making, uint64_t tile, uint32_t n)
         const float *floats = (const float *)image->dimension.codes + first;
 
         for (uint32_t e = 0; e < n; e++) {
-            Row *row = &making->rows[e];
+            MetasdKmeansRow *row = &making->rows[e];
             float weight = image->plan.codes == METASD_CODES_FLOAT
                                ? floats[e]
                                : (float)((codes[e] - METASD_CODE_ZERO) * scales[e]);
@@ -192,7 +158,7 @@ read_tile(const Making *making, uint64_t tile)
         making->rows[e].kept = 0;
     read_codes(making, tile, n);
     for (uint32_t e = 0; e < n; e++) {
-        Row *row = &making->rows[e];
+        MetasdKmeansRow *row = &making->rows[e];
         uint64_t first = image->entity.start[tile * METASD_WORD + e];
         uint64_t end = image->entity.start[tile * METASD_WORD + e + 1];
 
@@ -218,8 +184,8 @@ read_sample(Making *making)
 
     for (uint32_t i = 0; i < making->sample; i++) {
         uint64_t entity = sampled_entity(making, i);
-        const Row *row = &making->rows[entity % METASD_WORD];
-        Row *to = &making->sampled[i];
+        const MetasdKmeansRow *row = &making->rows[entity % METASD_WORD];
+        MetasdKmeansRow *to = &making->sampled[i];
 
         if (entity / METASD_WORD != read) {
             read = entity / METASD_WORD;
@@ -229,134 +195,6 @@ read_sample(Making *making)
         to->kept = row->kept;
         memcpy(to->positions, row->positions, row->kept * sizeof(*row->positions));
         memcpy(to->weights, row->weights, row->kept * sizeof(*row->weights));
-    }
-    return METASD_OK;
-}
-
-/* ---- k-means ---- */
-
-/* closeness[c] of BLOCK centers: product with the row - half of the center's squared norm. */
-METASD_VECTORISE static void
-compare_block(const Row *row, const float *weights, size_t stride, const float *halves,
-              float *closeness)
-{
-    float sums[BLOCK];
-
-    memcpy(sums, halves, sizeof(sums));
-    for (size_t i = 0; i < row->kept; i++) {
-        const float *center = weights + row->positions[i] * stride;
-        float weight = row->weights[i];
-
-#pragma omp simd
-        for (size_t c = 0; c < BLOCK; c++)
-            sums[c] += weight * center[c];
-    }
-    memcpy(closeness, sums, sizeof(sums));
-}
-
-/* The center nearest to a row; the first of those as near. */
-static uint32_t
-nearest_center(const Row *row, const Centers *centers)
-{
-    float closeness[BLOCK], best = -INFINITY;
-    uint32_t nearest = 0;
-
-    for (size_t first = 0; first < centers->count; first += BLOCK) {
-        compare_block(row, centers->weights + first, centers->stride, centers->halves + first,
-                      closeness);
-        for (size_t c = 0; c < BLOCK; c++)
-            if (closeness[c] > best) {
-                best = closeness[c];
-                nearest = (uint32_t)(first + c);
-            }
-    }
-    return nearest;
-}
-
-/* Sets center C to a row x FACTOR, if ADD on top of what it is. */
-static void
-put_row(Centers *centers, uint32_t c, const Row *row, float factor)
-{
-    for (size_t i = 0; i < row->kept; i++)
-        centers->weights[row->positions[i] * centers->stride + c] += factor * row->weights[i];
-}
-
-static void
-clear_center(Centers *centers, uint32_t c, uint32_t width)
-{
-    for (size_t j = 0; j < width; j++)
-        centers->weights[j * centers->stride + c] = 0;
-}
-
-static void
-measure_centers(Centers *centers, uint32_t width)
-{
-    for (size_t c = 0; c < centers->stride; c++)
-        centers->halves[c] = c < centers->count ? 0 : -INFINITY;
-    for (size_t j = 0; j < width; j++)
-        for (size_t c = 0; c < centers->count; c++) {
-            float weight = centers->weights[j * centers->stride + c];
-
-            centers->halves[c] -= weight * weight / 2;
-        }
-}
-
-/* Starts with rows at even distances. */
-static void
-start_centers(Centers *centers, const Row *rows, uint32_t n, uint32_t width)
-{
-    memset(centers->weights, 0, centers->stride * width * sizeof(float));
-    for (uint32_t c = 0; c < centers->count; c++)
-        put_row(centers, c, &rows[(uint64_t)c * n / centers->count], 1);
-    measure_centers(centers, width);
-}
-
-/* Moves each center to the mean of its rows; one without rows stays. COUNTS is scratch. */
-static void
-move_centers(Centers *centers, const Row *rows, const uint32_t *of, uint32_t n, uint32_t width,
-             uint64_t *counts)
-{
-    memset(counts, 0, centers->count * sizeof(*counts));
-    for (uint32_t i = 0; i < n; i++)
-        if (counts[of[i]]++ == 0)
-            clear_center(centers, of[i], width);
-    for (uint32_t i = 0; i < n; i++)
-        put_row(centers, of[i], &rows[i], 1 / (float)counts[of[i]]);
-    measure_centers(centers, width);
-}
-
-/* The work of comparing a row with centers, in floats. */
-static size_t
-work_of(const Row *row, const Centers *centers)
-{
-    return 1 + row->kept * centers->stride / 16;
-}
-
-static MetasdStatus
-assign_rows(Making *making, const Centers *centers, const Row *rows, uint32_t n, uint32_t *of)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        of[i] = nearest_center(&rows[i], centers);
-        METASD_TRY(metasd_team_work(making->team, work_of(&rows[i], centers)));
-    }
-    return METASD_OK;
-}
-
-/* Finds centers of N rows; n >= centers->count > 0, or no row at all. */
-static MetasdStatus
-find_centers(Making *making, Centers *centers, const Row *rows, uint32_t n, uint32_t *of)
-{
-    uint32_t width = making->image->plan.width;
-
-    if (n == 0) {
-        memset(centers->weights, 0, centers->stride * width * sizeof(float));
-        measure_centers(centers, width);
-        return METASD_OK;
-    }
-    start_centers(centers, rows, n, width);
-    for (int round = 0; round < ROUNDS; round++) {
-        METASD_TRY(assign_rows(making, centers, rows, n, of));
-        move_centers(centers, rows, of, n, width, making->next);
     }
     return METASD_OK;
 }
@@ -393,17 +231,18 @@ part_count(const Making *making, uint32_t n)
 static MetasdStatus
 divide_coarse(Making *making)
 {
-    Centers at = making->fine[0];
+    MetasdCenters at = making->fine[0];
     uint32_t clusters = 0, width = making->image->plan.width;
 
     for (uint32_t s = 0; s < making->coarse.count; s++) {
         uint32_t n = gather_members(making, s);
 
         at.count = part_count(making, n);
-        at.stride = stride_of(at.count);
+        at.stride = metasd_kmeans_stride(at.count);
         making->first[s] = clusters;
         making->fine[s] = at;
-        METASD_TRY(find_centers(making, &making->fine[s], making->members, n, making->fine_of));
+        METASD_TRY(metasd_kmeans_find(&making->fine[s], width, making->members, n, making->fine_of,
+                                      making->next, making->team));
         clusters += at.count;
         at.weights += at.stride * width;
         at.halves += at.stride;
@@ -415,11 +254,8 @@ divide_coarse(Making *making)
 static MetasdStatus
 find_clusters(Making *making)
 {
-    making->coarse.count = coarse_count(making->image->plan.clusters);
-    METASD_TRY(
-        find_centers(making, &making->coarse, making->sampled, making->sample, making->coarse_of));
-    METASD_TRY(
-        assign_rows(making, &making->coarse, making->sampled, making->sample, making->coarse_of));
+    METASD_TRY(metasd_kmeans_find(&making->coarse, making->image->plan.width, making->sampled,
+                                  making->sample, making->coarse_of, making->next, making->team));
     return divide_coarse(making);
 }
 
@@ -427,11 +263,11 @@ find_clusters(Making *making)
 
 /* Assigns an entity, and adds its weights to the sums of its cluster. */
 static MetasdStatus
-assign_entity(Making *making, uint32_t id, const Row *row)
+assign_entity(Making *making, uint32_t id, const MetasdKmeansRow *row)
 {
-    uint32_t coarse = nearest_center(row, &making->coarse);
-    const Centers *parts = &making->fine[coarse];
-    uint32_t cluster = making->first[coarse] + nearest_center(row, parts);
+    uint32_t coarse = metasd_kmeans_nearest(row, &making->coarse);
+    const MetasdCenters *parts = &making->fine[coarse];
+    uint32_t cluster = making->first[coarse] + metasd_kmeans_nearest(row, parts);
     double *sums = making->sums + (size_t)cluster * making->image->plan.width;
     double *squares = making->squares + (size_t)cluster * making->image->plan.width;
 
@@ -443,8 +279,8 @@ assign_entity(Making *making, uint32_t id, const Row *row)
         sums[row->positions[i]] += weight;
         squares[row->positions[i]] += weight * weight;
     }
-    return metasd_team_work(making->team,
-                            work_of(row, &making->coarse) + work_of(row, parts) + 4 * row->kept);
+    return metasd_team_work(making->team, metasd_kmeans_work(row, &making->coarse) +
+                                              metasd_kmeans_work(row, parts) + 4 * row->kept);
 }
 
 static MetasdStatus

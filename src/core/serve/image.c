@@ -65,15 +65,11 @@ header_checksum(Header header)
 
 /* ---- layout ---- */
 
-/* At least twice as many slots as labels: probes are short, and an empty slot ends each. */
+/* Half as many slots again as labels: probes are short, and an empty slot ends each. */
 static uint64_t
 slot_count(uint32_t labels)
 {
-    uint64_t slots = 2;
-
-    while (slots < 2 * (uint64_t)labels)
-        slots *= 2;
-    return slots;
+    return labels + (uint64_t)labels / 2 + 2;
 }
 
 /* METASD_TAKE for a 64-bit count; `used` before it is the place in the image. */
@@ -141,10 +137,10 @@ take_clusters(MetasdArena *arena, const MetasdImagePlan *plan)
 static MetasdLabelTable
 take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 {
-    MetasdLabelTable labels = {.count = count, .size = bytes, .slot_mask = slot_count(count) - 1};
+    MetasdLabelTable labels = {.count = count, .size = bytes, .slot_count = slot_count(count)};
 
     labels.start = take_array(arena, (uint64_t)count + 1, sizeof(*labels.start));
-    labels.slots = take_array(arena, labels.slot_mask + 1, sizeof(*labels.slots));
+    labels.slots = take_array(arena, labels.slot_count, sizeof(*labels.slots));
     labels.bytes = take_array(arena, bytes, 1);
     return labels;
 }
@@ -162,8 +158,7 @@ lay_out(const MetasdImagePlan *plan, void *base, size_t size, MetasdImage *image
     if (!plan->family || plan->entities >= UINT32_MAX || plan->relations > INT32_MAX ||
         plan->width == 0 || plan->width % plan->family->reals_per_rank != 0 ||
         plan->columns > plan->width || plan->codes >= METASD_CODES ||
-        plan->clusters > plan->entities ||
-        plan->column_kept > plan->entity_kept ||
+        plan->clusters > plan->entities || plan->column_kept > plan->entity_kept ||
         strlen(plan->family->name) >= sizeof(((Header *)0)->family))
         return false;
     image->plan = *plan;
@@ -219,6 +214,8 @@ metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan, uint3
         image->sigmoids[row] = metasd_uncalibrated;
     for (uint64_t e = 0; e < image->dimension.words * METASD_WORD; e++)
         image->scales[e] = 1;
+    if (plan->clusters > 0) /* none has an entity until metasd_clusters_make */
+        memset(image->cluster.sizes, 0, plan->clusters * sizeof(*image->cluster.sizes));
     return metasd_transpose_begin(image, counts);
 }
 
