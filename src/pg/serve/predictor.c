@@ -366,6 +366,7 @@ metasd_predictor_start(MetasdPredictor *predictor)
     if (predictor->mode != METASD_KNOWN_INCLUDE && !metasd_question_has_source(predictor->question))
         predictor->mode = METASD_KNOWN_INCLUDE;
     predictor->n = predictor->asked == METASD_ASKED_RELATION ? plan->relations : plan->entities;
+    predictor->context = CurrentMemoryContext;
     predictor->search_entities = count_searched(predictor);
     predictor->found = NULL;
     if (predictor->search_entities > 0) {
@@ -393,8 +394,10 @@ score_found(MetasdPredictor *predictor, MetasdGiven head, MetasdGiven relation)
             pfree(predictor->found);
         }
         predictor->room = room + room / 2;
-        predictor->scores = palloc_extended(predictor->room * sizeof(float), MCXT_ALLOC_HUGE);
-        predictor->found = palloc_extended(predictor->room * sizeof(uint32), MCXT_ALLOC_HUGE);
+        predictor->scores =
+            MemoryContextAllocHuge(predictor->context, predictor->room * sizeof(float));
+        predictor->found =
+            MemoryContextAllocHuge(predictor->context, predictor->room * sizeof(uint32));
     }
     predictor->scored = metasd_search_scores(search, predictor->scores, predictor->found);
 }

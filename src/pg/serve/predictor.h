@@ -57,10 +57,11 @@ typedef struct MetasdPredictor {
     uint32 n;               /* entities, or relations if these are asked for */
     uint32 search_entities; /* that many are scored, at least; 0: all, answers are exact */
     void *scratch;
-    MetasdSearch search; /* if not all are scored */
-    size_t room;         /* for these: */
-    float *scores;       /* of all n, or of those that were found */
-    uint32 *found;       /* their ids; NULL: of all, in order */
+    MemoryContext context; /* of the arrays below */
+    MetasdSearch search;   /* if not all are scored */
+    size_t room;           /* for these: */
+    float *scores;         /* of all n, or of those that were found */
+    uint32 *found;         /* their ids; NULL: of all, in order */
     /* Of the last question: */
     uint32 scored; /* of them */
     MetasdSigmoid sigmoid;
