@@ -364,6 +364,31 @@ copy_codes(const MetasdImage *image, uint64_t id, uint64_t place)
                 ((uint8_t *)image->dimension.codes)[from + i];
 }
 
+/* Copies the weights in lists, row after row of places. */
+static MetasdStatus
+copy_lists(const MetasdImage *image, MetasdTeam *team)
+{
+    const MetasdClusters *clusters = &image->cluster;
+    const MetasdSparse *from = &image->entity, *to = &clusters->rows;
+    uint64_t place = 0, at = 0, places = clusters->tiles * METASD_WORD;
+
+    for (uint32_t c = 0; c < clusters->count && to->start; c++)
+        for (uint64_t i = 0, n = clusters->sizes[c]; i < metasd_words((uint32_t)n) * METASD_WORD;
+             i++) {
+            uint64_t first = i < n ? from->start[clusters->ids[place]] : 0;
+            uint64_t kept = i < n ? from->start[clusters->ids[place] + (uint64_t)1] - first : 0;
+
+            to->start[place++] = at;
+            memcpy(to->ids + at, from->ids + first, kept * sizeof(*to->ids));
+            memcpy(to->values + at, from->values + first, kept * sizeof(*to->values));
+            at += kept;
+            METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + kept));
+        }
+    while (to->start && place <= places)
+        to->start[place++] = at;
+    return METASD_OK;
+}
+
 static MetasdStatus
 copy_all(Making *making)
 {
@@ -403,7 +428,8 @@ metasd_clusters_make(MetasdImage *image, void *memory, MetasdTeam *team)
     METASD_TRY(assign_all(&making));
     METASD_TRY(describe_clusters(&making));
     place_clusters(&making);
-    return copy_all(&making);
+    METASD_TRY(copy_all(&making));
+    return copy_lists(image, team);
 }
 
 bool
@@ -436,7 +462,22 @@ is_possible(const MetasdImage *image, uint32_t c)
     return ok;
 }
 
-/* Are the codes of a place those of its entity, which have been checked? */
+/* Are the weights in lists of a place those of its entity, which have been checked? */
+static bool
+has_lists_of(const MetasdImage *image, uint64_t id, uint64_t place)
+{
+    const MetasdSparse *a = &image->entity, *b = &image->cluster.rows;
+    uint64_t first = a->start[id], kept = a->start[id + 1] - first, at;
+
+    if (!b->start)
+        return kept == 0;
+    at = b->start[place];
+    return at <= b->kept && b->start[place + 1] - at == kept && kept <= b->kept - at &&
+           memcmp(a->ids + first, b->ids + at, kept * sizeof(*a->ids)) == 0 &&
+           memcmp(a->values + first, b->values + at, kept * sizeof(*a->values)) == 0;
+}
+
+/* The same of its codes. */
 static bool
 has_codes_of(const MetasdImage *image, uint64_t id, uint64_t place)
 {
@@ -486,7 +527,8 @@ metasd_clusters_check(const MetasdImage *image, MetasdTeam *team)
         if (!is_possible(image, c))
             return METASD_CORRUPT;
         for (uint32_t i = 0; i < clusters->sizes[c]; i++) {
-            if (!has_codes_of(image, clusters->ids[place + i], place + i))
+            if (!has_codes_of(image, clusters->ids[place + i], place + i) ||
+                !has_lists_of(image, clusters->ids[place + i], place + i))
                 return METASD_CORRUPT;
             METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + 4 * image->plan.columns));
         }

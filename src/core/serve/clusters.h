@@ -3,7 +3,7 @@
  *
  * An approximate search (search.h) reads the clusters that promise most, and no other entity. So
  * each cluster has the codes of its entities as tiles of its own, in the layout of dense_columns.h:
- * the same kernels give the same scores. Weights in lists are read from the entities' rows.
+ * the same kernels give the same scores; and their weights in lists as rows.
  *
  * The clusters come from two levels of k-means (Lloyd 1957) by Euclidean distance, on a sample.
  * Rows of small norm, which are seldom an answer, meet in clusters around the origin. First about

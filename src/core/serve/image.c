@@ -129,6 +129,9 @@ take_clusters(MetasdArena *arena, const MetasdImagePlan *plan)
     clusters.variances = take_array(arena, plan->width * count, sizeof(*clusters.variances));
     clusters.ids = take_array(arena, tiles * METASD_WORD, sizeof(*clusters.ids));
     clusters.scales = take_array(arena, tiles * METASD_WORD, sizeof(*clusters.scales));
+    if (plan->entity_kept > plan->column_kept)
+        clusters.rows =
+            take_sparse(arena, tiles * METASD_WORD, plan->entity_kept - plan->column_kept);
     clusters.codes = take_array(arena, tiles * METASD_WORD * plan->columns,
                                 metasd_dense_code_bytes[plan->codes]);
     return clusters;

@@ -102,16 +102,17 @@ typedef struct MetasdDimensions {
  * METASD_WORD to a tile, of which the first sizes[c] are taken, by ascending ids.
  */
 typedef struct MetasdClusters {
-    uint32_t count;   /* C */
-    uint64_t tiles;   /* room for them: words + C */
-    uint64_t *start;  /* C + 1 */
-    uint32_t *sizes;  /* C */
-    float *lengths;   /* C: roots of the mean squared norms */
-    float *means;     /* width x C: weight j of the mean row of cluster c is at j x C + c */
-    float *variances; /* width x C: of the weights around it */
-    uint32_t *ids;    /* tiles x METASD_WORD */
-    double *scales;   /* tiles x METASD_WORD, as those of the image */
-    void *codes;      /* tiles x D x METASD_WORD */
+    uint32_t count;    /* C */
+    uint64_t tiles;    /* room for them: words + C */
+    uint64_t *start;   /* C + 1 */
+    uint32_t *sizes;   /* C */
+    float *lengths;    /* C: roots of the mean squared norms */
+    float *means;      /* width x C: weight j of the mean row of cluster c is at j x C + c */
+    float *variances;  /* width x C: of the weights around it */
+    uint32_t *ids;     /* tiles x METASD_WORD */
+    double *scales;    /* tiles x METASD_WORD, as those of the image */
+    MetasdSparse rows; /* tiles x METASD_WORD: the weights in lists; not there if no list has any */
+    void *codes;       /* tiles x D x METASD_WORD */
 } MetasdClusters;
 
 /* A process's pointers into an image. The image outlives them and is not written through them. */

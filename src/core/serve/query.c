@@ -191,13 +191,13 @@ score_all(const MetasdImage *image, Scratch *scratch, float *scores)
 }
 
 float
-metasd_query_add_lists(const MetasdImage *image, const float *query, uint32_t entity, float score)
+metasd_query_add_lists(const MetasdImage *image, const float *query, const MetasdSparse *rows,
+                       uint64_t number, float score)
 {
     const MetasdDimensions *dimensions = &image->dimension;
-    const MetasdSparse *rows = &image->entity;
-    uint64_t columns = image->plan.columns, end = row_end(rows, entity);
+    uint64_t columns = image->plan.columns, end = row_end(rows, number);
 
-    for (uint64_t i = rows->start[entity]; i < end; i++) {
+    for (uint64_t i = rows->start[number]; i < end; i++) {
         uint32_t j = rows->ids[i];
 
         if (j < image->plan.width && dimensions->place[j] >= columns)
@@ -212,7 +212,7 @@ score_one(const MetasdImage *image, const Scratch *scratch, uint32_t entity)
 {
     MetasdDenseColumns tiles = all_columns(image);
 
-    return metasd_query_add_lists(image, scratch->query, entity,
+    return metasd_query_add_lists(image, scratch->query, &image->entity, entity,
                                   metasd_dense_score(&tiles, entity, &scratch->asked));
 }
 
@@ -433,7 +433,7 @@ metasd_query_prepared_score(const MetasdImage *image, const MetasdPrepared *prep
 {
     MetasdDenseColumns tiles = all_columns(image);
 
-    return metasd_query_add_lists(image, prepared->query, entity,
+    return metasd_query_add_lists(image, prepared->query, &image->entity, entity,
                                   metasd_dense_score(&tiles, entity, &prepared->asked));
 }
 

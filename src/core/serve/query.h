@@ -107,10 +107,10 @@ extern float metasd_query_prepared_score(const MetasdImage *image, const MetasdP
 
 /*
  * Adds the lists' part to the product of one entity, of which SCORE is that of the columns: the
- * same bits as for all.
+ * same bits as for all. Row NUMBER has its weights in lists.
  */
-extern float metasd_query_add_lists(const MetasdImage *image, const float *query, uint32_t entity,
-                                    float score);
+extern float metasd_query_add_lists(const MetasdImage *image, const float *query,
+                                    const MetasdSparse *rows, uint64_t number, float score);
 
 /*
  * products[i] = <query, entity ids[i]>, for a query of finite weights: the sums that scores are.

@@ -11,9 +11,6 @@
 #include "core/serve/image_internal.h"
 #include "core/serve/postings.h"
 
-/* Rows of lists are fetched so many entities in advance: each is somewhere else in memory. */
-#define AHEAD ((uint32_t)8)
-
 static void
 take_memory(MetasdSearch *search, MetasdArena *arena, const MetasdImagePlan *plan)
 {
@@ -140,13 +137,13 @@ choose_clusters(MetasdSearch *search, uint32_t least)
     return room + METASD_WORD; /* the last tile may have free places */
 }
 
-/* Does the query have weights in lists? */
+/* Does the query have weights in lists, and do entities? */
 static bool
 asks_lists(const MetasdSearch *search)
 {
     const MetasdImage *image = search->image;
 
-    for (uint32_t j = 0; j < image->plan.width; j++)
+    for (uint32_t j = 0; j < image->plan.width && image->cluster.rows.start; j++)
         if (search->query.query[j] != 0 && image->dimension.place[j] >= image->plan.columns)
             return true;
     return false;
@@ -172,37 +169,13 @@ metasd_search_similar_of(MetasdSearch *search, MetasdGiven entity, uint32_t leas
 
 /* ---- scores ---- */
 
-/* The score of an entity whose product with the query's columns is known. */
+/* The score of an entity whose product with the query is known. */
 static float
 finish_score(const MetasdSearch *search, uint32_t id, float score)
 {
-    const MetasdImage *image = search->image;
-
-    if (search->lists)
-        score = metasd_query_add_lists(image, search->query.query, id, score);
     if (search->cosines)
-        return metasd_cosine(score, image->norms[id]);
+        return metasd_cosine(score, search->image->norms[id]);
     return id == search->query.impossible ? METASD_IMPOSSIBLE : score;
-}
-
-/* Fetches what finish_score will read of an entity. */
-static void
-fetch_ahead(const MetasdSearch *search, const uint32_t *ids, uint32_t i, uint32_t n)
-{
-    const MetasdImage *image = search->image;
-
-    if (search->lists && i + 2 * AHEAD < n)
-        __builtin_prefetch(&image->entity.start[ids[i + 2 * AHEAD]]);
-    if (search->lists && i + AHEAD < n) {
-        uint64_t start = image->entity.start[ids[i + AHEAD]];
-
-        if (start < image->entity.kept) {
-            __builtin_prefetch(&image->entity.ids[start]);
-            __builtin_prefetch(&image->entity.values[start]);
-        }
-    }
-    if (search->cosines && i + AHEAD < n)
-        __builtin_prefetch(&image->norms[ids[i + AHEAD]]);
 }
 
 /* Copies the ids of N places; those of a damaged image become ones that exist. */
@@ -233,10 +206,11 @@ score_cluster(const MetasdSearch *search, uint32_t c, float *scores, uint32_t *i
     metasd_dense_scores(metasd_dense_kernels(), &tiles, metasd_words(n), &search->query.asked,
                         scores);
     copy_ids(image, clusters->ids + place, n, ids);
-    for (uint32_t i = 0; i < n; i++) {
-        fetch_ahead(search, ids, i, n);
+    for (uint32_t i = 0; i < n && search->lists; i++)
+        scores[i] = metasd_query_add_lists(image, search->query.query, &clusters->rows, place + i,
+                                           scores[i]);
+    for (uint32_t i = 0; i < n; i++)
         scores[i] = finish_score(search, ids[i], scores[i]);
-    }
     return n;
 }
 
@@ -254,13 +228,9 @@ metasd_search_scores(const MetasdSearch *search, float *scores, uint32_t *ids)
 void
 metasd_search_scores_of(const MetasdSearch *search, const uint32_t *ids, size_t n, float *scores)
 {
-    for (size_t i = 0; i < n; i++) {
-        float score = metasd_query_prepared_score(search->image, &search->query, ids[i]);
-
-        scores[i] = search->cosines ? metasd_cosine(score, search->image->norms[ids[i]])
-                    : ids[i] == search->query.impossible ? METASD_IMPOSSIBLE
-                                                         : score;
-    }
+    for (size_t i = 0; i < n; i++)
+        scores[i] = finish_score(
+            search, ids[i], metasd_query_prepared_score(search->image, &search->query, ids[i]));
 }
 
 /* ---- what is not visited ---- */
