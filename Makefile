@@ -33,7 +33,7 @@ CORE_SOURCES = $(wildcard src/core/*/*.c)
 CORE_OBJS = $(CORE_SOURCES:.c=.o)
 # Scores of an image are the same on all processors, whether they have fused multiply-adds or not.
 EXACT = core/serve/dense_columns core/serve/fold core/serve/postings core/serve/query core/serve/projection \
-	core/serve/own_pull core/serve/pull
+	core/serve/own_pull core/serve/pull core/serve/clusters core/serve/kmeans core/serve/search
 EXTRA_CLEAN = $(TRAIN_OBJS) $(OBJS:.o=.d) $(TRAIN_OBJS:.o=.d) build
 
 REGRESS = $(shell sed 's/\#.*//' test/sql/order 2>/dev/null)

@@ -15,6 +15,7 @@ PG_MODULE_MAGIC;
 
 char *metasd_default_model = NULL;
 bool metasd_fold_in = true;
+int metasd_search_entities = 0;
 int metasd_train_mem = 4 * 1024 * 1024;
 int metasd_max_workers = 1;
 int metasd_nice = 10;
@@ -74,6 +75,11 @@ _PG_init(void)
                              "facts in its source.",
                              "If off, such questions have no answers.", &metasd_fold_in, true,
                              PGC_USERSET, 0, NULL, NULL, NULL);
+    DefineCustomIntVariable("metasd.search_entities",
+                            "Number of entities that kg_predict and kg_similar score, the most "
+                            "promising ones, so that answers are approximate.",
+                            "0 means all: answers are exact.", &metasd_search_entities, 0, 0,
+                            INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("metasd.train_mem",
                             "Most memory that a training started here may take.",
                             "0 means no limit.", &metasd_train_mem, 4 * 1024 * 1024, 0, INT_MAX,

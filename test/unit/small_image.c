@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/serve/clusters.h"
 #include "small_image.h"
 #include "tools.h"
 
@@ -31,16 +32,33 @@ add_entity(MetasdImageWriter *writer, uint32_t id, const float *row, MetasdStora
     free(encoded);
 }
 
+static void
+make_clusters(MetasdImage *image, MetasdTeam *team)
+{
+    void *memory = tools_alloc(metasd_clusters_bytes(&image->plan));
+
+    assert_int_equal(metasd_clusters_make(image, memory, team), METASD_OK);
+    free(memory);
+}
+
 void *
 small_image(MetasdImage *image, float *rows, uint32_t entities, uint32_t width,
             MetasdStorage storage, bool settled)
+{
+    return small_clustered_image(image, rows, entities, width, storage, settled, 0);
+}
+
+void *
+small_clustered_image(MetasdImage *image, float *rows, uint32_t entities, uint32_t width,
+                      MetasdStorage storage, bool settled, uint32_t clusters)
 {
     MetasdTeam team = metasd_team_of_one();
     MetasdImagePlan plan = {.family = &metasd_family_complex,
                             .entities = entities,
                             .relations = 1,
                             .width = width,
-                            .relation_label_bytes = 1};
+                            .relation_label_bytes = 1,
+                            .clusters = clusters};
     uint32_t *counts = calloc(width, sizeof(*counts));
     MetasdImageWriter writer;
     size_t bytes;
@@ -65,6 +83,10 @@ small_image(MetasdImage *image, float *rows, uint32_t entities, uint32_t width,
     assert_int_equal(
         metasd_image_add_relation(&writer, 0, "r", 1, (MetasdSparseRow){0}, (MetasdSparseRow){0}),
         METASD_OK);
+    if (clusters > 0) {
+        assert_int_equal(metasd_image_finish(&writer, &team), METASD_INVALID);
+        make_clusters(&writer.image, &team);
+    }
     assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
     assert_int_equal(metasd_image_open(memory, bytes, &team, image), METASD_OK);
     free(counts);

@@ -12,4 +12,9 @@
 extern void *small_image(MetasdImage *image, float *rows, uint32_t entities, uint32_t width,
                          MetasdStorage storage, bool settled);
 
+/* The same with so many clusters. */
+extern void *small_clustered_image(MetasdImage *image, float *rows, uint32_t entities,
+                                   uint32_t width, MetasdStorage storage, bool settled,
+                                   uint32_t clusters);
+
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/arena.h"
+#include "core/serve/clusters.h"
 #include "core/serve/image_internal.h"
 #include "core/serve/postings.h"
 #include "core/serve/transpose.h"
@@ -19,8 +20,8 @@ typedef struct Header {
     uint32_t byte_order;
     uint64_t bytes;    /* of the whole image */
     uint64_t checksum; /* of everything behind the header */
-    char family[28];   /* its name, ended by a zero */
-    uint32_t codes;
+    char family[24];   /* its name, ended by a zero */
+    uint32_t codes, clusters;
     uint32_t entities, relations, width, columns;
     uint64_t column_kept, entity_kept, relation_kept, entity_label_bytes, relation_label_bytes;
     uint64_t header_checksum; /* of this struct with 0 here */
@@ -64,15 +65,11 @@ header_checksum(Header header)
 
 /* ---- layout ---- */
 
-/* At least twice as many slots as labels: probes are short, and an empty slot ends each. */
+/* Half as many slots again as labels: probes are short, and an empty slot ends each. */
 static uint64_t
 slot_count(uint32_t labels)
 {
-    uint64_t slots = 2;
-
-    while (slots < 2 * (uint64_t)labels)
-        slots *= 2;
-    return slots;
+    return labels + (uint64_t)labels / 2 + 2;
 }
 
 /* METASD_TAKE for a 64-bit count; `used` before it is the place in the image. */
@@ -111,19 +108,42 @@ take_dimensions(MetasdArena *arena, const MetasdImagePlan *plan)
         take_array(arena, dimensions.lists * dimensions.words, sizeof(*dimensions.bits));
     dimensions.values =
         take_array(arena, dimensions.kept + METASD_WORD, sizeof(*dimensions.values));
-    /* the last part: metasd_transpose_add clears it */
+    /* the last part but the clusters: metasd_transpose_add clears it */
     dimensions.codes =
         take_array(arena, tiles * plan->columns, metasd_dense_code_bytes[plan->codes]);
     return dimensions;
 }
 
+static MetasdClusters
+take_clusters(MetasdArena *arena, const MetasdImagePlan *plan)
+{
+    uint64_t count = plan->clusters, tiles = metasd_words(plan->entities) + count;
+    MetasdClusters clusters = {.count = plan->clusters, .tiles = tiles};
+
+    if (count == 0)
+        return (MetasdClusters){0};
+    clusters.start = take_array(arena, count + 1, sizeof(*clusters.start));
+    clusters.sizes = take_array(arena, count, sizeof(*clusters.sizes));
+    clusters.lengths = take_array(arena, count, sizeof(*clusters.lengths));
+    clusters.means = take_array(arena, plan->width * count, sizeof(*clusters.means));
+    clusters.variances = take_array(arena, plan->width * count, sizeof(*clusters.variances));
+    clusters.ids = take_array(arena, tiles * METASD_WORD, sizeof(*clusters.ids));
+    clusters.scales = take_array(arena, tiles * METASD_WORD, sizeof(*clusters.scales));
+    if (plan->entity_kept > plan->column_kept)
+        clusters.rows =
+            take_sparse(arena, tiles * METASD_WORD, plan->entity_kept - plan->column_kept);
+    clusters.codes = take_array(arena, tiles * METASD_WORD * plan->columns,
+                                metasd_dense_code_bytes[plan->codes]);
+    return clusters;
+}
+
 static MetasdLabelTable
 take_labels(MetasdArena *arena, uint32_t count, uint64_t bytes)
 {
-    MetasdLabelTable labels = {.count = count, .size = bytes, .slot_mask = slot_count(count) - 1};
+    MetasdLabelTable labels = {.count = count, .size = bytes, .slot_count = slot_count(count)};
 
     labels.start = take_array(arena, (uint64_t)count + 1, sizeof(*labels.start));
-    labels.slots = take_array(arena, labels.slot_mask + 1, sizeof(*labels.slots));
+    labels.slots = take_array(arena, labels.slot_count, sizeof(*labels.slots));
     labels.bytes = take_array(arena, bytes, 1);
     return labels;
 }
@@ -141,7 +161,7 @@ lay_out(const MetasdImagePlan *plan, void *base, size_t size, MetasdImage *image
     if (!plan->family || plan->entities >= UINT32_MAX || plan->relations > INT32_MAX ||
         plan->width == 0 || plan->width % plan->family->reals_per_rank != 0 ||
         plan->columns > plan->width || plan->codes >= METASD_CODES ||
-        plan->column_kept > plan->entity_kept ||
+        plan->clusters > plan->entities || plan->column_kept > plan->entity_kept ||
         strlen(plan->family->name) >= sizeof(((Header *)0)->family))
         return false;
     image->plan = *plan;
@@ -157,6 +177,7 @@ lay_out(const MetasdImagePlan *plan, void *base, size_t size, MetasdImage *image
     image->entity_labels = take_labels(&arena, plan->entities, plan->entity_label_bytes);
     image->relation_labels = take_labels(&arena, plan->relations, plan->relation_label_bytes);
     image->dimension = take_dimensions(&arena, plan);
+    image->cluster = take_clusters(&arena, plan);
     *bytes = arena.used;
     return metasd_arena_ok(&arena);
 }
@@ -196,6 +217,8 @@ metasd_image_begin(MetasdImageWriter *writer, const MetasdImagePlan *plan, uint3
         image->sigmoids[row] = metasd_uncalibrated;
     for (uint64_t e = 0; e < image->dimension.words * METASD_WORD; e++)
         image->scales[e] = 1;
+    if (plan->clusters > 0) /* none has an entity until metasd_clusters_make */
+        memset(image->cluster.sizes, 0, plan->clusters * sizeof(*image->cluster.sizes));
     return metasd_transpose_begin(image, counts);
 }
 
@@ -338,6 +361,7 @@ is_complete(const MetasdImageWriter *writer)
 
     return writer->entities == plan->entities && writer->relations == plan->relations &&
            metasd_transpose_is_complete(image, writer->counts) &&
+           metasd_clusters_are_complete(image) &&
            image->relation.start[2 * (uint64_t)plan->relations] == plan->relation_kept &&
            image->entity_labels.start[plan->entities] == plan->entity_label_bytes &&
            image->relation_labels.start[plan->relations] == plan->relation_label_bytes;
@@ -353,6 +377,7 @@ metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
                      .byte_order = BYTE_ORDER_MARK,
                      .bytes = bytes,
                      .codes = plan->codes,
+                     .clusters = plan->clusters,
                      .entities = plan->entities,
                      .relations = plan->relations,
                      .width = plan->width,
@@ -424,6 +449,7 @@ metasd_image_attach(const void *memory, size_t bytes, MetasdImage *image)
                              .relation_label_bytes = header.relation_label_bytes,
                              .columns = header.columns,
                              .codes = header.codes,
+                             .clusters = header.clusters,
                              .column_kept = header.column_kept};
     if (metasd_image_bytes(&plan) != bytes)
         return METASD_CORRUPT;
@@ -447,6 +473,7 @@ metasd_image_open(const void *memory, size_t bytes, MetasdTeam *team, MetasdImag
     METASD_TRY(check_sparse(&image->relation, 2 * (uint64_t)plan->relations, plan->relation_kept,
                             plan->width, team));
     METASD_TRY(metasd_transpose_check(image, team));
+    METASD_TRY(metasd_clusters_check(image, team));
     for (uint64_t row = 0; row <= 2 * (uint64_t)plan->relations; row++)
         if (!metasd_probability_sigmoid_ok(image->sigmoids[row]))
             return METASD_CORRUPT;

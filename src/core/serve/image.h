@@ -17,7 +17,8 @@
  *    are those of the stored row. Codes have 1 byte; they are floats, of 4, if a row has no codes
  *    because it was stored as float32. Any other dimension is a list: one bit per entity, and 4
  *    bytes for each entity that keeps a weight there (postings.h). The weights in lists are there
- *    again by entities, as those of relations are.
+ *    again by entities, as those of relations are;
+ *    if there are many entities, their codes again by clusters (clusters.h).
  *
  * No score is NaN or infinite, because no weight above METASD_IMAGE_MAX_WEIGHT is accepted. If an
  * image is damaged after it was opened, answers are wrong, perhaps NaN, but ids stay in range and
@@ -68,6 +69,7 @@ typedef struct MetasdImagePlan {
     uint32_t columns;     /* D, dimensions that are columns */
     MetasdCodes codes;    /* of these */
     uint64_t column_kept; /* kept weights of all entities in them */
+    uint32_t clusters;    /* C; 0: only exact answers */
 } MetasdImagePlan;
 
 /* Rows of kept weights: row i is start[i] .. start[i + 1] - 1 of ids and values, ids ascending. */
@@ -95,6 +97,24 @@ typedef struct MetasdDimensions {
     void *codes;     /* words x D x METASD_WORD */
 } MetasdDimensions;
 
+/*
+ * The entities by clusters. Cluster c has tiles start[c] to start[c + 1] - 1: places of entities,
+ * METASD_WORD to a tile, of which the first sizes[c] are taken, by ascending ids.
+ */
+typedef struct MetasdClusters {
+    uint32_t count;    /* C */
+    uint64_t tiles;    /* room for them: words + C */
+    uint64_t *start;   /* C + 1 */
+    uint32_t *sizes;   /* C */
+    float *lengths;    /* C: roots of the mean squared norms */
+    float *means;      /* width x C: weight j of the mean row of cluster c is at j x C + c */
+    float *variances;  /* width x C: of the weights around it */
+    uint32_t *ids;     /* tiles x METASD_WORD */
+    double *scales;    /* tiles x METASD_WORD, as those of the image */
+    MetasdSparse rows; /* tiles x METASD_WORD: the weights in lists; not there if no list has any */
+    void *codes;       /* tiles x D x METASD_WORD */
+} MetasdClusters;
+
 /* A process's pointers into an image. The image outlives them and is not written through them. */
 typedef struct MetasdImage {
     MetasdImagePlan plan;
@@ -102,6 +122,7 @@ typedef struct MetasdImage {
     MetasdSparse relation; /* P rows: 2 r is relation r, 2 r + 1 its reciprocal */
     double *scales;        /* of the entities' codes: words x METASD_WORD, 1 behind N */
     MetasdDimensions dimension;
+    MetasdClusters cluster;
     MetasdSigmoid *sigmoids; /* P in the order of `relation`, then one for relations asked for */
     float *norms;            /* N */
     uint8_t *irreflexive;    /* R: 1 = no entity has this relation to itself */
@@ -159,8 +180,8 @@ extern MetasdStatus metasd_image_set_sigmoid(MetasdImageWriter *writer, uint32_t
 extern MetasdStatus metasd_image_set_irreflexive(MetasdImageWriter *writer, uint32_t id);
 
 /*
- * Completes the image after all planned rows have been added (else METASD_INVALID). Polls the team;
- * works alone. The same rows give the same bytes.
+ * Completes the image after all planned rows have been added (else METASD_INVALID), and the clusters
+ * have been made if the plan has any (metasd_clusters_make). Polls the team; works alone. The same rows give the same bytes.
  */
 extern MetasdStatus metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team);
 

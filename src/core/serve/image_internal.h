@@ -29,6 +29,15 @@ metasd_sigmoid_place(const MetasdImage *image, uint32_t relation)
     return relation == 2 * image->plan.relations ? relation : metasd_relation_row(image, relation);
 }
 
+/* The cosine of an entity of this norm whose product with a unit vector is PRODUCT. */
+static inline float
+metasd_cosine(float product, float norm)
+{
+    float cosine = norm > 0 ? product / norm : 0;
+
+    return cosine > 1 ? 1 : cosine < -1 ? -1 : cosine; /* rounding may pass the ends */
+}
+
 static inline bool
 metasd_weight_ok(float value)
 {

@@ -39,10 +39,12 @@ static MetasdSlot *
 find_slot(const MetasdLabelTable *labels, const char *label, size_t len, uint32_t *tag)
 {
     uint64_t hash = hash_label(label, len);
+    /* The low bits of the hash, as a fraction of 2^32, say where to begin; the others are the tag. */
+    uint64_t at = (uint32_t)hash * labels->slot_count >> 32;
 
     *tag = (uint32_t)(hash >> 32);
-    for (uint64_t i = 0; i <= labels->slot_mask; i++) {
-        MetasdSlot *slot = &labels->slots[(hash + i) & labels->slot_mask];
+    for (uint64_t i = 0; i < labels->slot_count; i++, at++) {
+        MetasdSlot *slot = &labels->slots[at < labels->slot_count ? at : at - labels->slot_count];
         const char *other;
         size_t other_len;
 
@@ -98,7 +100,7 @@ metasd_label_check(const MetasdLabelTable *labels, uint64_t bytes, MetasdTeam *t
             return METASD_CORRUPT;
         METASD_TRY(metasd_team_work(team, 1));
     }
-    for (uint64_t i = 0; i <= labels->slot_mask; i++) {
+    for (uint64_t i = 0; i < labels->slot_count; i++) {
         if (labels->slots[i].number > labels->count)
             return METASD_CORRUPT;
         filled += labels->slots[i].number != 0;

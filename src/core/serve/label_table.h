@@ -15,14 +15,14 @@ typedef struct MetasdSlot {
     uint32_t number; /* id + 1; 0: empty */
 } MetasdSlot;
 
-/* Label i is start[i] .. start[i + 1] - 1 of bytes. Open addressing, at least half empty. */
+/* Label i is start[i] .. start[i + 1] - 1 of bytes. Open addressing, a third empty. */
 typedef struct MetasdLabelTable {
     uint32_t count;
     uint64_t size; /* of bytes */
     uint64_t *start;
     char *bytes;
     MetasdSlot *slots;
-    uint64_t slot_mask;
+    uint64_t slot_count;
 } MetasdLabelTable;
 
 /* The id of a label, or false. */

@@ -204,24 +204,30 @@ score_all(const MetasdImage *image, Scratch *scratch, float *scores)
     score_lists(image, scratch->query, scores);
 }
 
-/* <query, one entity>, for a query whose columns are chosen: the same bits as in score_all. */
-static float
-score_one(const MetasdImage *image, const Scratch *scratch, uint32_t entity)
+float
+metasd_query_add_lists(const MetasdImage *image, const float *query, const MetasdSparse *rows,
+                       uint64_t number, float score)
 {
     const MetasdDimensions *dimensions = &image->dimension;
-    const MetasdSparse *rows = &image->entity;
-    uint64_t columns = image->plan.columns, end = row_end(rows, entity);
-    MetasdDenseColumns tiles = all_columns(image);
-    const float *query = scratch->query;
-    float score = metasd_dense_score(&tiles, entity, &scratch->asked);
+    uint64_t columns = image->plan.columns, end = row_end(rows, number);
 
-    for (uint64_t i = rows->start[entity]; i < end; i++) {
+    for (uint64_t i = rows->start[number]; i < end; i++) {
         uint32_t j = rows->ids[i];
 
         if (j < image->plan.width && dimensions->place[j] >= columns)
             score += query[j] * rows->values[i];
     }
     return score;
+}
+
+/* <query, one entity>, for a query whose columns are chosen: the same bits as in score_all. */
+static float
+score_one(const MetasdImage *image, const Scratch *scratch, uint32_t entity)
+{
+    MetasdDenseColumns tiles = all_columns(image);
+
+    return metasd_query_add_lists(image, scratch->query, &image->entity, entity,
+                                  metasd_dense_score(&tiles, entity, &scratch->asked));
 }
 
 /* ---- what a question gives ---- */
@@ -437,23 +443,67 @@ norm_of(const MetasdImage *image, MetasdGiven entity)
     return (float)sqrt(sum);
 }
 
+/* Scaled to a unit vector first, so that products of tiny or huge weights stay in range. */
+static void
+compose_direction(const MetasdImage *image, MetasdGiven entity, const Scratch *scratch)
+{
+    const float *row = entity_row(image, entity, scratch->first);
+    float norm = norm_of(image, entity);
+
+    for (uint32_t j = 0; j < image->plan.width; j++)
+        scratch->query[j] = norm > 0 ? row[j] / norm : row[j];
+}
+
 void
 metasd_query_scores_similar_of(const MetasdImage *image, MetasdGiven entity, float *scores,
                                void *scratch)
 {
     Scratch rows = divide_scratch(scratch, image->plan.width);
-    const float *row = entity_row(image, entity, rows.first);
-    float norm = norm_of(image, entity);
 
-    /* Scaled to a unit vector first, so that products of tiny or huge weights stay in range. */
-    for (uint32_t j = 0; j < image->plan.width; j++)
-        rows.query[j] = norm > 0 ? row[j] / norm : row[j];
+    compose_direction(image, entity, &rows);
     score_all(image, &rows, scores);
-    for (uint32_t e = 0; e < image->plan.entities; e++) {
-        float cosine = image->norms[e] > 0 ? scores[e] / image->norms[e] : 0;
+    for (uint32_t e = 0; e < image->plan.entities; e++)
+        scores[e] = metasd_cosine(scores[e], image->norms[e]);
+}
 
-        scores[e] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine; /* rounding may pass the ends */
-    }
+/* ---- prepared queries ---- */
+
+static MetasdPrepared
+prepare(const MetasdImage *image, Scratch *scratch, uint32_t impossible)
+{
+    ask_columns(image, scratch);
+    return (MetasdPrepared){
+        .query = scratch->query, .asked = scratch->asked, .impossible = impossible};
+}
+
+MetasdPrepared
+metasd_query_prepare_tails(const MetasdImage *image, MetasdGiven head, MetasdGiven relation,
+                           void *scratch)
+{
+    Scratch rows = divide_scratch(scratch, image->plan.width);
+
+    compose_query(image, head, relation, &rows);
+    return prepare(image, &rows,
+                   !head.row && is_irreflexive(image, relation) ? head.id : UINT32_MAX);
+}
+
+MetasdPrepared
+metasd_query_prepare_similar(const MetasdImage *image, MetasdGiven entity, void *scratch)
+{
+    Scratch rows = divide_scratch(scratch, image->plan.width);
+
+    compose_direction(image, entity, &rows);
+    return prepare(image, &rows, UINT32_MAX);
+}
+
+float
+metasd_query_prepared_score(const MetasdImage *image, const MetasdPrepared *prepared,
+                            uint32_t entity)
+{
+    MetasdDenseColumns tiles = all_columns(image);
+
+    return metasd_query_add_lists(image, prepared->query, &image->entity, entity,
+                                  metasd_dense_score(&tiles, entity, &prepared->asked));
 }
 
 void

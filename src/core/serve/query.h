@@ -104,6 +104,30 @@ metasd_query_scores_similar(const MetasdImage *image, uint32_t entity, float *sc
     metasd_query_scores_similar_of(image, metasd_given(entity), scores, scratch);
 }
 
+/* A question as a query, in scratch memory: for search.h. */
+typedef struct MetasdPrepared {
+    const float *query;     /* width */
+    MetasdDenseQuery asked; /* its columns */
+    uint32_t impossible;    /* the entity whose score is METASD_IMPOSSIBLE; UINT32_MAX: none */
+} MetasdPrepared;
+
+/* The query of (head, relation, ?), and that of the entities similar to one: a unit vector. */
+extern MetasdPrepared metasd_query_prepare_tails(const MetasdImage *image, MetasdGiven head,
+                                                 MetasdGiven relation, void *scratch);
+extern MetasdPrepared metasd_query_prepare_similar(const MetasdImage *image, MetasdGiven entity,
+                                                   void *scratch);
+
+/* The product of a prepared query with one entity: the same bits as for all. */
+extern float metasd_query_prepared_score(const MetasdImage *image, const MetasdPrepared *prepared,
+                                         uint32_t entity);
+
+/*
+ * Adds the lists' part to the product of one entity, of which SCORE is that of the columns: the
+ * same bits as for all. Row NUMBER has its weights in lists.
+ */
+extern float metasd_query_add_lists(const MetasdImage *image, const float *query,
+                                    const MetasdSparse *rows, uint64_t number, float score);
+
 /*
  * products[i] = <query, entity ids[i]>, for a query of finite weights: the sums that scores are.
  * QUERY must not be in the scratch memory.

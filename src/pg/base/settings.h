@@ -10,6 +10,9 @@ extern char *metasd_default_model;
 /* metasd.fold_in: are entities and relations that a model does not know answered by their facts? */
 extern bool metasd_fold_in;
 
+/* metasd.search_entities: how many entities a question scores, at least; 0: all, exact answers. */
+extern int metasd_search_entities;
+
 /* metasd.train_mem, in kB: the most memory that a training may take; 0: no limit. */
 extern int metasd_train_mem;
 

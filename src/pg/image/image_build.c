@@ -7,6 +7,7 @@
 #include "utils/memutils.h"
 
 #include "core/codec/row_codec.h"
+#include "core/serve/clusters.h"
 #include "pg/catalog/extension.h"
 #include "pg/catalog/security.h"
 #include "pg/catalog/statement.h"
@@ -315,6 +316,7 @@ plan_image(Build *build)
     if (build->plan.width > 0)
         metasd_image_choose_columns(
             &build->plan, build->coded ? METASD_CODES_INT8 : METASD_CODES_FLOAT, build->counts);
+    build->plan.clusters = metasd_clusters_default(build->plan.entities);
     if (build->plan.entities != expected.entities || build->plan.relations != expected.relations)
         refuse_missing(build, &expected);
     if (metasd_image_bytes(&build->plan) == SIZE_MAX)
@@ -342,6 +344,23 @@ add_rows(Build *build, void *memory)
                         errhint("Train the model again with kg_train.")));
 }
 
+/* Clusters the entities, in memory that is freed at once. */
+static void
+make_clusters(Build *build, MetasdTeam *team)
+{
+    MemoryContext own =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd clusters", ALLOCSET_SMALL_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(own);
+    size_t bytes = metasd_clusters_bytes(&build->plan);
+
+    if (bytes == SIZE_MAX ||
+        metasd_clusters_make(&build->writer.image, metasd_image_file_memory(bytes), team) !=
+            METASD_OK)
+        elog(ERROR, "could not cluster the entities of an image");
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(own);
+}
+
 void *
 metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *view, bool *provisional)
 {
@@ -356,6 +375,8 @@ metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *view, bool *provisi
     memory = metasd_image_file_memory(metasd_image_bytes(&build.plan));
     MemoryContextSwitchTo(spi);
     add_rows(&build, memory);
+    if (build.plan.clusters > 0)
+        make_clusters(&build, team);
     if (metasd_image_finish(&build.writer, team) != METASD_OK)
         elog(ERROR, "could not finish an image");
     SPI_finish();

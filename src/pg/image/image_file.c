@@ -14,6 +14,7 @@
 
 #define FILE_MODE (S_IRUSR | S_IWUSR)
 #define CHUNK ((size_t)1 << 20) /* written or compared between two checks for interrupts */
+#define LARGE ((size_t)4 << 20) /* an image from which on memory is released while it is written */
 
 #define MAGIC "metasdIM"
 #define VERSION 1
@@ -191,7 +192,8 @@ typedef struct Draft {
     MemoryContextCallback callback;
     MetasdImagePath path;
     bool exists;
-    int fd; /* it closes with the transaction */
+    bool released; /* the image that was written is no longer in memory */
+    int fd;        /* it closes with the transaction */
 } Draft;
 
 static void
@@ -253,6 +255,76 @@ same_bytes(const char *a, const char *b, size_t bytes)
     return true;
 }
 
+/*
+ * Takes room on the disk, so that a full one is noticed before memory is released. False and errno
+ * if there is none; ENOTSUP if the file system cannot tell.
+ */
+static bool
+reserve(int fd, size_t bytes)
+{
+    errno = ENOTSUP;
+#ifdef HAVE_POSIX_FALLOCATE
+    do {
+        CHECK_FOR_INTERRUPTS();
+        errno = posix_fallocate(fd, 0, (off_t)bytes);
+    } while (errno == EINTR);
+#endif
+    if (errno == EINVAL || errno == EOPNOTSUPP)
+        errno = ENOTSUP;
+    return errno == 0;
+}
+
+/* The file cannot be written, and the image is no longer in memory. */
+static void
+report_lost(const Draft *draft)
+{
+    ereport(ERROR,
+            (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", draft->path.name),
+             errhint("The next question to the model builds its image again.")));
+}
+
+/*
+ * Writes an image slice by slice into a file that has room for it. What the file has, memory need
+ * not have, too: a slice is compared and then released.
+ */
+static void
+write_slices(const Draft *draft, const char *written, const char *image, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += CHUNK) {
+        size_t slice = Min(bytes - at, CHUNK);
+
+        if (!write_all(draft->fd, image + at, slice))
+            report_lost(draft);
+        errno = EIO;
+        if (!same_bytes(written + at, image + at, slice))
+            report_lost(draft);
+        (void)madvise((void *)(uintptr_t)(image + at), slice, MADV_DONTNEED);
+    }
+}
+
+/* Fills a draft; false and errno if that fails, and then the image is still in memory. */
+static bool
+fill_draft(Draft *draft, const Mapping *mapping, const Frame *frame, const char *image,
+           size_t bytes)
+{
+    const char *written = (const char *)mapping->memory + sizeof(*frame);
+    bool large = bytes >= LARGE && reserve(draft->fd, (size_t)frame->bytes);
+
+    if (bytes >= LARGE && !large && errno != ENOTSUP)
+        return false;
+    if (!write_all(draft->fd, frame, sizeof(*frame)))
+        return false;
+    draft->released = large;
+    if (large) {
+        write_slices(draft, written, image, bytes);
+        return true;
+    }
+    if (!write_all(draft->fd, image, bytes))
+        return false;
+    errno = EIO;
+    return same_bytes(written, image, bytes);
+}
+
 /* Writes, maps and renames the file; NULL and errno if that fails. CONTEXT gets the mapping. */
 static Mapping *
 write_image(Draft *draft, const MetasdImagePath *path, const pg_uuid_t *uuid, const void *image,
@@ -271,18 +343,18 @@ write_image(Draft *draft, const MetasdImagePath *path, const pg_uuid_t *uuid, co
     Mapping *mapping = NULL;
 
     frame.checksum = frame_checksum(&frame);
-    if (create_draft(draft) && write_all(draft->fd, &frame, sizeof(frame)) &&
-        write_all(draft->fd, image, bytes) && set_times(draft->fd, frame.time))
+    if (create_draft(draft)) /* beyond the end of the file until it is filled */
         mapping = map_memory((size_t)frame.bytes, PROT_READ, MAP_SHARED, draft->fd);
     MemoryContextSwitchTo(before);
     if (!mapping)
         return NULL;
-    if (!same_bytes((const char *)mapping->memory + sizeof(frame), image, bytes))
-        errno = EIO;
-    else if (rename(draft->path.name, path->name) == 0) {
+    if (fill_draft(draft, mapping, &frame, image, bytes) && set_times(draft->fd, frame.time) &&
+        rename(draft->path.name, path->name) == 0) {
         draft->exists = false;
         return mapping;
     }
+    if (draft->released)
+        report_lost(draft);
     unmap(mapping);
     return NULL;
 }

@@ -44,7 +44,8 @@ extern bool metasd_image_file_attach(const pg_uuid_t *uuid, bool locked, MetasdT
 
 /*
  * Writes an image of BYTES bytes to the shared file and opens it as metasd_image_file_attach does.
- * False if the file cannot be written: a WARNING says so once per session.
+ * False if the file cannot be written: a WARNING says so once per session. Else memory from
+ * metasd_image_file_memory may have been released: then it has zeros.
  */
 extern bool metasd_image_file_publish(const pg_uuid_t *uuid, const void *image, size_t bytes,
                                       MetasdImage *view);

@@ -1,12 +1,14 @@
 #include "pg/serve/predictor.h"
 
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#include "core/ranking/best_first.h"
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/ties.h"
-#include "core/ranking/topk.h"
 #include "core/serve/query.h"
+#include "pg/image/image_file.h"
 #include "pg/serve/identifier.h"
 #include "pg/serve/known_whole.h"
 
@@ -54,8 +56,23 @@ typedef struct Facts {
     bool missing; /* not all have been looked up */
     MetasdKnown known;
     const MetasdLabelTable *labels;
-    bool *ids; /* n: the id completes a fact, as far as facts were looked up */
+    MemoryContext context; /* of the ids */
+    bool *ids;             /* n: the id completes a fact, as far as facts were looked up */
 } Facts;
+
+/* Marks of so many ids are memory that is not touched where no id is marked. */
+#define MANY_IDS ((uint32)1 << 20)
+
+static bool *
+allocate_marks(MemoryContext context, uint32 n)
+{
+    MemoryContext before = MemoryContextSwitchTo(context);
+    bool *marks = n < MANY_IDS ? palloc0(Max(n, 1) * sizeof(bool))
+                               : metasd_image_file_memory(n * sizeof(bool));
+
+    MemoryContextSwitchTo(before);
+    return marks;
+}
 
 /* Is one of the given places a newcomer? Facts that were read at once are not about these. */
 static bool
@@ -74,8 +91,10 @@ start_facts(const MetasdPredictor *predictor, const uint32 id[2])
     Facts facts = {.missing = predictor->mode != METASD_KNOWN_INCLUDE,
                    .labels =
                        metasd_question_labels(question, predictor->asked == METASD_ASKED_RELATION),
-                   .ids = palloc_extended(predictor->n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO)};
+                   .context = AllocSetContextCreate(CurrentMemoryContext, "metasd facts",
+                                                    ALLOCSET_START_SMALL_SIZES)};
 
+    facts.ids = allocate_marks(facts.context, predictor->n);
     if (!facts.missing)
         return facts;
     if (gives_newcomer(predictor, id))
@@ -110,25 +129,52 @@ look_up_facts(Facts *facts, const uint32 *ids, uint32 n)
 #define FIRST_PROBE 32
 #define PROBE_GROWTH 4
 
+/* More candidates than that are not looked up one by one: then the whole group is read. */
+#define MOST_LOOKED_UP 100000
+
 typedef struct Iterator {
-    MetasdTopk topk;
-    const uint32 *numbers; /* the ids of the candidates; NULL: all compete */
-    uint32 *ids;           /* of the candidates taken so far */
-    uint32 taken;          /* their number */
-    uint64 probe;          /* the number to take next */
+    MetasdBestFirst best;
+    uint32 *ids;   /* of the candidates taken so far */
+    float *scores; /* of these */
+    uint32 taken;  /* their number */
+    uint64 probe;  /* the number to take next */
 } Iterator;
 
+/* Memory for N candidates. */
+typedef struct Desk {
+    uint32 *ids, *scratch;
+    float *scores;
+} Desk;
+
+static Desk
+allocate_desk(size_t n)
+{
+    n = Max(n, 1);
+    return (Desk){.ids = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE),
+                  .scratch = palloc_extended(2 * n * sizeof(uint32), MCXT_ALLOC_HUGE),
+                  .scores = palloc_extended(n * sizeof(float), MCXT_ALLOC_HUGE)};
+}
+
+static void
+free_desk(const Desk *desk)
+{
+    pfree(desk->ids);
+    pfree(desk->scratch);
+    pfree(desk->scores);
+}
+
 /*
- * Starts with N candidates of these scores, and takes at least PROBE of them at first; ids and
- * scratch have N elements.
+ * Starts with N candidates of these scores, and takes at least PROBE of them at first. NUMBERS are
+ * their ids; NULL: all compete.
  */
 static Iterator
-start_candidates(const float *scores, const uint32 *numbers, uint32 n, uint64 probe, uint32 *ids,
-                 uint32 *scratch)
+start_candidates(const float *scores, const uint32 *numbers, uint32 n, uint64 probe,
+                 const Desk *desk)
 {
-    Iterator iterator = {.numbers = numbers, .ids = ids, .probe = Max(FIRST_PROBE, probe)};
+    Iterator iterator = {
+        .ids = desk->ids, .scores = desk->scores, .probe = Max(FIRST_PROBE, probe)};
 
-    metasd_topk_start(&iterator.topk, n, scores, scratch);
+    metasd_best_first_start(&iterator.best, n, scores, numbers, desk->scratch);
     return iterator;
 }
 
@@ -140,11 +186,14 @@ take_candidates(Iterator *iterator, Facts *facts)
     float score;
 
     while (iterator->taken - first < iterator->probe &&
-           metasd_topk_next(&iterator->topk, &id, &score))
-        iterator->ids[iterator->taken++] = iterator->numbers ? iterator->numbers[id] : id;
+           metasd_best_first_next(&iterator->best, &id, &score)) {
+        iterator->scores[iterator->taken] = score;
+        iterator->ids[iterator->taken++] = id;
+    }
     if (iterator->taken == first)
         return false;
-    look_up_facts(facts, first == 0 ? iterator->ids : NULL, iterator->taken);
+    look_up_facts(facts, first == 0 && iterator->taken <= MOST_LOOKED_UP ? iterator->ids : NULL,
+                  iterator->taken);
     iterator->probe *= PROBE_GROWTH;
     CHECK_FOR_INTERRUPTS();
     return true;
@@ -205,11 +254,12 @@ find_odds(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
 {
     MetasdOdds *odds = &predictor->odds;
 
-    metasd_probability_start(odds, predictor->n, predictor->scores);
+    metasd_probability_start(odds, predictor->scored, predictor->scores);
     while (!odds->found && take_candidates(iterator, facts))
         for (uint32 i = (uint32)odds->seen; i < iterator->taken; i++)
-            metasd_probability_show(odds, predictor->scores[iterator->ids[i]],
-                                    facts->ids[iterator->ids[i]]);
+            metasd_probability_show(odds, iterator->scores[i], facts->ids[iterator->ids[i]]);
+    if (odds->found && predictor->search_entities > 0)
+        odds->sum += metasd_search_rest(&predictor->search, odds->first);
 }
 
 /*
@@ -226,7 +276,7 @@ write_answers(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
          ties.count < predictor->k && (i < iterator->taken || take_candidates(iterator, facts));
          i++) {
         uint32 id = iterator->ids[i];
-        MetasdAnswer one = {.id = id, .score = predictor->scores[id], .known = facts->ids[id]};
+        MetasdAnswer one = {.id = id, .score = iterator->scores[i], .known = facts->ids[id]};
 
         if (one.score == METASD_IMPOSSIBLE)
             return;
@@ -243,6 +293,20 @@ write_answers(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
     }
 }
 
+/* The scores of the candidates that are given: exact, whichever entities were found. */
+static float *
+score_given(const MetasdPredictor *predictor)
+{
+    const MetasdCandidates *candidates = &predictor->candidates;
+    float *scores;
+
+    if (predictor->search_entities == 0)
+        return metasd_candidates_scores(candidates, predictor->scores);
+    scores = palloc_extended(Max((size_t)candidates->count, 1) * sizeof(*scores), MCXT_ALLOC_HUGE);
+    metasd_search_scores_of(&predictor->search, candidates->ids, candidates->count, scores);
+    return scores;
+}
+
 /*
  * Answers are ranked among the candidates. But their odds are against all entities: that other
  * entities are no candidates makes no answer more probable.
@@ -251,31 +315,28 @@ static void
 write_best(MetasdPredictor *predictor, const uint32 id[2])
 {
     const MetasdCandidates *candidates = &predictor->candidates;
-    uint32 n = predictor->n;
-    uint32 *ids, *scratch;
     Facts facts;
     Iterator iterator;
+    Desk desk;
 
     if (predictor->k == 0)
         return;
-    ids = palloc_extended((size_t)n * sizeof(*ids), MCXT_ALLOC_HUGE);
-    scratch = palloc_extended((size_t)n * sizeof(*scratch), MCXT_ALLOC_HUGE);
+    desk = allocate_desk(Max(predictor->scored, candidates->given ? candidates->count : 0));
     facts = start_facts(predictor, id);
-    iterator = start_candidates(predictor->scores, NULL, n,
-                                candidates->given ? 0 : 2 * (uint64)predictor->k, ids, scratch);
+    iterator = start_candidates(predictor->scores, predictor->found, predictor->scored,
+                                candidates->given ? 0 : 2 * (uint64)predictor->k, &desk);
     find_odds(predictor, &iterator, &facts);
     if (candidates->given) {
-        float *scores = metasd_candidates_scores(candidates, predictor->scores);
+        float *scores = score_given(predictor);
 
         iterator = start_candidates(scores, candidates->ids, candidates->count,
-                                    2 * (uint64)predictor->k, ids, scratch);
+                                    2 * (uint64)predictor->k, &desk);
         write_answers(predictor, &iterator, &facts);
         pfree(scores);
     } else
         write_answers(predictor, &iterator, &facts);
-    pfree(ids);
-    pfree(scratch);
-    pfree(facts.ids);
+    free_desk(&desk);
+    MemoryContextDelete(facts.context);
 }
 
 /* ---- the predictor ---- */
@@ -297,14 +358,43 @@ count_at_once(const MetasdPredictor *predictor)
     return predictor->many ? (uint32)Max(Min(BYTES_AT_ONCE / bytes, MOST_AT_ONCE), 1) : 1;
 }
 
+/*
+ * The number of entities to score; 0: all. All are, too, if so many are candidates that it is faster
+ * than to score these one by one.
+ */
+static uint32
+count_searched(const MetasdPredictor *predictor)
+{
+    const MetasdCandidates *candidates = &predictor->candidates;
+    uint32 entities = predictor->question->image->plan.entities;
+
+    if (predictor->asked == METASD_ASKED_RELATION ||
+        (candidates->given && candidates->count > entities / 64))
+        return 0;
+    return metasd_question_searched(predictor->question);
+}
+
 void
 metasd_predictor_start(MetasdPredictor *predictor)
 {
-    const MetasdImagePlan *plan = &predictor->question->image->plan;
+    const MetasdImage *image = predictor->question->image;
+    const MetasdImagePlan *plan = &image->plan;
 
     if (predictor->mode != METASD_KNOWN_INCLUDE && !metasd_question_has_source(predictor->question))
         predictor->mode = METASD_KNOWN_INCLUDE;
     predictor->n = predictor->asked == METASD_ASKED_RELATION ? plan->relations : plan->entities;
+    predictor->context = CurrentMemoryContext;
+    predictor->search_entities = count_searched(predictor);
+    predictor->found = NULL;
+    predictor->found_scores = NULL;
+    predictor->found_room = 0;
+    predictor->room = NULL;
+    if (predictor->search_entities > 0) {
+        predictor->most = 1;
+        predictor->scratch = palloc(metasd_search_bytes(plan));
+        metasd_search_start(&predictor->search, image, predictor->scratch);
+        return;
+    }
     predictor->most = count_at_once(predictor);
     predictor->room =
         palloc_extended((size_t)predictor->n * predictor->most * sizeof(float), MCXT_ALLOC_HUGE);
@@ -312,18 +402,52 @@ metasd_predictor_start(MetasdPredictor *predictor)
         palloc_extended(metasd_query_batch_bytes(plan->width, predictor->most), MCXT_ALLOC_HUGE);
 }
 
-void
-metasd_predictor_score(const MetasdPredictor *predictor, uint32 (*ids)[2], uint32 count)
+/* The entity and the relation of a question about tails; heads are tails of the reciprocal. */
+static MetasdAsk
+ask_for_tails(const MetasdPredictor *predictor, const uint32 id[2])
 {
     const MetasdQuestion *question = predictor->question;
     bool tail = predictor->asked == METASD_ASKED_TAIL;
+
+    return (MetasdAsk){.head = metasd_question_entity(question, id[!tail]),
+                       .relation = metasd_question_relation(question, id[tail], !tail)};
+}
+
+void
+metasd_predictor_score(const MetasdPredictor *predictor, uint32 (*ids)[2], uint32 count)
+{
     MetasdAsk asks[MOST_AT_ONCE];
 
-    for (uint32 i = 0; i < count; i++) /* heads are tails of the reciprocal relation */
-        asks[i] = (MetasdAsk){.head = metasd_question_entity(question, ids[i][!tail]),
-                              .relation = metasd_question_relation(question, ids[i][tail], !tail),
-                              .scores = predictor->room + (size_t)i * predictor->n};
-    metasd_query_scores_tails_of_batch(question->image, asks, count, predictor->scratch);
+    if (predictor->search_entities > 0)
+        return; /* each question finds its own entities */
+    for (uint32 i = 0; i < count; i++) {
+        asks[i] = ask_for_tails(predictor, ids[i]);
+        asks[i].scores = predictor->room + (size_t)i * predictor->n;
+    }
+    metasd_query_scores_tails_of_batch(predictor->question->image, asks, count, predictor->scratch);
+}
+
+/* Scores some entities, those that promise most. */
+static void
+score_found(MetasdPredictor *predictor, const MetasdAsk *ask)
+{
+    MetasdSearch *search = &predictor->search;
+    size_t room =
+        metasd_search_tails_of(search, ask->head, ask->relation, predictor->search_entities);
+
+    if (room > predictor->found_room) {
+        if (predictor->found) {
+            pfree(predictor->found_scores);
+            pfree(predictor->found);
+        }
+        predictor->found_room = room + room / 2;
+        predictor->found_scores =
+            MemoryContextAllocHuge(predictor->context, predictor->found_room * sizeof(float));
+        predictor->found =
+            MemoryContextAllocHuge(predictor->context, predictor->found_room * sizeof(uint32));
+    }
+    predictor->scored = metasd_search_scores(search, predictor->found_scores, predictor->found);
+    predictor->scores = predictor->found_scores;
 }
 
 void
@@ -331,7 +455,14 @@ metasd_predictor_answer_scored(MetasdPredictor *predictor, const uint32 id[2], u
 {
     bool tail = predictor->asked == METASD_ASKED_TAIL;
 
-    predictor->scores = predictor->room + (size_t)i * predictor->n;
+    if (predictor->search_entities > 0) {
+        MetasdAsk ask = ask_for_tails(predictor, id);
+
+        score_found(predictor, &ask);
+    } else {
+        predictor->scores = predictor->room + (size_t)i * predictor->n;
+        predictor->scored = predictor->n;
+    }
     predictor->sigmoid = metasd_question_sigmoid(predictor->question, id[tail], !tail);
     write_best(predictor, id);
 }
@@ -344,6 +475,7 @@ score_relations(MetasdPredictor *predictor, const uint32 id[2])
     const MetasdImage *image = question->image;
 
     predictor->scores = predictor->room;
+    predictor->scored = predictor->n;
     predictor->sigmoid = metasd_query_sigmoid(image, 2 * image->plan.relations);
     metasd_query_scores_relations_of(image, metasd_question_entity(question, id[0]),
                                      metasd_question_entity(question, id[1]), predictor->room,
@@ -367,6 +499,11 @@ metasd_predictor_answer(MetasdPredictor *predictor, const uint32 id[2])
 void
 metasd_predictor_end(MetasdPredictor *predictor)
 {
-    pfree(predictor->room);
+    if (predictor->room)
+        pfree(predictor->room);
+    if (predictor->found) {
+        pfree(predictor->found_scores);
+        pfree(predictor->found);
+    }
     pfree(predictor->scratch);
 }

@@ -7,6 +7,7 @@
 #include "pg/base/compat.h"
 
 #include "core/model/probability.h"
+#include "core/serve/search.h"
 #include "pg/serve/candidates.h"
 #include "pg/serve/known.h"
 #include "pg/serve/known_batch.h"
@@ -54,12 +55,19 @@ typedef struct MetasdPredictor {
     MetasdAnswers *copy;       /* gets a copy of the answers, or is NULL */
     bool many;                 /* questions come many at a time */
     /* Set by metasd_predictor_start: */
-    uint32 n;    /* entities, or relations if these are asked for */
-    uint32 most; /* questions that are scored at once */
-    float *room; /* n scores of each of them */
+    uint32 n;               /* entities, or relations if these are asked for */
+    uint32 most;            /* questions that are scored at once */
+    uint32 search_entities; /* that many are scored, at least; 0: all, answers are exact */
+    float *room;            /* n scores of each of `most` questions, if all are scored */
     void *scratch;
+    MemoryContext context; /* of the arrays below */
+    MetasdSearch search;   /* if not all are scored */
+    size_t found_room;     /* for these: */
+    float *found_scores;
+    uint32 *found; /* ids of those that were found; NULL: all, in order */
     /* Of the last question: */
-    const float *scores; /* n */
+    uint32 scored;       /* of all n, or of those that were found */
+    const float *scores; /* of them */
     MetasdSigmoid sigmoid;
     MetasdOdds odds; /* against all n */
 } MetasdPredictor;

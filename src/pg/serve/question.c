@@ -34,6 +34,15 @@ metasd_question_open(FunctionCallInfo fcinfo, int model_argument)
     return question;
 }
 
+uint32
+metasd_question_searched(const MetasdQuestion *question)
+{
+    const MetasdImagePlan *plan = &question->image->plan;
+    uint32 entities = (uint32)metasd_search_entities;
+
+    return plan->clusters > 0 && entities < plan->entities ? entities : 0;
+}
+
 bool
 metasd_question_may_notice(const MetasdQuestion *question)
 {

@@ -56,6 +56,12 @@ extern MetasdGiven metasd_question_relation(const MetasdQuestion *question, uint
 extern MetasdSigmoid metasd_question_sigmoid(const MetasdQuestion *question, uint32 id,
                                              bool reciprocal);
 
+/*
+ * The number of entities that an approximate answer scores, at least; 0: all, the answer is exact.
+ * That is so unless the setting metasd.search_entities says less and the image has clusters.
+ */
+extern uint32 metasd_question_searched(const MetasdQuestion *question);
+
 /* May this statement give a NOTICE? True once, so the caller must give it. */
 extern bool metasd_question_may_notice(const MetasdQuestion *question);
 
