@@ -259,6 +259,54 @@ compose_queries(const Asking *asking)
     return METASD_OK;
 }
 
+/*
+ * Scores all entities for n queries of a lean state, a slice at a time: scores[i x N + e]. They take
+ * the place of Adagrad's sums, which nobody needs after the training.
+ */
+static MetasdStatus
+score_by_slices(const Asking *asking, size_t first, size_t n, float *scores)
+{
+    MetasdState *state = asking->state;
+    MetasdTable entities = {.rows = asking->table};
+    MetasdQueries queries = {.rows = state->work.query[0] + first * state->width};
+    MetasdPass pass =
+        metasd_pass(asking->team, &state->work.scores, &state->entity_slices, state->width, n);
+
+    for (int s = 0; s < state->entity_slices.count; s++) {
+        size_t rows = metasd_slice_rows(&pass, s);
+        const float *block = state->work.scores.block[0];
+
+        pass.base = metasd_team_slice_start(&state->entity_slices, s);
+        METASD_TRY(metasd_products_scores(&pass, s, 0, &entities, &queries, false));
+        for (size_t i = 0; i < n; i++)
+            for (size_t e = 0; e < rows; e++)
+                scores[i * state->entities + pass.base + e] = block[e * pass.stride + i];
+        METASD_TRY(metasd_team_work(asking->team, n * rows));
+    }
+    return METASD_OK;
+}
+
+/* All questions of the batch, as many at a time as a table has room for. */
+static MetasdStatus
+ask_lean(Asking *asking)
+{
+    MetasdState *state = asking->state;
+    size_t groups = asking->batch->groups;
+    size_t most = state->width < METASD_TILE ? state->width : METASD_TILE;
+
+    for (size_t first = 0; first < groups; first += most) {
+        size_t n = groups - first < most ? groups - first : most;
+
+        METASD_TRY(score_by_slices(asking, first, n, state->sums));
+        for (size_t i = 0; i < n; i++) {
+            memcpy(asking->holdout->scores, state->sums + i * state->entities,
+                   state->entities * sizeof(float));
+            METASD_TRY(ask_question(asking, first + i));
+        }
+    }
+    return METASD_OK;
+}
+
 /* The scores of question i of a block, from where they lie a stride apart. */
 static void
 gather_scores(const MetasdPass *pass, size_t i, uint32_t n, float *scores)
@@ -278,6 +326,8 @@ ask_batch(Asking *asking)
     MetasdTable entities = {.rows = asking->table};
 
     METASD_TRY(compose_queries(asking));
+    if (state->size.lean)
+        return ask_lean(asking);
     for (size_t first = 0; first < groups; first += most) {
         size_t left = groups - first;
         MetasdPass pass = metasd_pass(asking->team, &state->work.scores, &state->entity_slices,
