@@ -195,9 +195,27 @@ of_a_lean_training(void **state)
         options.finetune = 3;
         options.sparsity = 0.5;
         options.storage = storages[s];
-        check_with_forgetting(&world, options, 0);
-        check_with_forgetting(&world, options, options.epochs - 1);
+        check_every_epoch(&world, options);
     }
+    free(world.memory);
+}
+
+/* The best weights are on the shelf, and in the checkpoint, while later epochs are worse. */
+static void
+of_a_lean_training_with_patience(void **state)
+{
+    World world = trainings_clubs();
+    MetasdTrainOptions options = trainings_options();
+
+    (void)state;
+    options.epochs = 30;
+    options.patience = 3;
+    options.batch = 16;
+    options.quiz_batch = 4;
+    options.negatives = 4;
+    options.sparsity = 0.5;
+    options.lean_from = 1;
+    check_with_forgetting(&world, options, 11);
     free(world.memory);
 }
 
@@ -391,6 +409,7 @@ main(void)
         cmocka_unit_test(with_rounding),
         cmocka_unit_test(with_a_sample),
         cmocka_unit_test(of_a_lean_training),
+        cmocka_unit_test(of_a_lean_training_with_patience),
         cmocka_unit_test(after_a_sample),
         cmocka_unit_test(of_a_full_model_alone),
         cmocka_unit_test(with_patience),
