@@ -17,7 +17,7 @@ typedef struct MetasdGroups {
     size_t examples; /* of tails in all */
     uint32_t *heads;
     uint32_t *relations;
-    size_t *start; /* count + 1 */
+    uint32_t *start; /* count + 1; examples are numbered with 32 bits */
     uint32_t *tails;
 } MetasdGroups;
 
@@ -27,8 +27,12 @@ typedef struct MetasdGraph {
     size_t triples;     /* distinct ones, all parts */
     size_t part_triples[METASD_PARTS];
     MetasdGroups part[METASD_PARTS]; /* the groups of each part, both directions */
-    MetasdGroups known; /* the groups of all parts together: filtered ranking leaves them out */
-    bool *irreflexive;  /* R: hardly any training triple leads from an entity to itself */
+    /*
+     * What filtered ranking leaves out: the groups of all parts together and perhaps further facts.
+     * Without any, metasd_graph_known looks in the parts.
+     */
+    MetasdGroups known;
+    bool *irreflexive; /* R: hardly any training triple leads from an entity to itself */
 } MetasdGraph;
 
 /*
@@ -54,25 +58,53 @@ extern MetasdStatus metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *tr
                                               MetasdTriple *scratch, size_t *counts,
                                               uint32_t entities, uint32_t relations);
 
-/* Bytes that metasd_graph_build takes from its arena for N triples; SIZE_MAX if too many. */
-extern size_t metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities,
-                                 uint32_t relations);
+/*
+ * The building of a graph (graph_build.c). It sorts in memory of its own, which is free after that:
+ *
+ *     metasd_graph_begin(&building, &graph, team, &arena, triples, ...)   the numbers of the graph
+ *     metasd_graph_take(&graph, &memory)                                  of just that size
+ *     metasd_graph_fill(&building, &graph, team)
+ */
+typedef struct MetasdGraphBuilding {
+    MetasdSplitter splitter; /* the distinct triples of all parts */
+    uint32_t *examples;      /* both directions of the triples, sorted: see example_of */
+    uint32_t *spare;         /* as many */
+    size_t *counts;
+} MetasdGraphBuilding;
+
+/* Bytes that metasd_graph_begin takes from its arena; SIZE_MAX if too many. */
+extern size_t metasd_graph_building_bytes(size_t triples, size_t validation, uint32_t entities,
+                                          uint32_t relations);
 
 /*
- * Builds the graph of `n` triples in any order, with repeats (the array is
- * reordered). Where `validation_n` > 0, `validation` holds the validation
- * triples (reordered too; those also among the triples are left out of it);
- * otherwise `split` draws them. The last training triple of an entity or
- * relation is never drawn. Ids out of range: METASD_INVALID.
+ * Begins with `n` triples in any order, with repeats (the array is reordered, and read until the
+ * graph is filled). Where `validation_n` > 0, `validation` holds the validation triples (reordered
+ * too; those also among the triples are left out of it); otherwise `split` draws them. The last
+ * training triple of an entity or relation is never drawn. Ids out of range: METASD_INVALID.
  */
+extern MetasdStatus metasd_graph_begin(MetasdGraphBuilding *building, MetasdGraph *graph,
+                                       MetasdTeam *team, MetasdArena *arena, MetasdTriple *triples,
+                                       size_t n, MetasdTriple *validation, size_t validation_n,
+                                       uint32_t entities, uint32_t relations,
+                                       const MetasdSplit *split);
+
+/* Fills the arrays of the graph, which were taken since. */
+extern MetasdStatus metasd_graph_fill(const MetasdGraphBuilding *building, MetasdGraph *graph,
+                                      MetasdTeam *team);
+
+/*
+ * All of that in one arena, which has at least so many bytes; with graph->known. For graphs that
+ * are no larger than they have to be, and whose known facts others may add to.
+ */
+extern size_t metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities,
+                                 uint32_t relations);
 extern MetasdStatus metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena,
                                        MetasdTriple *triples, size_t n, MetasdTriple *validation,
                                        size_t validation_n, uint32_t entities, uint32_t relations,
                                        const MetasdSplit *split);
 
 /*
- * Takes the arrays of a graph whose numbers are set, of just the size they need: building takes
- * much more. Members that share a graph each call this over the same memory.
+ * Takes the arrays of a graph whose numbers are set, of just the size they need. Members that share a graph each call this over the same memory.
  */
 extern void metasd_graph_take(MetasdGraph *graph, MetasdArena *arena);
 
@@ -82,6 +114,17 @@ extern MetasdStatus metasd_graph_copy(MetasdGraph *to, MetasdTeam *team, const M
 /* The tails known for a query, or 0 of them: *tails points into the groups. */
 extern size_t metasd_graph_find_group(const MetasdGroups *groups, uint32_t head, uint32_t relation,
                                       const uint32_t **tails);
+
+/* The tails known for a query, as ascending lists that have no tail in common. */
+typedef struct MetasdKnown {
+    const uint32_t *tails[METASD_PARTS];
+    size_t n[METASD_PARTS];
+} MetasdKnown;
+
+extern MetasdKnown metasd_graph_known(const MetasdGraph *graph, uint32_t head, uint32_t relation);
+
+/* Is a tail among them? */
+extern bool metasd_graph_is_known(const MetasdKnown *known, uint32_t tail);
 
 /* The hash of a graph: its numbers, and the groups of every part. */
 extern MetasdStatus metasd_graph_hash(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash);

@@ -113,6 +113,23 @@ rule_out(const Ranking *ranking, const MetasdPass *pass, size_t first, Rows rows
     return METASD_OK;
 }
 
+/* The place of the first of n ascending ids that is `least` or more. */
+static size_t
+first_from(const uint32_t *ids, size_t n, uint32_t least)
+{
+    size_t low = 0;
+
+    while (low < n) {
+        size_t middle = low + (n - low) / 2;
+
+        if (ids[middle] < least)
+            low = middle + 1;
+        else
+            n = middle;
+    }
+    return low;
+}
+
 /* Takes known answers off the counts of a block's examples, within some rows. */
 static MetasdStatus
 leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first, Rows rows)
@@ -120,20 +137,24 @@ leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first, Ro
     const MetasdBatch *batch = ranking->batch;
 
     for (size_t i = 0; i < pass->rows; i++) {
-        size_t x = first + i, g = batch->group_of[x], n;
+        size_t x = first + i, g = batch->group_of[x];
         float target = pass->scores->target_scores[0][x];
-        const uint32_t *tails;
+        MetasdKnown known =
+            metasd_graph_known(ranking->graph, batch->heads[g], batch->relations[g]);
 
-        n = metasd_graph_find_group(&ranking->graph->known, batch->heads[g], batch->relations[g],
-                                    &tails);
-        for (size_t k = 0; k < n; k++)
-            if (tails[k] >= rows.first && tails[k] < rows.end) {
+        for (int list = 0; list < METASD_PARTS; list++) {
+            const uint32_t *tails = known.tails[list];
+
+            for (size_t k = first_from(tails, known.n[list], rows.first);
+                 k < known.n[list] && tails[k] < rows.end; k++) {
                 float z = *score_of(pass, tails[k], i);
 
                 ranking->higher[x] -= !(z <= target);
                 ranking->same[x] -= z == target;
+                METASD_TRY(metasd_team_work(pass->team, 1));
             }
-        METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK + n));
+        }
+        METASD_TRY(metasd_team_work(pass->team, METASD_PARTS * METASD_FAR_WORK));
     }
     return METASD_OK;
 }
