@@ -26,10 +26,14 @@ void
 metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena, const MetasdGroups *groups,
                     size_t size)
 {
+    size_t large;
+
     batcher->groups = groups;
     batcher->size = size;
     batcher->most = size < PIECES_PER_BATCH ? 1 : size / PIECES_PER_BATCH;
-    batcher->large = METASD_TAKE(arena, MetasdLargeGroup, groups->examples / (batcher->most + 1));
+    large = groups->examples / PIECES_PER_BATCH; /* any size above all examples takes as much */
+    large = groups->examples / ((batcher->most < large ? batcher->most : large) + 1);
+    batcher->large = METASD_TAKE(arena, MetasdLargeGroup, large);
     batcher->order = METASD_TAKE(arena, uint32_t, groups->examples);
     batcher->drawn = METASD_TAKE(arena, uint32_t, metasd_batch_most(groups, size));
     metasd_batch_take(&batcher->batch, arena, metasd_batch_most(groups, size));
