@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "processes.h"
 #include "memory.h"
+#include "core/graph/graph_build.h"
 
 /* ---- memory ---- */
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/random.h"
+#include "core/train/lean.h"
 #include "threads.h"
 #include "tools.h"
 

@@ -65,6 +65,7 @@ extern void metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena,
  */
 extern MetasdStatus metasd_batcher_prepare(MetasdBatcher *batcher, MetasdTeam *team);
 
+/* The piece of a number; for tests. */
 extern MetasdPiece metasd_batcher_piece(const MetasdBatcher *batcher, uint32_t number);
 
 /* Starts a round over all groups in the order of (seed, stream). */

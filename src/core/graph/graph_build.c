@@ -1,5 +1,4 @@
-/* The building of a graph: sorting triples, drawing parts, and grouping examples by query. */
-#include "core/graph/graph.h"
+#include "core/graph/graph_build.h"
 
 /* The work of reading or writing a triple in its order. */
 #define TRIPLE_WORK 4

@@ -155,7 +155,7 @@ add_tables(MetasdCheckpoint *checkpoint, bool best)
     if (state->size.has_quiz)
         add_area(checkpoint, state->quiz_sums, weights * sizeof(float));
     if (lean)
-        add_area(checkpoint, state->bits, rows * metasd_lean_row_bytes(state->width));
+        add_area(checkpoint, state->bits, rows * metasd_packed_mask_bytes(state->width));
     else
         add_area(checkpoint, state->mask, weights);
     if (!best)

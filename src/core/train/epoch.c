@@ -6,6 +6,7 @@
 
 #include "core/base/random.h"
 #include "core/train/finetune.h"
+#include "core/train/lean.h"
 #include "core/train/phases.h"
 #include "core/train/rounding.h"
 
@@ -55,8 +56,9 @@ metasd_epoch_place_quizzes(MetasdTrainLoop *training)
 
 /* ---- this member's part of the tables ---- */
 
-MetasdStatus
-metasd_epoch_copy_own(const MetasdTrainLoop *training, void *to, const void *from, size_t width)
+/* Copies this member's rows of a table; a weight has `width` bytes. */
+static MetasdStatus
+copy_own(const MetasdTrainLoop *training, void *to, const void *from, size_t width)
 {
     MetasdChunks chunk;
 
@@ -82,7 +84,7 @@ save_tables(MetasdTrainLoop *training)
                               trainer->state.quiz_sums};
 
     for (int i = 0; i < saved_tables(trainer) && !trainer->state.size.lean; i++)
-        METASD_TRY(metasd_epoch_copy_own(training, trainer->saved[i], tables[i], sizeof(float)));
+        METASD_TRY(copy_own(training, trainer->saved[i], tables[i], sizeof(float)));
     training->quiz_rounds = trainer->progress.quiz_rounds;
     trainer->progress.quiz_next = trainer->quizzes.next;
     return METASD_OK;
@@ -112,7 +114,7 @@ metasd_epoch_keep(MetasdTrainLoop *training)
 
     if (trainer->state.size.lean)
         return metasd_shelf_put(&trainer->shelf, &trainer->state, training->team);
-    return metasd_epoch_copy_own(training, trainer->best, trainer->state.student, sizeof(float));
+    return copy_own(training, trainer->best, trainer->state.student, sizeof(float));
 }
 
 /*
@@ -150,8 +152,7 @@ restore_tables(MetasdTrainLoop *training)
     if (state->size.lean)
         METASD_TRY(go_back(training));
     for (int i = 0; i < saved_tables(training->trainer) && !state->size.lean; i++)
-        METASD_TRY(
-            metasd_epoch_copy_own(training, tables[i], training->trainer->saved[i], sizeof(float)));
+        METASD_TRY(copy_own(training, tables[i], training->trainer->saved[i], sizeof(float)));
     METASD_TRY(metasd_epoch_make_student(training, state->rounds != METASD_FLOAT32));
     return training->team->barrier(training->team);
 }

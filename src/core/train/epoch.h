@@ -36,8 +36,4 @@ extern MetasdStatus metasd_epoch_make_student(MetasdTrainLoop *training, bool ro
 /* Keeps the student, of this member's rows, as the best so far. */
 extern MetasdStatus metasd_epoch_keep(MetasdTrainLoop *training);
 
-/* Copies this member's rows of a table; a weight has `width` bytes. */
-extern MetasdStatus metasd_epoch_copy_own(const MetasdTrainLoop *training, void *to,
-                                          const void *from, size_t width);
-
 #endif

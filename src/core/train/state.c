@@ -5,7 +5,6 @@
 
 #include "core/base/random.h"
 #include "core/graph/negatives.h"
-#include "core/train/lean.h"
 
 /* ---- memory ---- */
 
@@ -63,7 +62,7 @@ metasd_state_take_tables(MetasdState *state, MetasdArena *arena)
     state->student = METASD_TAKE(arena, float, all);
     state->mask = METASD_TAKE(arena, uint8_t, all);
     state->bits =
-        METASD_TAKE(arena, uint8_t, size->lean ? rows * metasd_lean_row_bytes(state->width) : 0);
+        METASD_TAKE(arena, uint8_t, size->lean ? rows * metasd_packed_mask_bytes(state->width) : 0);
     state->relation_mask =
         METASD_TAKE(arena, uint8_t, size->lean ? state->relation_rows * state->width : 0);
     state->masked_gradient = METASD_TAKE(arena, float, student);
@@ -162,6 +161,24 @@ metasd_state_fill_weights(MetasdState *state, MetasdTeam *team, const MetasdSpan
     return chunk.status;
 }
 
+/* The bits of a lean state keep all weights of the rows in spans of the tables. */
+static MetasdStatus
+keep_all(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans)
+{
+    size_t width = state->width;
+
+    for (int i = 0; i < nspans; i++)
+        for (size_t at = spans[i].first; at < spans[i].end; at += width) {
+            size_t row = at / width;
+
+            memset(metasd_state_bits(state, row), 0xff, metasd_packed_mask_bytes(width));
+            if (row >= state->entities)
+                memset(state->relation_mask + (row - state->entities) * width, 1, width);
+            METASD_TRY(metasd_team_work(team, width / 8 + 1));
+        }
+    return METASD_OK;
+}
+
 MetasdStatus
 metasd_state_fill(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans,
                   uint64_t seed, float scale, float sum)
@@ -170,7 +187,7 @@ metasd_state_fill(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans,
 
     METASD_TRY(metasd_state_fill_weights(state, team, spans, nspans, seed, scale, sum));
     if (state->size.lean)
-        return metasd_lean_keep_all(state, team, spans, nspans);
+        return keep_all(state, team, spans, nspans);
     for (chunk = metasd_team_chunks(team, spans, nspans, 2); metasd_team_next_chunk(&chunk);) {
         size_t n = chunk.end - chunk.first;
 

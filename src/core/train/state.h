@@ -9,6 +9,7 @@
 
 #include "core/codec/row_values.h"
 #include "core/model/family.h"
+#include "core/train/packed_mask.h"
 #include "core/train/workspace.h"
 
 /* The sizes of batches, and of the memory for the student's products. */
@@ -106,6 +107,13 @@ typedef struct MetasdState {
 /* Takes all memory of a state for a team of `members`; measures on a measuring arena. */
 extern void metasd_state_take(MetasdState *state, MetasdArena *arena, int members,
                               size_t score_floats);
+
+/* The bits of a row of a lean state's mask. */
+static inline uint8_t *
+metasd_state_bits(const MetasdState *state, size_t row)
+{
+    return state->bits + row * metasd_packed_mask_bytes(state->width);
+}
 
 /* The mask of the relations, a byte a weight. */
 static inline const uint8_t *

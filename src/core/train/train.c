@@ -6,6 +6,7 @@
 #include "core/train/phases.h"
 #include "core/base/random.h"
 #include "core/train/epoch.h"
+#include "core/train/lean.h"
 
 /* ---- memory ---- */
 

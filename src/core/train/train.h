@@ -9,7 +9,7 @@
 #define METASD_CORE_TRAIN_TRAIN_H
 
 #include "core/train/excerpt.h"
-#include "core/train/lean.h"
+#include "core/train/shelf.h"
 #include "core/train/validate.h"
 
 /*

@@ -17,6 +17,7 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
+#include "core/graph/graph_build.h"
 #include "core/math/blas.h"
 #include "pg/base/json.h"
 #include "pg/catalog/model.h"

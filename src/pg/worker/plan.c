@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "core/graph/graph_build.h"
 #include "core/train/holdout.h"
 #include "pg/worker/compare.h"
 #include "pg/worker/options.h"

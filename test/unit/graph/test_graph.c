@@ -6,6 +6,7 @@
 
 #include "core/graph/graph.h"
 #include "core/base/random.h"
+#include "core/graph/graph_build.h"
 
 #define ENTITIES 60
 #define RELATIONS 5
