@@ -13,6 +13,7 @@
  * seconds=S      stop after S seconds of batches within an epoch, and extrapolate by batches
  * memory=GB      refuse what needs more, or more than is free; exit status 3
  * negatives=N  score a batch against its targets and N more entities
+ * lean_from=N  entities from which on such a training keeps little of each, 100000; 0: never
  *
  * and rank sparsity epochs warmup warmup_lr ramp finetune finetune_lr finetune_relation_weight
  * salience alignment by_component batch quiz_batch patience seed validation lr student_lr quiz_lr

@@ -18,6 +18,7 @@ defaults(void)
                                     .quiz_batch = 1000,
                                     .finetune_relation_weight = 0.5f,
                                     .validation_most = 10000,
+                                    .lean_from = 100000,
                                     .step = {.lr = 0.1f,
                                              .student_lr = 0.1f,
                                              .quiz_lr = 1e-4f,
@@ -63,6 +64,7 @@ set_option(BenchOptions *options, const char *name, size_t length, double value)
     OPTION("finetune_lr", o->finetune_lr)
     OPTION("finetune_relation_weight", o->finetune_relation_weight)
     OPTION("negatives", o->negatives)
+    OPTION("lean_from", o->lean_from)
     OPTION("patience", o->patience)
     OPTION("storage", o->storage)
     OPTION("seed", o->seed)

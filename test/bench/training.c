@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "processes.h"
 #include "memory.h"
+#include "core/graph/graph_build.h"
 
 /* ---- memory ---- */
 
@@ -33,7 +34,8 @@ training_bytes(const BenchOptions *options, const TripleSet *set)
     if (!measure(options, &graph, &shared, &own))
         return SIZE_MAX;
     return shared + own * (size_t)options->members +
-           metasd_graph_bytes(set->train.n, set->validation.n, set->entities, set->relations);
+           metasd_graph_building_bytes(set->train.n, set->validation.n, set->entities,
+                                       set->relations);
 }
 
 static MetasdStatus
@@ -48,6 +50,31 @@ build_graph(MetasdGraph *graph, TripleList *train, TripleList *validation, const
     arena = metasd_arena_over(*memory, *bytes);
     return metasd_graph_build(graph, &team, &arena, train->triples, train->n, validation->triples,
                               validation->n, set->entities, set->relations, split);
+}
+
+/* The same in memory of just the size of the graph: its building may take gigabytes for a moment. */
+static MetasdStatus
+build_large(BenchTraining *training, TripleList *train, TripleList *validation,
+            const TripleSet *set, const MetasdSplit *split)
+{
+    size_t bytes =
+        metasd_graph_building_bytes(train->n, validation->n, set->entities, set->relations);
+    MetasdTeam team = metasd_team_of_one();
+    MetasdGraphBuilding building;
+    void *memory = memory_take(bytes);
+    MetasdArena arena = metasd_arena_over(memory, bytes), measured = metasd_arena_measure();
+
+    METASD_TRY(metasd_graph_begin(&building, &training->graph, &team, &arena, train->triples,
+                                  train->n, validation->triples, validation->n, set->entities,
+                                  set->relations, split));
+    metasd_graph_take(&training->graph, &measured);
+    training->graph_bytes = measured.used;
+    training->graph_memory = memory_take(measured.used);
+    arena = metasd_arena_over(training->graph_memory, measured.used);
+    metasd_graph_take(&training->graph, &arena);
+    METASD_TRY(metasd_graph_fill(&building, &training->graph, &team));
+    free(memory);
+    return METASD_OK;
 }
 
 /* The triples of all files are filtered out of the ranking. */
@@ -75,9 +102,8 @@ training_prepare(BenchTraining *training, const BenchOptions *options, TripleSet
     TripleList *validation = options->split.validation_fraction > 0 ? &nothing : &set->validation;
 
     *training = (BenchTraining){.options = options};
-    METASD_TRY(build_graph(&training->graph, &set->train, validation, set, &options->split,
-                           &training->graph_bytes, &training->graph_memory));
-    if (set->test.n > 0 || validation != &set->validation)
+    METASD_TRY(build_large(training, &set->train, validation, set, &options->split));
+    if (set->test.n > 0 || (validation != &set->validation && set->validation.n > 0))
         METASD_TRY(filter_all(training, set, &options->split));
     if (!measure(options, &training->graph, &training->shared_bytes, &training->own_bytes))
         return METASD_NO_MEMORY;

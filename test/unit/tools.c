@@ -1,4 +1,5 @@
 #include "tools.h"
+#include "core/graph/graph_build.h"
 
 #include <complex.h>
 #include <math.h>

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/random.h"
+#include "core/train/lean.h"
 #include "threads.h"
 #include "tools.h"
 
@@ -120,6 +121,18 @@ save(Training *training)
     assert_int_equal(training->saved_bytes, checkpoint.bytes);
 }
 
+static void
+copy_student(Training *training)
+{
+    const MetasdState *state = &training->trainer[0].state;
+    size_t width = state->width;
+
+    if (!state->size.lean)
+        memcpy(training->model, state->student, trainings_floats(training) * sizeof(float));
+    for (size_t row = 0; state->size.lean && row < trainings_floats(training) / width; row++)
+        metasd_lean_student_row(state, row, training->model + row * width);
+}
+
 static MetasdStatus
 hear_epoch(void *context, const MetasdEpoch *epoch)
 {
@@ -128,8 +141,7 @@ hear_epoch(void *context, const MetasdEpoch *epoch)
     assert_true(training->epochs < TRAININGS_MOST_EPOCHS);
     training->epoch[training->epochs++] = *epoch;
     if (epoch->best)
-        memcpy(training->model, training->trainer[0].state.student,
-               trainings_floats(training) * sizeof(float));
+        copy_student(training);
     if (epoch->epoch == training->save_epoch)
         save(training);
     return training->epochs == training->stop_after_epochs ? METASD_INTERRUPTED : METASD_OK;
@@ -149,9 +161,12 @@ hear_batch(void *context, int epoch, size_t done, size_t total, double loss)
         (state->packed.values ? state->packed.values : state->weights)[3] = NAN;
         training->poison_epoch = 0;
     }
-    if (training->forget_epoch > 0 && epoch >= training->forget_epoch) {
+    /* Members of a lean training may copy rows of the next batch by now, unless there is none. */
+    if (training->forget_epoch > 0 && epoch >= training->forget_epoch &&
+        (!state->size.lean || done == total)) {
         memset(state->weights, 0, trainings_floats(training) * sizeof(float));
-        memset(state->student, 0, trainings_floats(training) * sizeof(float));
+        if (!state->size.lean)
+            memset(state->student, 0, trainings_floats(training) * sizeof(float));
     }
     return training->batches == training->stop_after_batches ? METASD_INTERRUPTED : METASD_OK;
 }

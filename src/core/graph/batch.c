@@ -26,32 +26,107 @@ void
 metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena, const MetasdGroups *groups,
                     size_t size)
 {
+    size_t large;
+
     batcher->groups = groups;
     batcher->size = size;
     batcher->most = size < PIECES_PER_BATCH ? 1 : size / PIECES_PER_BATCH;
-    batcher->piece = METASD_TAKE(arena, MetasdPiece, groups->examples);
+    large = groups->examples / PIECES_PER_BATCH; /* any size above all examples takes as much */
+    large = groups->examples / ((batcher->most < large ? batcher->most : large) + 1);
+    batcher->large = METASD_TAKE(arena, MetasdLargeGroup, large);
     batcher->order = METASD_TAKE(arena, uint32_t, groups->examples);
     batcher->drawn = METASD_TAKE(arena, uint32_t, metasd_batch_most(groups, size));
     metasd_batch_take(&batcher->batch, arena, metasd_batch_most(groups, size));
+}
+
+static size_t
+count_pieces(const MetasdBatcher *batcher, size_t group)
+{
+    const uint32_t *start = batcher->groups->start;
+
+    return (start[group + 1] - start[group] + batcher->most - 1) / batcher->most;
 }
 
 MetasdStatus
 metasd_batcher_prepare(MetasdBatcher *batcher, MetasdTeam *team)
 {
     const MetasdGroups *groups = batcher->groups;
-    size_t most = batcher->most, p = 0;
+    size_t p = 0;
 
-    for (size_t g = 0; g < groups->count; g++)
-        for (size_t first = groups->start[g]; first < groups->start[g + 1]; first += most) {
-            size_t left = groups->start[g + 1] - first;
+    batcher->large_groups = 0;
+    for (size_t g = 0; g < groups->count; g++) {
+        size_t pieces = count_pieces(batcher, g);
 
-            batcher->piece[p++] = (MetasdPiece){.group = (uint32_t)g,
-                                                .examples = (uint32_t)(left < most ? left : most),
-                                                .first = first};
-            METASD_TRY(metasd_team_work(team, sizeof(MetasdPiece) / sizeof(float)));
-        }
+        if (pieces > 1 && batcher->most > 1)
+            batcher->large[batcher->large_groups++] =
+                (MetasdLargeGroup){.group = (uint32_t)g, .piece = (uint32_t)p};
+        p += pieces;
+        METASD_TRY(metasd_team_work(team, 2));
+    }
     batcher->pieces = batcher->next = p;
     return METASD_OK;
+}
+
+/* The group of an example. */
+static uint32_t
+group_of_example(const MetasdGroups *groups, uint32_t example)
+{
+    size_t low = 0, high = groups->count;
+
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+
+        if (groups->start[middle] <= example)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (uint32_t)low;
+}
+
+/* *nth = the number of a piece within its group, which is returned. */
+static uint32_t
+group_of_piece(const MetasdBatcher *batcher, uint32_t number, uint32_t *nth)
+{
+    size_t low = 0, high = batcher->large_groups;
+    const MetasdLargeGroup *large;
+    uint32_t pieces;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (batcher->large[middle].piece <= number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *nth = 0;
+    if (low == 0)
+        return number;
+    large = &batcher->large[low - 1];
+    pieces = (uint32_t)count_pieces(batcher, large->group);
+    if (number - large->piece >= pieces)
+        return large->group + 1 + number - large->piece - pieces;
+    *nth = number - large->piece;
+    return large->group;
+}
+
+MetasdPiece
+metasd_batcher_piece(const MetasdBatcher *batcher, uint32_t number)
+{
+    const MetasdGroups *groups = batcher->groups;
+    size_t left, most = batcher->most;
+    MetasdPiece piece;
+    uint32_t nth;
+
+    if (most == 1)
+        return (MetasdPiece){
+            .group = group_of_example(groups, number), .examples = 1, .first = number};
+    piece.group = group_of_piece(batcher, number, &nth);
+    piece.first = groups->start[piece.group] + nth * most;
+    left = groups->start[piece.group + 1] - piece.first;
+    piece.examples = (uint32_t)(left < most ? left : most);
+    return piece;
 }
 
 MetasdStatus
@@ -68,7 +143,7 @@ metasd_batcher_count(const MetasdBatcher *batcher, MetasdTeam *team, size_t *bat
 
     *batches = 0;
     for (size_t i = 0; i < batcher->pieces; i++) {
-        size_t examples = batcher->piece[batcher->order[i]].examples;
+        size_t examples = metasd_batcher_piece(batcher, batcher->order[i]).examples;
 
         if (examples > room) {
             ++*batches;
@@ -91,7 +166,7 @@ draw_pieces(MetasdBatcher *batcher, MetasdTeam *team, size_t *n)
     for (*n = 0; batcher->next < batcher->pieces; batcher->next++) {
         uint32_t piece = batcher->order[batcher->next];
 
-        examples += batcher->piece[piece].examples;
+        examples += metasd_batcher_piece(batcher, piece).examples;
         if (examples > batcher->size)
             break;
         batcher->drawn[(*n)++] = piece;
@@ -158,7 +233,7 @@ MetasdStatus
 metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team)
 {
     MetasdBatch *batch = &batcher->batch;
-    const MetasdPiece *last = NULL;
+    MetasdPiece last = {.examples = 0};
     size_t pieces;
 
     batch->groups = batch->n = 0;
@@ -166,11 +241,11 @@ metasd_batcher_next(MetasdBatcher *batcher, MetasdTeam *team)
     METASD_TRY(
         sort_numbers(team, batcher->drawn, pieces)); /* pieces of one group become neighbours */
     for (size_t i = 0; i < pieces; i++) {
-        const MetasdPiece *piece = &batcher->piece[batcher->drawn[i]];
+        MetasdPiece piece = metasd_batcher_piece(batcher, batcher->drawn[i]);
 
-        add_piece(batch, batcher->groups, piece, last && last->group == piece->group);
+        add_piece(batch, batcher->groups, &piece, last.examples > 0 && last.group == piece.group);
         last = piece;
-        METASD_TRY(metasd_team_work(team, 4 * METASD_FAR_WORK + piece->examples));
+        METASD_TRY(metasd_team_work(team, 4 * METASD_FAR_WORK + piece.examples));
     }
     batch->start[batch->groups] = batch->n;
     return METASD_OK;

@@ -23,23 +23,33 @@ typedef struct MetasdBatch {
     uint32_t *group_of;  /* n: the group of each example */
 } MetasdBatch;
 
-/* A group, or a part of one that is too large for a batch. */
+/*
+ * A group, or a part of one that is too large for a batch. Pieces are numbered in the order of the
+ * groups. They take no memory, as hardly any group is large: metasd_batcher_piece finds one.
+ */
 typedef struct MetasdPiece {
     uint32_t group;
     uint32_t examples;
     size_t first; /* index of its first tail in the groups */
 } MetasdPiece;
 
+/* A group of more than one piece. */
+typedef struct MetasdLargeGroup {
+    uint32_t group;
+    uint32_t piece; /* the number of its first one */
+} MetasdLargeGroup;
+
 typedef struct MetasdBatcher {
     const MetasdGroups *groups;
-    size_t size;        /* examples of a batch at most */
-    size_t most;        /* examples of a piece at most */
-    size_t pieces;      /* of all groups together */
-    MetasdPiece *piece; /* pieces, ascending by `first` */
-    uint32_t *order;    /* pieces: the order of this round */
-    uint32_t *drawn;    /* the pieces of the current batch, ascending: at most one per example */
-    size_t next;        /* position in `order` of the next batch */
-    MetasdBatch batch;  /* the current one */
+    size_t size;             /* examples of a batch at most */
+    size_t most;             /* examples of a piece at most */
+    size_t pieces;           /* of all groups together */
+    MetasdLargeGroup *large; /* ascending; none where all pieces are of one example */
+    size_t large_groups;
+    uint32_t *order;   /* pieces: the order of this round */
+    uint32_t *drawn;   /* the pieces of the current batch, ascending: at most one per example */
+    size_t next;       /* position in `order` of the next batch */
+    MetasdBatch batch; /* the current one */
 } MetasdBatcher;
 
 /*
@@ -50,10 +60,13 @@ extern void metasd_batcher_take(MetasdBatcher *batcher, MetasdArena *arena,
                                 const MetasdGroups *groups, size_t size);
 
 /*
- * Cuts the groups into pieces of at most batcher->most examples, which the caller may set before:
- * with 1 the examples of a batch are drawn singly. Once, after taking.
+ * Cuts the groups into pieces of at most batcher->most examples, which the caller may set to 1
+ * before: the examples of a batch are drawn singly then. Once, after taking.
  */
 extern MetasdStatus metasd_batcher_prepare(MetasdBatcher *batcher, MetasdTeam *team);
+
+/* The piece of a number; for tests. */
+extern MetasdPiece metasd_batcher_piece(const MetasdBatcher *batcher, uint32_t number);
 
 /* Starts a round over all groups in the order of (seed, stream). */
 extern MetasdStatus metasd_batcher_shuffle(MetasdBatcher *batcher, MetasdTeam *team, uint64_t seed,

@@ -17,7 +17,7 @@ typedef struct MetasdGroups {
     size_t examples; /* of tails in all */
     uint32_t *heads;
     uint32_t *relations;
-    size_t *start; /* count + 1 */
+    uint32_t *start; /* count + 1; examples are numbered with 32 bits */
     uint32_t *tails;
 } MetasdGroups;
 
@@ -27,8 +27,12 @@ typedef struct MetasdGraph {
     size_t triples;     /* distinct ones, all parts */
     size_t part_triples[METASD_PARTS];
     MetasdGroups part[METASD_PARTS]; /* the groups of each part, both directions */
-    MetasdGroups known; /* the groups of all parts together: filtered ranking leaves them out */
-    bool *irreflexive;  /* R: hardly any training triple leads from an entity to itself */
+    /*
+     * What filtered ranking leaves out: the groups of all parts together and perhaps further facts.
+     * Without any, metasd_graph_known looks in the parts.
+     */
+    MetasdGroups known;
+    bool *irreflexive; /* R: hardly any training triple leads from an entity to itself */
 } MetasdGraph;
 
 /*
@@ -46,33 +50,7 @@ metasd_graph_rules_out(const MetasdGraph *graph, uint32_t head, uint32_t relatio
 }
 
 /*
- * Sorts triples by head, relation, tail and drops repeated ones; *n becomes the
- * number left. `scratch` holds *n triples, `counts` max(entities, relations) + 1
- * numbers. Takes O(n + entities + relations) steps, and one pass over triples that are in order.
- */
-extern MetasdStatus metasd_graph_sort_triples(MetasdTeam *team, MetasdTriple *triples, size_t *n,
-                                              MetasdTriple *scratch, size_t *counts,
-                                              uint32_t entities, uint32_t relations);
-
-/* Bytes that metasd_graph_build takes from its arena for N triples; SIZE_MAX if too many. */
-extern size_t metasd_graph_bytes(size_t triples, size_t validation, uint32_t entities,
-                                 uint32_t relations);
-
-/*
- * Builds the graph of `n` triples in any order, with repeats (the array is
- * reordered). Where `validation_n` > 0, `validation` holds the validation
- * triples (reordered too; those also among the triples are left out of it);
- * otherwise `split` draws them. The last training triple of an entity or
- * relation is never drawn. Ids out of range: METASD_INVALID.
- */
-extern MetasdStatus metasd_graph_build(MetasdGraph *graph, MetasdTeam *team, MetasdArena *arena,
-                                       MetasdTriple *triples, size_t n, MetasdTriple *validation,
-                                       size_t validation_n, uint32_t entities, uint32_t relations,
-                                       const MetasdSplit *split);
-
-/*
- * Takes the arrays of a graph whose numbers are set, of just the size they need: building takes
- * much more. Members that share a graph each call this over the same memory.
+ * Takes the arrays of a graph whose numbers are set, of just the size they need. Members that share a graph each call this over the same memory.
  */
 extern void metasd_graph_take(MetasdGraph *graph, MetasdArena *arena);
 
@@ -82,6 +60,17 @@ extern MetasdStatus metasd_graph_copy(MetasdGraph *to, MetasdTeam *team, const M
 /* The tails known for a query, or 0 of them: *tails points into the groups. */
 extern size_t metasd_graph_find_group(const MetasdGroups *groups, uint32_t head, uint32_t relation,
                                       const uint32_t **tails);
+
+/* The tails known for a query, as ascending lists that have no tail in common. */
+typedef struct MetasdKnown {
+    const uint32_t *tails[METASD_PARTS];
+    size_t n[METASD_PARTS];
+} MetasdKnown;
+
+extern MetasdKnown metasd_graph_known(const MetasdGraph *graph, uint32_t head, uint32_t relation);
+
+/* Is a tail among them? */
+extern bool metasd_graph_is_known(const MetasdKnown *known, uint32_t tail);
 
 /* The hash of a graph: its numbers, and the groups of every part. */
 extern MetasdStatus metasd_graph_hash(MetasdTeam *team, const MetasdGraph *graph, uint64_t *hash);

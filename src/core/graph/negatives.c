@@ -13,6 +13,14 @@ metasd_negatives_most(uint32_t entities, size_t negatives, size_t n)
     return most < entities ? most : entities;
 }
 
+size_t
+metasd_negatives_most_touched(uint32_t entities, size_t negatives, size_t n, bool quiz)
+{
+    size_t most = metasd_negatives_most(entities, negatives, n), times = quiz ? 2 : 1;
+
+    return n > entities || most + n > entities / times ? entities : times * (most + n);
+}
+
 /* All rows may lie in one part, and all parts have as many slices. */
 static int
 slices_a_part(size_t most)
@@ -30,47 +38,87 @@ metasd_negatives_slices(const MetasdSlices *entities, size_t most)
 
 void
 metasd_negatives_take(MetasdNegatives *sampler, MetasdArena *arena, const MetasdSlices *entities,
-                      size_t negatives, size_t n)
+                      size_t negatives, size_t n, bool quiz)
 {
-    size_t rows = entities->rows, most = metasd_negatives_most(entities->rows, negatives, n);
+    size_t most = metasd_negatives_most(entities->rows, negatives, n);
+    size_t touched = metasd_negatives_most_touched(entities->rows, negatives, n, quiz);
+    size_t spare = negatives > n ? negatives : n;
     int cuts = metasd_negatives_slices(entities, most).count + 1;
 
     *sampler = (MetasdNegatives){.slices = *entities, .negatives = negatives};
-    sampler->mark = METASD_TAKE(arena, uint8_t, rows);
-    sampler->row = METASD_TAKE(arena, uint32_t, rows);
-    for (int i = 0; i < 2; i++) {
+    sampler->drawn = METASD_TAKE(arena, uint32_t, negatives);
+    sampler->sorted = METASD_TAKE(arena, uint32_t, n);
+    sampler->spare = METASD_TAKE(arena, uint32_t, spare > touched ? spare : touched);
+    for (int i = 0; i < (quiz ? 2 : 1); i++) {
         sampler->sample[i].ids = METASD_TAKE(arena, uint32_t, most);
         sampler->sample[i].each = METASD_TAKE(arena, float, most);
         sampler->sample[i].cuts = METASD_TAKE(arena, uint32_t, (size_t)cuts);
         sampler->sample[i].targets = METASD_TAKE(arena, uint32_t, n);
     }
-    /* Touched are both samples and both batches' heads. */
-    sampler->touched = METASD_TAKE(arena, MetasdSpan, 2 * (most + n) + 1);
+    sampler->touched = METASD_TAKE(arena, uint32_t, touched);
 }
 
-void
-metasd_negatives_prepare(MetasdNegatives *sampler)
+/* ---- sorted numbers ---- */
+
+#define DIGIT_BITS 11
+#define DIGITS ((size_t)1 << DIGIT_BITS)
+
+/* One stable pass of a sort by digits. */
+static void
+sort_by_digit(const uint32_t *from, uint32_t *to, size_t n, int shift)
 {
-    memset(sampler->mark, 0, sampler->slices.rows);
+    size_t starts[DIGITS + 1] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        starts[(from[i] >> shift & (DIGITS - 1)) + 1]++;
+    for (size_t d = 1; d < DIGITS; d++)
+        starts[d] += starts[d - 1];
+    for (size_t i = 0; i < n; i++)
+        to[starts[from[i] >> shift & (DIGITS - 1)]++] = from[i];
+}
+
+/* Sorts n numbers; `spare` has as much room. */
+static MetasdStatus
+sort_ids(MetasdTeam *team, uint32_t *ids, size_t n, uint32_t *spare)
+{
+    for (int shift = 0; shift < 32; shift += DIGIT_BITS) {
+        sort_by_digit(ids, spare, n, shift);
+        memcpy(ids, spare, n * sizeof(*ids));
+        METASD_TRY(metasd_team_work(team, 8 * n + 4 * DIGITS));
+    }
+    return METASD_OK;
+}
+
+uint32_t
+metasd_negatives_place(const uint32_t *ids, uint32_t n, uint32_t id)
+{
+    uint32_t low = 0, high = n;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* ---- drawing ---- */
 
-enum { DRAWN = 1, TARGET };
-
+/* drawn and sorted = the draws, and the targets of a batch, each in order. */
 static MetasdStatus
-mark_rows(MetasdNegatives *sampler, MetasdTeam *team, uint64_t seed, uint64_t stream,
-          const MetasdBatch *batch)
+sort_draws(MetasdNegatives *sampler, MetasdTeam *team, uint64_t seed, uint64_t stream,
+           const MetasdBatch *batch)
 {
     for (size_t i = 0; i < sampler->negatives; i++) {
-        sampler->mark[metasd_random_below(seed, stream, i, sampler->slices.rows)] = DRAWN;
-        METASD_TRY(metasd_team_work(team, 2 * METASD_FAR_WORK));
-    }
-    for (size_t i = 0; i < batch->n; i++) {
-        sampler->mark[batch->tails[i]] = TARGET;
+        sampler->drawn[i] = (uint32_t)metasd_random_below(seed, stream, i, sampler->slices.rows);
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
-    return METASD_OK;
+    METASD_TRY(sort_ids(team, sampler->drawn, sampler->negatives, sampler->spare));
+    memcpy(sampler->sorted, batch->tails, batch->n * sizeof(*batch->tails));
+    return sort_ids(team, sampler->sorted, batch->n, sampler->spare);
 }
 
 /* 1 / the probability that one of the draws is a given entity. */
@@ -82,23 +130,27 @@ weight_of_drawn(const MetasdNegatives *sampler)
     return chance < 1 ? (float)(-1 / expm1((double)sampler->negatives * log1p(-chance))) : 1.0f;
 }
 
-/* Marked entities of rows first .. end - 1 become rows of the sample from *n on. */
-static MetasdStatus
-collect_rows(MetasdNegatives *sampler, MetasdTeam *team, MetasdSample *sample, uint32_t first,
-             uint32_t end, uint32_t *n)
+/* The sample's ids, each once, and their weights; returns how many. */
+static uint32_t
+join_draws(const MetasdNegatives *sampler, size_t targets, MetasdSample *sample)
 {
     float weight = weight_of_drawn(sampler);
+    size_t d = 0, t = 0;
+    uint32_t n = 0;
 
-    for (uint32_t e = first; e < end; e++) {
-        if (sampler->mark[e]) {
-            sample->ids[*n] = e;
-            sample->each[*n] = sampler->mark[e] == TARGET ? 1.0f : weight;
-            sampler->row[e] = (*n)++;
-            sampler->mark[e] = 0;
-        }
-        METASD_TRY(metasd_team_work(team, 1));
+    while (d < sampler->negatives || t < targets) {
+        bool drawn =
+            t == targets || (d < sampler->negatives && sampler->drawn[d] < sampler->sorted[t]);
+        uint32_t id = drawn ? sampler->drawn[d] : sampler->sorted[t];
+
+        sample->ids[n] = id;
+        sample->each[n++] = drawn ? weight : 1.0f;
+        while (d < sampler->negatives && sampler->drawn[d] == id)
+            d++;
+        while (t < targets && sampler->sorted[t] == id)
+            t++;
     }
-    return METASD_OK;
+    return n;
 }
 
 /* Cuts the rows of each part, which begin where `parts` says, into as many slices. */
@@ -127,17 +179,17 @@ metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which, uin
     const MetasdSlices *slices = &sampler->slices;
     MetasdSample *sample = &sampler->sample[which];
     int each = slices->count / slices->parts;
-    uint32_t parts[METASD_MAX_PARTS + 1] = {0};
+    uint32_t parts[METASD_MAX_PARTS + 1] = {0}, n;
 
-    METASD_TRY(mark_rows(sampler, team, seed, stream, batch));
-    for (int p = 0; p < slices->parts; p++) {
-        parts[p + 1] = parts[p];
-        METASD_TRY(collect_rows(sampler, team, sample, metasd_team_slice_start(slices, p * each),
-                                metasd_team_slice_start(slices, (p + 1) * each), &parts[p + 1]));
-    }
+    METASD_TRY(sort_draws(sampler, team, seed, stream, batch));
+    n = join_draws(sampler, batch->n, sample);
+    METASD_TRY(metasd_team_work(team, 8 * (sampler->negatives + batch->n)));
+    for (int p = 1; p <= slices->parts; p++)
+        parts[p] =
+            metasd_negatives_place(sample->ids, n, metasd_team_slice_start(slices, p * each));
     cut_parts(sample, parts, slices->parts);
     for (size_t i = 0; i < batch->n; i++) {
-        sample->targets[i] = sampler->row[batch->tails[i]];
+        sample->targets[i] = metasd_negatives_place(sample->ids, n, batch->tails[i]);
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
     }
     return METASD_OK;
@@ -145,46 +197,45 @@ metasd_negatives_draw(MetasdNegatives *sampler, MetasdTeam *team, int which, uin
 
 /* ---- the rows that a step touches ---- */
 
+/* touched = what it was and n ascending ids, each once. */
 static MetasdStatus
-mark_touched(MetasdNegatives *sampler, MetasdTeam *team, int which, const MetasdBatch *batch)
+join_touched(MetasdNegatives *sampler, MetasdTeam *team, const uint32_t *ids, size_t n)
+{
+    size_t a = 0, b = 0;
+    uint32_t all = 0;
+
+    while (a < sampler->ntouched || b < n) {
+        uint32_t id = b == n || (a < sampler->ntouched && sampler->touched[a] < ids[b])
+                          ? sampler->touched[a]
+                          : ids[b];
+
+        sampler->spare[all++] = id;
+        while (a < sampler->ntouched && sampler->touched[a] == id)
+            a++;
+        while (b < n && ids[b] == id)
+            b++;
+    }
+    memcpy(sampler->touched, sampler->spare, all * sizeof(*sampler->spare));
+    sampler->ntouched = all;
+    return metasd_team_work(team, 8 * (size_t)all);
+}
+
+static MetasdStatus
+add_touched(MetasdNegatives *sampler, MetasdTeam *team, int which, const MetasdBatch *batch)
 {
     const MetasdSample *sample = &sampler->sample[which];
 
-    for (uint32_t i = 0; i < sample->slices.rows; i++) {
-        sampler->mark[sample->ids[i]] = 1;
-        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
-    }
-    for (size_t g = 0; g < batch->groups; g++) {
-        sampler->mark[batch->heads[g]] = 1;
-        METASD_TRY(metasd_team_work(team, METASD_FAR_WORK));
-    }
-    return METASD_OK;
+    METASD_TRY(join_touched(sampler, team, sample->ids, sample->slices.rows));
+    memcpy(sampler->sorted, batch->heads, batch->groups * sizeof(*batch->heads));
+    METASD_TRY(sort_ids(team, sampler->sorted, batch->groups, sampler->spare));
+    return join_touched(sampler, team, sampler->sorted, batch->groups);
 }
 
 MetasdStatus
-metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, size_t width,
-                       const MetasdSpan own[2], const MetasdBatch *batch, const MetasdBatch *quiz)
+metasd_negatives_touch(MetasdNegatives *sampler, MetasdTeam *team, const MetasdBatch *batch,
+                       const MetasdBatch *quiz)
 {
-    MetasdSpan *span = sampler->touched;
-
-    METASD_TRY(mark_touched(sampler, team, 0, batch));
-    if (quiz)
-        METASD_TRY(mark_touched(sampler, team, 1, quiz));
-    for (size_t e = 0; e < sampler->slices.rows; e++) {
-        size_t at = e * width;
-
-        METASD_TRY(metasd_team_work(team, 1));
-        if (!sampler->mark[e])
-            continue;
-        sampler->mark[e] = 0;
-        if (at < own[0].first || at >= own[0].end)
-            continue;
-        if (span > sampler->touched && span[-1].end == at)
-            span[-1].end += width;
-        else
-            *span++ = (MetasdSpan){at, at + width};
-    }
-    *span++ = own[1];
-    sampler->ntouched = (int)(span - sampler->touched);
-    return METASD_OK;
+    sampler->ntouched = 0;
+    METASD_TRY(add_touched(sampler, team, 0, batch));
+    return quiz ? add_touched(sampler, team, 1, quiz) : METASD_OK;
 }

@@ -8,7 +8,6 @@ metasd_split_take(MetasdSplitter *splitter, MetasdArena *arena, size_t most, uin
 {
     *splitter = (MetasdSplitter){.entities = entities,
                                  .relations = relations,
-                                 .triple = METASD_TAKE(arena, MetasdTriple, most),
                                  .part = METASD_TAKE(arena, uint8_t, most),
                                  .order = METASD_TAKE(arena, uint32_t, most),
                                  .entity_degree = METASD_TAKE(arena, uint32_t, entities),

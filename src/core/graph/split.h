@@ -38,14 +38,14 @@ typedef struct MetasdSplit {
 typedef struct MetasdSplitter {
     uint32_t entities, relations;
     size_t n;                 /* triples */
-    MetasdTriple *triple;     /* n */
+    MetasdTriple *triple;     /* n; set by the caller */
     uint8_t *part;            /* n: of each */
     uint32_t *order;          /* n: a random one */
     uint32_t *entity_degree;  /* entities: training triples of each */
     uint32_t *relation_count; /* relations: likewise */
 } MetasdSplitter;
 
-/* Takes the memory for up to `most` triples. */
+/* Takes the memory for up to `most` triples, besides these themselves. */
 extern void metasd_split_take(MetasdSplitter *splitter, MetasdArena *arena, size_t most,
                               uint32_t entities, uint32_t relations);
 

@@ -90,7 +90,15 @@ pass_progress(HeaderCursor *cursor, MetasdProgress *progress)
 }
 
 /* Words that must be the same in the training that saves and the one that loads. */
-enum { WORD_MAGIC, WORD_GRAPH, WORD_ENTITIES, WORD_RELATIONS, WORD_WIDTH, WORD_QUIZ, SHAPE_WORDS };
+enum {
+    WORD_MAGIC,
+    WORD_GRAPH,
+    WORD_ENTITIES,
+    WORD_RELATIONS,
+    WORD_WIDTH,
+    WORD_TABLES_KIND,
+    SHAPE_WORDS
+};
 
 static void
 describe_shape(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
@@ -102,7 +110,7 @@ describe_shape(const MetasdCheckpoint *checkpoint, uint64_t shape[SHAPE_WORDS])
     shape[WORD_ENTITIES] = state->entities;
     shape[WORD_RELATIONS] = state->relation_rows;
     shape[WORD_WIDTH] = state->width;
-    shape[WORD_QUIZ] = state->size.has_quiz;
+    shape[WORD_TABLES_KIND] = state->size.has_quiz | (uint64_t)state->size.lean << 1;
 }
 
 /* Behind the progress, at the end: the hash of the tables, and that of all words before. */
@@ -139,14 +147,23 @@ add_tables(MetasdCheckpoint *checkpoint, bool best)
 {
     const MetasdTrainer *trainer = checkpoint->trainer;
     const MetasdState *state = &trainer->state;
-    size_t weights = ((size_t)state->entities + state->relation_rows) * state->width;
+    size_t rows = (size_t)state->entities + state->relation_rows, weights = rows * state->width;
+    bool lean = state->size.lean;
 
     add_area(checkpoint, state->weights, weights * sizeof(float));
     add_area(checkpoint, state->sums, weights * sizeof(float));
     if (state->size.has_quiz)
         add_area(checkpoint, state->quiz_sums, weights * sizeof(float));
-    add_area(checkpoint, state->mask, weights);
-    if (best)
+    if (lean)
+        add_area(checkpoint, state->bits, rows * metasd_packed_mask_bytes(state->width));
+    else
+        add_area(checkpoint, state->mask, weights);
+    if (!best)
+        return;
+    if (lean) {
+        add_area(checkpoint, trainer->shelf.values, weights * sizeof(*trainer->shelf.values));
+        add_area(checkpoint, trainer->shelf.steps, rows * sizeof(*trainer->shelf.steps));
+    } else
         add_area(checkpoint, trainer->best, weights * sizeof(float));
 }
 

@@ -17,7 +17,8 @@
  * The other members then get trainer->progress, and metasd_train ends with the same bits as if it
  * had never stopped. The stream is a header of 64-bit words, then tables (N + P) x width: weights,
  * Adagrad's sums, those of the quiz where there is one, the mask, and the best weights unless
- * there are none or they follow from the rest. Only hosts of the same byte order and number formats
+ * there are none or they follow from the rest. A lean state has its mask in bits and its best
+ * weights on a shelf (lean.h). Only hosts of the same byte order and number formats
  * can read it.
  */
 #ifndef METASD_CORE_TRAIN_CHECKPOINT_H
@@ -26,7 +27,7 @@
 #include "core/train/train.h"
 
 #define METASD_CHECKPOINT_WORDS 64
-#define METASD_CHECKPOINT_AREAS 6
+#define METASD_CHECKPOINT_AREAS 7
 
 typedef struct MetasdCheckpoint {
     uint64_t header[METASD_CHECKPOINT_WORDS];

@@ -6,6 +6,7 @@
 
 #include "core/base/random.h"
 #include "core/train/finetune.h"
+#include "core/train/lean.h"
 #include "core/train/phases.h"
 #include "core/train/rounding.h"
 
@@ -55,8 +56,9 @@ metasd_epoch_place_quizzes(MetasdTrainLoop *training)
 
 /* ---- this member's part of the tables ---- */
 
-MetasdStatus
-metasd_epoch_copy_own(const MetasdTrainLoop *training, void *to, const void *from, size_t width)
+/* Copies this member's rows of a table; a weight has `width` bytes. */
+static MetasdStatus
+copy_own(const MetasdTrainLoop *training, void *to, const void *from, size_t width)
 {
     MetasdChunks chunk;
 
@@ -81,8 +83,8 @@ save_tables(MetasdTrainLoop *training)
     const float *tables[3] = {trainer->state.weights, trainer->state.sums,
                               trainer->state.quiz_sums};
 
-    for (int i = 0; i < saved_tables(trainer); i++)
-        METASD_TRY(metasd_epoch_copy_own(training, trainer->saved[i], tables[i], sizeof(float)));
+    for (int i = 0; i < saved_tables(trainer) && !trainer->state.size.lean; i++)
+        METASD_TRY(copy_own(training, trainer->saved[i], tables[i], sizeof(float)));
     training->quiz_rounds = trainer->progress.quiz_rounds;
     trainer->progress.quiz_next = trainer->quizzes.next;
     return METASD_OK;
@@ -92,15 +94,50 @@ MetasdStatus
 metasd_epoch_make_student(MetasdTrainLoop *training, bool rounded)
 {
     MetasdState *state = &training->trainer->state;
+    MetasdStorage storage = rounded ? training->options->storage : METASD_FLOAT32;
     MetasdChunks chunk;
 
+    if (state->size.lean)
+        return metasd_lean_show_student(state, training->team, storage);
     for (chunk = metasd_team_chunks(training->team, training->own, 2, 3);
          metasd_team_next_chunk(&chunk);)
         for (size_t i = chunk.first; i < chunk.end; i++)
             state->student[i] = state->mask[i] ? state->weights[i] : 0.0f;
     METASD_TRY(chunk.status);
-    return rounded ? metasd_rounding_fit(state, training->team, training->options->storage)
-                   : METASD_OK;
+    return rounded ? metasd_rounding_fit(state, training->team, storage) : METASD_OK;
+}
+
+MetasdStatus
+metasd_epoch_keep(MetasdTrainLoop *training)
+{
+    MetasdTrainer *trainer = training->trainer;
+
+    if (trainer->state.size.lean)
+        return metasd_shelf_put(&trainer->shelf, &trainer->state, training->team);
+    return copy_own(training, trainer->best, trainer->state.student, sizeof(float));
+}
+
+/*
+ * Nothing has kept the start of the epoch: goes back to the best weights, as a training does that
+ * starts from a version, or to random ones. The mask stays.
+ */
+static MetasdStatus
+go_back(MetasdTrainLoop *training)
+{
+    MetasdTrainer *trainer = training->trainer;
+    bool kept = trainer->progress.best.epoch > 0;
+    MetasdState *state = &trainer->state;
+    MetasdChunks chunk;
+
+    if (kept)
+        METASD_TRY(metasd_shelf_get(&trainer->shelf, state, training->team));
+    for (chunk = metasd_team_chunks(training->team, training->own, 2, 1);
+         !kept && metasd_team_next_chunk(&chunk);)
+        memset(state->weights + chunk.first, 0, (chunk.end - chunk.first) * sizeof(float));
+    METASD_TRY(chunk.status);
+    return metasd_state_fill_weights(state, training->team, training->own, 2,
+                                     training->options->seed, METASD_INITIAL_SCALE,
+                                     kept ? METASD_WARM_SUM : 0);
 }
 
 static MetasdStatus
@@ -112,9 +149,10 @@ restore_tables(MetasdTrainLoop *training)
     training->trainer->progress.quiz_rounds = training->quiz_rounds;
     METASD_TRY(metasd_epoch_place_quizzes(training));
     METASD_TRY(training->team->barrier(training->team)); /* all have seen the failure */
-    for (int i = 0; i < saved_tables(training->trainer); i++)
-        METASD_TRY(
-            metasd_epoch_copy_own(training, tables[i], training->trainer->saved[i], sizeof(float)));
+    if (state->size.lean)
+        METASD_TRY(go_back(training));
+    for (int i = 0; i < saved_tables(training->trainer) && !state->size.lean; i++)
+        METASD_TRY(copy_own(training, tables[i], training->trainer->saved[i], sizeof(float)));
     METASD_TRY(metasd_epoch_make_student(training, state->rounds != METASD_FLOAT32));
     return training->team->barrier(training->team);
 }
@@ -175,6 +213,20 @@ add_losses(MetasdLosses *sum, const MetasdLosses *losses, double weight)
     sum->finetune += weight * losses->finetune;
 }
 
+/* One step, on the rows that it touches if those are few. */
+static MetasdStatus
+take_step(MetasdTrainLoop *training, MetasdLosses *losses)
+{
+    MetasdTrainer *trainer = training->trainer;
+    const MetasdBatch *batch = &trainer->batches.batch, *quiz = &trainer->quizzes.batch;
+
+    return training->sampled
+               ? metasd_excerpt_step(&trainer->excerpt, &trainer->state, training->team,
+                                     &training->step, &trainer->context, batch, quiz, losses)
+               : metasd_step(&trainer->state, training->team, &training->step, &trainer->context,
+                             batch, quiz, losses);
+}
+
 /* All batches of an epoch once; in a failure *batch is the number of its batch, from 1. */
 static MetasdStatus
 run_batches(MetasdTrainLoop *training, MetasdEpoch *report, size_t *batch)
@@ -190,15 +242,14 @@ run_batches(MetasdTrainLoop *training, MetasdEpoch *report, size_t *batch)
     METASD_TRY(metasd_batcher_count(&trainer->batches, training->team, &total));
     if (training->options->most_batches > 0 && total > training->options->most_batches)
         total = training->options->most_batches;
-    if (report->finetunes && !trainer->context.sampler)
+    if (report->finetunes && !training->sampled)
         METASD_TRY(metasd_finetune_begin(&trainer->state, training->team));
     for (*batch = 1; *batch <= total; (*batch)++) {
         MetasdLosses losses;
 
         METASD_TRY(next_batch(training));
         trainer->context.round = ((uint64_t)training->epoch << 32) + *batch;
-        METASD_TRY(metasd_step(&trainer->state, training->team, &training->step, &trainer->context,
-                               examples, &trainer->quizzes.batch, &losses));
+        METASD_TRY(take_step(training, &losses));
         add_losses(&report->losses, &losses, (double)examples->n / all);
         if (training->team->rank == 0 && events->batch)
             METASD_TRY(events->batch(events->context, report->epoch, *batch, total,
@@ -214,7 +265,10 @@ static MetasdStatus
 repeat_epoch(MetasdTrainLoop *training, size_t batch)
 {
     const MetasdTrainEvents *events = training->events;
-    bool again = training->trainer->progress.repeats++ < METASD_REPEATS;
+    MetasdProgress *progress = &training->trainer->progress;
+    /* A lean training cannot go back to a version that it has started from. */
+    bool lost = training->trainer->state.size.lean && progress->warm && progress->best.epoch == 0;
+    bool again = progress->repeats++ < METASD_REPEATS && !lost;
 
     training->step.lr /= 2;
     training->step.quiz_lr /= 2;
@@ -239,7 +293,7 @@ samples_entities(const MetasdTrainLoop *training, bool finetunes)
 
     if (state->size.negatives == 0)
         return false;
-    return !finetunes || !state->sparse[0] ||
+    return !finetunes || state->size.lean || !state->sparse[0] ||
            all > (double)(state->size.negatives + state->size.batch);
 }
 
@@ -289,8 +343,7 @@ begin_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
     training->step.lr = metasd_phases_rate(options, report->epoch) * part;
     training->step.quiz_lr = options->step.quiz_lr * part;
     training->step.student_lr = options->step.student_lr * part;
-    training->trainer->context.sampler =
-        samples_entities(training, finetunes) ? &training->trainer->sampler : NULL;
+    training->sampled = samples_entities(training, finetunes);
     return METASD_OK;
 }
 

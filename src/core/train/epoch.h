@@ -15,6 +15,7 @@ typedef struct MetasdTrainLoop {
     const MetasdTrainEvents *events;
     MetasdStepOptions step; /* with the rates and stages of this epoch */
     MetasdSpan own[2];
+    bool sampled;         /* the batches of this epoch are scored against samples */
     int epoch;            /* under way */
     uint64_t quiz_rounds; /* as the epoch began */
 } MetasdTrainLoop;
@@ -32,8 +33,7 @@ extern MetasdStatus metasd_epoch_place_quizzes(MetasdTrainLoop *training);
 /* student = the kept weights, of this member's rows; as they will be stored if `rounded`. */
 extern MetasdStatus metasd_epoch_make_student(MetasdTrainLoop *training, bool rounded);
 
-/* Copies this member's rows of a table; a weight has `width` bytes. */
-extern MetasdStatus metasd_epoch_copy_own(const MetasdTrainLoop *training, void *to,
-                                          const void *from, size_t width);
+/* Keeps the student, of this member's rows, as the best so far. */
+extern MetasdStatus metasd_epoch_keep(MetasdTrainLoop *training);
 
 #endif

@@ -21,6 +21,7 @@ metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGrap
 
     holdout->scores = METASD_TAKE(arena, float, answers);
     holdout->ids = METASD_TAKE(arena, uint32_t, answers);
+    holdout->joined = METASD_TAKE(arena, uint32_t, graph->entities);
     holdout->known = METASD_TAKE(arena, uint32_t, graph->relations);
     holdout->missing = METASD_TAKE(arena, uint32_t, graph->relations);
     holdout->ranked = METASD_TAKE(arena, size_t, graph->relations);
@@ -102,6 +103,29 @@ find_odds(const MetasdHoldout *holdout, uint32_t n, Ids known, Ids missing, Meta
     return odds->found;
 }
 
+/*
+ * The tails known for a query, all lists as one. It lies in the holdout's memory until the next one
+ * is made.
+ */
+static Ids
+join_known(MetasdHoldout *holdout, const MetasdGraph *graph, uint32_t head, uint32_t relation)
+{
+    MetasdKnown known = metasd_graph_known(graph, head, relation);
+    size_t next[METASD_PARTS] = {0}, n = 0;
+
+    for (;;) {
+        int least = -1;
+
+        for (int list = 0; list < METASD_PARTS; list++)
+            if (next[list] < known.n[list] &&
+                (least < 0 || known.tails[list][next[list]] < known.tails[least][next[least]]))
+                least = list;
+        if (least < 0)
+            return (Ids){holdout->joined, n};
+        holdout->joined[n++] = known.tails[least][next[least]++];
+    }
+}
+
 /* All answers to a question among N that are possible and not known, and those that hold. */
 static MetasdStatus
 add_answers(Asking *asking, MetasdCalibration *calibration, uint32_t row, uint32_t n, Ids known,
@@ -153,12 +177,15 @@ find_relations(const Asking *asking, uint32_t head, uint32_t tail, Ids *known, I
 
     *known = (Ids){holdout->known, 0};
     *missing = (Ids){holdout->missing, 0};
-    for (uint32_t r = 0; r < graph->relations; r++)
-        if (contains_id(tails_of(&graph->known, head, r), tail)) {
+    for (uint32_t r = 0; r < graph->relations; r++) {
+        MetasdKnown tails = metasd_graph_known(graph, head, r);
+
+        if (metasd_graph_is_known(&tails, tail)) {
             holdout->known[known->n++] = r;
             if (contains_id(tails_of(&graph->part[METASD_VALIDATION], head, r), tail))
                 holdout->missing[missing->n++] = r;
         }
+    }
 }
 
 static float
@@ -219,7 +246,7 @@ ask_question(Asking *asking, size_t group)
     const MetasdBatch *batch = asking->batch;
     uint32_t head = batch->heads[group], row = batch->relations[group];
     uint32_t relation = row % asking->graph->relations;
-    Ids known = tails_of(&asking->graph->known, head, row);
+    Ids known = join_known(holdout, asking->graph, head, row);
     Ids missing = tails_of(&asking->graph->part[METASD_VALIDATION], head, row);
 
     if (metasd_graph_rules_out(asking->graph, head, row, head))
@@ -259,6 +286,54 @@ compose_queries(const Asking *asking)
     return METASD_OK;
 }
 
+/*
+ * Scores all entities for n queries of a lean state, a slice at a time: scores[i x N + e]. They take
+ * the place of Adagrad's sums, which nobody needs after the training.
+ */
+static MetasdStatus
+score_by_slices(const Asking *asking, size_t first, size_t n, float *scores)
+{
+    MetasdState *state = asking->state;
+    MetasdTable entities = {.rows = asking->table};
+    MetasdQueries queries = {.rows = state->work.query[0] + first * state->width};
+    MetasdPass pass =
+        metasd_pass(asking->team, &state->work.scores, &state->entity_slices, state->width, n);
+
+    for (int s = 0; s < state->entity_slices.count; s++) {
+        size_t rows = metasd_slice_rows(&pass, s);
+        const float *block = state->work.scores.block[0];
+
+        pass.base = metasd_team_slice_start(&state->entity_slices, s);
+        METASD_TRY(metasd_products_scores(&pass, s, 0, &entities, &queries, false));
+        for (size_t i = 0; i < n; i++)
+            for (size_t e = 0; e < rows; e++)
+                scores[i * state->entities + pass.base + e] = block[e * pass.stride + i];
+        METASD_TRY(metasd_team_work(asking->team, n * rows));
+    }
+    return METASD_OK;
+}
+
+/* All questions of the batch, as many at a time as a table has room for. */
+static MetasdStatus
+ask_lean(Asking *asking)
+{
+    MetasdState *state = asking->state;
+    size_t groups = asking->batch->groups;
+    size_t most = state->width < METASD_TILE ? state->width : METASD_TILE;
+
+    for (size_t first = 0; first < groups; first += most) {
+        size_t n = groups - first < most ? groups - first : most;
+
+        METASD_TRY(score_by_slices(asking, first, n, state->sums));
+        for (size_t i = 0; i < n; i++) {
+            memcpy(asking->holdout->scores, state->sums + i * state->entities,
+                   state->entities * sizeof(float));
+            METASD_TRY(ask_question(asking, first + i));
+        }
+    }
+    return METASD_OK;
+}
+
 /* The scores of question i of a block, from where they lie a stride apart. */
 static void
 gather_scores(const MetasdPass *pass, size_t i, uint32_t n, float *scores)
@@ -278,6 +353,8 @@ ask_batch(Asking *asking)
     MetasdTable entities = {.rows = asking->table};
 
     METASD_TRY(compose_queries(asking));
+    if (state->size.lean)
+        return ask_lean(asking);
     for (size_t first = 0; first < groups; first += most) {
         size_t left = groups - first;
         MetasdPass pass = metasd_pass(asking->team, &state->work.scores, &state->entity_slices,

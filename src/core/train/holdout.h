@@ -21,6 +21,7 @@
 typedef struct MetasdHoldout {
     float *scores;      /* N or R, whichever is more: of one question */
     uint32_t *ids;      /* likewise: scratch of their order */
+    uint32_t *joined;   /* N: tails known for a query */
     uint32_t *known;    /* R: relations that hold between a head and a tail, */
     uint32_t *missing;  /* R: those of them that are validation facts */
     size_t *ranked;     /* R: true tails ranked, of both directions */

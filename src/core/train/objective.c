@@ -28,13 +28,8 @@ metasd_objective_prepare(MetasdObjective *objective, MetasdState *state, MetasdT
     metasd_state_own(state, team, objective->own);
     objective->touched = objective->own;
     objective->ntouched = 2;
-    if (context->sampler) {
-        uint64_t stream = METASD_STREAM_NEGATIVES + ((2 * context->round + quiz) << 8);
-
-        METASD_TRY(
-            metasd_negatives_draw(context->sampler, team, quiz, context->seed, stream, batch));
-        objective->sample = &context->sampler->sample[quiz];
-    }
+    if (context->samples)
+        objective->sample = &context->samples[quiz];
     if (context->class_weights) {
         sum = 0;
         for (size_t i = 0; i < batch->n; i++)

@@ -26,9 +26,9 @@ typedef enum MetasdStage {
 
 /* The surroundings of a step. */
 typedef struct MetasdStepContext {
-    const float *class_weights; /* of the targets: N, or NULL */
-    MetasdNegatives *sampler;   /* this member's; NULL where all entities are scored */
-    uint64_t seed, round;       /* of the sampler: every step has a round of its own */
+    const float *class_weights;  /* of the targets: N, or NULL */
+    const MetasdSample *samples; /* of batch and quiz; NULL where all entities are scored */
+    uint64_t seed, round; /* of samples, and of rounding: every step has a round of its own */
     void (*observe)(void *observer, MetasdStage stage); /* NULL, or called by member 0 */
     void *observer;
 } MetasdStepContext;

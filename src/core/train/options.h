@@ -49,6 +49,7 @@ typedef struct MetasdTrainOptions {
     size_t most_batches;    /* of an epoch, which ends after them; 0: all */
     size_t quiz_batch;      /* examples per quiz */
     size_t negatives;       /* entities a batch is scored against besides its targets; 0: all */
+    uint32_t lean_from;     /* entities from which on a training by samples is lean; 0: never */
     size_t validation_most; /* examples ranked per epoch at most */
     bool class_weights;     /* tail loss weighted by 0.1 + 0.9 count(t) / max count */
     MetasdStepOptions step;

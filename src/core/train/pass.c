@@ -32,7 +32,10 @@ metasd_pass_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNee
 
     *scores =
         (MetasdScores){.floats = need->floats, .packed = need->packed, .gathered = need->gathered};
-    for (int i = 0; i < 3; i++) {
+    if (need->rank_slices)
+        raise_to_product(arena, &first_block, metasd_tile_whole(need->queries),
+                         team * METASD_SLICE_ROWS);
+    for (int i = 0; i < (need->rank_slices ? 2 : 3); i++) {
         size_t stride = metasd_tile_whole(metasd_pass_rows(scores, tables[i], most[i]));
 
         raise_to_product(arena, &first_block, stride, tables[i]->rows);
@@ -126,7 +129,7 @@ metasd_pass_tiles(const MetasdPass *pass, int s)
 
     /* Before the first tile: the next one is that. */
     return (MetasdTiles){.tile = SIZE_MAX,
-                         .first = first * pass->stride - METASD_TILE,
+                         .first = metasd_slice_place(pass, s) - METASD_TILE,
                          .part = (size_t)s * tiles - 1,
                          .each = pass->each ? pass->each + first : NULL,
                          .pass = pass,

@@ -37,6 +37,9 @@ typedef struct MetasdTable {
     const float *rows;            /* T x width */
     const MetasdPattern *pattern; /* of the weights that are not 0; NULL: all of them */
     const float *packed;          /* those, packed like it; or NULL */
+    /* Copies rows first .. first + n - 1, as products see them; NULL: they are in `rows`. */
+    MetasdStatus (*copy)(const void *source, MetasdTeam *team, size_t first, size_t n, float *to);
+    const void *source;
 } MetasdTable;
 
 /*
@@ -59,6 +62,8 @@ typedef struct MetasdPass {
     size_t stride;       /* the same in whole tiles */
     const uint32_t *ids; /* of a sampled table: its rows are these of the tables given; or NULL */
     const float *each;   /* of a sampled table: see softmax.h; or NULL */
+    uint32_t base;       /* the row whose scores begin at `room` of each block */
+    size_t room;
 } MetasdPass;
 
 /* The targets of a block's queries: ids[start[i]] .. ids[start[i + 1] - 1], start[0] any. */
@@ -76,7 +81,8 @@ typedef struct MetasdScoresNeed {
     size_t floats;                /* a block holds about so many scores */
     const MetasdSlices *entities; /* that a batch is scored against: all, or the largest sample */
     const MetasdSlices *relations;
-    const MetasdSlices *ranked; /* scored for ranks, and in fine-tuning: in one block */
+    const MetasdSlices *ranked; /* scored for ranks, and in fine-tuning: in one block, */
+    bool rank_slices;           /* or for ranks only, a slice of each member at a time */
     int members;
     bool has_student;
     size_t packed;   /* floats of a packed slice at most; 0: no products are sparse */
@@ -102,11 +108,17 @@ metasd_slice_rows(const MetasdPass *pass, int s)
     return metasd_team_slice_start(pass->slices, s + 1) - metasd_team_slice_start(pass->slices, s);
 }
 
-/* Its part of block[b]: rows x stride. */
+/* Where its scores begin in each block: rows x stride. */
+static inline size_t
+metasd_slice_place(const MetasdPass *pass, int s)
+{
+    return pass->room + (metasd_team_slice_start(pass->slices, s) - pass->base) * pass->stride;
+}
+
 static inline float *
 metasd_slice_block(const MetasdPass *pass, int s, int b)
 {
-    return pass->scores->block[b] + metasd_team_slice_start(pass->slices, s) * pass->stride;
+    return pass->scores->block[b] + metasd_slice_place(pass, s);
 }
 
 /* Keeps the scores of the targets in target_scores[t]. */

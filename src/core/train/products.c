@@ -19,21 +19,23 @@ gather_room(const MetasdPass *pass, int which)
 
 /* *rows = the rows of slice s of a table, one after another. */
 static MetasdStatus
-slice_table(const MetasdPass *pass, int s, const float *table, const float **rows)
+slice_table(const MetasdPass *pass, int s, const MetasdTable *table, const float **rows)
 {
     size_t first = metasd_team_slice_start(pass->slices, s), n = metasd_slice_rows(pass, s);
     size_t width = pass->width;
     float *to = gather_room(pass, 0);
 
+    *rows = to;
+    if (table->copy)
+        return table->copy(table->source, pass->team, first, n, to);
     if (!pass->ids) {
-        *rows = table + first * width;
+        *rows = table->rows + first * width;
         return METASD_OK;
     }
     for (size_t e = 0; e < n; e++) {
-        memcpy(to + e * width, table + pass->ids[first + e] * width, width * sizeof(*to));
+        memcpy(to + e * width, table->rows + pass->ids[first + e] * width, width * sizeof(*to));
         METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK + width));
     }
-    *rows = to;
     return METASD_OK;
 }
 
@@ -178,7 +180,7 @@ metasd_products_scores(const MetasdPass *pass, int s, int b, const MetasdTable *
     if (table->pattern)
         return sparse_scores(pass, s, b, table, queries, add);
     METASD_TRY(clear_lanes(pass, s, b));
-    METASD_TRY(slice_table(pass, s, table->rows, &rows));
+    METASD_TRY(slice_table(pass, s, table, &rows));
     return metasd_blas_abt(pass->team, metasd_slice_rows(pass, s), pass->rows, pass->width, rows,
                            pass->width, queries->rows, pass->width, add,
                            metasd_slice_block(pass, s, b), pass->stride);
@@ -198,7 +200,7 @@ metasd_products_back(const MetasdPass *pass, int s, int b, const MetasdTable *ta
     if (table->pattern)
         return sparse_back(pass, s, b, table, queries, gradient, part, add);
     METASD_TRY(dense_gradient(pass, s, panel, queries->rows, gradient));
-    METASD_TRY(slice_table(pass, s, table->rows, &rows));
+    METASD_TRY(slice_table(pass, s, table, &rows));
     return metasd_blas_atb(pass->team, pass->rows, pass->width, metasd_slice_rows(pass, s), panel,
                            pass->stride, rows, pass->width, add, dqueries, pass->width);
 }

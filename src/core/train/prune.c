@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/train/lean.h"
+
 /* ---- memory ---- */
 
 void
@@ -15,6 +17,8 @@ metasd_prune_take(MetasdPruner *pruner, MetasdArena *arena, const MetasdState *s
     pruner->bins = METASD_TAKE(arena, uint64_t, (size_t)members * METASD_PRUNE_BINS);
     pruner->column_sums = METASD_TAKE(arena, double, parts * state->width);
     pruner->factors = METASD_TAKE(arena, MetasdFactor, state->width);
+    pruner->rows =
+        METASD_TAKE(arena, uint32_t, state->size.lean ? (size_t)members * state->width : 0);
 }
 
 /* ---- keys ---- */
@@ -75,25 +79,55 @@ metasd_prune_size(uint32_t key)
                 DBL_MAX);
 }
 
+/* The work of computing a key. */
+#define KEY_WORK 8
+
 /* ---- the threshold ---- */
 
-/* Counts this member's keys: upper halves, or the lower halves of those whose upper is `upper`. */
+/* Counts keys: upper halves, or the lower halves of those whose upper is `upper`. */
+static void
+count_keys(const uint32_t *keys, size_t n, int64_t upper, uint64_t *bins)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = keys[i];
+
+        if (upper < 0)
+            bins[bits >> 16]++;
+        else if (bits >> 16 == (uint32_t)upper)
+            bins[bits & 0xffff]++;
+    }
+}
+
+/* The keys of all weights, and this member's part of them. */
+typedef struct Keys {
+    const uint32_t *all; /* NULL: `next` gives those of a row */
+    const MetasdPruner *pruner;
+    const MetasdState *state;
+    const MetasdSpan *spans;
+    int nspans;
+} Keys;
+
+static const uint32_t *row_keys(const Keys *keys, const MetasdTeam *team, size_t at);
+
+/* The same for this member's keys. */
 static MetasdStatus
-count_bits(MetasdTeam *team, const uint32_t *keys, const MetasdSpan *spans, int nspans,
-           int64_t upper, uint64_t *bins)
+count_bits(MetasdTeam *team, const Keys *keys, int64_t upper, uint64_t *bins)
 {
     MetasdChunks chunk;
 
     memset(bins, 0, METASD_PRUNE_BINS * sizeof(*bins));
-    for (chunk = metasd_team_chunks(team, spans, nspans, 1); metasd_team_next_chunk(&chunk);)
-        for (size_t i = chunk.first; i < chunk.end; i++) {
-            uint32_t bits = keys[i];
-
-            if (upper < 0)
-                bins[bits >> 16]++;
-            else if (bits >> 16 == (uint32_t)upper)
-                bins[bits & 0xffff]++;
-        }
+    if (!keys->all) {
+        for (int i = 0; i < keys->nspans; i++)
+            for (size_t at = keys->spans[i].first, width = keys->state->width;
+                 at < keys->spans[i].end; at += width) {
+                count_keys(row_keys(keys, team, at), width, upper, bins);
+                METASD_TRY(metasd_team_work(team, KEY_WORK * width));
+            }
+        return METASD_OK;
+    }
+    for (chunk = metasd_team_chunks(team, keys->spans, keys->nspans, 1);
+         metasd_team_next_chunk(&chunk);)
+        count_keys(keys->all + chunk.first, chunk.end - chunk.first, upper, bins);
     return chunk.status;
 }
 
@@ -112,9 +146,9 @@ find_bin(const uint64_t *bins, int members, uint64_t *index)
     }
 }
 
-MetasdStatus
-metasd_prune_threshold(MetasdTeam *team, const uint32_t *keys, size_t m, const MetasdSpan *spans,
-                       int nspans, double sparsity, uint64_t *bins, uint32_t *threshold)
+static MetasdStatus
+find_threshold(MetasdTeam *team, const Keys *keys, size_t m, double sparsity, uint64_t *bins,
+               uint32_t *threshold)
 {
     uint64_t *mine = bins + (size_t)team->rank * METASD_PRUNE_BINS;
     uint32_t upper;
@@ -125,14 +159,23 @@ metasd_prune_threshold(MetasdTeam *team, const uint32_t *keys, size_t m, const M
         return METASD_INVALID;
     at = ceil(sparsity * (double)m);
     index = at >= (double)m ? (uint64_t)m - 1 : (uint64_t)at;
-    METASD_TRY(count_bits(team, keys, spans, nspans, -1, mine));
+    METASD_TRY(count_bits(team, keys, -1, mine));
     METASD_TRY(team->barrier(team));
     upper = find_bin(bins, team->size, &index);
     METASD_TRY(team->barrier(team)); /* all have read the bins before they are counted anew */
-    METASD_TRY(count_bits(team, keys, spans, nspans, upper, mine));
+    METASD_TRY(count_bits(team, keys, upper, mine));
     METASD_TRY(team->barrier(team));
     *threshold = upper << 16 | find_bin(bins, team->size, &index);
     return team->barrier(team);
+}
+
+MetasdStatus
+metasd_prune_threshold(MetasdTeam *team, const uint32_t *keys, size_t m, const MetasdSpan *spans,
+                       int nspans, double sparsity, uint64_t *bins, uint32_t *threshold)
+{
+    Keys of = {.all = keys, .spans = spans, .nspans = nspans};
+
+    return find_threshold(team, &of, m, sparsity, bins, threshold);
 }
 
 /* ---- columns ---- */
@@ -332,15 +375,66 @@ weigh_tables(MetasdPruner *pruner, MetasdState *state, MetasdTeam *team, const M
 {
     if (pruner->options.alignment > 0)
         METASD_TRY(weigh_columns(pruner, state, team));
-    for (int table = 0; table < 2; table++)
+    for (int table = 0; table < 2 && state->keys; table++)
         for (size_t at = own[table].first; at < own[table].end; at += state->width) {
             weigh_row(pruner, state, at, state->keys + at);
-            METASD_TRY(metasd_team_work(team, 8 * state->width));
+            METASD_TRY(metasd_team_work(team, KEY_WORK * state->width));
         }
     return METASD_OK;
 }
 
+/* The keys of a row of this member's, in room of its own. */
+static const uint32_t *
+row_keys(const Keys *keys, const MetasdTeam *team, size_t at)
+{
+    uint32_t *row = keys->pruner->rows + (size_t)team->rank * keys->state->width;
+
+    weigh_row(keys->pruner, keys->state, at, row);
+    return row;
+}
+
 /* ---- the mask ---- */
+
+/* The least key that a threshold keeps: not 0, and those marked to be kept in any case. */
+static uint32_t
+least_kept(uint32_t threshold)
+{
+    return threshold < 1 ? 1 : threshold < METASD_PRUNE_MUST ? threshold : METASD_PRUNE_MUST;
+}
+
+static void
+count_change(uint8_t before, uint8_t now, MetasdPruned *pruned)
+{
+    pruned->kept += now;
+    pruned->regrown += now > before;
+    pruned->dropped += now < before;
+}
+
+/* The same as mask_span for the rows of a lean state. */
+static MetasdStatus
+mask_rows(const Keys *keys, MetasdState *state, MetasdTeam *team, uint32_t threshold,
+          MetasdPruned *pruned)
+{
+    size_t width = state->width;
+    uint8_t *mask = (uint8_t *)(void *)(state->work.scratch + (size_t)team->rank * 2 * width);
+    uint32_t least = least_kept(threshold);
+
+    for (int i = 0; i < keys->nspans; i++)
+        for (size_t at = keys->spans[i].first; at < keys->spans[i].end; at += width) {
+            const uint32_t *row = row_keys(keys, team, at);
+
+            metasd_lean_get_mask(state, at / width, mask);
+            for (size_t j = 0; j < width; j++) {
+                uint8_t before = mask[j];
+
+                mask[j] = row[j] >= least;
+                count_change(before, mask[j], pruned);
+            }
+            metasd_lean_put_mask(state, at / width, mask);
+            METASD_TRY(metasd_team_work(team, KEY_WORK * width));
+        }
+    return METASD_OK;
+}
 
 /*
  * Keeps weights of a span of this member's whose keys are at least `threshold` and not 0, and those
@@ -350,9 +444,7 @@ static MetasdStatus
 mask_span(MetasdState *state, MetasdTeam *team, const MetasdSpan *span, uint32_t threshold,
           MetasdPruned *pruned)
 {
-    uint32_t least = threshold < 1                   ? 1
-                     : threshold < METASD_PRUNE_MUST ? threshold
-                                                     : METASD_PRUNE_MUST;
+    uint32_t least = least_kept(threshold);
     MetasdChunks chunk;
 
     for (chunk = metasd_team_chunks(team, span, 1, 3); metasd_team_next_chunk(&chunk);)
@@ -361,9 +453,7 @@ mask_span(MetasdState *state, MetasdTeam *team, const MetasdSpan *span, uint32_t
 
             state->mask[i] = now;
             state->student[i] = now ? state->weights[i] : 0.0f;
-            pruned->kept += now;
-            pruned->regrown += now > before;
-            pruned->dropped += now < before;
+            count_change(before, now, pruned);
         }
     return chunk.status;
 }
@@ -390,24 +480,31 @@ sum_counts(MetasdTeam *team, uint64_t *bins, MetasdPruned *pruned)
 }
 
 MetasdStatus
+metasd_prune_patterns(MetasdState *state, MetasdTeam *team)
+{
+    METASD_TRY(metasd_pattern_build(&state->patterns[0], team, state->mask, &state->sparse[0]));
+    return metasd_pattern_build(&state->patterns[1], team, metasd_state_relation_mask(state),
+                                &state->sparse[1]);
+}
+
+MetasdStatus
 metasd_prune_mask(MetasdPruner *pruner, MetasdState *state, MetasdTeam *team, double sparsity,
                   MetasdPruned *pruned)
 {
-    size_t entities = (size_t)state->entities * state->width;
-    size_t all = entities + (size_t)state->relation_rows * state->width;
+    size_t all = ((size_t)state->entities + state->relation_rows) * state->width;
     MetasdSpan own[2];
+    Keys keys = {.all = state->keys, .pruner = pruner, .state = state, .spans = own, .nspans = 2};
     uint32_t threshold;
 
     metasd_state_own(state, team, own);
     METASD_TRY(weigh_tables(pruner, state, team, own));
-    METASD_TRY(
-        metasd_prune_threshold(team, state->keys, all, own, 2, sparsity, pruner->bins, &threshold));
+    METASD_TRY(find_threshold(team, &keys, all, sparsity, pruner->bins, &threshold));
     *pruned = (MetasdPruned){.threshold = metasd_prune_size(threshold)};
-    for (int i = 0; i < 2; i++)
+    if (state->size.lean)
+        METASD_TRY(mask_rows(&keys, state, team, threshold, pruned));
+    for (int i = 0; i < 2 && !state->size.lean; i++)
         METASD_TRY(mask_span(state, team, &own[i], threshold, pruned));
     METASD_TRY(sum_counts(team, pruner->bins, pruned));
-    METASD_TRY(metasd_pattern_build(&state->patterns[0], team, state->mask, &state->sparse[0]));
-    METASD_TRY(
-        metasd_pattern_build(&state->patterns[1], team, state->mask + entities, &state->sparse[1]));
+    METASD_TRY(metasd_prune_patterns(state, team));
     return team->barrier(team);
 }

@@ -58,6 +58,7 @@ typedef struct MetasdPruner {
     uint64_t *bins;        /* members x METASD_PRUNE_BINS */
     double *column_sums;   /* parts of the entities x width: of squares */
     MetasdFactor *factors; /* width: of salience, by column */
+    uint32_t *rows;        /* members x width: of a lean state, the keys of a row */
 } MetasdPruner;
 
 /* A new mask. */
@@ -73,11 +74,14 @@ extern void metasd_prune_take(MetasdPruner *pruner, MetasdArena *arena, const Me
 
 /*
  * Takes a new mask that prunes `sparsity` of all weights, or less where more of them must be kept.
- * Weights that are 0 are never kept. Uses state->keys, and so overwrites the gradient. Every member
- * gets the same *pruned.
+ * Weights that are 0 are never kept. Uses state->keys, and so overwrites the gradient; a lean state
+ * has no room for keys, which are computed anew in each pass. Every member gets the same *pruned.
  */
 extern MetasdStatus metasd_prune_mask(MetasdPruner *pruner, MetasdState *state, MetasdTeam *team,
                                       double sparsity, MetasdPruned *pruned);
+
+/* Builds the patterns of the mask, where there is room for them. A barrier must follow. */
+extern MetasdStatus metasd_prune_patterns(MetasdState *state, MetasdTeam *team);
 
 /* ---- keys, and their threshold: public for tests ---- */
 

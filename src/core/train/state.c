@@ -30,7 +30,8 @@ take_patterns(MetasdState *state, MetasdArena *arena, size_t *packed, size_t *wh
     for (int i = 0; i < 2; i++) {
         MetasdPattern *pattern = &state->patterns[i];
         double kept = i == 0 ? 1 - size->pruned : 1;
-        double density = size->has_student ? fmin(size->most_density, kept) : 0;
+        bool used = size->has_student && !(size->lean && i == 0);
+        double density = used ? fmin(size->most_density, kept) : 0;
         size_t most;
 
         state->sparse[i] = false;
@@ -45,24 +46,31 @@ take_patterns(MetasdState *state, MetasdArena *arena, size_t *packed, size_t *wh
  * The tables. Packed values, sums and gradients of fine-tuning fit into one table, whichever
  * weights are kept, where those are a third of the entities'; else they need a second one.
  */
-static void
-take_tables(MetasdState *state, MetasdArena *arena)
+void
+metasd_state_take_tables(MetasdState *state, MetasdArena *arena)
 {
     const MetasdStateSize *size = &state->size;
-    size_t table = table_floats(state, arena), student = size->has_student ? table : 0;
-    bool packs =
-        metasd_pattern_most_packed(&state->patterns[0]) <= state->entities * state->width / 3;
+    size_t table = table_floats(state, arena), all = size->lean ? 0 : table;
+    size_t rows = (size_t)state->entities + state->relation_rows;
+    size_t student = size->has_student ? all : 0;
+    bool packs = size->lean || metasd_pattern_most_packed(&state->patterns[0]) <=
+                                   state->entities * state->width / 3;
 
     state->weights = METASD_TAKE(arena, float, table);
     state->sums = METASD_TAKE(arena, float, table);
     state->quiz_sums = METASD_TAKE(arena, float, size->has_quiz ? table : 0);
-    state->student = METASD_TAKE(arena, float, table);
-    state->mask = METASD_TAKE(arena, uint8_t, table);
+    state->student = METASD_TAKE(arena, float, all);
+    state->mask = METASD_TAKE(arena, uint8_t, all);
+    state->bits =
+        METASD_TAKE(arena, uint8_t, size->lean ? rows * metasd_packed_mask_bytes(state->width) : 0);
+    state->relation_mask =
+        METASD_TAKE(arena, uint8_t, size->lean ? state->relation_rows * state->width : 0);
     state->masked_gradient = METASD_TAKE(arena, float, student);
-    state->gradient = METASD_TAKE(arena, float, table);
+    state->gradient = METASD_TAKE(arena, float, all);
     state->trial = METASD_TAKE(arena, float, size->has_quiz || !packs ? student : 0);
-    state->tops = METASD_TAKE(arena, float,
-                              size->rounds ? (size_t)state->entities + state->relation_rows : 0);
+    if (size->lean)
+        state->keys = NULL; /* an arena gives arrays of no elements an address, too */
+    state->tops = METASD_TAKE(arena, float, size->rounds ? rows : 0);
     state->seen_packed = METASD_TAKE(
         arena, float, size->rounds ? metasd_pattern_most_packed(&state->patterns[0]) : 0);
 }
@@ -93,7 +101,8 @@ metasd_state_take(MetasdState *state, MetasdArena *arena, int members, size_t sc
     state->relation_slices = metasd_team_cut(state->relation_rows);
     scored = sampled_slices(state, arena, &gathered);
     take_patterns(state, arena, &packed, &whole);
-    take_tables(state, arena);
+    metasd_state_take_tables(state, arena);
+    state->student_as = METASD_FLOAT32;
     metasd_workspace_take(&state->work, arena,
                           &(MetasdWorkspaceNeed){.batch = size->batch,
                                                  .width = state->width,
@@ -106,6 +115,7 @@ metasd_state_take(MetasdState *state, MetasdArena *arena, int members, size_t sc
                                          .width = state->width,
                                          .floats = score_floats,
                                          .ranked = &state->entity_slices,
+                                         .rank_slices = size->lean,
                                          .entities = &scored,
                                          .relations = &state->relation_slices,
                                          .members = members,
@@ -133,8 +143,8 @@ metasd_state_own(const MetasdState *state, const MetasdTeam *team, MetasdSpan ow
 #define NORMAL_WORK 32
 
 MetasdStatus
-metasd_state_fill(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans,
-                  uint64_t seed, float scale, float sum)
+metasd_state_fill_weights(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans,
+                          uint64_t seed, float scale, float sum)
 {
     MetasdChunks chunk;
 
@@ -144,12 +154,46 @@ metasd_state_fill(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans,
             if (state->weights[i] == 0)
                 state->weights[i] =
                     scale * (float)metasd_random_normal(seed, METASD_STREAM_WEIGHTS, i);
-            state->student[i] = state->weights[i];
             state->sums[i] = sum;
             if (state->size.has_quiz)
                 state->quiz_sums[i] = 0;
-            state->mask[i] = 1;
         }
+    return chunk.status;
+}
+
+/* The bits of a lean state keep all weights of the rows in spans of the tables. */
+static MetasdStatus
+keep_all(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans)
+{
+    size_t width = state->width;
+
+    for (int i = 0; i < nspans; i++)
+        for (size_t at = spans[i].first; at < spans[i].end; at += width) {
+            size_t row = at / width;
+
+            memset(metasd_state_bits(state, row), 0xff, metasd_packed_mask_bytes(width));
+            if (row >= state->entities)
+                memset(state->relation_mask + (row - state->entities) * width, 1, width);
+            METASD_TRY(metasd_team_work(team, width / 8 + 1));
+        }
+    return METASD_OK;
+}
+
+MetasdStatus
+metasd_state_fill(MetasdState *state, MetasdTeam *team, const MetasdSpan *spans, int nspans,
+                  uint64_t seed, float scale, float sum)
+{
+    MetasdChunks chunk;
+
+    METASD_TRY(metasd_state_fill_weights(state, team, spans, nspans, seed, scale, sum));
+    if (state->size.lean)
+        return keep_all(state, team, spans, nspans);
+    for (chunk = metasd_team_chunks(team, spans, nspans, 2); metasd_team_next_chunk(&chunk);) {
+        size_t n = chunk.end - chunk.first;
+
+        memcpy(state->student + chunk.first, state->weights + chunk.first, n * sizeof(float));
+        memset(state->mask + chunk.first, 1, n);
+    }
     return chunk.status;
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/codec/row_values.h"
 #include "core/model/family.h"
+#include "core/train/packed_mask.h"
 #include "core/train/workspace.h"
 
 /* The sizes of batches, and of the memory for the student's products. */
@@ -34,6 +35,12 @@ typedef struct MetasdStateSize {
      * none is. Dense products are faster column by column from most_density on.
      */
     double whole_from;
+    /*
+     * Every step is scored against a sample: there are no more tables of all rows than weights,
+     * sums and the mask, that one in bits (lean.h). What a step needs besides is in an excerpt
+     * (excerpt.h).
+     */
+    bool lean;
 } MetasdStateSize;
 
 /*
@@ -62,6 +69,9 @@ typedef struct MetasdState {
     float *quiz_sums;       /* Adagrad's, of stage 2; only where there is a quiz */
     float *student;         /* mask x weights; every step keeps it so, but for rounding */
     uint8_t *mask;          /* 1 = kept */
+    uint8_t *bits;          /* (N + P) x bytes of a row: the mask of a lean state, which has no */
+                            /* student, mask, and gradients */
+    uint8_t *relation_mask; /* P x width: the same for relations, as `mask` */
     float *masked_gradient; /* of the student; only where there is one */
     /*
      * Two tables of memory that have several uses, each at a time of its own. Whoever begins a use
@@ -82,6 +92,7 @@ typedef struct MetasdState {
     float *tops;        /* N + P: the highest level of each row (row_codec.h) */
     float *seen_packed; /* room for packed.seen */
 
+    MetasdStorage student_as; /* of a lean state: its student is rounded as this (lean.h) */
     MetasdStorage rounds; /* of a step: the student is rounded as this; METASD_FLOAT32: it is not */
     MetasdSlices entity_slices, relation_slices;
     MetasdPattern patterns[2];  /* of the mask: entities, relations */
@@ -96,6 +107,24 @@ typedef struct MetasdState {
 /* Takes all memory of a state for a team of `members`; measures on a measuring arena. */
 extern void metasd_state_take(MetasdState *state, MetasdArena *arena, int members,
                               size_t score_floats);
+
+/* The bits of a row of a lean state's mask. */
+static inline uint8_t *
+metasd_state_bits(const MetasdState *state, size_t row)
+{
+    return state->bits + row * metasd_packed_mask_bytes(state->width);
+}
+
+/* The mask of the relations, a byte a weight. */
+static inline const uint8_t *
+metasd_state_relation_mask(const MetasdState *state)
+{
+    return state->size.lean ? state->relation_mask
+                            : state->mask + (size_t)state->entities * state->width;
+}
+
+/* Takes only the tables of a state without patterns. */
+extern void metasd_state_take_tables(MetasdState *state, MetasdArena *arena);
 
 /* This member's rows of a weight table, as spans of floats: entities, then relations. */
 extern void metasd_state_own(const MetasdState *state, const MetasdTeam *team, MetasdSpan own[2]);
@@ -113,6 +142,19 @@ metasd_state_relations(const MetasdState *state, const float *table)
  */
 extern MetasdStatus metasd_state_init(MetasdState *state, MetasdTeam *team, uint64_t seed,
                                       float scale);
+
+/*
+ * Adagrad's sums where a training starts from earlier weights (warm_start.h). They begin near those that pruned weights have at the end of a training, which are 3e-6 to 1e-4
+ * on different graphs. Those of kept weights are 20 to 100 times larger, but models are worse from
+ * there, or from 1e-3; between 1e-5 and 1e-4 differences are those of seeds
+ * (measured at commit 93a0908).
+ */
+#define METASD_WARM_SUM 1e-5f
+
+/* In spans of the tables, weights that are 0 get normal numbers, and sums begin at `sum`. */
+extern MetasdStatus metasd_state_fill_weights(MetasdState *state, MetasdTeam *team,
+                                              const MetasdSpan *spans, int nspans, uint64_t seed,
+                                              float scale, float sum);
 
 /*
  * In spans of the tables, weights that are 0 get normal numbers of deviation `scale`, sums begin at

@@ -26,21 +26,6 @@ train_full_model(const MetasdObjective *objective, MetasdLosses *losses)
     return metasd_objective_observe(objective, METASD_FULL_DONE);
 }
 
-/* Where entities are sampled, batch and quiz touch the rows of both, so that they agree. */
-static MetasdStatus
-list_touched(MetasdObjective *objective, MetasdObjective *questions, const MetasdBatch *quiz)
-{
-    MetasdNegatives *sampler = objective->context->sampler;
-
-    if (!sampler)
-        return METASD_OK;
-    METASD_TRY(metasd_negatives_touch(sampler, objective->team, objective->state->width,
-                                      objective->own, objective->batch, quiz));
-    objective->touched = questions->touched = sampler->touched;
-    objective->ntouched = questions->ntouched = sampler->ntouched;
-    return METASD_OK;
-}
-
 MetasdStatus
 metasd_step(MetasdState *state, MetasdTeam *team, const MetasdStepOptions *options,
             const MetasdStepContext *context, const MetasdBatch *batch, const MetasdBatch *quiz,
@@ -52,11 +37,10 @@ metasd_step(MetasdState *state, MetasdTeam *team, const MetasdStepOptions *optio
     if (batch->n == 0)
         return METASD_OK;
     METASD_TRY(metasd_objective_prepare(&objective, state, team, options, context, batch, false));
-    if (!options->quiz || options->finetune || !quiz || quiz->n == 0)
+    if (!metasd_step_has_quiz(options, quiz))
         quiz = NULL;
     if (quiz)
         METASD_TRY(metasd_objective_prepare(&questions, state, team, options, context, quiz, true));
-    METASD_TRY(list_touched(&objective, &questions, quiz));
     if (options->finetune)
         return metasd_finetune_step(&objective, &losses->finetune);
     METASD_TRY(train_full_model(&objective, losses));

@@ -20,6 +20,13 @@ typedef struct MetasdLosses {
     double finetune;                    /* of the student, fine-tuning */
 } MetasdLosses;
 
+/* Has a step stages 1 and 2, with that quiz, which may be NULL? */
+static inline bool
+metasd_step_has_quiz(const MetasdStepOptions *options, const MetasdBatch *quiz)
+{
+    return options->quiz && !options->finetune && quiz && quiz->n > 0;
+}
+
 /*
  * One step on a batch, and on a quiz where options->quiz (NULL or an empty one leaves stages 1 and
  * 2 out). METASD_NON_FINITE where a loss is not finite: the weights are then those of some stage

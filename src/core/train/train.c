@@ -6,6 +6,7 @@
 #include "core/train/phases.h"
 #include "core/base/random.h"
 #include "core/train/epoch.h"
+#include "core/train/lean.h"
 
 /* ---- memory ---- */
 
@@ -74,6 +75,19 @@ pruned_always(const MetasdGraph *graph, const MetasdTrainOptions *options)
     return options->ramp > 0 ? 0 : fmax(0, 1 - TIES * kept);
 }
 
+/*
+ * Is a training lean: is every step scored against a sample? In fine-tuning, where the kept weights
+ * of all entities are no more than those of a sample, all are scored (epoch.c).
+ */
+static bool
+is_lean(const MetasdGraph *graph, const MetasdTrainOptions *options, size_t negatives, size_t batch)
+{
+    double kept = (1 - options->sparsity) * (double)graph->entities;
+
+    return negatives > 0 && options->lean_from > 0 && graph->entities >= options->lean_from &&
+           (options->finetune == 0 || kept > (double)(negatives + batch));
+}
+
 void
 metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *own,
                     const MetasdGraph *graph, const MetasdTrainOptions *options, int members)
@@ -99,6 +113,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                  .most_density = metasd_sparse_kernels()->most_density,
                  .pruned = pruned_always(graph, options),
                  .whole_from = metasd_sparse_kernels()->most_density}};
+    state->size.lean = is_lean(graph, options, state->size.negatives, batch);
     trainer->context = (MetasdStepContext){NULL};
     trainer->pruner.options = options->pruning;
     trainer->pruner.options.floor = FLOOR;
@@ -116,9 +131,12 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                         sizes[METASD_VALIDATION]);
     trainer->class_weights = METASD_TAKE(own, float, graph->entities);
     if (state->size.negatives > 0)
-        metasd_negatives_take(&trainer->sampler, own, &state->entity_slices, state->size.negatives,
-                              state->size.batch);
+        metasd_excerpt_take(&trainer->excerpt, shared, own, state);
     metasd_validate_take(&trainer->validator, shared, members, state->size.batch);
+    if (state->size.lean) {
+        metasd_shelf_take(&trainer->shelf, shared, table / state->width, state->width);
+        table = 0;
+    }
     for (int i = 0; i < 3; i++)
         trainer->saved[i] = METASD_TAKE(shared, float, i < 2 || state->size.has_quiz ? table : 0);
     trainer->best = METASD_TAKE(shared, float, table);
@@ -168,14 +186,21 @@ prepare_batches(MetasdTrainLoop *training)
     METASD_TRY(metasd_batcher_shuffle(&trainer->validation, team, training->options->seed,
                                       METASD_STREAM_SPLIT));
     trainer->context.seed = training->options->seed;
-    if (trainer->state.size.negatives > 0)
-        metasd_negatives_prepare(&trainer->sampler);
     trainer->context.class_weights =
         training->options->class_weights ? trainer->class_weights : NULL;
     return trainer->context.class_weights ? count_class_weights(training) : METASD_OK;
 }
 
 /* ---- validation ---- */
+
+/* A table for metasd_validate_batch. */
+static const float *
+ranked_table(const MetasdState *state, bool student)
+{
+    if (!student)
+        return state->weights;
+    return state->size.lean ? NULL : state->student;
+}
 
 /* Ranks the validation triples by the student, or else by the full model. */
 static MetasdStatus
@@ -191,7 +216,7 @@ rank_validation(MetasdTrainLoop *training, bool student, MetasdRanks *ranks)
         if (batch->n == 0)
             break;
         METASD_TRY(metasd_validate_batch(&trainer->validator, state, training->team,
-                                         student ? state->student : state->weights, student, batch,
+                                         ranked_table(state, student), student, batch,
                                          training->graph, ranks));
     }
     return METASD_OK;
@@ -282,19 +307,18 @@ restore_derived(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
     MetasdState *state = &trainer->state;
-    size_t entities = (size_t)state->entities * state->width;
 
     METASD_TRY(
         metasd_epoch_make_student(training, ranks_rounded(training, &trainer->progress.best)));
     if (trainer->progress.best.epoch == trainer->progress.epoch)
-        METASD_TRY(metasd_epoch_copy_own(training, trainer->best, state->student, sizeof(float)));
-    state->sparse[0] = state->sparse[1] = false;
-    if (trainer->progress.masked) {
-        METASD_TRY(metasd_pattern_build(&state->patterns[0], training->team, state->mask,
-                                        &state->sparse[0]));
-        METASD_TRY(metasd_pattern_build(&state->patterns[1], training->team, state->mask + entities,
-                                        &state->sparse[1]));
+        METASD_TRY(metasd_epoch_keep(training));
+    if (state->size.lean) {
+        METASD_TRY(metasd_lean_read_relations(state, training->team));
+        METASD_TRY(training->team->barrier(training->team));
     }
+    state->sparse[0] = state->sparse[1] = false;
+    if (trainer->progress.masked)
+        METASD_TRY(metasd_prune_patterns(state, training->team));
     METASD_TRY(metasd_epoch_place_quizzes(training));
     return training->team->barrier(training->team);
 }
@@ -334,8 +358,7 @@ train_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
     report->best = competes(options, report) && is_kept(report, progress);
     if (report->best) {
         progress->best = *report;
-        METASD_TRY(
-            metasd_epoch_copy_own(training, trainer->best, trainer->state.student, sizeof(float)));
+        METASD_TRY(metasd_epoch_keep(training));
         METASD_TRY(training->team->barrier(training->team));
     }
     progress->epoch = report->epoch;
@@ -351,6 +374,24 @@ is_over(const MetasdTrainOptions *options, const MetasdProgress *progress)
     return progress->epoch >= options->epochs ||
            (options->patience > 0 && progress->top_epoch > 0 && progress->best.student.n > 0 &&
             progress->epoch - progress->top_epoch >= options->patience);
+}
+
+/*
+ * The training is over: nobody needs the weights of the full model, so the best ones take their
+ * place. As they will be stored, if that is how they were ranked.
+ */
+static MetasdStatus
+take_from_shelf(MetasdTrainLoop *training)
+{
+    MetasdTrainer *trainer = training->trainer;
+    MetasdState *state = &trainer->state;
+
+    if (trainer->progress.best.epoch > 0)
+        METASD_TRY(metasd_shelf_get(&trainer->shelf, state, training->team));
+    if (trainer->progress.best.epoch > 0 && ranks_rounded(training, &trainer->progress.best))
+        METASD_TRY(metasd_lean_round(state, training->team, training->options->storage));
+    trainer->best = state->weights;
+    return training->team->barrier(training->team);
 }
 
 MetasdStatus
@@ -378,5 +419,5 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
         METASD_TRY(train_epoch(&training, &report));
         *best = progress->best;
     }
-    return METASD_OK;
+    return trainer->state.size.lean ? take_from_shelf(&training) : METASD_OK;
 }

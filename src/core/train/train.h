@@ -8,7 +8,8 @@
 #ifndef METASD_CORE_TRAIN_TRAIN_H
 #define METASD_CORE_TRAIN_TRAIN_H
 
-#include "core/train/step.h"
+#include "core/train/excerpt.h"
+#include "core/train/shelf.h"
 #include "core/train/validate.h"
 
 /*
@@ -64,8 +65,8 @@ typedef struct MetasdTrainEvents {
 typedef struct MetasdTrainer {
     /* this member's own */
     MetasdBatcher batches, quizzes, validation;
-    float *class_weights; /* N */
-    MetasdNegatives sampler;
+    float *class_weights;  /* N */
+    MetasdExcerpt excerpt; /* only where batches are scored against samples; partly shared */
     MetasdStepContext context;
     MetasdProgress progress; /* the same in all members */
 
@@ -73,9 +74,10 @@ typedef struct MetasdTrainer {
     MetasdState state;
     MetasdValidator validator;
     MetasdPruner pruner;
-    float *saved[3];  /* weights, sums, quiz_sums at the start of the epoch */
-    float *best;      /* the pruned weights of the best epoch: (N + P) x width */
-    uint64_t *broken; /* members: weights that are not finite */
+    float *saved[3];   /* weights, sums, quiz_sums at the start of the epoch; not of a lean state */
+    float *best;       /* the pruned weights of the best epoch: (N + P) x width; of a lean state */
+    MetasdShelf shelf; /* they are here until the training is over */
+    uint64_t *broken;  /* members: weights that are not finite */
 } MetasdTrainer;
 
 /*

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "core/base/simd.h"
+#include "core/math/blas.h"
 #include "core/ranking/rank_counts.h"
+#include "core/train/lean.h"
 
 void
 metasd_validate_take(MetasdValidator *validator, MetasdArena *arena, int members, size_t batch)
@@ -41,13 +43,26 @@ typedef struct Ranking {
     uint32_t *higher, *same; /* this member's */
 } Ranking;
 
+/* A row of the ranked table; where there is none, in that half of this member's scratch. */
+static const float *
+ranked_row(const Ranking *ranking, size_t row, int half)
+{
+    MetasdState *state = ranking->state;
+    float *room =
+        state->work.scratch + (2 * (size_t)ranking->team->rank + (size_t)half) * state->width;
+
+    if (ranking->entities.rows)
+        return ranking->entities.rows + row * state->width;
+    metasd_lean_student_row(state, row, room);
+    return room;
+}
+
 /* query[0] = the queries of all examples; their tiles, where the table has a pattern. */
 static MetasdStatus
 compose_queries(const Ranking *ranking)
 {
     MetasdState *state = ranking->state;
     const MetasdBatch *batch = ranking->batch;
-    const float *table = ranking->entities.rows, *relations = metasd_state_relations(state, table);
     MetasdSpan share = metasd_products_share(ranking->team, batch->n);
     size_t width = state->width;
 
@@ -55,9 +70,10 @@ compose_queries(const Ranking *ranking)
         uint32_t group = batch->group_of[x];
 
         state->work.each[x] = x;
-        state->family->compose(width, table + batch->heads[group] * width,
-                               relations + batch->relations[group] * width,
-                               state->work.query[0] + x * width);
+        state->family->compose(
+            width, ranked_row(ranking, batch->heads[group], 0),
+            ranked_row(ranking, (size_t)state->entities + batch->relations[group], 1),
+            state->work.query[0] + x * width);
         METASD_TRY(metasd_team_work(ranking->team, 3 * width));
     }
     if (ranking->team->rank == 0)
@@ -67,52 +83,98 @@ compose_queries(const Ranking *ranking)
     return ranking->team->barrier(ranking->team);
 }
 
-/* Sets the scores of impossible answers, within this member's rows. */
+/* Rows first .. end - 1, of which a pass has scores. */
+typedef struct Rows {
+    uint32_t first, end;
+} Rows;
+
+/* The place of a row's score for a query of the pass. */
+static float *
+score_of(const MetasdPass *pass, uint32_t row, size_t query)
+{
+    return pass->scores->block[0] + pass->room + (row - pass->base) * pass->stride + query;
+}
+
+/* Sets the scores of impossible answers, within some rows. */
 static MetasdStatus
-rule_out(const Ranking *ranking, const MetasdPass *pass, size_t first)
+rule_out(const Ranking *ranking, const MetasdPass *pass, size_t first, Rows rows)
 {
     const MetasdBatch *batch = ranking->batch;
-    uint32_t low, high;
 
-    metasd_team_rows(pass->team, pass->slices, &low, &high);
     for (size_t i = 0; i < pass->rows; i++) {
         size_t g = batch->group_of[first + i];
         uint32_t head = batch->heads[g];
 
-        if (head >= low && head < high &&
+        if (head >= rows.first && head < rows.end &&
             metasd_graph_rules_out(ranking->graph, head, batch->relations[g], head))
-            pass->scores->block[0][head * pass->stride + i] = METASD_IMPOSSIBLE;
+            *score_of(pass, head, i) = METASD_IMPOSSIBLE;
         METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK));
     }
     return METASD_OK;
 }
 
-/* Takes known answers off the counts of a block's examples, within this member's rows. */
+/* The place of the first of n ascending ids that is `least` or more. */
+static size_t
+first_from(const uint32_t *ids, size_t n, uint32_t least)
+{
+    size_t low = 0;
+
+    while (low < n) {
+        size_t middle = low + (n - low) / 2;
+
+        if (ids[middle] < least)
+            low = middle + 1;
+        else
+            n = middle;
+    }
+    return low;
+}
+
+/* Takes known answers off the counts of a block's examples, within some rows. */
 static MetasdStatus
-leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first)
+leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first, Rows rows)
 {
     const MetasdBatch *batch = ranking->batch;
-    const float *block = pass->scores->block[0];
-    uint32_t low, high;
 
-    metasd_team_rows(pass->team, pass->slices, &low, &high);
     for (size_t i = 0; i < pass->rows; i++) {
-        size_t x = first + i, g = batch->group_of[x], n;
+        size_t x = first + i, g = batch->group_of[x];
         float target = pass->scores->target_scores[0][x];
-        const uint32_t *tails;
+        MetasdKnown known =
+            metasd_graph_known(ranking->graph, batch->heads[g], batch->relations[g]);
 
-        n = metasd_graph_find_group(&ranking->graph->known, batch->heads[g], batch->relations[g],
-                                    &tails);
-        for (size_t k = 0; k < n; k++)
-            if (tails[k] >= low && tails[k] < high) {
-                float z = block[tails[k] * pass->stride + i];
+        for (int list = 0; list < METASD_PARTS; list++) {
+            const uint32_t *tails = known.tails[list];
+
+            for (size_t k = first_from(tails, known.n[list], rows.first);
+                 k < known.n[list] && tails[k] < rows.end; k++) {
+                float z = *score_of(pass, tails[k], i);
 
                 ranking->higher[x] -= !(z <= target);
                 ranking->same[x] -= z == target;
+                METASD_TRY(metasd_team_work(pass->team, 1));
             }
-        METASD_TRY(metasd_team_work(pass->team, METASD_FAR_WORK + n));
+        }
+        METASD_TRY(metasd_team_work(pass->team, METASD_PARTS * METASD_FAR_WORK));
     }
     return METASD_OK;
+}
+
+/* Counts a slice's scores against the targets of a block, from example `first`. */
+static MetasdStatus
+count_slice(const Ranking *ranking, const MetasdPass *pass, int s, size_t first)
+{
+    MetasdTiles tile;
+
+    for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);) {
+        size_t x = tile.tile * METASD_TILE, left = pass->rows - x;
+        float target[METASD_TILE] = {0};
+
+        memcpy(target, pass->scores->target_scores[0] + first + x,
+               (left < METASD_TILE ? left : METASD_TILE) * sizeof(float));
+        count_scores(tile.rows, pass->stride, pass->scores->block[0] + tile.first, target,
+                     ranking->higher + first + x, ranking->same + first + x);
+    }
+    return tile.status;
 }
 
 /*
@@ -125,29 +187,81 @@ count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
     MetasdQueries queries =
         metasd_workspace_queries(&state->work, &state->patterns[0], state->work.query[0], 0, first);
     MetasdTargets targets = {.start = state->work.each + first, .ids = ranking->batch->tails};
-    MetasdTiles tile;
+    Rows own;
     int begin, end;
 
     metasd_team_slices(pass->team, pass->slices, &begin, &end);
     for (int s = begin; s < end; s++)
         METASD_TRY(metasd_products_scores(pass, s, 0, &ranking->entities, &queries, false));
-    METASD_TRY(rule_out(ranking, pass, first));
+    metasd_team_rows(pass->team, pass->slices, &own.first, &own.end);
+    METASD_TRY(rule_out(ranking, pass, first, own));
     for (int s = begin; s < end; s++)
         METASD_TRY(metasd_pass_keep_targets(pass, s, 0, 0, &targets));
     METASD_TRY(pass->team->barrier(pass->team));
-    for (int s = begin; s < end; s++) {
-        for (tile = metasd_pass_tiles(pass, s); metasd_pass_next_tile(&tile);) {
-            size_t x = tile.tile * METASD_TILE, left = pass->rows - x;
-            float target[METASD_TILE] = {0};
+    for (int s = begin; s < end; s++)
+        METASD_TRY(count_slice(ranking, pass, s, first));
+    METASD_TRY(leave_out_known(ranking, pass, first, own));
+    return pass->team->barrier(pass->team);
+}
 
-            memcpy(target, pass->scores->target_scores[0] + first + x,
-                   (left < METASD_TILE ? left : METASD_TILE) * sizeof(float));
-            count_scores(tile.rows, pass->stride, pass->scores->block[0] + tile.first, target,
-                         ranking->higher + first + x, ranking->same + first + x);
+/* ---- a lean state: its entities are scored a slice at a time ---- */
+
+/*
+ * The scores of a block's targets alone, by this member's share of its tiles: a tile of queries with
+ * the rows of their targets, of which the diagonal counts.
+ */
+static MetasdStatus
+score_targets(const Ranking *ranking, const MetasdPass *pass, size_t first)
+{
+    MetasdState *state = ranking->state;
+    const MetasdBatch *batch = ranking->batch;
+    MetasdSpan share = metasd_products_share(pass->team, pass->rows);
+    size_t width = state->width;
+    float *rows = pass->scores->gathers + 2 * (size_t)pass->team->rank * pass->scores->gathered;
+    float z[METASD_TILE * METASD_TILE];
+
+    for (size_t at = share.first; at < share.end; at += METASD_TILE) {
+        size_t n = share.end - at < METASD_TILE ? share.end - at : METASD_TILE;
+
+        for (size_t i = 0; i < n; i++)
+            memcpy(rows + i * width, ranked_row(ranking, batch->tails[first + at + i], 0),
+                   width * sizeof(*rows));
+        METASD_TRY(metasd_blas_abt(pass->team, n, n, width, rows, width,
+                                   state->work.query[0] + (first + at) * width, width, false, z,
+                                   METASD_TILE));
+        for (size_t i = 0; i < n; i++) {
+            size_t x = first + at + i, g = batch->group_of[x];
+
+            pass->scores->target_scores[0][x] =
+                metasd_graph_rules_out(ranking->graph, batch->heads[g], batch->relations[g],
+                                       batch->tails[x])
+                    ? METASD_IMPOSSIBLE
+                    : z[i * METASD_TILE + i];
         }
-        METASD_TRY(tile.status);
     }
-    METASD_TRY(leave_out_known(ranking, pass, first));
+    return pass->team->barrier(pass->team);
+}
+
+/* The same as count_block, with room for one slice of each member. */
+static MetasdStatus
+count_by_slices(const Ranking *ranking, MetasdPass *pass, size_t first)
+{
+    MetasdQueries queries = {.rows = ranking->state->work.query[0] + first * pass->width};
+    int s, end;
+
+    METASD_TRY(score_targets(ranking, pass, first));
+    pass->room = (size_t)pass->team->rank * METASD_SLICE_ROWS * pass->stride;
+    metasd_team_slices(pass->team, pass->slices, &s, &end);
+    for (; s < end; s++) {
+        Rows rows = {metasd_team_slice_start(pass->slices, s),
+                     metasd_team_slice_start(pass->slices, s + 1)};
+
+        pass->base = rows.first;
+        METASD_TRY(metasd_products_scores(pass, s, 0, &ranking->entities, &queries, false));
+        METASD_TRY(rule_out(ranking, pass, first, rows));
+        METASD_TRY(count_slice(ranking, pass, s, first));
+        METASD_TRY(leave_out_known(ranking, pass, first, rows));
+    }
     return pass->team->barrier(pass->team);
 }
 
@@ -168,13 +282,18 @@ metasd_validate_batch(MetasdValidator *validator, MetasdState *state, MetasdTeam
                       const float *table, bool pruned, const MetasdBatch *batch,
                       const MetasdGraph *graph, MetasdRanks *ranks)
 {
-    size_t most = metasd_pass_rows(&state->work.scores, &state->entity_slices, state->size.queries);
+    bool lean = state->size.lean;
+    size_t most =
+        lean ? metasd_tile_whole(state->size.queries)
+             : metasd_pass_rows(&state->work.scores, &state->entity_slices, state->size.queries);
     size_t base = (size_t)team->rank * validator->batch;
     Ranking ranking = {
         .validator = validator,
         .state = state,
         .team = team,
         .entities = {.rows = table,
+                     .copy = table ? NULL : metasd_lean_copy_student,
+                     .source = state,
                      .pattern = pruned && state->sparse[0] ? &state->patterns[0] : NULL},
         .batch = batch,
         .graph = graph,
@@ -189,7 +308,8 @@ metasd_validate_batch(MetasdValidator *validator, MetasdState *state, MetasdTeam
         MetasdPass pass = metasd_pass(team, &state->work.scores, &state->entity_slices,
                                       state->width, left < most ? left : most);
 
-        METASD_TRY(count_block(&ranking, &pass, first));
+        METASD_TRY(lean ? count_by_slices(&ranking, &pass, first)
+                        : count_block(&ranking, &pass, first));
     }
     for (size_t x = 0; x < batch->n; x++) {
         uint32_t higher = 0, same = 0;

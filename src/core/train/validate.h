@@ -33,7 +33,8 @@ extern void metasd_validate_take(MetasdValidator *validator, MetasdArena *arena,
 
 /*
  * Adds the ranks of a batch's tails by the weights of `table` (of the state's shape; `pruned`:
- * they are 0 where the mask is); uses the workspace's memory of queries and scores. Known answers
+ * they are 0 where the mask is; NULL: the student of a lean state, as it is shown); uses the
+ * workspace's memory of queries and scores. Known answers
  * of the graph are left out, and those that it rules out rank last. All members call it, and all
  * get the same sums.
  */

@@ -2,14 +2,6 @@
 
 #include <string.h>
 
-/*
- * Sums begin near those that pruned weights have at the end of a training, which are 3e-6 to 1e-4
- * on different graphs. Those of kept weights are 20 to 100 times larger, but models are worse from
- * there, or from 1e-3; between 1e-5 and 1e-4 differences are those of seeds
- * (measured at commit 93a0908).
- */
-#define WARM_SUM 1e-5f
-
 static float *
 row_of(const MetasdState *state, size_t row)
 {
@@ -119,11 +111,13 @@ metasd_warm_start(MetasdState *state, MetasdTeam *team, const MetasdGraph *graph
     Description description = {.state = state,
                                .team = team,
                                .known = known,
-                               .triples = state->descriptions,
+                               .triples = state->size.lean ? (uint32_t *)(void *)state->sums
+                                                           : state->descriptions,
                                .query = state->work.scratch};
+    /* A lean state has no other room: sums are set at the end. */
     MetasdSpan all = {0, ((size_t)state->entities + state->relation_rows) * state->width};
 
     METASD_TRY(clear_new_rows(&description));
     METASD_TRY(fill_new_entities(&description, graph));
-    return metasd_state_fill(state, team, &all, 1, seed, METASD_INITIAL_SCALE, WARM_SUM);
+    return metasd_state_fill(state, team, &all, 1, seed, METASD_INITIAL_SCALE, METASD_WARM_SUM);
 }

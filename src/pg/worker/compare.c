@@ -312,12 +312,13 @@ by_score(const void *a, const void *b)
 
 /* Leaves known tails out of a version's scores, and ranks N answers among the others. */
 static void
-rank_answers(Comparing *c, Version *version, size_t n, size_t known, const uint32 *known_tails)
+rank_answers(Comparing *c, Version *version, size_t n, const MetasdKnown *known)
 {
     for (size_t i = 0; i < n; i++)
         c->answers[i] = (MetasdRankCounts){.score = version->z[c->tails[i]]};
-    for (size_t k = 0; k < known; k++)
-        version->z[known_tails[k]] = METASD_LEFT_OUT;
+    for (int list = 0; list < METASD_PARTS; list++)
+        for (size_t k = 0; k < known->n[list]; k++)
+            version->z[known->tails[list][k]] = METASD_LEFT_OUT;
     qsort(c->answers, n, sizeof(*c->answers), by_score);
     metasd_rank_counts(c->training->graph.entities, version->z, n, c->answers);
     for (size_t i = 0; i < n; i++)
@@ -359,16 +360,15 @@ compare_group(Comparing *c, size_t g)
 {
     const MetasdGroups *groups = &c->training->graph.part[METASD_VALIDATION];
     MetasdHeartbeat heartbeat = {.phase = "comparing"};
-    size_t n = find_counting_facts(c, g), known;
-    const uint32 *known_tails;
+    size_t n = find_counting_facts(c, g);
+    MetasdKnown known;
     bool old_knows;
 
     if (n > 0 || c->tops < MOST_TOPS) {
         old_knows = score_query(c, groups->heads[g], groups->relations[g]);
-        known = metasd_graph_find_group(&c->training->graph.known, groups->heads[g],
-                                        groups->relations[g], &known_tails);
-        rank_answers(c, &c->old, n, known, known_tails);
-        rank_answers(c, &c->new, n, known, known_tails);
+        known = metasd_graph_known(&c->training->graph, groups->heads[g], groups->relations[g]);
+        rank_answers(c, &c->old, n, &known);
+        rank_answers(c, &c->new, n, &known);
         c->queries += n;
         if (old_knows && c->tops < MOST_TOPS)
             compare_tops(c);

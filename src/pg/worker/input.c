@@ -3,6 +3,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "core/graph/graph_build.h"
 #include "pg/worker/questions.h"
 
 typedef struct Reader {

@@ -17,6 +17,7 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
+#include "core/graph/graph_build.h"
 #include "core/math/blas.h"
 #include "pg/base/json.h"
 #include "pg/catalog/model.h"
@@ -219,25 +220,34 @@ hash_labels(const MetasdLabelSet *labels)
     return keys;
 }
 
-/* Returns the memory that the graph was built in. */
+/* Returns the memory that holds the graph; that of its building is free again. */
 static void *
 build_graph(MetasdProcess *process, MetasdInput *input, MetasdTraining *training)
 {
     uint32 entities = metasd_labelset_count(input->entities);
     uint32 relations = metasd_labelset_count(input->relations);
-    void *memory;
+    MetasdGraph *graph = &training->graph;
+    MetasdGraphBuilding building;
+    void *memory, *kept;
+    MetasdArena measured = metasd_arena_measure();
     MetasdArena arena = metasd_process_arena(
-        metasd_graph_bytes(input->count, input->validation_count, entities, relations), &memory);
+        metasd_graph_building_bytes(input->count, input->validation_count, entities, relations),
+        &memory);
 
     training->split.entity_keys = hash_labels(input->entities);
     training->split.relation_keys = hash_labels(input->relations);
     metasd_process_check_status(
-        process, metasd_graph_build(&training->graph, &process->team, &arena, input->triples,
+        process, metasd_graph_begin(&building, graph, &process->team, &arena, input->triples,
                                     input->count, input->validation, input->validation_count,
                                     entities, relations, &training->split));
+    metasd_graph_take(graph, &measured);
+    arena = metasd_process_arena(metasd_arena_ok(&measured) ? measured.used : SIZE_MAX, &kept);
+    metasd_graph_take(graph, &arena);
+    metasd_process_check_status(process, metasd_graph_fill(&building, graph, &process->team));
+    pfree(memory);
     pfree(input->triples);
     input->triples = NULL;
-    return memory;
+    return kept;
 }
 
 /*

@@ -45,6 +45,12 @@ static const struct {
  */
 static const bool rounds[METASD_STORAGES] = {[METASD_INT6] = true, [METASD_INT4] = true};
 
+/*
+ * Entities from which on a training by samples is lean (lean.h). Fewer take a gigabyte at most, and
+ * then the start of an epoch is kept, which a loss that is not finite goes back to.
+ */
+#define LEAN_FROM 100000
+
 /* The most validation examples that are ranked after an epoch. */
 #define MOST_VALIDATION 20000
 
@@ -76,6 +82,7 @@ metasd_options_set(const MetasdParams *params, MetasdTrainOptions *options, Meta
         .batch = (size_t)x[METASD_P_BATCH],
         .quiz_batch = Max(1, (size_t)x[METASD_P_BATCH] / QUIZZES_PER_BATCH),
         .negatives = (size_t)x[METASD_P_NEGATIVES],
+        .lean_from = LEAN_FROM,
         .validation_most = MOST_VALIDATION,
         .class_weights = x[METASD_P_CLASS_WEIGHTS] != 0,
         .step = {.lr = (float)x[METASD_P_LR],

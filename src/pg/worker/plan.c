@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "core/graph/graph_build.h"
 #include "core/train/holdout.h"
 #include "pg/worker/compare.h"
 #include "pg/worker/options.h"
@@ -22,47 +23,65 @@ largest_graph(const MetasdInput *input, const MetasdSplit *split)
                          .relations = metasd_labelset_count(input->relations)};
     double drawn = (double)input->count, validation = drawn * split->validation_fraction;
 
-    graph.known.examples = 2 * (input->count + input->validation_count);
     graph.part[METASD_TRAIN].examples = 2 * input->count;
     graph.part[METASD_QUIZ].examples = 2 * ((size_t)(drawn * split->quiz_fraction) + 1);
     graph.part[METASD_VALIDATION].examples =
         2 * (input->validation_count > 0 ? input->validation_count
                                          : (size_t)(validation + 6 * sqrt(validation)) + 1);
-    graph.known.count = graph.known.examples;
     for (int part = 0; part < METASD_PARTS; part++)
         graph.part[part].count = graph.part[part].examples;
     return graph;
 }
 
+/* Adds up; SIZE_MAX if that overflows, or one of them is it. */
+static size_t
+add_bytes(size_t a, size_t b)
+{
+    return __builtin_add_overflow(a, b, &a) ? SIZE_MAX : a;
+}
+
+static size_t
+used_bytes(const MetasdArena *arena)
+{
+    return metasd_arena_ok(arena) ? arena->used : SIZE_MAX;
+}
+
+/*
+ * The steps of a training follow one another, and each has memory of its own: the graph is built,
+ * then probes run, then the team trains, then the leader stores. Labels and the graph are there in
+ * all of them, and the triples as they were read until the graph is.
+ */
 static size_t
 count_bytes(const MetasdInput *input, const MetasdTrainOptions *options, const MetasdSplit *split,
             int members, bool probes)
 {
     MetasdGraph graph = largest_graph(input, split);
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure(), once = own;
+    MetasdArena graph_arena = own;
     MetasdTrainer trainer;
     MetasdHoldout holdout;
-    size_t after, bytes = metasd_graph_bytes(input->count, input->validation_count, graph.entities,
-                                             graph.relations);
-    /* Labels and triples as they were read, and a hash of each label. */
-    size_t read = input->bytes + ((size_t)graph.entities + graph.relations) * sizeof(uint64);
+    size_t triples = input->capacity * sizeof(MetasdTriple), labels, kept, each, after, train;
+    size_t building = metasd_graph_building_bytes(input->count, input->validation_count,
+                                                  graph.entities, graph.relations);
 
     metasd_trainer_take(&trainer, &shared, &own, &graph, options, members);
-    if (members > 1) /* a team has a copy of the graph, and frees the built one after that */
-        metasd_graph_take(&graph, &shared);
+    metasd_graph_take(&graph, &graph_arena);
     metasd_holdout_take(&holdout, &once, &graph);
+    /* Labels, and a hash of each. */
+    labels = add_bytes(input->bytes - Min(triples, input->bytes),
+                       ((size_t)graph.entities + graph.relations) * sizeof(uint64));
+    kept = used_bytes(&graph_arena);
+    each = used_bytes(&own);
+    if (__builtin_mul_overflow(each, members, &train))
+        train = SIZE_MAX;
     after = metasd_compare_bytes(input, options, graph.part[METASD_VALIDATION].examples);
-    if (!metasd_arena_ok(&shared) || !metasd_arena_ok(&own) || !metasd_arena_ok(&once) ||
-        __builtin_add_overflow(once.used, after, &after) ||
-        __builtin_add_overflow(own.used, after, &after) ||
-        __builtin_mul_overflow(own.used, members, &own.used) ||
-        __builtin_add_overflow(shared.used, Max(own.used, after), &after))
-        return SIZE_MAX;
-    if (probes) /* before the trainer is there */
-        after = Max(after, metasd_probing_bytes(&graph, options));
-    if (__builtin_add_overflow(bytes, read, &bytes) || __builtin_add_overflow(bytes, after, &bytes))
-        return SIZE_MAX;
-    return bytes;
+    after = add_bytes(add_bytes(after, used_bytes(&once)), each);
+    train = add_bytes(used_bytes(&shared), Max(train, after));
+    if (members > 1) /* a team shares a copy of the graph; that of the leader is there no more */
+        train = Max(train, kept);
+    if (probes)
+        train = Max(train, metasd_probing_bytes(&graph, options));
+    return add_bytes(add_bytes(labels, kept), Max(add_bytes(triples, building), train));
 }
 
 /* ---- members ---- */

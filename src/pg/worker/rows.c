@@ -117,14 +117,16 @@ end_row(Chunk *chunk)
 static void
 count_triples(const MetasdGraph *graph, int64 *degree, int64 *count)
 {
-    const MetasdGroups *known = &graph->known;
+    for (int part = 0; part < METASD_PARTS; part++) {
+        const MetasdGroups *groups = &graph->part[part];
 
-    for (size_t g = 0; g < known->count; g++) {
-        int64 n = (int64)(known->start[g + 1] - known->start[g]);
+        for (size_t g = 0; g < groups->count; g++) {
+            int64 n = (int64)groups->start[g + 1] - (int64)groups->start[g];
 
-        degree[known->heads[g]] += n;
-        if (known->relations[g] < graph->relations)
-            count[known->relations[g]] += n;
+            degree[groups->heads[g]] += n;
+            if (groups->relations[g] < graph->relations)
+                count[groups->relations[g]] += n;
+        }
     }
 }
 

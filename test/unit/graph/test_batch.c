@@ -13,7 +13,7 @@
 typedef struct Fixture {
     MetasdGroups groups;
     uint32_t heads[GROUPS], relations[GROUPS];
-    size_t start[GROUPS + 1];
+    uint32_t start[GROUPS + 1];
     uint32_t tails[GROUPS * MOST_TAILS];
     MetasdBatcher batcher;
     MetasdTeam team;
@@ -37,11 +37,11 @@ make_cut(size_t size, size_t most)
 
         f->heads[g] = g;
         f->relations[g] = g + 1000;
-        f->start[g] = at;
+        f->start[g] = (uint32_t)at;
         for (uint32_t i = 0; i < n; i++)
             f->tails[at++] = 10000 * g + i;
     }
-    f->start[GROUPS] = at;
+    f->start[GROUPS] = (uint32_t)at;
     f->groups = (MetasdGroups){.count = GROUPS,
                                .examples = at,
                                .heads = f->heads,
@@ -178,6 +178,32 @@ groups_stay_whole(void **state)
     }
 }
 
+/* Each piece is where it would be in a list of all pieces, whatever groups are large. */
+static void
+pieces_are_found(void **state)
+{
+    static const size_t sizes[] = {1, 8, 24, 64, 320, 100000};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+        Fixture *f = make(sizes[k]);
+        size_t most = sizes[k] < 8 ? 1 : sizes[k] / 8;
+        uint32_t number = 0;
+
+        for (uint32_t g = 0; g < GROUPS; g++)
+            for (size_t first = f->start[g]; first < f->start[g + 1]; first += most) {
+                MetasdPiece piece = metasd_batcher_piece(&f->batcher, number++);
+                size_t left = f->start[g + 1] - first;
+
+                assert_int_equal(piece.group, g);
+                assert_int_equal(piece.first, first);
+                assert_int_equal(piece.examples, left < most ? left : most);
+            }
+        assert_int_equal(f->batcher.pieces, number);
+        unmake(f);
+    }
+}
+
 /* No batch but the last has room for the piece that opens the next. */
 static void
 batches_are_filled(void **state)
@@ -188,9 +214,10 @@ batches_are_filled(void **state)
     shuffle(f, 3, METASD_STREAM_EPOCH);
     while (next(f))
         if (f->batcher.next < f->batcher.pieces)
-            assert_true(f->batcher.batch.n +
-                            f->batcher.piece[f->batcher.order[f->batcher.next]].examples >
-                        64);
+            assert_true(
+                f->batcher.batch.n +
+                    metasd_batcher_piece(&f->batcher, f->batcher.order[f->batcher.next]).examples >
+                64);
     unmake(f);
 }
 
@@ -301,6 +328,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_example_comes_once_a_round),
         cmocka_unit_test(groups_stay_whole),
+        cmocka_unit_test(pieces_are_found),
         cmocka_unit_test(batches_are_filled),
         cmocka_unit_test(pieces_of_a_group_are_joined),
         cmocka_unit_test(examples_can_be_drawn_one_by_one),

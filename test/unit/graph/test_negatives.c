@@ -14,7 +14,6 @@
 #define TRIPLES 700
 #define NEGATIVES 150
 #define EXAMPLES 60
-#define WIDTH ((size_t)4)
 
 typedef struct Fixture {
     MetasdGraph graph;
@@ -46,12 +45,11 @@ make(void)
             f->memory[1] = tools_alloc(bytes);
             arena = metasd_arena_over(f->memory[1], bytes);
         }
-        metasd_negatives_take(&f->sampler, &arena, &f->slices, NEGATIVES, EXAMPLES);
+        metasd_negatives_take(&f->sampler, &arena, &f->slices, NEGATIVES, EXAMPLES, true);
         metasd_batcher_take(&f->batcher, &arena, train, EXAMPLES);
         assert_true(metasd_arena_ok(&arena));
         bytes = arena.used;
     }
-    metasd_negatives_prepare(&f->sampler);
     assert_int_equal(metasd_batcher_prepare(&f->batcher, &f->team), METASD_OK);
     assert_int_equal(metasd_batcher_shuffle(&f->batcher, &f->team, 1, 1), METASD_OK);
     assert_int_equal(metasd_batcher_next(&f->batcher, &f->team), METASD_OK);
@@ -127,15 +125,15 @@ sums_are_unbiased(void **state)
     unmake(f);
 }
 
-/* Heads and sampled entities, once each, within what is own; then all relations. */
+/* Heads and sampled entities, once each, ascending. */
 static void
 touched_rows_are_listed_once(void **state)
 {
     Fixture *f = make();
     const MetasdBatch *batch = &f->batcher.batch;
-    MetasdSpan own[2] = {{200 * WIDTH, 700 * WIDTH},
-                         {ENTITIES * WIDTH, (ENTITIES + RELATIONS) * WIDTH}};
+    const MetasdNegatives *sampler = &f->sampler;
     bool wanted[ENTITIES] = {false};
+    uint32_t all = 0;
 
     (void)state;
     for (int which = 0; which < 2; which++) {
@@ -146,18 +144,49 @@ touched_rows_are_listed_once(void **state)
     }
     for (size_t g = 0; g < batch->groups; g++)
         wanted[batch->heads[g]] = true;
-    assert_int_equal(metasd_negatives_touch(&f->sampler, &f->team, WIDTH, own, batch, batch),
-                     METASD_OK);
-    for (int r = 0; r < f->sampler.ntouched - 1; r++)
-        for (size_t at = f->sampler.touched[r].first; at < f->sampler.touched[r].end; at += WIDTH) {
-            assert_in_range(at, own[0].first, own[0].end - 1);
-            assert_true(wanted[at / WIDTH]);
-            wanted[at / WIDTH] = false;
-        }
-    for (size_t e = 200; e < 700; e++)
-        assert_false(wanted[e]);
-    assert_memory_equal(&f->sampler.touched[f->sampler.ntouched - 1], &own[1], sizeof(own[1]));
+    assert_int_equal(metasd_negatives_touch(&f->sampler, &f->team, batch, batch), METASD_OK);
+    for (uint32_t e = 0; e < ENTITIES; e++)
+        all += wanted[e];
+    assert_int_equal(sampler->ntouched, all);
+    assert_in_range(all, 1, metasd_negatives_most_touched(ENTITIES, NEGATIVES, EXAMPLES, true));
+    for (uint32_t i = 0; i < all; i++) {
+        assert_true(wanted[sampler->touched[i]]);
+        assert_true(i == 0 || sampler->touched[i - 1] < sampler->touched[i]);
+        assert_int_equal(metasd_negatives_place(sampler->touched, all, sampler->touched[i]), i);
+    }
     unmake(f);
+}
+
+/* Numbers of any size are sorted, also those with high bits: a graph of the most entities. */
+static void
+entities_may_be_many(void **state)
+{
+    MetasdSlices slices = metasd_team_cut(4000000000u);
+    MetasdTeam team = metasd_team_of_one();
+    uint32_t tail = 3999999999u, head = 5, group = 0;
+    size_t start[2] = {0, 1};
+    MetasdBatch batch = {.groups = 1,
+                         .n = 1,
+                         .heads = &head,
+                         .relations = &group,
+                         .start = start,
+                         .tails = &tail,
+                         .group_of = &group};
+    MetasdNegatives sampler;
+    MetasdArena arena = metasd_arena_measure();
+    void *memory;
+
+    (void)state;
+    metasd_negatives_take(&sampler, &arena, &slices, NEGATIVES, 1, false);
+    assert_true(arena.used < 1 << 20); /* nothing for each entity */
+    memory = tools_alloc(arena.used);
+    arena = metasd_arena_over(memory, arena.used);
+    metasd_negatives_take(&sampler, &arena, &slices, NEGATIVES, 1, false);
+    assert_int_equal(metasd_negatives_draw(&sampler, &team, 0, 1, 1 << 8, &batch), METASD_OK);
+    for (uint32_t i = 1; i < sampler.sample[0].slices.rows; i++)
+        assert_true(sampler.sample[0].ids[i - 1] < sampler.sample[0].ids[i]);
+    assert_int_equal(sampler.sample[0].ids[sampler.sample[0].targets[0]], tail);
+    free(memory);
 }
 
 /* A training by samples learns too, and the team does not change a bit of it. */
@@ -194,6 +223,7 @@ main(void)
         cmocka_unit_test(samples_are_well_formed),
         cmocka_unit_test(sums_are_unbiased),
         cmocka_unit_test(touched_rows_are_listed_once),
+        cmocka_unit_test(entities_may_be_many),
         cmocka_unit_test(samples_teach),
     };
 

@@ -35,9 +35,11 @@ make_dirty(const World *world, MetasdTrainOptions options)
 
     memset(state->weights, 0x55, bytes);
     memset(state->sums, 0x55, bytes);
-    memset(state->student, 0x55, bytes);
-    memset(state->mask, 1, bytes / sizeof(float));
-    memset(training->trainer[0].best, 0x55, bytes);
+    if (!state->size.lean) {
+        memset(state->student, 0x55, bytes);
+        memset(state->mask, 1, bytes / sizeof(float));
+        memset(training->trainer[0].best, 0x55, bytes);
+    }
     if (state->size.has_quiz)
         memset(state->quiz_sums, 0x55, bytes);
     return training;
@@ -173,6 +175,47 @@ with_a_sample(void **state)
     options.negatives = 50;
     options.finetune = 2;
     check_every_epoch(&world, options);
+    free(world.memory);
+}
+
+/* Of a lean training checkpoints have other tables: the mask in bits, and the shelf. */
+static void
+of_a_lean_training(void **state)
+{
+    static const MetasdStorage storages[] = {METASD_FLOAT32, METASD_INT4};
+    World world = trainings_noise();
+
+    (void)state;
+    for (int s = 0; s < 2; s++) {
+        MetasdTrainOptions options = make_options();
+
+        options.step.quiz = options.step.mutual = s == 0;
+        options.negatives = 50;
+        options.lean_from = 1;
+        options.finetune = 3;
+        options.sparsity = 0.5;
+        options.storage = storages[s];
+        check_every_epoch(&world, options);
+    }
+    free(world.memory);
+}
+
+/* The best weights are on the shelf, and in the checkpoint, while later epochs are worse. */
+static void
+of_a_lean_training_with_patience(void **state)
+{
+    World world = trainings_clubs();
+    MetasdTrainOptions options = trainings_options();
+
+    (void)state;
+    options.epochs = 30;
+    options.patience = 3;
+    options.batch = 16;
+    options.quiz_batch = 4;
+    options.negatives = 4;
+    options.sparsity = 0.5;
+    options.lean_from = 1;
+    check_with_forgetting(&world, options, 11);
     free(world.memory);
 }
 
@@ -365,6 +408,8 @@ main(void)
         cmocka_unit_test(with_fine_tuning),
         cmocka_unit_test(with_rounding),
         cmocka_unit_test(with_a_sample),
+        cmocka_unit_test(of_a_lean_training),
+        cmocka_unit_test(of_a_lean_training_with_patience),
         cmocka_unit_test(after_a_sample),
         cmocka_unit_test(of_a_full_model_alone),
         cmocka_unit_test(with_patience),

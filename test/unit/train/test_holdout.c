@@ -14,6 +14,7 @@
 #include "core/base/random.h"
 #include "core/ranking/rank_counts.h"
 #include "tools.h"
+#include "core/graph/graph_build.h"
 
 #define ENTITIES 800 /* three slices */
 #define RELATIONS 2

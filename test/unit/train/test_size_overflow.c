@@ -12,6 +12,7 @@
 #include "core/serve/image.h"
 #include "core/train/validate.h"
 #include "tools.h"
+#include "core/graph/graph_build.h"
 
 /* ---- sizes ---- */
 
