@@ -47,8 +47,8 @@ check_kind(Oid relation, bool to_query)
                         errhint("Use a permanent or unlogged table.")));
 }
 
-static char *
-column_names(Oid relation)
+char *
+metasd_source_columns(Oid relation)
 {
     StringInfoData names;
 
@@ -66,8 +66,8 @@ column_names(Oid relation)
     return names.data;
 }
 
-static bool
-is_identifier_type(Oid type)
+bool
+metasd_source_is_identifier(Oid type)
 {
     return type == TEXTOID || type == VARCHAROID || type == INT2OID || type == INT4OID ||
            type == INT8OID || type == UUIDOID;
@@ -82,7 +82,7 @@ refuse_column(const MetasdSource *source, int place)
             (errcode(ERRCODE_UNDEFINED_COLUMN),
              source->to_query ? errmsg("relation \"%s\" has no column \"%s\"", source->name, column)
                               : errmsg("source \"%s\" has no column \"%s\"", source->name, column),
-             errdetail("Its columns are: %s.", column_names(source->relation)),
+             errdetail("Its columns are: %s.", metasd_source_columns(source->relation)),
              source->to_query
                  ? errhint("Name the column: kg_evaluate(..., %s => '...').", places[place])
                  : errhint("Name the column: kg_train(..., %s => '...').", places[place])));
@@ -116,7 +116,7 @@ look_up_column(MetasdSource *source, int place)
         refuse_column(source, place);
     get_atttypetypmodcoll(source->relation, number, &type, &modifier, &collation);
     source->type[place] = getBaseType(type);
-    if (!is_identifier_type(source->type[place]))
+    if (!metasd_source_is_identifier(source->type[place]))
         refuse_type(source, place, type);
     source->by_bytes[place] = !OidIsValid(collation) || get_collation_isdeterministic(collation);
 }
@@ -221,7 +221,7 @@ metasd_source_objection(const MetasdRemembered *source, char *const column[3], O
         if (number <= 0)
             return psprintf(_("Relation %s has no column \"%s\" any more."), source->name,
                             column[i]);
-        if (!is_identifier_type(getBaseType(get_atttype(source->oid, number))))
+        if (!metasd_source_is_identifier(getBaseType(get_atttype(source->oid, number))))
             return psprintf(_("Column \"%s\" of relation %s has another type now."), column[i],
                             source->name);
     }
