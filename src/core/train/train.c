@@ -424,8 +424,8 @@ metasd_train_adopt(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *
         METASD_TRY(metasd_epoch_make_student(&training, true));
     METASD_TRY(team->barrier(team));
     METASD_TRY(validate_models(&training, &report));
-    METASD_TRY(metasd_epoch_copy_own(&training, trainer->best, trainer->state.student,
-                                     sizeof(float)));
+    METASD_TRY(
+        metasd_epoch_copy_own(&training, trainer->best, trainer->state.student, sizeof(float)));
     *best = trainer->progress.best = report;
     return team->barrier(team);
 }

@@ -80,11 +80,11 @@ check_params(const MetasdParams *params)
 static void
 refuse_memory(MetasdBudget *budget, size_t bytes)
 {
-    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("the labels alone need more memory than metasd.train_mem allows"),
-                    errdetail("They need %zu MB; %zu MB are allowed.", bytes >> 20,
-                              budget->most >> 20),
-                    errhint("Raise metasd.train_mem.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+             errmsg("the labels alone need more memory than metasd.train_mem allows"),
+             errdetail("They need %zu MB; %zu MB are allowed.", bytes >> 20, budget->most >> 20),
+             errhint("Raise metasd.train_mem.")));
 }
 
 /* An error unless both tables can be imported; returns the rank of their embeddings. */
@@ -108,11 +108,11 @@ static void
 check_rank(const MetasdParams *given, size_t rank)
 {
     if (given->given[METASD_P_RANK] && given->value[METASD_P_RANK] != (double)rank)
-        ereport(ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                 errmsg("the embeddings have rank %zu, not %.0f", rank,
-                        given->value[METASD_P_RANK]),
-                 errhint("Leave the parameter rank out: the import takes that of the tables.")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("the embeddings have rank %zu, not %.0f", rank, given->value[METASD_P_RANK]),
+             errhint("Leave the parameter rank out: the import takes that of the tables.")));
 }
 
 /* ---- the run ---- */
@@ -195,6 +195,7 @@ metasd_kg_import(PG_FUNCTION_ARGS)
     Oid table[2];
     MetasdModel *model;
     size_t rank;
+    int64 run;
 
     for (int i = 0; i < 2; i++) {
         if (PG_ARGISNULL(1 + i))
@@ -220,8 +221,9 @@ metasd_kg_import(PG_FUNCTION_ARGS)
     metasd_params_read(&all, model->params);
     rank = check_tables(table, metasd_access_owner(model), metasd_params_family(&all));
     check_rank(&given, rank);
-    note_calibration(model);
     model->params = metasd_train_merge(model->params, rank_json(rank));
-    PG_RETURN_INT64(metasd_train_start(model, run_params(model, &given),
-                                       describe_import(table, layout_word, missing_word)));
+    run = metasd_train_start(model, run_params(model, &given),
+                             describe_import(table, layout_word, missing_word));
+    note_calibration(model);
+    PG_RETURN_INT64(run);
 }

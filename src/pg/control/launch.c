@@ -173,9 +173,9 @@ insert_run(const MetasdModel *model, Jsonb *metrics)
         {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, OIDOID, JSONBOID},
         NULL};
     Datum values[8] = {
-        CStringGetTextDatum(model->name),       ObjectIdGetDatum(model->source.oid),
-        CStringGetTextDatum(model->column[0]),  CStringGetTextDatum(model->column[1]),
-        CStringGetTextDatum(model->column[2]),  JsonbPGetDatum(model->params),
+        CStringGetTextDatum(model->name),        ObjectIdGetDatum(model->source.oid),
+        CStringGetTextDatum(model->column[0]),   CStringGetTextDatum(model->column[1]),
+        CStringGetTextDatum(model->column[2]),   JsonbPGetDatum(model->params),
         ObjectIdGetDatum(model->validation.oid), PointerGetDatum(metrics)};
     char nulls[] = "        ";
     bool isnull;

@@ -237,15 +237,14 @@ metasd_train_start(const MetasdModel *model, Jsonb *params, Jsonb *metrics)
 Datum
 metasd_kg_train(PG_FUNCTION_ARGS)
 {
-    MetasdRequest request = {
-        .function = "kg_train()",
-        .hint = "Name the source to train it from: kg_train(model, source).",
-        .name = metasd_train_text(fcinfo, 0),
-        .source_given = !PG_ARGISNULL(1),
-        .source = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
-        .validation_given = !PG_ARGISNULL(5),
-        .validation = PG_ARGISNULL(5) ? InvalidOid : PG_GETARG_OID(5),
-        .params = PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6)};
+    MetasdRequest request = {.function = "kg_train()",
+                             .hint = "Name the source to train it from: kg_train(model, source).",
+                             .name = metasd_train_text(fcinfo, 0),
+                             .source_given = !PG_ARGISNULL(1),
+                             .source = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+                             .validation_given = !PG_ARGISNULL(5),
+                             .validation = PG_ARGISNULL(5) ? InvalidOid : PG_GETARG_OID(5),
+                             .params = PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6)};
     MetasdParams params;
 
     for (int i = 0; i < 3; i++)

@@ -127,8 +127,7 @@ metasd_kg_relation_embedding(PG_FUNCTION_ARGS)
 static void
 put_row(ReturnSetInfo *result, MetasdLabel label, uint32 width, const float *const *rows, int n)
 {
-    Datum values[3] = {
-        PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len))};
+    Datum values[3] = {PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len))};
     bool nulls[3] = {false};
 
     for (int i = 0; i < n; i++)

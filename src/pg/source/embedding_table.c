@@ -99,11 +99,10 @@ metasd_embedding_open(Oid relation, bool of_relations, Oid user)
     MetasdEmbeddingTable *table = palloc0(sizeof(*table));
 
     if (!metasd_reading_lock(relation))
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_TABLE),
-                 of_relations ? errmsg("the table of relations' embeddings does not exist")
-                              : errmsg("the table of entities' embeddings does not exist"),
-                 errhint("Name another: kg_import(model, entities, relations, source).")));
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        of_relations ? errmsg("the table of relations' embeddings does not exist")
+                                     : errmsg("the table of entities' embeddings does not exist"),
+                        errhint("Name another: kg_import(model, entities, relations, source).")));
     check_kind(relation);
     table->relation = relation;
     table->of_relations = of_relations;

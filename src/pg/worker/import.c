@@ -39,9 +39,8 @@ metasd_import_find(MetasdImport *import, int64 run)
         return;
     import->given = true;
     for (int i = 0; i < 2; i++) {
-        import->name[i] =
-            MemoryContextStrdup(TopMemoryContext, SPI_getvalue(SPI_tuptable->vals[0],
-                                                               SPI_tuptable->tupdesc, 1 + i));
+        import->name[i] = MemoryContextStrdup(
+            TopMemoryContext, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1 + i));
         import->relation[i] = DatumGetObjectId(metasd_statement_value(0, 3 + i, &isnull));
     }
     import->interleaved = DatumGetBool(metasd_statement_value(0, 5, &isnull));
@@ -88,9 +87,9 @@ add_block(MetasdImport *import, MetasdImportRows *rows)
     if (rows->blocks == rows->capacity) {
         size_t before = rows->capacity, after = before ? 2 * before : 16;
 
-        rows->block = metasd_budget_grow(import->budget, import->context, rows->block,
-                                         before * sizeof(*rows->block),
-                                         after * sizeof(*rows->block));
+        rows->block =
+            metasd_budget_grow(import->budget, import->context, rows->block,
+                               before * sizeof(*rows->block), after * sizeof(*rows->block));
         rows->capacity = after;
     }
     metasd_budget_take(import->budget, bytes);
@@ -143,8 +142,7 @@ metasd_import_read(MetasdImport *import, Oid owner, const MetasdFamily *family,
     static const MetasdEmbeddingFunction add[2] = {add_entity, add_relation};
 
     import->budget = budget;
-    import->shape =
-        (MetasdEmbeddingShape){.reals = family->reals_per_rank, .most_rank = MOST_RANK};
+    import->shape = (MetasdEmbeddingShape){.reals = family->reals_per_rank, .most_rank = MOST_RANK};
     import->context =
         AllocSetContextCreate(CurrentMemoryContext, "metasd import", ALLOCSET_DEFAULT_SIZES);
     for (int i = 0; i < 2; i++)
@@ -167,18 +165,18 @@ metasd_import_check_missing(const MetasdImport *import, const char *source)
 
     if (import->missing == 0 || import->skips)
         return;
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_OBJECT),
-             errmsg_plural("%llu triple of source \"%s\" has a label that has no embedding",
-                           "%llu triples of source \"%s\" have labels that have no embedding",
-                           (unsigned long)import->missing, (unsigned long long)import->missing,
-                           source),
-             import->missed_relation
-                 ? errdetail("Relation \"%.200s\" is not in table \"%s\".", import->missed, table)
-                 : errdetail("Entity \"%.200s\" is not in table \"%s\".", import->missed, table),
-             errhint("Add what is missing, or let such triples be left out: params => "
-                     "'{\"missing\": \"skip\"}'. Their entities are newcomers then, which are "
-                     "answered from their facts.")));
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_UNDEFINED_OBJECT),
+         errmsg_plural("%llu triple of source \"%s\" has a label that has no embedding",
+                       "%llu triples of source \"%s\" have labels that have no embedding",
+                       (unsigned long)import->missing, (unsigned long long)import->missing, source),
+         import->missed_relation
+             ? errdetail("Relation \"%.200s\" is not in table \"%s\".", import->missed, table)
+             : errdetail("Entity \"%.200s\" is not in table \"%s\".", import->missed, table),
+         errhint("Add what is missing, or let such triples be left out: params => "
+                 "'{\"missing\": \"skip\"}'. Their entities are newcomers then, which are "
+                 "answered from their facts.")));
 }
 
 void

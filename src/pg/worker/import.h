@@ -31,12 +31,12 @@ typedef struct MetasdImportRows {
 } MetasdImportRows;
 
 typedef struct MetasdImport {
-    bool given;                           /* false: the run is a training */
-    bool interleaved;                     /* each real part is followed by its imaginary part */
-    bool skips;                           /* triples with a label that the tables lack */
-    Oid relation[2];                      /* of entities, of relations */
-    char *name[2];                        /* their names, in SQL syntax */
-    MetasdEmbeddingTable *table[2];       /* once they are open */
+    bool given;                     /* false: the run is a training */
+    bool interleaved;               /* each real part is followed by its imaginary part */
+    bool skips;                     /* triples with a label that the tables lack */
+    Oid relation[2];                /* of entities, of relations */
+    char *name[2];                  /* their names, in SQL syntax */
+    MetasdEmbeddingTable *table[2]; /* once they are open */
     MetasdEmbeddingShape shape;
     MetasdImportRows rows[2], reciprocal; /* reciprocal: none, or one for each relation */
     uint32 *number[2];                    /* of each row */

@@ -183,10 +183,8 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
                   const MetasdFamily *family)
 {
     Budget *own = palloc0(sizeof(*own));
-    Reader reader = {.budget = &own->budget,
-                     .input = input,
-                     .context = CurrentMemoryContext,
-                     .import = import};
+    Reader reader = {
+        .budget = &own->budget, .input = input, .context = CurrentMemoryContext, .import = import};
     uint32 *entity, *relation;
 
     memset(input, 0, sizeof(*input));

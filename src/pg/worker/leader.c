@@ -200,8 +200,8 @@ read_and_plan(void *context)
     if (job->import.given)
         metasd_import_open(&job->import, launch->owner);
     metasd_input_read(&job->input, job->source, job->validation, launch->owner, launch->train_mem,
-                      metasd_limits_memory_setting(launch),
-                      job->import.given ? &job->import : NULL, metasd_params_family(&job->params));
+                      metasd_limits_memory_setting(launch), job->import.given ? &job->import : NULL,
+                      metasd_params_family(&job->params));
     if (job->import.given)
         settle_import(job);
     MemoryContextSwitchTo(spi);
@@ -373,10 +373,9 @@ train_model(MetasdJob *job)
         metasd_import_fill(&job->import, process, training);
     if (job->import.given && training->options.finetune == 0) {
         metasd_progress_phase(&job->reporter, "pruning");
-        metasd_process_check_status(process,
-                                    metasd_train_adopt(&training->trainer, &process->team,
-                                                       &training->graph, &training->options,
-                                                       &training->best));
+        metasd_process_check_status(
+            process, metasd_train_adopt(&training->trainer, &process->team, &training->graph,
+                                        &training->options, &training->best));
         return;
     }
     if (process->shm)
