@@ -301,6 +301,18 @@ SELECT tools.reached(:run, 'reading');
 SELECT kg_cancel(:run);
 SELECT tools.ended(:run);
 SELECT pg_advisory_unlock(7);
+-- Fine-tuning that was cancelled goes on from its checkpoint.
+CREATE TRIGGER gate BEFORE INSERT ON metasd.epoch FOR EACH ROW EXECUTE FUNCTION tools.wait_at_epoch_gate();
+UPDATE tools.epoch_gate SET closed = true;
+SELECT kg_import('tuned', 'entities', 'relations', 'people', '{"finetune": 8, "workers": 1, "checkpoint_every": 0, "missing": "skip"}') AS run \gset
+SELECT tools.kept(:run);
+SELECT kg_cancel(:run);
+SELECT tools.all_workers_gone();
+UPDATE tools.epoch_gate SET closed = false;
+SELECT kg_resume(:run) = :run AS resumed;
+SELECT tools.ended(:run);
+SELECT max(epoch) AS epochs, bool_and(loss_pruned > 0) AS finetuned FROM metasd.learning_curve WHERE run = :run;
+DROP TRIGGER gate ON metasd.epoch;
 -- Of what is rolled back, nothing is there.
 BEGIN;
 SELECT kg_import('gone', 'entities', 'relations', 'people') AS run \gset

@@ -16,6 +16,7 @@
 #include "pg/control/train.h"
 #include "pg/params/params.h"
 #include "pg/source/embedding_table.h"
+#include "pg/source/source.h"
 
 #define MOST_RANK 10000 /* as of the parameter */
 
@@ -166,6 +167,14 @@ describe_import(const Oid table[2], const char *layout_word, const char *missing
     return metasd_json_end(json);
 }
 
+/* An error about the source that proposes arguments of this function, not of kg_train. */
+static void
+check_source(const MetasdModel *model)
+{
+    if (OidIsValid(model->source.oid))
+        (void)metasd_source_open(model->source.oid, model->column, metasd_access_owner(model));
+}
+
 static void
 note_calibration(const MetasdModel *model)
 {
@@ -218,6 +227,7 @@ metasd_kg_import(PG_FUNCTION_ARGS)
         request.params = remove_member(params, "finetune");
     }
     model = metasd_train_request(&request);
+    check_source(model);
     metasd_params_read(&all, model->params);
     rank = check_tables(table, metasd_access_owner(model), metasd_params_family(&all));
     check_rank(&given, rank);

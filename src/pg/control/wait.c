@@ -299,12 +299,28 @@ show_promotion(int64 run, const RunState *state)
                                    "which keeps only those of the version that serves.")));
 }
 
+/* The same of a run that imports: nothing that kg_train does would do the same. */
+static int
+import_hint(int64 run, const RunState *state)
+{
+    if (state->resumable)
+        return errhint("SELECT kg_resume(" INT64_FORMAT ") goes on from the last checkpoint, "
+                       "kg_import starts anew.",
+                       run);
+    if (state->serves)
+        return errhint("The version that served before still serves. Call kg_import again when "
+                       "that is mended.");
+    return errhint("Call kg_import again when that is mended.");
+}
+
 /* An errhint: what to do about a run that has not succeeded. */
 static int
 end_hint(int64 run, const RunState *state)
 {
     char *name = quote_literal_cstr(state->model);
 
+    if (state->import.given)
+        return import_hint(run, state);
     if (state->resumable && state->serves)
         return errhint("The version that served before still serves. SELECT kg_resume(" INT64_FORMAT
                        ") goes on from the last checkpoint, SELECT kg_train(%s) starts anew.",
@@ -313,11 +329,6 @@ end_hint(int64 run, const RunState *state)
         return errhint("SELECT kg_resume(" INT64_FORMAT ") goes on from the last checkpoint, "
                        "SELECT kg_train(%s) starts anew.",
                        run, name);
-    if (state->import.given && state->serves)
-        return errhint("The version that served before still serves. Call kg_import again when "
-                       "that is mended.");
-    if (state->import.given)
-        return errhint("Call kg_import again when that is mended.");
     if (state->serves)
         return errhint("The version that served before still serves. SELECT kg_train(%s) starts "
                        "anew.",
