@@ -40,7 +40,7 @@ print("score", ask("SELECT kg_score(%s, %s, %s, %s)", 1, 7, 2, "numbers")[0][0])
 embedding = ask("SELECT kg_embedding(%s, %s)", 2, "numbers")[0][0]
 assert type(embedding) is list
 print("embedding", *("%g" % x for x in embedding))
-rows = ask("SELECT head, tail FROM kg_predict_many(%s, %s, 1, %s, known => 'include') ORDER BY query", ["a", "b"], ["r"], "texts")
+rows = ask("SELECT head, tail FROM kg_predict_many(%s::text[], %s::text[], 1, %s, known => 'include') ORDER BY query", ["a", "b"], ["r"], "texts")
 print("many", *("%s-%s" % row for row in rows))
 try:
     ask("SELECT kg_score(%s, %s, %s, %s)", 1, 7, 2, "nothing")
