@@ -135,7 +135,7 @@ COMMENT ON COLUMN metasd.run.uuid IS
 COMMENT ON COLUMN metasd.run.pid IS 'process of the worker; null when it has ended';
 COMMENT ON COLUMN metasd.run.heartbeat IS 'when the worker last wrote this row';
 COMMENT ON COLUMN metasd.run.phase IS
-'present activity of the worker: starting, reading, probing, training, comparing or storing';
+'present activity of the worker: starting, reading, probing, training, pruning (an import), comparing or storing';
 COMMENT ON COLUMN metasd.run.epoch IS 'the current epoch, from 1';
 COMMENT ON COLUMN metasd.run.done IS 'batches of the current epoch that are finished, or probes';
 COMMENT ON COLUMN metasd.run.total IS 'all batches of the current epoch, or all probes at most';
@@ -422,6 +422,21 @@ CREATE FUNCTION kg_train(
 AS 'MODULE_PATHNAME', 'metasd_kg_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION kg_train(text, regclass, text, text, text, regclass, jsonb) IS
 'starts to train a model from a relation of triples in the background, and returns the number of the run. source is the relation; head, relation and tail are the names of its columns; validation is a relation of triples for validation, or - for none; params are training parameters. An argument that is not given keeps the value that the model remembers. A new model has columns head, relation and tail';
+
+CREATE FUNCTION kg_import(
+    model text,
+    entities regclass,
+    relations regclass,
+    source regclass DEFAULT NULL,
+    params jsonb DEFAULT '{}',
+    head text DEFAULT NULL,
+    relation text DEFAULT NULL,
+    tail text DEFAULT NULL,
+    validation regclass DEFAULT NULL
+) RETURNS bigint
+AS 'MODULE_PATHNAME', 'metasd_kg_import' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kg_import(text, regclass, regclass, regclass, jsonb, text, text, text, regclass) IS
+'makes a version of a model from embeddings that were trained elsewhere, in a background worker when the transaction commits, and returns the number of its run. entities and relations are tables with columns label and embedding (real[]); relations may have a column reciprocal, an embedding that scores heads. source has the facts that the model was trained on, and is read as in kg_train. Facts of validation were not trained on: they rank the version and calibrate its probabilities. params has parameters of kg_train, such as family, sparsity and storage, and three of its own: layout (halves: real parts, then imaginary parts; interleaved: each real part is followed by its imaginary part), missing (error, or skip: triples with a label that has no embedding are left out), and finetune, the number of epochs that train the pruned weights. By default nothing is pruned or trained';
 
 CREATE PROCEDURE kg_wait(run bigint, timeout interval DEFAULT NULL)
 AS 'MODULE_PATHNAME', 'metasd_kg_wait' LANGUAGE C;
@@ -726,6 +741,29 @@ CREATE FUNCTION kg_embedding_sparse(entity anycompatible, model text DEFAULT NUL
 AS 'MODULE_PATHNAME', 'metasd_kg_embedding_sparse' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION kg_embedding_sparse(anycompatible, text) IS
 'returns the non-zero weights of an entity''s embedding as {place:weight,...}/width, with places from 1 on. The type sparsevec of pgvector reads this text. The embedding of an entity which the model does not know is made of its facts in the source, unless metasd.fold_in is off. Null if it has none';
+
+CREATE FUNCTION kg_relation_embedding(
+    relation anycompatible, model text DEFAULT NULL, reciprocal boolean DEFAULT false
+) RETURNS real[]
+AS 'MODULE_PATHNAME', 'metasd_kg_relation_embedding' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION kg_relation_embedding(anycompatible, text, boolean) IS
+'returns the pruned embedding of a relation, zeros included: the one that scores tails or, if reciprocal is true, the one that scores heads. That of a relation which the model does not know is made of its facts in the source, unless metasd.fold_in is off. Null if it has none';
+
+CREATE FUNCTION kg_entity_embeddings(
+    model text DEFAULT NULL, OUT label text, OUT embedding real[]
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_entity_embeddings' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 10000 COST 100000;
+COMMENT ON FUNCTION kg_entity_embeddings(text) IS
+'returns the pruned embeddings of all entities that the model knows, in the order of the bytes of their labels: a table that kg_import takes';
+
+CREATE FUNCTION kg_relation_embeddings(
+    model text DEFAULT NULL, OUT label text, OUT embedding real[], OUT reciprocal real[]
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'metasd_kg_relation_embeddings' LANGUAGE C VOLATILE PARALLEL UNSAFE
+ROWS 100 COST 10000;
+COMMENT ON FUNCTION kg_relation_embeddings(text) IS
+'returns the pruned embeddings of all relations that the model knows, in the order of the bytes of their labels: embedding scores tails, reciprocal scores heads. A table that kg_import takes';
 
 -- ---- survey: look at a whole graph ----
 

@@ -139,3 +139,33 @@ DROP SCHEMA "Far; ""away""";
 DROP SEQUENCE numbers;
 DROP TYPE composite, mood;
 DROP FUNCTION refused(text);
+
+-- Nothing is guessed of other names, but the call to copy is there: where three columns can hold identifiers, they
+-- come in their order, and those that have their name stay.
+CREATE TABLE spo (subject text, predicate text, object text);
+CREATE TABLE rht (relation text, src text, dst text, seen timestamptz);
+CREATE TABLE four (id int, s uuid, p text, o uuid, weight real);
+CREATE TABLE two (subject text, object text);
+CREATE TABLE none (at timestamptz, x float8);
+CREATE SCHEMA elsewhere;
+CREATE TABLE elsewhere."Odd 'names'" ("The subject" text, "it's" int, o text);
+SELECT kg_train('m', 'spo');
+SELECT kg_train('it''s', 'rht');
+SELECT kg_train('m', 'four');
+SELECT kg_train('m', 'two');
+SELECT kg_train('m', 'none');
+SELECT kg_train('m', 'elsewhere."Odd ''names''"');
+SELECT kg_train('m', 'spo', head => 'subject', relation => 'predicat');
+SELECT triples FROM kg_estimate('spo');
+SELECT triples FROM kg_estimate('four');
+-- The call is right as it stands.
+SELECT kg_train('it''s', 'rht', head => 'src', relation => 'relation', tail => 'dst');
+SELECT kg_train('m', 'elsewhere."Odd ''names''"', head => 'The subject', relation => 'it''s', tail => 'o');
+-- A validation relation has the columns of the source.
+INSERT INTO spo VALUES ('a', 'r', 'b');
+SELECT kg_train('m', 'spo', 'subject', 'predicate', 'object', 'rht');
+SELECT count(*) FROM metasd.models;
+SET client_min_messages = warning;
+DROP SCHEMA elsewhere CASCADE;
+DROP TABLE spo, rht, four, two, none;
+RESET client_min_messages;

@@ -84,5 +84,26 @@ $before = $run;
 $run = train($node, 'warm', $params =~ s/"rank": 64/"rank": 32/r);
 like(said("CALL kg_wait($run)", M => $before, N => $run),
 	qr/^INFO:  the training does not start from version M\nDETAIL:  Its rank is 64, not 32\.\nNOTICE:/, 'none, and why');
+
+# What an import was, and how one fails.
+$node->safe_psql('postgres', 'CREATE TABLE entities AS SELECT * FROM kg_entity_embeddings($$warm$$);'
+	  . 'CREATE TABLE relations AS SELECT * FROM kg_relation_embeddings($$warm$$);'
+	  . 'CREATE TABLE held AS SELECT head, relation, tail FROM facts LIMIT 20;'
+	  . 'CREATE VIEW fewer AS SELECT * FROM entities OFFSET 1');
+$run = $node->safe_psql('postgres', q{SELECT kg_import('im', 'entities', 'relations', 'facts', '{"sparsity": 0.6}', validation => 'held')});
+wait_for_status($node, $run, 'succeeded', 'an import succeeds');
+like(said("CALL kg_wait($run)", N => $run),
+	qr/^INFO:  imported 61 entities and 4 relations of rank 32: validation MRR [01]\.\d{3} \(stored [01]\.\d{3}\), sparsity 0\.[67]\d$/, 'an import');
+$run = $node->safe_psql('postgres', q{SELECT kg_import('im', 'fewer', 'relations', 'facts')});
+wait_for_status($node, $run, 'failed', 'labels are missing');
+like(said("CALL kg_wait($run)", N => $run),
+	qr/^ERROR:  run N of model "im" failed\nDETAIL:  \d+ triples of source "facts" have labels .*\nHINT:  The version that served before still serves\. Call kg_import again when that is mended\.$/,
+	'one that fails');
+$run = $node->safe_psql('postgres', q{SELECT kg_import('other', 'fewer', 'relations', 'facts')});
+wait_for_status($node, $run, 'failed', 'and again');
+like(said("CALL kg_wait($run)", N => $run), qr/^HINT:  Call kg_import again when that is mended\.$/m, 'where nothing serves');
+$run = $node->safe_psql('postgres', q{SELECT kg_import('third', 'fewer', 'relations', 'facts', '{"missing": "skip"}')});
+wait_for_status($node, $run, 'succeeded', 'they are left out');
+like(said("CALL kg_wait($run)", N => $run), qr/^NOTICE:  \d+ triples were left out: they have labels that have no embedding\nDETAIL:  Questions/m, 'it says how many');
 $node->stop;
 done_testing();

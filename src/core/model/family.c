@@ -30,12 +30,25 @@ complex_adjoint(size_t width, const float *restrict factor, const float *restric
     }
 }
 
+/* Re(t r' conj(h)) = Re(h r conj(t)) where r' is the conjugate of r. */
+static void
+complex_reciprocate(size_t width, const float *restrict relation, float *restrict out)
+{
+    size_t d = width / 2;
+
+    for (size_t j = 0; j < d; j++) {
+        out[j] = relation[j];
+        out[d + j] = -relation[d + j];
+    }
+}
+
 const MetasdFamily metasd_family_complex = {
     .name = "complex",
     .reals_per_rank = 2,
     .compose = complex_compose,
     .adjoint_head = complex_adjoint,
     .adjoint_relation = complex_adjoint,
+    .reciprocate = complex_reciprocate,
 };
 
 static void
@@ -54,12 +67,20 @@ distmult_adjoint(size_t width, const float *restrict factor, const float *restri
         out[j] += factor[j] * dquery[j];
 }
 
+/* The score is the same in both directions. */
+static void
+distmult_reciprocate(size_t width, const float *restrict relation, float *restrict out)
+{
+    memcpy(out, relation, width * sizeof(*out));
+}
+
 const MetasdFamily metasd_family_distmult = {
     .name = "distmult",
     .reals_per_rank = 1,
     .compose = distmult_compose,
     .adjoint_head = distmult_adjoint,
     .adjoint_relation = distmult_adjoint,
+    .reciprocate = distmult_reciprocate,
 };
 
 const MetasdFamily *

@@ -29,6 +29,9 @@ typedef struct MetasdFamily {
 
     /* out[width] += d<query, dquery> / d relation; with dquery = a tail, the relation's query */
     void (*adjoint_relation)(size_t width, const float *head, const float *dquery, float *out);
+
+    /* out[width] = the relation's reciprocal: (t, out, h) has the score of (h, relation, t) */
+    void (*reciprocate)(size_t width, const float *relation, float *out);
 } MetasdFamily;
 
 extern const MetasdFamily metasd_family_complex;

@@ -421,3 +421,51 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
     }
     return trainer->state.size.lean ? take_from_shelf(&training) : METASD_OK;
 }
+
+/* ---- a model from elsewhere ---- */
+
+/* This member's sums and mask as they are before any training. */
+static MetasdStatus
+clear_traces(const MetasdTrainLoop *training)
+{
+    MetasdState *state = &training->trainer->state;
+    MetasdChunks chunk;
+
+    for (chunk = metasd_team_chunks(training->team, training->own, 2, 1);
+         metasd_team_next_chunk(&chunk);)
+        for (size_t i = chunk.first; i < chunk.end; i++) {
+            state->sums[i] = 0;
+            state->mask[i] = 1;
+        }
+    return chunk.status;
+}
+
+MetasdStatus
+metasd_train_adopt(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
+                   const MetasdTrainOptions *options, MetasdEpoch *best)
+{
+    MetasdTrainEvents none = {0};
+    MetasdTrainLoop training = {.trainer = trainer,
+                                .team = team,
+                                .graph = graph,
+                                .options = options,
+                                .events = &none,
+                                .step = options->step};
+    MetasdEpoch report = {.best = true};
+
+    *best = report;
+    if (!is_valid(options))
+        return METASD_INVALID;
+    metasd_state_own(&trainer->state, team, training.own);
+    METASD_TRY(prepare_batches(&training));
+    METASD_TRY(clear_traces(&training));
+    METASD_TRY(team->barrier(team));
+    METASD_TRY(metasd_epoch_mask(&training, &report, options->sparsity));
+    if (ranks_rounded(&training, &report))
+        METASD_TRY(metasd_epoch_make_student(&training, true));
+    METASD_TRY(team->barrier(team));
+    METASD_TRY(validate_models(&training, &report));
+    METASD_TRY(metasd_epoch_keep(&training));
+    *best = trainer->progress.best = report;
+    return team->barrier(team);
+}

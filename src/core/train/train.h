@@ -103,4 +103,14 @@ extern MetasdStatus metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const
                                  const MetasdTrainOptions *options, const MetasdTrainEvents *events,
                                  MetasdEpoch *best);
 
+/*
+ * Trains nothing: trainer->best becomes what trainer->state.weights are, pruned. The caller has
+ * filled them with a model that was trained elsewhere. *best, whose epoch is 0, ranks it before and
+ * after the pruning. Saliences are magnitudes, as no sums tell more. Without fine-tuning among the
+ * options this needs least memory.
+ */
+extern MetasdStatus metasd_train_adopt(MetasdTrainer *trainer, MetasdTeam *team,
+                                       const MetasdGraph *graph, const MetasdTrainOptions *options,
+                                       MetasdEpoch *best);
+
 #endif

@@ -163,26 +163,28 @@ catch_up_numbers(void)
 }
 
 static int64
-insert_run(const MetasdModel *model)
+insert_run(const MetasdModel *model, Jsonb *metrics)
 {
     static MetasdStatement insert = {
         "INSERT INTO metasd.run (model, source, head, relation, tail, status, phase, params, "
-        "validation) VALUES ($1, metasd.relation_ref($2), $3, $4, $5, 'queued', 'starting', $6, "
-        "metasd.relation_ref($7)) RETURNING id",
-        7,
-        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, OIDOID},
+        "validation, metrics) VALUES ($1, metasd.relation_ref($2), $3, $4, $5, 'queued', "
+        "'starting', $6, metasd.relation_ref($7), $8) RETURNING id",
+        8,
+        {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, OIDOID, JSONBOID},
         NULL};
-    Datum values[7] = {
-        CStringGetTextDatum(model->name),       ObjectIdGetDatum(model->source.oid),
-        CStringGetTextDatum(model->column[0]),  CStringGetTextDatum(model->column[1]),
-        CStringGetTextDatum(model->column[2]),  JsonbPGetDatum(model->params),
-        ObjectIdGetDatum(model->validation.oid)};
-    char nulls[] = "       ";
+    Datum values[8] = {
+        CStringGetTextDatum(model->name),        ObjectIdGetDatum(model->source.oid),
+        CStringGetTextDatum(model->column[0]),   CStringGetTextDatum(model->column[1]),
+        CStringGetTextDatum(model->column[2]),   JsonbPGetDatum(model->params),
+        ObjectIdGetDatum(model->validation.oid), PointerGetDatum(metrics)};
+    char nulls[] = "        ";
     bool isnull;
     int64 run;
 
     if (!model->validation.given)
         nulls[6] = 'n';
+    if (!metrics)
+        nulls[7] = 'n';
 
     catch_up_numbers();
     SPI_connect();
@@ -353,9 +355,9 @@ launch_worker(const MetasdModel *model, int64 run, bool resume)
 }
 
 int64
-metasd_launch_run(const MetasdModel *model)
+metasd_launch_run(const MetasdModel *model, Jsonb *metrics)
 {
-    int64 run = insert_run(model);
+    int64 run = insert_run(model, metrics);
 
     launch_worker(model, run, false);
     return run;

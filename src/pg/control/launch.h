@@ -21,8 +21,8 @@ extern int64 metasd_launch_alive(const MetasdModel *model);
 /* An error if a run of the model is alive. */
 extern void metasd_launch_alone(const MetasdModel *model);
 
-/* Starts a new run and returns it. */
-extern int64 metasd_launch_run(const MetasdModel *model);
+/* Starts a new run and returns it. METRICS, or NULL, are those that its row begins with. */
+extern int64 metasd_launch_run(const MetasdModel *model, Jsonb *metrics);
 
 /* Starts a worker that continues the run from its checkpoint. */
 extern void metasd_launch_again(const MetasdModel *model, int64 run);

@@ -1,7 +1,7 @@
 /*
  * train.c - kg_train and metasd.train_scheduled: update the model's row and start a run.
  */
-#include "pg/base/compat.h"
+#include "pg/control/train.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
@@ -26,15 +26,6 @@ PG_FUNCTION_INFO_V1(metasd_train_scheduled_sql);
 
 /* ---- the model's row ---- */
 
-/* The arguments of kg_train; an argument that was not given is NULL or false. */
-typedef struct Request {
-    char *name;
-    bool source_given, validation_given;
-    Oid source, validation; /* validation: InvalidOid, the regclass '-', means none */
-    char *column[3];
-    Jsonb *params;
-} Request;
-
 static void
 check_name(const char *name)
 {
@@ -47,7 +38,7 @@ check_name(const char *name)
 
 /* Creates the model's row unless it exists. Waits for another transaction that creates it. */
 static void
-insert_model(const Request *request)
+insert_model(const MetasdRequest *request)
 {
     static MetasdStatement insert = {
         "INSERT INTO metasd.model (name, owner, source, head, relation, tail) "
@@ -87,8 +78,8 @@ update_model(const MetasdModel *model)
     SPI_finish();
 }
 
-static Jsonb *
-merge_params(Jsonb *a, Jsonb *b)
+Jsonb *
+metasd_train_merge(Jsonb *a, Jsonb *b)
 {
     return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(a), JsonbPGetDatum(b)));
 }
@@ -169,7 +160,7 @@ follow_names(MetasdModel *model, bool source, bool validation)
 
 /* Locks the model and changes it as requested. What the request does not name stays unchanged. */
 static MetasdModel *
-apply_request(const Request *request)
+apply_request(const MetasdRequest *request)
 {
     MetasdRemembered source = {.given = false};
     MetasdModel *model;
@@ -178,8 +169,7 @@ apply_request(const Request *request)
         source = remember_relation(request->source);
         insert_model(request);
     }
-    model = metasd_access_model_to_change(
-        "kg_train()", request->name, "Name the source to train it from: kg_train(model, source).");
+    model = metasd_access_model_to_change(request->function, request->name, request->hint);
     follow_names(model, !request->source_given, !request->validation_given);
     if (source.given)
         model->source = source;
@@ -190,14 +180,14 @@ apply_request(const Request *request)
         model->validation = OidIsValid(request->validation) ? remember_relation(request->validation)
                                                             : (MetasdRemembered){.given = false};
     if (request->params)
-        model->params = merge_params(model->params, request->params);
+        model->params = metasd_train_merge(model->params, request->params);
     return model;
 }
 
 /* ---- the functions ---- */
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
+char *
+metasd_train_text(FunctionCallInfo fcinfo, int n)
 {
     return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
@@ -212,16 +202,32 @@ check_call(const char *function, const char *name)
     check_name(name);
 }
 
-/*
- * Trains a model that is locked and has no living run. The model's row is updated even if nothing
- * changes: a transaction whose snapshot does not show the new run then cannot lock the row.
- */
-static int64
-start_training(const MetasdModel *model)
+MetasdModel *
+metasd_train_request(const MetasdRequest *request)
 {
+    MetasdModel *model;
+
+    check_call(request->function, request->name);
+    (void)metasd_extension_hold(metasd_extension());
+    model = apply_request(request);
+    metasd_launch_alone(model);
+    return model;
+}
+
+/*
+ * The model's row is updated even if nothing changes: a transaction whose snapshot does not show
+ * the new run then cannot lock the row.
+ */
+int64
+metasd_train_start(const MetasdModel *model, Jsonb *params, Jsonb *metrics)
+{
+    MetasdModel run = *model;
+
     metasd_launch_check(model);
     update_model(model);
-    return metasd_launch_run(model);
+    if (params)
+        run.params = params;
+    return metasd_launch_run(&run, metrics);
 }
 
 /*
@@ -231,24 +237,22 @@ start_training(const MetasdModel *model)
 Datum
 metasd_kg_train(PG_FUNCTION_ARGS)
 {
-    Request request = {.name = text_argument(fcinfo, 0),
-                       .source_given = !PG_ARGISNULL(1),
-                       .source = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
-                       .validation_given = !PG_ARGISNULL(5),
-                       .validation = PG_ARGISNULL(5) ? InvalidOid : PG_GETARG_OID(5),
-                       .params = PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6)};
+    MetasdRequest request = {.function = "kg_train()",
+                             .hint = "Name the source to train it from: kg_train(model, source).",
+                             .name = metasd_train_text(fcinfo, 0),
+                             .source_given = !PG_ARGISNULL(1),
+                             .source = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+                             .validation_given = !PG_ARGISNULL(5),
+                             .validation = PG_ARGISNULL(5) ? InvalidOid : PG_GETARG_OID(5),
+                             .params = PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6)};
     MetasdParams params;
-    MetasdModel *model;
 
     for (int i = 0; i < 3; i++)
-        request.column[i] = text_argument(fcinfo, 2 + i);
-    check_call("kg_train()", request.name);
+        request.column[i] = metasd_train_text(fcinfo, 2 + i);
+    check_call(request.function, request.name);
     if (request.params)
         metasd_params_read(&params, request.params);
-    (void)metasd_extension_hold(metasd_extension());
-    model = apply_request(&request);
-    metasd_launch_alone(model);
-    PG_RETURN_INT64(start_training(model));
+    PG_RETURN_INT64(metasd_train_start(metasd_train_request(&request), NULL, NULL));
 }
 
 /*
@@ -258,7 +262,7 @@ metasd_kg_train(PG_FUNCTION_ARGS)
 Datum
 metasd_train_scheduled_sql(PG_FUNCTION_ARGS)
 {
-    char *name = text_argument(fcinfo, 0);
+    char *name = metasd_train_text(fcinfo, 0);
     MetasdModel *model;
     int64 run;
 
@@ -273,5 +277,5 @@ metasd_train_scheduled_sql(PG_FUNCTION_ARGS)
                              model->name, run)));
         PG_RETURN_NULL();
     }
-    PG_RETURN_INT64(start_training(model));
+    PG_RETURN_INT64(metasd_train_start(model, NULL, NULL));
 }

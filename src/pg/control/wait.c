@@ -37,6 +37,15 @@ typedef struct Choice {
     char *probes, *regularizer, *reg, *relation_weight, *class_weights;
 } Choice;
 
+/* What a run has imported that trained no epochs, as texts; NULL where it is not known yet. */
+typedef struct Import {
+    bool given; /* the run is an import, */
+    bool tunes; /* and trains epochs */
+    char *entities, *relations, *sparsity;
+    char *full, *stored; /* validation MRR before pruning, and as stored */
+    int64 left_out;      /* triples with a label that has no embedding */
+} Import;
+
 /* The state of a run. A number is 0 while it is not known. */
 typedef struct RunState {
     bool exists;
@@ -58,6 +67,7 @@ typedef struct RunState {
     int64 empty;      /* entities and relations that pruning has left without a weight */
     Start start;
     Choice choice;
+    Import import;
 } RunState;
 
 /* Values of the first row by the names of their columns; NULL is 0, false or a NULL pointer. */
@@ -101,8 +111,13 @@ read_run(int64 run)
         "metrics #>> '{probes,chosen,regularizer}' AS chosen_regularizer, "
         "metrics #>> '{probes,chosen,reg}' AS chosen_reg, "
         "metrics #>> '{probes,chosen,relation_weight}' AS chosen_relation_weight, "
-        "metrics #>> '{probes,chosen,class_weights}' AS chosen_class_weights FROM metasd.run WHERE "
-        "id = $1",
+        "metrics #>> '{probes,chosen,class_weights}' AS chosen_class_weights, "
+        "metrics ? 'import' AS import, (params ->> 'finetune')::int4 > 0 AS tunes, "
+        "(metrics #>> '{import,left_out}')::int8 AS left_out, "
+        "round((metrics ->> 'sparsity')::numeric, 2)::text AS sparsity, "
+        "round((metrics #>> '{full,mrr}')::numeric, 3)::text AS full_mrr, "
+        "round((metrics #>> '{stored,mrr}')::numeric, 3)::text AS stored_mrr FROM metasd.run "
+        "WHERE id = $1",
         1,
         {INT8OID},
         NULL};
@@ -139,7 +154,15 @@ read_run(int64 run)
                                  .regularizer = text_of("chosen_regularizer"),
                                  .reg = text_of("chosen_reg"),
                                  .relation_weight = text_of("chosen_relation_weight"),
-                                 .class_weights = text_of("chosen_class_weights")}};
+                                 .class_weights = text_of("chosen_class_weights")},
+                      .import = {.given = DatumGetBool(value_of("import")),
+                                 .tunes = DatumGetBool(value_of("tunes")),
+                                 .entities = text_of("entities"),
+                                 .relations = text_of("relations"),
+                                 .sparsity = text_of("sparsity"),
+                                 .full = text_of("full_mrr"),
+                                 .stored = text_of("stored_mrr"),
+                                 .left_out = DatumGetInt64(value_of("left_out"))}};
 }
 
 /*
@@ -276,12 +299,28 @@ show_promotion(int64 run, const RunState *state)
                                    "which keeps only those of the version that serves.")));
 }
 
+/* The same of a run that imports: nothing that kg_train does would do the same. */
+static int
+import_hint(int64 run, const RunState *state)
+{
+    if (state->resumable)
+        return errhint("SELECT kg_resume(" INT64_FORMAT ") goes on from the last checkpoint, "
+                       "kg_import starts anew.",
+                       run);
+    if (state->serves)
+        return errhint("The version that served before still serves. Call kg_import again when "
+                       "that is mended.");
+    return errhint("Call kg_import again when that is mended.");
+}
+
 /* An errhint: what to do about a run that has not succeeded. */
 static int
 end_hint(int64 run, const RunState *state)
 {
     char *name = quote_literal_cstr(state->model);
 
+    if (state->import.given)
+        return import_hint(run, state);
     if (state->resumable && state->serves)
         return errhint("The version that served before still serves. SELECT kg_resume(" INT64_FORMAT
                        ") goes on from the last checkpoint, SELECT kg_train(%s) starts anew.",
@@ -446,6 +485,35 @@ show_empty(const RunState *state)
                  errhint("Train longer, at a higher rank or a lower sparsity.")));
 }
 
+/* Reports an import that has succeeded: there were no epochs to show, but if it is fine-tuned. */
+static void
+show_import(const RunState *state)
+{
+    const Import *import = &state->import;
+
+    if (!import->given)
+        return;
+    if (import->left_out > 0)
+        ereport(NOTICE,
+                (errmsg_plural("%lld triple was left out: it has a label that has no "
+                               "embedding",
+                               "%lld triples were left out: they have labels that have no "
+                               "embedding",
+                               (unsigned long)import->left_out, (long long)import->left_out),
+                 errdetail("Questions about such entities and relations are answered from "
+                           "their facts.")));
+    if (import->tunes)
+        return;
+    if (import->stored)
+        ereport(INFO, (errmsg("imported %s entities and %s relations of rank %d: validation MRR "
+                              "%s (stored %s), sparsity %s",
+                              import->entities, import->relations, state->rank, import->full,
+                              import->stored, import->sparsity)));
+    else
+        ereport(INFO, (errmsg("imported %s entities and %s relations of rank %d, sparsity %s",
+                              import->entities, import->relations, state->rank, import->sparsity)));
+}
+
 /* Shows news of the run and commits; true if the run has succeeded. */
 static bool
 show_news(int64 run, Progress *progress)
@@ -466,6 +534,7 @@ show_news(int64 run, Progress *progress)
     ended = check_end(run, &state);
     note_rows(&state, progress);
     if (ended) {
+        show_import(&state);
         show_empty(&state);
         show_promotion(run, &state);
     }

@@ -9,41 +9,60 @@
 #define BYTES_PER_FETCH ((Size)4 << 20) /* more than that: the next fetch has fewer rows */
 #define BYTES_KEPT ((Size)1 << 20)      /* of values that were stored out of line */
 
-/* The columns may have any type, so the cast names the type text of schema pg_catalog. */
+static const MetasdFetchCondition all_rows = {.sql = NULL};
+
+/*
+ * The first N columns may have any type, so the cast names the type text of schema pg_catalog. The
+ * others are arrays of floats.
+ */
 static char *
-select_columns(const MetasdReading *reading, char *const *columns, int n, const char *condition)
+select_columns(const MetasdReading *reading, char *const *columns, int n, int arrays,
+               const char *condition)
 {
     StringInfoData sql;
 
     initStringInfo(&sql);
     appendStringInfoString(&sql, "SELECT ");
-    for (int i = 0; i < n; i++)
-        appendStringInfo(&sql, "%s%s::pg_catalog.text", i ? ", " : "",
-                         quote_identifier(columns[i]));
+    for (int i = 0; i < n + arrays; i++)
+        appendStringInfo(&sql, "%s%s::pg_catalog.%s", i ? ", " : "", quote_identifier(columns[i]),
+                         i < n ? "text" : "float4[]");
     appendStringInfo(&sql, " FROM %s", reading->quoted);
     if (condition)
         appendStringInfo(&sql, " WHERE %s", condition);
     return sql.data;
 }
 
-void
-metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n,
-                   const MetasdFetchCondition *condition)
+/* Begins to read N columns as labels, then so many as arrays of floats. */
+static void
+begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n, int arrays,
+      const MetasdFetchCondition *condition)
 {
-    static const MetasdFetchCondition all = {0};
     MemoryContext caller = CurrentMemoryContext;
     SPIPlanPtr plan;
 
     *fetch = (MetasdFetch){.reading = *reading, .columns = n, .next = FIRST_ROWS};
     fetch->values = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
-    condition = condition ? condition : &all;
     metasd_reading_begin(&fetch->reading);
-    plan =
-        metasd_reading_prepare(&fetch->reading, select_columns(reading, columns, n, condition->sql),
-                               condition->nargs, condition->types);
+    plan = metasd_reading_prepare(&fetch->reading,
+                                  select_columns(reading, columns, n, arrays, condition->sql),
+                                  condition->nargs, condition->types);
     fetch->portal = SPI_cursor_open(NULL, plan, condition->values, NULL, true);
     metasd_reading_end(&fetch->reading);
     MemoryContextSwitchTo(caller); /* SPI leaves another one behind */
+}
+
+void
+metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n,
+                   const MetasdFetchCondition *condition)
+{
+    begin(fetch, reading, columns, n, 0, condition ? condition : &all_rows);
+}
+
+void
+metasd_fetch_begin_arrays(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns,
+                          int n, int arrays)
+{
+    begin(fetch, reading, columns, n, arrays, &all_rows);
 }
 
 /* Fetches the next rows: fewer than before if rows are long, as those of a view may be. */
@@ -95,6 +114,19 @@ metasd_fetch_next(MetasdFetch *fetch, MetasdLabel *labels)
     MemoryContextSwitchTo(caller);
     fetch->at++;
     return true;
+}
+
+ArrayType *
+metasd_fetch_array(const MetasdFetch *fetch, int i)
+{
+    MemoryContext caller = MemoryContextSwitchTo(fetch->values);
+    bool isnull;
+    Datum value = heap_getattr(fetch->rows->vals[fetch->at - 1], fetch->columns + i + 1,
+                               fetch->rows->tupdesc, &isnull);
+    ArrayType *array = isnull ? NULL : DatumGetArrayTypeP(value);
+
+    MemoryContextSwitchTo(caller);
+    return array;
 }
 
 void

@@ -10,13 +10,14 @@
 #include "pg/base/compat.h"
 
 #include "executor/spi.h"
+#include "utils/array.h"
 
 #include "pg/source/labelset.h"
 #include "pg/source/reading.h"
 
 typedef struct MetasdFetch {
     MetasdReading reading;
-    int columns;
+    int columns; /* as text; others follow, as arrays of floats */
     Portal portal;
     SPITupleTable *rows;  /* those fetched last, or NULL */
     uint64 count, at;     /* how many they are, and the next one to return */
@@ -38,6 +39,13 @@ typedef struct MetasdFetchCondition {
  */
 extern void metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading,
                                char *const *columns, int n, const MetasdFetchCondition *condition);
+
+/* The same, and after these N columns come ARRAYS more, which hold arrays of floats. */
+extern void metasd_fetch_begin_arrays(MetasdFetch *fetch, const MetasdReading *reading,
+                                      char *const *columns, int n, int arrays);
+
+/* Array I of the row that metasd_fetch_next returned, or NULL; valid until the next call. */
+extern ArrayType *metasd_fetch_array(const MetasdFetch *fetch, int i);
 
 /*
  * Returns the next row as labels, which are valid until the next call; false after the last row. A

@@ -1,6 +1,7 @@
 #include "pg/source/source.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
@@ -45,8 +46,8 @@ check_kind(Oid relation, bool to_query)
                         errhint("Use a permanent or unlogged table.")));
 }
 
-static char *
-column_names(Oid relation)
+char *
+metasd_source_columns(Oid relation)
 {
     StringInfoData names;
 
@@ -64,15 +65,128 @@ column_names(Oid relation)
     return names.data;
 }
 
-static bool
-is_identifier_type(Oid type)
+bool
+metasd_source_is_identifier(Oid type)
 {
     return type == TEXTOID || type == VARCHAROID || type == INT2OID || type == INT4OID ||
            type == INT8OID || type == UUIDOID;
 }
 
+/* The names of columns that can hold identifiers: their number, and at most MOST of them. */
+static int
+find_candidates(Oid relation, char **names, int most)
+{
+    int n = 0;
+
+    for (AttrNumber a = 1;; a++) {
+        HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation), Int16GetDatum(a));
+        Form_pg_attribute column;
+
+        if (!HeapTupleIsValid(tuple))
+            return n;
+        column = (Form_pg_attribute)GETSTRUCT(tuple);
+        if (!column->attisdropped && metasd_source_is_identifier(getBaseType(column->atttypid))) {
+            if (n < most)
+                names[n] = pstrdup(NameStr(column->attname));
+            n++;
+        }
+        ReleaseSysCache(tuple);
+    }
+}
+
+/* An errdetail: the columns, and which of them can hold identifiers unless all can. */
+static int
+detail_columns(Oid relation)
+{
+    char *name[MaxHeapAttributeNumber], *all = metasd_source_columns(relation);
+    int n = find_candidates(relation, name, lengthof(name));
+    StringInfoData candidates;
+
+    initStringInfo(&candidates);
+    for (int i = 0; i < n; i++)
+        appendStringInfo(&candidates, "%s\"%s\"", i > 0 ? ", " : "", name[i]);
+    if (strcmp(candidates.data, all) == 0)
+        return errdetail("Its columns are: %s.", all);
+    if (n == 0)
+        return errdetail("Its columns are: %s. None of them can hold identifiers.", all);
+    return errdetail("Its columns are: %s. Identifiers can be in: %s.", all, candidates.data);
+}
+
+/*
+ * Arguments that name the columns, for a call to copy, where three columns can hold identifiers. A
+ * column that is there under its name keeps its place; the others come in their order. NULL where
+ * there are more columns, or fewer: nothing tells which they should be.
+ */
+static char *
+propose_columns(const MetasdSource *source)
+{
+    char *candidate[3], *chosen[3] = {NULL};
+    StringInfoData call;
+
+    if (find_candidates(source->relation, candidate, 3) != 3)
+        return NULL;
+    for (int place = 0; place < 3; place++)
+        for (int i = 0; i < 3 && !chosen[place]; i++)
+            if (candidate[i] && strcmp(candidate[i], source->column[place]) == 0) {
+                chosen[place] = candidate[i];
+                candidate[i] = NULL;
+            }
+    initStringInfo(&call);
+    for (int place = 0; place < 3; place++) {
+        for (int i = 0; i < 3 && !chosen[place]; i++) {
+            chosen[place] = candidate[i];
+            candidate[i] = NULL;
+        }
+        appendStringInfo(&call, "%s%s => %s", place > 0 ? ", " : "", places[place],
+                         quote_literal_cstr(chosen[place]));
+    }
+    return call.data;
+}
+
+/* The relation as a literal that names it where the search path is the caller's. */
+static char *
+quote_relation(Oid relation)
+{
+    char *name = get_rel_name(relation);
+
+    return quote_literal_cstr(
+        RelationIsVisible(relation)
+            ? quote_identifier(name)
+            : quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name));
+}
+
+/* Who opens a source, for messages. */
+typedef struct Opening {
+    bool to_query;     /* a caller has named it for a query */
+    bool to_validate;  /* it is a model's validation source */
+    const char *model; /* that is trained from it, or NULL */
+} Opening;
+
+/* An errhint: how to name the columns of a source that has others. */
+static int
+hint_at_columns(const MetasdSource *source, const Opening *opening)
+{
+    char *candidate[3], *call;
+
+    if (opening->to_validate)
+        return errhint("A validation source has the columns of the source. A view can give its "
+                       "columns these names.");
+    if (find_candidates(source->relation, candidate, 3) < 3)
+        return errhint("A source needs three columns that can hold identifiers. A view can cast "
+                       "columns of other types.");
+    call = propose_columns(source);
+    if (!call)
+        call = pstrdup("head => '...', relation => '...', tail => '...'");
+    if (opening->to_query)
+        return errhint("Name the columns: kg_evaluate(..., %s).", call);
+    if (!opening->model)
+        return errhint("Name the columns: %s.", call);
+    return errhint("Name the columns: SELECT kg_train(%s, %s, %s).",
+                   quote_literal_cstr(opening->model), quote_relation(source->relation), call);
+}
+
 static void
-refuse_column(const MetasdSource *source, int place)
+refuse_column(const MetasdSource *source, int place, const Opening *opening)
 {
     const char *column = source->column[place];
 
@@ -80,10 +194,7 @@ refuse_column(const MetasdSource *source, int place)
             (errcode(ERRCODE_UNDEFINED_COLUMN),
              source->to_query ? errmsg("relation \"%s\" has no column \"%s\"", source->name, column)
                               : errmsg("source \"%s\" has no column \"%s\"", source->name, column),
-             errdetail("Its columns are: %s.", column_names(source->relation)),
-             source->to_query
-                 ? errhint("Name the column: kg_evaluate(..., %s => '...').", places[place])
-                 : errhint("Name the column: kg_train(..., %s => '...').", places[place])));
+             detail_columns(source->relation), hint_at_columns(source, opening)));
 }
 
 static void
@@ -104,17 +215,17 @@ refuse_type(const MetasdSource *source, int place, Oid type)
 
 /* Looks up a column's type, that below a domain, and whether its = compares bytes. */
 static void
-look_up_column(MetasdSource *source, int place)
+look_up_column(MetasdSource *source, int place, const Opening *opening)
 {
     AttrNumber number = get_attnum(source->relation, source->column[place]);
     Oid type, collation;
     int32 modifier;
 
     if (number <= 0)
-        refuse_column(source, place);
+        refuse_column(source, place, opening);
     get_atttypetypmodcoll(source->relation, number, &type, &modifier, &collation);
     source->type[place] = getBaseType(type);
-    if (!is_identifier_type(source->type[place]))
+    if (!metasd_source_is_identifier(source->type[place]))
         refuse_type(source, place, type);
     source->by_bytes[place] = !OidIsValid(collation) || get_collation_isdeterministic(collation);
 }
@@ -153,9 +264,10 @@ check_rights(const MetasdSource *source, Oid user)
 }
 
 static MetasdSource *
-open_relation(Oid relation, char *const column[3], Oid user, bool to_query)
+open_relation(Oid relation, char *const column[3], Oid user, const Opening *opening)
 {
     MetasdSource *source = palloc0(sizeof(*source));
+    bool to_query = opening->to_query;
 
     if (!metasd_reading_lock(relation))
         refuse_missing(to_query);
@@ -166,7 +278,7 @@ open_relation(Oid relation, char *const column[3], Oid user, bool to_query)
     for (int i = 0; i < 3; i++)
         source->column[i] = pstrdup(column[i]);
     for (int i = 0; i < 3; i++)
-        look_up_column(source, i);
+        look_up_column(source, i, opening);
     check_rights(source, user);
     metasd_reading_open(&source->reading, relation, user, !to_query);
     source->quoted = source->reading.quoted;
@@ -176,7 +288,7 @@ open_relation(Oid relation, char *const column[3], Oid user, bool to_query)
 MetasdSource *
 metasd_source_open(Oid relation, char *const column[3], Oid user)
 {
-    return open_relation(relation, column, user, false);
+    return open_relation(relation, column, user, &(Opening){.to_query = false});
 }
 
 MetasdSource *
@@ -184,7 +296,8 @@ metasd_source_open_remembered(const MetasdRemembered *source, bool validation, c
                               char *const column[3], Oid user)
 {
     if (metasd_reading_lock(source->oid))
-        return metasd_source_open(source->oid, column, user);
+        return open_relation(source->oid, column, user,
+                             &(Opening){.to_validate = validation, .model = model});
     if (validation)
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_TABLE),
@@ -201,7 +314,7 @@ metasd_source_open_remembered(const MetasdRemembered *source, bool validation, c
 MetasdSource *
 metasd_source_open_to_query(Oid relation, char *const column[3])
 {
-    return open_relation(relation, column, GetUserId(), true);
+    return open_relation(relation, column, GetUserId(), &(Opening){.to_query = true});
 }
 
 char *
@@ -219,7 +332,7 @@ metasd_source_objection(const MetasdRemembered *source, char *const column[3], O
         if (number <= 0)
             return psprintf(_("Relation %s has no column \"%s\" any more."), source->name,
                             column[i]);
-        if (!is_identifier_type(getBaseType(get_atttype(source->oid, number))))
+        if (!metasd_source_is_identifier(getBaseType(get_atttype(source->oid, number))))
             return psprintf(_("Column \"%s\" of relation %s has another type now."), column[i],
                             source->name);
     }
@@ -277,7 +390,8 @@ metasd_source_read_some(const MetasdSource *source, Oid user, const MetasdFetchC
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("relation \"%s\" was dropped before it was read", source->name),
                         errhint("Name another with kg_train.")));
-    now = open_relation(source->relation, source->column, user, source->to_query);
+    now = open_relation(source->relation, source->column, user,
+                        &(Opening){.to_query = source->to_query});
     metasd_fetch_begin(&fetch, &now->reading, now->column, 3, condition);
     while (metasd_fetch_next(&fetch, labels)) {
         if (fill_row(&triple, labels))

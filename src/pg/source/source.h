@@ -55,6 +55,12 @@ extern bool metasd_source_is_denied(const MetasdRemembered *source, char *const 
  */
 extern bool metasd_source_is_readable(Oid relation, char *const column[3], Oid user);
 
+/* Can a column of that type, of a domain its base type, hold identifiers? */
+extern bool metasd_source_is_identifier(Oid type);
+
+/* The names of a relation's columns, for messages. */
+extern char *metasd_source_columns(Oid relation);
+
 /* One row of a source; lengths in bytes, data not terminated. It is valid during the call. */
 typedef struct MetasdTripleLabels {
     const char *data[3];

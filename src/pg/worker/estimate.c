@@ -91,7 +91,7 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     /* Every statement of a session may take work_mem. */
     metasd_input_read(&input, source, NULL, GetUserId(),
                       launch.train_mem ? Max(launch.train_mem, work_mem) : 0,
-                      metasd_limits_memory_setting(&launch));
+                      metasd_limits_memory_setting(&launch), NULL, NULL);
     plan = metasd_plan(&input, launch.max_workers, (size_t)launch.train_mem * 1024, &params);
     stored = metasd_size_stored(metasd_labelset_count(input.entities),
                                 metasd_labelset_count(input.relations), &plan.options,

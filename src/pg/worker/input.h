@@ -9,6 +9,7 @@
 #include "core/graph/graph.h"
 #include "pg/source/labelset.h"
 #include "pg/source/source.h"
+#include "pg/worker/import.h"
 
 typedef struct MetasdInput {
     MetasdLabelSet *entities, *relations;
@@ -24,9 +25,13 @@ typedef struct MetasdInput {
  * Reads the source and, where there is one, the validation source; in a transaction with SPI. The
  * triples are sorted, and each is there once. An error before that takes more than TRAIN_MEM kB of
  * memory, 0 for any, which SETTING allows.
+ *
+ * IMPORT is NULL, or is open. Then its labels, and no others, number entities and relations. Facts
+ * of the validation source are no triples of the source, even if it has them.
  */
 extern void metasd_input_read(MetasdInput *input, const MetasdSource *source,
                               const MetasdSource *validation, Oid user, int train_mem,
-                              const char *setting);
+                              const char *setting, MetasdImport *import,
+                              const MetasdFamily *family);
 
 #endif

@@ -27,9 +27,11 @@
 #include "pg/catalog/run.h"
 #include "pg/source/source.h"
 #include "pg/worker/checkpoint.h"
+#include "pg/worker/import.h"
 #include "pg/worker/input.h"
 #include "pg/worker/limits.h"
 #include "pg/worker/plan.h"
+#include "pg/worker/presets.h"
 #include "pg/worker/probing.h"
 #include "pg/worker/process.h"
 #include "pg/worker/progress.h"
@@ -55,6 +57,7 @@ typedef struct MetasdJob {
     MetasdReporter reporter;
     MetasdSource *source, *validation; /* validation may be NULL */
     MetasdParams params;
+    MetasdImport import;
     MetasdInput input;
     MetasdPlan plan;
     MetasdTraining training;
@@ -144,6 +147,7 @@ load_run(void *context)
     if (validation.given)
         job->validation =
             metasd_source_open_remembered(&validation, true, name, column, launch->owner);
+    metasd_import_find(&job->import, launch->run);
     MemoryContextSwitchTo(spi);
 }
 
@@ -169,6 +173,17 @@ refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
                         : errhint("Raise %s, or lower the parameters rank or batch.", setting)));
 }
 
+/* An import that is not fine-tuned has nothing that probes could choose for it. */
+static void
+settle_import(MetasdJob *job)
+{
+    metasd_import_settle(&job->import, &job->params);
+    if (job->params.value[METASD_P_FINETUNE] > 0)
+        return;
+    metasd_presets_apply(&job->params, &job->input, false);
+    metasd_probing_forgo(&job->params);
+}
+
 /*
  * Reads the triples, plans their training, and reads the version that it may start from. A plan
  * that needs too much memory is refused before any of it is allocated.
@@ -183,8 +198,13 @@ read_and_plan(void *context)
     MetasdPlan *plan = &job->plan;
     MemoryContext spi = MemoryContextSwitchTo(TopMemoryContext);
 
+    if (job->import.given)
+        metasd_import_open(&job->import, launch->owner);
     metasd_input_read(&job->input, job->source, job->validation, launch->owner, launch->train_mem,
-                      metasd_limits_memory_setting(launch));
+                      metasd_limits_memory_setting(launch), job->import.given ? &job->import : NULL,
+                      metasd_params_family(&job->params));
+    if (job->import.given)
+        settle_import(job);
     MemoryContextSwitchTo(spi);
     *plan = metasd_plan(&job->input, launch->max_workers, most, &job->params);
     training->held_out =
@@ -289,6 +309,8 @@ input_metrics(const MetasdJob *job)
         metasd_json_object(json, "warm_start", job->warm.metrics);
     if (job->probes)
         metasd_json_object(json, "probes", job->probes);
+    if (job->import.given)
+        metasd_json_object(json, "import", metasd_import_metrics(&job->import));
     return metasd_json_end(json);
 }
 
@@ -357,6 +379,15 @@ train_model(MetasdJob *job)
         metasd_checkpoint_resume(&job->checkpoints, process, training);
     }
     metasd_warm_start_fill(&job->warm, process, training);
+    if (job->import.given && !process->launch.resume)
+        metasd_import_fill(&job->import, process, training);
+    if (job->import.given && training->options.finetune == 0) {
+        metasd_progress_phase(&job->reporter, "pruning");
+        metasd_process_check_status(
+            process, metasd_train_adopt(&training->trainer, &process->team, &training->graph,
+                                        &training->options, &training->best));
+        return;
+    }
     if (process->shm)
         metasd_recruit_begin(job->recruits, process, training, &job->params);
     metasd_progress_phase(&job->reporter, "training");

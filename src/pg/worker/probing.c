@@ -33,6 +33,13 @@ metasd_probing_inherit(MetasdParams *params, const MetasdParams *of)
     }
 }
 
+void
+metasd_probing_forgo(MetasdParams *params)
+{
+    for (int i = 0; i < METASD_PROBED; i++)
+        params->given[probed[i]] = true;
+}
+
 /* ---- memory ---- */
 
 /* The trainer of all probes, one after the other. */

@@ -37,4 +37,7 @@ extern Jsonb *metasd_probing_run(MetasdProcess *process, MetasdReporter *reporte
 /* A version's values of these parameters, of a run with parameters OF, where none were given. */
 extern void metasd_probing_inherit(MetasdParams *params, const MetasdParams *of);
 
+/* Takes the values that these parameters have as if they had been given: nothing is probed. */
+extern void metasd_probing_forgo(MetasdParams *params);
+
 #endif

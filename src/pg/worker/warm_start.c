@@ -35,6 +35,7 @@ typedef struct Version {
     double rank;
     int64 entities, relations;
     MetasdParams params;
+    bool untrained; /* an import as it was: nothing has been chosen for this graph */
 } Version;
 
 static Version
@@ -42,7 +43,8 @@ find_serving(const char *model)
 {
     static MetasdStatement look = {
         "SELECT r.id, r.params ->> 'family', (r.params ->> 'rank')::float8, r.entities, "
-        "r.relations, r.params FROM metasd.model m JOIN metasd.run r ON r.id = m.serving WHERE "
+        "r.relations, r.params, r.metrics ? 'import' AND r.params ->> 'finetune' = '0' FROM "
+        "metasd.model m JOIN metasd.run r ON r.id = m.serving WHERE "
         "m.name = $1",
         1,
         {TEXTOID},
@@ -59,6 +61,7 @@ find_serving(const char *model)
     old.entities = DatumGetInt64(metasd_statement_value(0, 4, &isnull));
     old.relations = DatumGetInt64(metasd_statement_value(0, 5, &isnull));
     metasd_params_read(&old.params, DatumGetJsonbP(metasd_statement_value(0, 6, &isnull)));
+    old.untrained = DatumGetBool(metasd_statement_value(0, 7, &isnull));
     return old;
 }
 
@@ -263,7 +266,7 @@ metasd_warm_start_read(MetasdWarmStart *warm, const MetasdLaunch *launch, const 
     why = find_objection(&old, held_out, params);
     if (!why)
         why = keep_version(warm, &old, input, params);
-    if (!why)
+    if (!why && !old.untrained)
         metasd_probing_inherit(params, &old.params);
     spi = MemoryContextSwitchTo(TopMemoryContext);
     if (why)

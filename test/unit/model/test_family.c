@@ -161,6 +161,26 @@ relation_queries_give_the_same_score(void **state)
     }
 }
 
+/* What an imported relation relies on that has no reciprocal of its own. */
+static void
+reciprocals_give_the_same_score(void **state)
+{
+    float head[MOST_WIDTH], relation[MOST_WIDTH], tail[MOST_WIDTH], reciprocal[MOST_WIDTH];
+
+    (void)state;
+    for (size_t f = 0; f < TOOLS_FAMILIES; f++) {
+        const MetasdFamily *family = tools_families[f];
+        size_t width = RANK * family->reals_per_rank;
+
+        fill(head, 1);
+        fill(relation, 2);
+        fill(tail, 3);
+        family->reciprocate(width, relation, reciprocal);
+        assert_close(score(family, width, tail, reciprocal, head),
+                     score(family, width, head, relation, tail));
+    }
+}
+
 /* (1 + 2i)(3 + 4i) = -5 + 10i. */
 static void
 complex_multiplies(void **state)
@@ -192,6 +212,7 @@ main(void)
         cmocka_unit_test(adjoints_are_derivatives),
         cmocka_unit_test(jvp_is_the_directional_derivative),
         cmocka_unit_test(relation_queries_give_the_same_score),
+        cmocka_unit_test(reciprocals_give_the_same_score),
         cmocka_unit_test(complex_multiplies),
         cmocka_unit_test(families_are_found_by_name),
     };

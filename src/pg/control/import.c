@@ -1,0 +1,239 @@
+/*
+ * import.c - kg_import: a version of a model from embeddings that were trained elsewhere.
+ *
+ * The call checks the two tables, so that what is wrong with them is an error at once. A worker
+ * then reads them again, and makes a version of them as a training does.
+ */
+#include "pg/base/compat.h"
+
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "pg/access/access.h"
+#include "pg/base/json.h"
+#include "pg/base/settings.h"
+#include "pg/control/train.h"
+#include "pg/params/params.h"
+#include "pg/source/embedding_table.h"
+#include "pg/source/source.h"
+
+#define MOST_RANK 10000 /* as of the parameter */
+
+PG_FUNCTION_INFO_V1(metasd_kg_import);
+
+/* ---- parameters ---- */
+
+/* What only imports have among their parameters. */
+typedef struct Choice {
+    const char *name, *word[2]; /* the first word is the default */
+} Choice;
+
+static const Choice layout = {"layout", {"halves", "interleaved"}};
+static const Choice missing = {"missing", {"error", "skip"}};
+
+static Jsonb *
+remove_member(Jsonb *json, const char *name)
+{
+    return DatumGetJsonbP(
+        DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(json), CStringGetTextDatum(name)));
+}
+
+/* Takes the choice out of the parameters, and returns which of its words it is. */
+static const char *
+take_choice(Jsonb **params, const Choice *choice)
+{
+    JsonbValue room, *value = getKeyJsonValueFromContainer(&(*params)->root, choice->name,
+                                                           (int)strlen(choice->name), &room);
+
+    *params = remove_member(*params, choice->name);
+    if (!value || value->type == jbvNull)
+        return choice->word[0];
+    for (int i = 0; i < 2 && value->type == jbvString; i++)
+        if (strlen(choice->word[i]) == (size_t)value->val.string.len &&
+            strncmp(choice->word[i], value->val.string.val, value->val.string.len) == 0)
+            return choice->word[i];
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("invalid value for parameter \"%s\"", choice->name),
+             errhint("It must be one of \"%s\", \"%s\".", choice->word[0], choice->word[1])));
+}
+
+/* The parameters of an import that the call gives, apart from those that only imports have. */
+static void
+check_params(const MetasdParams *params)
+{
+    if (params->given[METASD_P_EPOCHS])
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("an import has no parameter \"epochs\""),
+                        errhint("The parameter finetune says how many epochs train the pruned "
+                                "weights.")));
+    if (params->value[METASD_P_VALIDATION_FRACTION] > 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("an import cannot hold out facts of its source"),
+                        errdetail("The model may have been trained on any of them."),
+                        errhint("Name a relation of facts that it was not trained on: "
+                                "kg_import(..., validation => '...').")));
+}
+
+/* ---- the tables ---- */
+
+static void
+refuse_memory(MetasdBudget *budget, size_t bytes)
+{
+    ereport(ERROR,
+            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+             errmsg("the labels alone need more memory than metasd.train_mem allows"),
+             errdetail("They need %zu MB; %zu MB are allowed.", bytes >> 20, budget->most >> 20),
+             errhint("Raise metasd.train_mem.")));
+}
+
+/* An error unless both tables can be imported; returns the rank of their embeddings. */
+static size_t
+check_tables(const Oid table[2], Oid owner, const MetasdFamily *family)
+{
+    MetasdBudget budget = {.most = (size_t)metasd_train_mem * 1024, .refuse = refuse_memory};
+    MetasdEmbeddingShape shape = {.reals = family->reals_per_rank, .most_rank = MOST_RANK};
+    MetasdEmbeddingTable *open[2];
+
+    for (int i = 0; i < 2; i++)
+        open[i] = metasd_embedding_open(table[i], i == 1, owner);
+    SPI_connect();
+    for (int i = 0; i < 2; i++)
+        metasd_embedding_read(open[i], owner, &shape, metasd_labelset_create(&budget), NULL, NULL);
+    SPI_finish();
+    return shape.width / shape.reals;
+}
+
+static void
+check_rank(const MetasdParams *given, size_t rank)
+{
+    if (given->given[METASD_P_RANK] && given->value[METASD_P_RANK] != (double)rank)
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("the embeddings have rank %zu, not %.0f", rank, given->value[METASD_P_RANK]),
+             errhint("Leave the parameter rank out: the import takes that of the tables.")));
+}
+
+/* ---- the run ---- */
+
+static Jsonb *
+rank_json(size_t rank)
+{
+    MetasdJson *json = metasd_json_begin();
+
+    metasd_json_whole(json, "rank", (int64)rank);
+    return metasd_json_end(json);
+}
+
+/* What the model remembers, with the fine-tuning that this call asks for and no other. */
+static Jsonb *
+run_params(const MetasdModel *model, const MetasdParams *given)
+{
+    Jsonb *params = remove_member(model->params, "finetune");
+    MetasdJson *json;
+
+    if (!given->given[METASD_P_FINETUNE])
+        return params;
+    json = metasd_json_begin();
+    metasd_json_whole(json, "finetune", (int64)given->value[METASD_P_FINETUNE]);
+    return metasd_train_merge(params, metasd_json_end(json));
+}
+
+static char *
+name_relation(Oid relation)
+{
+    return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+                                      get_rel_name(relation));
+}
+
+/* The metrics that the run begins with, from which the worker knows what it imports. */
+static Jsonb *
+describe_import(const Oid table[2], const char *layout_word, const char *missing_word)
+{
+    MetasdJson *json = metasd_json_begin();
+
+    metasd_json_open(json, "import");
+    metasd_json_string(json, "entities", name_relation(table[0]));
+    metasd_json_string(json, "relations", name_relation(table[1]));
+    metasd_json_string(json, "layout", layout_word);
+    metasd_json_string(json, "missing", missing_word);
+    metasd_json_open(json, "oids");
+    metasd_json_whole(json, "entities", table[0]);
+    metasd_json_whole(json, "relations", table[1]);
+    metasd_json_close(json);
+    metasd_json_close(json);
+    return metasd_json_end(json);
+}
+
+/* An error about the source that proposes arguments of this function, not of kg_train. */
+static void
+check_source(const MetasdModel *model)
+{
+    if (OidIsValid(model->source.oid))
+        (void)metasd_source_open(model->source.oid, model->column, metasd_access_owner(model));
+}
+
+static void
+note_calibration(const MetasdModel *model)
+{
+    if (!model->validation.given)
+        ereport(NOTICE, (errmsg("no facts are held out: probabilities are not calibrated"),
+                         errhint("Name a relation of facts that the model was not trained on: "
+                                 "kg_import(..., validation => '...').")));
+}
+
+/*
+ * kg_import(model text, entities, relations, source regclass, params jsonb, head, relation, tail
+ * text, validation regclass)
+ */
+Datum
+metasd_kg_import(PG_FUNCTION_ARGS)
+{
+    MetasdRequest request = {
+        .function = "kg_import()",
+        .hint = "Name the source of its facts: kg_import(model, entities, relations, source).",
+        .name = metasd_train_text(fcinfo, 0),
+        .source_given = !PG_ARGISNULL(3),
+        .source = PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3),
+        .validation_given = !PG_ARGISNULL(8),
+        .validation = PG_ARGISNULL(8) ? InvalidOid : PG_GETARG_OID(8)};
+    MetasdParams given = {.given = {false}}, all;
+    const char *layout_word = layout.word[0], *missing_word = missing.word[0];
+    Oid table[2];
+    MetasdModel *model;
+    size_t rank;
+    int64 run;
+
+    for (int i = 0; i < 2; i++) {
+        if (PG_ARGISNULL(1 + i))
+            ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                            errmsg("the tables of embeddings must not be null"),
+                            errhint("Name both: kg_import(model, entities, relations, source).")));
+        table[i] = PG_GETARG_OID(1 + i);
+    }
+    for (int i = 0; i < 3; i++)
+        request.column[i] = metasd_train_text(fcinfo, 5 + i);
+    if (!PG_ARGISNULL(4)) {
+        Jsonb *params = PG_GETARG_JSONB_P(4);
+
+        if (JB_ROOT_IS_OBJECT(params)) {
+            layout_word = take_choice(&params, &layout);
+            missing_word = take_choice(&params, &missing);
+        }
+        metasd_params_read(&given, params);
+        check_params(&given);
+        request.params = remove_member(params, "finetune");
+    }
+    model = metasd_train_request(&request);
+    check_source(model);
+    metasd_params_read(&all, model->params);
+    rank = check_tables(table, metasd_access_owner(model), metasd_params_family(&all));
+    check_rank(&given, rank);
+    model->params = metasd_train_merge(model->params, rank_json(rank));
+    run = metasd_train_start(model, run_params(model, &given),
+                             describe_import(table, layout_word, missing_word));
+    note_calibration(model);
+    PG_RETURN_INT64(run);
+}

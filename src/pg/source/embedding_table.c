@@ -1,0 +1,283 @@
+#include "pg/source/embedding_table.h"
+
+#include <math.h>
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "executor/spi.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "pg/source/fetch.h"
+#include "pg/source/source.h"
+
+/* An image refuses larger weights, so that no score overflows. */
+#define MOST_WEIGHT 1e9f
+
+static char *const columns[] = {"label", "embedding", "reciprocal"};
+
+/* ---- the table ---- */
+
+static void
+check_kind(Oid relation)
+{
+    const char *name = get_rel_name(relation);
+
+    if (!metasd_reading_kind_has_rows(get_rel_relkind(relation)))
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        errmsg("\"%s\" cannot be a table of embeddings", name),
+                        errhint("Use a table, view, materialized view or foreign table.")));
+    if (get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("temporary relation \"%s\" cannot be a table of embeddings", name),
+                        errdetail("A background worker reads the table, and cannot see it."),
+                        errhint("Use a permanent or unlogged table.")));
+}
+
+static void
+refuse_column(const MetasdEmbeddingTable *table, const char *column)
+{
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_COLUMN),
+             errmsg("table \"%s\" has no column \"%s\"", table->name, column),
+             errdetail("Its columns are: %s.", metasd_source_columns(table->relation)),
+             table->of_relations
+                 ? errhint("It needs the columns label and embedding, and may have a column "
+                           "reciprocal. A view can give columns these names.")
+                 : errhint("It needs the columns label and embedding. A view can give columns "
+                           "these names.")));
+}
+
+/* The type of a column, that below a domain; an error if it cannot be what it is to be. */
+static void
+check_column(const MetasdEmbeddingTable *table, int column)
+{
+    AttrNumber number = get_attnum(table->relation, columns[column]);
+    Oid type, base;
+
+    if (number <= 0)
+        refuse_column(table, columns[column]);
+    type = get_atttype(table->relation, number);
+    base = getBaseType(type);
+    if (column == 0 ? metasd_source_is_identifier(base)
+                    : base == FLOAT4ARRAYOID || base == FLOAT8ARRAYOID)
+        return;
+    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                    errmsg("column \"%s\" of table \"%s\" is of type %s", columns[column],
+                           table->name, format_type_be(type)),
+                    column == 0 ? errdetail("Identifiers are text, character varying, smallint, "
+                                            "integer, bigint or uuid.")
+                                : errdetail("Embeddings are real[] or double precision[]."),
+                    errhint("Cast the column in a view, and import from that.")));
+}
+
+static void
+check_rights(const MetasdEmbeddingTable *table, Oid user)
+{
+    Oid schema = get_rel_namespace(table->relation);
+    bool may = metasd_schema_aclcheck(schema, user, ACL_USAGE) == ACLCHECK_OK;
+
+    if (may && pg_class_aclcheck(table->relation, user, ACL_SELECT) == ACLCHECK_OK)
+        return;
+    for (int i = 0; i <= table->arrays && may; i++)
+        may = pg_attribute_aclcheck(table->relation, get_attnum(table->relation, columns[i]), user,
+                                    ACL_SELECT) == ACLCHECK_OK;
+    if (!may)
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied for table \"%s\"", table->name),
+                        errhint("Role \"%s\" needs USAGE on schema \"%s\" and SELECT on the "
+                                "columns of labels and embeddings.",
+                                GetUserNameFromId(user, false), get_namespace_name(schema))));
+}
+
+MetasdEmbeddingTable *
+metasd_embedding_open(Oid relation, bool of_relations, Oid user)
+{
+    MetasdEmbeddingTable *table = palloc0(sizeof(*table));
+
+    if (!metasd_reading_lock(relation))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        of_relations ? errmsg("the table of relations' embeddings does not exist")
+                                     : errmsg("the table of entities' embeddings does not exist"),
+                        errhint("Name another: kg_import(model, entities, relations, source).")));
+    check_kind(relation);
+    table->relation = relation;
+    table->of_relations = of_relations;
+    table->name = get_rel_name(relation);
+    table->arrays = of_relations && get_attnum(relation, columns[2]) > 0 ? 2 : 1;
+    for (int i = 0; i <= table->arrays; i++)
+        check_column(table, i);
+    check_rights(table, user);
+    metasd_reading_open(&table->reading, relation, user, true);
+    table->quoted = table->reading.quoted;
+    return table;
+}
+
+/* ---- rows ---- */
+
+/* A row being read, for messages. */
+typedef struct Row {
+    const MetasdEmbeddingTable *table;
+    MetasdLabel label;
+    const char *column; /* of the array */
+} Row;
+
+/* A label in a message, cut to a length that people can read. */
+#define SHOWN_BYTES 60
+
+static char *
+show_label(const MetasdLabel *label)
+{
+    int len = (int)Min(label->len, SHOWN_BYTES);
+
+    len = pg_mbcliplen(label->data, (int)label->len, len);
+    return psprintf("%.*s%s", len, label->data, (uint32)len < label->len ? "..." : "");
+}
+
+static void
+check_label(const Row *row)
+{
+    const char *table = row->table->name;
+
+    if (!row->label.data)
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        errmsg("a label in table \"%s\" is null", table),
+                        errhint("Delete such rows: DELETE FROM %s WHERE label IS NULL.",
+                                row->table->quoted)));
+    if (row->label.len == 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("a label in table \"%s\" is empty", table),
+                        errhint("Delete such rows: DELETE FROM %s WHERE label = ''.",
+                                row->table->quoted)));
+}
+
+/* Adds the label; an error if another row has it. */
+static void
+number_label(const Row *row, MetasdLabelSet *labels)
+{
+    uint32 next = metasd_labelset_count(labels);
+
+    if (metasd_labelset_add(labels, row->label.data, row->label.len) == next)
+        return;
+    ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
+                    errmsg("label \"%s\" is in table \"%s\" more than once",
+                           show_label(&row->label), row->table->name),
+                    errhint("This finds all such labels: SELECT label, count(*) FROM %s GROUP BY "
+                            "label HAVING count(*) > 1.",
+                            row->table->quoted)));
+}
+
+/* An error unless the length can be that of an embedding. */
+static void
+check_first(const Row *row, const MetasdEmbeddingShape *shape, size_t width)
+{
+    if (width == 0 || width > shape->most_rank * shape->reals)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("the embedding of \"%s\" in table \"%s\" has %zu numbers",
+                               show_label(&row->label), row->table->name, width),
+                        errhint("An embedding of this family has 1 to %zu numbers.",
+                                shape->most_rank * shape->reals)));
+    if (width % shape->reals != 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                 errmsg("the embedding of \"%s\" in table \"%s\" has %zu numbers, which is odd",
+                        show_label(&row->label), row->table->name, width),
+                 errdetail("A component of ComplEx has a real and an imaginary part."),
+                 errhint("If this is a DistMult model, say so: params => '{\"family\": "
+                         "\"distmult\"}'.")));
+}
+
+static void
+check_width(const Row *row, MetasdEmbeddingShape *shape, size_t width)
+{
+    if (shape->width == 0) {
+        check_first(row, shape, width);
+        shape->width = width;
+    }
+    if (width != shape->width)
+        ereport(ERROR,
+                (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+                 errmsg("the embedding of \"%s\" in table \"%s\" has %zu numbers, not %zu as "
+                        "others have",
+                        show_label(&row->label), row->table->name, width, shape->width),
+                 errhint("All embeddings of entities and relations have the same length: SELECT "
+                         "cardinality(%s), count(*) FROM %s GROUP BY 1 counts them.",
+                         row->column, row->table->quoted)));
+}
+
+static void
+refuse_number(const Row *row, size_t i, float x)
+{
+    ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+                    isfinite(x) ? errmsg("number %zu of the embedding of \"%s\" in table \"%s\" is "
+                                         "too large: %g",
+                                         i + 1, show_label(&row->label), row->table->name, x)
+                                : errmsg("number %zu of the embedding of \"%s\" in table \"%s\" is "
+                                         "not finite",
+                                         i + 1, show_label(&row->label), row->table->name),
+                    isfinite(x) ? errhint("Magnitudes up to %g are allowed.", (double)MOST_WEIGHT)
+                                : errhint("Such a model did not train to its end. Import one of an "
+                                          "earlier epoch.")));
+}
+
+/* The numbers of an array; an error if they cannot be an embedding. */
+static const float *
+check_array(const Row *row, MetasdEmbeddingShape *shape, ArrayType *array)
+{
+    const float *numbers;
+
+    if (!array || array_contains_nulls(array))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        array ? errmsg("the embedding of \"%s\" in table \"%s\" has a null in it",
+                                       show_label(&row->label), row->table->name)
+                              : errmsg("the embedding of \"%s\" in table \"%s\" is null",
+                                       show_label(&row->label), row->table->name),
+                        errhint("This finds such rows: SELECT label FROM %s WHERE %s IS NULL OR "
+                                "array_position(%s, NULL) IS NOT NULL.",
+                                row->table->quoted, row->column, row->column)));
+    if (ARR_NDIM(array) > 1)
+        ereport(ERROR,
+                (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+                 errmsg("the embedding of \"%s\" in table \"%s\" has %d dimensions",
+                        show_label(&row->label), row->table->name, ARR_NDIM(array)),
+                 errhint("Use an array of one dimension: real parts and then imaginary parts, or "
+                         "params => '{\"layout\": \"interleaved\"}' where each real part is "
+                         "followed by its imaginary part.")));
+    check_width(row, shape, (size_t)ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)));
+    numbers = (const float *)ARR_DATA_PTR(array);
+    for (size_t i = 0; i < shape->width; i++)
+        if (!(fabsf(numbers[i]) <= MOST_WEIGHT))
+            refuse_number(row, i, numbers[i]);
+    return numbers;
+}
+
+void
+metasd_embedding_read(const MetasdEmbeddingTable *table, Oid user, MetasdEmbeddingShape *shape,
+                      MetasdLabelSet *labels, MetasdEmbeddingFunction function, void *context)
+{
+    Row row = {.table = metasd_embedding_open(table->relation, table->of_relations, user)};
+    int arrays = row.table->arrays;
+    MetasdFetch fetch;
+
+    metasd_fetch_begin_arrays(&fetch, &row.table->reading, columns, 1, arrays);
+    while (metasd_fetch_next(&fetch, &row.label)) {
+        const float *numbers[2] = {NULL};
+
+        check_label(&row);
+        for (int i = 0; i < arrays; i++) {
+            row.column = columns[1 + i];
+            numbers[i] = check_array(&row, shape, metasd_fetch_array(&fetch, i));
+        }
+        number_label(&row, labels);
+        if (function)
+            function(context, numbers[0], numbers[1]);
+    }
+    metasd_fetch_end(&fetch);
+    if (metasd_labelset_count(labels) == 0)
+        ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+                        errmsg("table \"%s\" has no embeddings", table->name),
+                        errhint("Fill it: it needs a row for each label.")));
+}
