@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/shmem.h" /* add_size and mul_size, which utils/palloc.h has since 2026 */
 #include "utils/guc.h"
 
 #if PG_VERSION_NUM < 130000
