@@ -68,7 +68,7 @@ endif
 # compiler finds: another OpenBLAS, BLIS, or the BLAS that the system's alternatives choose.
 MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 BLAS_DIR ?= $(firstword $(wildcard /usr/lib/$(MULTIARCH)/openblas-serial))
-BLAS_FOLDER = $(if $(BLAS_DIR),-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR))
+BLAS_FOLDER = $(if $(BLAS_DIR),$(if $(wildcard $(BLAS_DIR)/lib*bl[ai]s*),,$(NO_BLAS))-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR))
 comma = ,
 links = $(shell echo 'void cblas_sgemm(void); int main(void) { cblas_sgemm(); return 0; }' | \
 	$(CC) -x c - $(BLAS_FOLDER) $(1) -o /dev/null 2>/dev/null && echo $(1))
@@ -92,10 +92,15 @@ ifneq ($(wildcard $(dir $(PGXS))../test/isolation/pg_isolation_regress),)
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(call found,test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(SRC)/test/isolation
 endif
+NO_SERVER = $(error $(PG_CONFIG) is not there, or knows no headers. Debian and Ubuntu: test/setup.sh installs \
+	them. Elsewhere install those of PostgreSQL 13 to 18, and say which: make PG_CONFIG=/path/to/pg_config)
 ifneq ($(PGXS),)
 # Code compiled again as bitcode could compute differently: without it there is one.
 override with_llvm = no
 include $(PGXS)
+else
+all install:
+	$(NO_SERVER)
 endif
 
 # The kernels choose their instructions themselves when they are loaded. Functions that they share could not be
@@ -115,7 +120,7 @@ BUILT_WITH := $(shell $(PG_CONFIG) --version --configure 2>/dev/null) $(CC) \
 	$(filter-out -Werror -ffile-prefix-map=% -I%,$(CPPFLAGS) $(CFLAGS) $(CORE_CFLAGS))
 $(OBJS) $(TRAIN_OBJS): build/built_with
 build/built_with: FORCE
-	$(if $(BLAS_LIBS),)@mkdir -p build $(sort $(dir $(OBJS) $(TRAIN_OBJS)))
+	$(if $(PGXS),,$(NO_SERVER))$(if $(BLAS_LIBS),)@mkdir -p build $(sort $(dir $(OBJS) $(TRAIN_OBJS)))
 	@rm -f $@.new; printf '%s\n' $(call quoted,$(BUILT_WITH)) >$@.new
 	@if ! head -n 1 $@ 2>/dev/null | cmp -s - $@.new || \
 	    { [ '$(WERROR)' = 1 ] && ! grep -qx WERROR $@; }; then \
