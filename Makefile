@@ -49,9 +49,11 @@ NO_INSTALLCHECK := $(IS_ROOT)
 
 # Includes say the room: "core/graph/batch.h". Objects know the headers they were made of.
 PG_CPPFLAGS = -I$(SRC)/src -MMD -MP
-# A warning of a compiler that is not here yet must not stop a user's build. clang gets flags that PostgreSQL
-# has for gcc. Names of folders would make two builds differ.
-OWN_CFLAGS = -Wall -Wextra -Wno-unknown-warning-option -ffile-prefix-map=$(abspath $(SRC))=. $(WARNINGS_STOP)
+# A warning of a compiler that is not here yet must not stop a user's build. Names of folders would make two
+# builds differ. clang gets flags that PostgreSQL has for gcc.
+OWN_CFLAGS = -Wall -Wextra -ffile-prefix-map=$(abspath $(SRC))=. $(CLANG_CFLAGS) $(WARNINGS_STOP)
+CLANG_CFLAGS = $(eval CLANG_CFLAGS := $(if $(shell $(CC) --version | grep clang), \
+	-Wno-unknown-warning-option -Wno-ignored-optimization-argument))$(CLANG_CFLAGS)
 WARNINGS_STOP = $(if $(filter 1,$(WERROR)),-Werror)
 # Headers of PostgreSQL are not ours to mend.
 PG_CFLAGS = $(OWN_CFLAGS) -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, cppcheck, layers,
-# oracle, unit, unit-sanitize, unit-valgrind, regress, isolation, prove_installcheck, tap. The last line
-# is "N passed, M failed".
+# portability, oracle, unit, unit-sanitize, unit-valgrind, regress, isolation, prove_installcheck, tap.
+# The last line is "N passed, M failed". PG=17 tests with Debian's PostgreSQL 17, PG_CONFIG with any.
 #
 # A step is made of jobs: the programs of unit tests and the TAP files are one each. One job more than
 # there are processors runs at a time, for many wait for a server, or METASD_JOBS; what each says is in
 # build/test-logs/STEP/JOB.log.
 # METASD_TAP names some of the TAP files, with or without their numbers; METASD_VALGRIND=all has valgrind
 # run the unit tests in full.
-steps="clang-format cppcheck layers oracle unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
+steps="clang-format cppcheck layers portability oracle unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
 cd "$(dirname "$0")/.." || exit 1
 . test/server.sh
 wanted=" ${*:-$steps} "
@@ -49,6 +49,9 @@ run_oracle() { test/oracle/make.sh --check; }
 
 # The rooms of src, by their includes and the symbols of the objects.
 run_layers() { perl test/layers.pl; }
+
+# Other processors, compilers, servers, folders and libraries.
+run_portability() { test/portability.sh; }
 
 run_unit() { "build/unit/$1"; }
 
@@ -116,11 +119,11 @@ run_tap() {
 
 # What a step's log says of a test that has passed, and of one that has failed.
 declare -A passes=(
-    [clang-format]='^ok' [cppcheck]='^ok' [layers]='^ok ' [build]='^ok' [oracle]='^ok '
+    [clang-format]='^ok' [cppcheck]='^ok' [layers]='^ok ' [portability]='^ok ' [build]='^ok' [oracle]='^ok '
     [regress]='^((test |     ) *[a-z_0-9]+ +\.\.\. ok |ok [0-9]+ +[-+] )'
     [tap]='^ok [0-9]' [unit]='^\[       OK \]')
 declare -A fails=(
-    [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [layers]='^not ok ' [build]='^!'
+    [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [layers]='^not ok ' [portability]='^not ok ' [build]='^!'
     [oracle]='^not ok '
     [regress]='^((test |     ) *[a-z_0-9]+ +\.\.\. FAILED|not ok [0-9]+ +[-+] )'
     [tap]='^not ok [0-9]' [unit]='^\[  FAILED  \] [a-z_0-9]+$')
@@ -236,6 +239,7 @@ jobs_of unit-sanitize "${unit_programs[@]}" $(printf "fuzz_%s " $(names test/fuz
 jobs_of unit "${unit_programs[@]}"
 jobs_of oracle all
 jobs_of layers all
+jobs_of portability all
 jobs_of cppcheck all
 jobs_of clang-format all
 

@@ -19,6 +19,8 @@
 #endif
 
 #if PG_VERSION_NUM >= 160000
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "varatt.h"
 #endif
 
@@ -116,6 +118,12 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 #else
 #define metasd_buffile_open(set, name) BufFileOpenShared((set), (name))
 #endif
+#endif
+
+/* 14: hints have plurals. */
+#if PG_VERSION_NUM < 140000
+#define errhint_plural(one, many, n, ...)                                                          \
+    ((n) == 1 ? errhint((one), __VA_ARGS__) : errhint((many), __VA_ARGS__))
 #endif
 
 /* 14: INTERRUPTS_PENDING_CONDITION is new. */
