@@ -6,14 +6,19 @@
 #                 and parameters, all unit tests under valgrind; METASD_TRIALS, METASD_SECONDS,
 #                 METASD_ROUNDS, METASD_SEED
 #   make coverage the statements which the tests execute, by file
-#   make          build against the PostgreSQL of PG_CONFIG
+#   make          build against the PostgreSQL of PG_CONFIG; PG=17: that of Debian's packages of 17;
+#                 WERROR=1: warnings are errors, as in the tests
 #   make install  ... and install there
 #   make installcheck        then runs the SQL and isolation tests on a running server, which PGHOST,
 #                            PGPORT and PGUSER name
 #   make prove_installcheck  and the TAP tests, on servers of their own; PROVE_TESTS="test/t/001*.pl"
 
+# Where this file is: elsewhere, if one builds in another folder by make -f.
+SRC := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
+found = $(patsubst $(SRC)/%,%,$(wildcard $(addprefix $(SRC)/,$(1))))
+
 EXTENSION = metasd
-DATA = $(wildcard sql/metasd--*.sql)
+DATA = $(call found,sql/metasd--*.sql)
 
 # Two libraries: a backend that asks models loads metasd, which needs no BLAS; the workers
 # that train, and kg_estimate, load metasd_train.
@@ -25,28 +30,31 @@ SHARED_ROOMS = core/base core/ranking core/model core/codec core/graph core/serv
 	pg/base pg/catalog pg/source pg/params pg/image
 SERVE_ROOMS = pg pg/access pg/control pg/serve pg/evaluate pg/report pg/survey pg/explain
 TRAIN_ROOMS = core/math core/train pg/worker
-objects_of = $(patsubst %.c,%.o,$(wildcard $(addsuffix /*.c,$(addprefix src/,$(1)))))
+objects_of = $(patsubst %.c,%.o,$(call found,$(addsuffix /*.c,$(addprefix src/,$(1)))))
 
 OBJS = $(call objects_of,$(SHARED_ROOMS) $(SERVE_ROOMS))
 TRAIN_OBJS = $(call objects_of,$(SHARED_ROOMS) $(TRAIN_ROOMS))
-CORE_SOURCES = $(wildcard src/core/*/*.c)
+CORE_SOURCES = $(call found,src/core/*/*.c)
 CORE_OBJS = $(CORE_SOURCES:.c=.o)
 # Scores of an image are the same on all processors, whether they have fused multiply-adds or not.
 EXACT = core/serve/dense_columns core/serve/fold core/serve/postings core/serve/query core/serve/projection \
 	core/serve/own_pull core/serve/pull core/serve/clusters core/serve/kmeans core/serve/search
 EXTRA_CLEAN = $(TRAIN_OBJS) $(OBJS:.o=.d) $(TRAIN_OBJS:.o=.d) build
 
-REGRESS = $(shell sed 's/\#.*//' test/sql/order 2>/dev/null)
-REGRESS_OPTS = --inputdir=test
-ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec))
-ISOLATION_OPTS = --inputdir=test/isolation
+REGRESS = $(shell sed 's/\#.*//' $(SRC)/test/sql/order 2>/dev/null)
+REGRESS_OPTS = --inputdir=$(SRC)/test
 # PostgreSQL does not run as root: see below.
 IS_ROOT := $(filter 0,$(shell id -u))
 NO_INSTALLCHECK := $(IS_ROOT)
 
 # Includes say the room: "core/graph/batch.h". Objects know the headers they were made of.
-PG_CPPFLAGS = -Isrc -MMD -MP
-OWN_CFLAGS = -Wall -Wextra -Werror
+PG_CPPFLAGS = -I$(SRC)/src -MMD -MP
+# A warning of a compiler that is not here yet must not stop a user's build. Names of folders would make two
+# builds differ. clang gets flags that PostgreSQL has for gcc.
+OWN_CFLAGS = -Wall -Wextra -ffile-prefix-map=$(abspath $(SRC))=. $(CLANG_CFLAGS) $(WARNINGS_STOP)
+CLANG_CFLAGS = $(eval CLANG_CFLAGS := $(if $(shell $(CC) --version | grep clang), \
+	-Wno-unknown-warning-option -Wno-ignored-optimization-argument))$(CLANG_CFLAGS)
+WARNINGS_STOP = $(if $(filter 1,$(WERROR)),-Werror)
 # Headers of PostgreSQL are not ours to mend.
 PG_CFLAGS = $(OWN_CFLAGS) -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \
 	-Wno-declaration-after-statement -fvisibility=default -ffunction-sections -fdata-sections
@@ -58,39 +66,81 @@ ifeq ($(COVERAGE),1)
 COPT = --coverage -O0
 endif
 
-# The serial OpenBLAS: the default flavour starts threads as soon as it is loaded.
+# The serial OpenBLAS where Debian has it: other flavours have threads that training does not use. Else what the
+# compiler finds: another OpenBLAS, BLIS, or the BLAS that the system's alternatives choose.
 MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 BLAS_DIR ?= $(firstword $(wildcard /usr/lib/$(MULTIARCH)/openblas-serial))
-BLAS_INCLUDE ?= $(firstword $(wildcard /usr/include/$(MULTIARCH)/openblas-serial))
-BLAS_LIBS = -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -lopenblas
+BLAS_FOLDER = $(if $(BLAS_DIR),$(if $(wildcard $(BLAS_DIR)/lib*bl[ai]s*),,$(NO_BLAS))-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR))
+comma = ,
+links = $(shell echo 'void cblas_sgemm(void); int main(void) { cblas_sgemm(); return 0; }' | \
+	$(CC) -x c - $(BLAS_FOLDER) $(1) -o /dev/null 2>/dev/null && echo $(1))
+BLAS_LIBS ?= $(eval BLAS_LIBS := $(strip $(BLAS_FOLDER) $(or $(call links,-lopenblas),$(call links,-lblis),\
+	$(call links,-lcblas),$(call links,-lblas),$(NO_BLAS))))$(BLAS_LIBS)
+NO_BLAS = $(error No BLAS library was found$(if $(BLAS_DIR), in $(BLAS_DIR)). Training needs one, best the serial \
+	OpenBLAS. Debian and Ubuntu: apt-get install libopenblas-serial-dev. Fedora and RHEL: dnf install \
+	openblas-devel. If it is in a folder of its own, say which: make BLAS_DIR=/folder)
 
 # A library exports what PostgreSQL calls, and has no code that nothing in it reaches. Both hold some of
 # the same objects: each uses its own.
-SHLIB_LINK = -Wl,-Bsymbolic -Wl,--gc-sections -Wl,--version-script=src/exports.map -lm
+SHLIB_LINK = -Wl,-Bsymbolic -Wl,--gc-sections -Wl,--version-script=$(SRC)/src/exports.map -lm
 
+ifneq ($(PG),)
+PG_CONFIG = /usr/lib/postgresql/$(PG)/bin/pg_config
+endif
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+# Debian's packages of 13 have no program that runs such tests.
+ifneq ($(wildcard $(dir $(PGXS))../test/isolation/pg_isolation_regress),)
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(call found,test/isolation/specs/*.spec))
+ISOLATION_OPTS = --inputdir=$(SRC)/test/isolation
+endif
+NO_SERVER = $(error $(PG_CONFIG) is not there, or knows no headers. Debian and Ubuntu: test/setup.sh installs \
+	them. Elsewhere install those of PostgreSQL 13 to 18, and say which: make PG_CONFIG=/path/to/pg_config)
 ifneq ($(PGXS),)
 # Code compiled again as bitcode could compute differently: without it there is one.
 override with_llvm = no
 include $(PGXS)
+else
+all install:
+	$(NO_SERVER)
+endif
+
+# The kernels choose their instructions themselves when they are loaded. Functions that they share could not be
+# inlined in them if the whole build had more (-march=native).
+ifneq ($(shell echo '#include "core/base/simd.h"' | $(CC) -I$(SRC)/src -dM -E - 2>/dev/null | \
+	grep 'define METASD_DISPATCH 1'),)
+CORE_CFLAGS += -march=x86-64
 endif
 
 $(CORE_OBJS): CFLAGS += $(CORE_CFLAGS)
 $(EXACT:%=src/%.o): CFLAGS += -ffp-contract=off
-src/core/math/blas.o: CPPFLAGS += -I$(BLAS_INCLUDE)
 -include $(wildcard $(OBJS:.o=.d) $(TRAIN_OBJS:.o=.d))
+
+# Objects are made again when the server or the compiler is another one, or flags are; and where warnings
+# shall stop the build, if they did not. (Folders may differ: a server's copy is that server.)
+BUILT_WITH := $(shell $(PG_CONFIG) --version --configure 2>/dev/null) $(CC) \
+	$(filter-out -Werror -ffile-prefix-map=% -I%,$(CPPFLAGS) $(CFLAGS) $(CORE_CFLAGS))
+$(OBJS) $(TRAIN_OBJS): build/built_with
+build/built_with: FORCE
+	$(if $(PGXS),,$(NO_SERVER))$(if $(BLAS_LIBS),)@mkdir -p build $(sort $(dir $(OBJS) $(TRAIN_OBJS)))
+	@rm -f $@.new; printf '%s\n' $(call quoted,$(BUILT_WITH)) >$@.new
+	@if ! head -n 1 $@ 2>/dev/null | cmp -s - $@.new || \
+	    { [ '$(WERROR)' = 1 ] && ! grep -qx WERROR $@; }; then \
+	    [ '$(WERROR)' != 1 ] || echo WERROR >>$@.new; mv -f $@.new $@; fi; rm -f $@.new
+quoted = '$(subst ','\'',$(1))'
 
 # What they are made of is written here.
 metasd.so metasd_train.so: Makefile src/exports.map
 
+# What it says of threads to the library of products, it says before that is initialised.
 metasd_train.so: $(TRAIN_OBJS)
-	$(CC) $(CFLAGS) $(TRAIN_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared $(BLAS_LIBS) $(SHLIB_LINK) -o $@
+	$(CC) $(CFLAGS) $(TRAIN_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared $(BLAS_LIBS) $(SHLIB_LINK) -Wl,-z,initfirst \
+		-ldl -o $@
 
-include test/unit/unit.mk
-include test/bench/bench.mk
+include $(SRC)/test/unit/unit.mk
+include $(SRC)/test/bench/bench.mk
 
-.PHONY: installcheck prove_installcheck test coverage soak demo demo-psql demo-clean
+.PHONY: FORCE installcheck prove_installcheck test coverage soak demo demo-psql demo-clean
 
 ifneq ($(IS_ROOT),)
 installcheck prove_installcheck:
@@ -98,10 +148,11 @@ installcheck prove_installcheck:
 else
 # Servers of the tests load a module of the tests; everything else is what make install has installed.
 prove_installcheck:
-	rm -rf build/prove && mkdir -p build/prove
+	rm -rf build/prove && mkdir -p build/prove/tmp_check/log
 	$(MAKE) -s -C test/modules PG_CONFIG='$(PG_CONFIG)'
 	(echo "dynamic_library_path = '$(CURDIR)/test/modules:\$$libdir'"; cat test/server.conf) >build/prove/server.conf
 	PATH="$(bindir):$$PATH" PGPORT=6$(DEF_PGPORT) TESTDIR='$(CURDIR)/build/prove' \
+		TESTDATADIR='$(CURDIR)/build/prove/tmp_check' TESTLOGDIR='$(CURDIR)/build/prove/tmp_check/log' \
 		TEMP_CONFIG='$(CURDIR)/build/prove/server.conf' PG_REGRESS='$(top_builddir)/src/test/regress/pg_regress' \
 		$(PROVE) $(PG_PROVE_FLAGS) -I test/t $(PROVE_FLAGS) $(or $(PROVE_TESTS),$(wildcard test/t/*.pl))
 endif

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # run.sh [STEP ...] - runs every test, or those of the steps named: clang-format, cppcheck, layers,
-# oracle, unit, unit-sanitize, unit-valgrind, regress, isolation, prove_installcheck, tap. The last line
-# is "N passed, M failed".
+# portability, oracle, unit, unit-sanitize, unit-valgrind, regress, isolation, prove_installcheck, tap.
+# The last line is "N passed, M failed". PG=17 tests with Debian's PostgreSQL 17, PG_CONFIG with any.
 #
 # A step is made of jobs: the programs of unit tests and the TAP files are one each. One job more than
 # there are processors runs at a time, for many wait for a server, or METASD_JOBS; what each says is in
 # build/test-logs/STEP/JOB.log.
 # METASD_TAP names some of the TAP files, with or without their numbers; METASD_VALGRIND=all has valgrind
 # run the unit tests in full.
-steps="clang-format cppcheck layers oracle unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
+steps="clang-format cppcheck layers portability oracle unit unit-sanitize unit-valgrind regress isolation prove_installcheck tap"
 cd "$(dirname "$0")/.." || exit 1
 . test/server.sh
 wanted=" ${*:-$steps} "
-export root=$PWD log=$PWD/build/test-logs bindir pgxs_test
+export root=$PWD log=$PWD/build/test-logs bindir pgxs_test WERROR=1
 jobs=${METASD_JOBS:-$(($(nproc) + 1))}
 rm -rf "$log"
 mkdir -p "$log"
@@ -49,6 +49,9 @@ run_oracle() { test/oracle/make.sh --check; }
 
 # The rooms of src, by their includes and the symbols of the objects.
 run_layers() { perl test/layers.pl; }
+
+# Other processors, compilers, servers, folders and libraries.
+run_portability() { test/portability.sh; }
 
 run_unit() { "build/unit/$1"; }
 
@@ -88,7 +91,13 @@ installcheck() {
 
 run_regress() { installcheck regress ISOLATION=; }
 
-run_isolation() { installcheck isolation REGRESS=; }
+run_isolation() {
+    if [ -x "$pgxs_test/isolation/pg_isolation_regress" ]; then
+        installcheck isolation REGRESS=
+    else
+        echo "skipped: this PostgreSQL has no pg_isolation_regress"
+    fi
+}
 
 # Two TAP files as users run them; run_tap runs all.
 run_prove_installcheck() {
@@ -102,20 +111,21 @@ run_prove_installcheck() {
 run_tap() {
     as_server env --chdir="$work" PATH="$bindir:$PATH" PGPORT=65432 \
         PG_REGRESS="$pgxs_test/regress/pg_regress" TEMP_CONFIG="$work/server.conf" \
-        TESTDIR="$work" prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "$work/test/t/$1.pl"
+        TESTDIR="$work" TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log" \
+        prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "$work/test/t/$1.pl"
 }
 
 # ---- how jobs run ----
 
 # What a step's log says of a test that has passed, and of one that has failed.
 declare -A passes=(
-    [clang-format]='^ok' [cppcheck]='^ok' [layers]='^ok ' [build]='^ok' [oracle]='^ok '
-    [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. ok '
+    [clang-format]='^ok' [cppcheck]='^ok' [layers]='^ok ' [portability]='^ok ' [build]='^ok' [oracle]='^ok '
+    [regress]='^((test |     ) *[a-z_0-9]+ +\.\.\. ok |ok [0-9]+ +[-+] )'
     [tap]='^ok [0-9]' [unit]='^\[       OK \]')
 declare -A fails=(
-    [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [layers]='^not ok ' [build]='^!'
+    [clang-format]='^[^o]' [cppcheck]='(error|warning|performance|portability|style): ' [layers]='^not ok ' [portability]='^not ok ' [build]='^!'
     [oracle]='^not ok '
-    [regress]='^(test |     ) *[a-z_0-9]+ +\.\.\. FAILED'
+    [regress]='^((test |     ) *[a-z_0-9]+ +\.\.\. FAILED|not ok [0-9]+ +[-+] )'
     [tap]='^not ok [0-9]' [unit]='^\[  FAILED  \] [a-z_0-9]+$')
 for step in unit-sanitize unit-valgrind; do passes[$step]=${passes[unit]} fails[$step]=${fails[unit]}; done
 passes[isolation]=${passes[regress]} fails[isolation]=${fails[regress]}
@@ -145,7 +155,8 @@ count() {
     bad=$(grep -Ec "${fails[$1]}" "$file.log" 2>/dev/null)
     good=${good:-0} bad=${bad:-0}
     [ "$status" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
-    [ "$good" -eq 0 ] && [ "$bad" -eq 0 ] && bad=1
+    [ "$good" -eq 0 ] && [ "$bad" -eq 0 ] &&
+        ! sed -n "s/^skipped: /$1 $2 is skipped: /p" "$file.log" 2>/dev/null | grep . && bad=1
     passed=$((passed + good)) failed=$((failed + bad))
     of_step_passed[$1]=$((${of_step_passed[$1]:-0} + good))
     of_step_failed[$1]=$((${of_step_failed[$1]:-0} + bad))
@@ -181,11 +192,12 @@ mkdir "$log/build"
 build() {
     if is_wanted regress isolation prove_installcheck tap; then
         prepare "$work" || return 1
-        make -s -C test/modules && cp test/modules/*.so "$work/stage$(pg_config --pkglibdir)" || return 1
+        make -s -C test/modules && cp test/modules/*.so "$work/stage$("$PG_CONFIG" --pkglibdir)" || return 1
         cat test/server.conf >>"$work/server.conf"
+        as_server mkdir -p "$work/tmp_check/log"
     fi
     if is_wanted regress isolation prove_installcheck; then
-        prepare_copy "$work" && cp test/modules/*.so "$work/pg$(pg_config --pkglibdir)" || return 1
+        prepare_copy "$work" && cp test/modules/*.so "$work/pg$("$PG_CONFIG" --pkglibdir)" || return 1
         mkdir "$work/tree" && cp -r Makefile metasd.control sql src test expected "$work/tree" || return 1
     fi
     ! is_wanted layers || make -s -j"$jobs" all || return 1
@@ -227,6 +239,7 @@ jobs_of unit-sanitize "${unit_programs[@]}" $(printf "fuzz_%s " $(names test/fuz
 jobs_of unit "${unit_programs[@]}"
 jobs_of oracle all
 jobs_of layers all
+jobs_of portability all
 jobs_of cppcheck all
 jobs_of clang-format all
 

@@ -2,18 +2,31 @@
 # who is not root.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-bindir=$(pg_config --bindir)
-pgxs_test=$(dirname "$(dirname "$(pg_config --pgxs)")")/test
+. "$root/test/which_pg.sh"
+[ -n "$PG_CONFIG" ] && can_build "$PG_CONFIG" || {
+    echo "There is no PostgreSQL with headers${PG_CONFIG:+ at $PG_CONFIG}: test/setup.sh installs one." >&2
+    exit 1
+}
+bindir=$("$PG_CONFIG" --bindir)
+pgxs_test=$(dirname "$(dirname "$("$PG_CONFIG" --pgxs)")")/test
+pg_version=$("$PG_CONFIG" --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+
+# stage_settings STAGE: what makes a server find the extension in a folder of its own. Before 18 only Debian's can.
+stage_settings() {
+    if [ "$pg_version" -ge 18 ]; then
+        echo "extension_control_path = '$1$("$PG_CONFIG" --sharedir):\$system'"
+    else
+        echo "extension_destdir = '$1'"
+    fi
+    echo "dynamic_library_path = '$1$("$PG_CONFIG" --pkglibdir):\$libdir'"
+}
 
 # prepare FOLDER: builds, installs into FOLDER/stage, and writes FOLDER/server.conf. Needs Debian's
 # PostgreSQL, which can take extensions from such a folder.
 prepare() {
     make -C "$root" -s -j"$(nproc)" all && make -C "$root" -s install DESTDIR="$1/stage" || return 1
-    cat >"$1/server.conf" <<CONF
-extension_destdir = '$1/stage'
-dynamic_library_path = '$1/stage$(pg_config --pkglibdir):\$libdir'
-listen_addresses = ''
-CONF
+    stage_settings "$1/stage" >"$1/server.conf"
+    echo "listen_addresses = ''" >>"$1/server.conf"
     [ "$(id -u)" -ne 0 ] || chown -R postgres "$1"
 }
 
@@ -22,7 +35,7 @@ CONF
 prepare_copy() {
     local folder
     mkdir -p "$1/pg" && cp -rL --parents "$bindir" "$1/pg" || return 1
-    for folder in "$(pg_config --sharedir)" "$(pg_config --pkglibdir)" "$(pg_config --includedir-server)"; do
+    for folder in "$("$PG_CONFIG" --sharedir)" "$("$PG_CONFIG" --pkglibdir)" "$("$PG_CONFIG" --includedir-server)"; do
         mkdir -p "$1/pg$folder" && cp -rs "$folder/." "$1/pg$folder" || return 1
     done
     make -C "$root" -s -j"$(nproc)" all && make -C "$root" -s install PG_CONFIG="$1/pg$bindir/pg_config"

@@ -1,7 +1,7 @@
 # Programs that measure the core: make bench-programs, then build/bench/NAME. make bench builds
 # them and runs each for a moment. Sources with a main are programs, the others help them all.
-BENCH_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) $(CORE_CFLAGS) -MMD -MP -Isrc -I$(BLAS_INCLUDE)
-BENCH_MAINS := $(shell grep -l '^main\b' test/bench/*.c)
+BENCH_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) $(CORE_CFLAGS) -MMD -MP -Isrc
+BENCH_MAINS := $(shell grep -l '^main\b' test/bench/*.c 2>/dev/null)
 BENCH_PROGRAMS = $(BENCH_MAINS:test/bench/%.c=build/bench/%)
 BENCH_HELP = $(patsubst test/bench/%.c,build/bench/%.o,\
 	$(filter-out $(BENCH_MAINS),$(wildcard test/bench/*.c)))
@@ -17,7 +17,7 @@ build/bench/%.o: test/bench/%.c
 	$(CC) $(BENCH_CFLAGS) -c $< -o $@
 
 build/bench/%: build/bench/%.o $(BENCH_HELP) $(BENCH_CORE)
-	$(CC) $(BENCH_CFLAGS) $^ -o $@ $(BLAS_LIBS) -lm
+	$(CC) $(BENCH_CFLAGS) $^ -o $@ $(BLAS_LIBS) -lm -ldl
 
 .PHONY: bench bench-programs
 bench-programs: $(BENCH_PROGRAMS)

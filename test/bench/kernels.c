@@ -6,13 +6,13 @@
  * One slice of entities on one core: the student's sparse products, by density, against sgemm of
  * the same shapes; and the passes over scores, against reading and rewriting memory.
  */
-#include <cblas.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
+#include "core/math/cblas.h"
 #include "core/math/softmax.h"
 #include "core/math/pattern.h"
 #include "core/base/random.h"
@@ -70,7 +70,7 @@ prepare(Bench *b)
 static void
 dense_product(const Bench *b, int form)
 {
-    blasint n = ROWS, q = (blasint)b->queries, w = (blasint)b->width, s = (blasint)b->stride;
+    int n = ROWS, q = (int)b->queries, w = (int)b->width, s = (int)b->stride;
 
     if (form == 0)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, q, w, 1, b->table, w, b->rows, w, 0,

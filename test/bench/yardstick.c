@@ -2,11 +2,11 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <cblas.h>
 
 #include "clock.h"
 #include "processes.h"
 #include "memory.h"
+#include "core/math/cblas.h"
 #include "core/train/train.h"
 
 /* Seconds for each form in each layout; a call is of so much work at most. */

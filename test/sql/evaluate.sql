@@ -202,7 +202,7 @@ SELECT abs(e.mrr - m.mrr) < 1e-5 AS "as trained" FROM kg_evaluate('graph', 'held
 -- Of the answers that kg_predict would give first, if the known facts were these: how probable, and what holds.
 CREATE TEMP TABLE firsts AS
 SELECT side, relation, asked::int AS holds, base + (1 - base) / (1 + exp(-(slope * CASE WHEN odds < -3 THEN -3 + steep * (odds + 3) ELSE odds END + "offset"))) AS probability
-FROM (SELECT *, -ln(all_scores * exp(-score) - 1) AS odds FROM (SELECT *, sum(exp(score)) OVER (PARTITION BY side, given, relation) AS all_scores,
+FROM (SELECT *, -ln(all_scores * exp(-score) - 1) AS odds FROM (SELECT *, sum(CASE WHEN score > '-Infinity' THEN exp(score) ELSE 0 END) OVER (PARTITION BY side, given, relation) AS all_scores,
              row_number() OVER (PARTITION BY side, given, relation ORDER BY score DESC, answer COLLATE "C") AS place
       FROM scores WHERE asked OR NOT known) c) c,
      LATERAL (SELECT coalesce(CASE side WHEN 'tail' THEN tail_slope ELSE head_slope END, (metrics #>> '{calibration,slope}')::float8) AS slope,

@@ -3,6 +3,10 @@ CREATE EXTENSION metasd;
 SELECT pg_describe_object(classid, objid, 0) AS "Object description" FROM pg_depend
 WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'metasd')
+  -- Newer servers list the types of tables, views and arrays, which belong to others, as well.
+  AND NOT (classid = 'pg_type'::regclass
+           AND EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+                       WHERE t.oid = objid AND (c.relkind <> 'c' OR t.typcategory = 'A')))
 ORDER BY pg_describe_object(classid, objid, 0) COLLATE "C";
 SELECT p.oid::regprocedure AS "function without a comment"
 FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid

@@ -26,8 +26,8 @@ SELECT u ->> 'preset' AS preset, u ->> 'rank' AS rank, u ->> 'reg' AS reg, u ->>
 FROM (SELECT params_used FROM kg_estimate('made', params => '{"preset": "fast", "rank": 64, "epochs": 18}')) e(u);
 
 -- A default rank is one that memory allows, with some to spare; a lower one than 100 is for the user to choose.
-CREATE FUNCTION needed(p jsonb) RETURNS bigint LANGUAGE sql
-    RETURN (SELECT train_bytes FROM kg_estimate('made', params => '{"warm_start": false}' || p));
+CREATE FUNCTION needed(p jsonb) RETURNS bigint LANGUAGE sql AS
+$$SELECT train_bytes FROM kg_estimate('made', params => '{"warm_start": false}' || p)$$;
 SET metasd.train_mem = '350MB';
 SELECT rank BETWEEN 110 AND 460 AND rank % 10 = 0 AS lower, train_bytes < 350 << 20 AS fits,
        needed(jsonb_build_object('preset', 'best', 'rank', rank + 10)) > (350 << 20) / 16 * 15 AS most, params_used -> 'rank' = to_jsonb(rank) AS used

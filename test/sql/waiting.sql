@@ -33,7 +33,7 @@ BEGIN;
 SELECT kg_train('people') AS run \gset
 CALL kg_wait(:run);
 ROLLBACK;
-SELECT kg_train('people') > :first AS trained \; CALL kg_wait(:first);
+CREATE TEMP TABLE trained AS SELECT kg_train('people') AS run \; CALL kg_wait(:first);
 CREATE FUNCTION waits(run bigint) RETURNS void LANGUAGE plpgsql AS $$BEGIN CALL kg_wait(run); END$$;
 SELECT waits(:first);
 CREATE PROCEDURE waits_in_a_block(run bigint) LANGUAGE plpgsql AS $$

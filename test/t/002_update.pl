@@ -97,10 +97,16 @@ my $node = PostgreSQL::Test::Cluster->new('update');
 $node->init;
 $node->start;
 
-# Where the scripts are. Debian's PostgreSQL takes extensions from another folder where it is told to.
-my $share = $node->config_data('--sharedir') . '/extension';
-my $can_stage = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_settings WHERE name = 'extension_destdir'});
+# Where the scripts are. Debian's PostgreSQL takes extensions from another folder where it is told to, and from
+# version 18 on any.
+my $has_path = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_settings WHERE name = 'extension_control_path'});
+my $can_stage = $has_path
+  || $node->safe_psql('postgres', q{SELECT count(*) FROM pg_settings WHERE name = 'extension_destdir'});
+my $sharedir = config_of($node, '--sharedir');
+my $share = "$sharedir/extension";
 my $stage = $node->safe_psql('postgres', q{SELECT current_setting('extension_destdir', true)});
+$stage = $1
+  if $has_path && $node->safe_psql('postgres', 'SHOW extension_control_path') =~ /^(.*?)\Q$sharedir\E:/;
 my $installed = "$stage$share";
 my ($default) = slurp_file("$installed/metasd.control") =~ /^default_version = '(.*)'$/m;
 
@@ -251,12 +257,14 @@ unless ($can_stage)
 	exit;
 }
 my $folder = PostgreSQL::Test::Utils::tempdir();
-for my $of ($share, $node->config_data('--pkglibdir'))
+for my $of ($share, config_of($node, '--pkglibdir'))
 {
 	system_or_bail('mkdir', '-p', "$folder$of");
 	system_or_bail('cp', glob("$stage$of/metasd*"), "$folder$of");
 }
-$node->append_conf('postgresql.conf', "extension_destdir = '$folder'\n");
+$node->append_conf('postgresql.conf', $has_path
+	? "extension_control_path = '$folder$sharedir:\$system'\n"
+	: "extension_destdir = '$folder'\n");
 $node->restart;
 
 # Version 0 lacks some statements of the default one, and the delta has them.

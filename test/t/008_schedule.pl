@@ -17,7 +17,7 @@ my $node = PostgreSQL::Test::Cluster->new('schedule');
 $node->init;
 $node->append_conf('postgresql.conf', "autovacuum = off\n");
 $node->start;
--e $node->config_data('--sharedir') . '/extension/pg_cron.control'
+-e config_of($node, '--sharedir') . '/extension/pg_cron.control'
   or plan skip_all => 'pg_cron is missing: test/setup.sh test installs it';
 $node->safe_psql('postgres', 'CREATE EXTENSION metasd');
 load_graph($node, 'postgres', 'facts');

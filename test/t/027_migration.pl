@@ -519,7 +519,7 @@ $node->safe_psql('postgres', "DROP DATABASE $_") for qw(plain inserts folder twi
 $node->stop;
 my $new = PostgreSQL::Test::Cluster->new('moved_new');
 $new->init;
-my $bindir = $new->config_data('--bindir');
+my $bindir = config_of($new, '--bindir');
 chdir $dump or die "cannot change to $dump: $!";
 command_ok(
 	[

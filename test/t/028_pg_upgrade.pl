@@ -21,7 +21,7 @@ $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
 $new->init;
-my $bindir = $new->config_data('--bindir');
+my $bindir = config_of($new, '--bindir');
 my $work = PostgreSQL::Test::Utils::tempdir();
 chdir $work or die "cannot change to $work: $!";
 command_ok(

@@ -17,7 +17,7 @@ use Test::More;
 our @EXPORT = qw(
   $LONG $MEDIUM $QUICK new_node load_graph gate train start_training worker_of session
   wait_until wait_until_gone wait_for_status wait_for_no_worker wait_for_server start_again limit_process
-  status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images in_tree
+  status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images in_tree config_of
 );
 
 # The deadline of all that is waited for is that of PostgreSQL's own tests, PG_TEST_TIMEOUT_DEFAULT: only
@@ -44,6 +44,16 @@ sub in_tree
 	my ($path) = @_;
 
 	return "$tree/$path";
+}
+
+# What pg_config says of a server's installation; before version 15 nodes cannot tell.
+sub config_of
+{
+	my ($node, $option) = @_;
+
+	return $node->config_data($option) if $node->can('config_data');
+	chomp(my $value = `pg_config $option`);
+	return $value;
 }
 
 # A server, started, with the extension and two graphs in database postgres: facts is small, an

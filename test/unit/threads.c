@@ -3,7 +3,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <cblas.h>
+
+#include "core/math/cblas.h"
 
 /*
  * The serial OpenBLAS shares its buffers between all calls of a process: in PostgreSQL members
@@ -12,9 +13,9 @@
 extern __typeof__(cblas_sgemm) __real_cblas_sgemm, __wrap_cblas_sgemm;
 
 void
-__wrap_cblas_sgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE a_form, CBLAS_TRANSPOSE b_form, blasint m,
-                   blasint n, blasint k, float alpha, const float *a, blasint lda, const float *b,
-                   blasint ldb, float beta, float *c, blasint ldc)
+__wrap_cblas_sgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE a_form, CBLAS_TRANSPOSE b_form, int m, int n,
+                   int k, float alpha, const float *a, int lda, const float *b, int ldb, float beta,
+                   float *c, int ldc)
 {
     static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 

@@ -4,7 +4,7 @@
 #   make unit-programs      builds them only; SANITIZE=1, or PLAIN=1: for valgrind
 # test/run.sh runs them under valgrind, too.
 
-UNIT_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) -MMD -MP -Isrc -Itest/unit -I$(BLAS_INCLUDE)
+UNIT_CFLAGS = -std=gnu11 -g $(OWN_CFLAGS) -MMD -MP -Isrc -Itest/unit
 ifeq ($(SANITIZE),1)
 UNIT_DIR = build/unit-sanitize
 UNIT_CFLAGS += -O1 -fopenmp-simd -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -39,7 +39,7 @@ $(UNIT_DIR)/%.o: test/unit/%.c
 	$(CC) $(UNIT_CFLAGS) -c $< -o $@
 
 $(UNIT_TESTS): %: %.o $(UNIT_CORE) $(UNIT_HELP)
-	$(CC) $(UNIT_CFLAGS) $^ -o $@ -Wl,--wrap=cblas_sgemm $(BLAS_LIBS) -lcmocka -lm -lpthread
+	$(CC) $(UNIT_CFLAGS) $^ -o $@ -Wl,--wrap=cblas_sgemm $(BLAS_LIBS) -lcmocka -lm -lpthread -ldl
 
 # Fuzzers: programs that try inputs changed at random, some seconds of them where code is sanitized.
 UNIT_FUZZERS = $(patsubst test/fuzz/%.c,$(UNIT_DIR)/fuzz_%,$(wildcard test/fuzz/*.c))
@@ -49,7 +49,7 @@ $(UNIT_DIR)/fuzz_%.o: test/fuzz/%.c
 	$(CC) $(UNIT_CFLAGS) -c $< -o $@
 
 $(UNIT_DIR)/fuzz_%: $(UNIT_DIR)/fuzz_%.o $(UNIT_DIR)/rows.o $(UNIT_CORE)
-	$(CC) $(UNIT_CFLAGS) $^ -o $@ $(BLAS_LIBS) -lm
+	$(CC) $(UNIT_CFLAGS) $^ -o $@ $(BLAS_LIBS) -lm -ldl
 
 # The same with libFuzzer, for as long as one likes: make fuzz, then build/fuzz/codec [...].
 build/fuzz/%: test/fuzz/%.c test/unit/rows.c $(wildcard src/core/*/*.[ch] test/unit/*.h)

@@ -7,6 +7,8 @@
 #ifndef METASD_CORE_BASE_STATUS_H
 #define METASD_CORE_BASE_STATUS_H
 
+#include "core/base/host.h"
+
 typedef enum MetasdStatus {
     METASD_OK = 0,
     METASD_NO_MEMORY,   /* an allocation failed or a size overflowed */

@@ -1,8 +1,13 @@
 #include "core/math/blas.h"
 
+#include <dlfcn.h>
+#include <limits.h>
 #include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
-#include <cblas.h>
+
+#include "core/math/cblas.h"
 
 /* A call of this size takes at most 20 ms at 60 Gflop/s, and 60 ms on a core of long ago. */
 #define CALL_FLOP 1.25e9
@@ -77,11 +82,11 @@ product(MetasdTeam *team, CBLAS_TRANSPOSE a_form, CBLAS_TRANSPOSE b_form, size_t
                            .columns = least(most.columns, n - column),
                            .depth = least(most.depth, k - at)};
 
-                cblas_sgemm(CblasRowMajor, a_form, b_form, (blasint)cut.rows, (blasint)cut.columns,
-                            (blasint)cut.depth, 1.0f,
-                            a_turned ? a + at * lda + row : a + row * lda + at, (blasint)lda,
-                            b_turned ? b + column * ldb + at : b + at * ldb + column, (blasint)ldb,
-                            add || at > 0 ? 1.0f : 0.0f, c + row * ldc + column, (blasint)ldc);
+                cblas_sgemm(CblasRowMajor, a_form, b_form, (int)cut.rows, (int)cut.columns,
+                            (int)cut.depth, 1.0f,
+                            a_turned ? a + at * lda + row : a + row * lda + at, (int)lda,
+                            b_turned ? b + column * ldb + at : b + at * ldb + column, (int)ldb,
+                            add || at > 0 ? 1.0f : 0.0f, c + row * ldc + column, (int)ldc);
                 METASD_TRY(metasd_team_work(team, work_of(cut)));
             }
     return METASD_OK;
@@ -108,8 +113,64 @@ metasd_blas_atb(MetasdTeam *team, size_t m, size_t n, size_t k, const float *a, 
     return product(team, CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, add, c, ldc);
 }
 
+/* ---- the library ---- */
+
+/* What only some of the libraries have; NULL in the others. */
+extern void openblas_set_num_threads(int threads) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
+extern void bli_thread_set_num_threads(long threads) __attribute__((weak));
+
+/* What the libraries read when they are loaded. Later is too late: some start their threads then. */
+static const char *const variables[] = {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS",
+                                        "OMP_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"};
+
+#define VARIABLES (sizeof(variables) / sizeof(*variables))
+
+static char *before[VARIABLES]; /* the values of this process, for what else it loads */
+
+/* This library is linked so that it is initialised before those which it needs (initfirst). */
+__attribute__((constructor)) static void
+limit_threads(void)
+{
+    for (size_t i = 0; i < VARIABLES; i++) {
+        before[i] = getenv(variables[i]);
+        setenv(variables[i], "1", 1);
+    }
+}
+
+void
+metasd_blas_loaded(void)
+{
+    for (size_t i = 0; i < VARIABLES; i++)
+        if (before[i])
+            setenv(variables[i], before[i], 1);
+        else
+            unsetenv(variables[i]);
+}
+
+/* One that something else has loaded before did not see the limits. */
+void
+metasd_blas_limit_threads(void)
+{
+    if (openblas_set_num_threads)
+        openblas_set_num_threads(1);
+    if (bli_thread_set_num_threads)
+        bli_thread_set_num_threads(1);
+}
+
+const char *
+metasd_blas_library(void)
+{
+    static char path[PATH_MAX];
+    Dl_info info;
+
+    if (dladdr((void *)(uintptr_t)cblas_sgemm, &info) == 0 || !info.dli_fname)
+        return "an unknown library";
+    return realpath(info.dli_fname, path) ? path : info.dli_fname;
+}
+
 const char *
 metasd_blas_kernels(void)
 {
-    return openblas_get_corename();
+    return openblas_get_corename ? openblas_get_corename() : NULL;
 }

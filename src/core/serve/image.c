@@ -372,8 +372,7 @@ metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
 {
     const MetasdImagePlan *plan = &writer->image.plan;
     size_t bytes = metasd_image_bytes(plan);
-    Header header = {.magic = MAGIC,
-                     .version = VERSION,
+    Header header = {.version = VERSION,
                      .byte_order = BYTE_ORDER_MARK,
                      .bytes = bytes,
                      .codes = plan->codes,
@@ -392,6 +391,7 @@ metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team)
         return METASD_INVALID;
     METASD_TRY(checksum((char *)writer->memory + sizeof(Header), bytes - sizeof(Header), team,
                         &header.checksum));
+    memcpy(header.magic, MAGIC, sizeof(header.magic));
     memcpy(header.family, plan->family->name, strlen(plan->family->name));
     header.header_checksum = header_checksum(header);
     memcpy(writer->memory, &header, sizeof(header));

@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/shmem.h" /* add_size and mul_size, which utils/palloc.h has since 2026 */
 #include "utils/guc.h"
 
 #if PG_VERSION_NUM < 130000
@@ -18,6 +19,8 @@
 #endif
 
 #if PG_VERSION_NUM >= 160000
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "varatt.h"
 #endif
 
@@ -115,6 +118,12 @@ extern void metasd_compat_init_materialized_srf(FunctionCallInfo fcinfo);
 #else
 #define metasd_buffile_open(set, name) BufFileOpenShared((set), (name))
 #endif
+#endif
+
+/* 14: hints have plurals. */
+#if PG_VERSION_NUM < 140000
+#define errhint_plural(one, many, n, ...)                                                          \
+    ((n) == 1 ? errhint((one), __VA_ARGS__) : errhint((many), __VA_ARGS__))
 #endif
 
 /* 14: INTERRUPTS_PENDING_CONDITION is new. */

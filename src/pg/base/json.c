@@ -135,8 +135,8 @@ metasd_json_fixed(MetasdJson *json, const char *key, double value, int decimals)
 void
 metasd_json_object(MetasdJson *json, const char *key, Jsonb *value)
 {
-    JsonbValue binary;
-
-    JsonbToJsonbValue(value, &binary);
-    push_member(json, key, binary);
+    push_member(json, key,
+                (JsonbValue){
+                    .type = jbvBinary,
+                    .val.binary = {.data = &value->root, .len = (int)(VARSIZE(value) - VARHDRSZ)}});
 }

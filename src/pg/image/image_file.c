@@ -334,14 +334,14 @@ write_image(Draft *draft, const MetasdImagePath *path, const pg_uuid_t *uuid, co
      * One second ago, in whole seconds: any write to the file sets a later time, even where times
      * of files are whole seconds.
      */
-    Frame frame = {.magic = MAGIC,
-                   .version = VERSION,
+    Frame frame = {.version = VERSION,
                    .uuid = *uuid,
                    .bytes = bytes + sizeof(frame),
                    .time = (int64)time(NULL) - 1};
     MemoryContext before = MemoryContextSwitchTo(context);
     Mapping *mapping = NULL;
 
+    memcpy(frame.magic, MAGIC, sizeof(frame.magic));
     frame.checksum = frame_checksum(&frame);
     if (create_draft(draft)) /* beyond the end of the file until it is filled */
         mapping = map_memory((size_t)frame.bytes, PROT_READ, MAP_SHARED, draft->fd);

@@ -11,7 +11,6 @@
 #include "catalog/pg_namespace.h"
 #include "mb/pg_wchar.h"
 #include "utils/formatting.h"
-#include "utils/pg_locale.h"
 #include "utils/syscache.h"
 
 /* A longer label is no slip of the keyboard. */
@@ -72,13 +71,28 @@ compute_outline(MetasdLabel label)
     return outline;
 }
 
+/*
+ * Tried rather than asked for: utils/pg_locale.h needs headers of ICU, which need not be there, and
+ * what it has for this changes between versions.
+ */
+static bool
+folds_unicode(Oid collation)
+{
+    static const char upper[] = "\xc3\x84", lower[] = "\xc3\xa4"; /* A and a with two dots */
+    char *text = str_tolower(upper, sizeof(upper) - 1, collation);
+    bool folds = strcmp(text, lower) == 0;
+
+    pfree(text);
+    return folds;
+}
+
 /* A collation that folds the letters of this encoding, if there is one. */
 static Oid
 find_folding_collation(void)
 {
-    static const char *const others[] = {"und-x-icu", "C.utf8", "C.UTF-8"};
+    static const char *const others[] = {"und-x-icu", "C.utf8", "C.UTF-8", "pg_c_utf8"};
 
-    if (!lc_ctype_is_c(DEFAULT_COLLATION_OID) || GetDatabaseEncoding() != PG_UTF8)
+    if (GetDatabaseEncoding() != PG_UTF8 || folds_unicode(DEFAULT_COLLATION_OID))
         return DEFAULT_COLLATION_OID;
     for (int i = 0; i < (int)lengthof(others); i++) {
         static const int encodings[] = {-1, PG_UTF8};

@@ -400,6 +400,20 @@ train_model(MetasdJob *job)
 
 /* ---- the run ---- */
 
+/* Which of the libraries that can be there computes, and how: a support case begins with that. */
+static void
+log_start(const MetasdReporter *reporter)
+{
+    const char *library = metasd_blas_library(), *kernels = metasd_blas_kernels();
+
+    ereport(LOG,
+            (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", reporter->run,
+                    reporter->model),
+             kernels ? errdetail("Matrix products come from %s, kernels for processors of type %s.",
+                                 library, kernels)
+                     : errdetail("Matrix products come from %s.", library)));
+}
+
 static void
 wait_for_launcher(TransactionId launcher)
 {
@@ -421,10 +435,7 @@ run_job(void *context)
 
     wait_for_launcher(process->launch.transaction);
     metasd_transaction_run(&process->transactions, load_run, job);
-    ereport(LOG, (errmsg("metasd run " INT64_FORMAT " of model \"%s\" started", reporter->run,
-                         reporter->model),
-                  errdetail("OpenBLAS uses its kernels for processors of type %s.",
-                            metasd_blas_kernels())));
+    log_start(reporter);
     metasd_progress_phase(reporter, "reading");
     metasd_transaction_run(&process->transactions, read_and_plan, job);
     form_team(job);

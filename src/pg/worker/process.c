@@ -11,6 +11,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "core/math/blas.h"
 #include "pg/worker/team_shm.h"
 
 /* ---- interrupts ---- */
@@ -127,6 +128,7 @@ metasd_process_start(void)
     process->team.barrier = process->team.poll = poll_interrupts;
     process->team.context = process;
     metasd_process_lower_priority(process->launch.nice);
+    metasd_blas_limit_threads();
     return process;
 }
 
