@@ -12,6 +12,7 @@
 #   make installcheck        then runs the SQL and isolation tests on a running server, which PGHOST,
 #                            PGPORT and PGUSER name
 #   make prove_installcheck  and the TAP tests, on servers of their own; PROVE_TESTS="test/t/001*.pl"
+#   make dist     the archive for PGXN of what is committed; make deb: Debian packages of it
 
 # Where this file is: elsewhere, if one builds in another folder by make -f.
 SRC := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
@@ -176,3 +177,13 @@ demo-psql:
 
 demo-clean:
 	@test/demo.sh clean
+
+# Releases, see doc/contributing.md: the archive for PGXN of what is committed, and Debian packages of it.
+RELEASE = $(shell sed -n 's/^   "version": "\(.*\)",/\1/p' META.json)
+.PHONY: dist deb
+dist:
+	@mkdir -p build
+	git archive --format=zip --prefix=metasd-$(RELEASE)/ -o build/metasd-$(RELEASE).zip HEAD -- . ':!.ci'
+
+deb:
+	@packaging/build-deb.sh

@@ -186,6 +186,8 @@ chmod 755 "$work"
 
 # The tests of the documents need them, and the names of what they may lead to.
 cp -rL test Makefile "$work"
+# Those of the release what tells its version.
+cp -r LICENSE META.json metasd.control packaging sql "$work"
 find . \( -path ./build -o -name .git \) -prune -o -printf '%P\n' >"$work/listing"
 find . -path ./build -prune -o -name '*.md' -print0 | xargs -0 cp --parents -t "$work"
 mkdir "$log/build"
