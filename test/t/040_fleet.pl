@@ -215,14 +215,15 @@ $subscriber->safe_psql('postgres', q{ALTER SEQUENCE metasd.run_id_seq RESTART 20
 $own = train($subscriber, 'own', $QUICK =~ s/\{/{"seed": 7, /r);
 is($own, '2000001', 'a server counts from where it is told');
 my $other = new_node('fleet_trains_too', streaming => 1, wal_level => 'logical');
-$other->safe_psql('postgres', "ALTER SEQUENCE metasd.run_id_seq RESTART 1000001; CREATE PUBLICATION models FOR TABLE $all_tables");
+$other->safe_psql('postgres', "ALTER SEQUENCE metasd.run_id_seq RESTART 1000001; CREATE PUBLICATION models FOR TABLE $all_tables;
+	CREATE ROLE copies_models LOGIN REPLICATION; GRANT SELECT ON $all_tables TO copies_models");
 train($other, 'n', $QUICK =~ s/\{/{"seed": 3, /r);
-my $second_connection = $other->connstr('postgres') =~ s/'/''/gr;
+my $second_connection = $other->connstr('postgres') =~ s/'/''/gr . ' user=copies_models';
 subscribe();
 $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION models_too CONNECTION '$second_connection' PUBLICATION models");
 catch_up();
 is(answers($subscriber, 'm'), answers($node, 'm'), 'one publisher');
-is(answers($subscriber, 'n'), answers($other, 'n'), 'another');
+is(answers($subscriber, 'n'), answers($other, 'n'), 'another, by a role that may do no more than that');
 is(answers($subscriber, 'own'), $own_answers, 'and what was trained before');
 psql_fails($subscriber, "SELECT * FROM kg_predict('e1', 'r1')", qr/ERROR:  there is more than one model to ask\nDETAIL:  The models are: "m", "n", "own"/, 'all three are there');
 

@@ -21,8 +21,8 @@ extern bool metasd_shard_is_part(void);
 /*
  * The relation that has all rows of SOURCE with VALUE in the columns of the N given places: the
  * source itself, except in a part of a distributed query. There it is a shard of this node, and an
- * error if none has them all. N is 0 for the rows of a label that the model does not know, which may
- * be anywhere.
+ * error if none has them all. N is 0 for the rows of a label that the model does not know, which
+ * may be anywhere.
  */
 extern Oid metasd_shard_of(const MetasdSource *source, const int *place, const Datum *value, int n);
 
