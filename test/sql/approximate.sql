@@ -113,7 +113,8 @@ SELECT count(*), count(*) FILTER (WHERE s.head IS NULL) AS differ
 FROM kg_predict_heads('lives_in', 't1', 50, 'small') p LEFT JOIN small_exact s USING (rank, head, score, probability);
 RESET metasd.search_entities;
 
-SELECT count(kg_drop(name)) FROM metasd.models;
-SET client_min_messages = warning; -- not which views go with the tables
-DROP TABLE facts, towns, exact, whole, found, few, few_found, listed_found, many_found, exact_alike, all_alike,
-    found_alike, questions, sample, never_found, small, small_exact CASCADE;
+SELECT kg_drop('towns'), kg_drop('small');
+SET client_min_messages = warning; -- views go, too
+DROP TABLE facts, towns, exact, whole, found, few, few_found, listed_found, many_found, exact_alike, all_alike, found_alike, questions,
+           sample, never_found, small, small_exact CASCADE;
+RESET client_min_messages;
