@@ -303,41 +303,57 @@ metasd_query_batch_bytes(uint32_t width, size_t n)
     return n * batch_stride(width);
 }
 
+static Scratch *
+batch_scratch(const MetasdImage *image, void *scratch, size_t i)
+{
+    return (Scratch *)(void *)((char *)scratch + i * batch_stride(image->plan.width));
+}
+
 /*
- * All questions read a tile before the next one is read: it stays in a cache, and only the first of
- * them waits for memory.
+ * Do N questions share tiles? A tile is read into a cache whole, while a question alone reads only its
+ * own columns, and foresees those of the next tile. So each column must have several readers, and a
+ * tile must leave room in a cache.
  */
+#define READERS 5
+#define MOST_SHARED_BYTES ((size_t)512 << 10)
+
+static bool
+shares_tiles(const MetasdImage *image, void *scratch, size_t n)
+{
+    const MetasdImagePlan *plan = &image->plan;
+    size_t read = 0;
+
+    for (size_t i = 0; i < n; i++)
+        read += batch_scratch(image, scratch, i)->asked.count;
+    return read >= (size_t)READERS * plan->columns &&
+           plan->columns * METASD_WORD * metasd_dense_code_bytes[plan->codes] <= MOST_SHARED_BYTES;
+}
+
 void
 metasd_query_scores_tails_of_batch(const MetasdImage *image, const MetasdAsk *asks, size_t n,
                                    void *scratch)
 {
-    size_t stride = batch_stride(image->plan.width), words = metasd_words(image->plan.entities);
+    size_t words = metasd_words(image->plan.entities), step = words;
     MetasdDenseColumns tiles = all_columns(image);
-    char *at = scratch;
 
     for (size_t i = 0; i < n; i++) {
-        Scratch *rows = (Scratch *)(void *)(at + i * stride);
+        Scratch *rows = batch_scratch(image, scratch, i);
 
         *rows = divide_scratch(rows + 1, image->plan.width);
         compose_query(image, asks[i].head, asks[i].relation, rows);
         ask_columns(image, rows);
     }
-    if (n == 1) { /* reads fewer columns, and foresees those of the next tile */
-        score_tiles(image, &((const Scratch *)scratch)->asked, 0, words, asks->scores);
-        words = 0;
-    }
-    for (size_t tile = 0; tile < words; tile++) {
-        metasd_dense_touch(&tiles, tile);
-        for (size_t i = 0; i < n; i++) {
-            const Scratch *rows = (const Scratch *)(const void *)(at + i * stride);
-
-            score_tiles(image, &rows->asked, tile, tile + 1, asks[i].scores);
-        }
+    if (shares_tiles(image, scratch, n))
+        step = 1;
+    for (size_t tile = 0; tile < words; tile += step) {
+        if (step == 1)
+            metasd_dense_touch(&tiles, tile);
+        for (size_t i = 0; i < n; i++)
+            score_tiles(image, &batch_scratch(image, scratch, i)->asked, tile, tile + step,
+                        asks[i].scores);
     }
     for (size_t i = 0; i < n; i++) {
-        const Scratch *rows = (const Scratch *)(const void *)(at + i * stride);
-
-        score_lists(image, rows->query, asks[i].scores);
+        score_lists(image, batch_scratch(image, scratch, i)->query, asks[i].scores);
         if (!asks[i].head.row && is_irreflexive(image, asks[i].relation))
             asks[i].scores[asks[i].head.id] = METASD_IMPOSSIBLE;
     }

@@ -280,6 +280,38 @@ compare_answers(World *w)
     free(row);
 }
 
+/* A batch of N questions, one of which gives rows from elsewhere, has the bits of each alone. */
+static void
+compare_batch(World *w, size_t n)
+{
+    size_t floats = (size_t)w->entities + 1; /* one more, which nothing writes */
+    float *scores = malloc(n * floats * sizeof(float)), guard = 12345;
+    void *scratch = malloc(metasd_query_batch_bytes(w->width, n));
+    MetasdAsk *asks = calloc(n, sizeof(*asks));
+
+    for (size_t i = 0; i < n; i++) {
+        asks[i] = (MetasdAsk){
+            .head = metasd_given((uint32_t)metasd_random_below(i, STREAM, 7, w->entities)),
+            .relation = metasd_given((uint32_t)metasd_random_below(i, STREAM, 8, 2 * w->relations)),
+            .scores = scores + i * floats};
+        if (i % 5 == 2) {
+            asks[i].head.row = w->E + (size_t)asks[i].head.id * w->width;
+            asks[i].relation.row = w->W + (size_t)asks[i].relation.id * w->width;
+        }
+        asks[i].scores[w->entities] = guard;
+    }
+    metasd_query_scores_tails_of_batch(&w->index, asks, n, scratch);
+    for (size_t i = 0; i < n; i++) {
+        metasd_query_scores_tails_of(&w->index, asks[i].head, asks[i].relation, w->scores,
+                                     w->scratch);
+        assert_memory_equal(asks[i].scores, w->scores, w->entities * sizeof(float));
+        assert_true(asks[i].scores[w->entities] == guard);
+    }
+    free(scores);
+    free(scratch);
+    free(asks);
+}
+
 /* Of whatever family, storage and density: an image knows its own. */
 static void
 answers_equal_a_dense_model(void **state)
@@ -302,6 +334,8 @@ answers_equal_a_dense_model(void **state)
                                         (MetasdStorage)(k % METASD_STORAGES), k < METASD_STORAGES);
 
                 compare_answers(&w);
+                for (size_t n = 0; n <= 60; n = 7 * n + 1) /* few, or enough to share tiles */
+                    compare_batch(&w, n);
                 free_world(&w);
             }
 }
