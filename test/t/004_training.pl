@@ -164,9 +164,8 @@ sub losses
 }
 
 my ($needed) = `readelf -d $trains` =~ /NEEDED.*\[(lib\S*bl[ai]s\S*)\]/;
-my @flavours = grep { defined } map { (glob("$_/libopenblas.so.0 $_/libblis.so.[0-9] $_/libblas.so.3"))[0] }
+my @flavours = grep { defined } map { (grep { -e } glob("$_/libopenblas.so.0 $_/libblis.so.[0-9] $_/libblas.so.3"))[0] }
   glob('/usr/lib/*/openblas-* /usr/lib/*/blis-* /usr/lib/*/blas'), split /:/, $ENV{METASD_BLAS} // '';
-@flavours = grep { -e } @flavours;
 for my $flavour (@flavours)
 {
 	my $folder = PostgreSQL::Test::Utils::tempdir();
