@@ -54,7 +54,7 @@ PG_CPPFLAGS = -I$(SRC)/src -MMD -MP
 # builds differ. clang gets flags that PostgreSQL has for gcc.
 OWN_CFLAGS = -Wall -Wextra -ffile-prefix-map=$(abspath $(SRC))=. $(CLANG_CFLAGS) $(WARNINGS_STOP)
 CLANG_CFLAGS = $(eval CLANG_CFLAGS := $(if $(shell $(CC) --version | grep clang), \
-	-Wno-unknown-warning-option -Wno-ignored-optimization-argument))$(CLANG_CFLAGS)
+	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes))$(CLANG_CFLAGS)
 WARNINGS_STOP = $(if $(filter 1,$(WERROR)),-Werror)
 # Headers of PostgreSQL are not ours to mend.
 PG_CFLAGS = $(OWN_CFLAGS) -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \

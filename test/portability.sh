@@ -68,6 +68,19 @@ check "a PostgreSQL that is not there is named, with what to do" says "$work/pg_
     build none PG_CONFIG="$work/pg_config" all
 check "and so is a version of Debian's packages" says "postgresql/99/bin/pg_config is not there" build none PG=99 all
 
+# Where nothing can be installed, it is said what to install.
+mkdir -p "$work/bare/test" "$work/bin" "$work/apt" && cp test/setup.sh test/which_pg.sh "$work/bare/test" && chmod -R a+rX "$work"
+for program in sh sed ls head dirname id env; do ln -s "$(command -v "$program")" "$work/bin"; done
+check "without apt" says "There is no apt here" env -i PATH="$work/bin" sh "$work/bare/test/setup.sh"
+check "and without a compiler" grep -q "a C compiler" "$work/message"
+if command -v apt-get >/dev/null; then
+    for program in dpkg-query apt-get apt-cache; do ln -s "$(command -v "$program")" "$work/apt"; done
+    check "without sudo" says "no sudo to install them:.* postgresql-99 " \
+        as_server env -i PATH="$work/bin:$work/apt" PG=99 sh "$work/bare/test/setup.sh"
+else
+    echo "skipped: apt is not installed"
+fi
+
 # An object is made again for other flags or another server, and only then.
 made_again() {
     local before after

@@ -99,8 +99,16 @@ is(ended(train_as_odd('m', 'facts', $QUICK)), 'succeeded|', 'all settings the ot
 is(ended(train_as_odd('broken', 'broken', $QUICK)), 'failed|division by zero', 'and a source with an error');
 
 # The settings of the extension itself, in sessions that have not loaded it; postgresql.conf has metasd.nice.
-psql_fails($node, 'ALTER SYSTEM SET metasd.min_nice = 5', qr/ERROR:  unrecognized configuration parameter "metasd\.min_nice"/,
-	'ALTER SYSTEM does not know settings of a library that is not loaded');
+if ($node->safe_psql('postgres', 'SHOW server_version_num') < 170000)
+{
+	psql_fails($node, 'ALTER SYSTEM SET metasd.min_nice = 5', qr/ERROR:  unrecognized configuration parameter "metasd\.min_nice"/,
+		'ALTER SYSTEM does not know settings of a library that is not loaded');
+}
+else
+{
+	is($node->safe_psql('postgres', 'ALTER SYSTEM SET metasd.min_nice = 5; ALTER SYSTEM RESET metasd.min_nice'), '',
+		'ALTER SYSTEM takes settings of a library that is not loaded');
+}
 $node->safe_psql('postgres', "LOAD 'metasd'; ALTER SYSTEM SET metasd.nice = 5");
 $node->reload;
 ok(wait_until($node, "SELECT current_setting('metasd.nice', true) = '5'"), 'after LOAD it does');

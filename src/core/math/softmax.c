@@ -183,8 +183,12 @@ largest_max(const MetasdSoftmaxPartial *parts, size_t step, int count, size_t la
 {
     double max = (double)parts[0].max[lane];
 
-    for (int i = 1; i < count; i++)
-        max = fmax(max, (double)parts[(size_t)i * step].max[lane]);
+    /* Not fmax: gcc 12 for arm64 breaks down over that. A maximum is never NaN; see tile_max. */
+    for (int i = 1; i < count; i++) {
+        double next = (double)parts[(size_t)i * step].max[lane];
+
+        max = next > max ? next : max;
+    }
     return max;
 }
 
