@@ -29,6 +29,6 @@ pg_buildext updatecontrol
 dpkg-buildpackage -us -uc "${METASD_BUILD:---build=full}"
 cd ..
 if command -v lintian >/dev/null; then
-    lintian --display-info --pedantic --show-overrides --fail-on error,warning "$name"-*_*.changes
+    lintian --display-info --pedantic --fail-on error,warning "$name"-*_*.changes
 fi
 ls -l "$folder"/*.deb

@@ -62,7 +62,8 @@ sub new_node
 {
 	my ($name, %settings) = @_;
 	my $streaming = delete $settings{streaming};
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $installation = delete $settings{install_path};
+	my $node = PostgreSQL::Test::Cluster->new($name, $installation ? (install_path => $installation) : ());
 
 	$node->init($streaming ? (allows_streaming => 1) : ());
 	$node->append_conf('postgresql.conf', "restart_after_crash = on\nautovacuum = off\n");
