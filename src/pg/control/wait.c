@@ -19,6 +19,7 @@
 #include "pg/catalog/extension.h"
 #include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
+#include "pg/control/doubt_notes.h"
 
 #define LOOK_AGAIN_MS 200
 
@@ -402,7 +403,7 @@ to_milliseconds(const Interval *interval)
 /* The notes that the caller has been shown. */
 typedef struct Progress {
     int shown; /* epochs */
-    bool start, probes, rank, rows;
+    bool start, probes, rank, rows, doubts;
 } Progress;
 
 /* Says once from which version the training starts, or why it does not start from one. */
@@ -529,6 +530,7 @@ show_news(int64 run, Progress *progress)
     note_start(&state, progress);
     note_probes(&state, progress);
     note_rank(&state, progress);
+    progress->doubts = progress->doubts || metasd_doubt_notes_show(run);
     skip_resumed(run, &state, &progress->shown);
     show_epochs(run, state.epochs, &progress->shown);
     ended = check_end(run, &state);

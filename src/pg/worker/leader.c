@@ -27,6 +27,7 @@
 #include "pg/catalog/run.h"
 #include "pg/source/source.h"
 #include "pg/worker/checkpoint.h"
+#include "pg/worker/doubts.h"
 #include "pg/worker/import.h"
 #include "pg/worker/input.h"
 #include "pg/worker/limits.h"
@@ -65,6 +66,7 @@ typedef struct MetasdJob {
     MetasdCheckpointState checkpoints;
     MetasdWarmStart warm;
     Jsonb *probes; /* the run's metrics of its probes, or NULL */
+    Jsonb *doubts; /* likewise of slips in its source */
     NonFinite non_finite;
 } MetasdJob;
 
@@ -205,6 +207,8 @@ read_and_plan(void *context)
                       metasd_params_family(&job->params));
     if (job->import.given)
         settle_import(job);
+    else
+        job->doubts = metasd_doubts_find(&job->input);
     MemoryContextSwitchTo(spi);
     *plan = metasd_plan(&job->input, launch->max_workers, most, &job->params);
     training->held_out =
@@ -309,6 +313,8 @@ input_metrics(const MetasdJob *job)
         metasd_json_object(json, "warm_start", job->warm.metrics);
     if (job->probes)
         metasd_json_object(json, "probes", job->probes);
+    if (job->doubts)
+        metasd_json_object(json, "doubts", job->doubts);
     if (job->import.given)
         metasd_json_object(json, "import", metasd_import_metrics(&job->import));
     return metasd_json_end(json);
