@@ -3,7 +3,8 @@
 #
 # test/bench/bench.sh tells of FOLDER, which has a test.tsv too, and COLUMNS. The model is trained for
 # one epoch: as large as any other of that rank (by default 200), and as fast to ask. Prints the
-# processor's time and the clock's, in seconds, of both batches, and of a join of 2,000 questions beside them.
+# processor's time and the clock's, in seconds, of both batches, of 100,000 different questions, and of a join of
+# 2,000 questions beside them.
 #
 # Then the same facts, 30,000 of them at most, in sources of every kind that look known facts up worse than an
 # indexed table: what a batch of 300 questions, one of 20,000 (or as many as there are), and a join of 300 take,
@@ -22,11 +23,15 @@ SET client_min_messages = warning;
 SELECT kg_train('bench', 'facts', validation => 'valid', params => :'params'::jsonb) AS run \gset
 CALL kg_wait(:run);
 CREATE TABLE sample AS SELECT * FROM test LIMIT 2000;
+CREATE TABLE different AS SELECT head, relation FROM (SELECT DISTINCT head FROM facts) h,
+    (SELECT relation FROM facts GROUP BY relation ORDER BY count(*) DESC LIMIT 10) r ORDER BY md5(head || relation) LIMIT 100000;
+ANALYZE different;
 SELECT count(*) FROM kg_predict_many('sample', 10);
 SET client_min_messages = log;
 SET log_statement_stats = on;
 SELECT count(*) AS "answers, all tails" FROM kg_predict_many('test', 10);
 SELECT count(*) AS "answers, all heads" FROM kg_predict_many('test', 10, side => 'head');
+SELECT count(*) AS "answers, tails of 100,000 different questions" FROM kg_predict_many('different', 10);
 SELECT count(*) AS "answers, some tails" FROM kg_predict_many('sample', 10);
 SELECT count(*) AS "answers, some tails, join" FROM sample q, kg_predict(q.head, q.relation, 10) p;
 SQL

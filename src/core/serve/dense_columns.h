@@ -119,8 +119,8 @@ extern void metasd_dense_scores(const MetasdDenseKernels *kernels, const MetasdD
                                 size_t count, const MetasdDenseQuery *query, float *scores);
 
 /*
- * Reads tile T into a cache. That is faster than to read the columns of one query after the other, if
- * queries read most of them in the end.
+ * Reads tile T into a cache. That is faster than to read the columns of one query after the other,
+ * if queries read most of them in the end.
  */
 extern void metasd_dense_touch(const MetasdDenseColumns *tiles, size_t t);
 

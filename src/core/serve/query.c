@@ -310,9 +310,9 @@ batch_scratch(const MetasdImage *image, void *scratch, size_t i)
 }
 
 /*
- * Do N questions share tiles? A tile is read into a cache whole, while a question alone reads only its
- * own columns, and foresees those of the next tile. So each column must have several readers, and a
- * tile must leave room in a cache.
+ * Do N questions share tiles? A tile is read into a cache whole, while a question alone reads only
+ * its own columns, and foresees those of the next tile. So each column must have several readers,
+ * and a tile must leave room in a cache.
  */
 #define READERS 5
 #define MOST_SHARED_BYTES ((size_t)512 << 10)
@@ -325,7 +325,7 @@ shares_tiles(const MetasdImage *image, void *scratch, size_t n)
 
     for (size_t i = 0; i < n; i++)
         read += batch_scratch(image, scratch, i)->asked.count;
-    return read >= (size_t)READERS * plan->columns &&
+    return plan->columns > 0 && read >= (size_t)READERS * plan->columns &&
            plan->columns * METASD_WORD * metasd_dense_code_bytes[plan->codes] <= MOST_SHARED_BYTES;
 }
 

@@ -47,8 +47,8 @@ typedef struct MetasdAsk {
 extern size_t metasd_query_batch_bytes(uint32_t width, size_t n);
 
 /*
- * What metasd_query_scores_tails_of does for each of N questions, the same bits. A dozen of them take
- * less time together than one after the other, because they read the image once.
+ * What metasd_query_scores_tails_of does for each of N questions, the same bits. A dozen of them
+ * take less time together than one after the other, because they read the image once.
  */
 extern void metasd_query_scores_tails_of_batch(const MetasdImage *image, const MetasdAsk *asks,
                                                size_t n, void *scratch);

@@ -342,9 +342,9 @@ write_best(MetasdPredictor *predictor, const uint32 id[2])
 /* ---- the predictor ---- */
 
 /*
- * Questions that are scored at once: so many that reading the image takes a small part of their time.
- * They share BYTES_AT_ONCE. So in a large graph there is one, and the next check for interrupts is never
- * further away than in a graph of a million entities.
+ * Questions that are scored at once: so many that reading the image takes a small part of their
+ * time. Their scores and queries have BYTES_AT_ONCE. So in a large graph there is one, and a check
+ * for interrupts is no further away than it is there.
  */
 #define MOST_AT_ONCE 32
 #define BYTES_AT_ONCE ((size_t)4 << 20)
