@@ -126,12 +126,41 @@ for my $test ('test', 'test_spread', 'test_copied', 'spread', 'seen')
 }
 same("SELECT q.head, p.* FROM test q, LATERAL kg_predict(q.head, q.relation, 2, model => 'M') p ORDER BY 1, 2, 3",
 	'questions of a local table');
+for my $call ("kg_predict('e1', 'r1', 5, model => 'M')", "kg_predict_heads('r1', 'e1', 5, model => 'M')",
+	"kg_predict_relations('e1', 'e2', 5, model => 'M')", "kg_explain('e1', 'r1', 'e3', model => 'M')",
+	"kg_evaluate('M', 'test_spread')")
+{
+	same("SET plan_cache_mode = force_generic_plan; SELECT * FROM $call", "with generic plans, $call");
+}
 like(ask("SELECT kg_report('spread')"), qr{</html>}, 'kg_report');
 is(ask("SELECT triples = (SELECT count(*) FROM facts) FROM kg_estimate('spread')"), 't', 'kg_estimate');
 is(ask(q{SELECT count(*) FROM kg_predict_many('{1,2,99999999999999999999}'::text[], '{1}', 3, model => 'numbers')}),
 	'6', 'identifiers that are numbers');
 is(ask(q{SELECT count(*) FROM metasd.versions WHERE model = 'validated' AND status = 'succeeded'}), '1',
 	'a validation source that is distributed');
+
+# A role that is not a superuser, and one that reads for it.
+ask(q{CREATE ROLE alice LOGIN; GRANT SELECT ON spread, test, test_spread TO alice; GRANT ALL ON SCHEMA public TO alice});
+my @alice = (extra_params => [ '-U', 'alice' ]);
+$coordinator->safe_psql('postgres', q{
+	CREATE TABLE hers (head text, relation text, tail text);
+	SELECT create_distributed_table('hers', 'head')}, @alice);
+ask('INSERT INTO hers SELECT * FROM facts');
+for my $source ('spread', 'hers')
+{
+	my $run = $coordinator->safe_psql('postgres', "SELECT kg_train('alice_$source', '$source', params => '$QUICK')", @alice);
+
+	$coordinator->safe_psql('postgres', "CALL kg_wait($run)", @alice);
+	for my $how ([@alice], [])
+	{
+		is($coordinator->safe_psql('postgres', qq{
+				SELECT (SELECT count(*) FROM kg_predict('e1', 'r1', 3, model => 'alice_$source')),
+					   (SELECT count(*) > 0 FROM kg_predict_many('test_spread', 1, model => 'alice_$source')),
+					   (SELECT count(*) FROM kg_evaluate('alice_$source', 'test_spread')),
+					   (SELECT count(*) FROM kg_suspects('alice_$source', 3))}, @$how), '3|t|1|3',
+			"a role's model of $source answers " . (@$how ? 'her' : 'a superuser'));
+	}
+}
 
 # ---- the facts of a batch take one query for each shard, however many questions it has ----
 

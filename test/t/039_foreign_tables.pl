@@ -70,9 +70,9 @@ $reader->safe_psql('postgres', 'INSERT INTO test_there SELECT * FROM test');
 
 sub train_from
 {
-	my ($model, $source, $more) = @_;
+	my ($model, $source, $more, $params) = @_;
 	my $run = $reader->safe_psql('postgres',
-		"SELECT kg_train('$model', '$source', params => '$QUICK'" . ($more || '') . ')');
+		"SELECT kg_train('$model', '$source', params => '" . ($params || $QUICK) . "'" . ($more || '') . ')');
 
 	$reader->safe_psql('postgres', "CALL kg_wait($run)");
 	return;
@@ -159,6 +159,27 @@ is(rounds(sub { batch('parts', '', 'test') }, 'part[12]'), 2, 'one for each fore
 is(rounds(sub { batch('there', '', 'test_there') }, 'test'), 1, 'questions that are there are read in one');
 is(rounds(sub { $reader->safe_psql('postgres', 'ANALYZE there') ; batch('there', '', 'test') }, 'facts') <= 3, 1,
 	'also with statistics');
+
+# 20,000 questions are more than one query asks for.
+load_graph($reader, 'postgres', 'wide', entities => 2000, relations => 10, triples => 6000);
+$store->safe_psql('postgres', 'CREATE TABLE wide (head text, relation text, tail text)');
+$reader->safe_psql('postgres', q{
+	CREATE FOREIGN TABLE wide_there (head text, relation text, tail text) SERVER store OPTIONS (table_name 'wide');
+	INSERT INTO wide_there SELECT * FROM wide;
+	CREATE TABLE all_questions AS
+	SELECT 'e' || e AS head, 'r' || r AS relation, 'e' || e AS tail FROM generate_series(0, 1999) e, generate_series(0, 9) r});
+train_from($_, $_, '', $QUICK =~ s/"batch": 50/"batch": 1000/r) for 'wide', 'wide_there';
+for my $side ('tail', 'head')
+{
+	my $all = sub {
+		return $reader->safe_psql('postgres', qq{SELECT count(*), sum(known::int), md5(string_agg(p::text, ' ' ORDER BY query, rank, head, tail))
+			FROM kg_predict_many('all_questions', 2, model => '$_[0]', side => '$side', known => 'mark') p});
+	};
+	my $said;
+
+	is(rounds(sub { $said = $all->('wide_there') }, 'wide'), 2, "20,000 questions, side $side, take two rounds");
+	is($said, $all->('wide'), 'and have the answers of facts here');
+}
 
 # ---- newcomers, changes, rights ----
 

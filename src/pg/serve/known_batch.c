@@ -159,7 +159,7 @@ store_answers(MetasdKnownBatch *batch)
 }
 
 /* The questions whose facts one query reads, and the bytes of their labels. */
-#define MOST_ASKED 65536
+#define MOST_ASKED 16384
 #define MOST_BYTES ((size_t)32 << 20)
 
 /* What some questions give at one place. */

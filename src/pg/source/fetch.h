@@ -25,7 +25,7 @@ typedef struct MetasdFetch {
     MemoryContext values; /* for values that are compressed or stored out of line */
 } MetasdFetch;
 
-/* Which rows are read: those for which SQL holds, whose $1 to $NARGS have these values, no NULLs. */
+/* The rows for which SQL holds, whose parameters $1 to $NARGS have these values; none is NULL. */
 typedef struct MetasdFetchCondition {
     const char *sql;
     int nargs;

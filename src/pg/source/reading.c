@@ -239,10 +239,14 @@ metasd_reading_open(MetasdReading *reading, Oid relation, Oid user, bool restric
         refuse_reading(relation, user, objection);
 }
 
+/* Citus cannot plan a query of all shards before it knows the parameters. */
 void
 metasd_reading_begin(MetasdReading *reading)
 {
     metasd_security_switch_to(&reading->saved, reading->reader, reading->restricted);
+    if (plan_cache_mode == PLAN_CACHE_MODE_FORCE_GENERIC_PLAN)
+        (void)set_config_option("plan_cache_mode", "auto", PGC_USERSET, PGC_S_SESSION,
+                                GUC_ACTION_SAVE, true, 0, false);
     if (reading->pinned)
         metasd_reading_pin_settings();
 }
