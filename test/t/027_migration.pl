@@ -480,7 +480,7 @@ $waiting->query_until(qr/waiting/, "\\echo waiting\nCALL kg_wait($far);\n");
 for my $call ("kg_train('m')", "kg_train('mine', 'facts')", "metasd.train_scheduled('m')")
 {
 	psql_fails($subscriber, "\\set VERBOSITY verbose\nSET SESSION AUTHORIZATION ann; SELECT $call",
-		qr/ERROR:  55000: cannot train or change models in a database that subscribes to models of another.*HINT:  Models are trained where they are published/s,
+		qr/ERROR:  55000: cannot train or change models in a database that subscribes to models of another.*HINT:  Models are trained and changed where they are published/s,
 		"$call on a subscriber says where to");
 }
 is($subscriber->safe_psql('postgres', "SELECT count(*) FROM metasd.model WHERE name = 'mine'"), '0', 'and leaves nothing');
