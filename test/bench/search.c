@@ -2,12 +2,14 @@
  * search.c - questions to an image of many entities: answered exactly, and from a few clusters.
  *
  *   build/bench/search [KIND ENTITIES RANK [CLUSTERS]]
+ *   build/bench/search rows KIND ENTITIES RANK
  *
- * KIND is the made-up model: "random" rows have no structure, which is the worst case for every
- * index; "groups" are 200 entities each around a center; "aligned" are groups whose weights are in
- * the same columns, as salience "aligned" leaves them. Half of the weights are kept. Norms follow a
- * power law. A question is a point near a group, or an entity that is asked with a relation, both
- * in the model "random".
+ * The second form prints the rows of the entities, for scale.sh. KIND is the made-up model: "flat"
+ * rows have no structure and one norm, which is the worst case for every index; "random" rows have
+ * no structure either, but norms; "groups" are 200 entities each around a center; "aligned" are groups whose weights are in
+ * the same columns, as pruning "aligned" leaves them. Half of the weights are kept, and norms follow
+ * a power law. A question is a point near a group; of rows without groups, an entity with a
+ * relation.
  *
  * Prints bytes an entity, the time to make the clusters, and for each number of visited clusters
  * the processor time of a question (median, 99 of 100 within), recall@10 and how far the log odds
@@ -35,7 +37,7 @@
 #define QUESTIONS 60
 #define LABEL 8
 
-typedef enum Kind { RANDOM, GROUPS, ALIGNED } Kind;
+typedef enum Kind { FLAT, RANDOM, GROUPS, ALIGNED } Kind;
 
 /* Seconds of processor time. */
 static double
@@ -93,7 +95,7 @@ static void
 make_center(const Model *model, uint64_t group, int8_t *center)
 {
     memset(center, 0, 2 * (size_t)model->rank);
-    if (model->kind != RANDOM)
+    if (model->kind > RANDOM)
         fill_bytes(1, group, center, 2 * (size_t)model->rank);
 }
 
@@ -114,7 +116,7 @@ make_row(const Model *model, uint64_t number, bool relation)
     static int8_t center[8192], noise[8192];
     uint32_t rank = model->rank, kept = 0;
     double draw = ((double)(metasd_random(3, STREAM, number) >> 11) + 1) / 9007199254740993.0;
-    double size = relation ? 1 : fmin(0.3 * pow(draw, -0.35), 3);
+    double size = relation || model->kind == FLAT ? 1 : fmin(0.3 * pow(draw, -0.35), 3);
 
     make_center(model, relation ? 0 : number / GROUP, center);
     fill_bytes(4, number, noise, 2 * (size_t)rank);
@@ -223,7 +225,7 @@ pose(const Desk *desk, int i, MetasdGiven *head, MetasdGiven *relation)
     uint32_t entity = (uint32_t)metasd_random_below(5, STREAM, (uint64_t)i, n);
     static int8_t center[8192], noise[8192];
 
-    if (desk->model->kind == RANDOM) {
+    if (desk->model->kind <= RANDOM) {
         *head = metasd_given(entity);
         *relation = metasd_given((uint32_t)i % RELATIONS);
         return;
@@ -361,20 +363,54 @@ measure(Model *model, uint32_t clusters)
         ask_clusters(desk, most);
 }
 
+/* Prints the rows of the entities, as COPY reads them: number, label, bytes in hexadecimal digits. */
+static void
+print_rows(Model *model)
+{
+    size_t width = 2 * (size_t)model->rank, bound = metasd_row_bound(width), used;
+    float *row = need(width * sizeof(*row));
+    uint8_t *bytes = need(bound);
+
+    model->positions = need(width * sizeof(uint32_t));
+    model->codes = need(width);
+    for (uint32_t e = 0; e < model->entities; e++) {
+        MetasdSparseRow sparse = make_row(model, e, false);
+
+        memset(row, 0, width * sizeof(*row));
+        for (size_t i = 0; i < sparse.kept; i++)
+            row[sparse.positions[i]] = metasd_row_weight(&sparse, i);
+        check(metasd_row_encode(METASD_INT8, width, row, bytes, bound, &used), "encode a row");
+        printf("%u\t%08u\t\\\\x", e, e);
+        for (size_t i = 0; i < used; i++) {
+            putchar("0123456789abcdef"[bytes[i] >> 4]);
+            putchar("0123456789abcdef"[bytes[i] & 15]);
+        }
+        putchar('\n');
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     static char *small[] = {"", "groups", "20000", "16", "200"};
-    static const char *const kinds[] = {"random", "groups", "aligned"};
+    static const char *const kinds[] = {"flat", "random", "groups", "aligned"};
 
     if (argc < 4) {
         argc = 5;
         argv = small;
     }
+    bool rows = strcmp(argv[1], "rows") == 0 && argc > 4;
+
+    argv += rows;
+    argc -= rows;
     Model model = {.entities = (uint32_t)atoi(argv[2]), .rank = (uint32_t)atoi(argv[3])};
 
     while (model.kind < ALIGNED && strcmp(argv[1], kinds[model.kind]) != 0)
         model.kind++;
-    measure(&model, argc > 4 ? (uint32_t)atoi(argv[4]) : metasd_clusters_default(model.entities));
+    if (rows)
+        print_rows(&model);
+    else
+        measure(&model,
+                argc > 4 ? (uint32_t)atoi(argv[4]) : metasd_clusters_default(model.entities));
     return 0;
 }

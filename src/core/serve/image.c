@@ -117,7 +117,7 @@ take_dimensions(MetasdArena *arena, const MetasdImagePlan *plan)
 static MetasdClusters
 take_clusters(MetasdArena *arena, const MetasdImagePlan *plan)
 {
-    uint64_t count = plan->clusters, tiles = metasd_words(plan->entities) + count;
+    uint64_t count = plan->clusters, tiles = metasd_words(plan->entities) + count, codes;
     MetasdClusters clusters = {.count = plan->clusters, .tiles = tiles};
 
     if (count == 0)
@@ -132,8 +132,10 @@ take_clusters(MetasdArena *arena, const MetasdImagePlan *plan)
     if (plan->entity_kept > plan->column_kept)
         clusters.rows =
             take_sparse(arena, tiles * METASD_WORD, plan->entity_kept - plan->column_kept);
-    clusters.codes = take_array(arena, tiles * METASD_WORD * plan->columns,
-                                metasd_dense_code_bytes[plan->codes]);
+    if (__builtin_mul_overflow(tiles * METASD_WORD, plan->columns, &codes))
+        arena->overflowed = true;
+    else
+        clusters.codes = take_array(arena, codes, metasd_dense_code_bytes[plan->codes]);
     return clusters;
 }
 

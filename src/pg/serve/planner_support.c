@@ -17,6 +17,8 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
+#include "core/serve/clusters.h"
+#include "pg/base/settings.h"
 #include "pg/serve/known_cost.h"
 
 PG_FUNCTION_INFO_V1(metasd_predict_support_sql);
@@ -91,6 +93,17 @@ count_entities(void)
     return rows > 0 ? rows : ENTITIES;
 }
 
+/* The entities that a question scores: some of many, if the answer is approximate. */
+static double
+count_scored(void)
+{
+    double entities = count_entities();
+
+    return metasd_search_entities > 0 && entities >= METASD_CLUSTERS_FROM
+               ? Min(entities, metasd_search_entities)
+               : entities;
+}
+
 /* The questions of a batch: its first argument is a relation or an array. */
 static double
 count_questions(List *arguments)
@@ -125,7 +138,7 @@ answer_request(Node *request, bool many)
         bool known = many && cost->node && is_funcclause(cost->node);
 
         cost->startup = 0;
-        cost->per_tuple = cpu_operator_cost * (QUESTION_COST + ENTITY_COST * count_entities()) *
+        cost->per_tuple = cpu_operator_cost * (QUESTION_COST + ENTITY_COST * count_scored()) *
                           (known  ? Max(1, count_questions(((FuncExpr *)cost->node)->args))
                            : many ? QUESTIONS
                                   : 1);

@@ -234,6 +234,25 @@ large_models_have_clusters(void **state)
     assert_true(metasd_clusters_default(UINT32_MAX - 1) < UINT32_MAX / 1000);
 }
 
+/* A plan that is too large for any host, as a damaged header may have it. */
+static void
+sizes_do_not_wrap(void **state)
+{
+    MetasdImagePlan plan = {.family = &metasd_family_complex,
+                            .entities = UINT32_MAX - 1,
+                            .width = UINT32_MAX - 1,
+                            .columns = UINT32_MAX - 1,
+                            .clusters = UINT32_MAX - 1};
+
+    (void)state;
+    assert_true(metasd_image_bytes(&plan) == SIZE_MAX);
+    plan.entities = plan.clusters = UINT32_C(1) << 31;
+    for (plan.columns = 1; plan.columns < plan.width / 2; plan.columns *= 2)
+        assert_true(metasd_image_bytes(&plan) > (uint64_t)plan.columns * plan.entities);
+    plan.clusters = plan.entities + 1;
+    assert_true(metasd_image_bytes(&plan) == SIZE_MAX);
+}
+
 /* The same rows give the same image. */
 static void
 clusters_are_deterministic(void **state)
@@ -359,6 +378,7 @@ main(void)
         cmocka_unit_test(answers_are_exact_with_all_clusters),
         cmocka_unit_test(the_best_are_among_the_first),
         cmocka_unit_test(large_models_have_clusters),
+        cmocka_unit_test(sizes_do_not_wrap),
         cmocka_unit_test(clusters_are_deterministic),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(searches_stay_inside),
