@@ -150,7 +150,7 @@ else
 # Servers of the tests load a module of the tests; everything else is what make install has installed.
 prove_installcheck:
 	rm -rf build/prove && mkdir -p build/prove/tmp_check/log
-	$(MAKE) -s -C test/modules PG_CONFIG='$(PG_CONFIG)'
+	$(MAKE) -s -B -C test/modules PG_CONFIG='$(PG_CONFIG)'
 	(echo "dynamic_library_path = '$(CURDIR)/test/modules:\$$libdir'"; cat test/server.conf) >build/prove/server.conf
 	PATH="$(bindir):$$PATH" PGPORT=6$(DEF_PGPORT) TESTDIR='$(CURDIR)/build/prove' \
 		TESTDATADIR='$(CURDIR)/build/prove/tmp_check' TESTLOGDIR='$(CURDIR)/build/prove/tmp_check/log' \

@@ -103,13 +103,13 @@ run_isolation() {
 run_prove_installcheck() {
     as_server cp -r "$work/tree" "$work/prove" &&
         as_server make -s -C "$work/prove" prove_installcheck PG_CONFIG="$work/pg$bindir/pg_config" \
-            PROVE_FLAGS=--verbose PROVE_TESTS="test/t/001_install.pl test/t/002_update.pl"
+            bindir="$work/pg$bindir" PROVE_FLAGS=--verbose PROVE_TESTS="test/t/001_install.pl test/t/002_update.pl"
 }
 
 # Real servers that are stopped, killed and started again. Each file has servers of its own, in folders
 # named by it; the ports, which only name sockets, are reserved in the folder that all share.
 run_tap() {
-    as_server env --chdir="$work" PATH="$bindir:$PATH" PGPORT=65432 \
+    as_server env --chdir="$work" PATH="$tap_bindir:$PATH" PGPORT=65432 \
         PG_REGRESS="$pgxs_test/regress/pg_regress" TEMP_CONFIG="$work/server.conf" \
         TESTDIR="$work" TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log" \
         prove --verbose -I "$pgxs_test/perl" -I "$work/test/t" "$work/test/t/$1.pl"
@@ -182,6 +182,11 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 chmod 755 "$work"
 
+# Before 18 servers of TAP tests find the extension in a folder beside Debian's PostgreSQL; later pg_upgrade looks
+# for libraries in PostgreSQL's own folder only: there it is a copy of that.
+export tap_bindir=$bindir
+[ "$pg_version" -lt 18 ] || tap_bindir=$work/pg$bindir
+
 # ---- build ----
 
 # The tests of the documents need them, and the names of what they may lead to.
@@ -194,11 +199,12 @@ mkdir "$log/build"
 build() {
     if is_wanted regress isolation prove_installcheck tap; then
         prepare "$work" || return 1
-        make -s -C test/modules && cp test/modules/*.so "$work/stage$("$PG_CONFIG" --pkglibdir)" || return 1
+        make -s -B -C test/modules && cp test/modules/*.so "$work/stage$("$PG_CONFIG" --pkglibdir)" || return 1
+        [ "$tap_bindir" = "$bindir" ] || echo "listen_addresses = ''" >"$work/server.conf"
         cat test/server.conf >>"$work/server.conf"
         as_server mkdir -p "$work/tmp_check/log"
     fi
-    if is_wanted regress isolation prove_installcheck; then
+    if is_wanted regress isolation prove_installcheck || { is_wanted tap && [ "$tap_bindir" != "$bindir" ]; }; then
         prepare_copy "$work" && cp test/modules/*.so "$work/pg$("$PG_CONFIG" --pkglibdir)" || return 1
         mkdir "$work/tree" && cp -r Makefile metasd.control sql src test expected "$work/tree" || return 1
     fi

@@ -38,7 +38,7 @@ prepare_copy() {
     for folder in "$("$PG_CONFIG" --sharedir)" "$("$PG_CONFIG" --pkglibdir)" "$("$PG_CONFIG" --includedir-server)"; do
         mkdir -p "$1/pg$folder" && cp -rs "$folder/." "$1/pg$folder" || return 1
     done
-    make -C "$root" -s -j"$(nproc)" all && make -C "$root" -s install PG_CONFIG="$1/pg$bindir/pg_config"
+    make -C "$root" -s -j"$(nproc)" all && make -C "$root" -s install DESTDIR="$1/pg"
 }
 
 # as_server COMMAND...: PostgreSQL refuses to run as root.

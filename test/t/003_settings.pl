@@ -76,7 +76,7 @@ for my $setting (
 	[ session_replication_role => 'replica' ], [ role => 'pg_monitor' ], [ search_path => 'nowhere' ],
 	[ client_min_messages => 'error' ], [ log_min_messages => 'panic' ], [ client_encoding => 'latin1' ],
 	[ default_tablespace => 'nowhere' ], [ temp_tablespaces => 'nowhere' ], [ work_mem => '64kB' ], [ track_activities => 'off' ],
-	[ synchronous_commit => 'remote_apply' ], [ force_parallel_mode => 'regress' ], [ plan_cache_mode => 'force_generic_plan' ])
+	[ synchronous_commit => 'remote_apply' ], [ parallel_setting($node) => 'regress' ], [ plan_cache_mode => 'force_generic_plan' ])
 {
 	my ($name, $value) = @$setting;
 

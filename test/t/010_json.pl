@@ -3,7 +3,6 @@
 
 use strict;
 use warnings;
-use utf8;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;

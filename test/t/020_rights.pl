@@ -276,13 +276,14 @@ $node->safe_psql('postgres', q{
 	CREATE VIEW e.restless_c AS SELECT * FROM e.c WHERE e.restless()});
 is(train_as('eva', 'restless', 'e.restless_f'), 'succeeded', 'a view with a function that writes is a source');
 $node->safe_psql('postgres', q{SET SESSION AUTHORIZATION eva; INSERT INTO e.f (head, relation, tail) VALUES ('other', 'r1', 'e1')});
+my $go_parallel = parallel_setting($node);
 for my $call ("kg_predict('e1', 'r1', 3, 'restless', candidates => 'e.restless_c')", "kg_predict_heads('r1', 'e1', 3, 'restless')",
 	"kg_predict_relations('e1', 'e2', 3, 'restless')", "kg_predict_many('e.restless_q', 3, 'restless')",
 	"kg_rank('e1', 'r1', 'e2', 'restless')", "kg_explain('e1', 'r1', 'e2', 3, 'restless')", "kg_similar('other', 3, 'restless')",
 	"kg_score(head, 'r1', 'other', 'restless')", "kg_embedding('other', 'restless')", "kg_embedding_sparse('other', 'restless')",
 	"kg_evaluate('restless', 'e.t')")
 {
-	my ($rc, $out, $err) = as('eva', "SET client_min_messages = warning; SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
+	my ($rc, $out, $err) = as('eva', "SET client_min_messages = warning; SET $go_parallel = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
 		SET min_parallel_table_scan_size = 0; SELECT count(*) FROM e.f, $call");
 
 	is($err, '', "$call works where PostgreSQL would go parallel");

@@ -18,6 +18,7 @@ our @EXPORT = qw(
   $LONG $MEDIUM $QUICK new_node load_graph gate train start_training worker_of session
   wait_until wait_until_gone wait_for_status wait_for_no_worker wait_for_server start_again limit_process
   status_of answers psql_fails stray_rows children_of note_segments orphaned_segments stray_images in_tree config_of
+  parallel_setting
 );
 
 # The deadline of all that is waited for is that of PostgreSQL's own tests, PG_TEST_TIMEOUT_DEFAULT: only
@@ -54,6 +55,14 @@ sub config_of
 	return $node->config_data($option) if $node->can('config_data');
 	chomp(my $value = `pg_config $option`);
 	return $value;
+}
+
+# The setting that has any query run in parallel; 16 has renamed it.
+sub parallel_setting
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', q{SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')});
 }
 
 # A server, started, with the extension and two graphs in database postgres: facts is small, an

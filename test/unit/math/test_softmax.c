@@ -174,7 +174,7 @@ softmax_of(size_t n, const float *z, double tau, Soft *soft)
     double max = -INFINITY, sum = 0;
 
     for (size_t i = 0; i < n; i++)
-        max = fmax(max, (double)z[i]);
+        max = (double)z[i] > max ? (double)z[i] : max; /* gcc 12 for arm64 breaks down over fmax */
     for (size_t i = 0; i < n; i++)
         sum += exp(((double)z[i] - max) / tau);
     for (size_t i = 0; i < n; i++) {
