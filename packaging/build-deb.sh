@@ -5,6 +5,8 @@
 # What it needs: apt-get install devscripts debhelper lintian libopenblas-serial-dev postgresql-server-dev-all
 # postgresql-all. DEB_BUILD_OPTIONS=nocheck leaves the tests out.
 set -eu
+# Without the tests no server is needed.
+[[ ${DEB_BUILD_OPTIONS:-} != *nocheck* ]] || export DEB_BUILD_PROFILES=${DEB_BUILD_PROFILES:-nocheck}
 cd "$(dirname "$0")/.."
 folder=$(realpath -m "${1:-build/deb}")
 version=$(sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' packaging/debian/changelog)
