@@ -155,8 +155,9 @@ SELECT metrics #> '{warm_start,version}' IS NOT NULL AS warm, params ->> 'rank' 
 SELECT kg_train('copy', params => '{"epochs": 2}') AS run \gset
 SELECT tools.ended(:run);
 SELECT metrics #>> '{warm_start,reason}' AS reason FROM metasd.versions WHERE run = :run;
-SELECT length(kg_report('held')) > 10000 AS report;
-SELECT kg_report('woven') LIKE '%</html>%' AS report;
+SELECT length(kg_report('held')) > 10000 AS report, kg_report('held') LIKE '%imported%' AS imported;
+SELECT kg_report('woven') LIKE '%</html>%' AS report, kg_report('woven') LIKE '%, imported, with the facts of %' AS imported,
+       kg_report('woven') ~ 'Imported from</th><td>.*import\.woven_entities and .*import\.woven_relations' AS "from what";
 
 -- ---- labels without embeddings ----
 

@@ -202,6 +202,29 @@ for my $what (sort keys %traps)
 	set_traps($traps{$what}[1]);
 }
 
+# Tables of embeddings that are imported.
+$node->safe_psql('postgres', q{SET SESSION AUTHORIZATION eva; CREATE TABLE e.rels AS SELECT * FROM kg_relation_embeddings('m')});
+my %made_of = (
+	'an index expression' => 'CREATE TABLE e.ents AS SELECT * FROM kg_entity_embeddings($$m$$); CREATE INDEX ON e.ents (label, e.i(1))',
+	'a policy' => 'CREATE TABLE e.ents AS SELECT * FROM kg_entity_embeddings($$m$$); ALTER TABLE e.ents ENABLE ROW LEVEL SECURITY;'
+	  . 'CREATE POLICY trap ON e.ents USING (e.yes())',
+	'a constraint' => 'CREATE TABLE e.ents (label text CHECK (e.i(1) = 1), embedding real[]); INSERT INTO e.ents SELECT * FROM kg_entity_embeddings($$m$$)',
+	'a view' => 'CREATE VIEW e.ents AS SELECT * FROM kg_entity_embeddings($$m$$) WHERE e.yes()',
+	'a domain' => 'CREATE VIEW e.ents AS SELECT label::e.label AS label, embedding FROM kg_entity_embeddings($$m$$)');
+for my $what (sort keys %made_of)
+{
+	$node->safe_psql('postgres', "SET SESSION AUTHORIZATION eva; $made_of{$what}; GRANT SELECT ON e.ents, e.rels TO PUBLIC");
+	caught();
+	for my $role ($owner, 'adam')
+	{
+		my ($rc, $run) = as($role, "SELECT kg_import('im_$role', 'e.ents', 'e.rels', 'facts')");
+
+		as($role, "CALL kg_wait($run)") if $rc == 0;
+		nothing_happened("embeddings of $what, imported by $role");
+	}
+	$node->safe_psql('postgres', $made_of{$what} =~ /VIEW/ ? 'DROP VIEW e.ents' : 'DROP TABLE e.ents');
+}
+
 # The model of a superuser whose own view is above hers: it is not read.
 $node->safe_psql('postgres', 'CREATE VIEW above AS SELECT * FROM e.f');
 my ($rc, $out, $err) = as($owner, "SELECT kg_train('above', 'above')");

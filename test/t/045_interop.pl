@@ -137,5 +137,17 @@ SKIP:
 	wait_for_status($node, $run, 'succeeded', 'an import of vectors');
 	is($node->safe_psql('postgres', q{SELECT kg_score('a', 'r', 'b', 'vectors')}), '7.5', 'gives the same score');
 }
+
+# ---- an import is dumped and restored like any version ----
+
+my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
+command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'a dump');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+command_ok([ 'pg_restore', '-d', 'restored', $dump ], 'and its restore');
+for my $ask (q{SELECT kg_score(1, 7, 2, 'numbers'), kg_relation_embedding(7, 'numbers')},
+	q{SELECT tail, score FROM kg_predict('b', 'r', 2, 'texts', known => 'mark')})
+{
+	is($node->safe_psql('restored', $ask), $node->safe_psql('postgres', $ask), 'restored, it answers the same');
+}
 $node->stop;
 done_testing();

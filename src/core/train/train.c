@@ -464,7 +464,9 @@ metasd_train_adopt(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *
     if (ranks_rounded(&training, &report))
         METASD_TRY(metasd_epoch_make_student(&training, true));
     METASD_TRY(team->barrier(team));
+    report.pruned = options->sparsity > 0 || ranks_rounded(&training, &report); /* else the same */
     METASD_TRY(validate_models(&training, &report));
+    report.pruned = true;
     METASD_TRY(metasd_epoch_keep(&training));
     *best = trainer->progress.best = report;
     return team->barrier(team);

@@ -31,7 +31,9 @@ metasd_figures_read(const MetasdModel *model, MetasdFigures *figures)
         "(params ->> 'rank')::float8, params ->> 'storage', note, "
         "metrics #>> '{warm_start,version}', (metrics ->> 'held_out')::float8, "
         "(metrics ->> 'skipped_rows')::float8, (metrics ->> 'peak_memory')::float8, "
-        "(metrics ->> 'workers')::float8 FROM metasd.run r WHERE id = $1",
+        "(metrics ->> 'workers')::float8, "
+        "metrics #>> '{import,entities}' || ' and ' || (metrics #>> '{import,relations}') "
+        "FROM metasd.run r WHERE id = $1",
         1,
         {INT8OID},
         NULL};
@@ -71,4 +73,5 @@ metasd_figures_read(const MetasdModel *model, MetasdFigures *figures)
     figures->storage = metasd_statement_text(0, 16);
     figures->note = metasd_statement_text(0, 17);
     figures->warm_start = metasd_statement_text(0, 18);
+    figures->imported = metasd_statement_text(0, 23);
 }

@@ -16,7 +16,7 @@ typedef struct MetasdFigures {
     double bytes, dense_bytes;
     double mrr, hits_10, queries; /* of the stored embeddings */
     double epochs, best_epoch, sparsity, rank;
-    char *storage, *note, *warm_start;
+    char *storage, *note, *warm_start, *imported; /* imported: the tables of an import */
     double held_out, skipped, peak_memory, workers;
 } MetasdFigures;
 

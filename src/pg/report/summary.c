@@ -61,8 +61,9 @@ write_head(const MetasdReport *report)
 
     metasd_html_markup(html, "<header><p class=\"kind\">Knowledge-graph model</p>\n<h1>");
     metasd_html_name(html, report->model->name, 2 * METASD_LABEL_COLUMNS);
-    metasd_html_print(html, "</h1>\n<p class=\"soft\">Version " INT64_FORMAT ", trained from ",
-                      report->model->serving);
+    metasd_html_print(html, "</h1>\n<p class=\"soft\">Version " INT64_FORMAT ", %s ",
+                      report->model->serving,
+                      report->figures.imported ? "imported, with the facts of" : "trained from");
     metasd_html_name(html, report->model->serving_source.name, 2 * METASD_LABEL_COLUMNS);
     metasd_html_markup(
         html, ".</p>\n<nav aria-label=\"Sections\"><a href=\"#training\">Training</a> "
@@ -149,6 +150,7 @@ write_training(const MetasdReport *report)
 
     open_facts(html);
     write_source(report);
+    write_fact(html, "Imported from", f->imported);
     write_fact(html, "Facts", count_or_dash(f->triples));
     if (f->skipped > 0)
         write_fact(html, "Rows left out",

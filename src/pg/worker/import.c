@@ -13,6 +13,8 @@
 
 #define MOST_RANK 10000 /* as of the parameter */
 
+#define RANKED_BATCH 256
+
 /* A block has so many bytes, or one row. */
 #define BLOCK_BYTES ((size_t)1 << 20)
 
@@ -221,9 +223,10 @@ metasd_import_settle(const MetasdImport *import, MetasdParams *params)
     give(params, METASD_P_QUIZ, 0);
     give(params, METASD_P_VALIDATION_FRACTION, 0);
     give(params, METASD_P_WARM_START, 0);
-    if (!tunes) { /* no step is taken, so no sample either: metasd_train_adopt knows no lean state */
+    if (!tunes) { /* batches are only ranked; small ones need little memory, and no state is lean */
         give(params, METASD_P_WORKERS, 1);
         give(params, METASD_P_NEGATIVES, 0);
+        give(params, METASD_P_BATCH, RANKED_BATCH);
     }
     give_default(params, METASD_P_SPARSITY, 0);
     give_default(params, METASD_P_PRUNING, METASD_MAGNITUDE);

@@ -168,7 +168,8 @@ refuse_memory(const MetasdJob *job, size_t bytes, size_t most)
                               metasd_labelset_count(job->input.entities),
                               metasd_labelset_count(job->input.relations), plan->options.rank,
                               plan->options.batch, Max(1, plan->members)),
-                    plan->members > 1
+                    job->import.given ? errhint("Raise %s.", setting)
+                    : plan->members > 1
                         ? errhint("Raise %s, or lower the parameters rank, batch or "
                                   "workers.",
                                   setting)
