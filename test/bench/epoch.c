@@ -91,11 +91,11 @@ print_epochs(const BenchTraining *training, int units, double rate)
     if (tally->batches < tally->total)
         printf("extrapolated from %zu of %zu batches\n", tally->batches, tally->total);
     printf("result units=%d seconds=%.4g ideal=%.4g batches=%zu of=%zu shared_mb=%.1f own_mb=%.1f "
-           "graph_mb=%.1f peak_mb=%.1f others=%.2f\n",
+           "graph_mb=%.1f peak_mb=%.1f others=%.2f own_batch=%.4f\n",
            units, seconds[n / 2], ideal, tally->batches, tally->total,
            (double)training->shared_bytes / 1e6, (double)training->own_bytes / 1e6,
            (double)training->graph_bytes / 1e6, (double)memory_peak() / 1e6,
-           training->others / (training->ended - training->started));
+           training->others / (training->ended - training->started), tally_own(tally));
     free(seconds);
 }
 

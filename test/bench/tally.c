@@ -10,10 +10,12 @@ void
 tally_batch(Tally *tally, size_t done, size_t total, size_t queries)
 {
     tally->last = clock_now();
+    tally->last_own = clock_own();
     tally->batches = done;
     tally->total = total;
     if (done == 1) {
         tally->first = tally->last;
+        tally->first_own = tally->last_own;
         tally->first_queries = (double)queries;
         tally->queries = 0;
     }
@@ -34,6 +36,13 @@ tally_seconds(const Tally *tally)
     if (tally->batches < 2) /* with what came before it */
         return (tally->last - tally->began) * (double)tally->total / (double)tally->batches;
     return (tally->last - tally->first) * tally_queries(tally) / later;
+}
+
+double
+tally_own(const Tally *tally)
+{
+    return tally->batches < 2 ? 0
+                              : (tally->last_own - tally->first_own) / (double)(tally->batches - 1);
 }
 
 double

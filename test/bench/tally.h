@@ -13,6 +13,7 @@
 /* One epoch. */
 typedef struct Tally {
     double began, first, last, ended; /* moments: first and last batch done, and validated */
+    double first_own, last_own;       /* processor time of member 0 at the same moments */
     size_t batches, total;            /* done, and of the whole epoch */
     double first_queries, queries;    /* of the batches done */
     int units;                        /* dense products of the source, G, that a batch takes */
@@ -24,6 +25,9 @@ extern void tally_batch(Tally *tally, size_t done, size_t total, size_t queries)
 /* Queries of the whole epoch, and seconds of its batches: extrapolated where not all are done. */
 extern double tally_queries(const Tally *tally);
 extern double tally_seconds(const Tally *tally);
+
+/* Seconds that member 0 computes for a batch: the same on a busy machine. */
+extern double tally_own(const Tally *tally);
 
 /* Seconds before the first batch. */
 extern double tally_start(const Tally *tally);

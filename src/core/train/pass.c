@@ -46,11 +46,11 @@ metasd_pass_take(MetasdScores *scores, MetasdArena *arena, const MetasdScoresNee
         raise_to_product(arena, &whole_parts, stride * (size_t)tables[i]->parts, need->whole);
         raise_to_product(arena, &tiles, stride / METASD_TILE, 1);
     }
-    paired_tiles = need->has_student ? tiles : 0;
-    paired_sums = need->has_student ? sums : 0;
+    paired_tiles = need->paired ? tiles : 0;
+    paired_sums = need->paired ? sums : 0;
     scores->block[0] = METASD_TAKE(arena, float, first_block);
     for (int b = 1; b < 3; b++)
-        scores->block[b] = METASD_TAKE(arena, float, need->has_student ? block : 0);
+        scores->block[b] = METASD_TAKE(arena, float, need->paired ? block : 0);
     scores->partials[0] = METASD_TAKE(arena, MetasdSoftmaxPartial, sums);
     scores->partials[1] = METASD_TAKE(arena, MetasdSoftmaxPartial, paired_sums);
     scores->dots = metasd_arena_take(arena, paired_sums, sizeof(*scores->dots));

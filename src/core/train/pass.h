@@ -84,7 +84,7 @@ typedef struct MetasdScoresNeed {
     const MetasdSlices *ranked; /* scored for ranks, and in fine-tuning: in one block, */
     bool rank_slices;           /* or for ranks only, a slice of each member at a time */
     int members;
-    bool has_student;
+    bool paired;     /* full model and student are scored side by side */
     size_t packed;   /* floats of a packed slice at most; 0: no products are sparse */
     size_t whole;    /* whole columns at most */
     size_t gathered; /* floats of a slice of a sample at most; 0: there are no samples */

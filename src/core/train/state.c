@@ -119,7 +119,7 @@ metasd_state_take(MetasdState *state, MetasdArena *arena, int members, size_t sc
                                          .entities = &scored,
                                          .relations = &state->relation_slices,
                                          .members = members,
-                                         .has_student = size->has_student,
+                                         .paired = size->has_student && !size->single,
                                          .packed = packed,
                                          .whole = whole,
                                          .gathered = gathered});

@@ -19,6 +19,7 @@ typedef struct MetasdStateSize {
     size_t negatives; /* entities that a batch is scored against, besides its targets; 0: all */
     bool has_student; /* for quiz, mutual learning or fine-tuning */
     bool has_quiz;    /* stages 1 and 2 */
+    bool single;      /* full model and student are never scored side by side: stage 0 only */
     bool rounds;      /* fine-tuning ends with weights as they will be stored (rounding.h) */
     /*
      * Up to this part of a table's weights the student's products with it are sparse, with a

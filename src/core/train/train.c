@@ -109,6 +109,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
                  .negatives = options->negatives < graph->entities ? options->negatives : 0,
                  .has_student = metasd_phases_has_student(options),
                  .has_quiz = options->step.quiz,
+                 .single = !options->step.quiz && !options->step.mutual,
                  .rounds = options->storage != METASD_FLOAT32,
                  .most_density = metasd_sparse_kernels()->most_density,
                  .pruned = pruned_always(graph, options),

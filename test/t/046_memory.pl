@@ -1,0 +1,50 @@
+# What kg_estimate says is what a training takes, of few entities as of many, dense or lean.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use MetasdTest;
+
+# Of the worker's own: the server's code, caches of its catalogs, BLAS.
+use constant PROCESS => 40 << 20;
+
+my $node = new_node('memory', 'metasd.max_workers' => 2, 'metasd.train_mem' => "'3GB'");
+
+# Trains twice: once from nothing, then from that version, which is there beside the new one.
+sub check_estimate
+{
+	my ($graph, $params, $lean) = @_;
+	my $estimate = $node->safe_psql('postgres', qq{SELECT train_bytes FROM kg_estimate('$graph', params => '$params')});
+	my @peaks;
+
+	for my $round (1, 2)
+	{
+		my $run = $node->safe_psql('postgres', qq{SELECT kg_train('$graph', '$graph', params => '$params')});
+
+		wait_for_status($node, $run, 'succeeded', "$graph: training $round succeeds");
+		push @peaks, $node->safe_psql('postgres', qq{SELECT metrics ->> 'peak_memory' FROM metasd.versions WHERE run = $run});
+	}
+	note sprintf('%s: estimate %.1f MB, peaks %s MB', $graph, $estimate / 1e6, join(', ', map { sprintf '%.1f', $_ / 1e6 } @peaks));
+	my ($most) = sort { $b <=> $a } @peaks;
+	cmp_ok($most, '<', 1.15 * $estimate + PROCESS, "$graph: the estimate is not too low");
+	cmp_ok($most, '>', 0.85 * $estimate, "$graph: nor too high");
+	return $estimate;
+}
+
+# All that probes would choose is given.
+my $common = '"warm_start": true, "validation_fraction": 0.001, "reg": 0.05, "regularizer": "dura", "relation_weight": 0, '
+  . '"class_weights": false, "quiz": false, "mutual": false, "workers": 1, "promote_tolerance": 1, "checkpoint_every": 1000';
+
+load_graph($node, 'postgres', 'dense', entities => 20000, relations => 10, triples => 100000);
+check_estimate('dense', qq({"rank": 100, "epochs": 2, "warmup": 1, "finetune": 1, "batch": 2000, "negatives": 500, $common}));
+
+# From 100,000 entities on, little is kept of each.
+load_graph($node, 'postgres', 'lean', entities => 200000, relations => 10, triples => 800000);
+my $lean = check_estimate('lean', qq({"rank": 64, "epochs": 2, "warmup": 1, "finetune": 1, "batch": 4500, "negatives": 500, $common}));
+my $entities = $node->safe_psql('postgres', q{SELECT entities FROM kg_estimate('lean', params => '{"rank": 1}')});
+cmp_ok($lean, '<', 2000 * $entities + (100 << 20), 'ten million entities would have room in 20 GB');
+
+done_testing();
