@@ -27,8 +27,14 @@ select_columns(const MetasdReading *reading, char *const *columns, int n, const 
 }
 
 void
-metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n,
-                   const MetasdFetchCondition *condition)
+metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n)
+{
+    metasd_fetch_begin_some(fetch, reading, columns, n, NULL);
+}
+
+void
+metasd_fetch_begin_some(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns,
+                        int n, const MetasdFetchCondition *condition)
 {
     static const MetasdFetchCondition all = {0};
     MemoryContext caller = CurrentMemoryContext;

@@ -32,12 +32,14 @@ typedef struct MetasdFetchCondition {
     Datum *values;
 } MetasdFetchCondition;
 
-/*
- * Begins to read N columns of the relation of READING: all rows if CONDITION is NULL. SPI must be
- * connected until the end.
- */
+/* Begins to read N columns of the relation of READING. SPI must be connected until the end. */
 extern void metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading,
-                               char *const *columns, int n, const MetasdFetchCondition *condition);
+                               char *const *columns, int n);
+
+/* The same of the rows for which a condition holds; all if it is NULL. */
+extern void metasd_fetch_begin_some(MetasdFetch *fetch, const MetasdReading *reading,
+                                    char *const *columns, int n,
+                                    const MetasdFetchCondition *condition);
 
 /*
  * Returns the next row as labels, which are valid until the next call; false after the last row. A
