@@ -271,6 +271,14 @@ psql_fails($coordinator,
 ask(q{DO $$ BEGIN EXECUTE format('ALTER ROLE %I SET citus.allow_nested_distributed_execution = on', current_user); END $$});
 ok(right_or_refused($parts{$_}, "with nested queries, $_"), 'and allowed') for sort keys %parts;
 
+# A node goes away: an error, never an answer without its facts.
+$workers[1]->stop('immediate');
+psql_fails($coordinator, "SELECT * FROM $_", qr/ERROR:  /, "without a worker, an error: $_")
+  for "kg_predict_heads('r1', 'e1', 1, model => 'spread')", "kg_predict_many('test', 1, model => 'spread')",
+  "kg_evaluate('spread', 'test')";
+is(ask(q{SELECT count(*) FROM kg_predict('e1', 'r1', 2, model => 'spread', known => 'include')}), '2',
+	'known facts apart, it is answered');
+
 for my $node (@nodes)
 {
 	unlike(slurp_file($node->logfile), qr/terminated by signal/, $node->name . ' has never crashed');

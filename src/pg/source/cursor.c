@@ -99,7 +99,7 @@ metasd_cursor_open(MetasdCursor *cursor, Oid relation, const char *const *column
     metasd_reading_open(&reading, relation, GetUserId(), false);
     reading.pinned = reading.pinned || !simple;
     SPI_connect();
-    metasd_fetch_begin(&cursor->fetch, &reading, chosen, n, NULL);
+    metasd_fetch_begin(&cursor->fetch, &reading, chosen, n);
 }
 
 bool

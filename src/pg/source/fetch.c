@@ -52,8 +52,14 @@ begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, in
 }
 
 void
-metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n,
-                   const MetasdFetchCondition *condition)
+metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, int n)
+{
+    begin(fetch, reading, columns, n, 0, &all_rows);
+}
+
+void
+metasd_fetch_begin_some(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns,
+                        int n, const MetasdFetchCondition *condition)
 {
     begin(fetch, reading, columns, n, 0, condition ? condition : &all_rows);
 }

@@ -33,12 +33,14 @@ typedef struct MetasdFetchCondition {
     Datum *values;
 } MetasdFetchCondition;
 
-/*
- * Begins to read N columns of the relation of READING: all rows if CONDITION is NULL. SPI must be
- * connected until the end.
- */
+/* Begins to read N columns of the relation of READING. SPI must be connected until the end. */
 extern void metasd_fetch_begin(MetasdFetch *fetch, const MetasdReading *reading,
-                               char *const *columns, int n, const MetasdFetchCondition *condition);
+                               char *const *columns, int n);
+
+/* The same of the rows for which a condition holds; all if it is NULL. */
+extern void metasd_fetch_begin_some(MetasdFetch *fetch, const MetasdReading *reading,
+                                    char *const *columns, int n,
+                                    const MetasdFetchCondition *condition);
 
 /* The same, and after these N columns come ARRAYS more, which hold arrays of floats. */
 extern void metasd_fetch_begin_arrays(MetasdFetch *fetch, const MetasdReading *reading,

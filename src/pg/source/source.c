@@ -392,7 +392,7 @@ metasd_source_read_some(const MetasdSource *source, Oid user, const MetasdFetchC
                         errhint("Name another with kg_train.")));
     now = open_relation(source->relation, source->column, user,
                         &(Opening){.to_query = source->to_query});
-    metasd_fetch_begin(&fetch, &now->reading, now->column, 3, condition);
+    metasd_fetch_begin_some(&fetch, &now->reading, now->column, 3, condition);
     while (metasd_fetch_next(&fetch, labels)) {
         if (fill_row(&triple, labels))
             row(context, &triple);
