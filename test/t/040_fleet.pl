@@ -243,6 +243,7 @@ for my $source ('CREATE VIEW facts AS TABLE kept_apart', 'DROP VIEW facts; ALTER
 	is(answers($subscriber, 'm'), answers($node, 'm'), "with one they are, when the rows have been sent again: $source");
 }
 
+my $preloaded = join ',', 'citus', $node->safe_psql('postgres', 'SHOW shared_preload_libraries') || (); # Citus wants to be the first
 my $citus = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'citus'});
 $_->stop for $subscriber, $other;
 $node->stop('immediate');
@@ -257,7 +258,7 @@ sub citus_node
 
 	$server->init(allows_streaming => 'logical');
 	$server->append_conf('postgresql.conf',
-		"shared_preload_libraries = 'citus'\ncitus.node_conninfo = 'sslmode=prefer'\nmax_worker_processes = 24\n");
+		"shared_preload_libraries = '$preloaded'\ncitus.node_conninfo = 'sslmode=prefer'\nmax_worker_processes = 24\n");
 	$server->start;
 	$server->safe_psql('postgres', 'CREATE EXTENSION citus; CREATE EXTENSION metasd');
 	return $server;
