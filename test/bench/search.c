@@ -6,15 +6,15 @@
  *
  * The second form prints the rows of the entities, for scale.sh. KIND is the made-up model: "flat"
  * rows have no structure and one norm, which is the worst case for every index; "random" rows have
- * no structure either, but norms; "groups" are 200 entities each around a center; "aligned" are groups whose weights are in
- * the same columns, as pruning "aligned" leaves them. Half of the weights are kept, and norms follow
- * a power law. A question is a point near a group; of rows without groups, an entity with a
- * relation.
+ * no structure either, but norms; "groups" are 200 entities each around a center; "aligned" are
+ * groups whose weights are in the same columns, as pruning "aligned" leaves them. Half of the
+ * weights are kept, and norms follow a power law. A question is a point near a group; of rows
+ * without groups, an entity with a relation.
  *
- * Prints bytes an entity, the time to make the clusters, and for each number of visited clusters
+ * Prints bytes an entity, the time to make the clusters, and for each number of entities to score
  * the processor time of a question (median, 99 of 100 within), recall@10 and how far the log odds
- * of the first answer are from those of all entities (median). Times are those of scores, the choice of ten and
- * the sum of exponentials.
+ * of the first answer are from those of all entities (median). Times are those of scores, the
+ * choice of ten and the sum of exponentials.
  */
 #include <math.h>
 #include <stdio.h>
@@ -363,7 +363,7 @@ measure(Model *model, uint32_t clusters)
         ask_clusters(desk, most);
 }
 
-/* Prints the rows of the entities, as COPY reads them: number, label, bytes in hexadecimal digits. */
+/* Prints the rows of the entities as COPY reads them: number, label, bytes in hexadecimal. */
 static void
 print_rows(Model *model)
 {

@@ -180,8 +180,9 @@ extern MetasdStatus metasd_image_set_sigmoid(MetasdImageWriter *writer, uint32_t
 extern MetasdStatus metasd_image_set_irreflexive(MetasdImageWriter *writer, uint32_t id);
 
 /*
- * Completes the image after all planned rows have been added (else METASD_INVALID), and the clusters
- * have been made if the plan has any (metasd_clusters_make). Polls the team; works alone. The same rows give the same bytes.
+ * Completes the image after all planned rows have been added (else METASD_INVALID), and the
+ * clusters have been made if the plan has any (metasd_clusters_make). Polls the team; works alone.
+ * The same rows give the same bytes.
  */
 extern MetasdStatus metasd_image_finish(MetasdImageWriter *writer, MetasdTeam *team);
 

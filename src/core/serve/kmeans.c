@@ -18,7 +18,7 @@ metasd_kmeans_take(MetasdArena *arena, uint32_t count, uint32_t width)
                            .halves = METASD_TAKE(arena, float, stride)};
 }
 
-/* closeness[c] of METASD_KMEANS_BLOCK centers: product with the row - half of the center's squared norm. */
+/* closeness[c] of a block of centers: product with the row - half of the center's squared norm. */
 METASD_VECTORISE static void
 compare_block(const MetasdKmeansRow *row, const float *weights, size_t stride, const float *halves,
               float *closeness)

@@ -39,7 +39,7 @@ static MetasdSlot *
 find_slot(const MetasdLabelTable *labels, const char *label, size_t len, uint32_t *tag)
 {
     uint64_t hash = hash_label(label, len);
-    /* The low bits of the hash, as a fraction of 2^32, say where to begin; the others are the tag. */
+    /* The low bits, as a fraction of 2^32, say where to begin; the others are the tag. */
     uint64_t at = (uint32_t)hash * labels->slot_count >> 32;
 
     *tag = (uint32_t)(hash >> 32);

@@ -237,8 +237,8 @@ metasd_search_scores_of(const MetasdSearch *search, const uint32_t *ids, size_t 
 
 /*
  * The logarithm of the expected sum of exponentials of N normal numbers. The sum of a few numbers
- * of large deviation is that of the largest, not of the tail of the distribution: from sqrt(2 log N)
- * on it grows with the deviation, and not with its square (Derrida 1981).
+ * of large deviation is that of the largest, not of the tail of the distribution: from
+ * sqrt(2 log N) on it grows with the deviation, and not with its square (Derrida 1981).
  */
 static double
 log_sum(double mean, double deviation, uint32_t n)

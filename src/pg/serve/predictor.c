@@ -61,7 +61,7 @@ typedef struct Facts {
 } Facts;
 
 /* Marks of so many ids are memory that is not touched where no id is marked. */
-#define MANY_IDS ((uint32)1 << 20)
+#define MANY_IDS ((uint32)1 << 16)
 
 static bool *
 allocate_marks(MemoryContext context, uint32 n)
@@ -359,8 +359,8 @@ count_at_once(const MetasdPredictor *predictor)
 }
 
 /*
- * The number of entities to score; 0: all. All are, too, if so many are candidates that it is faster
- * than to score these one by one.
+ * The number of entities to score; 0: all. All are, too, if so many are candidates that it is
+ * faster than to score these one by one.
  */
 static uint32
 count_searched(const MetasdPredictor *predictor)

@@ -948,8 +948,7 @@ damage_after_opening_does_no_harm(void **state)
         memcpy(copy, w.image, w.bytes);
     }
     /* no slot is empty, no label the one looked for: the search ends */
-    memset(w.index.entity_labels.slots, 1,
-           w.index.entity_labels.slot_count * sizeof(MetasdSlot));
+    memset(w.index.entity_labels.slots, 1, w.index.entity_labels.slot_count * sizeof(MetasdSlot));
     ask_everything(&w.index);
     for (uint64_t i = 0; i < w.index.entity_labels.slot_count; i++)
         w.index.entity_labels.slots[i].number = 1;
