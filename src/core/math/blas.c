@@ -123,7 +123,7 @@ extern void openblas_set_num_threads(int threads) __attribute__((weak));
 extern char *openblas_get_corename(void) __attribute__((weak));
 extern void bli_thread_set_num_threads(long threads) __attribute__((weak));
 
-/* What the libraries read when they are loaded. Later is too late: some start their threads then. */
+/* What the libraries read when they are loaded. Later is too late: some start threads then. */
 static const char *const variables[] = {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS",
                                         "OMP_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"};
 

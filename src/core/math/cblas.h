@@ -1,6 +1,6 @@
 /*
- * cblas.h - the one function of CBLAS that training calls, as OpenBLAS, BLIS, the reference BLAS and
- * others have it. Their own headers differ in the names of types and in where they are.
+ * cblas.h - the one function of CBLAS that training calls, as OpenBLAS, BLIS, the reference BLAS
+ * and others have it. Their own headers differ in the names of types and in where they are.
  */
 #ifndef METASD_CORE_MATH_CBLAS_H
 #define METASD_CORE_MATH_CBLAS_H
