@@ -2,7 +2,7 @@
 # build-deb.sh [FOLDER] - builds the Debian packages of what is committed, in FOLDER (build/deb), for the PostgreSQL
 # versions that are installed or that the release has, and checks them with lintian where that is installed.
 #
-# What it needs: apt-get install devscripts debhelper lintian libopenblas-serial-dev postgresql-server-dev-all
+# What it needs: apt-get install build-essential debhelper lintian libopenblas-serial-dev postgresql-server-dev-all
 # postgresql-all. DEB_BUILD_OPTIONS=nocheck leaves the tests out.
 set -eu
 # Without the tests no server is needed.

@@ -11,7 +11,7 @@ use Test::More;
 use MetasdTest;
 
 my @names = qw(CHANGELOG.md LICENSE META.json README.md metasd.control
-  packaging/Dockerfile packaging/metasd.spec packaging/debian/changelog packaging/debian/control.in
+  packaging/Dockerfile packaging/Dockerfile.dockerignore packaging/metasd.spec packaging/debian/changelog packaging/debian/control.in
   packaging/debian/copyright packaging/debian/pgversions test/data/released);
 
 my @missing = grep { !-e in_tree($_) } @names;
@@ -163,6 +163,13 @@ sub faults
 	push @faults, 'the image is not of a PostgreSQL that is supported'
 	  unless $image && $oldest <= $image && $image <= $newest;
 
+	# What the image copies is not left out of what its builder gets.
+	for my $copied (map { my @words = split; @words[0 .. $#words - 1] } $file{'packaging/Dockerfile'} =~ /^COPY (?!--from)(.*)$/mg)
+	{
+		push @faults, "Dockerfile.dockerignore leaves out $copied"
+		  unless $file{'packaging/Dockerfile.dockerignore'} =~ /^!\Q$copied\E$/m;
+	}
+
 	# one maintainer
 	my ($who) = $file{'packaging/debian/control.in'} =~ /^Maintainer: (.*)$/m;
 	$same->('maintainer of META.json', $meta->{maintainer}, $who);
@@ -219,6 +226,7 @@ is_noticed('packaging/metasd.spec', qr/(?<=License: ).*/, 'MIT');
 is_noticed('packaging/debian/copyright', qr/MODIFICATIONS\./, '');
 is_noticed('packaging/debian/pgversions', qr/\d+\+/, '12+');
 is_noticed('packaging/Dockerfile', qr/^ARG PG_MAJOR=\d+/m, 'ARG PG_MAJOR=9');
+is_noticed('packaging/Dockerfile.dockerignore', qr/^!src$/m, '');
 is_noticed('META.json', qr/<.*?>/, '<other@example.org>');
 for my $key (qw(name abstract version maintainer license provides meta-spec))
 {
