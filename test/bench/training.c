@@ -52,7 +52,7 @@ build_graph(MetasdGraph *graph, TripleList *train, TripleList *validation, const
                               validation->n, set->entities, set->relations, split);
 }
 
-/* The same in memory of just the size of the graph: its building may take gigabytes for a moment. */
+/* The same in memory of just the graph's size: its building may take gigabytes for a moment. */
 static MetasdStatus
 build_large(BenchTraining *training, TripleList *train, TripleList *validation,
             const TripleSet *set, const MetasdSplit *split)

@@ -13,14 +13,14 @@ use constant PROCESS => 40 << 20;
 
 my $node = new_node('memory', 'metasd.max_workers' => 2, 'metasd.train_mem' => "'3GB'");
 
-# Trains twice: once from nothing, then from that version, which is there beside the new one.
+# Trains from nothing, and a second time from that version, which is there beside the new one.
 sub check_estimate
 {
-	my ($graph, $params, $lean) = @_;
+	my ($graph, $params, $rounds, $least) = @_;
 	my $estimate = $node->safe_psql('postgres', qq{SELECT train_bytes FROM kg_estimate('$graph', params => '$params')});
 	my @peaks;
 
-	for my $round (1, 2)
+	for my $round (1 .. $rounds)
 	{
 		my $run = $node->safe_psql('postgres', qq{SELECT kg_train('$graph', '$graph', params => '$params')});
 
@@ -29,22 +29,24 @@ sub check_estimate
 	}
 	note sprintf('%s: estimate %.1f MB, peaks %s MB', $graph, $estimate / 1e6, join(', ', map { sprintf '%.1f', $_ / 1e6 } @peaks));
 	my ($most) = sort { $b <=> $a } @peaks;
-	cmp_ok($most, '<', 1.15 * $estimate + PROCESS, "$graph: the estimate is not too low");
-	cmp_ok($most, '>', 0.85 * $estimate, "$graph: nor too high");
+	cmp_ok($most - PROCESS, '<', 1.15 * $estimate, "$graph: the estimate is not too low");
+	cmp_ok($most, '>', $least * $estimate, "$graph: nor too high");
 	return $estimate;
 }
 
-# All that probes would choose is given.
-my $common = '"warm_start": true, "validation_fraction": 0.001, "reg": 0.05, "regularizer": "dura", "relation_weight": 0, '
+# All that probes would choose is given. So many facts validate that they fill a batch.
+my $common = '"warm_start": true, "validation_fraction": 0.02, "reg": 0.05, "regularizer": "dura", "relation_weight": 0, '
   . '"class_weights": false, "quiz": false, "mutual": false, "workers": 1, "promote_tolerance": 1, "checkpoint_every": 1000';
 
+# Memory that only steps with all entities touch is counted, though this training has none.
 load_graph($node, 'postgres', 'dense', entities => 20000, relations => 10, triples => 100000);
-check_estimate('dense', qq({"rank": 100, "epochs": 2, "warmup": 1, "finetune": 1, "batch": 2000, "negatives": 500, $common}));
+check_estimate('dense', qq({"rank": 100, "epochs": 2, "warmup": 1, "finetune": 1, "batch": 2000, "negatives": 500, $common}), 2, 0.8);
 
 # From 100,000 entities on, little is kept of each.
-load_graph($node, 'postgres', 'lean', entities => 200000, relations => 10, triples => 800000);
-my $lean = check_estimate('lean', qq({"rank": 64, "epochs": 2, "warmup": 1, "finetune": 1, "batch": 4500, "negatives": 500, $common}));
+load_graph($node, 'postgres', 'lean', entities => 110000, relations => 10, triples => 330000);
+my $lean = check_estimate('lean', qq({"rank": 64, "epochs": 2, "warmup": 1, "finetune": 1, "batch": 2000, "negatives": 500, $common}), 1, 0.85);
 my $entities = $node->safe_psql('postgres', q{SELECT entities FROM kg_estimate('lean', params => '{"rank": 1}')});
-cmp_ok($lean, '<', 2000 * $entities + (100 << 20), 'ten million entities would have room in 20 GB');
+# The rest does not grow with them: a batch, its scores, and those of a slice of entities.
+cmp_ok($lean, '<', 1800 * $entities + (150 << 20), 'an entity takes little: ten million have room in 20 GB');
 
 done_testing();

@@ -50,7 +50,8 @@ metasd_graph_rules_out(const MetasdGraph *graph, uint32_t head, uint32_t relatio
 }
 
 /*
- * Takes the arrays of a graph whose numbers are set, of just the size they need. Members that share a graph each call this over the same memory.
+ * Takes the arrays of a graph whose numbers are set, of just the size they need. Members that share
+ * a graph each call this over the same memory.
  */
 extern void metasd_graph_take(MetasdGraph *graph, MetasdArena *arena);
 

@@ -287,8 +287,8 @@ compose_queries(const Asking *asking)
 }
 
 /*
- * Scores all entities for n queries of a lean state, a slice at a time: scores[i x N + e]. They take
- * the place of Adagrad's sums, which nobody needs after the training.
+ * Scores all entities for n queries of a lean state, a slice at a time: scores[i x N + e]. They
+ * take the place of Adagrad's sums, which nobody needs after the training.
  */
 static MetasdStatus
 score_by_slices(const Asking *asking, size_t first, size_t n, float *scores)

@@ -145,9 +145,10 @@ extern MetasdStatus metasd_state_init(MetasdState *state, MetasdTeam *team, uint
                                       float scale);
 
 /*
- * Adagrad's sums where a training starts from earlier weights (warm_start.h). They begin near those that pruned weights have at the end of a training, which are 3e-6 to 1e-4
- * on different graphs. Those of kept weights are 20 to 100 times larger, but models are worse from
- * there, or from 1e-3; between 1e-5 and 1e-4 differences are those of seeds
+ * Adagrad's sums where a training starts from earlier weights (warm_start.h). They begin near
+ * those that pruned weights have at the end of a training, which are 3e-6 to 1e-4 on different
+ * graphs. Those of kept weights are 20 to 100 times larger, but models are worse from there, or
+ * from 1e-3; between 1e-5 and 1e-4 differences are those of seeds
  * (measured at commit 93a0908).
  */
 #define METASD_WARM_SUM 1e-5f

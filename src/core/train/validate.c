@@ -207,8 +207,8 @@ count_block(const Ranking *ranking, const MetasdPass *pass, size_t first)
 /* ---- a lean state: its entities are scored a slice at a time ---- */
 
 /*
- * The scores of a block's targets alone, by this member's share of its tiles: a tile of queries with
- * the rows of their targets, of which the diagonal counts.
+ * The scores of a block's targets alone, by this member's share of its tiles: a tile of queries
+ * with the rows of their targets, of which the diagonal counts.
  */
 static MetasdStatus
 score_targets(const Ranking *ranking, const MetasdPass *pass, size_t first)

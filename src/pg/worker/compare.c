@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "core/math/blas.h"
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
 #include "core/serve/query.h"
@@ -72,17 +73,18 @@ take_array(size_t n, size_t size)
 }
 
 size_t
-metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options, size_t validation)
+metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options, size_t validation,
+                     bool lean)
 {
     size_t entities = metasd_labelset_count(input->entities);
-    size_t image = metasd_new_image_bytes(input, options);
+    size_t image = metasd_new_image_bytes(input, options, lean);
     /* Arrays of take_scratch, match_labels and read_singles, and those that store.c takes. */
     size_t each_entity = 6 * sizeof(uint32) + sizeof(int64) + sizeof(bool);
     size_t each_answer = sizeof(MetasdRankCounts) + sizeof(uint32);
 
     if (image >= SIZE_MAX / 4)
         return SIZE_MAX;
-    return 2 * image + entities * each_entity + validation * each_answer;
+    return (lean ? 1 : 2) * image + entities * each_entity + validation * each_answer;
 }
 
 /* ---- the old version ---- */
@@ -214,7 +216,7 @@ match_labels(Comparing *c)
 static void
 take_scratch(Comparing *c)
 {
-    uint32 width = Max(c->old.image.plan.width, c->new.image.plan.width);
+    uint32 width = Max(c->old.image.plan.width, (uint32)c->training->trainer.state.width);
     uint32 entities = c->training->graph.entities;
 
     c->scratch = take_array(metasd_query_scratch_bytes(width), 1);
@@ -227,6 +229,31 @@ take_scratch(Comparing *c)
     c->tails = take_array(c->training->graph.part[METASD_VALIDATION].examples, sizeof(*c->tails));
 }
 
+/*
+ * Scores all entities with the new version. Of a lean training there is no image, which would take
+ * as much memory as the training: its weights are multiplied as they are.
+ */
+static void
+score_new(Comparing *c, uint32 head, uint32 relation)
+{
+    const MetasdTrainer *trainer = &c->training->trainer;
+    const MetasdState *state = &trainer->state;
+    float *query = state->work.query[0];
+    size_t width = state->width;
+
+    if (!state->size.lean) {
+        metasd_query_scores_tails(&c->new.image, head, relation, c->new.z, c->scratch);
+        return;
+    }
+    state->family->compose(width, trainer->best + head * width,
+                           metasd_state_relations(state, trainer->best) + relation * width, query);
+    metasd_process_check_status(c->process,
+                                metasd_blas_abt(&c->team, state->entities, 1, width, trainer->best,
+                                                width, query, width, false, c->new.z, 1));
+    if (metasd_graph_rules_out(&c->training->graph, head, relation, head))
+        c->new.z[head] = METASD_IMPOSSIBLE;
+}
+
 /* Scores all entities with both versions; false if the old one does not know the query. */
 static bool
 score_query(Comparing *c, uint32 head, uint32 relation)
@@ -237,7 +264,7 @@ score_query(Comparing *c, uint32 head, uint32 relation)
     uint32 old_head = c->old_entity[head], old_relation = c->old_relation[forward];
     bool known = old_head != NOT_KNOWN && old_relation != NOT_KNOWN;
 
-    metasd_query_scores_tails(&c->new.image, head, relation, c->new.z, c->scratch);
+    score_new(c, head, relation);
     for (uint32 e = 0; e < entities; e++)
         c->old.z[e] = known ? METASD_IMPOSSIBLE : 0;
     if (!known)
@@ -441,8 +468,9 @@ metasd_compare(MetasdProcess *process, MetasdReporter *reporter, const MetasdInp
         AllocSetContextCreate(TopMemoryContext, "metasd comparison", ALLOCSET_DEFAULT_SIZES);
     if (find_old(&c)) {
         MemoryContextSwitchTo(c.context);
-        metasd_process_check_status(process,
-                                    metasd_new_image_build(&c.new.image, &c.team, input, training));
+        if (!training->trainer.state.size.lean)
+            metasd_process_check_status(
+                process, metasd_new_image_build(&c.new.image, &c.team, input, training));
         match_labels(&c);
         take_scratch(&c);
         metasd_process_check_status(process, compare_groups(&c));

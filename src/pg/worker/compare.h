@@ -35,11 +35,11 @@ typedef struct MetasdComparison {
 
 /*
  * Bytes that the comparison takes beside the trainer, of which the leader keeps its part: the
- * images of both versions, if the old one is like the new, and scores. VALIDATION: the examples of
- * that part. SIZE_MAX if too many to count.
+ * images of both versions, if the old one is like the new, and scores; after a lean training that
+ * of the old one alone. VALIDATION: the examples of that part. SIZE_MAX if too many to count.
  */
 extern size_t metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
-                                   size_t validation);
+                                   size_t validation, bool lean);
 
 /*
  * Compares trainer.best, as it will be read back, with the version that serves. It may serve

@@ -359,8 +359,15 @@ epoch_repeats(void *context, int epoch, size_t batch, double lr, bool again)
 }
 
 static void
-raise_non_finite(const NonFinite *last)
+raise_non_finite(const NonFinite *last, int repeats)
 {
+    if (repeats == 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+                 errmsg("a loss is not finite in epoch %d, batch %zu", last->epoch, last->batch),
+                 errdetail("A training of so many entities cannot go back to the version that it "
+                           "started from."),
+                 errhint("Lower the parameter lr, or set warm_start to false.")));
     ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
                     errmsg("a loss is not finite in epoch %d, batch %zu", last->epoch, last->batch),
                     errdetail_plural("The epoch was repeated %d time, each with half the "
@@ -401,7 +408,7 @@ train_model(MetasdJob *job)
     status = metasd_train(&training->trainer, &process->team, &training->graph, &training->options,
                           &events, &training->best);
     if (status == METASD_NON_FINITE)
-        raise_non_finite(&job->non_finite);
+        raise_non_finite(&job->non_finite, training->trainer.progress.repeats - 1);
     metasd_process_check_status(process, status);
 }
 

@@ -12,7 +12,7 @@ add_label_bytes(const MetasdLabelSet *labels, uint64_t *bytes)
 }
 
 size_t
-metasd_new_image_bytes(const MetasdInput *input, const MetasdTrainOptions *options)
+metasd_new_image_bytes(const MetasdInput *input, const MetasdTrainOptions *options, bool served)
 {
     size_t width = options->rank * (size_t)options->family->reals_per_rank;
     MetasdImagePlan plan = {.family = options->family,
@@ -26,6 +26,14 @@ metasd_new_image_bytes(const MetasdInput *input, const MetasdTrainOptions *optio
     plan.relation_kept = (uint64)Min(kept, 2.0 * plan.relations * (double)width);
     add_label_bytes(input->entities, &plan.entity_label_bytes);
     add_label_bytes(input->relations, &plan.relation_label_bytes);
+    if (served) {
+        uint32 *counts = palloc(width * sizeof(*counts));
+
+        for (size_t j = 0; j < width; j++)
+            counts[j] = (uint32)((double)plan.entity_kept / (double)width);
+        metasd_image_choose_columns(&plan, METASD_CODES_INT8, counts);
+        pfree(counts);
+    }
     return metasd_image_bytes(&plan);
 }
 

@@ -10,8 +10,12 @@
 #include "pg/worker/input.h"
 #include "pg/worker/training.h"
 
-/* Bytes of the image that such a training will give; SIZE_MAX if too many to count. */
-extern size_t metasd_new_image_bytes(const MetasdInput *input, const MetasdTrainOptions *options);
+/*
+ * Bytes of the image that such a training will give, as it is built here or, with bytes for columns
+ * of whole numbers, as it is served; SIZE_MAX if too many to count.
+ */
+extern size_t metasd_new_image_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
+                                     bool served);
 
 /*
  * Makes the image of trainer.best in the current memory context. The team is of one, and may be

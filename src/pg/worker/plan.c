@@ -74,7 +74,8 @@ count_bytes(const MetasdInput *input, const MetasdTrainOptions *options, const M
     each = used_bytes(&own);
     if (__builtin_mul_overflow(each, members, &train))
         train = SIZE_MAX;
-    after = metasd_compare_bytes(input, options, graph.part[METASD_VALIDATION].examples);
+    after = metasd_compare_bytes(input, options, graph.part[METASD_VALIDATION].examples,
+                                 trainer.state.size.lean);
     after = add_bytes(add_bytes(after, used_bytes(&once)), each);
     train = add_bytes(used_bytes(&shared), Max(train, after));
     if (members > 1) /* a team shares a copy of the graph; that of the leader is there no more */

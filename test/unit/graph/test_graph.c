@@ -287,8 +287,8 @@ few_loops_are_no_loops(void **state)
 }
 
 /*
- * A graph of just its size has the same parts. Its known tails are found in them, and are those that
- * groups of all parts have.
+ * A graph of just its size has the same parts. Its known tails are found in them, and are those
+ * that groups of all parts have.
  */
 static void
 parts_are_all_that_is_known(void **state)
