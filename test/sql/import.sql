@@ -179,6 +179,12 @@ CREATE TABLE strangers AS SELECT * FROM (VALUES ('x', 'y', 'z')) v (head, relati
 SELECT kg_import('fewer', 'fewer', 'relations', 'strangers') AS run \gset
 SELECT tools.ended(:run);
 SELECT error FROM metasd.versions WHERE run = :run;
+SELECT kg_import('fewer', 'fewer', 'relations', 'strangers', '{"missing": "skip"}') AS run \gset
+SELECT tools.ended(:run);
+SELECT split_part(error, ' - ', 1) AS error FROM metasd.versions WHERE run = :run;
+SELECT kg_import('fewer', 'entities', 'relations', 'people', validation => 'people') AS run \gset
+SELECT tools.ended(:run);
+SELECT error FROM metasd.versions WHERE run = :run;
 SELECT kg_drop('fewer');
 
 -- ---- what is wrong is an error at once ----

@@ -93,7 +93,7 @@ $node->safe_psql('postgres', 'CREATE TABLE entities AS SELECT * FROM kg_entity_e
 $run = $node->safe_psql('postgres', q{SELECT kg_import('im', 'entities', 'relations', 'facts', '{"sparsity": 0.6}', validation => 'held')});
 wait_for_status($node, $run, 'succeeded', 'an import succeeds');
 like(said("CALL kg_wait($run)", N => $run),
-	qr/^INFO:  imported 61 entities and 4 relations of rank 32: validation MRR [01]\.\d{3} \(stored [01]\.\d{3}\), sparsity 0\.[67]\d$/, 'an import');
+	qr/^INFO:  imported embeddings of rank 32 \(entities: 61, relations: 4\): validation MRR [01]\.\d{3} \(stored [01]\.\d{3}\), sparsity 0\.[67]\d$/, 'an import');
 $run = $node->safe_psql('postgres', q{SELECT kg_import('im', 'fewer', 'relations', 'facts')});
 wait_for_status($node, $run, 'failed', 'labels are missing');
 like(said("CALL kg_wait($run)", N => $run),

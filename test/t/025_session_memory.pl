@@ -95,6 +95,9 @@ my @calls = (
 	[ q{kg_similar(i % 59, 1, 'n')}, 5000 ],
 	[ q{kg_embedding('e' || i % 59, 'm')}, 10000 ],
 	[ q{kg_embedding_sparse('e' || i % 59, 'm')}, 10000 ],
+	[ q{kg_relation_embedding('r1', 'm', i % 2 = 0)}, 10000 ],
+	[ q{kg_entity_embeddings('m')}, 3000 ],
+	[ q{kg_relation_embeddings('m')}, 3000 ],
 	[ q{metasd.entity_number('m', 'e' || i % 99)}, 10000 ],
 	[ q{metasd.relation_number('m' || i % 6, 'r' || i % 9)}, 3000 ],
 	[ q{metasd.occurrences('m', i % 2 = 0, i % 3)}, 10000 ],
@@ -160,7 +163,7 @@ my @left = grep { my $name = $_ =~ s/\(.*//sr; !grep { $_->[0] =~ /^\Q$name\E\(/
 	JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'metasd'
 	WHERE p.prokind = 'f' AND proname !~
-		'^(kg_(train|cancel|resume|drop|promote|rollback|schedule|unschedule|owner)|train_scheduled|(role|relation)_ref_(in|out|recv|send)|predict_support|predict_many_support)$'});
+		'^(kg_(train|import|cancel|resume|drop|promote|rollback|schedule|unschedule|owner)|train_scheduled|(role|relation)_ref_(in|out|recv|send)|predict_support|predict_many_support)$'});
 is("@left", '', 'all functions that a row may call are measured');
 
 $node->stop;

@@ -20,8 +20,9 @@ note("METASD_SEED=$seed METASD_ROUNDS=$rounds");
 srand($seed);
 
 # Classes of SQLSTATE: no data, feature not supported, authorization, data, transaction state, schema,
-# name or right, resources, limits, state of objects; 38 for a run that has failed. Never an internal error.
-my $allowed = qr/^(02|0A|22|25|28|38|3F|42|53|54|55)/;
+# name or right, resources, limits, state of objects; 38 for a run that has failed; a label that is there twice, an empty
+# source. Never an internal error.
+my $allowed = qr/^(02|0A|22|25|28|38|3F|42|53|54|55|23505|P0002)/;
 
 my $node = new_node('fuzz', 'metasd.max_workers' => 1, 'metasd.nice' => 0, max_worker_processes => 8,
 	log_line_prefix => "'%e %b: '");
@@ -184,6 +185,8 @@ $node->safe_psql('postgres', q{
 	GRANT SELECT ON facts TO trainer});
 $node->{canary} = 'silent|' . $node->safe_psql('postgres', 'SELECT count(*) FROM pg_roles') . '|sing()';
 train($node, 'm', $QUICK);
+$node->safe_psql('postgres', 'CREATE TABLE entities AS SELECT * FROM kg_entity_embeddings($$m$$);'
+	  . 'CREATE TABLE relations AS SELECT * FROM kg_relation_embeddings($$m$$); CREATE TABLE odd (label text, embedding real[])');
 
 # ---- parameters ----
 
@@ -249,6 +252,8 @@ all_is_well('trainings');
 
 # Calls of every function.
 my $last = q('{"epochs": 1}');
+my $tuned = q('{"finetune": 1}');
+my @arrays = ('{1,2}', '{1,2}', '{1,2}', '{-0,1e-40}', '{NaN,1}', '{1e38,1}', '{}', '{{1,2},{3,4}}', '[0:1]={1,2}', '{1,NULL}', '{1}', '{1,2,3}');
 my @calls = (
 	sub { "SELECT kg_train(@{[model()]}, @{[source()]}, @{[string()]}, @{[string()]}, @{[string()]}, @{[source()]}, $last)" },
 	sub { "SELECT kg_train(@{[string()]}, 'facts', 'head', 'relation', @{[any(q('tail'), string())]}, params => $last)" },
@@ -273,6 +278,12 @@ my @calls = (
 	sub { "SELECT * FROM kg_similar(@{[string()]}, @{[whole()]}, @{[model()]})" },
 	sub { "SELECT * FROM kg_discover(@{[model()]}, @{[whole()]}, @{[any(q('r1'), string())]}, @{[any(q('e1'), 'NULL', string())]}, candidates => @{[any('NULL', source())]}, subjects => @{[any(q('like'), q('all'), string())]}) LIMIT 100" },
 	sub { "SELECT kg_embedding(@{[string()]}::text, @{[model()]})" },
+	sub { "SELECT kg_relation_embedding(@{[any(q('r1'), string())]}::text, @{[model()]}, @{[any('true', 'NULL', argument())]})" },
+	sub { 'SELECT * FROM ' . any('kg_entity_embeddings', 'kg_relation_embeddings') . "(@{[model()]}) LIMIT 100" },
+	sub { "SELECT kg_import(@{[string()]}, @{[any(q('entities'), source())]}, @{[any(q('relations'), source())]}, @{[source()]}, $tuned)" },
+	sub { "SELECT kg_import('im', 'entities', 'relations', 'facts', @{[any($tuned, q('{\"layout\": \"interleaved\"}'), q('{\"missing\": \"skip\"}'), params())]}, validation => @{[source()]})" },
+	sub { "TRUNCATE odd;\nINSERT INTO odd VALUES (@{[string()]}::text, @{[any(map { literal($_) } @arrays)]}), ('e1', @{[any(map { literal($_) } @arrays)]});\n"
+		  . "SELECT kg_import('odd', 'odd', 'odd', 'facts', @{[any($tuned, q('{\"missing\": \"skip\"}'), q('{\"family\": \"distmult\"}'))]})" },
 	sub { "SELECT * FROM kg_evaluate(@{[model()]}, @{[source()]}, @{[any(q('side'), q('degree'), string())]}, @{[any(q('head'), string())]})" },
 	sub { "SELECT * FROM kg_evaluate('m', 'facts', filters => @{[any(q('{facts}'), q('{NULL,slow}'), strings() . '::regclass[]')]})" },
 	sub { "SET metasd.model = @{[literal(text())]};\nSELECT kg_score('e1', 'r1', 'e2');\nSET metasd.model = m" },

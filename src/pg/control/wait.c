@@ -506,13 +506,14 @@ show_import(const RunState *state)
     if (import->tunes)
         return;
     if (import->stored)
-        ereport(INFO, (errmsg("imported %s entities and %s relations of rank %d: validation MRR "
-                              "%s (stored %s), sparsity %s",
-                              import->entities, import->relations, state->rank, import->full,
+        ereport(INFO, (errmsg("imported embeddings of rank %d (entities: %s, relations: %s): "
+                              "validation MRR %s (stored %s), sparsity %s",
+                              state->rank, import->entities, import->relations, import->full,
                               import->stored, import->sparsity)));
     else
-        ereport(INFO, (errmsg("imported %s entities and %s relations of rank %d, sparsity %s",
-                              import->entities, import->relations, state->rank, import->sparsity)));
+        ereport(INFO, (errmsg("imported embeddings of rank %d (entities: %s, relations: %s): "
+                              "sparsity %s",
+                              state->rank, import->entities, import->relations, import->sparsity)));
 }
 
 /* Shows news of the run and commits; true if the run has succeeded. */

@@ -161,11 +161,11 @@ metasd_import_miss(MetasdImport *import, bool relation, const char *label, size_
 }
 
 void
-metasd_import_check_missing(const MetasdImport *import, const char *source)
+metasd_import_check_missing(const MetasdImport *import, const char *source, size_t triples)
 {
     const char *table = import->table[import->missed_relation ? 1 : 0]->name;
 
-    if (import->missing == 0 || import->skips)
+    if (import->missing == 0 || (import->skips && triples > 0))
         return;
     ereport(
         ERROR,

@@ -60,8 +60,9 @@ extern void metasd_import_read(MetasdImport *import, Oid owner, const MetasdFami
 /* Notes a triple of the source with a label, of a relation or an entity, that the tables lack. */
 extern void metasd_import_miss(MetasdImport *import, bool relation, const char *label, size_t len);
 
-/* An error if there were such triples, unless they are to be left out. */
-extern void metasd_import_check_missing(const MetasdImport *import, const char *source);
+/* An error if there were such triples, unless they are to be left out and there are TRIPLES more. */
+extern void metasd_import_check_missing(const MetasdImport *import, const char *source,
+                                        size_t triples);
 
 /* The labels have other numbers now: row i of entities is number[0][i]. Takes both arrays. */
 extern void metasd_import_number(MetasdImport *import, uint32 *const number[2]);

@@ -151,7 +151,7 @@ compare_triples(const MetasdTriple *a, const MetasdTriple *b)
  * Both lists are sorted.
  */
 static void
-remove_validation(MetasdInput *input, MetasdBudget *budget)
+remove_validation(MetasdInput *input, MetasdBudget *budget, const MetasdSource *source)
 {
     size_t kept = 0, v = 0;
 
@@ -166,6 +166,11 @@ remove_validation(MetasdInput *input, MetasdBudget *budget)
         CHECK_FOR_INTERRUPTS();
     }
     input->count = kept;
+    if (kept == 0)
+        ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+                        errmsg("all triples of source \"%s\" are facts of the validation source",
+                               source->name),
+                        errhint("Name as the source the facts that the model was trained on.")));
 }
 
 /* An error unless there are triples. */
@@ -199,7 +204,7 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
                            (MetasdLabelSet *const[]){input->entities, input->relations});
     input->skipped = metasd_source_read(source, user, add_triple, &reader);
     if (import)
-        metasd_import_check_missing(import, source->name);
+        metasd_import_check_missing(import, source->name, input->count);
     check_triples(input, source);
     if (validation)
         input->skipped += metasd_source_read(validation, user, add_validation, &reader);
@@ -211,8 +216,7 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
     if (import) {
         metasd_import_number(import, (uint32 *const[]){entity, relation});
         if (input->validation_count > 0)
-            remove_validation(input, &own->budget);
-        check_triples(input, source);
+            remove_validation(input, &own->budget, source);
     } else {
         pfree(entity);
         pfree(relation);
