@@ -12,8 +12,8 @@
  * the choice.
  *
  * A made-up model (ComplEx, 237 relations, 90 % pruned, int8) keeps its columns as unevenly as
- * aligned pruning makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...). Without
- * arguments: a small one.
+ * aligned pruning makes it; IMAGE is a file of a server (base/pgsql_tmp/pgsql_tmp_metasd_...).
+ * Without arguments: a small one.
  */
 #include <ctype.h>
 #include <math.h>

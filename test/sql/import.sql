@@ -17,7 +17,8 @@ BEGIN
     RETURN 'no error';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN tools.hide_ids(code || ': ' || concat_ws(E'\n', message, nullif(detail, ''), nullif(hint, '')));
+    RETURN tools.hide_ids(replace(code || ': ' || concat_ws(E'\n', message, nullif(detail, ''), nullif(hint, '')),
+                                  '"' || session_user || '"', '"postgres"'));
 END $$;
 
 -- ---- out and in again ----

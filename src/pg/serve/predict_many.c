@@ -178,7 +178,7 @@ set_given(Batch *batch, int64 query, const uint32 id[2], Datum values[RANK])
     predictor->given_values = values;
 }
 
-/* The place of a question among those that were scored together; their number if it is not there. */
+/* The place of a question among those scored together; their number if it is not there. */
 static uint32
 find_scored(const Batch *batch, const uint32 id[2])
 {
@@ -189,7 +189,7 @@ find_scored(const Batch *batch, const uint32 id[2])
     return i;
 }
 
-/* Scores the next questions that wait, from FIRST on, each once. Returns where the next ones are. */
+/* Scores the next questions that wait, from FIRST on, each once. Returns where the others are. */
 static uint32
 score_waiting(Batch *batch, uint32 first)
 {

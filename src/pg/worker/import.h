@@ -60,7 +60,7 @@ extern void metasd_import_read(MetasdImport *import, Oid owner, const MetasdFami
 /* Notes a triple of the source with a label, of a relation or an entity, that the tables lack. */
 extern void metasd_import_miss(MetasdImport *import, bool relation, const char *label, size_t len);
 
-/* An error if there were such triples, unless they are to be left out and there are TRIPLES more. */
+/* An error if there were such triples, unless they may be left out and there are TRIPLES more. */
 extern void metasd_import_check_missing(const MetasdImport *import, const char *source,
                                         size_t triples);
 
