@@ -523,7 +523,7 @@ my $bindir = config_of($new, '--bindir');
 chdir $dump or die "cannot change to $dump: $!";
 command_ok(
 	[
-		'pg_upgrade', '--no-sync', '-d', $node->data_dir, '-D', $new->data_dir,
+		'pg_upgrade', (`pg_upgrade --help` =~ /--no-sync/ ? '--no-sync' : ()), '-d', $node->data_dir, '-D', $new->data_dir,
 		'-b', $bindir, '-B', $bindir, '-s', $new->host, '-p', $node->port, '-P', $new->port
 	],
 	'pg_upgrade');

@@ -26,7 +26,7 @@ my $work = PostgreSQL::Test::Utils::tempdir();
 chdir $work or die "cannot change to $work: $!";
 command_ok(
 	[
-		'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir,
+		'pg_upgrade', (`pg_upgrade --help` =~ /--no-sync/ ? '--no-sync' : ()), '-d', $old->data_dir, '-D', $new->data_dir,
 		'-b', $bindir, '-B', $bindir, '-s', $new->host, '-p', $old->port, '-P', $new->port
 	],
 	'pg_upgrade');
