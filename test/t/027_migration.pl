@@ -371,7 +371,7 @@ $bare->safe_psql('postgres', q{
 	GRANT SELECT ON "Schema 2"."Fact.s" TO reader});
 database('errors', $bare);
 my $complaints = $bare->connstr('errors');
-$node->command_fails_like([ 'pg_restore', '-d', $complaints, "$dump/part" ], qr/role "New Name" does not exist/, 'pg_restore complains of the role');
+command_fails_like([ 'pg_restore', '-d', $complaints, "$dump/part" ], qr/role "New Name" does not exist/, 'pg_restore complains of the role');
 is($bare->safe_psql('errors', 'SELECT count(*) FROM metasd.models'), scalar(@models), 'and restores all models');
 shell_ok('restored with --no-owner', 'pg_restore', '-e', '--no-owner', '-d', $bare->connstr('postgres'), "$dump/part");
 
@@ -523,7 +523,7 @@ my $bindir = config_of($new, '--bindir');
 chdir $dump or die "cannot change to $dump: $!";
 command_ok(
 	[
-		'pg_upgrade', '--no-sync', '-d', $node->data_dir, '-D', $new->data_dir,
+		'pg_upgrade', (`pg_upgrade --help` =~ /--no-sync/ ? '--no-sync' : ()), '-d', $node->data_dir, '-D', $new->data_dir,
 		'-b', $bindir, '-B', $bindir, '-s', $new->host, '-p', $node->port, '-P', $new->port
 	],
 	'pg_upgrade');

@@ -39,9 +39,10 @@ sub upgrade
 	$new->init(extra => $checksums);
 	my $work = PostgreSQL::Test::Utils::tempdir();
 	chdir $work or die "cannot change to $work: $!";
+	my $program = $to ? "$to/bin/pg_upgrade" : 'pg_upgrade';
 	command_ok(
 		[
-			($to ? "$to/bin/pg_upgrade" : 'pg_upgrade'), '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir,
+			$program, (`$program --help` =~ /--no-sync/ ? '--no-sync' : ()), '-d', $old->data_dir, '-D', $new->data_dir,
 			'-b', ($from ? "$from/bin" : $bindir), '-B', ($to ? "$to/bin" : $bindir),
 			'-s', $new->host, '-p', $old->port, '-P', $new->port
 		],

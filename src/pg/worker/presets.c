@@ -136,8 +136,8 @@ round_to_two_digits(double x)
 }
 
 /*
- * Batches of graphs that are not very large. Batches of 250 are worth .003 on WN18RR, where a triple
- * is most of what its entities have, and next to nothing on FB15k-237.
+ * Batches of graphs that are not very large. Batches of 250 are worth .003 on WN18RR, whose
+ * entities have few triples, and next to nothing on FB15k-237.
  */
 #define MOST_BATCH 1000
 #define MOST_THIN_BATCH 250
