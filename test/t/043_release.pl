@@ -155,7 +155,7 @@ sub faults
 	$same->('licence in README.md', $file{'README.md'} =~ /^Licence: \[(\w+)\]\(LICENSE\)/m, 'PostgreSQL');
 
 	# PostgreSQL
-	my ($oldest, $newest) = $file{'README.md'} =~ /PostgreSQL (\d+) to (\d+)/;
+	my ($oldest, $newest) = $file{'README.md'} =~ /PostgreSQL\s+(\d+)\s+to\s+(\d+)/;
 	return @faults, 'README.md does not say which PostgreSQL' unless defined $oldest;
 	$same->('PostgreSQL in META.json', $meta->{prereqs}{runtime}{requires}{PostgreSQL}, "$oldest.0.0");
 	$same->('debian/pgversions', $file{'packaging/debian/pgversions'} =~ /^([^#\s]+)$/m, "$oldest+");
