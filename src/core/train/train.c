@@ -366,7 +366,8 @@ train_epoch(MetasdTrainLoop *training, MetasdEpoch *report)
     progress->quiz_next = trainer->quizzes.next;
     if (training->team->rank == 0 && events->epoch)
         METASD_TRY(events->epoch(events->context, report));
-    return METASD_OK;
+    /* While the leader writes a checkpoint, the tables stay as they are. */
+    return training->team->barrier(training->team);
 }
 
 static bool
