@@ -20,8 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
+#include "memory.h"
 #include "core/serve/image.h"
 #include "core/math/softmax.h"
 #include "core/serve/postings.h"
@@ -38,27 +39,6 @@
 #define FRAME 64 /* bytes before the image in a file */
 
 /* Seconds of processor time. */
-static double
-spent(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *
-need(size_t bytes)
-{
-    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-
-    if (!memory) {
-        fprintf(stderr, "latency: out of memory\n");
-        exit(1);
-    }
-    return memory;
-}
-
 /* ---- models ---- */
 
 /* A row that keeps column j with probability part[j]; returns how many. */
@@ -92,7 +72,7 @@ row_of(const uint32_t *positions, const int8_t *codes, size_t kept)
 static double *
 uneven_columns(uint32_t width, double mean)
 {
-    double *part = need(width * sizeof(*part)), scale = 1e-6, sum = 0;
+    double *part = memory_take_lines(width * sizeof(*part)), scale = 1e-6, sum = 0;
 
     for (; sum < mean * width; scale *= 1.05) {
         sum = 0;
@@ -110,8 +90,8 @@ static void
 fill(MetasdImageWriter *writer, const MetasdImagePlan *plan, const double *part,
      const double *relation_part)
 {
-    uint32_t *positions = need(2 * plan->width * sizeof(*positions)), w = plan->width;
-    int8_t *codes = need(2 * plan->width * sizeof(*codes));
+    uint32_t *positions = memory_take_lines(2 * plan->width * sizeof(*positions)), w = plan->width;
+    int8_t *codes = memory_take_lines(2 * plan->width * sizeof(*codes));
     uint64_t n = plan->entities;
     char label[16];
 
@@ -145,9 +125,9 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
                             .entity_label_bytes = 7 * (uint64_t)entities,
                             .relation_label_bytes = 7 * (uint64_t)RELATIONS};
     double *part = uneven_columns(width, 0.1), *relation_part = uneven_columns(width, 0.14);
-    uint32_t *positions = need(width * sizeof(*positions));
-    uint32_t *counts = need(width * sizeof(*counts));
-    int8_t *codes = need(width * sizeof(*codes));
+    uint32_t *positions = memory_take_lines(width * sizeof(*positions));
+    uint32_t *counts = memory_take_lines(width * sizeof(*counts));
+    int8_t *codes = memory_take_lines(width * sizeof(*codes));
     MetasdTeam team = metasd_team_of_one();
     MetasdImageWriter writer;
 
@@ -161,14 +141,14 @@ make_model(uint32_t entities, uint32_t rank, size_t *bytes, double *seconds)
     }
     metasd_image_choose_columns(&plan, METASD_CODES_INT8, counts);
     *bytes = metasd_image_bytes(&plan);
-    (void)metasd_image_begin(&writer, &plan, counts, need(*bytes));
+    (void)metasd_image_begin(&writer, &plan, counts, memory_take_lines(*bytes));
     fill(&writer, &plan, part, relation_part);
-    *seconds = spent();
+    *seconds = clock_own();
     if (metasd_image_finish(&writer, &team) != METASD_OK) {
         fprintf(stderr, "latency: could not build an image\n");
         exit(1);
     }
-    *seconds = spent() - *seconds;
+    *seconds = clock_own() - *seconds;
     free(part);
     free(relation_part);
     free(positions);
@@ -192,7 +172,7 @@ read_image(const char *path, size_t *bytes)
         exit(1);
     }
     *bytes = (size_t)size - FRAME;
-    memory = need(*bytes);
+    memory = memory_take_lines(*bytes);
     if (fread(memory, 1, *bytes, file) != *bytes ||
         metasd_image_open(memory, *bytes, &team, &index) != METASD_OK) {
         fprintf(stderr, "latency: \"%s\" is not an image of this version\n", path);
@@ -286,19 +266,19 @@ ask(Desk *desk, int i)
     bool same = true;
 
     draw_question(desk->index, i, &head, &relation);
-    start = spent();
+    start = clock_own();
     metasd_query_scores_tails(desk->index, head, relation, desk->scores, desk->scratch);
-    scored = spent();
+    scored = clock_own();
     best_ten(n, desk->scores, desk->ids, best);
-    desk->choice[i] = spent() - scored;
-    desk->image[i] = spent() - start;
+    desk->choice[i] = clock_own() - scored;
+    desk->image[i] = clock_own() - start;
     /* the scratch starts with the query */
-    start = spent();
+    start = clock_own();
     scan(n, w, desk->rows, desk->scratch, desk->dense_scores);
     if (desk->scores[head] == METASD_IMPOSSIBLE) /* in this relation to itself */
         desk->dense_scores[head] = METASD_IMPOSSIBLE;
     best_ten(n, desk->dense_scores, desk->ids, dense_best);
-    desk->dense[i] = spent() - start;
+    desk->dense[i] = clock_own() - start;
     for (int k = 0; k < BEST && best[k] < n; k++)
         same = same && fabsf(desk->scores[best[k]] - desk->dense_scores[dense_best[k]]) <=
                            1e-4f * (1 + fabsf(desk->scores[best[k]]));
@@ -311,8 +291,8 @@ measure_batch(Desk *desk, int batches, int *differ)
 {
     const MetasdImagePlan *plan = &desk->index->plan;
     size_t n = plan->entities;
-    float *scores = need(BATCH * n * sizeof(float));
-    void *scratch = need(metasd_query_batch_bytes(plan->width, BATCH));
+    float *scores = memory_take_lines(BATCH * n * sizeof(float));
+    void *scratch = memory_take_lines(metasd_query_batch_bytes(plan->width, BATCH));
     double seconds[QUESTIONS];
     MetasdAsk asks[BATCH];
 
@@ -327,9 +307,9 @@ measure_batch(Desk *desk, int batches, int *differ)
                                   .relation = metasd_given(relation),
                                   .scores = scores + (size_t)i * n};
         }
-        start = spent();
+        start = clock_own();
         metasd_query_scores_tails_of_batch(desk->index, asks, BATCH, scratch);
-        seconds[b] = (spent() - start) / BATCH;
+        seconds[b] = (clock_own() - start) / BATCH;
         for (int i = 0; i < BATCH; i++) {
             metasd_query_scores_tails_of(desk->index, asks[i].head, asks[i].relation, desk->scores,
                                          desk->scratch);
@@ -347,17 +327,17 @@ measure(const MetasdImage *index, size_t bytes, double seconds)
 {
     const MetasdImagePlan *plan = &index->plan;
     size_t n = plan->entities, w = plan->width;
-    Desk *desk = need(sizeof(*desk));
+    Desk *desk = memory_take_lines(sizeof(*desk));
     int questions = n * w > 20000000 ? QUESTIONS / 4 : QUESTIONS, half, differ = 0;
     char completed[32] = "-";
     double batch;
 
     *desk = (Desk){.index = index,
-                   .rows = need(n * w * sizeof(float)),
-                   .scratch = need(metasd_query_scratch_bytes(plan->width)),
-                   .scores = need(n * sizeof(float)),
-                   .dense_scores = need(n * sizeof(float)),
-                   .ids = need(n * sizeof(uint32_t))};
+                   .rows = memory_take_lines(n * w * sizeof(float)),
+                   .scratch = memory_take_lines(metasd_query_scratch_bytes(plan->width)),
+                   .scores = memory_take_lines(n * sizeof(float)),
+                   .dense_scores = memory_take_lines(n * sizeof(float)),
+                   .ids = memory_take_lines(n * sizeof(uint32_t))};
     for (size_t e = 0; e < n; e++)
         metasd_query_embedding(index, (uint32_t)e, desk->rows + e * w);
     for (int i = 0; i < questions; i++)

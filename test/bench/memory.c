@@ -22,6 +22,12 @@ memory_take(size_t bytes)
 }
 
 void *
+memory_take_lines(size_t bytes)
+{
+    return checked(aligned_alloc(64, (bytes / 64 + 1) * 64), bytes);
+}
+
+void *
 memory_grow(void *memory, size_t bytes)
 {
     return checked(realloc(memory, bytes), bytes);

@@ -4,8 +4,9 @@
 
 #include <stddef.h>
 
-/* malloc, realloc. */
+/* malloc, the same for whole cache lines of 64 bytes, realloc. */
 extern void *memory_take(size_t bytes);
+extern void *memory_take_lines(size_t bytes);
 extern void *memory_grow(void *memory, size_t bytes);
 
 /* Memory of zeros that processes forked later share, at the same address in all. */

@@ -20,8 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
+#include "memory.h"
 #include "core/base/exp.h"
 #include "core/base/random.h"
 #include "core/ranking/topk.h"
@@ -40,27 +41,6 @@
 typedef enum Kind { FLAT, RANDOM, GROUPS, ALIGNED } Kind;
 
 /* Seconds of processor time. */
-static double
-spent(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *
-need(size_t bytes)
-{
-    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-
-    if (!memory) {
-        fprintf(stderr, "search: out of memory\n");
-        exit(1);
-    }
-    return memory;
-}
-
 static void
 check(MetasdStatus status, const char *what)
 {
@@ -179,11 +159,11 @@ make_image(Model *model, uint32_t clusters, size_t *bytes, double *seconds)
     MetasdImageWriter writer;
     void *memory;
 
-    model->positions = need(width * sizeof(uint32_t));
-    model->codes = need(width);
+    model->positions = memory_take_lines(width * sizeof(uint32_t));
+    model->codes = memory_take_lines(width);
     plan = plan_model(model, clusters, counts);
     *bytes = metasd_image_bytes(&plan);
-    check(metasd_image_begin(&writer, &plan, counts, need(*bytes)), "begin an image");
+    check(metasd_image_begin(&writer, &plan, counts, memory_take_lines(*bytes)), "begin an image");
     for (uint32_t e = 0; e < model->entities; e++)
         add_label_and_row(&writer, model, e);
     for (uint32_t r = 0; r < RELATIONS; r++) {
@@ -193,10 +173,10 @@ make_image(Model *model, uint32_t clusters, size_t *bytes, double *seconds)
         snprintf(label, sizeof(label), "%08u", r);
         check(metasd_image_add_relation(&writer, r, label, LABEL, row, row), "add a relation");
     }
-    memory = need(metasd_clusters_bytes(&plan));
-    *seconds = spent();
+    memory = memory_take_lines(metasd_clusters_bytes(&plan));
+    *seconds = clock_own();
     check(metasd_clusters_make(&writer.image, memory, &team), "make clusters");
-    *seconds = spent() - *seconds;
+    *seconds = clock_own() - *seconds;
     free(memory);
     check(metasd_image_finish(&writer, &team), "finish the image");
     free(counts);
@@ -280,16 +260,16 @@ ask_exactly(Desk *desk)
         double start, scored;
 
         pose(desk, i, &head, &relation);
-        start = spent();
+        start = clock_own();
         metasd_query_scores_tails_of(desk->image, head, relation, desk->scores, desk->scratch);
-        scored = spent();
+        scored = clock_own();
         take_best(n, desk->scores, desk->ids, desk->best[i]);
-        part[0] += spent() - scored;
-        scored = spent();
+        part[0] += clock_own() - scored;
+        scored = clock_own();
         desk->sums[i] =
             (double)desk->best[i][0] + log(metasd_exp_sum(n, desk->scores, desk->best[i][0]));
-        part[1] += spent() - scored;
-        desk->seconds[i] = spent() - start;
+        part[1] += clock_own() - scored;
+        desk->seconds[i] = clock_own() - start;
     }
     printf("| all | %u | %.2f | %.2f | 1 | 0 | choice %.2f ms, sum %.2f ms\n", n,
            quantile(desk->seconds, 0.5) * 1e3, quantile(desk->seconds, 0.99) * 1e3,
@@ -311,13 +291,13 @@ ask_clusters(Desk *desk, uint32_t most)
         double start, sum;
 
         pose(desk, i, &head, &relation);
-        start = spent();
+        start = clock_own();
         (void)metasd_search_tails_of(&search, head, relation, most);
         n = metasd_search_scores(&search, desk->found, desk->found_ids);
         take_best(n, desk->found, desk->ids, best);
         sum = (double)best[0] +
               log(metasd_exp_sum(n, desk->found, best[0]) + metasd_search_rest(&search, best[0]));
-        desk->seconds[i] = spent() - start;
+        desk->seconds[i] = clock_own() - start;
         desk->odds[i] = fabs(sum - desk->sums[i]);
         scored += n;
         for (int k = 0; k < BEST; k++)
@@ -336,18 +316,18 @@ measure(Model *model, uint32_t clusters)
     double seconds;
     uint32_t largest = 0;
     MetasdImage image = make_image(model, clusters, &bytes, &seconds);
-    Desk *desk = need(sizeof(*desk));
+    Desk *desk = memory_take_lines(sizeof(*desk));
 
     *desk = (Desk){.image = &image,
                    .model = model,
-                   .head = need(width * sizeof(float)),
-                   .relation = need(width * sizeof(float)),
-                   .scores = need(n * sizeof(float)),
-                   .found = need((n + 64) * sizeof(float)),
-                   .ids = need(n * sizeof(uint32_t)),
-                   .found_ids = need((n + 64) * sizeof(uint32_t)),
-                   .scratch = need(metasd_query_scratch_bytes((uint32_t)width)),
-                   .memory = need(metasd_search_bytes(&image.plan))};
+                   .head = memory_take_lines(width * sizeof(float)),
+                   .relation = memory_take_lines(width * sizeof(float)),
+                   .scores = memory_take_lines(n * sizeof(float)),
+                   .found = memory_take_lines((n + 64) * sizeof(float)),
+                   .ids = memory_take_lines(n * sizeof(uint32_t)),
+                   .found_ids = memory_take_lines((n + 64) * sizeof(uint32_t)),
+                   .scratch = memory_take_lines(metasd_query_scratch_bytes((uint32_t)width)),
+                   .memory = memory_take_lines(metasd_search_bytes(&image.plan))};
     for (uint32_t c = 0; c < clusters; c++)
         largest = image.cluster.sizes[c] > largest ? image.cluster.sizes[c] : largest;
     printf(
@@ -368,11 +348,11 @@ static void
 print_rows(Model *model)
 {
     size_t width = 2 * (size_t)model->rank, bound = metasd_row_bound(width), used;
-    float *row = need(width * sizeof(*row));
-    uint8_t *bytes = need(bound);
+    float *row = memory_take_lines(width * sizeof(*row));
+    uint8_t *bytes = memory_take_lines(bound);
 
-    model->positions = need(width * sizeof(uint32_t));
-    model->codes = need(width);
+    model->positions = memory_take_lines(width * sizeof(uint32_t));
+    model->codes = memory_take_lines(width);
     for (uint32_t e = 0; e < model->entities; e++) {
         MetasdSparseRow sparse = make_row(model, e, false);
 

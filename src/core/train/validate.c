@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/simd.h"
+#include "core/graph/negatives.h"
 #include "core/math/blas.h"
 #include "core/ranking/rank_counts.h"
 #include "core/train/lean.h"
@@ -113,23 +114,6 @@ rule_out(const Ranking *ranking, const MetasdPass *pass, size_t first, Rows rows
     return METASD_OK;
 }
 
-/* The place of the first of n ascending ids that is `least` or more. */
-static size_t
-first_from(const uint32_t *ids, size_t n, uint32_t least)
-{
-    size_t low = 0;
-
-    while (low < n) {
-        size_t middle = low + (n - low) / 2;
-
-        if (ids[middle] < least)
-            low = middle + 1;
-        else
-            n = middle;
-    }
-    return low;
-}
-
 /* Takes known answers off the counts of a block's examples, within some rows. */
 static MetasdStatus
 leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first, Rows rows)
@@ -145,7 +129,8 @@ leave_out_known(const Ranking *ranking, const MetasdPass *pass, size_t first, Ro
         for (int list = 0; list < METASD_PARTS; list++) {
             const uint32_t *tails = known.tails[list];
 
-            for (size_t k = first_from(tails, known.n[list], rows.first);
+            for (size_t k =
+                     metasd_negatives_place(tails, (uint32_t)known.n[list], (uint32_t)rows.first);
                  k < known.n[list] && tails[k] < rows.end; k++) {
                 float z = *score_of(pass, tails[k], i);
 
