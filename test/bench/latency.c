@@ -38,7 +38,6 @@
 #define BATCH 32
 #define FRAME 64 /* bytes before the image in a file */
 
-/* Seconds of processor time. */
 /* ---- models ---- */
 
 /* A row that keeps column j with probability part[j]; returns how many. */

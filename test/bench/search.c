@@ -40,7 +40,6 @@
 
 typedef enum Kind { FLAT, RANDOM, GROUPS, ALIGNED } Kind;
 
-/* Seconds of processor time. */
 static void
 check(MetasdStatus status, const char *what)
 {
