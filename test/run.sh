@@ -145,7 +145,8 @@ export -f run_job as_server installcheck names
 for step in $steps; do export -f "run_$step"; done
 
 # count STEP JOB: adds up what its log says. A job that fails without naming a test counts as one
-# failure, and so does one that tests nothing or has no status: it was killed.
+# failure, and so does one that tests nothing without saying that it is skipped (prove says so after the name of
+# its file), and one that has no status: it was killed.
 passed=0 failed=0
 declare -A of_step_passed of_step_failed of_step_seconds
 count() {
@@ -156,7 +157,7 @@ count() {
     good=${good:-0} bad=${bad:-0}
     [ "$status" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
     [ "$good" -eq 0 ] && [ "$bad" -eq 0 ] &&
-        ! sed -n "s/^skipped: /$1 $2 is skipped: /p" "$file.log" 2>/dev/null | grep . && bad=1
+        ! sed -nE "s/^(.* \.\. ?)?skipped: /$1 $2 is skipped: /p" "$file.log" 2>/dev/null | grep . && bad=1
     passed=$((passed + good)) failed=$((failed + bad))
     of_step_passed[$1]=$((${of_step_passed[$1]:-0} + good))
     of_step_failed[$1]=$((${of_step_failed[$1]:-0} + bad))
