@@ -20,6 +20,15 @@ $$;
 SET metasd.train_mem = 0;
 SELECT d.* FROM sizes s, defaults(s) d ORDER BY s.n;
 
+-- Nothing of a small, dense graph is pruned, unless that is asked for.
+TRUNCATE made;
+INSERT INTO made SELECT i % 40, i / 40 % 7, (i::bigint * 7919 + i / 40) % 40 FROM generate_series(0, 1399) i;
+SELECT p, u ->> 'warmup' AS warmup, u ->> 'epochs' AS epochs, u ->> 'mutual' AS mutual, u ->> 'rank' AS rank, u ->> 'sparsity' AS sparsity, u ->> 'storage' AS storage
+FROM jsonb_array_elements('[{}, {"rank": 30}, {"sparsity": 0}, {"mutual": false}, {"sparsity": 0.8}, {"mutual": true}, {"quiz": true}, {"warmup": 3}, {"pruning": "magnitude"},
+                            {"epochs": 12}, {"max_bytes": 16000}, {"max_bytes": 8000}, {"max_bytes": 4000}]') p,
+     LATERAL (SELECT params_used FROM kg_estimate('made', params => p)) e(u);
+SELECT (defaults(s)).rank FROM sizes s WHERE n = 5;
+
 RESET metasd.train_mem;
 -- What is given stays as it is; epochs alone stretch or shorten all phases.
 SELECT u ->> 'preset' AS preset, u ->> 'rank' AS rank, u ->> 'reg' AS reg, u ->> 'epochs' AS epochs, u ->> 'warmup' AS warmup, u ->> 'finetune' AS finetune

@@ -199,12 +199,13 @@ refuse_size(const MetasdParams *params)
 /*
  * Makes the version small enough for max_bytes by what was not given. 4 bits lose least; then a
  * lower rank loses less than fewer weights of a high one, but not below METASD_LEAST_RANK, unless
- * the sparsity was given.
+ * the sparsity was given or nothing is pruned.
  */
 static void
 fit_size(const MetasdInput *input, MetasdParams *params)
 {
     const bool *given = params->given;
+    bool fixed = given[METASD_P_SPARSITY] || params->value[METASD_P_SPARSITY] == 0;
 
     if (params->value[METASD_P_MAX_BYTES] == 0 || is_small_enough(input, params))
         return;
@@ -213,10 +214,9 @@ fit_size(const MetasdInput *input, MetasdParams *params)
         if (is_small_enough(input, params))
             return;
     }
-    if (!given[METASD_P_RANK] &&
-        lower_rank(input, params, given[METASD_P_SPARSITY] ? RANKS : METASD_LEAST_RANK))
+    if (!given[METASD_P_RANK] && lower_rank(input, params, fixed ? RANKS : METASD_LEAST_RANK))
         return;
-    if (!given[METASD_P_SPARSITY] && raise_sparsity(input, params))
+    if (!fixed && raise_sparsity(input, params))
         return;
     refuse_size(params);
 }
