@@ -222,24 +222,36 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE e.middle PARTITION OF e.above DEFAULT PARTITION BY LIST (relation);
 	CREATE TABLE e.below PARTITION OF e.middle DEFAULT;
 	INSERT INTO e.below SELECT head, relation, tail FROM e.f;
-	CREATE TYPE e.word AS (t text);
-	CREATE FUNCTION e.to_json(e.word) RETURNS json IMMUTABLE LANGUAGE sql AS 'SELECT json_build_array(e.i(1))';
-	CREATE CAST (e.word AS json) WITH FUNCTION e.to_json(e.word);
-	CREATE TABLE e.words AS SELECT *, ROW(head)::e.word AS word FROM e.f;
+	CREATE TYPE e.word AS ENUM ('a');
+	CREATE TYPE e.words AS (w e.word, n int);
+	CREATE FUNCTION e.json_of(e.word) RETURNS json IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM e.i(1); RETURN '{}'; END $$;
+	CREATE FUNCTION e.text_of(e.word) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM e.i(1); RETURN 'a'; END $$;
+	CREATE CAST (e.word AS json) WITH FUNCTION e.json_of(e.word);
+	CREATE CAST (e.word AS text) WITH FUNCTION e.text_of(e.word);
+	CREATE TABLE e.typed AS SELECT *, 'a'::e.word AS word, ARRAY[ROW('a', 1)::e.words] AS words FROM e.f;
 	CREATE VIEW e.trap AS SELECT * FROM e.f WHERE e.yes();
 	GRANT SELECT ON ALL TABLES IN SCHEMA e TO PUBLIC});
 my ($keyed, $parted) = split /,/, $node->safe_psql('postgres', q{SELECT 'e.keyed'::regclass::oid || ',' || 'e.parted'::regclass::oid});
 my %reached = (
 	'the key of a table, by satisfies_hash_partition' => [100000,
-		"CREATE VIEW e.v AS SELECT * FROM e.f WHERE satisfies_hash_partition($keyed::oid, 1, 0, head) IS NOT DISTINCT FROM true"],
+		"CREATE VIEW e.v AS SELECT * FROM e.f WHERE satisfies_hash_partition(${keyed}::oid, 1, 0, head) IS NOT DISTINCT FROM true"],
 	'the key of a table, by its constraint' =>
-	  [100000, "CREATE VIEW e.v AS SELECT * FROM e.f WHERE pg_get_partition_constraintdef($parted::oid) <> ''"],
+	  [100000, "CREATE VIEW e.v AS SELECT * FROM e.f WHERE pg_get_partition_constraintdef(${parted}::oid) <> ''"],
 	'the key of the table above' =>
 	  [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.middle', 'a.v'],
 	'a domain that a text is tried for' => [160000,
 		q{CREATE VIEW e.v AS SELECT * FROM e.f WHERE pg_input_is_valid(head, 'e.label')}],
+	'a cast to JSON' => [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.typed WHERE to_json(word) IS NOT NULL', 'a.v'],
+	'a cast of a field to JSON' =>
+	  [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.typed WHERE json_build_array(words) IS NOT NULL', 'a.v'],
+	'a cast to JSON in an aggregate' => [100000,
+		'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT head, relation, tail FROM e.typed GROUP BY 1, 2, 3 HAVING json_agg(ROW(head, word)) IS NOT NULL', 'a.v'],
+	'a cast to text' =>
+	  [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.typed WHERE quote_literal(word) IS NOT NULL', 'a.v'],
 	'a cast to JSON by a constructor' =>
-	  [160000, 'CREATE VIEW e.v AS SELECT * FROM e.f WHERE JSON_ARRAY(ROW(head)::e.word) IS NOT NULL'],
+	  [160000, 'CREATE VIEW e.v AS SELECT head, relation, tail FROM e.typed WHERE JSON_ARRAY(word) IS NOT NULL'],
+	'a cast to JSON by a constructor of adam' =>
+	  [160000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.typed WHERE JSON_OBJECT(head: word) IS NOT NULL', 'a.v'],
 	'a domain that JSON is made a value of' =>
 	  [170000, q{CREATE VIEW e.v AS SELECT * FROM e.f WHERE JSON_VALUE(to_json(head)::jsonb, '$' RETURNING e.label) IS NOT NULL}],
 	'a user mapping' =>

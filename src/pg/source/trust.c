@@ -23,6 +23,7 @@
 #include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 /* ---- changes ---- */
 
@@ -228,25 +229,67 @@ check_type(Inspection *inspection, Oid type)
            note_objection(inspection, TYPE, format_type_be(type), owner);
 }
 
-#if PG_VERSION_NUM >= 160000
-/* True if making JSON of a value may run a cast, which the owner of its type has chosen. */
+/*
+ * True for a type whose values must not be given to code that looks for casts of its own, as making
+ * JSON does, or that makes such values. The owner of a type chooses its casts; those of rows are not
+ * looked for, but those of their fields are.
+ */
 static bool
-check_jsonified(Inspection *inspection, List *values)
+check_value(Inspection *inspection, Oid type)
+{
+    TupleDesc fields = NULL;
+    bool objects = false;
+
+    check_stack_depth();
+    if (OidIsValid(get_element_type(type)))
+        return check_value(inspection, get_element_type(type));
+    if (get_typtype(type) != TYPTYPE_COMPOSITE)
+        return check_type(inspection, type) ||
+               (get_typtype(type) == TYPTYPE_DOMAIN && check_value(inspection, getBaseType(type)));
+    fields = lookup_rowtype_tupdesc(type, -1);
+    for (int i = 0; i < fields->natts && !objects; i++)
+        objects = !TupleDescAttr(fields, i)->attisdropped &&
+                  check_value(inspection, TupleDescAttr(fields, i)->atttypid);
+    ReleaseTupleDesc(fields);
+    return objects;
+}
+
+static bool
+check_values(Inspection *inspection, List *values)
 {
     ListCell *cell;
 
     foreach (cell, values) {
-        Oid type = exprType(lfirst(cell));
+        Node *value = lfirst(cell);
 
-        if (type == RECORDOID || type == RECORDARRAYOID) /* it may have fields of any type */
-            return !chooser_is_trusted(inspection) &&
-                   note_objection(inspection, TYPE, format_type_be(type), inspection->chooser);
-        if (check_type(inspection, type))
+        if (IsA(value, TargetEntry))
+            value = (Node *)((TargetEntry *)value)->expr;
+        if (IsA(value, RowExpr) ? check_values(inspection, ((RowExpr *)value)->args)
+                                : check_value(inspection, exprType(value)))
             return true;
     }
     return false;
 }
-#endif
+
+/* True for a function that does with a value what its type says, if it must not. */
+static bool
+check_arguments(Inspection *inspection, Oid function, List *values)
+{
+    HeapTuple tuple;
+    Form_pg_proc form;
+    bool depends = false;
+
+    if (function >= FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for function %u", function);
+    form = (Form_pg_proc)GETSTRUCT(tuple);
+    for (int i = 0; i < form->pronargs && !only_computes(form); i++)
+        depends = depends || get_typtype(form->proargtypes.values[i]) == TYPTYPE_PSEUDO;
+    ReleaseSysCache(tuple);
+    return depends && check_values(inspection, values);
+}
 
 static bool
 inspect_query(Inspection *inspection, Query *query)
@@ -301,7 +344,9 @@ inspect_node(Node *node, void *context)
         }
 #if PG_VERSION_NUM >= 160000
         case T_JsonConstructorExpr:
-            if (check_jsonified(inspection, ((JsonConstructorExpr *)node)->args))
+            if (!chooser_is_trusted(inspection))
+                return note_objection(inspection, TYPE, "json", inspection->chooser);
+            if (check_values(inspection, ((JsonConstructorExpr *)node)->args))
                 return true;
             break;
 #endif
@@ -315,7 +360,11 @@ inspect_node(Node *node, void *context)
             return !chooser_is_trusted(inspection) &&
                    note_objection(inspection, FUNCTION, "nextval", inspection->chooser);
         default:
-            if (check_functions_in_node(node, check_function, inspection))
+            if (check_functions_in_node(node, check_function, inspection) ||
+                (IsA(node, FuncExpr) && check_arguments(inspection, ((FuncExpr *)node)->funcid,
+                                                        ((FuncExpr *)node)->args)) ||
+                (IsA(node, Aggref) &&
+                 check_arguments(inspection, ((Aggref *)node)->aggfnoid, ((Aggref *)node)->args)))
                 return true;
     }
     return expression_tree_walker(node, inspect_node, inspection);
