@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "pg/access/access.h"
@@ -372,9 +373,13 @@ check_end(int64 run, const RunState *state)
 static void
 check_state(int64 run, RunState *state)
 {
-    bool why;
+    bool known, why;
 
-    if (!state->exists || !metasd_access_may_know_run(run, &why)) /* not everybody may */
+    CommandCounterIncrement(); /* this transaction may have started it */
+    PushActiveSnapshot(GetTransactionSnapshot());
+    known = state->exists && metasd_access_may_know_run(run, &why);
+    PopActiveSnapshot();
+    if (!known) /* not everybody may know its name */
         metasd_run_unknown(run);
     state->secret = !why;
     if (state->started_here)
