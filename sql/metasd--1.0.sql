@@ -320,7 +320,12 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        CASE WHEN r.validation IS NULL
                  OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail) THEN r.metrics
             ELSE (r.metrics - 'degrees'::text) #- '{calibration,tenths}'::text[] END AS metrics,
-       r.bytes, r.error,
+       r.bytes,
+       CASE WHEN pg_has_role(metasd.oid_of(m.owner), 'USAGE'::text)
+                 OR (NOT coalesce(r.metrics ? 'import'::text, false)
+                     AND (r.validation IS NULL
+                          OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail)))
+           THEN r.error END AS error,
        r.kept, r.note, r.resumed,
        CASE WHEN (r.id, r.checkpoint) IN (SELECT c.run, c.part FROM metasd.checkpoint c)
            THEN r.checkpoint_epoch END AS checkpoint_epoch
@@ -328,7 +333,7 @@ FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
-'all trainings of the models that the current user may ask: their status, figures and errors, whether their embeddings are kept, why a version was not promoted, and the epoch after which kg_resume would continue. The metrics by degree and by tenths of probability are left out for users who may not read the validation relation. seconds count from the start or the last resume';
+'all trainings of the models that the current user may ask: their status, figures and errors, whether their embeddings are kept, why a version was not promoted, and the epoch after which kg_resume would continue. The metrics by degree and by tenths of probability, and the error, are left out for users who may not read the validation relation; only the owner sees the error of an import. seconds count from the start or the last resume';
 
 CREATE VIEW metasd.relations WITH (security_barrier) AS
 SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples,
