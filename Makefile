@@ -1,18 +1,23 @@
 # metasd - knowledge-graph embeddings trained and served inside PostgreSQL
 #
-#   make demo     set up, build, train a small world map on a throwaway server, show answers
+#   make demo     set up, build, train a small world map on a throwaway server, show answers; then
+#                 make demo-psql opens psql there, make demo-clean removes the server
+#   make          build against the PostgreSQL of PG_CONFIG; PG=17: that of Debian's packages of 17;
+#                 BLAS_DIR: the folder of the BLAS; WERROR=1: warnings are errors, as in the tests
+#   make install  ... and install there; make uninstall
 #   make test     set up, build, run every test: a few minutes on two processors
+#   make unit     the tests of the core alone; SANITIZE=1: with sanitizers and fuzzers; make fuzz: with libFuzzer
+#   make installcheck        the SQL and isolation tests on a running server with metasd installed, which
+#                            PGHOST, PGPORT and PGUSER name
+#   make prove_installcheck  the TAP tests of what is installed, on servers of their own;
+#                            PROVE_TESTS="test/t/001*.pl"
 #   make soak     what takes hours: 200 kills, an hour of random SQL, ten times as many random names
 #                 and parameters, all unit tests under valgrind; METASD_TRIALS, METASD_SECONDS,
 #                 METASD_ROUNDS, METASD_SEED
 #   make coverage the statements which the tests execute, by file
-#   make          build against the PostgreSQL of PG_CONFIG; PG=17: that of Debian's packages of 17;
-#                 WERROR=1: warnings are errors, as in the tests
-#   make install  ... and install there
-#   make installcheck        then runs the SQL and isolation tests on a running server, which PGHOST,
-#                            PGPORT and PGUSER name
-#   make prove_installcheck  and the TAP tests, on servers of their own; PROVE_TESTS="test/t/001*.pl"
+#   make bench    the programs that measure the core
 #   make dist     the archive for PGXN of what is committed; make deb: Debian packages of it
+#   make help     these lines
 
 # Where this file is: elsewhere, if one builds in another folder by make -f.
 SRC := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
@@ -141,7 +146,10 @@ metasd_train.so: $(TRAIN_OBJS)
 include $(SRC)/test/unit/unit.mk
 include $(SRC)/test/bench/bench.mk
 
-.PHONY: FORCE installcheck prove_installcheck test coverage soak demo demo-psql demo-clean
+.PHONY: FORCE help installcheck prove_installcheck test coverage soak demo demo-psql demo-clean
+
+help:
+	@sed -n 's/^#   //p' $(SRC)/Makefile | sed '/^make help/q'
 
 ifneq ($(IS_ROOT),)
 installcheck prove_installcheck:

@@ -320,7 +320,12 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
        CASE WHEN r.validation IS NULL
                  OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail) THEN r.metrics
             ELSE (r.metrics - 'degrees'::text) #- '{calibration,tenths}'::text[] END AS metrics,
-       r.bytes, r.error,
+       r.bytes,
+       CASE WHEN pg_has_role(metasd.oid_of(m.owner), 'USAGE'::text)
+                 OR (NOT coalesce(r.metrics ? 'import'::text, false)
+                     AND (r.validation IS NULL
+                          OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail)))
+           THEN r.error END AS error,
        r.kept, r.note, r.resumed,
        CASE WHEN (r.id, r.checkpoint) IN (SELECT c.run, c.part FROM metasd.checkpoint c)
            THEN r.checkpoint_epoch END AS checkpoint_epoch
@@ -328,7 +333,7 @@ FROM metasd.run r
 JOIN metasd.model m ON m.name = r.model
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.versions IS
-'all trainings of the models that the current user may ask: their status, figures and errors, whether their embeddings are kept, why a version was not promoted, and the epoch after which kg_resume would continue. The metrics by degree and by tenths of probability are left out for users who may not read the validation relation. seconds count from the start or the last resume';
+'all trainings of the models that the current user may ask: their status, figures and errors, whether their embeddings are kept, why a version was not promoted, and the epoch after which kg_resume would continue. The metrics by degree and by tenths of probability, and the error, are left out for users who may not read the validation relation; only the owner sees the error of an import. seconds count from the start or the last resume';
 
 CREATE VIEW metasd.relations WITH (security_barrier) AS
 SELECT m.name AS model, r.id AS run, l.label AS relation, l.count AS triples,
@@ -798,7 +803,7 @@ CREATE FUNCTION kg_explain(
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'metasd_kg_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 COST 10000;
 COMMENT ON FUNCTION kg_explain(text, anycompatible, text, integer, text) IS
-'returns the k facts of the source that count most for a triple, or against it. kind says what they are: facts of the head, facts of the tail, or like cases, which are facts of the relation between other entities near these. share is the fact''s part of all that speaks for and against the tail among the facts that were looked at; it is negative for facts that speak against it, and these come last. A fact speaks for the tail if learning it raises the score of the triple more than those of the answers that compete with it, to first order. The triple itself, if it is a fact, does not count. The source is read as the caller. No rows, with a notice, if nothing speaks for the triple';
+'returns the k facts of the source that count most for a triple, or against it. kind says what they are: facts of the head, facts of the tail, or like cases, which are facts of the relation between other entities near these. share is the fact''s part of all that speaks for and against the tail among the facts that were looked at; it is negative for facts that speak against it, and these come last. A fact speaks for the tail if learning it raises the score of the triple more than those of the answers that compete with it, to first order. The triple itself, if it is a fact, does not count. The source is read as the caller. An entity or relation which the model does not know is judged by its facts in the source, read as the model''s owner, unless metasd.fold_in is off. No rows, with a notice, if nothing speaks for the triple';
 
 CREATE FUNCTION kg_explain(
     head anyelement, relation anycompatible, tail anyelement, k integer DEFAULT 10,

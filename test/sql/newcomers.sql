@@ -60,6 +60,27 @@ CREATE TABLE asked (head text, relation text, tail text);
 INSERT INTO asked VALUES ('p31', 'speaks', 'French'), ('p07', 'speaks', 'French'), ('p32', 'speaks', 'French');
 SELECT query, head, tail, rank FROM kg_predict_many('asked', 1) ORDER BY query;
 
+
+-- Why? kg_explain shows the facts that speak for it, those among them that a newcomer's row is made of: they speak with the row of the
+-- entity that is new, with that of the relation, and with both.
+SELECT kind, relation, tail, share > 0 AS "speaks for it" FROM kg_explain('p31', 'speaks', 'French', 1000) WHERE kind = 'head' ORDER BY 2;
+SELECT kind, relation, count(*), round(sum(abs(sum(share))) OVER ()::numeric, 3) AS sum FROM kg_explain('p31', 'speaks', 'French', 1000)
+GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT kind, relation, count(*), min(share) > 0 AS "speaks for it" FROM kg_explain('p25', 'works_at', 'patisserie', 1000) WHERE kind <> 'like' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT kind, relation, count(*), min(share) > 0 AS "speaks for it" FROM kg_explain('p25', 'sleeps_in', 'Arles', 1000) GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT kind, relation, count(*), min(share) > 0 AS "speaks for it" FROM kg_explain('p31', 'sleeps_in', 'Arles', 1000) GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT kind, relation, count(*) FROM kg_explain('p31', 'works_at', 'patisserie', 1000) WHERE kind <> 'like' GROUP BY 1, 2 ORDER BY 1, 2;
+-- Nothing speaks for it, or it is impossible: a NOTICE of its own.
+SELECT count(*) FROM kg_explain('p31', 'speaks', 'Breton');
+SELECT count(*) FROM kg_explain('p31', 'sleeps_in', 'p31');
+-- A fact of a newcomer that comes or goes changes the explanation; the triple itself is none, nor is a fact with another newcomer.
+BEGIN;
+INSERT INTO newcomers VALUES ('p31', 'speaks', 'French'), ('p31', 'works_at', 'patisserie'), ('p31', 'knows', 'p30'), ('p31', 'works_at', 'p31');
+SELECT relation, tail FROM kg_explain('p31', 'speaks', 'French', 1000) WHERE kind = 'head' ORDER BY 1;
+INSERT INTO newcomers VALUES ('p31', 'works_at', 'mill');
+SELECT relation, tail, share > 0 AS "speaks for it" FROM kg_explain('p31', 'speaks', 'French', 1000) WHERE kind = 'head' ORDER BY 1, 2;
+ROLLBACK;
+
 -- Thousands of newcomers in a statement take no more memory than work_mem, and are answered in their order.
 SET work_mem = 64;
 SET client_min_messages = warning;
@@ -90,6 +111,7 @@ SELECT * FROM kg_predict('p31', 'speaks', 1);
 SELECT * FROM kg_predict_heads('sleeps_in', 'Arles', 1);
 SELECT * FROM kg_similar('p31', 1);
 SELECT kg_score('p31', 'speaks', 'French'), kg_embedding('p31'), kg_embedding_sparse('p31');
+SELECT * FROM kg_explain('p31', 'speaks', 'French');
 RESET metasd.fold_in;
 
 -- Facts that tell nothing: all with others that are new, with itself, or incomplete.

@@ -101,6 +101,26 @@ CALL kg_wait(:run, '0 s');
 SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error;
 RESET ROLE;
 
+-- Who may read the source that serves learns nothing of a run from another source, nor why one with another validation
+-- source failed: the message may show its facts.
+SET ROLE regress_metasd_owner;
+CREATE VIEW regress_metasd.failing AS SELECT ('secret ' || head)::int::text AS head, relation, tail FROM regress_metasd.closed;
+CREATE TABLE regress_metasd.private AS SELECT * FROM tools.people() UNION ALL VALUES ('secret head', 'secret relation', 'secret tail');
+SELECT kg_train('validated', validation => 'regress_metasd.failing') AS failed \gset
+SELECT tools.ended(:failed);
+SELECT kg_train('model', 'regress_metasd.private') AS private \gset
+SELECT tools.ended(:private);
+SELECT kg_rollback('model') = :run AS rolled_back;
+SELECT run = :failed AS failed, error FROM metasd.versions WHERE run IN (:failed, :private) ORDER BY run;
+SET ROLE regress_metasd_reader;
+SELECT run = :failed AS failed, error FROM metasd.versions WHERE run IN (:failed, :private) ORDER BY run;
+\set VERBOSITY sqlstate
+CALL kg_wait(:failed, '0 s');
+CALL kg_wait(:private, '0 s');
+\set VERBOSITY default
+SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error;
+RESET ROLE;
+
 -- CREATE EXTENSION takes a superuser: it makes functions in C, and schema metasd, which others must not own.
 CREATE DATABASE regress_metasd_plain;
 GRANT CREATE ON DATABASE regress_metasd_plain TO regress_metasd_nobody;

@@ -204,6 +204,79 @@ for my $what (sort keys %traps)
 	set_traps($traps{$what}[1]);
 }
 
+# Code that a view, or the planner, reaches by an OID or by a type. Adam owns the view above the table where it says so.
+my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
+my $far = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'});
+
+$node->safe_psql('postgres', sprintf(q{
+	CREATE EXTENSION postgres_fdw;
+	CREATE SERVER here FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'postgres');
+	GRANT USAGE ON FOREIGN SERVER here TO eva, adam;
+	CREATE USER MAPPING FOR adam SERVER here OPTIONS (user 'adam', password_required 'false')}, $node->host, $node->port))
+  if $far;
+$node->safe_psql('postgres', q{
+	SET SESSION AUTHORIZATION eva;
+	CREATE TABLE e.keyed (a text) PARTITION BY LIST ((a || e.same('')));
+	CREATE TABLE e.parted PARTITION OF e.keyed FOR VALUES IN ('b');
+	CREATE TABLE e.above (head text, relation text, tail text) PARTITION BY LIST ((head || e.same('')));
+	CREATE TABLE e.middle PARTITION OF e.above DEFAULT PARTITION BY LIST (relation);
+	CREATE TABLE e.below PARTITION OF e.middle DEFAULT;
+	INSERT INTO e.below SELECT head, relation, tail FROM e.f;
+	CREATE TYPE e.word AS ENUM ('a');
+	CREATE TYPE e.words AS (w e.word, n int);
+	CREATE FUNCTION e.json_of(e.word) RETURNS json IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM e.i(1); RETURN '{}'; END $$;
+	CREATE FUNCTION e.text_of(e.word) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM e.i(1); RETURN 'a'; END $$;
+	CREATE CAST (e.word AS json) WITH FUNCTION e.json_of(e.word);
+	CREATE CAST (e.word AS text) WITH FUNCTION e.text_of(e.word);
+	CREATE TABLE e.typed AS SELECT *, 'a'::e.word AS word, ARRAY[ROW('a', 1)::e.words] AS words FROM e.f;
+	CREATE VIEW e.trap AS SELECT * FROM e.f WHERE e.yes();
+	GRANT SELECT ON ALL TABLES IN SCHEMA e TO PUBLIC});
+my ($keyed, $parted) = split /,/, $node->safe_psql('postgres', q{SELECT 'e.keyed'::regclass::oid || ',' || 'e.parted'::regclass::oid});
+my %reached = (
+	'the key of a table, by satisfies_hash_partition' => [100000,
+		"CREATE VIEW e.v AS SELECT * FROM e.f WHERE satisfies_hash_partition(${keyed}::oid, 1, 0, head) IS NOT DISTINCT FROM true"],
+	'the key of a table, by its constraint' =>
+	  [100000, "CREATE VIEW e.v AS SELECT * FROM e.f WHERE pg_get_partition_constraintdef(${parted}::oid) <> ''"],
+	'the key of the table above' =>
+	  [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.middle', 'a.v'],
+	'a domain that a text is tried for' => [160000,
+		q{CREATE VIEW e.v AS SELECT * FROM e.f WHERE pg_input_is_valid(head, 'e.label')}],
+	'a cast to JSON' => [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.typed WHERE to_json(word) IS NOT NULL', 'a.v'],
+	'a cast of a field to JSON' =>
+	  [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.typed WHERE json_build_array(words) IS NOT NULL', 'a.v'],
+	'a cast to JSON in an aggregate' => [100000,
+		'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT head, relation, tail FROM e.typed GROUP BY 1, 2, 3 HAVING json_agg(ROW(head, word)) IS NOT NULL', 'a.v'],
+	'a cast to text' =>
+	  [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.typed WHERE quote_literal(word) IS NOT NULL', 'a.v'],
+	'a cast to JSON by a constructor' =>
+	  [160000, 'CREATE VIEW e.v AS SELECT head, relation, tail FROM e.typed WHERE JSON_ARRAY(word) IS NOT NULL'],
+	'a cast to JSON by a constructor of adam' =>
+	  [160000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.typed WHERE JSON_OBJECT(head: word) IS NOT NULL', 'a.v'],
+	'a domain that JSON is made a value of' =>
+	  [170000, q{CREATE VIEW e.v AS SELECT * FROM e.f WHERE JSON_VALUE(to_json(head)::jsonb, '$' RETURNING e.label) IS NOT NULL}],
+	'a user mapping' =>
+	  [$far ? 100000 : 999999, q{CREATE FOREIGN TABLE e.v (head text, relation text, tail text) SERVER here OPTIONS (schema_name 'e', table_name 'trap')}],
+);
+for my $what (sort keys %reached)
+{
+	my ($since, $create, $name) = @{ $reached{$what} };
+
+	$name //= 'e.v';
+  SKIP:
+	{
+		skip "$what: not on this server", 4 if $version < $since;
+		$node->safe_psql('postgres', "SET SESSION AUTHORIZATION eva; $create");
+		as('eva', 'GRANT SELECT ON e.v TO PUBLIC') if $name eq 'e.v';
+		caught();
+		isnt((as('adam', "SELECT triples FROM kg_estimate('$name')"))[0], 0, "$what: refused");
+		nothing_happened("$what, estimated by adam");
+		train_as('adam', 'of_adam', $name);
+		nothing_happened("$what, trained from by adam");
+		my ($kind) = $create =~ /CREATE ((?:FOREIGN )?\w+) [ae]\.v/;
+		$node->safe_psql('postgres', "DROP $kind $name");
+	}
+}
+
 # Tables of embeddings that are imported.
 $node->safe_psql('postgres', q{SET SESSION AUTHORIZATION eva; CREATE TABLE e.rels AS SELECT * FROM kg_relation_embeddings('m')});
 my %made_of = (

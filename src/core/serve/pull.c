@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/serve/query.h"
-
 /* The gradients, two rows of a fact, and a gradient or query. */
 #define FLOAT_ROWS (METASD_PULL_ROWS + 3)
 
@@ -46,24 +44,73 @@ dot(uint32_t width, const float *a, const float *b)
     return sum;
 }
 
+/* ---- rows ---- */
+
+/* The row from elsewhere that an entity of the triple has, or NULL. */
+static const float *
+find_elsewhere(const MetasdPull *pull, uint32_t entity)
+{
+    const MetasdGiven *head = &pull->given[METASD_PULL_HEAD];
+    const MetasdGiven *tail = &pull->given[METASD_PULL_TAIL];
+
+    return entity == head->id ? head->row : entity == tail->id ? tail->row : NULL;
+}
+
+/* The row of an entity, which may be one of the triple's. */
+static void
+read_entity(const MetasdPull *pull, uint32_t entity, float *weights)
+{
+    const float *row = find_elsewhere(pull, entity);
+
+    if (row)
+        memcpy(weights, row, pull->image->plan.width * sizeof(*weights));
+    else
+        metasd_query_embedding(pull->image, entity, weights);
+}
+
+/* A row of a relation or of its reciprocal, which may be that of the triple. */
+static void
+read_relation(const MetasdPull *pull, uint32_t relation, bool reciprocal, float *weights)
+{
+    const MetasdGiven *given =
+        &pull->given[reciprocal ? METASD_PULL_RECIPROCAL : METASD_PULL_RELATION];
+
+    if (relation == pull->relation && given->row)
+        memcpy(weights, given->row, pull->image->plan.width * sizeof(*weights));
+    else
+        metasd_query_relation_row(
+            pull->image, reciprocal ? reciprocal_of(pull->image, relation) : relation, weights);
+}
+
+void
+metasd_pull_read_row(const MetasdPull *pull, MetasdPullRow row, float *weights)
+{
+    if (row == METASD_PULL_HEAD || row == METASD_PULL_TAIL)
+        read_entity(pull, pull->given[row].id, weights);
+    else
+        read_relation(pull, pull->relation, row == METASD_PULL_RECIPROCAL, weights);
+}
+
+/* ---- the triple ---- */
+
 /*
  * Adds the gradients of <compose(asked, relation), answer>, the score of one direction, towards the
  * asked entity, the answer and the relation.
  */
 static void
-add_gradients(MetasdPull *pull, uint32_t asked, uint32_t relation, uint32_t answer,
+add_gradients(MetasdPull *pull, MetasdPullRow asked, MetasdPullRow relation, MetasdPullRow answer,
               float *towards_asked, float *towards_answer, float *towards_relation)
 {
     const MetasdFamily *family = pull->image->plan.family;
     uint32_t width = pull->image->plan.width;
     float *row = pull->rows[0], *factor = pull->rows[1];
 
-    metasd_query_embedding(pull->image, answer, row);
-    metasd_query_relation_row(pull->image, relation, factor);
+    metasd_pull_read_row(pull, answer, row);
+    metasd_pull_read_row(pull, relation, factor);
     family->adjoint_head(width, factor, row, towards_asked);
-    metasd_query_embedding(pull->image, asked, factor);
+    metasd_pull_read_row(pull, asked, factor);
     family->adjoint_relation(width, factor, row, towards_relation);
-    metasd_query_relation_row(pull->image, relation, row);
+    metasd_pull_read_row(pull, relation, row);
     family->compose(width, factor, row, pull->gradient);
     add_row(width, pull->gradient, towards_answer);
 }
@@ -77,40 +124,25 @@ add_triple(MetasdPull *pull, MetasdPullSides sides)
     float *tail = towards[loop ? METASD_PULL_HEAD : METASD_PULL_TAIL];
 
     if (sides & METASD_PULL_TAILS)
-        add_gradients(pull, pull->head, pull->relation, pull->tail, towards[METASD_PULL_HEAD], tail,
-                      towards[METASD_PULL_RELATION]);
+        add_gradients(pull, METASD_PULL_HEAD, METASD_PULL_RELATION, METASD_PULL_TAIL,
+                      towards[METASD_PULL_HEAD], tail, towards[METASD_PULL_RELATION]);
     if (sides & METASD_PULL_HEADS)
-        add_gradients(pull, pull->tail, reciprocal_of(pull->image, pull->relation), pull->head,
-                      tail, towards[METASD_PULL_HEAD], towards[METASD_PULL_RECIPROCAL]);
-}
-
-/* The row that the pull's triple reads at that place. */
-static void
-read_row(const MetasdPull *pull, MetasdPullRow row, float *weights)
-{
-    switch (row) {
-        case METASD_PULL_HEAD:
-        case METASD_PULL_TAIL:
-            metasd_query_embedding(pull->image, row == METASD_PULL_HEAD ? pull->head : pull->tail,
-                                   weights);
-            break;
-        case METASD_PULL_RELATION:
-            metasd_query_relation_row(pull->image, pull->relation, weights);
-            break;
-        default:
-            metasd_query_relation_row(pull->image, reciprocal_of(pull->image, pull->relation),
-                                      weights);
-    }
+        add_gradients(pull, METASD_PULL_TAIL, METASD_PULL_RECIPROCAL, METASD_PULL_HEAD, tail,
+                      towards[METASD_PULL_HEAD], towards[METASD_PULL_RECIPROCAL]);
 }
 
 void
-metasd_pull_start(MetasdPull *pull, const MetasdImage *image, uint32_t head, uint32_t relation,
-                  uint32_t tail, MetasdPullSides sides, void *memory)
+metasd_pull_start(MetasdPull *pull, const MetasdImage *image,
+                  const MetasdGiven given[METASD_PULL_ROWS], MetasdPullSides sides, void *memory)
 {
     uint32_t width = image->plan.width;
     float *rows = memory;
 
-    *pull = (MetasdPull){.image = image, .head = head, .relation = relation, .tail = tail};
+    *pull = (MetasdPull){.image = image,
+                         .head = given[METASD_PULL_HEAD].id,
+                         .relation = given[METASD_PULL_RELATION].id,
+                         .tail = given[METASD_PULL_TAIL].id};
+    memcpy(pull->given, given, sizeof(pull->given));
     for (int i = 0; i < METASD_PULL_ROWS; i++, rows += width)
         pull->towards[i] = rows;
     memset(memory, 0, METASD_PULL_ROWS * width * sizeof(*rows));
@@ -120,7 +152,7 @@ metasd_pull_start(MetasdPull *pull, const MetasdImage *image, uint32_t head, uin
     pull->scratch = rows + width;
     add_triple(pull, sides);
     for (int i = 0; i < METASD_PULL_ROWS; i++) {
-        read_row(pull, (MetasdPullRow)i, pull->rows[0]);
+        metasd_pull_read_row(pull, (MetasdPullRow)i, pull->rows[0]);
         mask_row(width, pull->rows[0], pull->towards[i]);
     }
 }
@@ -137,13 +169,13 @@ metasd_pull_center(MetasdPull *pull, const float *rival, const float *mean)
     for (int i = 0; i < 2; i++) {
         memset(pull->gradient, 0, width * sizeof(*pull->gradient));
         if (rows[i] == METASD_PULL_HEAD) {
-            metasd_query_relation_row(pull->image, pull->relation, factor);
+            metasd_pull_read_row(pull, METASD_PULL_RELATION, factor);
             family->adjoint_head(width, factor, rival, pull->gradient);
         } else {
-            metasd_query_embedding(pull->image, pull->head, factor);
+            metasd_pull_read_row(pull, METASD_PULL_HEAD, factor);
             family->adjoint_relation(width, factor, rival, pull->gradient);
         }
-        read_row(pull, rows[i], row);
+        metasd_pull_read_row(pull, rows[i], row);
         mask_row(width, row, pull->gradient);
         for (uint32_t j = 0; j < width; j++)
             pull->towards[rows[i]][j] -= pull->gradient[j];
@@ -154,8 +186,8 @@ metasd_pull_center(MetasdPull *pull, const float *rival, const float *mean)
 
 /*
  * Sets the query to the sum of two: ASKED composed with a relation row, for facts whose others are
- * answers, and the adjoint of the other row at ANSWER, for facts whose others are asked. Returns
- * what the mean answer has of the first.
+ * answers, and the adjoint of the other row at ANSWER, for facts whose others are asked; NULL: these
+ * do not count. Returns what the mean answer has of the first.
  */
 static float
 join_queries(MetasdPull *pull, const float *asked, const float *by, const float *answer,
@@ -167,14 +199,29 @@ join_queries(MetasdPull *pull, const float *asked, const float *by, const float 
 
     family->compose(width, asked, by, pull->gradient);
     common = pull->mean ? dot(width, pull->gradient, pull->mean) : 0;
-    family->adjoint_head(width, by_other, answer, pull->gradient);
+    if (answer)
+        family->adjoint_head(width, by_other, answer, pull->gradient);
     return common;
 }
 
+/* The products of the query with others that may be of the triple, so from elsewhere. */
 static void
 multiply(MetasdPull *pull, const uint32_t *others, size_t n, float common, float *pulls)
 {
-    metasd_query_products(pull->image, pull->gradient, others, n, pulls, pull->scratch);
+    size_t first = 0; /* of those that wait for one query of the image */
+
+    for (size_t i = 0; i <= n; i++) {
+        const float *elsewhere = i < n ? find_elsewhere(pull, others[i]) : NULL;
+
+        if (i < n && !elsewhere)
+            continue;
+        if (i > first)
+            metasd_query_products(pull->image, pull->gradient, others + first, i - first,
+                                  pulls + first, pull->scratch);
+        if (elsewhere)
+            pulls[i] = dot(pull->image->plan.width, pull->gradient, elsewhere);
+        first = i + 1;
+    }
     for (size_t i = 0; i < n; i++)
         pulls[i] -= common;
 }
@@ -187,12 +234,12 @@ multiply(MetasdPull *pull, const uint32_t *others, size_t n, float common, float
 static float
 query_entity(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool is_head)
 {
-    uint32_t reciprocal = reciprocal_of(pull->image, relation);
     const float *towards = pull->towards[row];
 
-    metasd_query_relation_row(pull->image, is_head ? relation : reciprocal, pull->rows[0]);
-    metasd_query_relation_row(pull->image, is_head ? reciprocal : relation, pull->rows[1]);
-    return join_queries(pull, towards, pull->rows[0], towards, pull->rows[1]);
+    read_relation(pull, relation, !is_head, pull->rows[0]);
+    read_relation(pull, relation, is_head, pull->rows[1]);
+    return join_queries(pull, towards, pull->rows[0], pull->given[row].row ? NULL : towards,
+                        pull->rows[1]);
 }
 
 void
@@ -211,6 +258,20 @@ metasd_pull_reach(MetasdPull *pull, MetasdPullRow row, uint32_t relation, bool i
     return sqrtf(dot(pull->image->plan.width, pull->gradient, pull->gradient));
 }
 
+/*
+ * The entity is an answer of its facts if it is their tail, so that against the mean of all it
+ * stands less the mean; if it is their head, others are.
+ */
+static const float *
+read_answer(MetasdPull *pull, bool is_head)
+{
+    if (!pull->mean || is_head)
+        return pull->rows[0];
+    for (uint32_t j = 0; j < pull->image->plan.width; j++)
+        pull->rows[1][j] = pull->rows[0][j] - pull->mean[j];
+    return pull->rows[1];
+}
+
 void
 metasd_pull_relation(MetasdPull *pull, uint32_t entity, bool is_head, const uint32_t *others,
                      size_t n, float *pulls)
@@ -219,8 +280,8 @@ metasd_pull_relation(MetasdPull *pull, uint32_t entity, bool is_head, const uint
     const float *reciprocal = pull->towards[METASD_PULL_RECIPROCAL];
     float common;
 
-    metasd_query_embedding(pull->image, entity, pull->rows[0]);
-    common = join_queries(pull, pull->rows[0], is_head ? forward : reciprocal, pull->rows[0],
-                          is_head ? reciprocal : forward);
+    read_entity(pull, entity, pull->rows[0]);
+    common = join_queries(pull, pull->rows[0], is_head ? forward : reciprocal,
+                          read_answer(pull, is_head), is_head ? reciprocal : forward);
     multiply(pull, others, n, common, pulls);
 }

@@ -9,13 +9,17 @@
  * in both.
  *
  * The pull through the row of an entity is exact: it is the change of the score when the fact's
- * gradient is added to the row, unless the triple is a loop. Nothing here allocates memory. Ids
- * must be in range.
+ * gradient is added to the row, unless the triple is a loop.
+ *
+ * A row of the triple may be from elsewhere (fold.h). That of an entity was made of its facts as
+ * questions to which others are the answers. So these facts count in that direction only.
+ *
+ * Nothing here allocates memory. Ids must be those of the image, or of the triple.
  */
 #ifndef METASD_CORE_SERVE_PULL_H
 #define METASD_CORE_SERVE_PULL_H
 
-#include "core/serve/image.h"
+#include "core/serve/query.h"
 
 /* The rows that a triple reads. A loop has one row of an entity: that of the head. */
 typedef enum MetasdPullRow {
@@ -37,6 +41,7 @@ typedef enum MetasdPullSides {
 typedef struct MetasdPull {
     const MetasdImage *image;
     uint32_t head, relation, tail;
+    MetasdGiven given[METASD_PULL_ROWS]; /* its rows */
     float *towards[METASD_PULL_ROWS]; /* the score's gradients, 0 in columns that the row prunes */
     const float *mean;                /* the mean answer (metasd_pull_center), or NULL */
     float *rows[2], *gradient;        /* of a fact */
@@ -46,9 +51,13 @@ typedef struct MetasdPull {
 /* Bytes of that memory for rows of WIDTH weights; aligned as malloc does. */
 extern size_t metasd_pull_bytes(uint32_t width);
 
-extern void metasd_pull_start(MetasdPull *pull, const MetasdImage *image, uint32_t head,
-                              uint32_t relation, uint32_t tail, MetasdPullSides sides,
+/* The rows may be from elsewhere; their ids are those that facts have here. */
+extern void metasd_pull_start(MetasdPull *pull, const MetasdImage *image,
+                              const MetasdGiven given[METASD_PULL_ROWS], MetasdPullSides sides,
                               void *memory);
+
+/* A row of the triple, `width` weights. */
+extern void metasd_pull_read_row(const MetasdPull *pull, MetasdPullRow row, float *weights);
 
 /*
  * For a triple that is asked for tails: measures pulls against what competes with it. RIVAL is the

@@ -266,9 +266,8 @@ compose_query(const MetasdImage *image, MetasdGiven head, MetasdGiven relation,
                                 relation_row(image, relation, scratch->second), scratch->query);
 }
 
-/* Is relation row 0 .. P - 1 irreflexive? */
-static bool
-is_irreflexive(const MetasdImage *image, MetasdGiven relation)
+bool
+metasd_query_is_irreflexive(const MetasdImage *image, MetasdGiven relation)
 {
     return relation.row ? relation.irreflexive
                         : image->irreflexive[relation.id % image->plan.relations] != 0;
@@ -284,7 +283,7 @@ metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head, MetasdG
 
     compose_query(image, head, relation, &rows);
     score_all(image, &rows, scores);
-    if (!head.row && is_irreflexive(image, relation))
+    if (!head.row && metasd_query_is_irreflexive(image, relation))
         scores[head.id] = METASD_IMPOSSIBLE;
 }
 
@@ -354,7 +353,7 @@ metasd_query_scores_tails_of_batch(const MetasdImage *image, const MetasdAsk *as
     }
     for (size_t i = 0; i < n; i++) {
         score_lists(image, batch_scratch(image, scratch, i)->query, asks[i].scores);
-        if (!asks[i].head.row && is_irreflexive(image, asks[i].relation))
+        if (!asks[i].head.row && metasd_query_is_irreflexive(image, asks[i].relation))
             asks[i].scores[asks[i].head.id] = METASD_IMPOSSIBLE;
     }
 }
@@ -367,7 +366,7 @@ metasd_query_scores_composed(const MetasdImage *image, const float *query, uint3
 
     memcpy(rows.query, query, image->plan.width * sizeof(*query));
     score_all(image, &rows, scores);
-    if (is_irreflexive(image, metasd_given(relation)))
+    if (metasd_query_is_irreflexive(image, metasd_given(relation)))
         scores[head] = METASD_IMPOSSIBLE;
 }
 
@@ -403,7 +402,7 @@ metasd_query_score_of(const MetasdImage *image, MetasdGiven head, MetasdGiven re
     Scratch rows = divide_scratch(scratch, image->plan.width);
     float score = 0;
 
-    if (is_same_entity(head, tail) && is_irreflexive(image, relation))
+    if (is_same_entity(head, tail) && metasd_query_is_irreflexive(image, relation))
         return METASD_IMPOSSIBLE;
     compose_query(image, head, relation, &rows);
     if (!tail.row) {
@@ -441,7 +440,7 @@ metasd_query_scores_relations_of(const MetasdImage *image, MetasdGiven head, Met
     image->plan.family->adjoint_relation(width, first, second, rows.query);
     for (uint32_t r = 0; r < image->plan.relations; r++)
         scores[r] =
-            same && is_irreflexive(image, metasd_given(r))
+            same && metasd_query_is_irreflexive(image, metasd_given(r))
                 ? METASD_IMPOSSIBLE
                 : sparse_dot(&image->relation, metasd_relation_row(image, r), width, rows.query);
 }
@@ -500,7 +499,8 @@ metasd_query_prepare_tails(const MetasdImage *image, MetasdGiven head, MetasdGiv
 
     compose_query(image, head, relation, &rows);
     return prepare(image, &rows,
-                   !head.row && is_irreflexive(image, relation) ? head.id : UINT32_MAX);
+                   !head.row && metasd_query_is_irreflexive(image, relation) ? head.id
+                                                                             : UINT32_MAX);
 }
 
 MetasdPrepared

@@ -33,6 +33,9 @@ metasd_given(uint32_t id)
     return (MetasdGiven){.id = id};
 }
 
+/* Is a relation, or its reciprocal, irreflexive? */
+extern bool metasd_query_is_irreflexive(const MetasdImage *image, MetasdGiven relation);
+
 /* scores[N] = the score of (head, relation, t) for every t of the image. */
 extern void metasd_query_scores_tails_of(const MetasdImage *image, MetasdGiven head,
                                          MetasdGiven relation, float *scores, void *scratch);

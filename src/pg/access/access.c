@@ -270,12 +270,12 @@ metasd_may_ask_sql(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(metasd_run_status_sql);
 
-/* May the current user know the run? The rights are those on a model that this run serves. */
-static bool
-may_know_run(int64 run)
+bool
+metasd_access_may_know_run(int64 run, bool *why)
 {
     static MetasdStatement look = {
-        "SELECT m.owner, r.source, r.head, r.relation, r.tail FROM metasd.run r "
+        "SELECT m.owner, r.source, r.head, r.relation, r.tail, r.validation, "
+        "r.metrics ? 'import' FROM metasd.run r "
         "JOIN metasd.model m ON m.name = r.model WHERE r.id = $1",
         1,
         {INT8OID},
@@ -284,14 +284,21 @@ may_know_run(int64 run)
     MetasdModel model = {0};
     bool isnull, found;
 
+    *why = false;
     SPI_connect();
     found = metasd_statement_execute(&look, &value, NULL, true) > 0;
     if (found) {
+        MetasdRemembered validation = metasd_statement_relation(0, 6);
+
         model.owner = metasd_reference_oid(METASD_ROLE, metasd_statement_value(0, 1, &isnull));
         model.serving_source = metasd_statement_relation(0, 2);
         for (int i = 0; i < 3; i++)
             model.serving_column[i] = metasd_statement_text(0, 3 + i);
         found = metasd_access_may_ask(&model);
+        *why = metasd_access_is_mine(&model) ||
+               (!DatumGetBool(metasd_statement_value(0, 7, &isnull)) &&
+                (!validation.given ||
+                 metasd_source_is_readable(validation.oid, model.serving_column, GetUserId())));
     }
     SPI_finish();
     return found;
@@ -306,8 +313,9 @@ metasd_run_status_sql(PG_FUNCTION_ARGS)
 {
     int64 run = PG_GETARG_INT64(0);
     char *status = text_to_cstring(PG_GETARG_TEXT_PP(1));
+    bool why;
 
-    if (!may_know_run(run))
+    if (!metasd_access_may_know_run(run, &why))
         PG_RETURN_DATUM(PG_GETARG_DATUM(1));
     PG_RETURN_TEXT_P(cstring_to_text(metasd_run_status(run, status)));
 }

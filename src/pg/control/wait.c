@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "pg/access/access.h"
@@ -50,6 +51,7 @@ typedef struct Import {
 /* The state of a run. A number is 0 while it is not known. */
 typedef struct RunState {
     bool exists;
+    bool secret;       /* the caller may not know why it failed */
     bool started_here; /* this transaction started it, so nobody else can see it yet */
     char *model;
     const char *status;
@@ -372,18 +374,25 @@ check_end(int64 run, const RunState *state)
     ereport(ERROR, (errcode(strcmp(status, "cancelled") == 0 ? ERRCODE_QUERY_CANCELED
                                                              : ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
                     end_message(run, state),
-                    state->error ? errdetail_internal("%s", state->error)
-                                 : errdetail("The training worker is gone."),
+                    state->secret  ? errdetail("Those who may read all that it was made of may "
+                                                "know why.")
+                    : state->error ? errdetail_internal("%s", state->error)
+                                   : errdetail("The training worker is gone."),
                     end_hint(run, state)));
 }
 
 static void
-check_state(int64 run, const RunState *state)
+check_state(int64 run, RunState *state)
 {
-    MetasdModel *model = state->exists ? metasd_model_find(state->model, false) : NULL;
+    bool known, why;
 
-    if (!model || !metasd_access_may_ask(model)) /* not everybody may know its name */
+    CommandCounterIncrement(); /* this transaction may have started it */
+    PushActiveSnapshot(GetTransactionSnapshot());
+    known = state->exists && metasd_access_may_know_run(run, &why);
+    PopActiveSnapshot();
+    if (!known) /* not everybody may know its name */
         metasd_run_unknown(run);
+    state->secret = !why;
     if (state->started_here)
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                         errmsg("run " INT64_FORMAT " was started by this transaction", run),

@@ -27,45 +27,64 @@ PG_FUNCTION_INFO_V1(metasd_kg_explain);
 /* Columns of the result. */
 enum { RANK, KIND, HEAD, RELATION, TAIL, SHARE, COLUMNS };
 
-/* In the order of the labels' bytes, which is that of the numbers. */
 static int
-compare_labels(const MetasdExplainFact *a, const MetasdExplainFact *b)
+compare_label(const MetasdQuestion *question, bool relation, uint32 a, uint32 b)
 {
-    for (int i = 0; i < 3; i++)
-        if (a->id[i] != b->id[i])
-            return a->id[i] < b->id[i] ? -1 : 1;
+    MetasdLabel x, y;
+    int order;
+
+    if (a == b || !(metasd_question_is_new(question, relation, a) ||
+                    metasd_question_is_new(question, relation, b)))
+        return a < b ? -1 : a > b; /* numbers of the image are in the order of the labels */
+    x = metasd_question_label(question, relation, a);
+    y = metasd_question_label(question, relation, b);
+    order = memcmp(x.data, y.data, Min(x.len, y.len));
+    return order != 0 ? order : x.len < y.len ? -1 : x.len > y.len;
+}
+
+/* In the order of the labels' bytes. */
+static int
+compare_labels(const MetasdExplainFact *a, const MetasdExplainFact *b, void *question)
+{
+    for (int i = 0; i < 3; i++) {
+        int order = compare_label(question, i == METASD_EXPLAIN_RELATION, a->id[i], b->id[i]);
+
+        if (order != 0)
+            return order;
+    }
     return 0;
 }
 
 /* By the size of the weight, the largest first. */
 static int
-compare_sizes(const void *a, const void *b)
+compare_sizes(const void *a, const void *b, void *question)
 {
     double x = fabs(((const MetasdExplainFact *)a)->weight);
     double y = fabs(((const MetasdExplainFact *)b)->weight);
 
-    return x != y ? (x > y ? -1 : 1) : compare_labels(a, b);
+    return x != y ? (x > y ? -1 : 1) : compare_labels(a, b, question);
 }
 
 /* By the weight: facts that speak for the triple come before those that speak against it. */
 static int
-compare_weights(const void *a, const void *b)
+compare_weights(const void *a, const void *b, void *question)
 {
     double x = ((const MetasdExplainFact *)a)->weight, y = ((const MetasdExplainFact *)b)->weight;
 
-    return x != y ? (x > y ? -1 : 1) : compare_labels(a, b);
+    return x != y ? (x > y ? -1 : 1) : compare_labels(a, b, question);
 }
 
 /* Sorts the facts so that the K that matter most come first; returns how many there are. */
 static uint32
-choose_facts(MetasdExplainFacts *facts, double least, uint32 k)
+choose_facts(const MetasdQuestion *question, MetasdExplainFacts *facts, double least, uint32 k)
 {
+    void *context = unconstify(MetasdQuestion *, question);
     uint32 n = 0;
 
-    qsort(facts->list, facts->count, sizeof(*facts->list), compare_sizes);
+    qsort_arg(facts->list, facts->count, sizeof(*facts->list), compare_sizes, context);
     while (n < facts->count && n < k && fabs(facts->list[n].weight) > least)
         n++;
-    qsort(facts->list, n, sizeof(*facts->list), compare_weights);
+    qsort_arg(facts->list, n, sizeof(*facts->list), compare_weights, context);
     return n;
 }
 
@@ -119,14 +138,16 @@ detail_doubt(Doubt doubt)
                             doubt.facts, doubt.facts);
 }
 
-/* A NOTICE, one per statement. */
+/* A NOTICE, one per statement; beside one about a newcomer. */
 static void
 notice_doubt(const MetasdQuestion *question, const MetasdLabel label[3], Doubt doubt)
 {
+    MetasdCallSite *site = metasd_call_site(question->fcinfo);
     int len[3];
 
-    if (!metasd_question_may_notice(question))
+    if (site->doubted)
         return;
+    site->doubted = true;
     for (int i = 0; i < 3; i++)
         len[i] = pg_mbcliplen(label[i].data, (int)label[i].len, MOST_SHOWN);
     ereport(NOTICE,
@@ -138,11 +159,16 @@ notice_doubt(const MetasdQuestion *question, const MetasdLabel label[3], Doubt d
              detail_doubt(doubt), errhint("kg_rank tells where the model ranks this tail.")));
 }
 
-/* Writes the explanation of a triple whose labels the model knows. */
+/* Writes the explanation of a triple, whose labels the model knows or newcomers have. */
 static void
 explain(const MetasdQuestion *question, const MetasdLabel label[3], const uint32 id[3], uint32 k)
 {
     void *memory = palloc(metasd_pull_bytes(question->image->plan.width));
+    const MetasdGiven given[METASD_PULL_ROWS] = {
+        [METASD_PULL_HEAD] = metasd_question_entity(question, id[0]),
+        [METASD_PULL_TAIL] = metasd_question_entity(question, id[2]),
+        [METASD_PULL_RELATION] = metasd_question_relation(question, id[1], false),
+        [METASD_PULL_RECIPROCAL] = metasd_question_relation(question, id[1], true)};
     MetasdExplainFacts facts;
     MetasdTies ties = {0};
     MetasdPull pull;
@@ -150,11 +176,12 @@ explain(const MetasdQuestion *question, const MetasdLabel label[3], const uint32
     bool speaks = false;
     uint32 n;
 
-    if (id[0] == id[2] && question->image->irreflexive[id[1]]) {
+    if (id[0] == id[2] &&
+        metasd_query_is_irreflexive(question->image, given[METASD_PULL_RELATION])) {
         notice_doubt(question, label, (Doubt){.impossible = true});
         return;
     }
-    metasd_pull_start(&pull, question->image, id[0], id[1], id[2], METASD_PULL_TAILS, memory);
+    metasd_pull_start(&pull, question->image, given, METASD_PULL_TAILS, memory);
     facts = metasd_explain_facts_read(question, &pull);
     least = LEAST_PART * fabs(metasd_explain_weights(question, &pull, &facts));
     for (uint32 i = 0; i < facts.count; i++) {
@@ -164,7 +191,7 @@ explain(const MetasdQuestion *question, const MetasdLabel label[3], const uint32
     }
     if (!speaks || net < 0)
         notice_doubt(question, label, (Doubt){.against = speaks, .facts = facts.count});
-    n = speaks ? choose_facts(&facts, least, k) : 0;
+    n = speaks ? choose_facts(question, &facts, least, k) : 0;
     for (uint32 i = 0; i < n; i++)
         put_fact(question, &pull, &facts.list[i], &ties, sum);
     pfree(facts.list);
@@ -186,7 +213,7 @@ metasd_kg_explain(PG_FUNCTION_ARGS)
     question = metasd_question_open(fcinfo, 4);
     for (int i = 0; i < 3; i++) {
         label[i] = metasd_identifier_argument(fcinfo, i);
-        if (!metasd_question_find_trained(&question, label[i], i == 1, &id[i]))
+        if (!metasd_question_find(&question, label[i], i == 1, &id[i]))
             return (Datum)0;
     }
     if (k > 0 && metasd_explain_facts_possible(&question))

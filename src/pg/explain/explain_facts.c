@@ -29,10 +29,17 @@
 
 #define PLACES 3
 
+/* What is new of the triple; data is NULL if nothing is. */
+typedef struct Newcomer {
+    MetasdLabel label;
+    uint32 id;
+} Newcomer;
+
 typedef struct Reader {
     const MetasdQuestion *question;
     MetasdPull *pull;
     MetasdSource *source;
+    Newcomer newcomer[PLACES];
     MetasdExplainFacts facts;
 } Reader;
 
@@ -48,20 +55,45 @@ metasd_explain_facts_possible(const MetasdQuestion *question)
 
 /* ---- rows of the source ---- */
 
+/* The number of a label, if the model knows it or it is that of the triple's newcomer. */
+static bool
+find_id(const Reader *reader, int place, MetasdLabel label, uint32 *id)
+{
+    const MetasdQuestion *question = reader->question;
+    bool relation = place == METASD_EXPLAIN_RELATION;
+
+    if (metasd_label_find(metasd_question_labels(question, relation), label.data, label.len, id))
+        return true;
+    for (int i = 0; i < PLACES; i++) {
+        const Newcomer *one = &reader->newcomer[i];
+
+        if ((i == METASD_EXPLAIN_RELATION) == relation && one->label.data &&
+            one->label.len == label.len && memcmp(one->label.data, label.data, label.len) == 0) {
+            *id = one->id;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* False if the row is of no use: newcomers' rows are made of facts that have no other newcomer. */
 static bool
 find_ids(const Reader *reader, uint64 row, uint32 id[PLACES])
 {
+    int newcomers = 0;
+
     for (int i = 0; i < PLACES; i++) {
         bool isnull;
         Datum value = metasd_statement_value(row, i + 1, &isnull);
         text *label = isnull ? NULL : DatumGetTextPP(value);
 
-        if (isnull || !metasd_label_find(
-                          metasd_question_labels(reader->question, i == METASD_EXPLAIN_RELATION),
-                          VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label), &id[i]))
+        if (isnull ||
+            !find_id(reader, i, (MetasdLabel){VARDATA_ANY(label), (uint32)VARSIZE_ANY_EXHDR(label)},
+                     &id[i]))
             return false;
+        newcomers += metasd_question_is_new(reader->question, i == METASD_EXPLAIN_RELATION, id[i]);
     }
-    return true;
+    return newcomers <= 1;
 }
 
 static bool
@@ -81,7 +113,7 @@ is_among(uint32 id, const uint32 *ids, uint32 n)
     return n == 0;
 }
 
-/* Keeps the rows found, if the model knows their labels; of N tails, or of any if N is 0. */
+/* Keeps the rows found, if their labels have numbers; of N tails, or of any if N is 0. */
 static void
 keep_rows(Reader *reader, const uint32 *tails, uint32 n)
 {
@@ -193,18 +225,23 @@ build_array(const Reader *reader, int place, const uint32 *ids, uint32 n)
 static uint32
 choose_relations(const Reader *reader, MetasdPullRow row, int place, uint32 *relations)
 {
-    uint32 n = reader->question->image->plan.relations, count = 0;
+    uint32 relation = reader->pull->relation, known = reader->question->image->plan.relations;
+    uint32 n = known + metasd_question_is_new(reader->question, true, relation), count = 0;
     float *reach = palloc_extended((size_t)n * sizeof(*reach), MCXT_ALLOC_HUGE), value;
     uint32 *ids = palloc_extended((size_t)n * sizeof(*ids), MCXT_ALLOC_HUGE);
     MetasdTopk topk;
 
     for (uint32 r = 0; r < n; r++) {
-        reach[r] = metasd_pull_reach(reader->pull, row, r, place == METASD_EXPLAIN_HEAD);
+        reach[r] = metasd_pull_reach(reader->pull, row, r < known ? r : relation,
+                                     place == METASD_EXPLAIN_HEAD);
         CHECK_FOR_INTERRUPTS();
     }
     metasd_topk_start(&topk, n, reach, ids);
     while (count < MOST_RELATIONS && metasd_topk_next(&topk, &relations[count], &value))
         count++;
+    for (uint32 i = 0; i < count; i++)
+        if (relations[i] == known) /* the one behind them is that of the triple */
+            relations[i] = relation;
     pfree(reach);
     pfree(ids);
     return count;
@@ -256,7 +293,8 @@ find_near(const MetasdQuestion *question, uint32 entity, uint32 near[NEAR])
     MetasdTopk topk;
 
     near[0] = entity;
-    metasd_query_scores_similar(question->image, entity, scores, scratch);
+    metasd_query_scores_similar_of(question->image, metasd_question_entity(question, entity),
+                                   scores, scratch);
     metasd_topk_start(&topk, n, scores, ids);
     while (count < NEAR && metasd_topk_next(&topk, &id, &score) && score > 0)
         if (id != entity)
@@ -296,6 +334,18 @@ read_like(Reader *reader)
     read_rows(reader, sql.data, types, values, "  n", MOST_LIKE, tails, n);
 }
 
+static void
+note_newcomers(Reader *reader)
+{
+    const uint32 id[PLACES] = {reader->pull->head, reader->pull->relation, reader->pull->tail};
+
+    for (int i = 0; i < PLACES; i++)
+        if (metasd_question_is_new(reader->question, i == METASD_EXPLAIN_RELATION, id[i]))
+            reader->newcomer[i] = (Newcomer){
+                metasd_question_label(reader->question, i == METASD_EXPLAIN_RELATION, id[i]),
+                id[i]};
+}
+
 MetasdExplainFacts
 metasd_explain_facts_read(const MetasdQuestion *question, MetasdPull *pull)
 {
@@ -306,6 +356,7 @@ metasd_explain_facts_read(const MetasdQuestion *question, MetasdPull *pull)
         .source = metasd_source_open(model->serving_source.oid, model->serving_column, GetUserId()),
         .facts.capacity = MOST_FACTS};
 
+    note_newcomers(&reader);
     metasd_index_advise(reader.source, METASD_ASKED_TAIL);
     metasd_index_advise(reader.source, METASD_ASKED_HEAD);
     reader.facts.list = palloc(reader.facts.capacity * sizeof(*reader.facts.list));

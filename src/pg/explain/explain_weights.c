@@ -25,6 +25,7 @@
 #include "core/serve/query.h"
 #include "pg/catalog/statement.h"
 #include "pg/catalog/subscription.h"
+#include "pg/serve/newcomer.h"
 
 /* Rivals that count. */
 #define RIVALS 32
@@ -38,9 +39,13 @@
 static void
 leave_out_known(const MetasdPull *pull, const MetasdExplainFacts *facts, float *scores)
 {
-    scores[pull->tail] = METASD_LEFT_OUT;
+    uint32 n = pull->image->plan.entities; /* newcomers are not among them */
+
+    if (pull->tail < n)
+        scores[pull->tail] = METASD_LEFT_OUT;
     for (uint32 i = 0; i < facts->count; i++)
-        if (facts->list[i].id[METASD_EXPLAIN_RELATION] == pull->relation &&
+        if (facts->list[i].id[METASD_EXPLAIN_TAIL] < n &&
+            facts->list[i].id[METASD_EXPLAIN_RELATION] == pull->relation &&
             facts->list[i].id[METASD_EXPLAIN_HEAD] == pull->head)
             scores[facts->list[i].id[METASD_EXPLAIN_TAIL]] = METASD_LEFT_OUT;
 }
@@ -66,7 +71,8 @@ find_rival(const MetasdPull *pull, const MetasdExplainFacts *facts, float *rival
     double sum = 0;
     MetasdTopk topk;
 
-    metasd_query_scores_tails(image, pull->head, pull->relation, scores, scratch);
+    metasd_query_scores_tails_of(image, pull->given[METASD_PULL_HEAD],
+                                 pull->given[METASD_PULL_RELATION], scores, scratch);
     leave_out_known(pull, facts, scores);
     metasd_topk_start(&topk, n, scores, ids);
     while (count < RIVALS && metasd_topk_next(&topk, &id[count], &score[count]) &&
@@ -113,15 +119,15 @@ typedef struct Weighing {
     float *pulls;
 } Weighing;
 
-/* The squared norm of a relation row. */
+/* The squared norm of a row. */
 static double
-square_relation(const MetasdImage *image, uint32 relation)
+square_row(const MetasdPull *pull, MetasdPullRow which)
 {
-    float *row = palloc(image->plan.width * sizeof(*row));
+    float *row = palloc(pull->image->plan.width * sizeof(*row));
     double sum = 0;
 
-    metasd_query_relation_row(image, relation, row);
-    for (uint32 j = 0; j < image->plan.width; j++)
+    metasd_pull_read_row(pull, which, row);
+    for (uint32 j = 0; j < pull->image->plan.width; j++)
         sum += (double)row[j] * row[j];
     pfree(row);
     return sum;
@@ -129,7 +135,7 @@ square_relation(const MetasdImage *image, uint32 relation)
 
 /*
  * factor[3] = the squared norms of the rows of the triple / the numbers of facts that they were
- * trained on: what makes the pull of a fact a weight.
+ * trained on, or made of: what makes the pull of a fact a weight.
  */
 static void
 find_factors(const MetasdQuestion *question, const MetasdPull *pull, double factor[3])
@@ -144,9 +150,8 @@ find_factors(const MetasdQuestion *question, const MetasdPull *pull, double fact
     Datum values[4] = {Int64GetDatum(question->model->serving), Int32GetDatum((int32)pull->head),
                        Int32GetDatum((int32)pull->relation), Int32GetDatum((int32)pull->tail)};
 
-    double square[3] = {(double)pull->image->norms[pull->head] * pull->image->norms[pull->head],
-                        square_relation(pull->image, pull->relation),
-                        (double)pull->image->norms[pull->tail] * pull->image->norms[pull->tail]};
+    const uint32 id[3] = {pull->head, pull->relation, pull->tail};
+    const MetasdPullRow row[3] = {METASD_PULL_HEAD, METASD_PULL_RELATION, METASD_PULL_TAIL};
 
     metasd_subscription_check_copied(question->model->serving);
     SPI_connect();
@@ -155,8 +160,11 @@ find_factors(const MetasdQuestion *question, const MetasdPull *pull, double fact
     for (int i = 0; i < 3; i++) {
         bool isnull;
         Datum value = metasd_statement_value(0, i + 1, &isnull);
+        double facts = isnull ? 1 : Max(1, (double)DatumGetInt64(value));
 
-        factor[i] = square[i] / (isnull ? 1 : Max(1, (double)DatumGetInt64(value)));
+        if (metasd_question_is_new(question, i == METASD_EXPLAIN_RELATION, id[i]))
+            facts = metasd_newcomer_facts(question, i == METASD_EXPLAIN_RELATION, id[i]);
+        factor[i] = square_row(pull, row[i]) / facts;
     }
     SPI_finish();
 }

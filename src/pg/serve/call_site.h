@@ -26,6 +26,7 @@ typedef struct MetasdCallSite {
     MetasdIdentifier given[METASD_MOST_IDENTIFIERS]; /* one for each argument */
     MetasdLabelInput result[2];                      /* of entities, and of relations */
     bool noticed;        /* a NOTICE about something unknown has been given */
+    bool doubted;        /* one that nothing speaks for a triple (explain.c), too */
     bool source_checked; /* whether another relation has the source's name */
     /* The run and the generation (trust.h) for which the source was found readable. */
     uint64 source_generation;

@@ -40,6 +40,7 @@ typedef struct Newcomer {
     MetasdLabel label;
     const float *row, *reciprocal; /* the latter of a relation */
     bool irreflexive;
+    uint32 facts; /* that the row was made of */
 } Newcomer;
 
 typedef struct Key {
@@ -167,6 +168,12 @@ metasd_newcomer_given(const MetasdQuestion *question, bool relation, uint32 id, 
 
     return (MetasdGiven){
         .id = id, .row = reciprocal ? one->reciprocal : one->row, .irreflexive = one->irreflexive};
+}
+
+uint32
+metasd_newcomer_facts(const MetasdQuestion *question, bool relation, uint32 id)
+{
+    return get_newcomer(question, relation, id)->facts;
 }
 
 /* ---- its facts ---- */
@@ -459,7 +466,7 @@ make_newcomer(const MetasdQuestion *question, struct MetasdNewcomers *all, Metas
     MetasdNewcomer found = {.others = facts.others, .some_left = facts.some_left};
     uint32 known = metasd_question_labels(question, relation)->count;
     uint32 all_facts = (uint32)facts.count[0] + facts.others;
-    Newcomer one = {.label = label};
+    Newcomer one = {.label = label, .facts = (uint32)facts.count[0]};
 
     one.row = fold_facts(question, all, kind, facts.list[0], facts.count[0]);
     one.reciprocal =

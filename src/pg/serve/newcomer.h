@@ -30,6 +30,9 @@ extern MetasdLabel metasd_newcomer_label(const MetasdQuestion *question, bool re
 extern MetasdGiven metasd_newcomer_given(const MetasdQuestion *question, bool relation, uint32 id,
                                          bool reciprocal);
 
+/* The number of facts that its row was made of. */
+extern uint32 metasd_newcomer_facts(const MetasdQuestion *question, bool relation, uint32 id);
+
 /* Forgets newcomers if another statement has come or they are too many; their numbers end. */
 extern void metasd_newcomer_start(const MetasdQuestion *question);
 

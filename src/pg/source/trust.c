@@ -3,13 +3,16 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/transam.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_foreign_table.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
+#include "catalog/pg_user_mapping.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rowsecurity.h"
@@ -20,6 +23,7 @@
 #include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 /* ---- changes ---- */
 
@@ -91,6 +95,23 @@ only_writes(const char *name)
 }
 
 /*
+ * Functions that run code of what they get the OID or the name of: the first two compute the key of
+ * a partitioned table, the others make a value of a type.
+ */
+static bool
+runs_code_by_name(const char *name)
+{
+    static const char *const names[] = {"satisfies_hash_partition",
+                                        "pg_get_partition_constraintdef", "pg_input_is_valid",
+                                        "pg_input_error_info"};
+
+    for (int i = 0; i < (int)lengthof(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/*
  * Does the function only compute? Some functions of PostgreSQL that are not immutable run SQL that
  * they get as text or as the name of a table, and make XML of the result. Functions of pseudotypes
  * run code of the types that they get, such as casts.
@@ -98,7 +119,8 @@ only_writes(const char *name)
 static bool
 only_computes(Form_pg_proc function)
 {
-    if (function->oid >= FirstNormalObjectId || function->provolatile == PROVOLATILE_VOLATILE)
+    if (function->oid >= FirstNormalObjectId || function->provolatile == PROVOLATILE_VOLATILE ||
+        runs_code_by_name(NameStr(function->proname)))
         return false;
     if (function->provolatile == PROVOLATILE_IMMUTABLE || only_writes(NameStr(function->proname)))
         return true;
@@ -207,6 +229,68 @@ check_type(Inspection *inspection, Oid type)
            note_objection(inspection, TYPE, format_type_be(type), owner);
 }
 
+/*
+ * True for a type whose values must not be given to code that looks for casts of its own, as making
+ * JSON does, or that makes such values. The owner of a type chooses its casts; those of rows are not
+ * looked for, but those of their fields are.
+ */
+static bool
+check_value(Inspection *inspection, Oid type)
+{
+    TupleDesc fields = NULL;
+    bool objects = false;
+
+    check_stack_depth();
+    if (OidIsValid(get_element_type(type)))
+        return check_value(inspection, get_element_type(type));
+    if (get_typtype(type) != TYPTYPE_COMPOSITE)
+        return check_type(inspection, type) ||
+               (get_typtype(type) == TYPTYPE_DOMAIN && check_value(inspection, getBaseType(type)));
+    fields = lookup_rowtype_tupdesc(type, -1);
+    for (int i = 0; i < fields->natts && !objects; i++)
+        objects = !TupleDescAttr(fields, i)->attisdropped &&
+                  check_value(inspection, TupleDescAttr(fields, i)->atttypid);
+    ReleaseTupleDesc(fields);
+    return objects;
+}
+
+static bool
+check_values(Inspection *inspection, List *values)
+{
+    ListCell *cell;
+
+    foreach (cell, values) {
+        Node *value = lfirst(cell);
+
+        if (IsA(value, TargetEntry))
+            value = (Node *)((TargetEntry *)value)->expr;
+        if (IsA(value, RowExpr) ? check_values(inspection, ((RowExpr *)value)->args)
+                                : check_value(inspection, exprType(value)))
+            return true;
+    }
+    return false;
+}
+
+/* True for a function that does with a value what its type says, if it must not. */
+static bool
+check_arguments(Inspection *inspection, Oid function, List *values)
+{
+    HeapTuple tuple;
+    Form_pg_proc form;
+    bool depends = false;
+
+    if (function >= FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for function %u", function);
+    form = (Form_pg_proc)GETSTRUCT(tuple);
+    for (int i = 0; i < form->pronargs && !only_computes(form); i++)
+        depends = depends || get_typtype(form->proargtypes.values[i]) == TYPTYPE_PSEUDO;
+    ReleaseSysCache(tuple);
+    return depends && check_values(inspection, values);
+}
+
 static bool
 inspect_query(Inspection *inspection, Query *query)
 {
@@ -258,11 +342,29 @@ inspect_node(Node *node, void *context)
                     return true;
             break;
         }
+#if PG_VERSION_NUM >= 160000
+        case T_JsonConstructorExpr:
+            if (!chooser_is_trusted(inspection))
+                return note_objection(inspection, TYPE, "json", inspection->chooser);
+            if (check_values(inspection, ((JsonConstructorExpr *)node)->args))
+                return true;
+            break;
+#endif
+#if PG_VERSION_NUM >= 170000
+        case T_JsonExpr:
+            if (check_type(inspection, ((JsonExpr *)node)->returning->typid))
+                return true;
+            break;
+#endif
         case T_NextValueExpr:
             return !chooser_is_trusted(inspection) &&
                    note_objection(inspection, FUNCTION, "nextval", inspection->chooser);
         default:
-            if (check_functions_in_node(node, check_function, inspection))
+            if (check_functions_in_node(node, check_function, inspection) ||
+                (IsA(node, FuncExpr) && check_arguments(inspection, ((FuncExpr *)node)->funcid,
+                                                        ((FuncExpr *)node)->args)) ||
+                (IsA(node, Aggref) &&
+                 check_arguments(inspection, ((Aggref *)node)->aggfnoid, ((Aggref *)node)->args)))
                 return true;
     }
     return expression_tree_walker(node, inspect_node, inspection);
@@ -315,14 +417,74 @@ inspect_statistics(Inspection *inspection, Relation relation)
 }
 
 static void
-inspect_partition_key(Inspection *inspection, Relation relation)
+inspect_partition_key(Inspection *inspection, Oid relation)
 {
-    HeapTuple tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(RelationGetRelid(relation)));
+    HeapTuple tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relation));
 
     if (!HeapTupleIsValid(tuple))
         return;
     inspect_stored(inspection, PARTRELID, tuple, Anum_pg_partitioned_table_partexprs);
     ReleaseSysCache(tuple);
+}
+
+static Oid
+relation_owner(Oid relation)
+{
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+    Oid owner;
+
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for relation %u", relation);
+    owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+/*
+ * The planner computes the bounds of a partition that has partitions itself. So it evaluates the
+ * keys of the tables above, which may have other owners. To attach a table takes a lock on all its
+ * partitions, which that of the reader excludes.
+ */
+static void
+inspect_keys_above(Inspection *inspection, Relation relation)
+{
+    ListCell *cell;
+
+    if (!relation->rd_rel->relispartition)
+        return;
+    foreach (cell, get_partition_ancestors(RelationGetRelid(relation))) {
+        Inspection before = *inspection;
+
+        inspection->relation = lfirst_oid(cell);
+        inspection->chooser = relation_owner(lfirst_oid(cell));
+        inspect_partition_key(inspection, lfirst_oid(cell));
+        inspection->relation = before.relation;
+        inspection->chooser = before.chooser;
+    }
+}
+
+/*
+ * The owner of a foreign table chooses what is read elsewhere. The other server runs it with the
+ * rights that the reader's own user mapping has there; it may even be this server. The mapping of
+ * PUBLIC is the owner's, too.
+ */
+static void
+inspect_mapping(Inspection *inspection, Oid relation)
+{
+    HeapTuple tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relation));
+    Oid server;
+
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for foreign table %u", relation);
+    server = ((Form_pg_foreign_table)GETSTRUCT(tuple))->ftserver;
+    ReleaseSysCache(tuple);
+    if (!chooser_is_trusted(inspection) &&
+        SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(inspection->reader),
+                              ObjectIdGetDatum(server)))
+        inspection->objection = psprintf(
+            _("Reading \"%s\" runs on another server what role \"%s\" has chosen, with the user "
+              "mapping of role \"%s\"."),
+            get_rel_name(relation), role_name(inspection->chooser), role_name(inspection->reader));
 }
 
 static void
@@ -367,12 +529,15 @@ inspect_code(Inspection *inspection, Relation relation)
 {
     if (relation->rd_rel->relkind == RELKIND_VIEW)
         (void)inspect_query(inspection, get_view_query(relation));
-    else {
+    else if (relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+        inspect_mapping(inspection, RelationGetRelid(relation));
+    if (relation->rd_rel->relkind != RELKIND_VIEW) {
         inspect_policies(inspection, relation);
         inspect_virtual_columns(inspection, relation);
         inspect_indexes(inspection, relation);
         inspect_statistics(inspection, relation);
-        inspect_partition_key(inspection, relation);
+        inspect_partition_key(inspection, RelationGetRelid(relation));
+        inspect_keys_above(inspection, relation);
         inspect_children(inspection, relation);
     }
 }

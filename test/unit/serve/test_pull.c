@@ -165,6 +165,20 @@ differentiate(World *w, Triple x, MetasdPullSides sides, double *row, double *gr
     }
 }
 
+/* A pull at a triple whose rows are in the image. */
+static void
+start_pull(MetasdPull *pull, const MetasdImage *image, uint32_t head, uint32_t relation,
+           uint32_t tail, MetasdPullSides sides, void *memory)
+{
+    const MetasdGiven given[METASD_PULL_ROWS] = {[METASD_PULL_HEAD] = metasd_given(head),
+                                                 [METASD_PULL_TAIL] = metasd_given(tail),
+                                                 [METASD_PULL_RELATION] = metasd_given(relation),
+                                                 [METASD_PULL_RECIPROCAL] =
+                                                     metasd_given(relation + RELATIONS)};
+
+    metasd_pull_start(pull, image, given, sides, memory);
+}
+
 /* What one fact adds to the score of a triple, to first order, through a row. */
 static double
 expected_pull(World *w, Triple x, MetasdPullSides sides, Triple fact, double *row)
@@ -267,8 +281,8 @@ pulls_are_derivatives(void **state)
 
             for (size_t i = 0; i < ASKED; i++)
                 for (int s = 0; s < 3; s++) {
-                    metasd_pull_start(&w->pull, &w->image, asked[i].head, asked[i].relation,
-                                      asked[i].tail, sides[s], w->scratch);
+                    start_pull(&w->pull, &w->image, asked[i].head, asked[i].relation, asked[i].tail,
+                               sides[s], w->scratch);
                     compare_entity(w, asked[i], sides[s], true);
                     if (asked[i].head != asked[i].tail)
                         compare_entity(w, asked[i], sides[s], false);
@@ -338,8 +352,7 @@ centered_pulls_are_against_the_rivals(void **state)
             }
         }
     }
-    metasd_pull_start(&w->pull, &w->image, x.head, x.relation, x.tail, METASD_PULL_TAILS,
-                      w->scratch);
+    start_pull(&w->pull, &w->image, x.head, x.relation, x.tail, METASD_PULL_TAILS, w->scratch);
     metasd_pull_center(&w->pull, rival, mean);
     metasd_pull_entity(&w->pull, METASD_PULL_HEAD, relation, true, &other, 1, &pull);
     assert_close((double)pull, expected[0]);
@@ -347,6 +360,62 @@ centered_pulls_are_against_the_rivals(void **state)
     assert_close((double)pull, expected[1]);
     metasd_pull_relation(&w->pull, entity, true, &other, 1, &pull);
     assert_close((double)pull, expected[2]);
+    metasd_pull_relation(&w->pull, other, false, &entity, 1, &pull); /* the same fact */
+    assert_close((double)pull, expected[2]);
+    free_world(w);
+}
+
+/*
+ * Rows from elsewhere, here copies of some of the image, pull as these do; those of entities by
+ * facts as questions of them alone.
+ */
+static void
+rows_from_elsewhere_pull_alike(void **state)
+{
+    enum { HEAD = ENTITIES, TAIL, RELATION = RELATIONS, OTHERS = 5 };
+
+    World *w = make_world(&metasd_family_complex, METASD_INT8, 0.6);
+    float rows[METASD_PULL_ROWS][WIDTH], of_image[OTHERS], pulls[OTHERS];
+    MetasdGiven given[METASD_PULL_ROWS] = {
+        [METASD_PULL_HEAD].id = HEAD,
+        [METASD_PULL_TAIL].id = TAIL,
+        [METASD_PULL_RELATION].id = RELATION,
+        [METASD_PULL_RECIPROCAL].id = RELATION,
+    };
+    void *scratch = tools_alloc(metasd_pull_bytes(WIDTH));
+    MetasdPull there;
+    Triple x = asked[0];
+    const uint32_t tails[OTHERS] = {20, x.tail, 30, 31, x.tail};
+    const uint32_t new_tails[OTHERS] = {20, TAIL, 30, 31, TAIL};
+
+    (void)state;
+    start_pull(&there, &w->image, x.head, x.relation, x.tail, METASD_PULL_BOTH, scratch);
+    for (int i = 0; i < METASD_PULL_ROWS; i++) {
+        metasd_pull_read_row(&there, (MetasdPullRow)i, rows[i]);
+        given[i].row = rows[i];
+    }
+    metasd_pull_start(&w->pull, &w->image, given, METASD_PULL_BOTH, w->scratch);
+    for (int i = 0; i < METASD_PULL_ROWS; i++)
+        assert_memory_equal(w->pull.towards[i], there.towards[i], sizeof(rows[i]));
+    metasd_pull_relation(&there, x.head, true, tails, OTHERS, of_image);
+    metasd_pull_relation(&w->pull, HEAD, true, new_tails, OTHERS, pulls);
+    for (int i = 0; i < OTHERS; i++)
+        assert_close((double)pulls[i], (double)of_image[i]);
+    for (int is_head = 0; is_head < 2; is_head++) {
+        metasd_pull_entity(&w->pull, METASD_PULL_HEAD, RELATION, is_head, new_tails, OTHERS, pulls);
+        for (int i = 0; i < OTHERS; i++) {
+            Triple fact = {is_head ? x.head : tails[i], x.relation, is_head ? tails[i] : x.head};
+            double of_triple[WIDTH], of_fact[WIDTH], expected = 0;
+
+            differentiate(w, x, METASD_PULL_BOTH, w->entity[x.head], of_triple);
+            differentiate(w, fact, is_head ? METASD_PULL_TAILS : METASD_PULL_HEADS,
+                          w->entity[x.head], of_fact);
+            for (int j = 0; j < WIDTH; j++)
+                expected += of_triple[j] * of_fact[j];
+            assert_close((double)pulls[i], expected);
+        }
+    }
+    free(scratch);
     free_world(w);
 }
 
@@ -361,7 +430,7 @@ reach_is_a_bound(void **state)
     (void)state;
     for (uint32_t i = 0; i < ENTITIES; i++)
         others[i] = i;
-    metasd_pull_start(&w->pull, &w->image, 3, 0, 8, METASD_PULL_TAILS, w->scratch);
+    start_pull(&w->pull, &w->image, 3, 0, 8, METASD_PULL_TAILS, w->scratch);
     for (uint32_t r = 0; r < RELATIONS; r++)
         for (int k = 0; k < 4; k++) {
             MetasdPullRow row = k < 2 ? METASD_PULL_HEAD : METASD_PULL_TAIL;
@@ -388,7 +457,7 @@ empty_rows_pull_at_nothing(void **state)
     const uint32_t others[2] = {1, 2};
 
     (void)state;
-    metasd_pull_start(&w->pull, &w->image, 0, 0, 1, METASD_PULL_BOTH, w->scratch);
+    start_pull(&w->pull, &w->image, 0, 0, 1, METASD_PULL_BOTH, w->scratch);
     metasd_pull_entity(&w->pull, METASD_PULL_HEAD, 1, true, others, 2, pulls);
     assert_true(pulls[0] == 0 && pulls[1] == 0);
     metasd_pull_relation(&w->pull, 1, false, others, 2, pulls);
@@ -402,6 +471,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pulls_are_derivatives),
         cmocka_unit_test(centered_pulls_are_against_the_rivals),
+        cmocka_unit_test(rows_from_elsewhere_pull_alike),
         cmocka_unit_test(reach_is_a_bound),
         cmocka_unit_test(empty_rows_pull_at_nothing),
     };
