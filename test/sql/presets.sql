@@ -49,7 +49,7 @@ SELECT rank FROM kg_estimate('made');
 RESET metasd.train_mem;
 
 -- A version is as small as max_bytes says, by what was not given: fewer bits, then a lower rank, then fewer weights.
-SELECT m AS max_bytes, u ->> 'storage' AS storage, (u ->> 'rank')::int < 240 AS "lower rank", (u ->> 'sparsity')::float8 > 0.5 AS "fewer weights", m = 0 OR stored_bytes <= m AS fits
+SELECT m AS max_bytes, u ->> 'storage' AS storage, (u ->> 'rank')::int < 150 AS "lower rank", (u ->> 'sparsity')::float8 > 0.5 AS "fewer weights", m = 0 OR stored_bytes <= m AS fits
 FROM unnest('{0, 4000000, 1500000, 1000000, 400000}'::int[]) m,
      LATERAL (SELECT params_used, stored_bytes FROM kg_estimate('made', params => jsonb_build_object('max_bytes', m))) e(u, stored_bytes);
 SELECT rank, p -> 'storage' AS storage, params_used ->> 'storage' AS used, params_used ->> 'sparsity' AS sparsity, stored_bytes <= 1500000 AS fits
