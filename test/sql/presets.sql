@@ -20,6 +20,15 @@ $$;
 SET metasd.train_mem = 0;
 SELECT d.* FROM sizes s, defaults(s) d ORDER BY s.n;
 
+-- Nothing of a small, dense graph is pruned, unless that is asked for.
+TRUNCATE made;
+INSERT INTO made SELECT i % 40, i / 40 % 7, (i::bigint * 7919 + i / 40) % 40 FROM generate_series(0, 1399) i;
+SELECT p, u ->> 'warmup' AS warmup, u ->> 'epochs' AS epochs, u ->> 'mutual' AS mutual, u ->> 'rank' AS rank, u ->> 'sparsity' AS sparsity, u ->> 'storage' AS storage
+FROM jsonb_array_elements('[{}, {"rank": 30}, {"sparsity": 0}, {"mutual": false}, {"sparsity": 0.8}, {"mutual": true}, {"quiz": true}, {"warmup": 3}, {"pruning": "magnitude"},
+                            {"epochs": 12}, {"max_bytes": 16000}, {"max_bytes": 8000}, {"max_bytes": 4000}]') p,
+     LATERAL (SELECT params_used FROM kg_estimate('made', params => p)) e(u);
+SELECT (defaults(s)).rank FROM sizes s WHERE n = 5;
+
 RESET metasd.train_mem;
 -- What is given stays as it is; epochs alone stretch or shorten all phases.
 SELECT u ->> 'preset' AS preset, u ->> 'rank' AS rank, u ->> 'reg' AS reg, u ->> 'epochs' AS epochs, u ->> 'warmup' AS warmup, u ->> 'finetune' AS finetune
@@ -40,7 +49,7 @@ SELECT rank FROM kg_estimate('made');
 RESET metasd.train_mem;
 
 -- A version is as small as max_bytes says, by what was not given: fewer bits, then a lower rank, then fewer weights.
-SELECT m AS max_bytes, u ->> 'storage' AS storage, (u ->> 'rank')::int < 240 AS "lower rank", (u ->> 'sparsity')::float8 > 0.5 AS "fewer weights", m = 0 OR stored_bytes <= m AS fits
+SELECT m AS max_bytes, u ->> 'storage' AS storage, (u ->> 'rank')::int < 150 AS "lower rank", (u ->> 'sparsity')::float8 > 0.5 AS "fewer weights", m = 0 OR stored_bytes <= m AS fits
 FROM unnest('{0, 4000000, 1500000, 1000000, 400000}'::int[]) m,
      LATERAL (SELECT params_used, stored_bytes FROM kg_estimate('made', params => jsonb_build_object('max_bytes', m))) e(u, stored_bytes);
 SELECT rank, p -> 'storage' AS storage, params_used ->> 'storage' AS used, params_used ->> 'sparsity' AS sparsity, stored_bytes <= 1500000 AS fits

@@ -223,12 +223,23 @@ format_loss(double full, double pruned)
     return psprintf(_("loss %.3f (pruned %.3f)"), full, pruned);
 }
 
-/* The losses and the validation metrics, which a training without validation triples lacks. */
+/*
+ * The losses and the validation metrics, which a training without validation triples lacks. A model
+ * that learns alone and of which nothing is pruned is not called pruned.
+ */
 static char *
 format_figures(uint64 row)
 {
-    char *loss = format_loss(figure_of(row, "loss_full"), figure_of(row, "loss_pruned"));
+    double loss_full = figure_of(row, "loss_full"), loss_pruned = figure_of(row, "loss_pruned");
     double full = figure_of(row, "mrr_full"), pruned = figure_of(row, "mrr_pruned");
+    char *loss;
+
+    if (isnan(loss_full) && !isnan(loss_pruned) && figure_of(row, "sparsity") == 0) {
+        loss_full = loss_pruned;
+        full = pruned;
+        loss_pruned = pruned = NAN;
+    }
+    loss = format_loss(loss_full, loss_pruned);
 
     if (isnan(full) && isnan(pruned))
         return loss;

@@ -183,7 +183,7 @@ settle_import(MetasdJob *job)
     metasd_import_settle(&job->import, &job->params);
     if (job->params.value[METASD_P_FINETUNE] > 0)
         return;
-    metasd_presets_apply(&job->params, &job->input, false);
+    metasd_presets_apply(&job->params, &job->input, false, false);
     metasd_probing_forgo(&job->params);
 }
 

@@ -197,28 +197,41 @@ refuse_size(const MetasdParams *params)
 }
 
 /*
- * Makes the version small enough for max_bytes by what was not given. 4 bits lose least; then a
- * lower rank loses less than fewer weights of a high one, but not below METASD_LEAST_RANK, unless
- * the sparsity was given.
+ * Makes the version small enough for max_bytes by what was not given; false if that does not
+ * suffice. 4 bits lose least; then a lower rank loses less than fewer weights of a high one, but not
+ * below METASD_LEAST_RANK, unless the sparsity was given or nothing is pruned.
  */
-static void
+static bool
 fit_size(const MetasdInput *input, MetasdParams *params)
 {
     const bool *given = params->given;
+    bool fixed = given[METASD_P_SPARSITY] || params->value[METASD_P_SPARSITY] == 0;
 
     if (params->value[METASD_P_MAX_BYTES] == 0 || is_small_enough(input, params))
-        return;
+        return true;
     if (!given[METASD_P_STORAGE]) {
         params->value[METASD_P_STORAGE] = METASD_INT4;
         if (is_small_enough(input, params))
-            return;
+            return true;
     }
-    if (!given[METASD_P_RANK] &&
-        lower_rank(input, params, given[METASD_P_SPARSITY] ? RANKS : METASD_LEAST_RANK))
+    if (!given[METASD_P_RANK] && lower_rank(input, params, fixed ? RANKS : METASD_LEAST_RANK))
+        return true;
+    return !fixed && raise_sparsity(input, params);
+}
+
+/*
+ * Sets what was not given. Where nothing is pruned by default, and the rank was given, pruning may
+ * be what makes the version small enough.
+ */
+static void
+set_params(const MetasdInput *input, MetasdParams *params, bool warm)
+{
+    metasd_presets_apply(params, input, warm, false);
+    if (fit_size(input, params))
         return;
-    if (!given[METASD_P_SPARSITY] && raise_sparsity(input, params))
-        return;
-    refuse_size(params);
+    metasd_presets_apply(params, input, warm, true);
+    if (!fit_size(input, params))
+        refuse_size(params);
 }
 
 /* ---- the plan ---- */
@@ -234,8 +247,7 @@ metasd_plan(const MetasdInput *input, int max_workers, size_t most, MetasdParams
     MetasdPlan plan;
     int wish, least, above;
 
-    metasd_presets_apply(params, input, false);
-    fit_size(input, params);
+    set_params(input, params, false);
     plan = plan_params(input, max_workers, params);
     if (params->given[METASD_P_RANK] || most == 0 || plan.bytes <= most - most / SPARE)
         return plan;
@@ -260,7 +272,6 @@ void
 metasd_plan_follow(MetasdPlan *plan, const MetasdInput *input, int max_workers, bool warm,
                    MetasdParams *params)
 {
-    metasd_presets_apply(params, input, warm);
-    fit_size(input, params);
+    set_params(input, params, warm);
     *plan = plan_params(input, max_workers, params);
 }

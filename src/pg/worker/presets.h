@@ -18,7 +18,9 @@
 /*
  * Sets all that was not given. What probes choose (probing.h) has the value of a training without
  * them then. WARM: the training starts from another version, so its default phases are shorter.
+ * PRUNED: even where nothing is pruned by default, weights are.
  */
-extern void metasd_presets_apply(MetasdParams *params, const MetasdInput *input, bool warm);
+extern void metasd_presets_apply(MetasdParams *params, const MetasdInput *input, bool warm,
+                                 bool pruned);
 
 #endif
