@@ -18,8 +18,6 @@
 #include "pg/source/embedding_table.h"
 #include "pg/source/source.h"
 
-#define MOST_RANK 10000 /* as of the parameter */
-
 PG_FUNCTION_INFO_V1(metasd_kg_import);
 
 /* ---- parameters ---- */
@@ -93,7 +91,7 @@ static size_t
 check_tables(const Oid table[2], Oid owner, const MetasdFamily *family)
 {
     MetasdBudget budget = {.most = (size_t)metasd_train_mem * 1024, .refuse = refuse_memory};
-    MetasdEmbeddingShape shape = {.reals = family->reals_per_rank, .most_rank = MOST_RANK};
+    MetasdEmbeddingShape shape = {.reals = family->reals_per_rank, .most_rank = METASD_MOST_RANK};
     MetasdEmbeddingTable *open[2];
 
     for (int i = 0; i < 2; i++)

@@ -11,8 +11,6 @@
 #include "pg/worker/process.h"
 #include "pg/worker/training.h"
 
-#define MOST_RANK 10000 /* as of the parameter */
-
 #define RANKED_BATCH 256
 
 /* A block has so many bytes, or one row. */
@@ -144,7 +142,8 @@ metasd_import_read(MetasdImport *import, Oid owner, const MetasdFamily *family,
     static const MetasdEmbeddingFunction add[2] = {add_entity, add_relation};
 
     import->budget = budget;
-    import->shape = (MetasdEmbeddingShape){.reals = family->reals_per_rank, .most_rank = MOST_RANK};
+    import->shape =
+        (MetasdEmbeddingShape){.reals = family->reals_per_rank, .most_rank = METASD_MOST_RANK};
     import->context =
         AllocSetContextCreate(CurrentMemoryContext, "metasd import", ALLOCSET_DEFAULT_SIZES);
     for (int i = 0; i < 2; i++)
