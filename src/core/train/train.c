@@ -1,7 +1,6 @@
 #include "core/train/train.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "core/train/phases.h"
 #include "core/base/random.h"

@@ -1,7 +1,6 @@
 /* A training that goes on from a checkpoint ends with the same bits as one that never stopped. */
 #include "unit.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
