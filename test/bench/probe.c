@@ -7,7 +7,6 @@
  * defaults. Prints a probe a line, then the choice.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "check.h"
 #include "clock.h"

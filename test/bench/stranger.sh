@@ -23,7 +23,8 @@ done
 # epochs_at NICE: of a training in $seconds seconds, once it has done one.
 epochs_at() {
     local run pid begun
-    run=$(ask "SET metasd.nice = $1; SELECT kg_train('bench', 'facts', params => '{\"rank\": 200, \"epochs\": 100000, \"warmup\": 0}')")
+    run=$(ask "SET metasd.nice = $1; SELECT kg_train('bench', 'facts', params => '{\"rank\": 200, \"epochs\": 100000, \"warmup\": 0,
+        \"reg\": 0.05, \"regularizer\": \"dura\", \"relation_weight\": 0, \"class_weights\": false}')")
     until [ "$(ask "SELECT phase = 'training' FROM metasd.run WHERE id = $run")" = t ]; do
         ask "SELECT pg_sleep(0.2)" >/dev/null
     done

@@ -308,7 +308,7 @@ ALTER ROLE regress_metasd_nobody SET search_path = nowhere;
 SET ROLE regress_metasd_nobody;
 BEGIN;
 SELECT kg_train('settings', 'own', params => tools.quick()) AS run \gset
-SELECT pg_sleep(0.05);
+SELECT pg_sleep(0.05); -- the worker waits for this transaction, longer than the role's lock_timeout
 COMMIT;
 SELECT tools.ended(:run);
 SELECT kg_drop('settings');

@@ -4,6 +4,8 @@
 
 #include "core/base/simd.h"
 
+#define EPSILON 1e-10f
+
 METASD_VECTORISE void
 metasd_adagrad(size_t n, float *restrict weights, float *restrict sums,
                const float *restrict gradient, const float *restrict masked_gradient,
@@ -15,7 +17,7 @@ metasd_adagrad(size_t n, float *restrict weights, float *restrict sums,
             float g = keep * masked_gradient[i] + (gradient ? gradient[i] : 0.0f);
 
             sums[i] += g * g;
-            weights[i] -= lr * g / (sqrtf(sums[i]) + METASD_ADAGRAD_EPSILON);
+            weights[i] -= lr * g / (sqrtf(sums[i]) + EPSILON);
             student[i] = keep * weights[i] + 0.0f; /* of a pruned weight +0, whatever its sign */
         }
         return;
@@ -24,7 +26,7 @@ metasd_adagrad(size_t n, float *restrict weights, float *restrict sums,
         float g = gradient[i];
 
         sums[i] += g * g;
-        weights[i] -= lr * g / (sqrtf(sums[i]) + METASD_ADAGRAD_EPSILON);
+        weights[i] -= lr * g / (sqrtf(sums[i]) + EPSILON);
     }
     if (mask)
         for (size_t i = 0; i < n; i++)

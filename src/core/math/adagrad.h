@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define METASD_ADAGRAD_EPSILON 1e-10f
-
 /*
  * One step on n weights: g = gradient + mask x masked_gradient (either gradient
  * may be NULL, the second needs the mask), sum += g^2, weight -= lr g / (sqrt(sum)

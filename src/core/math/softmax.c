@@ -1,7 +1,6 @@
 #include "core/math/softmax.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "core/base/exp.h"

@@ -6,7 +6,10 @@
 #include "core/base/random.h"
 #include "core/serve/query.h"
 
-#define VECTORS METASD_PROJECTION_VECTORS
+/* Vectors that are iterated: more than the components, so that these converge fast. */
+#define VECTORS 8
+
+#define LEAST_SAMPLE 64 /* rows, of any width */
 #define MOST_STEPS 40
 #define TOLERANCE 1e-5 /* of the variance that the components have */
 #define STREAM 1
@@ -18,8 +21,8 @@ sample_size(const MetasdImagePlan *plan)
 {
     size_t most = METASD_PROJECTION_FLOATS / (plan->width > 0 ? plan->width : 1);
 
-    if (most < METASD_PROJECTION_LEAST)
-        most = METASD_PROJECTION_LEAST;
+    if (most < LEAST_SAMPLE)
+        most = LEAST_SAMPLE;
     return plan->entities < most ? plan->entities : (uint32_t)most;
 }
 

@@ -14,12 +14,8 @@
 
 #define METASD_COMPONENTS 3
 
-/* Vectors that are iterated: more than the components, so that these converge fast. */
-#define METASD_PROJECTION_VECTORS 8
-
-/* Floats of the sample, at most; but rows of any width have so many. */
+/* Floats of the sample, at most. */
 #define METASD_PROJECTION_FLOATS ((size_t)4 << 20)
-#define METASD_PROJECTION_LEAST 64
 
 typedef struct MetasdProjection {
     uint32_t width;

@@ -161,8 +161,9 @@ add_tables(MetasdCheckpoint *checkpoint, bool best)
     if (!best)
         return;
     if (lean) {
-        add_area(checkpoint, trainer->shelf.values, weights * sizeof(*trainer->shelf.values));
-        add_area(checkpoint, trainer->shelf.steps, rows * sizeof(*trainer->shelf.steps));
+        add_area(checkpoint, trainer->lean_best.values,
+                 weights * sizeof(*trainer->lean_best.values));
+        add_area(checkpoint, trainer->lean_best.steps, rows * sizeof(*trainer->lean_best.steps));
     } else
         add_area(checkpoint, trainer->best, weights * sizeof(float));
 }

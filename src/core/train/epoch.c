@@ -113,7 +113,7 @@ metasd_epoch_keep(MetasdTrainLoop *training)
     MetasdTrainer *trainer = training->trainer;
 
     if (trainer->state.size.lean)
-        return metasd_shelf_put(&trainer->shelf, &trainer->state, training->team);
+        return metasd_best_weights_keep(&trainer->lean_best, &trainer->state, training->team);
     return copy_own(training, trainer->best, trainer->state.student, sizeof(float));
 }
 
@@ -130,7 +130,7 @@ go_back(MetasdTrainLoop *training)
     MetasdChunks chunk;
 
     if (kept)
-        METASD_TRY(metasd_shelf_get(&trainer->shelf, state, training->team));
+        METASD_TRY(metasd_best_weights_restore(&trainer->lean_best, state, training->team));
     for (chunk = metasd_team_chunks(training->team, training->own, 2, 1);
          !kept && metasd_team_next_chunk(&chunk);)
         memset(state->weights + chunk.first, 0, (chunk.end - chunk.first) * sizeof(float));

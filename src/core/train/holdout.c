@@ -5,6 +5,9 @@
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/topk.h"
 
+/* Questions for relations, times relations, at most: for each it is looked up whether it holds. */
+#define MOST_LOOKUPS 20000000
+
 static size_t
 at_most(size_t n, size_t most)
 {
@@ -17,7 +20,7 @@ metasd_holdout_take(MetasdHoldout *holdout, MetasdArena *arena, const MetasdGrap
     uint32_t relations = graph->relations > 0 ? graph->relations : 1;
     size_t answers = graph->entities > relations ? graph->entities : relations;
     size_t questions = at_most(graph->part[METASD_VALIDATION].count, METASD_HOLDOUT_QUESTIONS);
-    size_t pairs = at_most(questions, METASD_HOLDOUT_LOOKUPS / relations);
+    size_t pairs = at_most(questions, MOST_LOOKUPS / relations);
 
     holdout->scores = METASD_TAKE(arena, float, answers);
     holdout->ids = METASD_TAKE(arena, uint32_t, answers);

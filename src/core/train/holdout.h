@@ -15,9 +15,6 @@
 /* Ranges of degrees: 0, 1, 2 to 3, 4 to 7 and so on. */
 #define METASD_HOLDOUT_DEGREES 33
 
-/* Questions for relations, times relations, at most: for each it is looked up whether it holds. */
-#define METASD_HOLDOUT_LOOKUPS 20000000
-
 typedef struct MetasdHoldout {
     float *scores;      /* N or R, whichever is more: of one question */
     uint32_t *ids;      /* likewise: scratch of their order */

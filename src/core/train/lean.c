@@ -1,18 +1,8 @@
 #include "core/train/lean.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "core/codec/row_codec.h"
-
-/* This member's rows of both tables, as numbers of rows: entities, then relations. */
-static void
-own_rows(const MetasdState *state, const MetasdTeam *team, MetasdSpan rows[2])
-{
-    metasd_state_own(state, team, rows);
-    for (int i = 0; i < 2; i++)
-        rows[i] = (MetasdSpan){rows[i].first / state->width, rows[i].end / state->width};
-}
 
 /* ---- the mask ---- */
 
@@ -35,7 +25,7 @@ metasd_lean_read_relations(MetasdState *state, MetasdTeam *team)
 {
     MetasdSpan rows[2];
 
-    own_rows(state, team, rows);
+    metasd_state_own_rows(state, team, rows);
     for (size_t row = rows[1].first; row < rows[1].end; row++) {
         metasd_lean_get_mask(state, row,
                              state->relation_mask + (row - state->entities) * state->width);
@@ -91,7 +81,7 @@ metasd_lean_show_student(MetasdState *state, MetasdTeam *team, MetasdStorage sto
     state->student_as = storage;
     if (storage == METASD_FLOAT32)
         return METASD_OK;
-    own_rows(state, team, rows);
+    metasd_state_own_rows(state, team, rows);
     for (int i = 0; i < 2; i++)
         for (size_t r = rows[i].first; r < rows[i].end; r++) {
             metasd_lean_masked_row(state, r, row);

@@ -4,7 +4,8 @@
  * Where every step is scored against a sample, nothing but weights, Adagrad's sums and the mask is
  * needed of all rows. So a lean state has the mask in bits and no table of the student: a row of
  * it is computed where it is wanted. The tables that only steps need are in an excerpt
- * (excerpt.h). Nothing keeps the start of an epoch, and the best epoch lies on a shelf (shelf.h).
+ * (excerpt.h). Nothing keeps the start of an epoch, and the weights of the best one have 16
+ * bits each (best_weights.h).
  */
 #ifndef METASD_CORE_TRAIN_LEAN_H
 #define METASD_CORE_TRAIN_LEAN_H

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/math/adagrad.h"
-#include "core/base/random.h"
 #include "core/train/cross_entropy.h"
 #include "core/train/rounding.h"
 

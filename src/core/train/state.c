@@ -126,15 +126,23 @@ metasd_state_take(MetasdState *state, MetasdArena *arena, int members, size_t sc
 }
 
 void
-metasd_state_own(const MetasdState *state, const MetasdTeam *team, MetasdSpan own[2])
+metasd_state_own_rows(const MetasdState *state, const MetasdTeam *team, MetasdSpan rows[2])
 {
     uint32_t first, end;
     size_t entities = state->entities;
 
     metasd_team_rows(team, &state->entity_slices, &first, &end);
-    own[0] = (MetasdSpan){first * state->width, end * state->width};
+    rows[0] = (MetasdSpan){first, end};
     metasd_team_rows(team, &state->relation_slices, &first, &end);
-    own[1] = (MetasdSpan){(entities + first) * state->width, (entities + end) * state->width};
+    rows[1] = (MetasdSpan){entities + first, entities + end};
+}
+
+void
+metasd_state_own(const MetasdState *state, const MetasdTeam *team, MetasdSpan own[2])
+{
+    metasd_state_own_rows(state, team, own);
+    for (int i = 0; i < 2; i++)
+        own[i] = (MetasdSpan){own[i].first * state->width, own[i].end * state->width};
 }
 
 /* ---- starting values ---- */

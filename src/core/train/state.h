@@ -130,6 +130,10 @@ extern void metasd_state_take_tables(MetasdState *state, MetasdArena *arena);
 /* This member's rows of a weight table, as spans of floats: entities, then relations. */
 extern void metasd_state_own(const MetasdState *state, const MetasdTeam *team, MetasdSpan own[2]);
 
+/* The same as numbers of rows, of both tables one behind the other. */
+extern void metasd_state_own_rows(const MetasdState *state, const MetasdTeam *team,
+                                  MetasdSpan rows[2]);
+
 /* The relations' part of a weight table. */
 static inline const float *
 metasd_state_relations(const MetasdState *state, const float *table)

@@ -1,7 +1,6 @@
 #include "core/train/train.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "core/train/phases.h"
 #include "core/base/random.h"
@@ -135,7 +134,7 @@ metasd_trainer_take(MetasdTrainer *trainer, MetasdArena *shared, MetasdArena *ow
         metasd_excerpt_take(&trainer->excerpt, shared, own, state);
     metasd_validate_take(&trainer->validator, shared, members, state->size.batch);
     if (state->size.lean) {
-        metasd_shelf_take(&trainer->shelf, shared, table / state->width, state->width);
+        metasd_best_weights_take(&trainer->lean_best, shared, table / state->width, state->width);
         table = 0;
     }
     for (int i = 0; i < 3; i++)
@@ -383,13 +382,13 @@ is_over(const MetasdTrainOptions *options, const MetasdProgress *progress)
  * place. As they will be stored, if that is how they were ranked.
  */
 static MetasdStatus
-take_from_shelf(MetasdTrainLoop *training)
+restore_best(MetasdTrainLoop *training)
 {
     MetasdTrainer *trainer = training->trainer;
     MetasdState *state = &trainer->state;
 
     if (trainer->progress.best.epoch > 0)
-        METASD_TRY(metasd_shelf_get(&trainer->shelf, state, training->team));
+        METASD_TRY(metasd_best_weights_restore(&trainer->lean_best, state, training->team));
     if (trainer->progress.best.epoch > 0 && ranks_rounded(training, &trainer->progress.best))
         METASD_TRY(metasd_lean_round(state, training->team, training->options->storage));
     trainer->best = state->weights;
@@ -421,7 +420,7 @@ metasd_train(MetasdTrainer *trainer, MetasdTeam *team, const MetasdGraph *graph,
         METASD_TRY(train_epoch(&training, &report));
         *best = progress->best;
     }
-    return trainer->state.size.lean ? take_from_shelf(&training) : METASD_OK;
+    return trainer->state.size.lean ? restore_best(&training) : METASD_OK;
 }
 
 /* ---- a model from elsewhere ---- */

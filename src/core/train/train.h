@@ -9,7 +9,7 @@
 #define METASD_CORE_TRAIN_TRAIN_H
 
 #include "core/train/excerpt.h"
-#include "core/train/shelf.h"
+#include "core/train/best_weights.h"
 #include "core/train/validate.h"
 
 /*
@@ -74,10 +74,10 @@ typedef struct MetasdTrainer {
     MetasdState state;
     MetasdValidator validator;
     MetasdPruner pruner;
-    float *saved[3];   /* weights, sums, quiz_sums at the start of the epoch; not of a lean state */
-    float *best;       /* the pruned weights of the best epoch: (N + P) x width; of a lean state */
-    MetasdShelf shelf; /* they are here until the training is over */
-    uint64_t *broken;  /* members: weights that are not finite */
+    float *saved[3]; /* weights, sums, quiz_sums at the start of the epoch; not of a lean state */
+    float *best;     /* the pruned weights of the best epoch: (N + P) x width, */
+    MetasdBestWeights lean_best; /* where those of a lean state are until the training is over */
+    uint64_t *broken;            /* members: weights that are not finite */
 } MetasdTrainer;
 
 /*

@@ -12,6 +12,7 @@
 #include "pg/catalog/run.h"
 
 #define MOST_PLACES 1024
+#define NO_PLACE (-1)
 #define GATE UINT16_MAX
 #define WAIT_FOR_PLACE_MS 2000 /* until another training ends */
 
@@ -64,13 +65,13 @@ gate_tag(LOCKTAG *tag, Oid role)
     SET_LOCKTAG_OBJECT(*tag, InvalidOid, AuthIdRelationId, role, GATE);
 }
 
-/* Counts the places that are taken. *FREE is the first free one, or METASD_NO_PLACE. */
+/* Counts the places that are taken. *FREE is the first free one, or NO_PLACE. */
 static int
 count_places(Oid role, int *free)
 {
     int places = Min(max_worker_processes, MOST_PLACES), taken = 0;
 
-    *free = METASD_NO_PLACE;
+    *free = NO_PLACE;
     for (int place = 0; place < places; place++) {
         LOCKTAG tag;
 
@@ -79,7 +80,7 @@ count_places(Oid role, int *free)
             taken++;
         else {
             LockRelease(&tag, ShareLock, true);
-            if (*free == METASD_NO_PLACE)
+            if (*free == NO_PLACE)
                 *free = place;
         }
     }
@@ -119,7 +120,7 @@ metasd_quota_enter(Oid role, int most)
 
     gate_tag(&gate, role);
     (void)LockAcquire(&gate, ExclusiveLock, false, false);
-    while ((taken = count_places(role, &free)) >= most || free == METASD_NO_PLACE) {
+    while ((taken = count_places(role, &free)) >= most || free == NO_PLACE) {
         if (most == 0 ||
             TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), WAIT_FOR_PLACE_MS))
             refuse_training(role, taken, Min(most, MOST_PLACES));
@@ -142,7 +143,7 @@ metasd_quota_leave(Oid role)
 static struct {
     Oid role;
     int place;
-} own = {InvalidOid, METASD_NO_PLACE};
+} own = {InvalidOid, NO_PLACE};
 
 /* PostgreSQL releases session locks of an exiting worker only if they are advisory locks. */
 static void
@@ -182,7 +183,7 @@ metasd_quota_hold_again(void)
 {
     LOCKTAG tag;
 
-    if (own.place == METASD_NO_PLACE)
+    if (own.place == NO_PLACE)
         return;
     place_tag(&tag, own.role, own.place);
     if (!metasd_lock_is_held(&tag, ExclusiveLock))

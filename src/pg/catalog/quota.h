@@ -11,8 +11,6 @@
 
 #include "pg/base/compat.h"
 
-#define METASD_NO_PLACE (-1)
-
 /* The most trainings and workers of a role, according to a setting; -1 means the default. */
 extern int metasd_quota_trainings(int setting, Oid role);
 extern int metasd_quota_workers(int setting, Oid role);

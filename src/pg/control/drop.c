@@ -12,6 +12,13 @@
 #include "pg/catalog/statement.h"
 #include "pg/control/schedule.h"
 
+/* Deletes the rows that the runs of a model have in another table. */
+#define DELETE_OF_RUNS(table)                                                                      \
+    {                                                                                              \
+        "DELETE FROM metasd." table " x USING metasd.run r WHERE x.run = r.id AND r.model = $1",   \
+            1, {TEXTOID}, NULL                                                                     \
+    }
+
 PG_FUNCTION_INFO_V1(metasd_kg_drop);
 
 /*
@@ -24,22 +31,10 @@ metasd_kg_drop(PG_FUNCTION_ARGS)
 {
     static MetasdStatement statements[] = {
         {"SELECT FROM metasd.run WHERE model = $1 FOR UPDATE", 1, {TEXTOID}, NULL},
-        {"DELETE FROM metasd.epoch e USING metasd.run r WHERE e.run = r.id AND r.model = $1",
-         1,
-         {TEXTOID},
-         NULL},
-        {"DELETE FROM metasd.checkpoint e USING metasd.run r WHERE e.run = r.id AND r.model = $1",
-         1,
-         {TEXTOID},
-         NULL},
-        {"DELETE FROM metasd.entity e USING metasd.run r WHERE e.run = r.id AND r.model = $1",
-         1,
-         {TEXTOID},
-         NULL},
-        {"DELETE FROM metasd.relation e USING metasd.run r WHERE e.run = r.id AND r.model = $1",
-         1,
-         {TEXTOID},
-         NULL},
+        DELETE_OF_RUNS("epoch"),
+        DELETE_OF_RUNS("checkpoint"),
+        DELETE_OF_RUNS("entity"),
+        DELETE_OF_RUNS("relation"),
         {"DELETE FROM metasd.run WHERE model = $1", 1, {TEXTOID}, NULL},
         {"DELETE FROM metasd.model WHERE name = $1", 1, {TEXTOID}, NULL}};
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));

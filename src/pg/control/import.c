@@ -11,14 +11,12 @@
 #include "utils/lsyscache.h"
 
 #include "pg/access/access.h"
-#include "pg/base/json.h"
 #include "pg/base/settings.h"
+#include "pg/catalog/import_order.h"
 #include "pg/control/train.h"
 #include "pg/params/params.h"
 #include "pg/source/embedding_table.h"
 #include "pg/source/source.h"
-
-#define MOST_RANK 10000 /* as of the parameter */
 
 PG_FUNCTION_INFO_V1(metasd_kg_import);
 
@@ -26,11 +24,12 @@ PG_FUNCTION_INFO_V1(metasd_kg_import);
 
 /* What only imports have among their parameters. */
 typedef struct Choice {
-    const char *name, *word[2]; /* the first word is the default */
+    const char *name;
+    const char *const *word; /* two, of which the first is the default */
 } Choice;
 
-static const Choice layout = {"layout", {"halves", "interleaved"}};
-static const Choice missing = {"missing", {"error", "skip"}};
+static const Choice layout = {"layout", metasd_import_layouts};
+static const Choice missing = {"missing", metasd_import_missing};
 
 static Jsonb *
 remove_member(Jsonb *json, const char *name)
@@ -39,8 +38,8 @@ remove_member(Jsonb *json, const char *name)
         DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(json), CStringGetTextDatum(name)));
 }
 
-/* Takes the choice out of the parameters, and returns which of its words it is. */
-static const char *
+/* Takes the choice out of the parameters; true if it is the second word. */
+static bool
 take_choice(Jsonb **params, const Choice *choice)
 {
     JsonbValue room, *value = getKeyJsonValueFromContainer(&(*params)->root, choice->name,
@@ -48,11 +47,11 @@ take_choice(Jsonb **params, const Choice *choice)
 
     *params = remove_member(*params, choice->name);
     if (!value || value->type == jbvNull)
-        return choice->word[0];
+        return false;
     for (int i = 0; i < 2 && value->type == jbvString; i++)
         if (strlen(choice->word[i]) == (size_t)value->val.string.len &&
             strncmp(choice->word[i], value->val.string.val, value->val.string.len) == 0)
-            return choice->word[i];
+            return i == 1;
     ereport(ERROR,
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
              errmsg("invalid value for parameter \"%s\"", choice->name),
@@ -93,7 +92,7 @@ static size_t
 check_tables(const Oid table[2], Oid owner, const MetasdFamily *family)
 {
     MetasdBudget budget = {.most = (size_t)metasd_train_mem * 1024, .refuse = refuse_memory};
-    MetasdEmbeddingShape shape = {.reals = family->reals_per_rank, .most_rank = MOST_RANK};
+    MetasdEmbeddingShape shape = {.reals = family->reals_per_rank, .most_rank = METASD_MOST_RANK};
     MetasdEmbeddingTable *open[2];
 
     for (int i = 0; i < 2; i++)
@@ -150,19 +149,14 @@ name_relation(Oid relation)
 
 /* The metrics that the run begins with, from which the worker knows what it imports. */
 static Jsonb *
-describe_import(const Oid table[2], const char *layout_word, const char *missing_word)
+describe_import(MetasdImportOrder *order)
 {
     MetasdJson *json = metasd_json_begin();
 
+    for (int i = 0; i < 2; i++)
+        order->name[i] = name_relation(order->relation[i]);
     metasd_json_open(json, "import");
-    metasd_json_string(json, "entities", name_relation(table[0]));
-    metasd_json_string(json, "relations", name_relation(table[1]));
-    metasd_json_string(json, "layout", layout_word);
-    metasd_json_string(json, "missing", missing_word);
-    metasd_json_open(json, "oids");
-    metasd_json_whole(json, "entities", table[0]);
-    metasd_json_whole(json, "relations", table[1]);
-    metasd_json_close(json);
+    metasd_import_order_write(order, json);
     metasd_json_close(json);
     return metasd_json_end(json);
 }
@@ -200,8 +194,7 @@ metasd_kg_import(PG_FUNCTION_ARGS)
         .validation_given = !PG_ARGISNULL(8),
         .validation = PG_ARGISNULL(8) ? InvalidOid : PG_GETARG_OID(8)};
     MetasdParams given = {.given = {false}}, all;
-    const char *layout_word = layout.word[0], *missing_word = missing.word[0];
-    Oid table[2];
+    MetasdImportOrder order = {.interleaved = false};
     MetasdModel *model;
     size_t rank;
     int64 run;
@@ -211,7 +204,7 @@ metasd_kg_import(PG_FUNCTION_ARGS)
             ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                             errmsg("the tables of embeddings must not be null"),
                             errhint("Name both: kg_import(model, entities, relations, source).")));
-        table[i] = PG_GETARG_OID(1 + i);
+        order.relation[i] = PG_GETARG_OID(1 + i);
     }
     for (int i = 0; i < 3; i++)
         request.column[i] = metasd_train_text(fcinfo, 5 + i);
@@ -219,8 +212,8 @@ metasd_kg_import(PG_FUNCTION_ARGS)
         Jsonb *params = PG_GETARG_JSONB_P(4);
 
         if (JB_ROOT_IS_OBJECT(params)) {
-            layout_word = take_choice(&params, &layout);
-            missing_word = take_choice(&params, &missing);
+            order.interleaved = take_choice(&params, &layout);
+            order.skips = take_choice(&params, &missing);
         }
         metasd_params_read(&given, params);
         check_params(&given);
@@ -229,11 +222,10 @@ metasd_kg_import(PG_FUNCTION_ARGS)
     model = metasd_train_request(&request);
     check_source(model);
     metasd_params_read(&all, model->params);
-    rank = check_tables(table, metasd_access_owner(model), metasd_params_family(&all));
+    rank = check_tables(order.relation, metasd_access_owner(model), metasd_params_family(&all));
     check_rank(&given, rank);
     model->params = metasd_train_merge(model->params, rank_json(rank));
-    run = metasd_train_start(model, run_params(model, &given),
-                             describe_import(table, layout_word, missing_word));
+    run = metasd_train_start(model, run_params(model, &given), describe_import(&order));
     note_calibration(model);
     PG_RETURN_INT64(run);
 }

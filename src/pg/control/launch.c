@@ -11,7 +11,6 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
-#include "postmaster/bgworker.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -19,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/access/access.h"
+#include "pg/base/background.h"
 #include "pg/base/settings.h"
 #include "pg/catalog/extension.h"
 #include "pg/catalog/launch_order.h"
@@ -340,16 +340,10 @@ launch_worker(const MetasdModel *model, int64 run, bool resume)
     launch.place = metasd_quota_enter(
         launch.owner, metasd_quota_trainings(metasd_max_trainings_per_role, launch.owner));
     StaticAssertStmt(sizeof(launch) <= BGW_EXTRALEN, "a launch must fit bgw_extra");
-    memset(&worker, 0, sizeof(worker));
+    worker = metasd_background_worker(METASD_TRAIN_LIBRARY, METASD_TRAIN_FUNCTION,
+                                      BgWorkerStart_RecoveryFinished, &launch, sizeof(launch));
     snprintf(worker.bgw_name, BGW_MAXLEN, "metasd run " INT64_FORMAT, run);
     snprintf(worker.bgw_type, BGW_MAXLEN, METASD_WORKER_TYPE);
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), METASD_TRAIN_LIBRARY);
-    snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), METASD_TRAIN_FUNCTION);
-    worker.bgw_notify_pid = MyProcPid;
-    memcpy(worker.bgw_extra, &launch, sizeof(launch));
     wait_until_alive(register_worker(&worker), run);
     metasd_quota_leave(launch.owner);
 }

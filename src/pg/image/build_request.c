@@ -1,8 +1,8 @@
 #include "pg/image/build_request.h"
 
-#include "postmaster/bgworker.h"
 #include "storage/proc.h"
 
+#include "pg/base/background.h"
 #include "pg/catalog/extension.h"
 #include "pg/catalog/run.h"
 #include "pg/image/image_file.h"
@@ -28,20 +28,13 @@ start_worker(const pg_uuid_t *uuid, int64 run, int cache_size)
                                   .uuid = *uuid,
                                   .cache_size = cache_size};
     BackgroundWorkerHandle *handle;
-    BackgroundWorker worker;
+    BackgroundWorker worker =
+        metasd_background_worker("metasd", "metasd_build_worker_main",
+                                 BgWorkerStart_ConsistentState, &request, sizeof(request));
 
     StaticAssertStmt(sizeof(request) <= BGW_EXTRALEN, "a request must fit bgw_extra");
-    memset(&worker, 0, sizeof(worker));
     snprintf(worker.bgw_name, BGW_MAXLEN, "metasd image of run " INT64_FORMAT, run);
     snprintf(worker.bgw_type, BGW_MAXLEN, "metasd image");
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_ConsistentState;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), "metasd");
-    snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name),
-             "metasd_build_worker_main");
-    worker.bgw_notify_pid = MyProcPid;
-    memcpy(worker.bgw_extra, &request, sizeof(request));
     return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "pg/base/interruptible.h"
 #include "pg/image/build_request.h"
 #include "pg/image/image_build.h"
 #include "pg/image/image_collect.h"
@@ -89,15 +90,6 @@ watch_transactions(void)
 }
 
 /* ---- the images kept ---- */
-
-static MetasdStatus
-poll_interrupts(MetasdTeam *team)
-{
-    (void)team;
-    /* It may jump: the memory of an image belongs to a context, and the core holds none. */
-    CHECK_FOR_INTERRUPTS();
-    return METASD_OK;
-}
 
 static bool
 same_uuid(const pg_uuid_t *a, const pg_uuid_t *b)
@@ -186,9 +178,8 @@ build_image(Image *image, int64 run, MetasdTeam *team, int cache_size)
 static void
 get_image(Image *image, int64 run, int cache_size)
 {
-    MetasdTeam team = metasd_team_of_one();
+    MetasdTeam team = metasd_interruptible_team();
 
-    team.poll = poll_interrupts;
     if (!metasd_image_file_may_share(0, cache_size)) {
         build_image(image, run, &team, cache_size);
         return;
@@ -257,9 +248,8 @@ share_image(const pg_uuid_t *uuid, int64 run, int cache_size, bool locked)
         AllocSetContextCreate(CurrentMemoryContext, "metasd image", ALLOCSET_SMALL_SIZES);
     MemoryContext before = MemoryContextSwitchTo(context);
     Image image = {.uuid = *uuid, .context = context, .kept = true};
-    MetasdTeam team = metasd_team_of_one();
+    MetasdTeam team = metasd_interruptible_team();
 
-    team.poll = poll_interrupts;
     if (!locked)
         get_image(&image, run, cache_size);
     else if (!metasd_image_file_attach(uuid, false, &team, &image.view))

@@ -37,7 +37,7 @@ static const Parameter parameters[METASD_PARAMS] = {
     [METASD_P_EPOCHS] = {"epochs", BASIC, WHOLE, .least = 1, .most = 100000},
     [METASD_P_MAX_BYTES] = {"max_bytes", BASIC, WHOLE, .least = 0, .most = 1e15},
     [METASD_P_PRESET] = {"preset", BASIC, WORD, .words = presets},
-    [METASD_P_RANK] = {"rank", BASIC, WHOLE, .least = 1, .most = 10000},
+    [METASD_P_RANK] = {"rank", BASIC, WHOLE, .least = 1, .most = METASD_MOST_RANK},
     [METASD_P_REG] = {"reg", BASIC, REAL, .least = 0, .most = 1000},
     [METASD_P_SEED] = {"seed", BASIC, WHOLE, .least = 0, .most = 9007199254740992.0},
     [METASD_P_SPARSITY] = {"sparsity", BASIC, REAL, .least = 0, .most = 0.999},

@@ -10,6 +10,9 @@
 
 #include "core/model/family.h"
 
+/* The highest rank: components of an embedding. */
+#define METASD_MOST_RANK 10000
+
 typedef enum MetasdParam {
     METASD_P_BATCH,
     METASD_P_CHECKPOINT_EVERY,

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "pg/access/access.h"
+#include "pg/base/interruptible.h"
 #include "pg/base/settings.h"
 #include "pg/catalog/subscription.h"
 #include "pg/report/accuracy.h"
@@ -27,14 +28,6 @@
 #include "pg/report/weights.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_report);
-
-static MetasdStatus
-poll_interrupts(MetasdTeam *team)
-{
-    (void)team;
-    CHECK_FOR_INTERRUPTS();
-    return METASD_OK;
-}
 
 /* May the caller see what is known of the facts that the version was validated with? */
 static bool
@@ -98,10 +91,9 @@ Datum
 metasd_kg_report(PG_FUNCTION_ARGS)
 {
     char *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-    MetasdTeam team = metasd_team_of_one();
+    MetasdTeam team = metasd_interruptible_team();
     MetasdReport report = {.html = metasd_html_begin(), .team = &team};
 
-    team.poll = poll_interrupts;
     report.model = metasd_access_model_to_ask(name);
     report.image = metasd_image_cache_get(report.model, metasd_image_cache_size);
     metasd_subscription_check_copied(report.model->serving);

@@ -1,7 +1,5 @@
 #include "pg/report/weights.h"
 
-#include <math.h>
-
 #include "core/serve/sparsity.h"
 #include "pg/report/chart.h"
 

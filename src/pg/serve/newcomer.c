@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "core/serve/fold.h"
+#include "pg/base/interruptible.h"
 #include "pg/base/settings.h"
 #include "pg/catalog/statement.h"
 #include "pg/serve/call_site.h"
@@ -341,14 +342,6 @@ find_facts(const MetasdQuestion *question, MetasdLabel label, bool relation)
 
 /* ---- its row ---- */
 
-static MetasdStatus
-poll_interrupts(MetasdTeam *team)
-{
-    (void)team;
-    CHECK_FOR_INTERRUPTS(); /* it may jump: all memory belongs to a context */
-    return METASD_OK;
-}
-
 static MetasdArena
 take_arena(MemoryContext context, const MetasdArena *measured)
 {
@@ -412,14 +405,13 @@ fold_facts(const MetasdQuestion *question, struct MetasdNewcomers *all, MetasdFo
 {
     const MetasdImage *image = question->image;
     const MetasdFoldSample *sample;
-    MetasdTeam team = metasd_team_of_one();
+    MetasdTeam team = metasd_interruptible_team();
     MetasdArena arena = metasd_arena_measure();
     MetasdFold fold;
     float *row;
 
     if (n == 0)
         return NULL;
-    team.poll = poll_interrupts;
     sample = get_sample(question, all, &team);
     metasd_fold_take(&arena, sample, n, &fold);
     arena = take_arena(CurrentMemoryContext, &arena);

@@ -1,17 +1,13 @@
 #include "pg/worker/import.h"
 
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "core/train/warm_start.h"
 #include "pg/base/json.h"
-#include "pg/catalog/statement.h"
 #include "pg/worker/process.h"
 #include "pg/worker/training.h"
-
-#define MOST_RANK 10000 /* as of the parameter */
 
 #define RANKED_BATCH 256
 
@@ -23,30 +19,8 @@
 void
 metasd_import_find(MetasdImport *import, int64 run)
 {
-    static MetasdStatement look = {
-        "SELECT metrics #>> '{import,entities}', metrics #>> '{import,relations}', "
-        "(metrics #>> '{import,oids,entities}')::oid, "
-        "(metrics #>> '{import,oids,relations}')::oid, "
-        "metrics #>> '{import,layout}' = 'interleaved', "
-        "metrics #>> '{import,missing}' = 'skip' FROM metasd.run "
-        "WHERE id = $1 AND metrics ? 'import'",
-        1,
-        {INT8OID},
-        NULL};
-    Datum value = Int64GetDatum(run);
-    bool isnull;
-
     *import = (MetasdImport){.given = false};
-    if (metasd_statement_execute(&look, &value, NULL, true) == 0)
-        return;
-    import->given = true;
-    for (int i = 0; i < 2; i++) {
-        import->name[i] = MemoryContextStrdup(
-            TopMemoryContext, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1 + i));
-        import->relation[i] = DatumGetObjectId(metasd_statement_value(0, 3 + i, &isnull));
-    }
-    import->interleaved = DatumGetBool(metasd_statement_value(0, 5, &isnull));
-    import->skips = DatumGetBool(metasd_statement_value(0, 6, &isnull));
+    import->given = metasd_import_order_read(&import->order, run);
 }
 
 Jsonb *
@@ -54,15 +28,8 @@ metasd_import_metrics(const MetasdImport *import)
 {
     MetasdJson *json = metasd_json_begin();
 
-    metasd_json_string(json, "entities", import->name[0]);
-    metasd_json_string(json, "relations", import->name[1]);
-    metasd_json_string(json, "layout", import->interleaved ? "interleaved" : "halves");
-    metasd_json_string(json, "missing", import->skips ? "skip" : "error");
+    metasd_import_order_write(&import->order, json);
     metasd_json_whole(json, "left_out", (int64)import->missing);
-    metasd_json_open(json, "oids");
-    metasd_json_whole(json, "entities", import->relation[0]);
-    metasd_json_whole(json, "relations", import->relation[1]);
-    metasd_json_close(json);
     return metasd_json_end(json);
 }
 
@@ -72,7 +39,7 @@ void
 metasd_import_open(MetasdImport *import, Oid owner)
 {
     for (int i = 0; i < 2; i++)
-        import->table[i] = metasd_embedding_open(import->relation[i], i == 1, owner);
+        import->table[i] = metasd_embedding_open(import->order.relation[i], i == 1, owner);
 }
 
 static size_t
@@ -144,7 +111,8 @@ metasd_import_read(MetasdImport *import, Oid owner, const MetasdFamily *family,
     static const MetasdEmbeddingFunction add[2] = {add_entity, add_relation};
 
     import->budget = budget;
-    import->shape = (MetasdEmbeddingShape){.reals = family->reals_per_rank, .most_rank = MOST_RANK};
+    import->shape =
+        (MetasdEmbeddingShape){.reals = family->reals_per_rank, .most_rank = METASD_MOST_RANK};
     import->context =
         AllocSetContextCreate(CurrentMemoryContext, "metasd import", ALLOCSET_DEFAULT_SIZES);
     for (int i = 0; i < 2; i++)
@@ -165,7 +133,7 @@ metasd_import_check_missing(const MetasdImport *import, const char *source, size
 {
     const char *table = import->table[import->missed_relation ? 1 : 0]->name;
 
-    if (import->missing == 0 || (import->skips && triples > 0))
+    if (import->missing == 0 || (import->order.skips && triples > 0))
         return;
     ereport(
         ERROR,
@@ -240,7 +208,7 @@ arrange_row(const MetasdImport *import, const float *from, float *to)
 {
     size_t width = import->shape.width, reals = import->shape.reals, rank = width / reals;
 
-    if (!import->interleaved || reals == 1) {
+    if (!import->order.interleaved || reals == 1) {
         memcpy(to, from, width * sizeof(*to));
         return;
     }

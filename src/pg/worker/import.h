@@ -16,6 +16,7 @@
 
 #include "utils/jsonb.h"
 
+#include "pg/catalog/import_order.h"
 #include "pg/params/params.h"
 #include "pg/source/embedding_table.h"
 #include "pg/source/source.h"
@@ -31,11 +32,8 @@ typedef struct MetasdImportRows {
 } MetasdImportRows;
 
 typedef struct MetasdImport {
-    bool given;                     /* false: the run is a training */
-    bool interleaved;               /* each real part is followed by its imaginary part */
-    bool skips;                     /* triples with a label that the tables lack */
-    Oid relation[2];                /* of entities, of relations */
-    char *name[2];                  /* their names, in SQL syntax */
+    bool given; /* false: the run is a training */
+    MetasdImportOrder order;
     MetasdEmbeddingTable *table[2]; /* once they are open */
     MetasdEmbeddingShape shape;
     MetasdImportRows rows[2], reciprocal; /* reciprocal: none, or one for each relation */

@@ -4,6 +4,7 @@
 #include "utils/memutils.h"
 
 #include "core/graph/graph_build.h"
+#include "pg/base/interruptible.h"
 #include "pg/worker/questions.h"
 
 typedef struct Reader {
@@ -102,14 +103,6 @@ rename_triples(MetasdTriple *triples, size_t n, const uint32 *entity, const uint
     }
 }
 
-static MetasdStatus
-poll_interrupts(MetasdTeam *team)
-{
-    (void)team;
-    CHECK_FOR_INTERRUPTS(); /* may jump: a context owns the memory of the sort, not the core */
-    return METASD_OK;
-}
-
 /*
  * A fact that the source has twice counts once, also in the sizes that defaults follow from. The
  * graph finds the triples in the order that it needs.
@@ -117,7 +110,7 @@ poll_interrupts(MetasdTeam *team)
 static void
 sort_triples(const MetasdInput *input, MetasdBudget *budget, MetasdTriple *list, size_t *n)
 {
-    MetasdTeam team = metasd_team_of_one();
+    MetasdTeam team = metasd_interruptible_team();
     uint32 entities = metasd_labelset_count(input->entities);
     uint32 relations = metasd_labelset_count(input->relations);
     Size triples = (Size)*n * sizeof(MetasdTriple);
@@ -129,7 +122,6 @@ sort_triples(const MetasdInput *input, MetasdBudget *budget, MetasdTriple *list,
     scratch = palloc_extended(triples, MCXT_ALLOC_HUGE);
     counts = palloc_extended(numbers, MCXT_ALLOC_HUGE);
 
-    team.poll = poll_interrupts;
     (void)metasd_graph_sort_triples(&team, list, n, scratch, counts, entities, relations);
     pfree(scratch);
     pfree(counts);

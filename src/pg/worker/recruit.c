@@ -1,12 +1,12 @@
 #include "pg/worker/recruit.h"
 
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/memutils.h"
 
+#include "pg/base/background.h"
 #include "pg/worker/limits.h"
 #include "pg/worker/team_shm.h"
 
@@ -110,19 +110,13 @@ have_come(const MetasdRecruits *recruits)
 static void
 register_followers(MetasdRecruits *recruits, const MetasdLaunch *launch, int n)
 {
-    BackgroundWorker worker;
+    BackgroundWorker worker =
+        metasd_background_worker(METASD_TRAIN_LIBRARY, METASD_FOLLOW_FUNCTION,
+                                 BgWorkerStart_RecoveryFinished, launch, sizeof(*launch));
 
-    memset(&worker, 0, sizeof(worker));
     snprintf(worker.bgw_name, BGW_MAXLEN, "metasd run " INT64_FORMAT " (follower)", launch->run);
     snprintf(worker.bgw_type, BGW_MAXLEN, METASD_WORKER_TYPE);
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), METASD_TRAIN_LIBRARY);
-    snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), METASD_FOLLOW_FUNCTION);
     worker.bgw_main_arg = UInt32GetDatum(recruits->handle);
-    worker.bgw_notify_pid = MyProcPid;
-    memcpy(worker.bgw_extra, launch, sizeof(*launch));
     while (recruits->registered < n &&
            RegisterDynamicBackgroundWorker(&worker, &recruits->follower[recruits->registered]))
         recruits->registered++;

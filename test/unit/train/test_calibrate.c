@@ -4,7 +4,6 @@
  */
 #include "unit.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 

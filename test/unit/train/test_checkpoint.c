@@ -1,7 +1,6 @@
 /* A training that goes on from a checkpoint ends with the same bits as one that never stopped. */
 #include "unit.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,7 +177,7 @@ with_a_sample(void **state)
     free(world.memory);
 }
 
-/* Of a lean training checkpoints have other tables: the mask in bits, and the shelf. */
+/* Of a lean training checkpoints have other tables: the mask and the best weights in bits. */
 static void
 of_a_lean_training(void **state)
 {
@@ -200,7 +199,7 @@ of_a_lean_training(void **state)
     free(world.memory);
 }
 
-/* The best weights are on the shelf, and in the checkpoint, while later epochs are worse. */
+/* The best weights are in memory, and in the checkpoint, while later epochs are worse. */
 static void
 of_a_lean_training_with_patience(void **state)
 {

@@ -127,7 +127,7 @@ teams_agree(void **state)
     free(noise.memory);
 }
 
-/* In a world where something can be learnt, the best weights come back from the shelf. */
+/* In a world where something can be learnt, the best weights come back. */
 static void
 learns(void **state)
 {
@@ -254,7 +254,7 @@ count_bytes(uint32_t entities, bool lean)
     return shared.used + 2 * own.used;
 }
 
-/* Rank 64 has rows of 512 bytes: weights, sums, a shelf of half the size, bits, and little more. */
+/* Rank 64 has rows of 512 bytes: weights, sums, best weights of half the size, bits, and little more. */
 static void
 entities_are_small(void **state)
 {
