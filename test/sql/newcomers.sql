@@ -92,8 +92,23 @@ SELECT count(*), bool_and(p.tail = ('{Flemish,French,Breton}'::text[])[1 + query
 FROM kg_predict_many((SELECT array_agg(head ORDER BY substr(head, 2)::int) FROM crowd), '{speaks}'::text[], 1) p;
 SELECT count(*), bool_and(kg_score(head, 'speaks', 'French') > kg_score(head, 'speaks', 'Breton')) AS "as they work"
 FROM crowd WHERE tail = 'bakery';
-DELETE FROM newcomers WHERE head ~ '^q';
 RESET work_mem;
+-- A batch reads the facts of hundreds of newcomers at once, and has the answers of one by one: also where some have more facts than are
+-- used, where a label has no facts, and where labels repeat.
+INSERT INTO newcomers SELECT 'q7', 'speaks', head FROM tools.people(), generate_series(1, 3);
+INSERT INTO newcomers SELECT 'q8', 'lives_in', format('x%s', i) FROM generate_series(1, 1500) i;
+INSERT INTO newcomers VALUES ('q9', 'works_at', 'q9'), ('q9', 'lives_in', NULL), ('mill', 'works_at', 'q10'), ('p02', 'lives_in', 'q10');
+CREATE TABLE many AS SELECT 'q' || i % 310 AS head, '{speaks,lives_in,sleeps_in}'::text[] AS relation FROM generate_series(1, 330) i;
+BEGIN;
+CREATE TEMP TABLE together AS
+    SELECT p.* FROM (SELECT array_agg(head) AS h, array_agg(r) AS r FROM many, unnest(relation) r) m, kg_predict_many(h, r, 3, known => 'mark') p;
+SELECT seq_scan < 50 AS "few reads" FROM pg_stat_xact_user_tables WHERE relname = 'newcomers';
+COMMIT;
+SELECT count(*) > 2500 AS some, count(*) FILTER (WHERE (t.rank, t.score, t.known, t.probability) IS DISTINCT FROM (p.rank, p.score, p.known, p.probability)) AS different
+FROM together t FULL JOIN (SELECT n AS query, p.* FROM (SELECT row_number() OVER () AS n, head, r FROM many, unnest(relation) r) m,
+                                                   kg_predict(head, r, 3, known => 'mark') p) p USING (query, tail);
+DROP TABLE many;
+DELETE FROM newcomers WHERE head ~ '^q' OR tail ~ '^q';
 RESET client_min_messages;
 
 -- kg_evaluate ranks their facts, in both places.

@@ -41,6 +41,22 @@ compare_entries(const void *a, const void *b)
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
+/* Reads the facts of labels from number FIRST on, with one query or two. Returns where they end. */
+static uint32
+read_ahead(const MetasdQuestion *question, const MetasdLabelSet *noted, uint32 first, bool relation)
+{
+    uint32 n = metasd_labelset_count(noted), end = first;
+    MetasdLabel labels[METASD_MOST_AHEAD];
+    size_t bytes = 0;
+
+    while (end < n && end - first < METASD_MOST_AHEAD && bytes < METASD_MOST_AHEAD_BYTES) {
+        labels[end - first] = metasd_labelset_get(noted, end);
+        bytes += labels[end++ - first].len;
+    }
+    metasd_newcomer_read_ahead(question, labels, end - first, relation);
+    return end;
+}
+
 /* Makes the rows of entities, or relations. */
 static void
 fill_kind(MetasdNewcomerTable *table, bool relation)
@@ -49,11 +65,13 @@ fill_kind(MetasdNewcomerTable *table, bool relation)
     const MetasdLabelSet *noted = table->noted[relation];
     uint32 n = noted ? metasd_labelset_count(noted) : 0;
 
-    for (uint32 i = 0; i < n; i++) {
+    for (uint32 i = 0, ahead = 0; i < n; i++) {
         MetasdLabel label = metasd_labelset_get(noted, i);
         MetasdNewcomer newcomer;
 
         CHECK_FOR_INTERRUPTS();
+        if (i == ahead)
+            ahead = read_ahead(question, noted, i, relation);
         if (metasd_newcomer_too_many(question)) {
             table->some_left = true;
             return;
@@ -80,6 +98,7 @@ metasd_newcomer_table_fill(MetasdNewcomerTable *table)
     table->list = palloc_extended(n * sizeof(*table->list), MCXT_ALLOC_HUGE);
     fill_kind(table, true);
     fill_kind(table, false);
+    metasd_newcomer_end_ahead(&table->question);
     qsort(table->list, table->count, sizeof(*table->list), compare_entries);
     if (table->count > 0)
         ereport(NOTICE,

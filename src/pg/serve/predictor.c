@@ -11,6 +11,7 @@
 #include "pg/image/image_file.h"
 #include "pg/serve/identifier.h"
 #include "pg/serve/known_whole.h"
+#include "pg/serve/newcomer.h"
 
 /* ---- arguments ---- */
 
@@ -84,6 +85,16 @@ gives_newcomer(const MetasdPredictor *predictor, const uint32 id[2])
            metasd_question_is_new(question, predictor->asked == METASD_ASKED_TAIL, id[1]);
 }
 
+/* Marks the answers of a newcomer, where the facts that its row is made of tell them. */
+static bool
+mark_newcomer(const MetasdPredictor *predictor, const uint32 id[2], bool *marks)
+{
+    bool heads = predictor->asked == METASD_ASKED_HEAD;
+
+    return predictor->asked != METASD_ASKED_RELATION &&
+           metasd_newcomer_mark_known(predictor->question, id[heads], id[!heads], heads, marks);
+}
+
 static Facts
 start_facts(const MetasdPredictor *predictor, const uint32 id[2])
 {
@@ -97,9 +108,11 @@ start_facts(const MetasdPredictor *predictor, const uint32 id[2])
     facts.ids = allocate_marks(facts.context, predictor->n);
     if (!facts.missing)
         return facts;
-    if (gives_newcomer(predictor, id))
-        metasd_known_start(&facts.known, question->model, predictor->asked, predictor->given);
-    else if (predictor->facts) {
+    if (gives_newcomer(predictor, id)) {
+        facts.missing = !mark_newcomer(predictor, id, facts.ids);
+        if (facts.missing)
+            metasd_known_start(&facts.known, question->model, predictor->asked, predictor->given);
+    } else if (predictor->facts) {
         metasd_known_batch_mark(predictor->facts, id, facts.ids);
         facts.missing = false;
     } else if (metasd_known_whole_prepare(question, predictor->asked)) {
