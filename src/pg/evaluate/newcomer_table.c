@@ -41,22 +41,6 @@ compare_entries(const void *a, const void *b)
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Reads the facts of labels from number FIRST on, with one query or two. Returns where they end. */
-static uint32
-read_ahead(const MetasdQuestion *question, const MetasdLabelSet *noted, uint32 first, bool relation)
-{
-    uint32 n = metasd_labelset_count(noted), end = first;
-    MetasdLabel labels[METASD_MOST_AHEAD];
-    size_t bytes = 0;
-
-    while (end < n && end - first < METASD_MOST_AHEAD && bytes < METASD_MOST_AHEAD_BYTES) {
-        labels[end - first] = metasd_labelset_get(noted, end);
-        bytes += labels[end++ - first].len;
-    }
-    metasd_newcomer_read_ahead(question, labels, end - first, relation);
-    return end;
-}
-
 /* Makes the rows of entities, or relations. */
 static void
 fill_kind(MetasdNewcomerTable *table, bool relation)
@@ -71,7 +55,7 @@ fill_kind(MetasdNewcomerTable *table, bool relation)
 
         CHECK_FOR_INTERRUPTS();
         if (i == ahead)
-            ahead = read_ahead(question, noted, i, relation);
+            ahead = metasd_newcomer_read_set_ahead(question, noted, i, relation);
         if (metasd_newcomer_too_many(question)) {
             table->some_left = true;
             return;

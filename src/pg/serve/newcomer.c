@@ -385,6 +385,22 @@ metasd_newcomer_read_ahead(const MetasdQuestion *question, const MetasdLabel *la
     pfree(unknown);
 }
 
+uint32
+metasd_newcomer_read_set_ahead(const MetasdQuestion *question, const MetasdLabelSet *set,
+                               uint32 first, bool relation)
+{
+    uint32 n = metasd_labelset_count(set), end = first;
+    MetasdLabel labels[METASD_MOST_AHEAD];
+    size_t bytes = 0;
+
+    while (end < n && end - first < METASD_MOST_AHEAD && bytes < METASD_MOST_AHEAD_BYTES) {
+        labels[end - first] = metasd_labelset_get(set, end);
+        bytes += labels[end++ - first].len;
+    }
+    metasd_newcomer_read_ahead(question, labels, end - first, relation);
+    return end;
+}
+
 void
 metasd_newcomer_end_ahead(const MetasdQuestion *question)
 {
@@ -392,6 +408,37 @@ metasd_newcomer_end_ahead(const MetasdQuestion *question)
 
     if (all && all->ahead)
         metasd_newcomer_facts_forget(all->ahead);
+}
+
+/* ---- copies ---- */
+
+Size
+metasd_newcomer_copy_bytes(const MetasdQuestion *question, uint32 id)
+{
+    const Newcomer *one = get_newcomer(question, false, id);
+
+    return sizeof(MetasdNewcomerCopy) + question->image->plan.width * sizeof(float) +
+           one->count[0] * sizeof(MetasdFoldFact) + one->label.len;
+}
+
+static void *
+copy_bytes(MemoryContext context, const void *from, Size bytes)
+{
+    return memcpy(MemoryContextAllocHuge(context, Max(bytes, 1)), from, bytes);
+}
+
+MetasdNewcomerCopy
+metasd_newcomer_copy(const MetasdQuestion *question, uint32 id, MemoryContext context)
+{
+    const Newcomer *one = get_newcomer(question, false, id);
+    Size row = question->image->plan.width * sizeof(*one->row);
+    Size facts = one->count[0] * sizeof(*one->facts[0]);
+
+    return (MetasdNewcomerCopy){.label = copy_label(context, one->label),
+                                .row = copy_bytes(context, one->row, row),
+                                .facts = copy_bytes(context, one->facts[0], facts),
+                                .count = one->count[0],
+                                .complete = one->complete && one->others == 0};
 }
 
 /* ---- known facts ---- */

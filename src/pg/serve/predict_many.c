@@ -87,7 +87,8 @@ start_memory(Batch *batch)
     control.hcxt = batch->memory;
     batch->answered =
         hash_create("metasd answers", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-    batch->answers.capacity = (uint32)Min(Min(predictor->k, predictor->n), most);
+    batch->answers.capacity = (uint32)Min(
+        Min(predictor->k, (uint64)predictor->n + predictor->candidates.newcomers), most);
     batch->answers.list = palloc(Max(batch->answers.capacity, 1) * sizeof(*batch->answers.list));
     batch->predictor.copy = &batch->answers;
 }
