@@ -81,6 +81,60 @@ INSERT INTO newcomers VALUES ('p31', 'works_at', 'mill');
 SELECT relation, tail, share > 0 AS "speaks for it" FROM kg_explain('p31', 'speaks', 'French', 1000) WHERE kind = 'head' ORDER BY 1, 2;
 ROLLBACK;
 
+-- Newcomers that are named as candidates are answers, with the scores of kg_score: in an array, in a relation, for heads and in a batch. A
+-- fact that is there is known; who ties has the same rank, in the order of the labels; nobody is left out.
+BEGIN;
+INSERT INTO newcomers SELECT head, language, tail FROM (SELECT DISTINCT head, 'speaks', l FROM newcomers, unnest('{Provencal,Occitan}'::text[]) l
+                                                       WHERE tail = 'bakery' AND head < 'p20') n (head, language, tail);
+SELECT rank, tail, known FROM kg_predict('p25', 'speaks', candidate_ids => '{French,nobody,Breton,Provencal,Occitan,Occitan,NULL}', known => 'mark');
+SELECT rank, tail, known, probability IS NULL AS fact FROM kg_predict('p04', 'speaks', candidate_ids => '{Provencal,Breton,French,Occitan}', known => 'mark');
+SELECT rank, tail, known FROM kg_predict('p04', 'speaks', candidate_ids => '{Provencal,Breton,French,Occitan}');
+SELECT count(*), bool_and(score = kg_score('p25', 'speaks', tail)) AS "the same scores"
+FROM kg_predict('p25', 'speaks', known => 'include', candidate_ids => '{French,Breton,Provencal,Occitan}');
+SELECT bool_and(probability BETWEEN 0 AND 1) AS probable, bool_and(falling) AS falling
+FROM (SELECT probability, probability <= lag(probability, 1, 1.0::real) OVER (ORDER BY rank, tail) AS falling
+      FROM kg_predict('p25', 'speaks', known => 'include', candidate_ids => '{French,Breton,Provencal,Occitan,mill,Arles}') p) p;
+SELECT rank, head, known FROM kg_predict_heads('works_at', 'bakery', candidate_ids => '{p31,p26,nobody}', known => 'mark');
+SELECT count(*), bool_and(score = kg_score(head, 'works_at', 'mill', side => 'head')) AS "the same scores"
+FROM kg_predict_heads('works_at', 'mill', candidate_ids => '{p31,p25,p32}', known => 'include');
+SELECT rank, tail, known FROM kg_predict('p31', 'speaks', 3, known => 'mark', candidate_ids => '{Occitan,French,Breton}'); -- he is new, too
+SELECT query, rank, tail, known FROM kg_predict_many('{p25,p04,p31,p25}'::text[], '{speaks}'::text[], 3, known => 'mark', candidate_ids => '{Occitan,French,Breton}');
+CREATE TEMP TABLE named AS SELECT unnest('{nobody,Occitan,French,Breton,Provencal}'::text[]);
+SELECT query, rank, tail FROM kg_predict_many('{p25,p04}'::text[], '{speaks}'::text[], 3, candidates => 'named');
+SELECT h, rank, tail FROM unnest('{p25,p04,p31}'::text[]) h, kg_predict(h, 'speaks', 2, candidates => 'named');
+SELECT count(*) FROM kg_predict('p25', 'speaks', candidate_ids => '{nobody}');
+SELECT count(*) FROM kg_predict('p25', 'speaks', candidate_ids => '{Occitan}');
+-- A fact of two newcomers is known, though it tells nothing of either; an entity is no answer about itself, unless the relation allows it.
+INSERT INTO newcomers VALUES ('p31', 'speaks', 'Occitan'), ('p30', 'sings_in', 'Occitan');
+SELECT tail, known FROM kg_predict('p31', 'speaks', known => 'mark', candidate_ids => '{Occitan,Provencal}');
+SELECT count(*) FROM kg_predict('p31', 'works_at', candidate_ids => '{p31}', known => 'include');
+INSERT INTO newcomers SELECT head, 'is', head FROM tools.people() WHERE relation = 'works_at';
+SELECT tail FROM kg_predict('p31', 'is', candidate_ids => '{p31}');
+-- So many that only some are looked at, or have room: a NOTICE says so.
+SELECT count(*) FROM kg_predict('p25', 'speaks', 10000, candidate_ids => (SELECT array_agg('nobody' || i) || '{French,Occitan}' FROM generate_series(1, 999) i));
+SELECT count(*) FROM kg_predict('p25', 'speaks', 10000, candidate_ids => (SELECT array_agg('nobody' || i) || '{French,Occitan}' FROM generate_series(1, 1000) i));
+INSERT INTO newcomers SELECT 'c' || i, 'works_at', 'mill' FROM generate_series(1, 400) i;
+SET LOCAL work_mem = '64kB';
+SET LOCAL client_min_messages = warning;
+SELECT count(*) BETWEEN 20 AND 200 AS some FROM kg_predict_heads('works_at', 'bakery', 10000, candidate_ids => (SELECT array_agg('c' || i) FROM generate_series(1, 400) i));
+RESET work_mem;
+RESET client_min_messages;
+-- kg_discover and kg_suspects look at what the model was trained on, and say so.
+SELECT count(*) FROM kg_discover(head => 'p31');
+SELECT count(*) FROM kg_discover(tail => 'Occitan', relation => 'speaks');
+SELECT count(*) FROM kg_discover(relation => 'sleeps_in');
+SELECT count(*) FROM kg_discover(head => 'nobody');
+SELECT count(*) FROM kg_suspects(relation => 'sleeps_in');
+SELECT count(*) FROM kg_discover(head => 'p25', relation => 'speaks', candidates => 'named', k => 10) WHERE tail IN ('Occitan', 'Provencal');
+-- Off, they are none at all.
+SET LOCAL metasd.fold_in = off;
+SELECT rank, tail FROM kg_predict('p25', 'speaks', known => 'include', candidate_ids => '{French,Breton,Provencal,Occitan}');
+SELECT rank, tail FROM kg_predict('p25', 'speaks', known => 'include', candidates => 'named');
+SELECT count(*) FROM kg_predict('p25', 'speaks', candidate_ids => '{Occitan}');
+SELECT count(*) FROM kg_discover(head => 'p31');
+SELECT count(*) FROM kg_suspects(relation => 'sleeps_in');
+ROLLBACK;
+
 -- Thousands of newcomers in a statement take no more memory than work_mem, and are answered in their order.
 SET work_mem = 64;
 SET client_min_messages = warning;

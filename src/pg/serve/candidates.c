@@ -52,20 +52,28 @@ note_unknown(Unknown *unknown, MetasdLabel label)
         unknown->some_left = true;
 }
 
+/* Gives a NOTICE about N newcomers, and that others were left out. */
 static void
 notice_newcomers(const MetasdQuestion *question, uint32 n, bool some_left)
 {
-    if ((n > 0 || some_left) && metasd_question_may_notice(question))
-        ereport(NOTICE,
-                (errmsg_plural("%u candidate is new to model \"%s\": it is answered from its facts "
-                               "in the source",
-                               "%u candidates are new to model \"%s\": they are answered from "
-                               "their facts in the source",
-                               n, n, question->model->name),
-                 some_left ? errdetail("There are more candidates that the model does not know: "
-                                       "they are left out.")
-                           : 0,
-                 errhint("The next training learns them.")));
+    const char *model = question->model->name;
+
+    if ((n == 0 && !some_left) || !metasd_question_may_notice(question))
+        return;
+    ereport(NOTICE,
+            (n > 0 ? errmsg_plural("%u candidate is new to model \"%s\": it is answered from its "
+                                   "facts in the source",
+                                   "%u candidates are new to model \"%s\": they are answered from "
+                                   "their facts in the source",
+                                   n, n, model)
+                   : errmsg("there are many candidates that model \"%s\" does not know", model),
+             some_left
+                 ? errdetail("Only some of those that the model does not know were looked at.")
+                 : 0,
+             some_left ? errhint("Name at most %d of these at a time, so many that work_mem has "
+                                 "room for their embeddings.",
+                                 MOST_UNKNOWN)
+                       : errhint("The next training learns what is new.")));
 }
 
 /* Adds those that are newcomers to the candidates, in that memory context. */
