@@ -47,6 +47,24 @@ $primary->safe_psql('postgres', "DELETE FROM facts WHERE (head, relation, tail) 
 catch_up();
 is(answers($standby, 'm'), $before, 'and is again when it is deleted');
 
+# So is a newcomer, asked for, explained and among candidates, by one and in a batch.
+$primary->safe_psql('postgres', "INSERT INTO facts SELECT 'nova', relation, tail FROM facts WHERE head = 'e1';
+	INSERT INTO facts SELECT head, relation, 'stella' FROM facts WHERE tail = '$tail' AND head <> 'nova' LIMIT 5");
+catch_up();
+for my $call ("kg_predict('nova', 'r1', 5)", "kg_predict('nova', 'r1', 5, candidate_ids => '{stella,e1,e2}')",
+	"kg_predict('e1', 'r1', 5, candidate_ids => '{stella,e2,e3}', known => 'mark')", "kg_explain('nova', 'r1', '$tail', 100)",
+	"kg_explain('e1', 'r1', 'stella', 100)", "kg_predict_many('{nova,stella,e1,nobody}'::text[], '{r1}'::text[], 3)",
+	"kg_rank('e1', 'r1', 'stella')", "kg_similar('nova', 5)", "kg_evaluate('m', 'facts')")
+{
+	my $sql = "SELECT md5(string_agg(a::text, ',' ORDER BY a::text)), count(*) > 0 FROM $call a";
+	my $answer = $primary->safe_psql('postgres', $sql);
+
+	like($answer, qr/\|t$/, "the primary answers $call");
+	is($standby->safe_psql('postgres', $sql), $answer, 'and the standby the same');
+}
+$primary->safe_psql('postgres', "DELETE FROM facts WHERE head = 'nova' OR tail = 'stella'");
+catch_up();
+
 # What writes refuses, and says where to go.
 for my $call ("kg_train('m', 'facts')", "kg_train('new', 'facts')", "kg_drop('m')", "kg_cancel($run)", "kg_resume($run)",
 	"kg_promote('m', $run)", "kg_rollback('m')", "kg_schedule('m', '0 3 * * *')", "kg_unschedule('m')")

@@ -49,11 +49,13 @@ fill_kind(MetasdNewcomerTable *table, bool relation)
     const MetasdLabelSet *noted = table->noted[relation];
     uint32 n = noted ? metasd_labelset_count(noted) : 0;
 
-    for (uint32 i = 0; i < n; i++) {
+    for (uint32 i = 0, ahead = 0; i < n; i++) {
         MetasdLabel label = metasd_labelset_get(noted, i);
         MetasdNewcomer newcomer;
 
         CHECK_FOR_INTERRUPTS();
+        if (i == ahead)
+            ahead = metasd_newcomer_read_set_ahead(question, noted, i, relation);
         if (metasd_newcomer_too_many(question)) {
             table->some_left = true;
             return;
@@ -80,6 +82,7 @@ metasd_newcomer_table_fill(MetasdNewcomerTable *table)
     table->list = palloc_extended(n * sizeof(*table->list), MCXT_ALLOC_HUGE);
     fill_kind(table, true);
     fill_kind(table, false);
+    metasd_newcomer_end_ahead(&table->question);
     qsort(table->list, table->count, sizeof(*table->list), compare_entries);
     if (table->count > 0)
         ereport(NOTICE,

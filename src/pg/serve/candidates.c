@@ -2,12 +2,14 @@
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "pg/base/settings.h"
 #include "pg/serve/call_site.h"
 #include "pg/serve/identifier.h"
 #include "pg/source/cursor.h"
@@ -18,11 +20,96 @@
 /* The candidates in a relation, kept for the call site. */
 typedef struct MetasdCandidateList {
     Oid relation;
-    Oid user;  /* who read it */
-    int64 run; /* whose numbers the ids are */
-    uint32 count;
-    uint32 *ids;
+    Oid user;              /* who read it */
+    int64 run;             /* whose numbers the ids are */
+    bool folded;           /* newcomers were looked for */
+    MemoryContext context; /* of what follows; NULL: there is nothing */
+    MetasdCandidates candidates;
 } MetasdCandidateList;
+
+/* ---- candidates that the model does not know ---- */
+
+/* So many are looked at. */
+#define MOST_UNKNOWN 1000
+
+typedef struct Unknown {
+    MetasdLabelSet *set; /* NULL: newcomers count as unknown */
+    MetasdBudget budget;
+    bool some_left;
+} Unknown;
+
+static void
+note_unknown(Unknown *unknown, MetasdLabel label)
+{
+    uint32 number;
+
+    if (!unknown->set || label.len == 0)
+        return;
+    if (metasd_labelset_count(unknown->set) < MOST_UNKNOWN &&
+        unknown->budget.taken < (Size)work_mem * 1024)
+        (void)metasd_labelset_add(unknown->set, label.data, label.len);
+    else if (!metasd_labelset_find(unknown->set, label.data, label.len, &number))
+        unknown->some_left = true;
+}
+
+/* Gives a NOTICE about N newcomers, and that others were left out. */
+static void
+notice_newcomers(const MetasdQuestion *question, uint32 n, bool some_left)
+{
+    const char *model = question->model->name;
+
+    if ((n == 0 && !some_left) || !metasd_question_may_notice(question))
+        return;
+    ereport(NOTICE,
+            (n > 0 ? errmsg_plural("%u candidate is new to model \"%s\": it is answered from its "
+                                   "facts in the source",
+                                   "%u candidates are new to model \"%s\": they are answered from "
+                                   "their facts in the source",
+                                   n, n, model)
+                   : errmsg("there are many candidates that model \"%s\" does not know", model),
+             some_left
+                 ? errdetail("Only some of those that the model does not know were looked at.")
+                 : 0,
+             some_left ? errhint("Name at most %d of these at a time, so many that work_mem has "
+                                 "room for their embeddings.",
+                                 MOST_UNKNOWN)
+                       : errhint("The next training learns what is new.")));
+}
+
+/* Adds those that are newcomers to the candidates, in that memory context. */
+static void
+add_newcomers(const MetasdQuestion *question, Unknown *unknown, MemoryContext context,
+              MetasdCandidates *candidates)
+{
+    uint32 n = unknown->set ? metasd_labelset_count(unknown->set) : 0, ahead = 0;
+    MetasdNewcomerCopy *list;
+    Size bytes = 0;
+
+    if (n == 0)
+        return;
+    pfree(metasd_labelset_sort(unknown->set));
+    list = MemoryContextAlloc(context, n * sizeof(*list));
+    candidates->list = list;
+    for (uint32 i = 0; i < n && !(unknown->some_left && bytes > (Size)work_mem * 1024); i++) {
+        MetasdNewcomer found;
+
+        CHECK_FOR_INTERRUPTS();
+        if (metasd_newcomer_too_many(question)) /* copies do not need them */
+            metasd_newcomer_start(question);
+        if (i == ahead)
+            ahead = metasd_newcomer_read_set_ahead(question, unknown->set, i, false);
+        found = metasd_newcomer_find(question, metasd_labelset_get(unknown->set, i), false);
+        if (found.facts == 0)
+            continue;
+        bytes += metasd_newcomer_copy_bytes(question, found.id);
+        if (bytes > (Size)work_mem * 1024)
+            unknown->some_left = true;
+        else
+            list[candidates->newcomers++] = metasd_newcomer_copy(question, found.id, context);
+    }
+    metasd_newcomer_end_ahead(question);
+    notice_newcomers(question, candidates->newcomers, unknown->some_left);
+}
 
 /* ---- sets of numbers ---- */
 
@@ -36,13 +123,15 @@ create_set(uint32 entities)
 
 /* Adds the entity of a label, if the model knows it; returns the number of new members. */
 static uint32
-add_label(uint64 *set, const MetasdLabelTable *labels, MetasdLabel label)
+add_label(uint64 *set, const MetasdLabelTable *labels, MetasdLabel label, Unknown *unknown)
 {
     uint32 id;
     uint64 bit;
 
-    if (!metasd_label_find(labels, label.data, label.len, &id))
+    if (!metasd_label_find(labels, label.data, label.len, &id)) {
+        note_unknown(unknown, label);
         return 0;
+    }
     bit = UINT64CONST(1) << (id % 64);
     if (set[id / 64] & bit)
         return 0;
@@ -78,26 +167,30 @@ notice_no_candidate(const MetasdQuestion *question, MetasdLabel first)
                  errhint("%s", metasd_question_hint(question, first, false))));
 }
 
-MetasdCandidates
-metasd_candidates_relation(const MetasdQuestion *question, Oid relation)
+/* The candidates in a relation; newcomers among them if FOLD. */
+static MetasdCandidates
+read_relation(const MetasdQuestion *question, Oid relation, bool fold)
 {
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
     const MetasdLabelTable *labels = metasd_question_labels(question, false);
     MetasdCandidateList *list = site->candidates;
     MemoryContext context = question->fcinfo->flinfo->fn_mcxt;
+    MetasdCandidates candidates = {.given = true};
+    Unknown unknown = {.set = NULL};
     MetasdCursor cursor;
     MetasdLabel label, first = {NULL, 0};
     uint64 *set;
 
     if (!list)
         list = site->candidates = MemoryContextAllocZero(context, sizeof(*list));
-    if (list->ids && list->relation == relation && list->user == GetUserId() &&
-        list->run == question->model->serving)
-        return (MetasdCandidates){.given = true, .count = list->count, .ids = list->ids};
-    if (list->ids)
-        pfree(list->ids);
-    list->ids = NULL;
-    list->count = 0;
+    if (list->context && list->relation == relation && list->user == GetUserId() &&
+        list->run == question->model->serving && list->folded == fold)
+        return list->candidates;
+    if (list->context)
+        MemoryContextDelete(list->context);
+    list->context = NULL;
+    if (fold)
+        unknown.set = metasd_labelset_create(&unknown.budget);
     metasd_cursor_open(&cursor, relation, NULL, 1, METASD_CANDIDATES);
     set = create_set(labels->count);
     while (metasd_cursor_next(&cursor, &label)) {
@@ -105,16 +198,27 @@ metasd_candidates_relation(const MetasdQuestion *question, Oid relation)
             continue;
         if (!first.data)
             first = (MetasdLabel){pnstrdup(label.data, label.len), label.len};
-        list->count += add_label(set, labels, label);
+        candidates.count += add_label(set, labels, label, &unknown);
     }
-    if (list->count == 0 && first.data)
-        notice_no_candidate(question, first);
-    list->ids = list_members(set, labels->count, list->count, context);
     metasd_cursor_close(&cursor);
-    list->relation = relation;
-    list->user = GetUserId();
-    list->run = question->model->serving;
-    return (MetasdCandidates){.given = true, .count = list->count, .ids = list->ids};
+    context = AllocSetContextCreate(context, "metasd candidates", ALLOCSET_SMALL_SIZES);
+    candidates.ids = list_members(set, labels->count, candidates.count, context);
+    add_newcomers(question, &unknown, context, &candidates);
+    if (candidates.count == 0 && candidates.newcomers == 0 && first.data)
+        notice_no_candidate(question, first);
+    *list = (MetasdCandidateList){.relation = relation,
+                                  .user = GetUserId(),
+                                  .run = question->model->serving,
+                                  .folded = fold,
+                                  .context = context,
+                                  .candidates = candidates};
+    return candidates;
+}
+
+MetasdCandidates
+metasd_candidates_relation(const MetasdQuestion *question, Oid relation)
+{
+    return read_relation(question, relation, false);
 }
 
 /* Argument N as an array of any type: a literal is an array of text. */
@@ -145,7 +249,10 @@ read_array(const MetasdQuestion *question, int n)
     MetasdCandidates candidates = {.given = true};
     MetasdLabel first = {NULL, 0};
     uint64 *set = create_set(labels->count);
+    Unknown unknown = {.set = NULL};
 
+    if (metasd_fold_in)
+        unknown.set = metasd_labelset_create(&unknown.budget);
     for (int i = 0; i < array.n; i++) {
         MetasdLabel label = metasd_identifier_element(&array, i);
 
@@ -154,9 +261,10 @@ read_array(const MetasdQuestion *question, int n)
             continue;
         if (!first.data)
             first = label;
-        candidates.count += add_label(set, labels, label);
+        candidates.count += add_label(set, labels, label, &unknown);
     }
-    if (candidates.count == 0 && first.data)
+    add_newcomers(question, &unknown, CurrentMemoryContext, &candidates);
+    if (candidates.count == 0 && candidates.newcomers == 0 && first.data)
         notice_no_candidate(question, first);
     candidates.ids = list_members(set, labels->count, candidates.count, CurrentMemoryContext);
     pfree(set);
@@ -173,7 +281,7 @@ metasd_candidates_argument(const MetasdQuestion *question, int n)
                         errmsg("candidates and candidate_ids cannot both be given"),
                         errhint("Give the entities to rank either in a relation or in an array.")));
     if (!PG_ARGISNULL(n))
-        return metasd_candidates_relation(question, PG_GETARG_OID(n));
+        return read_relation(question, PG_GETARG_OID(n), metasd_fold_in);
     if (!PG_ARGISNULL(n + 1))
         return read_array(question, n + 1);
     return (MetasdCandidates){.given = false};
@@ -183,7 +291,8 @@ float *
 metasd_candidates_scores(const MetasdCandidates *candidates, const float *scores)
 {
     float *chosen =
-        palloc_extended(Max((size_t)candidates->count, 1) * sizeof(*chosen), MCXT_ALLOC_HUGE);
+        palloc_extended(Max((size_t)candidates->count + candidates->newcomers, 1) * sizeof(*chosen),
+                        MCXT_ALLOC_HUGE);
 
     for (uint32 i = 0; i < candidates->count; i++)
         chosen[i] = scores[candidates->ids[i]];

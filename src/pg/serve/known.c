@@ -154,27 +154,40 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
     metasd_index_advise(source, asked);
 }
 
-/* The labels of N ids as an array for $3. */
+/* N labels as an array for $3. */
 static Datum
-build_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n)
+build_array_of(const MetasdKnown *known, const MetasdLabel *labels, size_t n)
 {
     Oid type = known->source->type[known->asked];
-    Datum *values = palloc(n * sizeof(*values));
+    Datum *values = palloc_extended(Max(n, 1) * sizeof(*values), MCXT_ALLOC_HUGE);
     int count = 0;
     int16 len;
     bool byval;
     char align;
 
-    for (size_t i = 0; i < n; i++) {
-        size_t bytes;
-        MetasdLabel label = {.data = metasd_label_get(labels, ids[i], &bytes)};
-
-        label.len = (uint32)bytes;
-        if (metasd_known_value(type, label, &values[count]))
+    for (size_t i = 0; i < n; i++)
+        if (metasd_known_value(type, labels[i], &values[count]))
             count++;
-    }
     get_typlenbyvalalign(type, &len, &byval, &align);
     return PointerGetDatum(construct_array(values, count, type, len, byval, align));
+}
+
+/* The labels of N ids likewise. */
+static Datum
+build_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n)
+{
+    MetasdLabel *list = palloc_extended(Max(n, 1) * sizeof(*list), MCXT_ALLOC_HUGE);
+    Datum array;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes;
+
+        list[i].data = metasd_label_get(labels, ids[i], &bytes);
+        list[i].len = (uint32)bytes;
+    }
+    array = build_array_of(known, list, n);
+    pfree(list);
+    return array;
 }
 
 /* Marks the rows that SPI has found. */
@@ -257,6 +270,37 @@ metasd_known_mark(MetasdKnown *known, const MetasdLabelTable *labels, const uint
 {
     if (known->possible && !known->whole && n > 0)
         look_up(known, labels, ids, n, known_ids);
+}
+
+void
+metasd_known_mark_labels(MetasdKnown *known, const MetasdLabel *labels, size_t n, bool *marks)
+{
+    MetasdSource *source = known->source;
+    int asked = known->asked, given[2] = {asked == 0 ? 1 : 0, asked == 2 ? 1 : 2};
+    Oid types[3] = {source->type[given[0]], source->type[given[1]],
+                    get_array_type(source->type[asked])};
+    Datum values[3] = {known->given[0], known->given[1], (Datum)0};
+
+    if (!known->possible || n == 0)
+        return;
+    values[2] = build_array_of(known, labels, n);
+    SPI_connect();
+    metasd_reading_begin(&source->reading);
+    if (SPI_execute_plan(
+            metasd_known_plan(&source->reading, write_lookup(source, given, asked, true), types),
+            values, "   ", true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not look up known facts");
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        bool isnull;
+        Datum value = metasd_statement_value(row, 1, &isnull);
+        text *label = isnull ? NULL : DatumGetTextPP(value);
+
+        for (size_t i = 0; i < n && label; i++)
+            marks[i] = marks[i] || (labels[i].len == VARSIZE_ANY_EXHDR(label) &&
+                                    memcmp(labels[i].data, VARDATA_ANY(label), labels[i].len) == 0);
+    }
+    metasd_reading_end(&source->reading);
+    SPI_finish();
 }
 
 void

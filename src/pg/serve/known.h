@@ -45,6 +45,10 @@ extern void metasd_known_mark(MetasdKnown *known, const MetasdLabelTable *labels
 extern void metasd_known_mark_all(MetasdKnown *known, const MetasdLabelTable *labels,
                                   bool *known_ids);
 
+/* Sets marks[i] for those of N labels that complete a fact, whether the model knows them or not. */
+extern void metasd_known_mark_labels(MetasdKnown *known, const MetasdLabel *labels, size_t n,
+                                     bool *marks);
+
 /*
  * Converts a label to a value of a column's type; false if it cannot be one: an entity that occurs
  * as a head need not fit the column of the tails. Labels have the form that the types write.

@@ -1,32 +1,19 @@
 /*
- * newcomer.c - entities and relations that the model does not know, by their facts.
- *
- * Facts are looked up in the live source as known facts are: with the rights of the model's owner,
- * under the snapshot of the query. So who may ask the model learns nothing that he may not read.
+ * newcomer.c - entities and relations that the model does not know, by rows that are made of their
+ * facts (newcomer_facts.h).
  */
 #include "pg/serve/newcomer.h"
 
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "core/serve/fold.h"
 #include "pg/base/interruptible.h"
 #include "pg/base/settings.h"
-#include "pg/catalog/statement.h"
 #include "pg/serve/call_site.h"
-#include "pg/serve/index_advice.h"
-#include "pg/serve/known.h"
-#include "pg/serve/known_plan.h"
 #include "pg/serve/moment.h"
-#include "pg/source/shard.h"
-#include "pg/source/source.h"
-
-/* Facts of a place that a row is made of, and rows that are read for them: more take time. */
-#define MOST_FACTS 200
-#define MOST_ROWS 1000
+#include "pg/serve/newcomer_facts.h"
 
 /* Labels without facts that a call site remembers, each for 130 bytes: there is no end of them. */
 #define MOST_NOBODIES 100
@@ -41,7 +28,10 @@ typedef struct Newcomer {
     MetasdLabel label;
     const float *row, *reciprocal; /* the latter of a relation */
     bool irreflexive;
-    uint32 facts; /* that the row was made of */
+    bool complete;   /* no fact is missing below */
+    uint32 others;   /* facts with others that are new */
+    uint32 count[2]; /* facts that the rows were made of: of an entity, or of both directions */
+    const MetasdFoldFact *facts[2];
 } Newcomer;
 
 typedef struct Key {
@@ -62,15 +52,10 @@ hash_key(Key key)
 }
 
 static bool
-is_same_label(MetasdLabel a, MetasdLabel b)
-{
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-}
-
-static bool
 is_same_key(Key a, Key b)
 {
-    return a.relation == b.relation && is_same_label(a.label, b.label);
+    return a.relation == b.relation && a.label.len == b.label.len &&
+           memcmp(a.label.data, b.label.data, a.label.len) == 0;
 }
 
 #define SH_PREFIX newcomerhash
@@ -92,9 +77,10 @@ struct MetasdNewcomers {
     newcomerhash_hash *hash;
     Newcomer *list;
     uint32 count, capacity;
-    uint32 nobodies;         /* labels without facts in the hash table */
-    uint32 first;            /* the serial number of the first in the list */
-    MetasdFoldSample sample; /* one that is too large to be kept, or without rows */
+    uint32 nobodies;             /* labels without facts in the hash table */
+    uint32 first;                /* the serial number of the first in the list */
+    MetasdFoldSample sample;     /* one that is too large to be kept, or without rows */
+    MetasdNewcomersAhead *ahead; /* outlives the context; or NULL */
 };
 
 /* ---- the newcomers of a call site ---- */
@@ -130,7 +116,7 @@ metasd_newcomer_start(const MetasdQuestion *question)
          !metasd_newcomer_too_many(question)))
         return;
     MemoryContextDelete(all->context);
-    *all = (struct MetasdNewcomers){.first = all->first + all->count};
+    *all = (struct MetasdNewcomers){.first = all->first + all->count, .ahead = all->ahead};
 }
 
 static void
@@ -174,170 +160,7 @@ metasd_newcomer_given(const MetasdQuestion *question, bool relation, uint32 id, 
 uint32
 metasd_newcomer_facts(const MetasdQuestion *question, bool relation, uint32 id)
 {
-    return get_newcomer(question, relation, id)->facts;
-}
-
-/* ---- its facts ---- */
-
-/* The facts of a label, as questions of its row; of a relation in both directions. */
-typedef struct Facts {
-    const MetasdQuestion *question;
-    MetasdSource *source;
-    MetasdLabel label;
-    MetasdFoldFact *list[2]; /* of 2 x MOST_FACTS each; an entity has the first only */
-    size_t count[2];
-    uint32 others, reflexive;
-    bool some_left;
-} Facts;
-
-/*
- * Can the model's owner read the source, without an error? What is new must not have answers on one
- * server and none on another.
- */
-static bool
-is_readable(const MetasdModel *model)
-{
-    const MetasdRemembered *source = &model->serving_source;
-    char *objection = metasd_source_objection(source, model->serving_column, model->owner);
-    MetasdReading reading;
-
-    if (objection && metasd_shard_runs_part())
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("facts of what is new to model \"%s\" cannot be looked up on this server",
-                        model->name),
-                 errdetail("%s This question is a part of a query of another server.", objection),
-                 errhint("Train from a distributed table, which all servers know, ask for a table "
-                         "of that server, or set metasd.fold_in to off on all servers.")));
-    return !objection && metasd_reading_lock(source->oid) &&
-           !metasd_reading_try(&reading, source->oid, model->owner, false);
-}
-
-/* The label in column N of a row that SPI has found; data is NULL for NULL. */
-static MetasdLabel
-label_of(uint64 row, int n)
-{
-    bool isnull;
-    Datum value = metasd_statement_value(row, n, &isnull);
-    text *label = isnull ? NULL : DatumGetTextPP(value);
-
-    return label ? (MetasdLabel){VARDATA_ANY(label), (uint32)VARSIZE_ANY_EXHDR(label)}
-                 : (MetasdLabel){NULL, 0};
-}
-
-/* The number of a label, which is at PLACE of a fact, if the model knows it. */
-static bool
-number_of(const Facts *facts, int place, MetasdLabel label, uint32 *id)
-{
-    return metasd_label_find(
-        metasd_question_labels(facts->question, place == METASD_ASKED_RELATION), label.data,
-        label.len, id);
-}
-
-static void
-add_fact(Facts *facts, int which, uint32 given, uint32 answer)
-{
-    facts->list[which][facts->count[which]++] = (MetasdFoldFact){given, answer};
-}
-
-/* Adds a row that has the label at PLACE; `other` are the labels of the two other places. */
-static void
-keep_row(Facts *facts, int place, const MetasdLabel other[2])
-{
-    int first = place == METASD_ASKED_HEAD ? 1 : 0, second = place == METASD_ASKED_TAIL ? 1 : 2;
-    uint32 relations = facts->question->image->plan.relations, id[2];
-
-    if (!other[0].data || !other[1].data || other[0].len == 0 || other[1].len == 0)
-        return;
-    if (place == METASD_ASKED_RELATION && is_same_label(other[0], other[1]))
-        facts->reflexive++;
-    if (place == METASD_ASKED_TAIL && is_same_label(other[0], facts->label))
-        return; /* it has been read as a fact of the head */
-    if (!number_of(facts, first, other[0], &id[0]) || !number_of(facts, second, other[1], &id[1])) {
-        facts->others++;
-        return;
-    }
-    switch (place) {
-        case METASD_ASKED_HEAD: /* it asks for the tail */
-            add_fact(facts, 0, id[0], id[1]);
-            break;
-        case METASD_ASKED_TAIL: /* it asks for the head, which is a tail of the reciprocal */
-            add_fact(facts, 0, relations + id[1], id[0]);
-            break;
-        default:
-            add_fact(facts, 0, id[0], id[1]);
-            add_fact(facts, 1, id[1], id[0]);
-    }
-}
-
-/* SELECT the two other places FROM source WHERE place = $1, one more than is of use. */
-static char *
-write_lookup(const MetasdSource *source, int place)
-{
-    int first = place == METASD_ASKED_HEAD ? 1 : 0, second = place == METASD_ASKED_TAIL ? 1 : 2;
-    StringInfoData sql;
-
-    initStringInfo(&sql);
-    appendStringInfo(&sql, "SELECT %s::pg_catalog.text, ", quote_identifier(source->column[first]));
-    appendStringInfo(&sql, "%s::pg_catalog.text FROM %s WHERE ",
-                     quote_identifier(source->column[second]), source->quoted);
-    metasd_known_append_condition(&sql, source, place, 1);
-    appendStringInfo(&sql, " LIMIT %d", MOST_ROWS + 1);
-    return sql.data;
-}
-
-static void
-look_up(Facts *facts, int place)
-{
-    MetasdSource *source = facts->source;
-    Oid types[METASD_KNOWN_PARAMETERS] = {source->type[place], source->type[place],
-                                          source->type[place]};
-    Datum values[METASD_KNOWN_PARAMETERS] = {0};
-    size_t most = facts->count[0] + MOST_FACTS;
-    uint64 i = 0;
-
-    if (!metasd_known_value(source->type[place], facts->label, &values[0]))
-        return;
-    SPI_connect();
-    metasd_reading_begin(&source->reading);
-    if (SPI_execute_plan(metasd_known_plan(&source->reading, write_lookup(source, place), types),
-                         values, " nn", true, 0) != SPI_OK_SELECT)
-        elog(ERROR, "could not look up the facts of a newcomer");
-    for (; i < Min(SPI_processed, MOST_ROWS) && facts->count[0] < most; i++) {
-        MetasdLabel other[2] = {label_of(i, 1), label_of(i, 2)};
-
-        keep_row(facts, place, other);
-    }
-    facts->some_left = facts->some_left || i < SPI_processed;
-    metasd_reading_end(&source->reading);
-    SPI_finish();
-}
-
-static Facts
-find_facts(const MetasdQuestion *question, MetasdLabel label, bool relation)
-{
-    const MetasdModel *model = question->model;
-    Facts facts = {.question = question,
-                   .source = metasd_source_open(model->serving_source.oid, model->serving_column,
-                                                model->owner),
-                   .label = label};
-    Oid shard = metasd_shard_of(facts.source, NULL, NULL, 0);
-
-    if (shard != facts.source->relation)
-        facts.source = metasd_source_open(shard, model->serving_column, model->owner);
-    for (int i = 0; i < 2; i++)
-        facts.list[i] = palloc(2 * MOST_FACTS * sizeof(*facts.list[i]));
-    if (relation)
-        look_up(&facts, METASD_ASKED_RELATION);
-    else {
-        metasd_index_advise(facts.source, METASD_ASKED_TAIL);
-        look_up(&facts, METASD_ASKED_HEAD);
-        metasd_index_advise(facts.source, METASD_ASKED_HEAD);
-        look_up(&facts, METASD_ASKED_TAIL);
-    }
-    for (int i = 0; i < 2; i++)
-        facts.count[i] = metasd_fold_sort(facts.list[i], facts.count[i]);
-    return facts;
+    return get_newcomer(question, relation, id)->count[0];
 }
 
 /* ---- its row ---- */
@@ -448,26 +271,43 @@ add_newcomer(struct MetasdNewcomers *all, const Newcomer *one)
     return all->first + all->count++;
 }
 
+/* Keeps the facts of which a row was made. */
+static void
+keep_facts(MemoryContext context, Newcomer *one, const MetasdNewcomerFacts *facts)
+{
+    for (int i = 0; i < 2; i++) {
+        Size bytes = facts->count[i] * sizeof(*facts->list[i]);
+        MetasdFoldFact *copy = MemoryContextAlloc(context, Max(bytes, 1));
+
+        if (bytes > 0)
+            memcpy(copy, facts->list[i], bytes);
+        one->facts[i] = copy;
+        one->count[i] = (uint32)facts->count[i];
+    }
+}
+
 /* Makes the rows of a newcomer, if it has facts. */
 static MetasdNewcomer
 make_newcomer(const MetasdQuestion *question, struct MetasdNewcomers *all, MetasdLabel label,
               bool relation)
 {
-    Facts facts = find_facts(question, label, relation);
+    const MetasdNewcomerFacts *facts =
+        metasd_newcomer_facts_find(question, all->ahead, label, relation);
     MetasdFoldKind kind = relation ? METASD_FOLD_RELATION : METASD_FOLD_ENTITY;
-    MetasdNewcomer found = {.others = facts.others, .some_left = facts.some_left};
+    MetasdNewcomer found = {.others = facts->others, .some_left = facts->some_left};
     uint32 known = metasd_question_labels(question, relation)->count;
-    uint32 all_facts = (uint32)facts.count[0] + facts.others;
-    Newcomer one = {.label = label, .facts = (uint32)facts.count[0]};
+    uint32 all_facts = (uint32)facts->count[0] + facts->others;
+    Newcomer one = {.label = label, .complete = !facts->some_left, .others = facts->others};
 
-    one.row = fold_facts(question, all, kind, facts.list[0], facts.count[0]);
+    one.row = fold_facts(question, all, kind, facts->list[0], facts->count[0]);
     one.reciprocal =
-        relation ? fold_facts(question, all, kind, facts.list[1], facts.count[1]) : NULL;
-    one.irreflexive = relation && facts.reflexive * IRREFLEXIVE < all_facts;
+        relation ? fold_facts(question, all, kind, facts->list[1], facts->count[1]) : NULL;
+    one.irreflexive = relation && facts->reflexive * IRREFLEXIVE < all_facts;
     if (!one.row || (relation && !one.reciprocal) ||
         all->first + all->count >= PG_UINT32_MAX - 1 - known)
         return found;
-    found.facts = (uint32)facts.count[0];
+    keep_facts(all->context, &one, facts);
+    found.facts = one.count[0];
     found.id = known + add_newcomer(all, &one);
     return found;
 }
@@ -493,8 +333,9 @@ metasd_newcomer_find(const MetasdQuestion *question, MetasdLabel label, bool rel
     scratch =
         AllocSetContextCreate(CurrentMemoryContext, "metasd newcomer", ALLOCSET_DEFAULT_SIZES);
     before = MemoryContextSwitchTo(scratch);
-    found = is_readable(question->model) ? make_newcomer(question, all, key.label, relation)
-                                         : (MetasdNewcomer){0};
+    found = metasd_newcomer_facts_are_readable(question->model)
+                ? make_newcomer(question, all, key.label, relation)
+                : (MetasdNewcomer){0};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(scratch);
     if (found.facts == 0 && all->nobodies++ >= MOST_NOBODIES) {
@@ -504,4 +345,110 @@ metasd_newcomer_find(const MetasdQuestion *question, MetasdLabel label, bool rel
     entry = newcomerhash_insert(all->hash, key, &there);
     entry->found = found;
     return found;
+}
+
+/* ---- many at once ---- */
+
+void
+metasd_newcomer_read_ahead(const MetasdQuestion *question, const MetasdLabel *labels, uint32 n,
+                           bool relation)
+{
+    struct MetasdNewcomers *all;
+    MetasdLabel *unknown;
+    uint32 count = 0, id;
+
+    if (!metasd_fold_in || n == 0)
+        return;
+    all = newcomers_of(question);
+    unknown = palloc(n * sizeof(*unknown));
+    for (uint32 i = 0; i < n; i++) {
+        Key key = {.label = labels[i], .relation = relation};
+
+        if (labels[i].data && labels[i].len > 0 &&
+            !metasd_label_find(metasd_question_labels(question, relation), labels[i].data,
+                               labels[i].len, &id) &&
+            !(all->context && newcomerhash_lookup(all->hash, key)))
+            unknown[count++] = labels[i];
+    }
+    if (!all->ahead)
+        all->ahead = metasd_newcomer_facts_ahead(question->fcinfo->flinfo->fn_mcxt);
+    if (count > 1 && metasd_newcomer_facts_are_readable(question->model))
+        metasd_newcomer_facts_read(question, all->ahead, unknown, count, relation);
+    pfree(unknown);
+}
+
+uint32
+metasd_newcomer_read_set_ahead(const MetasdQuestion *question, const MetasdLabelSet *set,
+                               uint32 first, bool relation)
+{
+    uint32 n = metasd_labelset_count(set), end = first;
+    MetasdLabel labels[METASD_MOST_AHEAD];
+    size_t bytes = 0;
+
+    while (end < n && end - first < METASD_MOST_AHEAD && bytes < METASD_MOST_AHEAD_BYTES) {
+        labels[end - first] = metasd_labelset_get(set, end);
+        bytes += labels[end++ - first].len;
+    }
+    metasd_newcomer_read_ahead(question, labels, end - first, relation);
+    return end;
+}
+
+void
+metasd_newcomer_end_ahead(const MetasdQuestion *question)
+{
+    struct MetasdNewcomers *all = metasd_call_site(question->fcinfo)->newcomers;
+
+    if (all && all->ahead)
+        metasd_newcomer_facts_forget(all->ahead);
+}
+
+/* ---- copies ---- */
+
+Size
+metasd_newcomer_copy_bytes(const MetasdQuestion *question, uint32 id)
+{
+    const Newcomer *one = get_newcomer(question, false, id);
+
+    return sizeof(MetasdNewcomerCopy) + question->image->plan.width * sizeof(float) +
+           one->count[0] * sizeof(MetasdFoldFact) + one->label.len;
+}
+
+static void *
+copy_bytes(MemoryContext context, const void *from, Size bytes)
+{
+    return memcpy(MemoryContextAllocHuge(context, Max(bytes, 1)), from, bytes);
+}
+
+MetasdNewcomerCopy
+metasd_newcomer_copy(const MetasdQuestion *question, uint32 id, MemoryContext context)
+{
+    const Newcomer *one = get_newcomer(question, false, id);
+    Size row = question->image->plan.width * sizeof(*one->row);
+    Size facts = one->count[0] * sizeof(*one->facts[0]);
+
+    return (MetasdNewcomerCopy){.label = copy_label(context, one->label),
+                                .row = copy_bytes(context, one->row, row),
+                                .facts = copy_bytes(context, one->facts[0], facts),
+                                .count = one->count[0],
+                                .complete = one->complete && one->others == 0};
+}
+
+/* ---- known facts ---- */
+
+bool
+metasd_newcomer_mark_known(const MetasdQuestion *question, uint32 entity, uint32 relation,
+                           bool heads, bool *known_ids)
+{
+    bool is_new = metasd_question_is_new(question, false, entity);
+    bool both = is_new && metasd_question_is_new(question, true, relation);
+    const Newcomer *one = get_newcomer(question, !is_new, is_new ? entity : relation);
+    uint32 given = is_new ? relation + (heads ? question->image->plan.relations : 0) : entity;
+    int which = !is_new && heads;
+
+    if (!one->complete || (both && one->others > 0))
+        return false;
+    for (uint32 i = 0; i < one->count[which] && !both; i++)
+        if (one->facts[which][i].given == given)
+            known_ids[one->facts[which][i].answer] = true;
+    return true;
 }

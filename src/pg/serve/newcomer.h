@@ -10,6 +10,7 @@
 
 #include "pg/base/compat.h"
 
+#include "core/serve/fold.h"
 #include "core/serve/query.h"
 #include "pg/serve/question.h"
 
@@ -32,6 +33,47 @@ extern MetasdGiven metasd_newcomer_given(const MetasdQuestion *question, bool re
 
 /* The number of facts that its row was made of. */
 extern uint32 metasd_newcomer_facts(const MetasdQuestion *question, bool relation, uint32 id);
+
+/*
+ * Sets known_ids[id] for the entities of the image that are tails of (entity, relation, ?) in the
+ * source, or heads of (?, relation, entity); one of the two is a newcomer. False if the facts that
+ * its row is made of do not tell.
+ */
+extern bool metasd_newcomer_mark_known(const MetasdQuestion *question, uint32 entity,
+                                       uint32 relation, bool heads, bool *known_ids);
+
+/* A copy of an entity that outlives the newcomers of the call site. */
+typedef struct MetasdNewcomerCopy {
+    MetasdLabel label;
+    const float *row;
+    const MetasdFoldFact *facts; /* that it was made of, sorted */
+    uint32 count;
+    bool complete; /* there are no others */
+} MetasdNewcomerCopy;
+
+/* The bytes of a copy, and one in that memory context. */
+extern Size metasd_newcomer_copy_bytes(const MetasdQuestion *question, uint32 id);
+extern MetasdNewcomerCopy metasd_newcomer_copy(const MetasdQuestion *question, uint32 id,
+                                               MemoryContext context);
+
+/*
+ * Reads the facts of those of N labels that the model does not know with one query for all, or two,
+ * so that metasd_newcomer_find need not look them up one by one; what it finds is the same. A label
+ * without data is left out. What was read of that kind before is forgotten; all of it is by
+ * metasd_newcomer_end_ahead.
+ */
+extern void metasd_newcomer_read_ahead(const MetasdQuestion *question, const MetasdLabel *labels,
+                                       uint32 n, bool relation);
+
+/* The same for labels of a set from number FIRST on; returns where they end. */
+extern uint32 metasd_newcomer_read_set_ahead(const MetasdQuestion *question,
+                                             const MetasdLabelSet *set, uint32 first,
+                                             bool relation);
+extern void metasd_newcomer_end_ahead(const MetasdQuestion *question);
+
+/* Labels to read ahead at once, at most; and their bytes. */
+#define METASD_MOST_AHEAD 512
+#define METASD_MOST_AHEAD_BYTES ((size_t)256 * 1024)
 
 /* Forgets newcomers if another statement has come or they are too many; their numbers end. */
 extern void metasd_newcomer_start(const MetasdQuestion *question);

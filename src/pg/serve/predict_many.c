@@ -7,7 +7,8 @@
  * questions are answered from memory while that fits in work_mem: within one statement they have
  * the same answers. If known facts matter, questions wait until work_mem is full of them. Then the
  * facts are read at once, if that is cheaper than to look them up. Some questions are scored
- * together, because they read the same image.
+ * together, because they read the same image. Where the model does not know what some give, they
+ * are taken together, too, so that one query or two read the facts of all that is new.
  */
 #include "pg/base/compat.h"
 
@@ -42,11 +43,25 @@ typedef struct Waiting {
     uint32 id[2];
 } Waiting;
 
+/* A question; data is NULL for an identifier that is NULL. */
+typedef struct BatchQuery {
+    MetasdLabel entity, relation;
+} BatchQuery;
+
+/* Questions that have been read, but not yet taken. */
+typedef struct Read {
+    MemoryContext context; /* of their labels */
+    BatchQuery *list;      /* METASD_MOST_AHEAD */
+    uint32 count;
+    size_t bytes;
+} Read;
+
 typedef struct Batch {
     MetasdQuestion question;
     MetasdPredictor predictor;
     /* The questions, or NULL if they are in a relation. */
     const MetasdIdentifierArray *entities, *relations;
+    Read read;
     MemoryContext each; /* of one question */
     int64 count;        /* questions so far */
     bool waits;         /* questions wait: for known facts, or to be scored together */
@@ -58,11 +73,6 @@ typedef struct Batch {
     MemoryContext memory;
     HTAB *answered; /* questions so far, up to work_mem */
 } Batch;
-
-/* A question; data is NULL for an identifier that is NULL. */
-typedef struct BatchQuery {
-    MetasdLabel entity, relation;
-} BatchQuery;
 
 /* Questions often repeat: triples that differ only in the answer ask the same question. */
 static void
@@ -77,7 +87,8 @@ start_memory(Batch *batch)
     control.hcxt = batch->memory;
     batch->answered =
         hash_create("metasd answers", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-    batch->answers.capacity = (uint32)Min(Min(predictor->k, predictor->n), most);
+    batch->answers.capacity = (uint32)Min(
+        Min(predictor->k, (uint64)predictor->n + predictor->candidates.newcomers), most);
     batch->answers.list = palloc(Max(batch->answers.capacity, 1) * sizeof(*batch->answers.list));
     batch->predictor.copy = &batch->answers;
 }
@@ -125,6 +136,9 @@ start_batch(Batch *batch, FunctionCallInfo fcinfo, int k)
         AllocSetContextCreate(CurrentMemoryContext, "metasd question", ALLOCSET_DEFAULT_SIZES);
     batch->entities = batch->relations = NULL;
     batch->count = 0;
+    batch->read = (Read){.context = AllocSetContextCreate(CurrentMemoryContext, "metasd questions",
+                                                          ALLOCSET_DEFAULT_SIZES),
+                         .list = palloc(METASD_MOST_AHEAD * sizeof(*batch->read.list))};
     start_waiting(batch);
     start_memory(batch);
     return true;
@@ -303,15 +317,83 @@ add_question(Batch *batch, const BatchQuery *query)
     }
 }
 
+/* ---- questions that are read ---- */
+
+/* Reads the facts of what is new in the questions that were read. */
+static void
+read_newcomers(const Batch *batch)
+{
+    const Read *read = &batch->read;
+    MetasdLabel *labels = palloc(read->count * sizeof(*labels));
+
+    for (int relation = 0; relation < 2; relation++) {
+        for (uint32 i = 0; i < read->count; i++)
+            labels[i] = relation ? read->list[i].relation : read->list[i].entity;
+        metasd_newcomer_read_ahead(&batch->question, labels, read->count, relation);
+    }
+    pfree(labels);
+}
+
+/* Takes the questions that were read. */
+static void
+take_read(Batch *batch)
+{
+    Read *read = &batch->read;
+    MemoryContext before;
+
+    if (read->count == 0)
+        return;
+    before = MemoryContextSwitchTo(batch->each);
+    if (batch->waits)
+        read_newcomers(batch);
+    for (uint32 i = 0; i < read->count; i++) {
+        add_question(batch, &read->list[i]);
+        MemoryContextReset(batch->each);
+    }
+    MemoryContextSwitchTo(before);
+    MemoryContextReset(read->context);
+    read->count = 0;
+    read->bytes = 0;
+}
+
+static MetasdLabel
+keep_label(Read *read, MetasdLabel label)
+{
+    char *data;
+
+    if (!label.data)
+        return label;
+    data = MemoryContextAllocHuge(read->context, Max(label.len, 1));
+    memcpy(data, label.data, label.len);
+    read->bytes += label.len;
+    return (MetasdLabel){data, label.len};
+}
+
+/* Reads a question, whose labels may go. */
+static void
+read_question(Batch *batch, const BatchQuery *query)
+{
+    Read *read = &batch->read;
+
+    read->list[read->count++] = (BatchQuery){.entity = keep_label(read, query->entity),
+                                             .relation = keep_label(read, query->relation)};
+    if (read->count == METASD_MOST_AHEAD || read->bytes > METASD_MOST_AHEAD_BYTES)
+        take_read(batch);
+}
+
 static void
 end_batch(Batch *batch)
 {
+    take_read(batch);
     answer_waiting(batch);
+    metasd_newcomer_end_ahead(&batch->question);
     metasd_predictor_end(&batch->predictor);
     if (batch->waiting)
         pfree(batch->waiting);
     pfree(batch->scored);
     pfree(batch->answers.list);
+    pfree(batch->read.list);
+    MemoryContextDelete(batch->read.context);
     MemoryContextDelete(batch->each);
     MemoryContextDelete(batch->memory);
 }
@@ -349,7 +431,7 @@ metasd_kg_predict_many(PG_FUNCTION_ARGS)
         BatchQuery query = {.entity = metasd_identifier_element(&entities, i),
                             .relation = metasd_identifier_element(&relations, r)};
 
-        add_question(&batch, &query);
+        read_question(&batch, &query);
         MemoryContextReset(batch.each);
     }
     MemoryContextSwitchTo(before);
@@ -399,7 +481,7 @@ metasd_kg_predict_many_of(PG_FUNCTION_ARGS)
     while (metasd_cursor_next(&cursor, label)) {
         BatchQuery query = {.entity = label[0], .relation = label[1]};
 
-        add_question(&batch, &query);
+        read_question(&batch, &query);
         MemoryContextReset(batch.each);
     }
     MemoryContextSwitchTo(before);

@@ -1,5 +1,7 @@
 #include "pg/serve/predictor.h"
 
+#include <math.h>
+
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
@@ -8,9 +10,8 @@
 #include "core/ranking/rank_counts.h"
 #include "core/ranking/ties.h"
 #include "core/serve/query.h"
-#include "pg/image/image_file.h"
 #include "pg/serve/identifier.h"
-#include "pg/serve/known_whole.h"
+#include "pg/serve/known_answers.h"
 
 /* ---- arguments ---- */
 
@@ -47,80 +48,18 @@ metasd_predictor_least_argument(FunctionCallInfo fcinfo, int n)
 
 /* ---- known facts ---- */
 
-/*
- * At first facts are looked up for a few candidates: a group may have thousands of facts, and a few
- * candidates suffice for most questions. If they do not suffice, most of them are known, and the
- * whole group is read, once.
- */
-typedef struct Facts {
-    bool missing; /* not all have been looked up */
-    MetasdKnown known;
-    const MetasdLabelTable *labels;
-    MemoryContext context; /* of the ids */
-    bool *ids;             /* n: the id completes a fact, as far as facts were looked up */
-} Facts;
-
-/* Marks of so many ids are memory that is not touched where no id is marked. */
-#define MANY_IDS ((uint32)1 << 16)
-
-static bool *
-allocate_marks(MemoryContext context, uint32 n)
-{
-    MemoryContext before = MemoryContextSwitchTo(context);
-    bool *marks = n < MANY_IDS ? palloc0(Max(n, 1) * sizeof(bool))
-                               : metasd_image_file_memory(n * sizeof(bool));
-
-    MemoryContextSwitchTo(before);
-    return marks;
-}
-
-/* Is one of the given places a newcomer? Facts that were read at once are not about these. */
-static bool
-gives_newcomer(const MetasdPredictor *predictor, const uint32 id[2])
-{
-    const MetasdQuestion *question = predictor->question;
-
-    return metasd_question_is_new(question, predictor->asked == METASD_ASKED_HEAD, id[0]) ||
-           metasd_question_is_new(question, predictor->asked == METASD_ASKED_TAIL, id[1]);
-}
-
-static Facts
+static MetasdKnownAnswers
 start_facts(const MetasdPredictor *predictor, const uint32 id[2])
 {
-    const MetasdQuestion *question = predictor->question;
-    Facts facts = {.missing = predictor->mode != METASD_KNOWN_INCLUDE,
-                   .labels =
-                       metasd_question_labels(question, predictor->asked == METASD_ASKED_RELATION),
-                   .context = AllocSetContextCreate(CurrentMemoryContext, "metasd facts",
-                                                    ALLOCSET_START_SMALL_SIZES)};
+    MetasdKnownAsk ask = {.question = predictor->question,
+                          .asked = predictor->asked,
+                          .given = predictor->given,
+                          .candidates = &predictor->candidates,
+                          .batch = predictor->facts,
+                          .n = predictor->n,
+                          .matters = predictor->mode != METASD_KNOWN_INCLUDE};
 
-    facts.ids = allocate_marks(facts.context, predictor->n);
-    if (!facts.missing)
-        return facts;
-    if (gives_newcomer(predictor, id))
-        metasd_known_start(&facts.known, question->model, predictor->asked, predictor->given);
-    else if (predictor->facts) {
-        metasd_known_batch_mark(predictor->facts, id, facts.ids);
-        facts.missing = false;
-    } else if (metasd_known_whole_prepare(question, predictor->asked)) {
-        metasd_known_whole_mark(question, predictor->asked, id, facts.ids);
-        facts.missing = false;
-    } else
-        metasd_known_start(&facts.known, question->model, predictor->asked, predictor->given);
-    return facts;
-}
-
-/* Looks up the facts of N ids, or all facts if ids is NULL. */
-static void
-look_up_facts(Facts *facts, const uint32 *ids, uint32 n)
-{
-    if (!facts->missing)
-        return;
-    if (ids)
-        metasd_known_mark(&facts->known, facts->labels, ids, n, facts->ids);
-    else
-        metasd_known_mark_all(&facts->known, facts->labels, facts->ids);
-    facts->missing = ids != NULL;
+    return metasd_known_answers_start(&ask, id);
 }
 
 /* ---- candidates, best first ---- */
@@ -134,10 +73,11 @@ look_up_facts(Facts *facts, const uint32 *ids, uint32 n)
 
 typedef struct Iterator {
     MetasdBestFirst best;
-    uint32 *ids;   /* of the candidates taken so far */
-    float *scores; /* of these */
-    uint32 taken;  /* their number */
-    uint64 probe;  /* the number to take next */
+    const uint32 *placed; /* candidates come by their places; NULL: by their ids */
+    uint32 *ids;          /* of the candidates taken so far */
+    float *scores;        /* of these */
+    uint32 taken;         /* their number */
+    uint64 probe;         /* the number to take next */
 } Iterator;
 
 /* Memory for N candidates. */
@@ -180,7 +120,7 @@ start_candidates(const float *scores, const uint32 *numbers, uint32 n, uint64 pr
 
 /* Takes more candidates and looks up their facts; false if there are no more. */
 static bool
-take_candidates(Iterator *iterator, Facts *facts)
+take_candidates(Iterator *iterator, MetasdKnownAnswers *facts)
 {
     uint32 first = iterator->taken, id;
     float score;
@@ -188,12 +128,13 @@ take_candidates(Iterator *iterator, Facts *facts)
     while (iterator->taken - first < iterator->probe &&
            metasd_best_first_next(&iterator->best, &id, &score)) {
         iterator->scores[iterator->taken] = score;
-        iterator->ids[iterator->taken++] = id;
+        iterator->ids[iterator->taken++] = iterator->placed ? iterator->placed[id] : id;
     }
     if (iterator->taken == first)
         return false;
-    look_up_facts(facts, first == 0 && iterator->taken <= MOST_LOOKED_UP ? iterator->ids : NULL,
-                  iterator->taken);
+    metasd_known_answers_look_up(
+        facts, first == 0 && iterator->taken <= MOST_LOOKED_UP ? iterator->ids : NULL,
+        iterator->taken);
     iterator->probe *= PROBE_GROWTH;
     CHECK_FOR_INTERRUPTS();
     return true;
@@ -208,6 +149,14 @@ probability_of(const MetasdPredictor *predictor, float score)
                                      metasd_probability_odds(&predictor->odds, score));
 }
 
+static MetasdLabel
+label_of(const MetasdPredictor *predictor, uint32 id)
+{
+    return id < predictor->n ? metasd_question_label(predictor->question,
+                                                     predictor->asked == METASD_ASKED_RELATION, id)
+                             : predictor->candidates.list[id - predictor->n].label;
+}
+
 static void
 put_answer(const MetasdPredictor *predictor, const MetasdAnswer *answer)
 {
@@ -216,8 +165,7 @@ put_answer(const MetasdPredictor *predictor, const MetasdAnswer *answer)
     int at = predictor->answer_column, last = result->setDesc->natts - 1;
     Datum values[METASD_MOST_COLUMNS];
     bool nulls[METASD_MOST_COLUMNS] = {false};
-    MetasdLabel label = metasd_question_label(
-        predictor->question, predictor->asked == METASD_ASKED_RELATION, answer->id);
+    MetasdLabel label = label_of(predictor, answer->id);
 
     for (int i = 0; i < predictor->given_columns; i++)
         values[i] = predictor->given_values[i];
@@ -250,7 +198,7 @@ metasd_predictor_repeat(const MetasdPredictor *predictor, const MetasdAnswer *an
 
 /* Shows the odds all entities or relations, best first, until the odds are known. */
 static void
-find_odds(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
+find_odds(MetasdPredictor *predictor, Iterator *iterator, MetasdKnownAnswers *facts)
 {
     MetasdOdds *odds = &predictor->odds;
 
@@ -268,7 +216,7 @@ find_odds(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
  * that tie come in the order of their ids, which is the order of the labels' bytes.
  */
 static void
-write_answers(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
+write_answers(MetasdPredictor *predictor, Iterator *iterator, MetasdKnownAnswers *facts)
 {
     MetasdTies ties = {0};
 
@@ -293,47 +241,126 @@ write_answers(MetasdPredictor *predictor, Iterator *iterator, Facts *facts)
     }
 }
 
+/* The entity and the relation of a question about tails; heads are tails of the reciprocal. */
+static MetasdAsk
+ask_for_tails(const MetasdPredictor *predictor, const uint32 id[2])
+{
+    const MetasdQuestion *question = predictor->question;
+    bool tail = predictor->asked == METASD_ASKED_TAIL;
+
+    return (MetasdAsk){.head = metasd_question_entity(question, id[!tail]),
+                       .relation = metasd_question_relation(question, id[tail], !tail)};
+}
+
+static size_t
+count_candidates(const MetasdCandidates *candidates)
+{
+    return (size_t)candidates->count + candidates->newcomers;
+}
+
+/* The scores of the newcomers among the candidates. */
+static void
+score_newcomers(const MetasdPredictor *predictor, const uint32 id[2], float *scores)
+{
+    const MetasdCandidates *candidates = &predictor->candidates;
+    const MetasdImage *image = predictor->question->image;
+    MetasdAsk ask = ask_for_tails(predictor, id);
+    int entity = predictor->asked == METASD_ASKED_HEAD;
+    MetasdLabel given = predictor->given[entity];
+    void *scratch = palloc(metasd_query_scratch_bytes(image->plan.width));
+
+    for (uint32 i = 0; i < candidates->newcomers; i++) {
+        MetasdGiven answer = {.row = candidates->list[i].row};
+        MetasdLabel label = candidates->list[i].label;
+
+        if (ask.head.row && label.len == given.len &&
+            memcmp(label.data, given.data, given.len) == 0)
+            answer.row = ask.head.row; /* the same one */
+        scores[i] = metasd_query_score_of(image, ask.head, ask.relation, answer, scratch);
+        CHECK_FOR_INTERRUPTS();
+    }
+    pfree(scratch);
+}
+
 /* The scores of the candidates that are given: exact, whichever entities were found. */
 static float *
-score_given(const MetasdPredictor *predictor)
+score_given(const MetasdPredictor *predictor, const uint32 id[2])
 {
     const MetasdCandidates *candidates = &predictor->candidates;
     float *scores;
 
     if (predictor->search_entities == 0)
-        return metasd_candidates_scores(candidates, predictor->scores);
-    scores = palloc_extended(Max((size_t)candidates->count, 1) * sizeof(*scores), MCXT_ALLOC_HUGE);
-    metasd_search_scores_of(&predictor->search, candidates->ids, candidates->count, scores);
+        scores = metasd_candidates_scores(candidates, predictor->scores);
+    else {
+        scores = palloc_extended(Max(count_candidates(candidates), 1) * sizeof(*scores),
+                                 MCXT_ALLOC_HUGE);
+        metasd_search_scores_of(&predictor->search, candidates->ids, candidates->count, scores);
+    }
+    if (candidates->newcomers > 0)
+        score_newcomers(predictor, id, scores + candidates->count);
     return scores;
+}
+
+/* Adds newcomers that are no facts to what the odds are against, of all candidates. */
+static void
+add_odds_of_newcomers(MetasdPredictor *predictor, const MetasdKnownAnswers *facts,
+                      const float *scores)
+{
+    MetasdOdds *odds = &predictor->odds;
+
+    for (uint32 i = 0; i < predictor->candidates.newcomers; i++) {
+        if (facts->newcomers[i] || scores[i] == METASD_IMPOSSIBLE)
+            continue;
+        if (!odds->found || scores[i] > odds->first) {
+            odds->sum *= odds->found ? exp((double)odds->first - (double)scores[i]) : 0;
+            odds->first = scores[i];
+            odds->found = true;
+        }
+        odds->sum += exp((double)scores[i] - (double)odds->first);
+    }
+}
+
+/* Writes the answers among the candidates that are given. */
+static void
+write_given(MetasdPredictor *predictor, const uint32 id[2], MetasdKnownAnswers *facts,
+            const Desk *desk)
+{
+    const MetasdCandidates *candidates = &predictor->candidates;
+    float *scores = score_given(predictor, id);
+    Iterator iterator;
+
+    add_odds_of_newcomers(predictor, facts, scores + candidates->count);
+    iterator =
+        start_candidates(scores, predictor->places ? predictor->places : candidates->ids,
+                         (uint32)count_candidates(candidates), 2 * (uint64)predictor->k, desk);
+    iterator.placed = predictor->placed;
+    write_answers(predictor, &iterator, facts);
+    pfree(scores);
 }
 
 /*
  * Answers are ranked among the candidates. But their odds are against all entities: that other
- * entities are no candidates makes no answer more probable.
+ * entities are no candidates makes no answer more probable. Newcomers that are candidates count
+ * there, too.
  */
 static void
 write_best(MetasdPredictor *predictor, const uint32 id[2])
 {
     const MetasdCandidates *candidates = &predictor->candidates;
-    Facts facts;
+    MetasdKnownAnswers facts;
     Iterator iterator;
     Desk desk;
 
     if (predictor->k == 0)
         return;
-    desk = allocate_desk(Max(predictor->scored, candidates->given ? candidates->count : 0));
+    desk = allocate_desk(Max(predictor->scored, count_candidates(candidates)));
     facts = start_facts(predictor, id);
     iterator = start_candidates(predictor->scores, predictor->found, predictor->scored,
                                 candidates->given ? 0 : 2 * (uint64)predictor->k, &desk);
     find_odds(predictor, &iterator, &facts);
-    if (candidates->given) {
-        float *scores = score_given(predictor);
-
-        iterator = start_candidates(scores, candidates->ids, candidates->count,
-                                    2 * (uint64)predictor->k, &desk);
-        write_answers(predictor, &iterator, &facts);
-        pfree(scores);
-    } else
+    if (candidates->given)
+        write_given(predictor, id, &facts, &desk);
+    else
         write_answers(predictor, &iterator, &facts);
     free_desk(&desk);
     MemoryContextDelete(facts.context);
@@ -374,6 +401,42 @@ count_searched(const MetasdPredictor *predictor)
     return metasd_question_searched(predictor->question);
 }
 
+/* Is candidate ID of the image before a newcomer, by the bytes of their labels? */
+static bool
+is_before(const MetasdPredictor *predictor, uint32 id, const MetasdNewcomerCopy *newcomer)
+{
+    MetasdLabel label = metasd_question_label(predictor->question, false, id);
+    uint32 len = Min(label.len, newcomer->label.len);
+    int order = memcmp(label.data, newcomer->label.data, len);
+
+    return order != 0 ? order < 0 : label.len < newcomer->label.len;
+}
+
+/* Merges the candidates of the image and the newcomers, both in the order of their labels. */
+static void
+place_candidates(MetasdPredictor *predictor)
+{
+    const MetasdCandidates *candidates = &predictor->candidates;
+    size_t n = count_candidates(candidates);
+    uint32 trained = 0, newcomer = 0;
+
+    predictor->places = predictor->placed = NULL;
+    if (candidates->newcomers == 0)
+        return;
+    predictor->places = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE);
+    predictor->placed = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE);
+    for (uint32 place = 0; place < n; place++)
+        if (newcomer == candidates->newcomers ||
+            (trained < candidates->count &&
+             is_before(predictor, candidates->ids[trained], &candidates->list[newcomer]))) {
+            predictor->placed[place] = candidates->ids[trained];
+            predictor->places[trained++] = place;
+        } else {
+            predictor->placed[place] = predictor->n + newcomer;
+            predictor->places[candidates->count + newcomer++] = place;
+        }
+}
+
 void
 metasd_predictor_start(MetasdPredictor *predictor)
 {
@@ -389,6 +452,7 @@ metasd_predictor_start(MetasdPredictor *predictor)
     predictor->found_scores = NULL;
     predictor->found_room = 0;
     predictor->room = NULL;
+    place_candidates(predictor);
     if (predictor->search_entities > 0) {
         predictor->most = 1;
         predictor->scratch = palloc(metasd_search_bytes(plan));
@@ -400,17 +464,6 @@ metasd_predictor_start(MetasdPredictor *predictor)
         palloc_extended((size_t)predictor->n * predictor->most * sizeof(float), MCXT_ALLOC_HUGE);
     predictor->scratch =
         palloc_extended(metasd_query_batch_bytes(plan->width, predictor->most), MCXT_ALLOC_HUGE);
-}
-
-/* The entity and the relation of a question about tails; heads are tails of the reciprocal. */
-static MetasdAsk
-ask_for_tails(const MetasdPredictor *predictor, const uint32 id[2])
-{
-    const MetasdQuestion *question = predictor->question;
-    bool tail = predictor->asked == METASD_ASKED_TAIL;
-
-    return (MetasdAsk){.head = metasd_question_entity(question, id[!tail]),
-                       .relation = metasd_question_relation(question, id[tail], !tail)};
 }
 
 void
@@ -504,6 +557,10 @@ metasd_predictor_end(MetasdPredictor *predictor)
     if (predictor->found) {
         pfree(predictor->found_scores);
         pfree(predictor->found);
+    }
+    if (predictor->places) {
+        pfree(predictor->places);
+        pfree(predictor->placed);
     }
     pfree(predictor->scratch);
 }

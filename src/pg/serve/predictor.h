@@ -26,7 +26,7 @@ typedef enum MetasdKnownMode {
 #define METASD_MOST_COLUMNS 8
 
 typedef struct MetasdAnswer {
-    uint32 id;
+    uint32 id;   /* the i-th newcomer among the candidates has n + i */
     uint32 rank; /* 1 + the number of answers with a higher score */
     float score, probability;
     bool known;
@@ -44,7 +44,7 @@ typedef struct MetasdPredictor {
     const MetasdQuestion *question;
     MetasdAsked asked;
     MetasdKnownMode mode;
-    MetasdCandidates candidates; /* of entities; not used if relations are asked for */
+    MetasdCandidates candidates; /* of entities; none if relations are asked for */
     uint32 k;
     float least_probability;   /* of an answer */
     int answer_column;         /* of the result; it may be one of the given columns */
@@ -60,6 +60,8 @@ typedef struct MetasdPredictor {
     uint32 search_entities; /* that many are scored, at least; 0: all, answers are exact */
     float *room;            /* n scores of each of `most` questions, if all are scored */
     void *scratch;
+    uint32 *places;        /* of candidates with newcomers: each one's place by labels, and */
+    uint32 *placed;        /* who is at each place */
     MemoryContext context; /* of the arrays below */
     MetasdSearch search;   /* if not all are scored */
     size_t found_room;     /* for these: */
