@@ -169,6 +169,7 @@ build_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint
         size_t bytes;
         MetasdLabel label = {.data = metasd_label_get(labels, ids[i], &bytes)};
 
+        CHECK_FOR_INTERRUPTS();
         label.len = (uint32)bytes;
         if (metasd_known_value(type, label, &values[count]))
             count++;

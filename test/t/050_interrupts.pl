@@ -1,0 +1,58 @@
+# Answers end soon after they are cancelled, however many there are. Clocks are not to be relied on, so a call is tried
+# several times: one that ends only with its last answer never ends in time.
+use strict;
+use warnings;
+
+use Test::More;
+
+use MetasdTest;
+
+my $node = new_node('interrupts');
+my $entities = 60000;
+
+$node->safe_psql('postgres', qq{
+	CREATE TABLE e AS SELECT 'n' || i AS label, ARRAY[sin(i), cos(i), sin(3 * i), cos(7 * i)]::real[] AS embedding
+	FROM generate_series(1, $entities) i;
+	CREATE TABLE r AS SELECT 'r' AS label, ARRAY[1, .5, 2, -1]::real[] AS embedding;
+	CREATE TABLE f AS SELECT 'n1' AS head, 'r' AS relation, 'n' || i AS tail FROM generate_series(2, 1000) i;
+	CREATE INDEX ON f (head, relation)});
+my $run = $node->safe_psql('postgres', q{SELECT kg_import('many', 'e', 'r', 'f')});
+$node->safe_psql('postgres', "CALL kg_wait($run)");
+
+# The milliseconds that a call takes, many times over so that there are enough of them, and how it ended.
+sub took
+{
+	my ($sql, $limit) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', "SELECT 1 FROM kg_predict('n1', 'r', 1, 'many');
+		CREATE TEMP TABLE begun AS SELECT clock_timestamp() AS t;
+		SET jit = off; SET statement_timeout = $limit;
+		$sql;
+		SET statement_timeout = 0;
+		SELECT extract(epoch FROM clock_timestamp() - t) * 1000 FROM begun;", on_error_stop => 0);
+
+	return ((split /\n/, $out)[-1], $err);
+}
+
+for my $call (
+	"kg_predict('n1', 'r', $entities, 'many', 'include')", "kg_predict('n1', 'r', $entities, 'many', 'mark')",
+	"kg_predict_heads('r', 'n5', $entities, 'many', 'include')", "kg_similar('n1', $entities, 'many')",
+	"kg_entity_embeddings('many')")
+{
+	my @late;
+
+	for my $try (1 .. 8)
+	{
+		my ($whole) = took("SELECT count(*) FROM $call", 0);
+		my $limit = int($whole * .6) + 1;
+		my ($ms, $err) = took("SELECT count(*) FROM $call", $limit);
+
+		push @late, sprintf '%d of %d and %d', $ms, $limit, $whole;
+		next if $err !~ /canceling statement due to statement timeout/;
+		@late = () if $ms < $limit + .2 * $whole;
+		last if !@late;
+	}
+	is("@late", '', "$call ends when it is cancelled");
+}
+
+$node->stop;
+done_testing();
