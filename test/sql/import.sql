@@ -255,7 +255,7 @@ CREATE TABLE large AS SELECT label, array_fill(1::real, '{8000}') AS embedding F
 CREATE TABLE large_relations AS SELECT label, array_fill(1::real, '{8000}') AS embedding FROM relations;
 SELECT kg_import('large', 'large', 'large_relations', 'people') AS run \gset
 SELECT tools.ended(:run);
-SELECT error ~ '^(the triples alone need more memory than|training needs \d+ MB of memory,) metasd.train_mem' AS refused FROM metasd.versions WHERE run = :run;
+SELECT error ~ '^(the embeddings and triples alone need more memory than|training needs \d+ MB of memory,) metasd.train_mem' AS refused FROM metasd.versions WHERE run = :run;
 RESET metasd.train_mem;
 SELECT kg_drop('large');
 

@@ -1,8 +1,9 @@
 # Answers end soon after they are cancelled, however many there are. Clocks are not to be relied on, so a call is tried
-# several times: one that ends only with its last answer never ends in time.
+# several times: one that ends only with its last answer never ends in time. And single-user mode, where nothing is trained.
 use strict;
 use warnings;
 
+use IPC::Run 'run';
 use Test::More;
 
 use MetasdTest;
@@ -33,6 +34,16 @@ sub took
 	return ((split /\n/, $out)[-1], $err);
 }
 
+# What the server says in single-user mode.
+sub run_single
+{
+	my ($server, $input) = @_;
+	my ($out, $err) = ('', '');
+
+	run([ $server->config_data('--bindir') . '/postgres', '--single', '-D', $server->data_dir, 'postgres' ], '<', \$input, '>', \$out, '2>', \$err);
+	return "$out$err";
+}
+
 for my $call (
 	"kg_predict('n1', 'r', $entities, 'many', 'include')", "kg_predict('n1', 'r', $entities, 'many', 'mark')",
 	"kg_predict_heads('r', 'n5', $entities, 'many', 'include')")
@@ -59,5 +70,10 @@ for my $call (
 	is("@late", '', "$call ends when it is cancelled");
 }
 
+# Nothing trains where there are no background workers, and the message does not propose to wait for one.
 $node->stop;
+my $single = run_single($node, "SELECT kg_train('alone', 'facts');\nSELECT count(*) FROM kg_predict('n1', 'r', 3, 'many');\n");
+like($single, qr/ERROR:  models cannot be trained in single-user mode/, 'single-user mode trains nothing');
+like($single, qr/count = "3"/, 'and answers');
+
 done_testing();
