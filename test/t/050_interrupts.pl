@@ -40,7 +40,7 @@ sub run_single
 	my ($server, $input) = @_;
 	my ($out, $err) = ('', '');
 
-	run([ $server->config_data('--bindir') . '/postgres', '--single', '-D', $server->data_dir, 'postgres' ], '<', \$input, '>', \$out, '2>', \$err);
+	run([ config_of($server, '--bindir') . '/postgres', '--single', '-D', $server->data_dir, 'postgres' ], '<', \$input, '>', \$out, '2>', \$err);
 	return "$out$err";
 }
 
