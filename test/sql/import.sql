@@ -238,6 +238,9 @@ UPDATE bad SET embedding = array_fill(1::real, '{20002}');
 SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
 UPDATE bad SET embedding = '{}';
 SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
+-- An error of the table's own names the table.
+CREATE VIEW doubles AS SELECT label, embedding::float8[] || 1e300::float8 AS embedding FROM entities;
+SELECT kg_import('bad', 'doubles', 'relations', 'people');
 SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '[]')$$);
 SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"layout": "pairs"}')$$);
 SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"missing": true}')$$);
