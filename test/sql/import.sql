@@ -238,6 +238,9 @@ UPDATE bad SET embedding = array_fill(1::real, '{20002}');
 SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
 UPDATE bad SET embedding = '{}';
 SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
+-- An error of the table's own names the table.
+CREATE VIEW doubles AS SELECT label, embedding::float8[] || 1e300::float8 AS embedding FROM entities;
+SELECT kg_import('bad', 'doubles', 'relations', 'people');
 SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '[]')$$);
 SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"layout": "pairs"}')$$);
 SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"missing": true}')$$);
@@ -255,7 +258,7 @@ CREATE TABLE large AS SELECT label, array_fill(1::real, '{8000}') AS embedding F
 CREATE TABLE large_relations AS SELECT label, array_fill(1::real, '{8000}') AS embedding FROM relations;
 SELECT kg_import('large', 'large', 'large_relations', 'people') AS run \gset
 SELECT tools.ended(:run);
-SELECT error ~ '^(the triples alone need more memory than|training needs \d+ MB of memory,) metasd.train_mem' AS refused FROM metasd.versions WHERE run = :run;
+SELECT error ~ '^(the embeddings and triples alone need more memory than|training needs \d+ MB of memory,) metasd.train_mem' AS refused FROM metasd.versions WHERE run = :run;
 RESET metasd.train_mem;
 SELECT kg_drop('large');
 

@@ -233,6 +233,9 @@ $node->safe_psql('postgres', q{
 	CREATE CAST (e.word AS json) WITH FUNCTION e.json_of(e.word);
 	CREATE CAST (e.word AS text) WITH FUNCTION e.text_of(e.word);
 	CREATE TABLE e.typed AS SELECT *, 'a'::e.word AS word, ARRAY[ROW('a', 1)::e.words] AS words FROM e.f;
+	CREATE FUNCTION e.differ(text, text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM e.i(1); RETURN $1 <> $2; END $$;
+	CREATE OPERATOR e.=== (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.texteq, NEGATOR = OPERATOR(e.!==));
+	CREATE OPERATOR e.!== (LEFTARG = text, RIGHTARG = text, FUNCTION = e.differ, NEGATOR = OPERATOR(e.===));
 	CREATE VIEW e.trap AS SELECT * FROM e.f WHERE e.yes();
 	GRANT SELECT ON ALL TABLES IN SCHEMA e TO PUBLIC});
 my ($keyed, $parted) = split /,/, $node->safe_psql('postgres', q{SELECT 'e.keyed'::regclass::oid || ',' || 'e.parted'::regclass::oid});
@@ -241,6 +244,9 @@ my %reached = (
 		"CREATE VIEW e.v AS SELECT * FROM e.f WHERE satisfies_hash_partition(${keyed}::oid, 1, 0, head) IS NOT DISTINCT FROM true"],
 	'the key of a table, by its constraint' =>
 	  [100000, "CREATE VIEW e.v AS SELECT * FROM e.f WHERE pg_get_partition_constraintdef(${parted}::oid) <> ''"],
+	'the negator of an operator' => [100000, q{CREATE VIEW e.v AS SELECT * FROM e.f WHERE NOT (head OPERATOR(e.===) 'x')}],
+	'the negator of an operator for arrays' =>
+	  [100000, q{SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.f WHERE NOT (head OPERATOR(e.===) ANY ('{x,y}'))}, 'a.v'],
 	'the key of the table above' =>
 	  [100000, 'SET SESSION AUTHORIZATION adam; CREATE VIEW a.v AS SELECT * FROM e.middle', 'a.v'],
 	'a domain that a text is tried for' => [160000,

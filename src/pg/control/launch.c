@@ -11,6 +11,8 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -266,6 +268,11 @@ register_worker(BackgroundWorker *worker)
     TimestampTz begun = GetCurrentTimestamp();
     BackgroundWorkerHandle *handle;
 
+    if (!IsUnderPostmaster)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("models cannot be trained in single-user mode"),
+                        errdetail("A background worker trains them, and there are none."),
+                        errhint("Start the server, and train there.")));
     while (!RegisterDynamicBackgroundWorker(worker, &handle)) {
         if (TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), WAIT_FOR_PLACE_MS))
             ereport(ERROR,

@@ -165,9 +165,11 @@ build_array_of(const MetasdKnown *known, const MetasdLabel *labels, size_t n)
     bool byval;
     char align;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        CHECK_FOR_INTERRUPTS();
         if (metasd_known_value(type, labels[i], &values[count]))
             count++;
+    }
     get_typlenbyvalalign(type, &len, &byval, &align);
     return PointerGetDatum(construct_array(values, count, type, len, byval, align));
 }

@@ -129,6 +129,7 @@ take_candidates(Iterator *iterator, MetasdKnownAnswers *facts)
            metasd_best_first_next(&iterator->best, &id, &score)) {
         iterator->scores[iterator->taken] = score;
         iterator->ids[iterator->taken++] = iterator->placed ? iterator->placed[id] : id;
+        CHECK_FOR_INTERRUPTS();
     }
     if (iterator->taken == first)
         return false;
@@ -136,7 +137,6 @@ take_candidates(Iterator *iterator, MetasdKnownAnswers *facts)
         facts, first == 0 && iterator->taken <= MOST_LOOKED_UP ? iterator->ids : NULL,
         iterator->taken);
     iterator->probe *= PROBE_GROWTH;
-    CHECK_FOR_INTERRUPTS();
     return true;
 }
 
@@ -192,8 +192,10 @@ copy_answer(MetasdAnswers *copy, const MetasdAnswer *answer)
 void
 metasd_predictor_repeat(const MetasdPredictor *predictor, const MetasdAnswer *answers, uint32 n)
 {
-    for (uint32 i = 0; i < n; i++)
+    for (uint32 i = 0; i < n; i++) {
+        CHECK_FOR_INTERRUPTS();
         put_answer(predictor, &answers[i]);
+    }
 }
 
 /* Shows the odds all entities or relations, best first, until the odds are known. */
@@ -226,6 +228,7 @@ write_answers(MetasdPredictor *predictor, Iterator *iterator, MetasdKnownAnswers
         uint32 id = iterator->ids[i];
         MetasdAnswer one = {.id = id, .score = iterator->scores[i], .known = facts->ids[id]};
 
+        CHECK_FOR_INTERRUPTS();
         if (one.score == METASD_IMPOSSIBLE)
             return;
         if (!one.known) {

@@ -254,6 +254,30 @@ check_array(const Row *row, MetasdEmbeddingShape *shape, ArrayType *array)
     return numbers;
 }
 
+/* For errors of the table's own: those of a view, and of numbers that are no real ones. */
+static void
+add_context(void *argument)
+{
+    const MetasdEmbeddingTable *table = argument;
+
+    errcontext("reading embeddings as real[] from table \"%s\"; magnitudes up to %g are allowed",
+               table->name, (double)MOST_WEIGHT);
+}
+
+static bool
+next_row(MetasdFetch *fetch, Row *row)
+{
+    ErrorContextCallback callback = {.previous = error_context_stack,
+                                     .callback = add_context,
+                                     .arg = unconstify(MetasdEmbeddingTable *, row->table)};
+    bool found;
+
+    error_context_stack = &callback;
+    found = metasd_fetch_next(fetch, &row->label);
+    error_context_stack = callback.previous;
+    return found;
+}
+
 void
 metasd_embedding_read(const MetasdEmbeddingTable *table, Oid user, MetasdEmbeddingShape *shape,
                       MetasdLabelSet *labels, MetasdEmbeddingFunction function, void *context)
@@ -263,7 +287,7 @@ metasd_embedding_read(const MetasdEmbeddingTable *table, Oid user, MetasdEmbeddi
     MetasdFetch fetch;
 
     metasd_fetch_begin_arrays(&fetch, &row.table->reading, columns, 1, arrays);
-    while (metasd_fetch_next(&fetch, &row.label)) {
+    while (next_row(&fetch, &row)) {
         const float *numbers[2] = {NULL};
 
         check_label(&row);

@@ -8,6 +8,7 @@
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_statistic_ext.h"
@@ -24,6 +25,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
+
+#include "pg/source/harmless.h"
 
 /* ---- changes ---- */
 
@@ -63,73 +66,13 @@ metasd_trust_generation(void)
     return generation;
 }
 
-/* ---- roles and functions ---- */
+/* ---- roles ---- */
 
 bool
 metasd_trusts(Oid reader, Oid owner)
 {
     return owner == reader || superuser_arg(owner) ||
            (!superuser_arg(reader) && has_privs_of_role(owner, reader));
-}
-
-/* Does making a value of the type run only PostgreSQL's own code? */
-static bool
-is_plain_type(Oid type)
-{
-    char kind = get_typtype(type);
-
-    return type < FirstNormalObjectId && type != XMLOID &&
-           (kind == TYPTYPE_BASE || kind == TYPTYPE_RANGE || kind == TYPTYPE_ENUM);
-}
-
-/* Functions that only write values of any type. Only superusers define output functions. */
-static bool
-only_writes(const char *name)
-{
-    static const char *const names[] = {"concat", "concat_ws", "format", "array_to_string"};
-
-    for (int i = 0; i < (int)lengthof(names); i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-/*
- * Functions that run code of what they get the OID or the name of: the first two compute the key of
- * a partitioned table, the others make a value of a type.
- */
-static bool
-runs_code_by_name(const char *name)
-{
-    static const char *const names[] = {"satisfies_hash_partition",
-                                        "pg_get_partition_constraintdef", "pg_input_is_valid",
-                                        "pg_input_error_info"};
-
-    for (int i = 0; i < (int)lengthof(names); i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-/*
- * Does the function only compute? Some functions of PostgreSQL that are not immutable run SQL that
- * they get as text or as the name of a table, and make XML of the result. Functions of pseudotypes
- * run code of the types that they get, such as casts.
- */
-static bool
-only_computes(Form_pg_proc function)
-{
-    if (function->oid >= FirstNormalObjectId || function->provolatile == PROVOLATILE_VOLATILE ||
-        runs_code_by_name(NameStr(function->proname)))
-        return false;
-    if (function->provolatile == PROVOLATILE_IMMUTABLE || only_writes(NameStr(function->proname)))
-        return true;
-    if (!is_plain_type(function->prorettype))
-        return false;
-    for (int i = 0; i < function->pronargs; i++)
-        if (!is_plain_type(function->proargtypes.values[i]))
-            return false;
-    return true;
 }
 
 /* ---- inspection ---- */
@@ -204,7 +147,7 @@ check_function(Oid function, void *context)
         elog(ERROR, "cache lookup failed for function %u", function);
     form = (Form_pg_proc)GETSTRUCT(tuple);
     owner = form->proowner;
-    harmless = only_computes(form) ||
+    harmless = metasd_harmless_function(form) ||
                (chooser_is_trusted(inspection) && metasd_trusts(inspection->reader, owner));
     ReleaseSysCache(tuple);
     return !harmless &&
@@ -285,10 +228,31 @@ check_arguments(Inspection *inspection, Oid function, List *values)
     if (!HeapTupleIsValid(tuple))
         elog(ERROR, "cache lookup failed for function %u", function);
     form = (Form_pg_proc)GETSTRUCT(tuple);
-    for (int i = 0; i < form->pronargs && !only_computes(form); i++)
+    for (int i = 0; i < form->pronargs && !metasd_harmless_function(form); i++)
         depends = depends || get_typtype(form->proargtypes.values[i]) == TYPTYPE_PSEUDO;
     ReleaseSysCache(tuple);
     return depends && check_values(inspection, values);
+}
+
+/*
+ * True for an operator that must not be used: the planner may take its negator instead, which its
+ * owner can add at any time.
+ */
+static bool
+check_operator(Inspection *inspection, Oid operator)
+{
+    HeapTuple tuple;
+    Oid owner;
+
+    if (operator<FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for operator %u", operator);
+    owner = ((Form_pg_operator)GETSTRUCT(tuple))->oprowner;
+    ReleaseSysCache(tuple);
+    return !(chooser_is_trusted(inspection) && metasd_trusts(inspection->reader, owner)) &&
+           note_objection(inspection, FUNCTION, format_operator_qualified(operator), owner);
 }
 
 static bool
@@ -365,6 +329,12 @@ inspect_node(Node *node, void *context)
                                                         ((FuncExpr *)node)->args)) ||
                 (IsA(node, Aggref) &&
                  check_arguments(inspection, ((Aggref *)node)->aggfnoid, ((Aggref *)node)->args)))
+                return true;
+            if ((IsA(node, OpExpr) || IsA(node, DistinctExpr) || IsA(node, NullIfExpr)) &&
+                check_operator(inspection, ((OpExpr *)node)->opno))
+                return true;
+            if (IsA(node, ScalarArrayOpExpr) &&
+                check_operator(inspection, ((ScalarArrayOpExpr *)node)->opno))
                 return true;
     }
     return expression_tree_walker(node, inspect_node, inspection);

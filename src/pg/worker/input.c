@@ -19,6 +19,7 @@ typedef struct Budget {
     MetasdBudget budget;
     const MetasdInput *input;
     const char *setting; /* it has the limit */
+    bool import;
 } Budget;
 
 static void
@@ -27,7 +28,11 @@ refuse_memory(MetasdBudget *budget, size_t bytes)
     const Budget *own = (const Budget *)budget;
 
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("the triples alone need more memory than %s allows", own->setting),
+                    own->import
+                        ? errmsg("the embeddings and triples alone need more memory than "
+                                 "%s allows",
+                                 own->setting)
+                        : errmsg("the triples alone need more memory than %s allows", own->setting),
                     errdetail("After %zu triples they need %zu MB; %zu MB are allowed.",
                               own->input->count, bytes >> 20, budget->most >> 20),
                     errhint("Raise %s, or train from a view with fewer triples.", own->setting)));
@@ -189,6 +194,7 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
     own->budget = (MetasdBudget){.most = (size_t)train_mem * 1024, .refuse = refuse_memory};
     own->input = input;
     own->setting = setting;
+    own->import = import != NULL;
     input->entities = metasd_labelset_create(&own->budget);
     input->relations = metasd_labelset_create(&own->budget);
     if (import)
