@@ -120,7 +120,7 @@ append_calibration_error(StringInfo sql)
     for (int bin = 0; bin < BINS; bin++)
         appendStringInfo(sql, "%scoalesce(abs(sum(x.surplus) FILTER (WHERE x.bin = %d)), 0)",
                          bin ? " + " : "", bin);
-    appendStringInfoString(sql, ") / nullif(count(x.surplus), 0)");
+    appendStringInfoString(sql, ")::float8 / nullif(count(x.surplus), 0)");
 }
 
 /*
@@ -130,14 +130,18 @@ append_calibration_error(StringInfo sql)
 static void
 append_calibration_of_all(StringInfo sql)
 {
-    appendStringInfoString(sql, "sum(x.claimed) / nullif(sum(x.held), 0)::float8, (");
+    appendStringInfoString(sql, "sum(x.claimed)::float8 / nullif(sum(x.held), 0)::float8, (");
     for (int range = 0; range < METASD_RANGES; range++)
         appendStringInfo(sql,
                          "%scoalesce(abs(sum(x.claimed - x.held) FILTER (WHERE x.range = %d)), 0)",
                          range ? " + " : "", range);
-    appendStringInfoString(sql, ") / nullif(sum(x.held), 0)::float8");
+    appendStringInfoString(sql, ")::float8 / nullif(sum(x.held), 0)::float8");
 }
 
+/*
+ * What is summed is numeric, as its sums are exact: those of floats would depend on the order of the
+ * rows, which parallel workers and the plan decide.
+ */
 char *
 metasd_evaluation_query(const MetasdEvaluationQuery *query)
 {
@@ -146,20 +150,20 @@ metasd_evaluation_query(const MetasdEvaluationQuery *query)
     initStringInfo(&sql);
     appendStringInfo(&sql,
                      "SELECT (%s)::text, count(x.rank), count(*) FILTER (WHERE x.unseen), "
-                     "avg(1 / x.rank), avg(1 / x.pessimistic_rank::float8), "
+                     "avg(1 / x.rank)::float8, avg(1 / x.pessimistic_rank::numeric)::float8, "
                      "avg((x.rank <= 1)::int::float8), avg((x.rank <= 3)::int::float8), "
-                     "avg((x.rank <= 10)::int::float8), avg(x.rank), "
-                     "1 - avg(x.rank - 1) / nullif(avg((x.candidates - 1)::float8 / 2), 0), "
-                     "avg(x.surplus * x.surplus), ",
+                     "avg((x.rank <= 10)::int::float8), avg(x.rank)::float8, "
+                     "(1 - avg(x.rank - 1) / nullif(avg((x.candidates - 1)::numeric / 2), "
+                     "0))::float8, avg(x.surplus * x.surplus)::float8, ",
                      query->by->label);
     append_calibration_error(&sql);
     appendStringInfoString(&sql, ", ");
     append_calibration_of_all(&sql);
     appendStringInfo(&sql,
-                     " FROM (SELECT %s AS key, (b.a).rank, (b.a).pessimistic_rank, "
+                     " FROM (SELECT %s AS key, (b.a).rank::numeric, (b.a).pessimistic_rank, "
                      "(b.a).candidates, (b.a).unseen, "
-                     "(b.a).probability::float8 - (b.a).holds::int AS surplus, "
-                     "(b.a).range, (b.a).claimed, (b.a).held, "
+                     "((b.a).probability::float8 - (b.a).holds::int)::numeric AS surplus, "
+                     "(b.a).range, (b.a).claimed::numeric, (b.a).held, "
                      "least(floor((b.a).probability * %d), %d) AS bin FROM (",
                      query->by->key, BINS, BINS - 1);
     for (int i = 0; i < query->slices; i++) {
