@@ -154,6 +154,18 @@ SET ROLE regress_metasd_asker;
 SELECT * FROM seen();
 SET ROLE regress_metasd_stranger;
 SELECT * FROM seen();
+-- A newcomer's row is made of what the model's owner may read; what is shown is what the caller may.
+SET ROLE regress_metasd_tables;
+INSERT INTO regress_metasd_shared.facts VALUES ('p77', 'works_at', 'bakery', 'regress_metasd_models'), ('p77', 'speaks', 'French', 'regress_metasd_asker'),
+                                               ('p78', 'works_at', 'bakery', 'regress_metasd_asker');
+SET client_min_messages = warning; -- whether more speaks for it depends on the training
+SET ROLE regress_metasd_models;
+SELECT kind, relation, tail FROM kg_explain('p77', 'lives_in', 'Arles', 1000, 'shared') WHERE head = 'p77';
+SELECT count(*) FROM kg_explain('p78', 'lives_in', 'Arles', 1000, 'shared');
+SET ROLE regress_metasd_asker;
+SELECT kind, relation, tail FROM kg_explain('p77', 'lives_in', 'Arles', 1000, 'shared') WHERE head = 'p77';
+SELECT count(*) FROM kg_explain('p78', 'lives_in', 'Arles', 1000, 'shared');
+RESET client_min_messages;
 RESET ROLE;
 
 -- Without the right to read, with the source gone.
