@@ -287,6 +287,23 @@ for my $what (sort keys %reached)
 	}
 }
 
+# Parts of a table that are elsewhere are read with the user's own mapping, or not at all.
+SKIP:
+{
+	skip 'postgres_fdw is not installed', 3 if !$far;
+	$node->safe_psql('postgres', q{
+		CREATE USER MAPPING FOR eva SERVER here OPTIONS (user 'eva', password_required 'false');
+		DROP USER MAPPING FOR adam SERVER here;
+		SET SESSION AUTHORIZATION eva;
+		CREATE TABLE e.split (head text, relation text, tail text) PARTITION BY LIST (relation);
+		CREATE TABLE e.local PARTITION OF e.split FOR VALUES IN ('none');
+		CREATE FOREIGN TABLE e.remote PARTITION OF e.split DEFAULT SERVER here OPTIONS (schema_name 'e', table_name 'f');
+		GRANT SELECT ON e.split TO PUBLIC});
+	like((as('adam', 'SELECT count(*) FROM e.split'))[2], qr/ERROR:  user mapping not found/, 'adam sees no parts elsewhere');
+	like((as('adam', q{SELECT triples FROM kg_estimate('e.split')}))[2], qr/ERROR:  user mapping not found/, 'nor through a function');
+	is((as('eva', q{SELECT triples > 0 FROM kg_estimate('e.split')}))[1], 't', 'and eva does');
+}
+
 # Tables of embeddings that are imported.
 $node->safe_psql('postgres', q{SET SESSION AUTHORIZATION eva; CREATE TABLE e.rels AS SELECT * FROM kg_relation_embeddings('m')});
 my %made_of = (

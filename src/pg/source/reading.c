@@ -2,6 +2,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -121,12 +122,27 @@ is_table(char kind)
     return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_MATVIEW;
 }
 
+/* Are parts of the table elsewhere, where it depends on the reader what there is to see? */
+static bool
+has_foreign_parts(Oid relation)
+{
+    ListCell *cell;
+
+    if (!has_subclass(relation))
+        return false;
+    foreach (cell, find_all_inheritors(relation, AccessShareLock, NULL))
+        if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+            return true;
+    return false;
+}
+
 /* Does the owner see all that the user sees, and no more? */
 static bool
 owner_may_stand_in(Oid relation, const RelationRow *row, Oid user)
 {
     return has_privs_of_role(user, row->owner) ||
-           (is_table(row->kind) && check_enable_rls(relation, user, true) != RLS_ENABLED);
+           (is_table(row->kind) && check_enable_rls(relation, user, true) != RLS_ENABLED &&
+            !has_foreign_parts(relation));
 }
 
 /*
