@@ -14,6 +14,7 @@
 #include "core/serve/query.h"
 #include "pg/catalog/model.h"
 #include "pg/catalog/statement.h"
+#include "pg/image/image_build.h"
 #include "pg/image/image_cache.h"
 #include "pg/image/image_file.h"
 #include "pg/worker/limits.h"
@@ -177,6 +178,7 @@ open_serving(void *context)
     old_held = metasd_held_out_of(model->serving);
     facts->held = metasd_held_from_both(&old_held, &c->training->held_out);
     facts->split.validation_fraction = old_held.fraction;
+    metasd_image_build_check(model->serving);
     c->old.image = *metasd_image_cache_get(model, metasd_limits_cache_size());
     if (facts->held == METASD_HELD_DRAWN) {
         facts->single[0] = read_singles(c, false, c->old.image.plan.entities);
