@@ -97,7 +97,7 @@ FROM metasd.versions WHERE run = :run;
 
 -- A rank that memory has lowered is kept, and the version is read beside it.
 SELECT kg_drop('people');
-SELECT set_config('metasd.train_mem', (train_bytes / 1300)::text, false) <> '' AS set
+SELECT set_config('metasd.train_mem', (train_bytes / 1150)::text, false) <> '' AS set
 FROM kg_estimate('people', params => '{"rank": 250, "preset": "best"}');
 SELECT kg_train('people', 'people', params => '{"preset": "best", "epochs": 2}') AS run \gset
 SELECT tools.ended(:run);

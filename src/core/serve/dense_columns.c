@@ -13,68 +13,123 @@ const size_t metasd_dense_code_bytes[METASD_CODES] = {sizeof(uint8_t), sizeof(fl
 
 /* ---- whole weights ---- */
 
-/* The lowest part of a whole weight, balanced around 0; *whole: what is left of it. */
-static int32_t
-take_part(int32_t *whole, unsigned bits)
-{
-    int32_t half = 1 << (bits - 1), part = ((*whole + half) & ((1 << bits) - 1)) - half;
+/* Adding this to a number below 2^51, and subtracting it, rounds as rint does, and is no call. */
+#define ROUNDING 6755399441055744.0 /* 1.5 x 2^52 */
 
-    *whole = (*whole - part) / (1 << bits);
-    return part;
+/* A weight in whole steps. */
+static inline int32_t
+whole_weight(float weight, double step)
+{
+    return (int32_t)((double)weight / step + ROUNDING - ROUNDING);
 }
+
+/* The largest weight, without a sign. Their bits are ordered as they are. */
+METASD_VECTORISE static float
+find_largest(const MetasdDenseColumn *columns, size_t count)
+{
+    uint32_t most = 0;
+    float largest;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &columns[i].weight, sizeof(bits));
+        bits &= 0x7fffffff;
+        most = bits > most ? bits : most;
+    }
+    memcpy(&largest, &most, sizeof(largest));
+    return largest;
+}
+
+/* Numbers and weights, these in whole steps, of full quads: in part[i] that of column i. */
+METASD_VECTORISE static void
+round_weights(const MetasdDenseColumn *columns, size_t quads, double step, MetasdDenseQuad *quad)
+{
+    for (size_t q = 0; q < quads; q++)
+        for (size_t i = 0; i < 4; i++) {
+            quad[q].number[i] = columns[4 * q + i].number;
+            quad[q].part[i] = whole_weight(columns[4 * q + i].weight, step);
+        }
+}
+
+/* Likewise of a quad of fewer columns: a last column with weight 0 in place of others. */
+static void
+round_rest(const MetasdDenseColumn *columns, size_t count, double step, MetasdDenseQuad *quad)
+{
+    MetasdDenseColumn rest[4];
+
+    for (size_t i = 0; i < 4; i++)
+        rest[i] = (MetasdDenseColumn){.number = columns[i < count ? i : count - 1].number,
+                                      .weight = i < count ? columns[i].weight : 0};
+    round_weights(rest, 1, step, quad);
+}
+
+/* The lowest parts of a weight are balanced around 0: with these in each, no part is negative. */
+#define HALVES_8 0x808080u
+#define HALVES_12 0x800800u
 
 /*
- * part[p]: the bytes p of the four weights; or part[0] and [1]: the low halves, of 16 bits, of the
- * first two and the last two, and then the high ones.
+ * Splits the whole weights in place. part[p]: the bytes p of the four weights; or part[0] and [1]:
+ * the low halves, of 16 bits, of the first two and the last two, and then the high ones.
  */
-static void
-split_weights(const int32_t whole[4], unsigned bits, int32_t part[4])
+METASD_VECTORISE static void
+split_weights(unsigned bits, size_t quads, MetasdDenseQuad *quad)
 {
-    uint32_t parts[4] = {0};
+    for (size_t q = 0; q < quads && bits == 8; q++) {
+        uint32_t w[4], parts[4];
 
-    for (int i = 0; i < 4; i++) {
-        int32_t left = whole[i];
-
-        if (bits == 8)
-            for (int p = 0; p < 3; p++)
-                parts[p] |= ((uint32_t)take_part(&left, 8) & 0xff) << 8 * i;
-        else
-            for (int p = 0; p < 2; p++)
-                parts[2 * p + i / 2] |= ((uint32_t)take_part(&left, 12) & 0xffff) << 16 * (i % 2);
+        for (int i = 0; i < 4; i++)
+            w[i] = ((uint32_t)quad[q].part[i] + HALVES_8) ^ HALVES_8;
+        for (int p = 0; p < 4; p++)
+            parts[p] = (w[0] >> 8 * p & 0xff) | (w[1] >> 8 * p & 0xff) << 8 |
+                       (w[2] >> 8 * p & 0xff) << 16 | (w[3] >> 8 * p & 0xff) << 24;
+        memcpy(quad[q].part, parts, sizeof(parts));
     }
-    memcpy(part, parts, sizeof(parts));
+    for (size_t q = 0; q < quads && bits == 12; q++) {
+        uint32_t low[4], high[4], parts[4];
+
+        for (int i = 0; i < 4; i++) {
+            uint32_t w = (uint32_t)quad[q].part[i] + HALVES_12;
+
+            low[i] = ((w & 0xfff) - 0x800) & 0xffff;
+            high[i] = ((w >> 12 & 0xfff) - 0x800) & 0xffff;
+        }
+        for (int i = 0; i < 2; i++) {
+            parts[i] = low[2 * i] | low[2 * i + 1] << 16;
+            parts[2 + i] = high[2 * i] | high[2 * i + 1] << 16;
+        }
+        memcpy(quad[q].part, parts, sizeof(parts));
+    }
 }
 
-static int32_t
-whole_weight(const MetasdDenseQuery *query, size_t i)
+/* The sum of the whole weights. */
+METASD_VECTORISE static int64_t
+sum_weights(size_t quads, const MetasdDenseQuad *quad)
 {
-    return (int32_t)rint((double)query->columns[i].weight / query->step);
+    int64_t sum = 0;
+
+    for (size_t q = 0; q < quads; q++)
+        for (int i = 0; i < 4; i++)
+            sum += quad[q].part[i];
+    return sum;
 }
 
 void
 metasd_dense_prepare(const MetasdDenseKernels *kernels, MetasdCodes kind, MetasdDenseQuery *query)
 {
-    float largest = 0;
+    size_t quads = query->count / 4, rest = query->count % 4;
+    float largest;
 
     if (kind == METASD_CODES_FLOAT)
         return;
-    for (size_t i = 0; i < query->count; i++)
-        largest = fmaxf(largest, fabsf(query->columns[i].weight));
+    largest = find_largest(query->columns, query->count);
     query->step = largest > 0 ? (double)largest / METASD_DENSE_MOST : 1;
-    query->bias = 0;
-    for (size_t q = 0; q < metasd_dense_quads(query->count); q++) {
-        MetasdDenseQuad *quad = &query->quads[q];
-        int32_t whole[4];
-
-        for (size_t i = 0; i < 4; i++) {
-            size_t last = query->count - 1, at = 4 * q + i < last ? 4 * q + i : last;
-
-            quad->number[i] = query->columns[at].number;
-            whole[i] = at == 4 * q + i ? whole_weight(query, at) : 0;
-            query->bias += (int64_t)METASD_CODE_ZERO * whole[i];
-        }
-        split_weights(whole, kernels->part_bits, quad->part);
-    }
+    round_weights(query->columns, quads, query->step, query->quads);
+    if (rest > 0)
+        round_rest(query->columns + 4 * quads, rest, query->step, query->quads + quads);
+    quads += rest > 0;
+    query->bias = METASD_CODE_ZERO * sum_weights(quads, query->quads);
+    split_weights(kernels->part_bits, quads, query->quads);
 }
 
 /* ---- plain sums ---- */
@@ -393,7 +448,7 @@ metasd_dense_score(const MetasdDenseColumns *tiles, size_t e, const MetasdDenseQ
         return sum + 0.0f;
     }
     for (size_t i = 0; i < query->count; i++)
-        total += (int64_t)whole_weight(query, i) *
+        total += (int64_t)whole_weight(query->columns[i].weight, query->step) *
                  ((const uint8_t *)tiles->codes)[first + query->columns[i].number * METASD_WORD];
     return score_of(query, tiles->scales[e], (double)total);
 }

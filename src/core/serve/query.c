@@ -132,10 +132,12 @@ ask_columns(const MetasdImage *image, Scratch *scratch)
     MetasdDenseQuery *asked = &scratch->asked;
 
     asked->count = 0;
-    for (uint32_t j = 0; j < plan->width && asked->count < plan->columns; j++)
-        if (scratch->query[j] != 0 && dimensions->place[j] < plan->columns)
-            asked->columns[asked->count++] =
-                (MetasdDenseColumn){.number = dimensions->place[j], .weight = scratch->query[j]};
+    /* Which components are zero cannot be foreseen: so there is no branch on it. */
+    for (uint32_t j = 0; j < plan->width && asked->count < plan->columns; j++) {
+        asked->columns[asked->count] =
+            (MetasdDenseColumn){.number = dimensions->place[j], .weight = scratch->query[j]};
+        asked->count += (size_t)(scratch->query[j] != 0) & (dimensions->place[j] < plan->columns);
+    }
     metasd_dense_prepare(metasd_dense_kernels(), plan->codes, asked);
 }
 

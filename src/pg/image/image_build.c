@@ -384,3 +384,14 @@ metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *view, bool *provisi
     *provisional = build.uncommitted;
     return memory;
 }
+
+void
+metasd_image_build_check(int64 run)
+{
+    Build build = {.run = run, .coded = true};
+
+    SPI_connect();
+    build.context = CurrentMemoryContext;
+    plan_image(&build);
+    SPI_finish();
+}

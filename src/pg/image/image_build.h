@@ -15,4 +15,10 @@
  */
 extern void *metasd_image_build(int64 run, MetasdTeam *team, MetasdImage *view, bool *provisional);
 
+/*
+ * Reads all rows of a run, and builds nothing: ERRCODE_DATA_CORRUPTED if one is damaged or missing.
+ * An image that was built earlier would not tell.
+ */
+extern void metasd_image_build_check(int64 run);
+
 #endif

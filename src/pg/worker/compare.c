@@ -14,11 +14,11 @@
 #include "core/serve/query.h"
 #include "pg/catalog/model.h"
 #include "pg/catalog/statement.h"
+#include "pg/image/image_build.h"
 #include "pg/image/image_cache.h"
+#include "pg/image/image_file.h"
+#include "pg/worker/limits.h"
 #include "pg/worker/new_image.h"
-
-/* Images are not shared: this worker alone has the old version's image. */
-#define CACHE_SIZE 0
 
 /* The most answers that are ranked, and scores of each version. */
 #define MOST_ANSWERS 20000
@@ -73,21 +73,53 @@ take_array(size_t n, size_t size)
 }
 
 size_t
-metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options, size_t validation,
-                     bool lean)
+metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
+                     MetasdStorage storage, size_t validation, bool lean)
 {
     size_t entities = metasd_labelset_count(input->entities);
-    size_t image = metasd_new_image_bytes(input, options, lean);
+    MetasdNewImageBytes served = metasd_new_image_served_bytes(input, options, storage);
+    size_t image = lean ? 0 : metasd_new_image_bytes(input, options);
     /* Arrays of take_scratch, match_labels and read_singles, and those that store.c takes. */
     size_t each_entity = 6 * sizeof(uint32) + sizeof(int64) + sizeof(bool);
     size_t each_answer = sizeof(MetasdRankCounts) + sizeof(uint32);
 
+    if (!metasd_image_file_may_share(served.image, metasd_limits_cache_size()) &&
+        __builtin_add_overflow(image, served.building, &image))
+        return SIZE_MAX;
     if (image >= SIZE_MAX / 4)
         return SIZE_MAX;
-    return (lean ? 1 : 2) * image + entities * each_entity + validation * each_answer;
+    return image + entities * each_entity + validation * each_answer;
 }
 
 /* ---- the old version ---- */
+
+static void
+share_serving(void *context)
+{
+    metasd_image_cache_publish(context, metasd_limits_cache_size());
+}
+
+static void
+share_in_transaction(void *context)
+{
+    const MetasdReporter *reporter = context;
+
+    metasd_transaction_run(reporter->transactions, share_serving, (void *)reporter->model);
+}
+
+/* Whatever is wrong with that version, the comparison will find it, too. */
+void
+metasd_compare_prepare(MetasdProcess *process, MetasdReporter *reporter)
+{
+    MetasdTransactions *transactions = &process->transactions;
+
+    if (metasd_transaction_guard(transactions, share_in_transaction, reporter) == METASD_OK)
+        return;
+    if (transactions->error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+        transactions->error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+        ReThrowError(transactions->error);
+    transactions->error = NULL;
+}
 
 /* Ids that one statement looks at. */
 #define IDS_PER_LOOK 100000
@@ -146,7 +178,8 @@ open_serving(void *context)
     old_held = metasd_held_out_of(model->serving);
     facts->held = metasd_held_from_both(&old_held, &c->training->held_out);
     facts->split.validation_fraction = old_held.fraction;
-    c->old.image = *metasd_image_cache_get(model, CACHE_SIZE);
+    metasd_image_build_check(model->serving);
+    c->old.image = *metasd_image_cache_get(model, metasd_limits_cache_size());
     if (facts->held == METASD_HELD_DRAWN) {
         facts->single[0] = read_singles(c, false, c->old.image.plan.entities);
         facts->single[1] = read_singles(c, true, c->old.image.plan.relations);

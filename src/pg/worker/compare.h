@@ -34,12 +34,19 @@ typedef struct MetasdComparison {
 } MetasdComparison;
 
 /*
- * Bytes that the comparison takes beside the trainer, of which the leader keeps its part: the
- * images of both versions, if the old one is like the new, and scores; after a lean training that
- * of the old one alone. VALIDATION: the examples of that part. SIZE_MAX if too many to count.
+ * Shares the image of the version that serves, unless it is shared, before the training has memory:
+ * the comparison then reads it from its file.
+ */
+extern void metasd_compare_prepare(MetasdProcess *process, MetasdReporter *reporter);
+
+/*
+ * Bytes that the comparison takes beside the trainer, of which the leader keeps its part: scores;
+ * the image of the new version, but after a lean training; and that of the old one, which is like
+ * the new one, if it is too large to be shared. VALIDATION: the examples of that part. SIZE_MAX if
+ * too many to count.
  */
 extern size_t metasd_compare_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
-                                   size_t validation, bool lean);
+                                   MetasdStorage storage, size_t validation, bool lean);
 
 /*
  * Compares trainer.best, as it will be read back, with the version that serves. It may serve

@@ -19,6 +19,7 @@
 #include "pg/worker/limits.h"
 #include "pg/worker/plan.h"
 #include "pg/worker/size.h"
+#include "pg/worker/warm_start.h"
 
 PG_FUNCTION_INFO_V1(metasd_kg_estimate);
 
@@ -75,7 +76,7 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
     TupleDesc desc;
     Datum values[10];
     bool nulls[10] = {false};
-    double stored;
+    double stored, warm;
 
     for (int i = 0; i < 5; i++)
         if (PG_ARGISNULL(i))
@@ -97,8 +98,10 @@ metasd_kg_estimate(PG_FUNCTION_ARGS)
                                 metasd_labelset_count(input.relations), &plan.options,
                                 (MetasdStorage)params.value[METASD_P_STORAGE]);
     /* It may start from a version as large as the one that it makes. */
+    warm = metasd_warm_start_expect(stored, (double)metasd_labelset_count(input.entities) +
+                                                2.0 * metasd_labelset_count(input.relations));
     if (params.value[METASD_P_WARM_START] &&
-        __builtin_add_overflow(plan.bytes, (size_t)stored, &plan.bytes))
+        __builtin_add_overflow(plan.bytes, (size_t)warm, &plan.bytes))
         plan.bytes = SIZE_MAX;
     values[0] = Int64GetDatum((int64)input.count);
     values[1] = Int64GetDatum((int64)metasd_labelset_count(input.entities));

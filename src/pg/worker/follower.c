@@ -6,6 +6,7 @@
  * leaves the reason in the team's shared memory.
  */
 #include "pg/worker/options.h"
+#include "pg/worker/peak.h"
 #include "pg/worker/process.h"
 #include "pg/worker/team_shm.h"
 #include "pg/worker/training.h"
@@ -62,6 +63,7 @@ train_with_leader(void *context)
     training->trainer.progress = shared->progress;
     status = metasd_train(&training->trainer, &process->team, &training->graph, &training->options,
                           &none, &training->best);
+    pg_atomic_fetch_add_u64(&shared->followers_bytes, metasd_peak_bytes());
     if (status != METASD_NON_FINITE) /* all members find that, and the leader explains it */
         metasd_process_check_status(process, status);
 }

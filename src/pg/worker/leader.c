@@ -27,10 +27,12 @@
 #include "pg/catalog/run.h"
 #include "pg/source/source.h"
 #include "pg/worker/checkpoint.h"
+#include "pg/worker/compare.h"
 #include "pg/worker/doubts.h"
 #include "pg/worker/import.h"
 #include "pg/worker/input.h"
 #include "pg/worker/limits.h"
+#include "pg/worker/peak.h"
 #include "pg/worker/plan.h"
 #include "pg/worker/presets.h"
 #include "pg/worker/probing.h"
@@ -206,6 +208,7 @@ read_and_plan(void *context)
     metasd_input_read(&job->input, job->source, job->validation, launch->owner, launch->train_mem,
                       metasd_limits_memory_setting(launch), job->import.given ? &job->import : NULL,
                       metasd_params_family(&job->params));
+    metasd_peak_look();
     if (job->import.given)
         settle_import(job);
     else
@@ -269,6 +272,7 @@ build_graph(MetasdProcess *process, MetasdInput *input, MetasdTraining *training
     arena = metasd_process_arena(metasd_arena_ok(&measured) ? measured.used : SIZE_MAX, &kept);
     metasd_graph_take(graph, &arena);
     metasd_process_check_status(process, metasd_graph_fill(&building, graph, &process->team));
+    metasd_peak_look();
     pfree(memory);
     pfree(input->triples);
     input->triples = NULL;
@@ -295,8 +299,10 @@ form_team(MetasdJob *job)
         metasd_recruit_wait(job->recruits, process, training);
     if (process->shm)
         pfree(built);
-    else
+    else {
+        training->memory[0] = built;
         metasd_training_take(training);
+    }
 }
 
 /* The run's metrics that are known before it trains. */
@@ -452,6 +458,7 @@ run_job(void *context)
     log_start(reporter);
     metasd_progress_phase(reporter, "reading");
     metasd_transaction_run(&process->transactions, read_and_plan, job);
+    metasd_compare_prepare(process, reporter);
     form_team(job);
     metasd_progress_graph(reporter, &job->training.graph, metasd_params_json(&job->params),
                           input_metrics(job));

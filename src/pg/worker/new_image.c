@@ -4,6 +4,8 @@
 
 #include "utils/memutils.h"
 
+#include "core/serve/clusters.h"
+
 static void
 add_label_bytes(const MetasdLabelSet *labels, uint64_t *bytes)
 {
@@ -11,8 +13,9 @@ add_label_bytes(const MetasdLabelSet *labels, uint64_t *bytes)
         *bytes += metasd_labelset_get(labels, i).len;
 }
 
-size_t
-metasd_new_image_bytes(const MetasdInput *input, const MetasdTrainOptions *options, bool served)
+/* The image of such a training, all dimensions as lists. */
+static MetasdImagePlan
+expect_image(const MetasdInput *input, const MetasdTrainOptions *options)
 {
     size_t width = options->rank * (size_t)options->family->reals_per_rank;
     MetasdImagePlan plan = {.family = options->family,
@@ -26,15 +29,36 @@ metasd_new_image_bytes(const MetasdInput *input, const MetasdTrainOptions *optio
     plan.relation_kept = (uint64)Min(kept, 2.0 * plan.relations * (double)width);
     add_label_bytes(input->entities, &plan.entity_label_bytes);
     add_label_bytes(input->relations, &plan.relation_label_bytes);
-    if (served) {
-        uint32 *counts = palloc(width * sizeof(*counts));
+    return plan;
+}
 
-        for (size_t j = 0; j < width; j++)
-            counts[j] = (uint32)((double)plan.entity_kept / (double)width);
-        metasd_image_choose_columns(&plan, METASD_CODES_INT8, counts);
-        pfree(counts);
-    }
+size_t
+metasd_new_image_bytes(const MetasdInput *input, const MetasdTrainOptions *options)
+{
+    MetasdImagePlan plan = expect_image(input, options);
+
     return metasd_image_bytes(&plan);
+}
+
+MetasdNewImageBytes
+metasd_new_image_served_bytes(const MetasdInput *input, const MetasdTrainOptions *options,
+                              MetasdStorage storage)
+{
+    MetasdImagePlan plan = expect_image(input, options);
+    MetasdNewImageBytes bytes;
+    uint32 *counts = palloc(plan.width * sizeof(*counts));
+
+    for (uint32 j = 0; j < plan.width; j++)
+        counts[j] = (uint32)((double)plan.entity_kept / (double)plan.width);
+    metasd_image_choose_columns(
+        &plan, storage == METASD_FLOAT32 ? METASD_CODES_FLOAT : METASD_CODES_INT8, counts);
+    pfree(counts);
+    plan.clusters = metasd_clusters_default(plan.entities);
+    bytes.image = bytes.building = metasd_image_bytes(&plan);
+    if (plan.clusters > 0 &&
+        __builtin_add_overflow(bytes.image, metasd_clusters_bytes(&plan), &bytes.building))
+        bytes.building = SIZE_MAX;
+    return bytes;
 }
 
 /* A row as positions and values, in the arrays given. */

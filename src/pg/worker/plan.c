@@ -5,6 +5,7 @@
 #include "core/graph/graph_build.h"
 #include "core/train/holdout.h"
 #include "pg/worker/compare.h"
+#include "pg/worker/new_image.h"
 #include "pg/worker/options.h"
 #include "pg/worker/presets.h"
 #include "pg/worker/probing.h"
@@ -46,21 +47,27 @@ used_bytes(const MetasdArena *arena)
     return metasd_arena_ok(arena) ? arena->used : SIZE_MAX;
 }
 
+/* Of each process: its code's data, and caches of catalogs and statements. */
+#define PROCESS_BYTES ((size_t)4 << 20)
+
 /*
- * The steps of a training follow one another, and each has memory of its own: the graph is built,
- * then probes run, then the team trains, then the leader stores. Labels and the graph are there in
- * all of them, and the triples as they were read until the graph is.
+ * The steps of a training follow one another, and each has memory of its own: the image of the
+ * version that serves is shared, the graph is built, then probes run, then the team trains, then
+ * the leader stores, then the new image is shared. Labels are there in all of them, the triples as
+ * they were read until the graph is, and the graph until the version is stored.
  */
 static size_t
-count_bytes(const MetasdInput *input, const MetasdTrainOptions *options, const MetasdSplit *split,
-            int members, bool probes)
+count_bytes(const MetasdInput *input, const MetasdParams *params, const MetasdTrainOptions *options,
+            const MetasdSplit *split, int members)
 {
+    MetasdStorage storage = (MetasdStorage)params->value[METASD_P_STORAGE];
     MetasdGraph graph = largest_graph(input, split);
     MetasdArena shared = metasd_arena_measure(), own = metasd_arena_measure(), once = own;
     MetasdArena graph_arena = own;
     MetasdTrainer trainer;
     MetasdHoldout holdout;
-    size_t triples = input->capacity * sizeof(MetasdTriple), labels, kept, each, after, train;
+    size_t triples = input->capacity * sizeof(MetasdTriple), labels, kept, each, after, train,
+           serving;
     size_t building = metasd_graph_building_bytes(input->count, input->validation_count,
                                                   graph.entities, graph.relations);
 
@@ -74,15 +81,18 @@ count_bytes(const MetasdInput *input, const MetasdTrainOptions *options, const M
     each = used_bytes(&own);
     if (__builtin_mul_overflow(each, members, &train))
         train = SIZE_MAX;
-    after = metasd_compare_bytes(input, options, graph.part[METASD_VALIDATION].examples,
+    after = metasd_compare_bytes(input, options, storage, graph.part[METASD_VALIDATION].examples,
                                  trainer.state.size.lean);
     after = add_bytes(add_bytes(after, used_bytes(&once)), each);
     train = add_bytes(used_bytes(&shared), Max(train, after));
     if (members > 1) /* a team shares a copy of the graph; that of the leader is there no more */
         train = Max(train, kept);
-    if (probes)
+    if (metasd_probing_is_wanted(params))
         train = Max(train, metasd_probing_bytes(&graph, options));
-    return add_bytes(add_bytes(labels, kept), Max(add_bytes(triples, building), train));
+    train = add_bytes(kept, Max(add_bytes(triples, building), train));
+    serving = metasd_new_image_served_bytes(input, options, storage).building;
+    return add_bytes(add_bytes(labels, (size_t)members * PROCESS_BYTES),
+                     Max(train, add_bytes(triples, serving)));
 }
 
 /* ---- members ---- */
@@ -120,8 +130,7 @@ plan_params(const MetasdInput *input, int max_workers, const MetasdParams *param
 
     metasd_options_set(params, &plan.options, &plan.split);
     plan.members = count_members(input, params, &plan.options, max_workers);
-    plan.bytes = count_bytes(input, &plan.options, &plan.split, plan.members,
-                             metasd_probing_is_wanted(params));
+    plan.bytes = count_bytes(input, params, &plan.options, &plan.split, plan.members);
     return plan;
 }
 

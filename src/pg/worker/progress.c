@@ -9,6 +9,7 @@
 #include "utils/guc.h"
 
 #include "pg/catalog/statement.h"
+#include "pg/worker/peak.h"
 
 #define HEARTBEAT_EVERY_MS 1000
 
@@ -71,6 +72,7 @@ void
 metasd_progress_phase(MetasdReporter *reporter, const char *phase)
 {
     reporter->heartbeat = (MetasdHeartbeat){.phase = phase};
+    metasd_peak_look();
     send_heartbeat(reporter);
     reporter->epoch_started = reporter->sent;
 }

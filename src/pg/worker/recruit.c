@@ -8,6 +8,7 @@
 
 #include "pg/base/background.h"
 #include "pg/worker/limits.h"
+#include "pg/worker/peak.h"
 #include "pg/worker/team_shm.h"
 
 #define MOST_FOLLOWERS (METASD_MAX_PARTS - 1)
@@ -229,6 +230,7 @@ make_segments(MetasdRecruits *recruits, MetasdProcess *process)
         regions->memory[i] = dsm_segment_address(making[i].segment);
         shared->segment[i] = dsm_segment_handle(making[i].segment);
     }
+    metasd_peak_add_shared(metasd_arena_regions_bytes(regions));
     return true;
 }
 

@@ -1,7 +1,5 @@
 #include "pg/worker/store.h"
 
-#include <sys/resource.h>
-
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -18,7 +16,9 @@
 #include "pg/worker/checkpoint.h"
 #include "pg/worker/compare.h"
 #include "pg/worker/limits.h"
+#include "pg/worker/peak.h"
 #include "pg/worker/rows.h"
+#include "pg/worker/team_shm.h"
 
 /* ---- rounding ---- */
 
@@ -196,12 +196,20 @@ typedef struct Storing {
     MetasdProcess *process;
     const char *model;
     const MetasdInput *input;
-    const MetasdTraining *training;
+    MetasdTraining *training;
     const MetasdParams *params;
     Findings findings;
     MetasdComparison comparison;
     bool outdated; /* another version serves by now than the one compared with */
 } Storing;
+
+/* The most memory of the training, that of followers included. */
+static size_t
+count_peak_bytes(const MetasdProcess *process)
+{
+    return metasd_peak_bytes() +
+           (process->shm ? pg_atomic_read_u64(&process->shm->shared->followers_bytes) : 0);
+}
 
 /* The run's row has metrics of the input already. */
 static Datum
@@ -214,16 +222,14 @@ write_metrics(const Storing *storing)
     size_t rows = (size_t)state->entities + state->relation_rows;
     TimestampTz started = storing->process->started;
     MetasdJson *json = metasd_json_begin();
-    struct rusage usage;
 
-    getrusage(RUSAGE_SELF, &usage);
     metasd_json_whole(json, "epoch", best->epoch);
     metasd_json_fixed(json, "sparsity", best->sparsity, 6);
     metasd_json_number(json, "threshold", (double)best->threshold, 9);
     metasd_json_whole(json, "empty_rows", (int64)findings->empty);
     metasd_json_fixed(json, "seconds", (double)(GetCurrentTimestamp() - started) / 1e6, 1);
     metasd_json_whole(json, "dense_bytes", (int64)(rows * state->width * sizeof(float)));
-    metasd_json_whole(json, "peak_memory", usage.ru_maxrss * 1024L);
+    metasd_json_whole(json, "peak_memory", (int64)count_peak_bytes(storing->process));
     if (!OidIsValid(training->held_out.validation)) /* the next version's comparison reads it */
         metasd_json_number(json, "held_out", training->held_out.fraction, 9);
     metasd_compare_append(json, &storing->comparison);
@@ -295,7 +301,8 @@ promote_version(const Storing *storing, size_t bytes)
 }
 
 /*
- * Shares the version's image before any session sees it serve. Without an image it serves as well,
+ * Shares the version's image before any session sees it serve, in place of the training, of which
+ * nothing is needed any more: only the image's rows are. Without an image it serves as well,
  * though its first question takes longer: a failure does not undo the training. An end of the
  * worker does.
  */
@@ -353,8 +360,10 @@ store_version(void *context)
     metasd_checkpoint_forget(storing->model);
     ForceSyncCommit();
     *gone = !promote_version(storing, bytes);
-    if (storing->comparison.promoted && !*gone)
-        publish_image(storing->model, process->launch.run);
+    if (!storing->comparison.promoted || *gone)
+        return;
+    metasd_training_free(storing->training, process);
+    publish_image(storing->model, process->launch.run);
 }
 
 static void

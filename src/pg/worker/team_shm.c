@@ -61,6 +61,7 @@ metasd_team_shm_create(dsm_segment *segment, int64 run, const char *model)
     pg_atomic_init_u32(&shared->came, 0);
     pg_atomic_init_u32(&shared->ready, 0);
     pg_atomic_init_u32(&shared->stop, METASD_TEAM_GOES_ON);
+    pg_atomic_init_u64(&shared->followers_bytes, 0);
     pg_atomic_init_u32(&shared->arrived, 0);
     pg_atomic_init_u32(&shared->round, 0);
     ConditionVariableInit(&shared->changed);

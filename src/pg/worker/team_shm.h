@@ -41,8 +41,9 @@ typedef struct MetasdTeamShared {
     pg_atomic_uint32 came;  /* followers that have a rank, and a bit once no more get one */
     pg_atomic_uint32 ready; /* 1 once all below the barrier is there */
     pg_atomic_uint32 stop;
-    ConditionVariable changed; /* one of these, or `round` */
-    int sqlerrcode;            /* why the team was stopped; 0: it is not needed any more */
+    pg_atomic_uint64 followers_bytes; /* of memory: the most that each has had, once it is done */
+    ConditionVariable changed;        /* one of these, or `round` */
+    int sqlerrcode;                   /* why the team was stopped; 0: it is not needed any more */
     char reason[1024];
 
     /* The barrier. Members look at `round` while they spin: nothing else is on its cache line. */

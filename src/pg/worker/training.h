@@ -8,6 +8,7 @@
 
 #include "core/train/train.h"
 #include "pg/worker/held_out.h"
+#include "pg/worker/process.h"
 
 typedef struct MetasdTraining {
     MetasdTrainOptions options;
@@ -16,6 +17,7 @@ typedef struct MetasdTraining {
     MetasdGraph graph;
     MetasdTrainer trainer;
     MetasdEpoch best; /* trainer.best are its weights */
+    void *memory[3];  /* of this process alone: the graph, and the trainer's tables and arrays */
 } MetasdTraining;
 
 /* Takes the trainer's memory for a process that trains alone. */
@@ -34,5 +36,8 @@ extern bool metasd_training_measure(const MetasdTraining *training, int members,
  */
 extern void metasd_training_take_shared(MetasdTraining *training, int members,
                                         MetasdRegions *regions);
+
+/* Frees the memory of graph and trainer, or the leader's share in it. */
+extern void metasd_training_free(MetasdTraining *training, const MetasdProcess *process);
 
 #endif

@@ -17,6 +17,8 @@
 
 #define ROWS_PER_LOOK 1000
 
+#define PIECE ((Size)128 << 10) /* of memory for rows */
+
 /*
  * How far the default rank may be from the version's rank, as a part of that: the default follows
  * the size of the graph in small steps, and a source that grows must not start anew at each step.
@@ -110,6 +112,25 @@ typedef struct Reading {
     float *row; /* width */
 } Reading;
 
+/* Room for a row in a piece of many: a row is short, and memory of its own has a header. */
+static bytea *
+take_room(MetasdWarmStart *warm, Size bytes)
+{
+    char *room;
+
+    bytes = INTALIGN(bytes);
+    if (bytes > PIECE)
+        return MemoryContextAlloc(warm->context, bytes);
+    if (bytes > warm->left) {
+        warm->piece = MemoryContextAlloc(warm->context, PIECE);
+        warm->left = PIECE;
+    }
+    room = warm->piece;
+    warm->piece += bytes;
+    warm->left -= bytes;
+    return (bytea *)(void *)room;
+}
+
 /* Keeps a stored row as number TO; false if it is damaged. */
 static bool
 keep_row(Reading *reading, uint64 row, int column, size_t to)
@@ -117,7 +138,7 @@ keep_row(Reading *reading, uint64 row, int column, size_t to)
     MetasdWarmStart *warm = reading->warm;
     bool isnull;
     Datum stored = metasd_statement_value(row, column, &isnull);
-    bytea *bytes = MemoryContextAlloc(warm->context, toast_raw_datum_size(stored));
+    bytea *bytes = take_room(warm, toast_raw_datum_size(stored));
     struct varlena *value = PG_DETOAST_DATUM_PACKED(stored);
 
     SET_VARSIZE(bytes, VARHDRSZ + VARSIZE_ANY_EXHDR(value));
@@ -276,6 +297,12 @@ metasd_warm_start_read(MetasdWarmStart *warm, const MetasdLaunch *launch, const 
                                       metasd_labelset_count(input->relations));
     MemoryContextSwitchTo(spi);
     return true;
+}
+
+double
+metasd_warm_start_expect(double stored, double rows)
+{
+    return stored + rows * (sizeof(bytea *) + INTALIGN(VARHDRSZ + 2));
 }
 
 size_t

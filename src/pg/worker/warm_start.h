@@ -26,6 +26,8 @@ typedef struct MetasdWarmStart {
     int64 version;              /* 0: the training starts anew */
     Jsonb *metrics;             /* for the run's metrics, or NULL */
     MemoryContext context;      /* of the rows; NULL once they are used */
+    char *piece;                /* room for more of them */
+    Size left;                  /* bytes of it */
     bytea **row;                /* N + 2 R, as stored; NULL: the version does not know it */
     uint32 entities, relations; /* that it knows */
 } MetasdWarmStart;
@@ -39,6 +41,9 @@ typedef struct MetasdWarmStart {
 extern bool metasd_warm_start_read(MetasdWarmStart *warm, const MetasdLaunch *launch,
                                    const char *model, const MetasdInput *input,
                                    const MetasdHeldOut *held_out, MetasdParams *params);
+
+/* About how many bytes the rows of a version take while they are kept, which has STORED. */
+extern double metasd_warm_start_expect(double stored, double rows);
 
 /* Bytes of the rows that it keeps. */
 extern size_t metasd_warm_start_bytes(const MetasdWarmStart *warm);
