@@ -56,8 +56,9 @@ NO_INSTALLCHECK := $(IS_ROOT)
 # Includes say the room: "core/graph/batch.h". Objects know the headers they were made of.
 PG_CPPFLAGS = -I$(SRC)/src -MMD -MP
 # A warning of a compiler that is not here yet must not stop a user's build. Names of folders would make two
-# builds differ. clang gets flags that PostgreSQL has for gcc.
-OWN_CFLAGS = -Wall -Wextra -ffile-prefix-map=$(abspath $(SRC))=. $(CLANG_CFLAGS) $(WARNINGS_STOP)
+# builds differ. clang gets flags that PostgreSQL has for gcc. Headers of PostgreSQL before 16 declare functions
+# with (), which says in C23, gcc 15's own default, that there are no arguments.
+OWN_CFLAGS = -std=gnu11 -Wall -Wextra -ffile-prefix-map=$(abspath $(SRC))=. $(CLANG_CFLAGS) $(WARNINGS_STOP)
 CLANG_CFLAGS = $(eval CLANG_CFLAGS := $(if $(shell $(CC) --version | grep clang), \
 	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes))$(CLANG_CFLAGS)
 WARNINGS_STOP = $(if $(filter 1,$(WERROR)),-Werror)
