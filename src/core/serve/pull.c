@@ -186,8 +186,8 @@ metasd_pull_center(MetasdPull *pull, const float *rival, const float *mean)
 
 /*
  * Sets the query to the sum of two: ASKED composed with a relation row, for facts whose others are
- * answers, and the adjoint of the other row at ANSWER, for facts whose others are asked; NULL: these
- * do not count. Returns what the mean answer has of the first.
+ * answers, and the adjoint of the other row at ANSWER, for facts whose others are asked; NULL:
+ * these do not count. Returns what the mean answer has of the first.
  */
 static float
 join_queries(MetasdPull *pull, const float *asked, const float *by, const float *answer,

@@ -40,8 +40,8 @@ extern MetasdModel *metasd_access_model_of_run(int64 run, char **status);
 extern MetasdModel *metasd_access_run_to_change(const char *function, int64 run);
 
 /*
- * May the current user know the run? The rights are those on a model that this run serves. *WHY: and
- * why it has failed? The message may show what is in any of its relations.
+ * May the current user know the run? The rights are those on a model that this run serves. *WHY:
+ * and why it has failed? The message may show what is in any of its relations.
  */
 extern bool metasd_access_may_know_run(int64 run, bool *why);
 

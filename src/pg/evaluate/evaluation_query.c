@@ -139,8 +139,8 @@ append_calibration_of_all(StringInfo sql)
 }
 
 /*
- * What is summed is numeric, as its sums are exact: those of floats would depend on the order of the
- * rows, which parallel workers and the plan decide.
+ * What is summed is numeric, as its sums are exact: those of floats would depend on the order of
+ * the rows, which parallel workers and the plan decide.
  */
 char *
 metasd_evaluation_query(const MetasdEvaluationQuery *query)

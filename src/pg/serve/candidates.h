@@ -19,9 +19,9 @@ typedef struct MetasdCandidates {
 
 /*
  * The candidates in argument N, a relation whose first column holds their identifiers, or argument
- * N + 1, an array of identifiers; not given if both are NULL. Of what the model does not know, up to
- * 1,000 are looked at whether they are newcomers; others are left out. The relation is read once per call site: a statement sees it as it was when
- * the statement began.
+ * N + 1, an array of identifiers; not given if both are NULL. Of what the model does not know, up
+ * to 1,000 are looked at whether they are newcomers; others are left out. The relation is read once
+ * per call site: a statement sees it as it was when the statement began.
  */
 extern MetasdCandidates metasd_candidates_argument(const MetasdQuestion *question, int n);
 

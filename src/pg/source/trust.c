@@ -174,8 +174,8 @@ check_type(Inspection *inspection, Oid type)
 
 /*
  * True for a type whose values must not be given to code that looks for casts of its own, as making
- * JSON does, or that makes such values. The owner of a type chooses its casts; those of rows are not
- * looked for, but those of their fields are.
+ * JSON does, or that makes such values. The owner of a type chooses its casts; those of rows are
+ * not looked for, but those of their fields are.
  */
 static bool
 check_value(Inspection *inspection, Oid type)

@@ -207,8 +207,8 @@ refuse_size(const MetasdParams *params)
 
 /*
  * Makes the version small enough for max_bytes by what was not given; false if that does not
- * suffice. 4 bits lose least; then a lower rank loses less than fewer weights of a high one, but not
- * below METASD_LEAST_RANK, unless the sparsity was given or nothing is pruned.
+ * suffice. 4 bits lose least; then a lower rank loses less than fewer weights of a high one, but
+ * not below METASD_LEAST_RANK, unless the sparsity was given or nothing is pruned.
  */
 static bool
 fit_size(const MetasdInput *input, MetasdParams *params)

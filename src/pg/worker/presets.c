@@ -51,8 +51,8 @@ static const Course small_courses[] = {
 
 /*
  * The same where entities have many triples: nothing is pruned, one model learns alone at a falling
- * rate. With seeds 1 to 3 a dense model of the same bytes is level with a pruned one on Kinship (test
- * MRR .900 in 50 kB), UMLS and Nations, and is there in a third of the time.
+ * rate. With seeds 1 to 3 a dense model of the same bytes is level with a pruned one on Kinship
+ * (test MRR .900 in 50 kB), UMLS and Nations, and is there in a third of the time.
  */
 static const Course small_dense_courses[] = {
     [METASD_FAST] = {0, 0, 15, 0, 0, 100},
@@ -61,9 +61,9 @@ static const Course small_dense_courses[] = {
 };
 
 /*
- * Of a source with USUAL_TRIPLES. In the same time and bytes on FB15k-237 rank 320 has a test MRR of
- * .380, half of the weights of rank 600 .376 (with 6 epochs of warm-up and 30 more, 3 of them with a
- * rising sparsity). With FAST it is .363 and .357.
+ * Of a source with USUAL_TRIPLES. In the same time and bytes on FB15k-237 rank 320 has a test MRR
+ * of .380, half of the weights of rank 600 .376 (with 6 epochs of warm-up and 30 more, 3 of them
+ * with a rising sparsity). With FAST it is .363 and .357.
  */
 static const Course large_courses[] = {
     [METASD_FAST] = {0, 0, 16, 0, 0, 87},
@@ -123,8 +123,8 @@ static const double works[] = {
 
 /*
  * A graph is dense from so many triples per entity on: UMLS and Kinship have 39 and more. On a part
- * of FB15k-237 with 22 a dense model is level with a pruned one of the same bytes, with 16 it is .008
- * behind.
+ * of FB15k-237 with 22 a dense model is level with a pruned one of the same bytes, with 16 it is
+ * .008 behind.
  */
 #define DENSE 30
 

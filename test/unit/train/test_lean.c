@@ -254,7 +254,10 @@ count_bytes(uint32_t entities, bool lean)
     return shared.used + 2 * own.used;
 }
 
-/* Rank 64 has rows of 512 bytes: weights, sums, best weights of half the size, bits, and little more. */
+/*
+ * Rank 64 has rows of 512 bytes: weights, sums, best weights of half the size, bits, and little
+ * more.
+ */
 static void
 entities_are_small(void **state)
 {
