@@ -444,7 +444,8 @@ run_file('no_models.sql', $subscriber, 'postgres');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM metasd.model'), '0', 'a subscriber that has no models yet');
 $node->safe_psql('postgres', q{CREATE PUBLICATION models FOR TABLE metasd.model, metasd.run, metasd.epoch, metasd.entity, metasd.relation});
 my $connection = $node->connstr('postgres') =~ s/'/''/gr;
-$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION models CONNECTION '$connection' PUBLICATION models WITH (binary = true)");
+my $binary = $node->safe_psql('postgres', 'SHOW server_version_num') < 140000 ? '' : 'WITH (binary = true)'; # 13 knows text only
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION models CONNECTION '$connection' PUBLICATION models $binary");
 
 sub catch_up
 {
