@@ -202,21 +202,12 @@ read_rows(Reader *reader, const char *sql, Oid types[METASD_KNOWN_PARAMETERS], D
 static Datum
 build_array(const Reader *reader, int place, const uint32 *ids, uint32 n)
 {
-    Oid type = reader->source->type[place];
-    Datum *values = palloc(n * sizeof(*values));
-    int count = 0;
-    int16 len;
-    bool byval;
-    char align;
+    MetasdLabel *labels = palloc(n * sizeof(*labels));
 
     for (uint32 i = 0; i < n; i++)
-        if (metasd_known_value(
-                type,
-                metasd_question_label(reader->question, place == METASD_EXPLAIN_RELATION, ids[i]),
-                &values[count]))
-            count++;
-    get_typlenbyvalalign(type, &len, &byval, &align);
-    return PointerGetDatum(construct_array(values, count, type, len, byval, align));
+        labels[i] =
+            metasd_question_label(reader->question, place == METASD_EXPLAIN_RELATION, ids[i]);
+    return metasd_known_array(reader->source->type[place], labels, n);
 }
 
 /* ---- facts of an entity ---- */

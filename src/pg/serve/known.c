@@ -154,11 +154,9 @@ metasd_known_start(MetasdKnown *known, const MetasdModel *model, MetasdAsked ask
     metasd_index_advise(source, asked);
 }
 
-/* N labels as an array for $3. */
-static Datum
-build_array_of(const MetasdKnown *known, const MetasdLabel *labels, size_t n)
+Datum
+metasd_known_array(Oid type, const MetasdLabel *labels, size_t n)
 {
-    Oid type = known->source->type[known->asked];
     Datum *values = palloc_extended(Max(n, 1) * sizeof(*values), MCXT_ALLOC_HUGE);
     int count = 0;
     int16 len;
@@ -174,7 +172,7 @@ build_array_of(const MetasdKnown *known, const MetasdLabel *labels, size_t n)
     return PointerGetDatum(construct_array(values, count, type, len, byval, align));
 }
 
-/* The labels of N ids likewise. */
+/* The labels of N ids as an array for $3. */
 static Datum
 build_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, size_t n)
 {
@@ -187,7 +185,7 @@ build_array(const MetasdKnown *known, const MetasdLabelTable *labels, const uint
         list[i].data = metasd_label_get(labels, ids[i], &bytes);
         list[i].len = (uint32)bytes;
     }
-    array = build_array_of(known, list, n);
+    array = metasd_known_array(known->source->type[known->asked], list, n);
     pfree(list);
     return array;
 }
@@ -285,7 +283,7 @@ metasd_known_mark_labels(MetasdKnown *known, const MetasdLabel *labels, size_t n
 
     if (!known->possible || n == 0)
         return;
-    values[2] = build_array_of(known, labels, n);
+    values[2] = metasd_known_array(known->source->type[known->asked], labels, n);
     SPI_connect();
     metasd_reading_begin(&source->reading);
     if (SPI_execute_plan(

@@ -55,6 +55,9 @@ extern void metasd_known_mark_labels(MetasdKnown *known, const MetasdLabel *labe
  */
 extern bool metasd_known_value(Oid type, MetasdLabel label, Datum *value);
 
+/* Those of N labels that can be values of a column's type, as an array of it. */
+extern Datum metasd_known_array(Oid type, const MetasdLabel *labels, size_t n);
+
 /* Appends the condition of a lookup that the column of PLACE has the value of $PARAMETER. */
 extern void metasd_known_append_condition(StringInfo sql, const MetasdSource *source, int place,
                                           int parameter);

@@ -284,23 +284,6 @@ metasd_newcomer_facts_forget(MetasdNewcomersAhead *ahead)
         forget(&ahead->of[i]);
 }
 
-/* The labels that can be values of a column, as an array. */
-static Datum
-build_array(Oid type, const MetasdLabel *labels, uint32 n)
-{
-    Datum *values = palloc(n * sizeof(*values));
-    int count = 0;
-    int16 len;
-    bool byval;
-    char align;
-
-    for (uint32 i = 0; i < n; i++)
-        if (metasd_known_value(type, labels[i], &values[count]))
-            count++;
-    get_typlenbyvalalign(type, &len, &byval, &align);
-    return PointerGetDatum(construct_array(values, count, type, len, byval, align));
-}
-
 /* Keeps the rows found, each for its label. */
 static void
 keep_rows(const MetasdQuestion *question, Ahead *ahead, int place)
@@ -326,7 +309,7 @@ read_place(const MetasdQuestion *question, MetasdSource *source, Ahead *ahead,
 {
     Oid types[METASD_KNOWN_PARAMETERS] = {get_array_type(source->type[place]), source->type[place],
                                           source->type[place]};
-    Datum values[METASD_KNOWN_PARAMETERS] = {build_array(source->type[place], labels, n)};
+    Datum values[METASD_KNOWN_PARAMETERS] = {metasd_known_array(source->type[place], labels, n)};
     StringInfoData sql = start_lookup(source, place, true);
     aheadhash_iterator at;
     uint64 most = Min(MOST_ROWS_OF_MANY, (uint64)work_mem * 1024 / BYTES_PER_ROW);
