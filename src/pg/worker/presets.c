@@ -152,7 +152,7 @@ static const double works[] = {
  */
 #define MANY_RELATIONS 100
 static const double relation_weights[] = {
-    [METASD_FAST] = 0.5, [METASD_BALANCED] = 1, [METASD_BEST] = 2};
+    [METASD_FAST] = 0.5, [METASD_BALANCED] = 1, [METASD_BEST] = 1};
 
 /* So that people can read it. */
 static double
