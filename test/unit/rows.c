@@ -20,6 +20,15 @@ rows_random(float *row, size_t width, double density, uint64_t seed)
 }
 
 void
+rows_random_tails(float *row, size_t width, double density, uint64_t seed)
+{
+    rows_random(row, width, density, seed);
+    for (size_t j = 0; j < width; j++)
+        if (metasd_random_below(seed, STREAM + 2, j, 50) == 0)
+            row[j] *= 1 + (float)(seed % 8) / 4;
+}
+
+void
 rows_mirror(float *row, size_t width)
 {
     for (size_t j = 0; j < width / 2; j++) {

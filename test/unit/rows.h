@@ -15,6 +15,9 @@
 /* Weights as they come of a normal distribution, a part of them pruned at random. */
 extern void rows_random(float *row, size_t width, double density, uint64_t seed);
 
+/* The same, but some are far larger: so there are rows whose best highest level is any part. */
+extern void rows_random_tails(float *row, size_t width, double density, uint64_t seed);
+
 /* Keeps in the second half what is kept in the first; a width is even, or its last weight stays. */
 extern void rows_mirror(float *row, size_t width);
 

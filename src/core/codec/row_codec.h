@@ -62,11 +62,11 @@ extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const
 extern MetasdStatus metasd_row_round(MetasdStorage storage, size_t width, float *row);
 
 /*
- * The highest level of a row, which metasd_row_values_round takes: what metasd_row_round does in
- * two steps. Integers only. Fails as metasd_row_encode does.
+ * The scale of a row, which metasd_levels_round takes: what metasd_row_round does in two steps.
+ * Integers only. Fails as metasd_row_encode does.
  */
 extern MetasdStatus metasd_row_fit(MetasdStorage storage, size_t width, const float *row,
-                                   float *top);
+                                   float *scale);
 
 /*
  * Width and number of kept weights, for sizing. The checksum is right, but only a decoder looks at

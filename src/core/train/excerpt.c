@@ -120,9 +120,9 @@ copy_rows(MetasdExcerpt *excerpt, size_t mine, MetasdState *of, size_t row, bool
     if (state->size.has_quiz)
         copy_row(excerpt, mine, state->quiz_sums, row, of->quiz_sums, back);
     if (state->rounds != METASD_FLOAT32 && back)
-        of->tops[row] = state->tops[mine];
+        of->scales[row] = state->scales[mine];
     else if (state->rounds != METASD_FLOAT32)
-        state->tops[mine] = of->tops[row];
+        state->scales[mine] = of->scales[row];
     if (!of->size.lean) {
         copy_row(excerpt, mine, state->student, row, of->student, back);
         if (!back)

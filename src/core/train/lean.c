@@ -51,7 +51,8 @@ metasd_lean_student_row(const MetasdState *state, size_t row, float *to)
 {
     metasd_lean_masked_row(state, row, to);
     if (state->student_as != METASD_FLOAT32)
-        metasd_row_values_round(state->student_as, state->tops[row], state->width, to, to);
+        metasd_levels_round(metasd_state_storage_of(state, row, state->student_as),
+                            state->scales[row], state->width, to, to);
 }
 
 /* The work of a weight: reading it and its bit, and rounding it. */
@@ -85,7 +86,8 @@ metasd_lean_show_student(MetasdState *state, MetasdTeam *team, MetasdStorage sto
     for (int i = 0; i < 2; i++)
         for (size_t r = rows[i].first; r < rows[i].end; r++) {
             metasd_lean_masked_row(state, r, row);
-            METASD_TRY(metasd_row_fit(storage, state->width, row, &state->tops[r]));
+            METASD_TRY(metasd_row_fit(metasd_state_storage_of(state, r, storage), state->width, row,
+                                      &state->scales[r]));
             METASD_TRY(metasd_team_work(team, FIT_WORK * state->width));
         }
     return METASD_OK;
@@ -99,7 +101,8 @@ metasd_lean_round(MetasdState *state, MetasdTeam *team, MetasdStorage storage)
     metasd_state_own(state, team, own);
     for (int i = 0; i < 2; i++)
         for (size_t at = own[i].first; at < own[i].end; at += state->width) {
-            METASD_TRY(metasd_row_round(storage, state->width, state->weights + at));
+            METASD_TRY(metasd_row_round(metasd_state_storage_of(state, at / state->width, storage),
+                                        state->width, state->weights + at));
             METASD_TRY(metasd_team_work(team, FIT_WORK * state->width));
         }
     return METASD_OK;

@@ -15,10 +15,12 @@ metasd_rounding_fit(MetasdState *state, MetasdTeam *team, MetasdStorage storage)
     metasd_state_own(state, team, own);
     for (int i = 0; i < 2; i++)
         for (size_t at = own[i].first; at < own[i].end; at += width) {
-            float *row = state->student + at, *top = &state->tops[at / width];
+            float *row = state->student + at, *scale = &state->scales[at / width];
 
-            METASD_TRY(metasd_row_fit(storage, width, row, top));
-            metasd_row_values_round(storage, *top, width, row, row);
+            MetasdStorage as = metasd_state_storage_of(state, at / width, storage);
+
+            METASD_TRY(metasd_row_fit(as, width, row, scale));
+            metasd_levels_round(as, *scale, width, row, row);
             METASD_TRY(metasd_team_work(team, FIT_WORK * width));
         }
     return METASD_OK;
@@ -29,12 +31,12 @@ metasd_rounding_fit(MetasdState *state, MetasdTeam *team, MetasdStorage storage)
  * members at once.
  */
 static void
-refit(const MetasdState *state, const float *row, float *top)
+refit(const MetasdState *state, MetasdStorage as, const float *row, float *scale)
 {
     float fitted;
 
-    if (metasd_row_fit(state->rounds, state->width, row, &fitted) == METASD_OK)
-        *top = fitted;
+    if (metasd_row_fit(as, state->width, row, &fitted) == METASD_OK)
+        *scale = fitted;
 }
 
 MetasdStatus
@@ -45,11 +47,12 @@ metasd_rounding_rows(MetasdState *state, MetasdTeam *team, const MetasdSpan *spa
 
     for (int i = 0; i < nspans; i++)
         for (size_t at = spans[i].first; at < spans[i].end; at += width) {
-            float *row = state->student + at, *top = &state->tops[at / width];
+            float *row = state->student + at, *scale = &state->scales[at / width];
+            MetasdStorage as = metasd_state_storage_of(state, at / width, state->rounds);
 
             if (fit)
-                refit(state, row, top);
-            metasd_row_values_round(state->rounds, *top, width, row, row);
+                refit(state, as, row, scale);
+            metasd_levels_round(as, *scale, width, row, row);
             METASD_TRY(metasd_team_work(team, (fit ? FIT_WORK : ROUND_WORK) * width));
         }
     return METASD_OK;
@@ -68,15 +71,15 @@ metasd_rounding_packed(MetasdState *state, MetasdTeam *team, bool fit)
 
         if (fit) {
             metasd_pattern_scatter(&state->patterns[0], e, packed->values, row);
-            refit(state, row, &state->tops[e]);
+            refit(state, state->rounds, row, &state->scales[e]);
             METASD_TRY(metasd_team_work(team, FIT_WORK * state->width));
         }
         metasd_pattern_row(&state->patterns[0], e, spans);
         for (int i = 0; i < 2; i++) {
             size_t at = spans[i].first, n = spans[i].end - at;
 
-            metasd_row_values_round(state->rounds, state->tops[e], n, packed->values + at,
-                                    packed->seen + at);
+            metasd_levels_round(state->rounds, state->scales[e], n, packed->values + at,
+                                packed->seen + at);
             METASD_TRY(metasd_team_work(team, ROUND_WORK * n));
         }
     }

@@ -70,7 +70,7 @@ metasd_state_take_tables(MetasdState *state, MetasdArena *arena)
     state->trial = METASD_TAKE(arena, float, size->has_quiz || !packs ? student : 0);
     if (size->lean)
         state->keys = NULL; /* an arena gives arrays of no elements an address, too */
-    state->tops = METASD_TAKE(arena, float, size->rounds ? rows : 0);
+    state->scales = METASD_TAKE(arena, float, size->rounds ? rows : 0);
     state->seen_packed = METASD_TAKE(
         arena, float, size->rounds ? metasd_pattern_most_packed(&state->patterns[0]) : 0);
 }

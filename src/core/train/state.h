@@ -90,7 +90,7 @@ typedef struct MetasdState {
     };
 
     /* Only where size.rounds: */
-    float *tops;        /* N + P: the highest level of each row (row_codec.h) */
+    float *scales;      /* N + P: of each row (row_levels.h) */
     float *seen_packed; /* room for packed.seen */
 
     MetasdStorage student_as; /* of a lean state: its student is rounded as this (lean.h) */
@@ -114,6 +114,13 @@ static inline uint8_t *
 metasd_state_bits(const MetasdState *state, size_t row)
 {
     return state->bits + row * metasd_packed_mask_bytes(state->width);
+}
+
+/* How a row is rounded where those of entities are rounded as `storage`. */
+static inline MetasdStorage
+metasd_state_storage_of(const MetasdState *state, size_t row, MetasdStorage storage)
+{
+    return row < state->entities ? storage : metasd_storage_of_relations(storage);
 }
 
 /* The mask of the relations, a byte a weight. */

@@ -29,20 +29,26 @@ entropy(double p)
     return p <= 0 || p >= 1 ? 0 : -(p * log2(p) + (1 - p) * log2(1 - p));
 }
 
+/* Rows of which that part of the weights is kept, and of each `flags` positions are told. */
+static double
+count_rows(double rows, double width, double flags, double part, MetasdStorage storage)
+{
+    double row = ROW_BYTES + count_number_bytes(width) + count_number_bytes(part * width) +
+                 stored_as[storage].scale;
+
+    return rows * (row + (flags * entropy(part) + part * width * stored_as[storage].bits) / 8);
+}
+
 double
 metasd_size_stored(uint32 entities, uint32 relations, const MetasdTrainOptions *options,
                    MetasdStorage storage)
 {
     const MetasdFamily *family = options->family;
     double width = (double)options->rank * (double)family->reals_per_rank;
-    double rows = (double)entities + 2.0 * (double)relations;
-    double weights = rows * width;
-    double kept = weights * (1 - options->sparsity);
-    double row = ROW_BYTES + count_number_bytes(width) + count_number_bytes(kept / rows) +
-                 stored_as[storage].scale;
     /* the reals of a component are kept or pruned together */
-    double flags =
-        options->pruning.by_component ? weights / (double)family->reals_per_rank : weights;
+    double flags = options->pruning.by_component ? (double)options->rank : width;
+    double part = 1 - options->sparsity;
 
-    return rows * row + (flags * entropy(kept / weights) + kept * stored_as[storage].bits) / 8;
+    return count_rows(entities, width, flags, part, storage) +
+           count_rows(2.0 * relations, width, flags, part, metasd_storage_of_relations(storage));
 }

@@ -44,7 +44,8 @@ round_weights(const MetasdTrainer *trainer, MetasdStorage storage, MetasdTeam *t
     size_t rows = (size_t)state->entities + state->relation_rows;
 
     for (size_t i = 0; i < rows; i++) {
-        METASD_TRY(metasd_row_round(storage, state->width, trainer->best + i * state->width));
+        METASD_TRY(metasd_row_round(metasd_state_storage_of(state, i, storage), state->width,
+                                    trainer->best + i * state->width));
         METASD_TRY(metasd_team_work(team, METASD_FAR_WORK + state->width));
     }
     return METASD_OK;

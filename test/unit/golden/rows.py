@@ -55,31 +55,53 @@ def single(x):
     return unpack("<f", pack("<f", x))[0]
 
 
-def quantise(row, levels, top):
+SHAPES = ((6, 18, 31, 44, 58, 75, 96, 127), (19, 29, 39, 51, 64, 79, 98, 127),
+          (32, 41, 50, 59, 71, 84, 101, 127), (52, 57, 63, 72, 80, 91, 106, 127))
+
+
+def quantise(row, levels, top, shape=0):
     """Levels of the weights, and the sum of squared errors."""
     if levels == 127:  # whole steps from the first one on
         step = top / levels
         level = [max(0, min(floor(abs(Fraction(x)) / step + Fraction(1, 2)), levels) - 1) for x in row]
         stored = [Fraction(single(float((q + 1) * step))) for q in level]
-    else:
+    elif levels == 32:
         half = top / (2 * levels - 1)
         level = [min(floor(abs(Fraction(x)) / (2 * half)), levels - 1) for x in row]
         stored = [Fraction(single(float((2 * q + 1) * half))) for q in level]
+    else:  # the nearest code of the shape
+        codes, unit = SHAPES[shape], float(top) / 127
+        limits = [single(0.5 * (a + b) * unit) for a, b in zip(codes, codes[1:])]
+        level = [sum(abs(x) >= limit for limit in limits) for x in row]
+        stored = [Fraction(single(codes[q] * unit)) for q in level]
     return level, sum((abs(Fraction(x)) - s) ** 2 for x, s in zip(row, stored))
 
 
-def upper_half(x):
-    """A float without its lower 16 bits."""
-    return Fraction(unpack("<f", bytes(2) + pack("<f", x)[2:])[0])
+def without_low_bits(x):
+    """A float without its lower 17 bits."""
+    return Fraction(unpack("<f", pack("<I", unpack("<I", pack("<f", x))[0] >> 17 << 17))[0])
 
 
 def find_top(weights, levels):
-    """The largest magnitude or, of few levels, the part of it that has the least error."""
+    """The largest magnitude or, of few levels, the part of it that has the least error; the shape."""
     high = max(abs(Fraction(x)) for x in weights)
     if levels > 8:
-        return high
-    tops = [upper_half(float(high * Fraction(32 - i, 32))) for i in range(20)]
-    return min(tops, key=lambda top: (quantise(weights, levels, top)[1], -top))
+        return high, 0
+    tops = [without_low_bits(float(high * Fraction(32 - i, 32))) for i in range(20)]
+    for shape in range(4):
+        if quantise(weights, levels, tops[0], shape)[1] == 0:
+            return tops[0], shape
+    shape = min(range(4), key=lambda s: (min(quantise(weights, levels, tops[i], s)[1] for i in (1, 7, 13)), s))
+    least = None
+    for top in tops:
+        error = quantise(weights, levels, top, shape)[1]
+        if least is not None and error > 2 * least:
+            break
+        if least is None or error < least:
+            least, best = error, top
+    if min(quantise(weights, levels, best, shape)[0]) == levels - 1:
+        shape = 0
+    return best, shape
 
 
 def encode(storage, row, flag=True):
@@ -92,10 +114,12 @@ def encode(storage, row, flag=True):
     bits = positions(keeps[:half] if alike else keeps)
     scale = b""
     if levels:
-        top = find_top(weights, levels)
-        level = quantise(weights, levels, top)[0]
+        top, shape = find_top(weights, levels)
+        level = quantise(weights, levels, top, shape)[0]
         lowest = min(level) if levels > 8 else 0
-        scale = pack("<f", float(top)) + bytes([lowest]) if levels > 8 else pack("<f", float(top))[2:]
+        bits_of_top = unpack("<I", pack("<f", float(top)))[0]
+        scale = (pack("<I", bits_of_top) + bytes([lowest]) if levels > 8 else
+                 pack("<H", bits_of_top >> 17 << 2 | shape))
         for q, x in zip(level, weights):
             bits += minimal(2 * (q - lowest) + (x < 0), 2 * (levels - lowest))
     else:

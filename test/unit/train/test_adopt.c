@@ -102,7 +102,9 @@ it_is_ranked_as_it_will_be_stored(void **state)
     (void)state;
     for (size_t i = 0; i < rows; i++) {
         memcpy(row, first->trainer[0].best + i * width, width * sizeof(*row));
-        assert_int_equal(metasd_row_round(METASD_INT4, width, row), METASD_OK);
+        assert_int_equal(
+            metasd_row_round(metasd_state_storage_of(tables, i, METASD_INT4), width, row),
+            METASD_OK);
         assert_memory_equal(rounded->trainer[0].best + i * width, row, width * sizeof(*row));
     }
     free(row);

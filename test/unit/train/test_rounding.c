@@ -55,14 +55,15 @@ take_step(SmallModel *m, const MetasdBatch *batch, bool finetune, uint64_t round
 
 /* Is each row of the student that of the weights, with the levels that the epoch began with? */
 static void
-assert_rounded(const SmallModel *model, const float *tops, MetasdStorage storage)
+assert_rounded(const SmallModel *model, const float *scales, MetasdStorage storage)
 {
     const MetasdState *state = &model->state;
 
     for (size_t i = 0; i < tools_table_floats(state); i++) {
         float weight = state->mask[i] ? state->weights[i] : 0, rounded;
 
-        metasd_row_values_round(storage, tops[i / SMALL_WIDTH], 1, &weight, &rounded);
+        metasd_levels_round(metasd_state_storage_of(state, i / SMALL_WIDTH, storage),
+                            scales[i / SMALL_WIDTH], 1, &weight, &rounded);
         assert_true(state->student[i] == rounded);
     }
 }
@@ -97,7 +98,7 @@ the_gradient_passes_straight_through(void **state)
         }
         assert_true(different > n / 10);
         if (products != PACKED)
-            assert_rounded(&pruned, pruned.state.tops, storage);
+            assert_rounded(&pruned, pruned.state.scales, storage);
         free(before);
         free(seen);
         free(pruned.memory);
@@ -117,16 +118,16 @@ packed_weights_are_rounded_like_others(void **state)
     (void)state;
     for (uint32_t i = 0; i < 5; i++) {
         uint64_t round = METASD_ROUNDING_BATCHES - 2 + i; /* the third one fits levels */
-        float tops[SMALL_ENTITIES];
+        float scales[SMALL_ENTITIES];
         size_t fitted = 0;
         MetasdBatch batch;
         void *memory = small_model_batch(&batch, i % 3);
 
-        memcpy(tops, packed.state.tops, sizeof(tops));
+        memcpy(scales, packed.state.scales, sizeof(scales));
         assert_true(fabs(take_step(&sparse, &batch, true, round) -
                          take_step(&packed, &batch, true, round)) < 1e-3);
         for (size_t e = 0; e < SMALL_ENTITIES; e++)
-            fitted += packed.state.tops[e] != tops[e];
+            fitted += packed.state.scales[e] != scales[e];
         assert_true(i == 2 ? fitted > SMALL_ENTITIES / 2 : fitted == 0);
         free(memory);
     }
@@ -135,7 +136,7 @@ packed_weights_are_rounded_like_others(void **state)
     for (size_t i = 0; i < n; i++)
         far += !(fabsf(packed.state.weights[i] - sparse.state.weights[i]) < 1e-3f);
     assert_true(far <= n / 100);
-    assert_rounded(&sparse, sparse.state.tops, METASD_INT4);
+    assert_rounded(&sparse, sparse.state.scales, METASD_INT4);
     free(sparse.memory);
     free(packed.memory);
 }
@@ -162,8 +163,11 @@ the_best_is_as_it_will_be_stored(void **state)
         width = training->trainer[0].state.width;
         row = malloc(width * sizeof(*row));
         for (size_t at = 0; at < trainings_floats(training); at += width) {
+            MetasdStorage as =
+                metasd_state_storage_of(&training->trainer[0].state, at / width, METASD_INT4);
+
             memcpy(row, training->trainer[0].best + at, width * sizeof(*row));
-            assert_int_equal(metasd_row_round(METASD_INT4, width, row), METASD_OK);
+            assert_int_equal(metasd_row_round(as, width, row), METASD_OK);
             assert_memory_equal(row, training->trainer[0].best + at, width * sizeof(*row));
         }
         for (size_t i = 0; i < trainings_floats(training); i++)
