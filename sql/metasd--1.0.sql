@@ -139,11 +139,12 @@ COMMENT ON COLUMN metasd.run.phase IS
 COMMENT ON COLUMN metasd.run.epoch IS 'the current epoch, from 1';
 COMMENT ON COLUMN metasd.run.done IS 'batches of the current epoch that are finished, or probes';
 COMMENT ON COLUMN metasd.run.total IS 'all batches of the current epoch, or all probes at most';
-COMMENT ON COLUMN metasd.run.loss IS 'loss of the full model in the last batch';
+COMMENT ON COLUMN metasd.run.loss IS
+'loss of the last batch: of the full model, or in fine-tuning of the pruned model';
 COMMENT ON COLUMN metasd.run.params IS
 'parameters as given; after the worker has read the source, all parameters with their values';
 COMMENT ON COLUMN metasd.run.metrics IS
-'figures of the training; validation, full and stored hold filtered validation metrics of the pruned model, of the full model, and of the pruned model as stored; degrees holds the MRR by the number of training triples of the answer, from each power of two to the next';
+'figures of the training; validation, full and stored hold filtered validation metrics of the pruned model, of the full model if there is one, and of the pruned model as stored; degrees holds the MRR by the number of training triples of the answer, from each power of two to the next';
 COMMENT ON COLUMN metasd.run.bytes IS 'size of the stored embeddings in bytes';
 COMMENT ON COLUMN metasd.run.source IS
 'relation that the run was trained from. Roles that may read it may ask this version. The model may have another source by now';
@@ -194,7 +195,7 @@ COMMENT ON COLUMN metasd.epoch.loss_mutual IS
 COMMENT ON COLUMN metasd.epoch.loss_pruned IS
 'loss of the pruned model: in mutual learning it includes the divergence from the full model; null in an epoch that does not train the pruned model';
 COMMENT ON COLUMN metasd.epoch.mrr_full IS
-'filtered validation MRR of the full model, both directions';
+'filtered validation MRR of the full model, both directions; null where the pruned model has learnt alone from the first epoch on, and in fine-tuning without pruning';
 COMMENT ON COLUMN metasd.epoch.mrr_pruned IS
 'filtered validation MRR of the pruned model, both directions; null before the first pruning';
 COMMENT ON COLUMN metasd.epoch.sparsity IS 'fraction of the weights that the mask prunes';
@@ -373,7 +374,7 @@ FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, 
         AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)) p
 WHERE p.status IN ('queued', 'running');
 COMMENT ON VIEW metasd.progress IS
-'trainings under way: phase, epoch, finished batches of the epoch or probes (done of total), loss of the full model, time elapsed and remaining';
+'trainings under way: phase, epoch, finished batches of the epoch or probes (done of total), loss of the last batch, time elapsed and remaining';
 
 CREATE VIEW metasd.learning_curve WITH (security_barrier) AS
 SELECT r.model, e.run, e.epoch, e.seconds, e.loss_full, e.loss_trial, e.loss_quiz,
@@ -396,7 +397,7 @@ COMMENT ON COLUMN metasd.learning_curve.loss_mutual IS
 COMMENT ON COLUMN metasd.learning_curve.loss_pruned IS
 'loss of the pruned model: in mutual learning it includes the divergence from the full model; null in an epoch that does not train the pruned model';
 COMMENT ON COLUMN metasd.learning_curve.mrr_full IS
-'filtered validation MRR of the full model, both directions';
+'filtered validation MRR of the full model, both directions; null where the pruned model has learnt alone from the first epoch on, and in fine-tuning without pruning';
 COMMENT ON COLUMN metasd.learning_curve.mrr_pruned IS
 'filtered validation MRR of the pruned model, both directions; null before the first pruning';
 COMMENT ON COLUMN metasd.learning_curve.sparsity IS 'fraction of the weights that the mask prunes';
