@@ -136,7 +136,7 @@ static const double works[] = {
 
 /*
  * A training that starts from another version needs these parts of the phases, and no ramp: about
- * half of the time. Its result is better than that of a training that starts anew.
+ * half of the time. Its result is level with that of a training that starts anew, or better.
  */
 #define WARM_WARMUP 0.2
 #define WARM_MUTUAL 0.43
