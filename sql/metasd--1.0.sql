@@ -308,11 +308,12 @@ FROM metasd.model m
 LEFT JOIN metasd.run s ON s.id = m.serving
 LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r
                    WHERE r.model = m.name
+                     AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)
                    ORDER BY r.id DESC LIMIT 1) l ON true
 WHERE metasd.may_ask(m.owner, coalesce(s.source, m.source), coalesce(s.head, m.head),
                      coalesce(s.relation, m.relation), coalesce(s.tail, m.tail));
 COMMENT ON VIEW metasd.models IS
-'models that the current user may ask, with the run that serves each and its last training. The owner, the source and the validation relation are null if they have been dropped; bytes are those of the stored embeddings';
+'models that the current user may ask, with the run that serves each and the last training that they may know of. The owner, the source and the validation relation are null if they have been dropped; bytes are those of the stored embeddings';
 
 CREATE VIEW metasd.versions WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,

@@ -207,6 +207,13 @@ is((as('adam', q{BEGIN; DECLARE mine CURSOR FOR SELECT s FROM a.secret; DO $$ BE
 like($node->safe_psql('postgres', q{SELECT string_agg(t, ' ') FROM e.loot}), qr/ran/, 'her code has run');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM e.loot WHERE t ~ 'secret|SELECT|kg_'}), 0, 'it has taken nothing of the session');
 
+# The last training that a role may know of.
+$node->safe_psql('postgres', q{SET SESSION AUTHORIZATION eva; CREATE TABLE e.hidden AS SELECT * FROM e.f});
+my ($hidden_rc, $hidden) = as('eva', "SELECT kg_train('m', 'e.hidden', params => '$LONG')");
+as('eva', "SELECT kg_cancel($hidden)");
+is((as('adam', q{SELECT last_run, last_status FROM metasd.models WHERE name = 'm'}))[1], "$run|succeeded", 'who asks a version sees no runs of other sources');
+is((as('eva', q{SELECT last_run FROM metasd.models WHERE name = 'm'}))[1], $hidden, 'the owner does');
+
 # An extension in a schema where eva has put functions and operators before it came.
 $node->safe_psql('postgres', 'CREATE DATABASE crowded');
 $node->safe_psql('crowded', qq{GRANT CREATE ON SCHEMA public TO PUBLIC; $code;
