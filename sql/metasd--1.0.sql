@@ -94,7 +94,7 @@ COMMENT ON COLUMN metasd.model.history IS
 
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
-    uuid uuid NOT NULL DEFAULT gen_random_uuid(),
+    uuid uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
     model text NOT NULL,
     source metasd.relation_ref NOT NULL,
     head text NOT NULL,
@@ -103,7 +103,7 @@ CREATE TABLE metasd.run (
     status text NOT NULL
         CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')),
     pid integer,
-    queued timestamptz NOT NULL DEFAULT clock_timestamp(),
+    queued timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started timestamptz,
     finished timestamptz,
     heartbeat timestamptz,
@@ -284,6 +284,9 @@ SELECT pg_catalog.pg_extension_config_dump('metasd.relation', '');
 
 -- ---- access: views for people. They show the models that the caller may ask ----
 
+-- Others may put functions into the schema of the extension, which is searched here. So names of functions have
+-- their schema, and operators get the very types that they are made for.
+
 CREATE FUNCTION metasd.run_status(run bigint, status text) RETURNS text
 AS 'MODULE_PATHNAME', 'metasd_run_status_sql' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 10;
 COMMENT ON FUNCTION metasd.run_status(bigint, text) IS
@@ -306,11 +309,12 @@ FROM metasd.model m
 LEFT JOIN metasd.run s ON s.id = m.serving
 LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r
                    WHERE r.model = m.name
+                     AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)
                    ORDER BY r.id DESC LIMIT 1) l ON true
 WHERE metasd.may_ask(m.owner, coalesce(s.source, m.source), coalesce(s.head, m.head),
                      coalesce(s.relation, m.relation), coalesce(s.tail, m.tail));
 COMMENT ON VIEW metasd.models IS
-'models that the current user may ask, with the run that serves each and its last training. The owner, the source and the validation relation are null if they have been dropped; bytes are those of the stored embeddings';
+'models that the current user may ask, with the run that serves each and the last training that they may know of. The owner, the source and the validation relation are null if they have been dropped; bytes are those of the stored embeddings';
 
 CREATE VIEW metasd.versions WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
@@ -322,7 +326,7 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
                  OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail) THEN r.metrics
             ELSE (r.metrics - 'degrees'::text) #- '{calibration,tenths}'::text[] END AS metrics,
        r.bytes,
-       CASE WHEN pg_has_role(metasd.oid_of(m.owner), 'USAGE'::text)
+       CASE WHEN pg_catalog.pg_has_role(metasd.oid_of(m.owner), 'USAGE'::text)
                  OR (NOT coalesce(r.metrics ? 'import'::text, false)
                      AND (r.validation IS NULL
                           OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail)))
@@ -359,15 +363,15 @@ SELECT p.model, p.run, p.status, p.phase, p.epoch, p.epochs, p.done, p.total, p.
 FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, r.phase, r.epoch,
              (r.params ->> 'epochs'::text)::integer AS epochs,
              r.done, r.total, r.loss,
-             date_trunc('second', clock_timestamp() - coalesce(r.resumed, r.started, r.queued)) AS elapsed,
-             make_interval(secs => round(e.each
+             pg_catalog.date_trunc('second'::text, pg_catalog.clock_timestamp() - coalesce(r.resumed, r.started, r.queued)) AS elapsed,
+             pg_catalog.make_interval(secs => pg_catalog.round(e.each
                  * ((r.params ->> 'epochs'::text)::float8 - r.epoch::float8 + 1::float8
                     - coalesce(r.done::float8 / nullif(r.total, 0)::float8, 0::float8))))
                  AS remaining,
              r.pid
       FROM metasd.run r
       JOIN metasd.model m ON m.name = r.model
-      LEFT JOIN LATERAL (SELECT avg(x.seconds) AS each
+      LEFT JOIN LATERAL (SELECT pg_catalog.avg(x.seconds) AS each
                          FROM (SELECT seconds FROM metasd.epoch WHERE run = r.id
                                ORDER BY epoch DESC LIMIT 3) x) e ON true
       WHERE r.status IN ('queued', 'running')
