@@ -167,6 +167,15 @@ notice_no_candidate(const MetasdQuestion *question, MetasdLabel first)
                  errhint("%s", metasd_question_hint(question, first, false))));
 }
 
+static MetasdLabel
+copy_label(MetasdLabel label, MemoryContext context)
+{
+    char *data = MemoryContextAlloc(context, Max(label.len, 1));
+
+    memcpy(data, label.data, label.len);
+    return (MetasdLabel){.data = data, .len = label.len};
+}
+
 /* The candidates in a relation; newcomers among them if FOLD. */
 static MetasdCandidates
 read_relation(const MetasdQuestion *question, Oid relation, bool fold)
@@ -174,7 +183,7 @@ read_relation(const MetasdQuestion *question, Oid relation, bool fold)
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
     const MetasdLabelTable *labels = metasd_question_labels(question, false);
     MetasdCandidateList *list = site->candidates;
-    MemoryContext context = question->fcinfo->flinfo->fn_mcxt;
+    MemoryContext context = question->fcinfo->flinfo->fn_mcxt, caller = CurrentMemoryContext;
     MetasdCandidates candidates = {.given = true};
     Unknown unknown = {.set = NULL};
     MetasdCursor cursor;
@@ -191,18 +200,19 @@ read_relation(const MetasdQuestion *question, Oid relation, bool fold)
     list->context = NULL;
     if (fold)
         unknown.set = metasd_labelset_create(&unknown.budget);
+    set = create_set(labels->count); /* the cursor's memory ends with it */
     metasd_cursor_open(&cursor, relation, NULL, 1, METASD_CANDIDATES);
-    set = create_set(labels->count);
     while (metasd_cursor_next(&cursor, &label)) {
         if (!label.data)
             continue;
         if (!first.data)
-            first = (MetasdLabel){pnstrdup(label.data, label.len), label.len};
+            first = copy_label(label, caller);
         candidates.count += add_label(set, labels, label, &unknown);
     }
     metasd_cursor_close(&cursor);
     context = AllocSetContextCreate(context, "metasd candidates", ALLOCSET_SMALL_SIZES);
     candidates.ids = list_members(set, labels->count, candidates.count, context);
+    pfree(set);
     add_newcomers(question, &unknown, context, &candidates);
     if (candidates.count == 0 && candidates.newcomers == 0 && first.data)
         notice_no_candidate(question, first);
