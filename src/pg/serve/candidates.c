@@ -168,12 +168,12 @@ notice_no_candidate(const MetasdQuestion *question, MetasdLabel first)
 }
 
 static MetasdLabel
-copy_first(MetasdLabel label, MemoryContext context)
+copy_label(MetasdLabel label, MemoryContext context)
 {
-    char *copy = MemoryContextAlloc(context, Max((Size)label.len, 1));
+    char *data = MemoryContextAlloc(context, Max(label.len, 1));
 
-    memcpy(copy, label.data, label.len);
-    return (MetasdLabel){copy, label.len};
+    memcpy(data, label.data, label.len);
+    return (MetasdLabel){.data = data, .len = label.len};
 }
 
 /* The candidates in a relation; newcomers among them if FOLD. */
@@ -200,13 +200,13 @@ read_relation(const MetasdQuestion *question, Oid relation, bool fold)
     list->context = NULL;
     if (fold)
         unknown.set = metasd_labelset_create(&unknown.budget);
-    set = create_set(labels->count); /* before SPI, whose memory ends with the cursor */
+    set = create_set(labels->count); /* the cursor's memory ends with it */
     metasd_cursor_open(&cursor, relation, NULL, 1, METASD_CANDIDATES);
     while (metasd_cursor_next(&cursor, &label)) {
         if (!label.data)
             continue;
         if (!first.data)
-            first = copy_first(label, caller);
+            first = copy_label(label, caller);
         candidates.count += add_label(set, labels, label, &unknown);
     }
     metasd_cursor_close(&cursor);
