@@ -21,6 +21,7 @@
 #include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
 #include "pg/control/doubt_notes.h"
+#include "pg/control/import_notes.h"
 
 #define LOOK_AGAIN_MS 200
 
@@ -45,7 +46,6 @@ typedef struct Import {
     bool tunes; /* and trains epochs */
     char *entities, *relations, *sparsity;
     char *full, *stored; /* validation MRR before pruning, and as stored */
-    int64 left_out;      /* triples with a label that has no embedding */
 } Import;
 
 /* The state of a run. A number is 0 while it is not known. */
@@ -104,7 +104,8 @@ read_run(int64 run)
         "(metrics ->> 'promoted')::bool AS promoted, "
         "(metrics ->> 'skipped_rows')::int8 AS skipped, "
         "(metrics ->> 'unknown_rows')::int8 AS unknown, "
-        "(metrics ->> 'empty_rows')::int8 AS empty, "
+        "(metrics ->> 'empty_rows')::int8 - "
+        "coalesce((metrics #>> '{import,zeros}')::int8, 0) AS empty, "
         "metrics #>> '{warm_start,version}' AS start_version, "
         "metrics #>> '{warm_start,new_entities}' AS new_entities, "
         "metrics #>> '{warm_start,new_relations}' AS new_relations, "
@@ -116,7 +117,6 @@ read_run(int64 run)
         "metrics #>> '{probes,chosen,relation_weight}' AS chosen_relation_weight, "
         "metrics #>> '{probes,chosen,class_weights}' AS chosen_class_weights, "
         "metrics ? 'import' AS import, (params ->> 'finetune')::int4 > 0 AS tunes, "
-        "(metrics #>> '{import,left_out}')::int8 AS left_out, "
         "round((metrics ->> 'sparsity')::numeric, 2)::text AS sparsity, "
         "round((metrics #>> '{full,mrr}')::numeric, 3)::text AS full_mrr, "
         "round((metrics #>> '{stored,mrr}')::numeric, 3)::text AS stored_mrr FROM metasd.run "
@@ -164,8 +164,7 @@ read_run(int64 run)
                                  .relations = text_of("relations"),
                                  .sparsity = text_of("sparsity"),
                                  .full = text_of("full_mrr"),
-                                 .stored = text_of("stored_mrr"),
-                                 .left_out = DatumGetInt64(value_of("left_out"))}};
+                                 .stored = text_of("stored_mrr")}};
 }
 
 /*
@@ -423,7 +422,7 @@ to_milliseconds(const Interval *interval)
 /* The notes that the caller has been shown. */
 typedef struct Progress {
     int shown; /* epochs */
-    bool start, probes, rank, rows, doubts;
+    bool start, probes, rank, rows, doubts, imported;
 } Progress;
 
 /* Says once from which version the training starts, or why it does not start from one. */
@@ -482,7 +481,13 @@ note_rows(const RunState *state, Progress *progress)
         ereport(NOTICE, (errmsg_plural("%lld row with a null or empty identifier was left out",
                                        "%lld rows with a null or empty identifier were left out",
                                        (unsigned long)state->skipped, (long long)state->skipped)));
-    if (state->unknown > 0)
+    if (state->unknown > 0 && state->import.given)
+        ereport(NOTICE, (errmsg_plural("%lld validation row was left out: there is no embedding of "
+                                       "its entity or relation",
+                                       "%lld validation rows were left out: there are no "
+                                       "embeddings of their entities or relations",
+                                       (unsigned long)state->unknown, (long long)state->unknown)));
+    else if (state->unknown > 0)
         ereport(NOTICE, (errmsg_plural("%lld validation row was left out: the source does not have "
                                        "its entity or relation",
                                        "%lld validation rows were left out: the source does not "
@@ -503,7 +508,9 @@ show_empty(const RunState *state)
                                (unsigned long)state->empty, (long long)state->empty, state->model),
                  errdetail("All answers to a question about such an entity or relation have the "
                            "same score."),
-                 errhint("Train longer, at a higher rank or a lower sparsity.")));
+                 state->import.given
+                     ? errhint("Import again with a lower sparsity.")
+                     : errhint("Train longer, at a higher rank or a lower sparsity.")));
 }
 
 /* Reports an import that has succeeded: there were no epochs to show, but if it is fine-tuned. */
@@ -514,15 +521,8 @@ show_import(const RunState *state)
 
     if (!import->given)
         return;
-    if (import->left_out > 0)
-        ereport(NOTICE,
-                (errmsg_plural("%lld triple was left out: it has a label that has no "
-                               "embedding",
-                               "%lld triples were left out: they have labels that have no "
-                               "embedding",
-                               (unsigned long)import->left_out, (long long)import->left_out),
-                 errdetail("Questions about such entities and relations are answered from "
-                           "their facts.")));
+    if (!import->stored && state->unknown > 0)
+        ereport(NOTICE, (errmsg("no validation fact is left: probabilities are not calibrated")));
     if (import->tunes)
         return;
     if (import->stored)
@@ -552,6 +552,7 @@ show_news(int64 run, Progress *progress)
     note_probes(&state, progress);
     note_rank(&state, progress);
     progress->doubts = progress->doubts || metasd_doubt_notes_show(run);
+    progress->imported = progress->imported || metasd_import_notes_show(run);
     skip_resumed(run, &state, &progress->shown);
     show_epochs(run, state.epochs, &progress->shown);
     ended = check_end(run, &state);
