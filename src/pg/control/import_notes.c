@@ -113,8 +113,11 @@ note_zeros(int64 zeros)
                            (unsigned long)zeros, (long long)zeros),
              errdetail("All answers to a question about such an entity or relation have "
                        "the same score."),
-             errhint("If the model was not trained on it, delete its row and give params "
-                     "=> '{\"missing\": \"skip\"}': it is answered from its facts then.")));
+             errhint("SELECT label FROM %s WHERE 0 = ALL (embedding) finds those of "
+                     "entities. If the model was not trained on them, delete these rows "
+                     "and give params => '{\"missing\": \"skip\"}': they are answered "
+                     "from their facts then.",
+                     metasd_statement_text(0, TABLE))));
 }
 
 bool
