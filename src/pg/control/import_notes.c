@@ -147,7 +147,7 @@ metasd_import_notes_show(int64 run)
     tails = part_at(TAILS);
     heads = part_at(HEADS);
     other = part_at(OTHER);
-    if (other > tails + MORE)
+    if (other > CHANCE && other > tails + MORE)
         warn_of_layout(tails, other);
     else if (fmin(tails, heads) < CHANCE)
         warn_of_chance(tails, heads);

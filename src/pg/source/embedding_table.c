@@ -346,7 +346,7 @@ check_reciprocal(const Row *row, const MetasdLabelSet *labels, bool *given, cons
                         show_label(&row->label), row->table->name)
                : errmsg("relation \"%s\" in table \"%s\" has no reciprocal, and others have one",
                         show_label(&row->label), row->table->name),
-         errdetail("A model with inverse relations has an embedding more for each relation, which "
+         errdetail("A model with inverse relations has a second embedding for each relation, which "
                    "scores heads."),
          errhint("This finds relations without one: SELECT label FROM %s WHERE reciprocal IS NULL.",
                  row->table->quoted)));
