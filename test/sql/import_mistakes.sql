@@ -156,6 +156,13 @@ SELECT tools.ended(max(run)) FROM metasd.versions WHERE model = 'casts';
 SELECT count(*) AS others FROM (SELECT * FROM kg_entity_embeddings('casts') EXCEPT TABLE entities) x;
 SELECT count(*) AS others FROM (SELECT * FROM kg_relation_embeddings('casts') EXCEPT TABLE relations) x;
 SELECT count(*) AS others FROM (TABLE texts_read UNION ALL TABLE jsons_read UNION ALL TABLE jsonbs_read EXCEPT TABLE entities) x;
+-- Columns of other names.
+CREATE TABLE named AS SELECT label AS "Entity", 1.5 AS weight, embedding AS vector FROM entities;
+SELECT failure($$SELECT kg_import('bad', 'named', 'relations', 'facts')$$);
+SELECT follow($$SELECT kg_import('bad', 'named', 'relations', 'facts')$$);
+SELECT count(*) AS others FROM (TABLE named_read EXCEPT TABLE entities) x;
+CREATE TABLE doubtful AS SELECT label AS a, label AS b, embedding FROM relations;
+SELECT failure($$SELECT kg_import('bad', 'entities', 'doubtful', 'facts')$$);
 -- A type without a cast.
 CREATE TABLE ranges AS SELECT label, '[1,2]'::int4range AS embedding FROM entities;
 SELECT failure($$SELECT kg_import('bad', 'ranges', 'relations', 'facts')$$);

@@ -38,18 +38,56 @@ check_kind(Oid relation)
                         errhint("Use a permanent or unlogged table.")));
 }
 
+static bool
+is_readable(int column, Oid base)
+{
+    return column == 0 ? metasd_source_is_identifier(base)
+                       : base == FLOAT4ARRAYOID || base == FLOAT8ARRAYOID;
+}
+
+/* The name of the only column that could be COLUMN, or NULL if there are several or none. */
+static char *
+find_only(Oid relation, int column)
+{
+    char *found = NULL, *name;
+
+    for (AttrNumber i = 1; (name = get_attname(relation, i, true)) != NULL; i++) {
+        Oid type = get_atttype(relation, i); /* none: the column was dropped */
+
+        if (!OidIsValid(type) || !is_readable(column, getBaseType(type)))
+            continue;
+        if (found)
+            return NULL;
+        found = name;
+    }
+    return found;
+}
+
+/* A view that gives columns their names, as an errhint, where there is no doubt which they are. */
+static int
+propose_names(const MetasdEmbeddingTable *table)
+{
+    char *label = find_only(table->relation, 0), *embedding = find_only(table->relation, 1);
+
+    if (label && embedding)
+        return errhint("It needs the columns label and embedding: CREATE VIEW %s AS SELECT %s AS "
+                       "label, %s AS embedding FROM %s.",
+                       quote_identifier(psprintf("%s_read", table->name)), quote_identifier(label),
+                       quote_identifier(embedding), table->quoted);
+    return table->of_relations
+               ? errhint("It needs the columns label and embedding, and may have a column "
+                         "reciprocal. A view can give columns these names.")
+               : errhint("It needs the columns label and embedding. A view can give columns "
+                         "these names.");
+}
+
 static void
 refuse_column(const MetasdEmbeddingTable *table, const char *column)
 {
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_COLUMN),
-             errmsg("table \"%s\" has no column \"%s\"", table->name, column),
-             errdetail("Its columns are: %s.", metasd_source_columns(table->relation)),
-             table->of_relations
-                 ? errhint("It needs the columns label and embedding, and may have a column "
-                           "reciprocal. A view can give columns these names.")
-                 : errhint("It needs the columns label and embedding. A view can give columns "
-                           "these names.")));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                    errmsg("table \"%s\" has no column \"%s\"", table->name, column),
+                    errdetail("Its columns are: %s.", metasd_source_columns(table->relation)),
+                    propose_names(table)));
 }
 
 /* The type of a column, that below a domain; an error if there is no such column. */
@@ -61,13 +99,6 @@ type_of(const MetasdEmbeddingTable *table, int column)
     if (number <= 0)
         refuse_column(table, columns[column]);
     return getBaseType(get_atttype(table->relation, number));
-}
-
-static bool
-is_readable(int column, Oid base)
-{
-    return column == 0 ? metasd_source_is_identifier(base)
-                       : base == FLOAT4ARRAYOID || base == FLOAT8ARRAYOID;
 }
 
 /* A column in a select list, of a type that can be read; NULL if no cast is known for its type. */
