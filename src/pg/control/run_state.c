@@ -54,8 +54,7 @@ read_import(void)
                              .relations = text_of("relations"),
                              .sparsity = text_of("sparsity"),
                              .full = text_of("full_mrr"),
-                             .stored = text_of("stored_mrr"),
-                             .left_out = DatumGetInt64(value_of("left_out"))};
+                             .stored = text_of("stored_mrr")};
 }
 
 /* The row as it is. */
@@ -73,7 +72,8 @@ read_run(int64 run)
         "(metrics ->> 'promoted')::bool AS promoted, "
         "(metrics ->> 'skipped_rows')::int8 AS skipped, "
         "(metrics ->> 'unknown_rows')::int8 AS unknown, "
-        "(metrics ->> 'empty_rows')::int8 AS empty, "
+        "(metrics ->> 'empty_rows')::int8 - "
+        "coalesce((metrics #>> '{import,zeros}')::int8, 0) AS empty, "
         "metrics #>> '{warm_start,version}' AS start_version, "
         "metrics #>> '{warm_start,new_entities}' AS new_entities, "
         "metrics #>> '{warm_start,new_relations}' AS new_relations, "
@@ -85,7 +85,6 @@ read_run(int64 run)
         "metrics #>> '{probes,chosen,relation_weight}' AS chosen_relation_weight, "
         "metrics #>> '{probes,chosen,class_weights}' AS chosen_class_weights, "
         "metrics ? 'import' AS import, (params ->> 'finetune')::int4 > 0 AS tunes, "
-        "(metrics #>> '{import,left_out}')::int8 AS left_out, "
         "round((metrics ->> 'sparsity')::numeric, 2)::text AS sparsity, "
         "round((metrics #>> '{full,mrr}')::numeric, 3)::text AS full_mrr, "
         "round((metrics #>> '{stored,mrr}')::numeric, 3)::text AS stored_mrr FROM metasd.run "

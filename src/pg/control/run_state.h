@@ -23,7 +23,6 @@ typedef struct MetasdRunImport {
     bool tunes; /* and trains epochs */
     char *entities, *relations, *sparsity;
     char *full, *stored; /* validation MRR before pruning, and as stored */
-    int64 left_out;      /* triples with a label that has no embedding */
 } MetasdRunImport;
 
 /* The state of a run. A number is 0 while it is not known. */

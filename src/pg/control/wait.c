@@ -21,6 +21,7 @@
 #include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
 #include "pg/control/doubt_notes.h"
+#include "pg/control/import_notes.h"
 #include "pg/control/run_state.h"
 
 #define LOOK_AGAIN_MS 200
@@ -262,7 +263,7 @@ to_milliseconds(const Interval *interval)
 /* The notes that the caller has been shown. */
 typedef struct Progress {
     int shown; /* epochs */
-    bool start, probes, rank, rows, doubts;
+    bool start, probes, rank, rows, doubts, imported;
 } Progress;
 
 /* Says once from which version the training starts, or why it does not start from one. */
@@ -321,7 +322,13 @@ note_rows(const MetasdRunState *state, Progress *progress)
         ereport(NOTICE, (errmsg_plural("%lld row with a null or empty identifier was left out",
                                        "%lld rows with a null or empty identifier were left out",
                                        (unsigned long)state->skipped, (long long)state->skipped)));
-    if (state->unknown > 0)
+    if (state->unknown > 0 && state->import.given)
+        ereport(NOTICE, (errmsg_plural("%lld validation row was left out: there is no embedding of "
+                                       "its entity or relation",
+                                       "%lld validation rows were left out: there are no "
+                                       "embeddings of their entities or relations",
+                                       (unsigned long)state->unknown, (long long)state->unknown)));
+    else if (state->unknown > 0)
         ereport(NOTICE, (errmsg_plural("%lld validation row was left out: the source does not have "
                                        "its entity or relation",
                                        "%lld validation rows were left out: the source does not "
@@ -342,7 +349,9 @@ show_empty(const MetasdRunState *state)
                                (unsigned long)state->empty, (long long)state->empty, state->model),
                  errdetail("All answers to a question about such an entity or relation have the "
                            "same score."),
-                 errhint("Train longer, at a higher rank or a lower sparsity.")));
+                 state->import.given
+                     ? errhint("Import again with a lower sparsity.")
+                     : errhint("Train longer, at a higher rank or a lower sparsity.")));
 }
 
 /* Reports an import that has succeeded: there were no epochs to show, but if it is fine-tuned. */
@@ -353,15 +362,8 @@ show_import(const MetasdRunState *state)
 
     if (!import->given)
         return;
-    if (import->left_out > 0)
-        ereport(NOTICE,
-                (errmsg_plural("%lld triple was left out: it has a label that has no "
-                               "embedding",
-                               "%lld triples were left out: they have labels that have no "
-                               "embedding",
-                               (unsigned long)import->left_out, (long long)import->left_out),
-                 errdetail("Questions about such entities and relations are answered from "
-                           "their facts.")));
+    if (!import->stored && state->unknown > 0)
+        ereport(NOTICE, (errmsg("no validation fact is left: probabilities are not calibrated")));
     if (import->tunes)
         return;
     if (import->stored)
@@ -391,6 +393,7 @@ show_news(int64 run, Progress *progress)
     note_probes(&state, progress);
     note_rank(&state, progress);
     progress->doubts = progress->doubts || metasd_doubt_notes_show(run);
+    progress->imported = progress->imported || metasd_import_notes_show(run);
     skip_resumed(run, &state, &progress->shown);
     show_epochs(run, state.epochs, &progress->shown);
     ended = check_end(run, &state);
