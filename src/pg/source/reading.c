@@ -4,6 +4,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "nodes/nodeFuncs.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -275,18 +276,37 @@ metasd_reading_end(const MetasdReading *reading)
 
 /* ---- plans ---- */
 
+/*
+ * Does a query read a relation that is not in the list? The relationOids of a plan do not tell:
+ * they have constants of type regclass, too, which only name a relation.
+ */
+static bool
+reads_another(Node *node, void *locked)
+{
+    ListCell *cell;
+
+    if (!node)
+        return false;
+    if (!IsA(node, Query))
+        return expression_tree_walker(node, reads_another, locked);
+    foreach (cell, ((Query *)node)->rtable) {
+        const RangeTblEntry *rte = lfirst(cell);
+
+        if (rte->rtekind == RTE_RELATION && !list_member_oid(locked, rte->relid))
+            return true;
+    }
+    return query_tree_walker((Query *)node, reads_another, locked, 0);
+}
+
 static bool
 reads_nothing_else(SPIPlanPtr plan, const List *locked)
 {
     ListCell *source, *cell;
 
-    foreach (source, SPI_plan_get_plan_sources(plan)) {
-        const CachedPlanSource *one = lfirst(source);
-
-        foreach (cell, one->relationOids)
-            if (!list_member_oid(locked, lfirst_oid(cell)))
+    foreach (source, SPI_plan_get_plan_sources(plan))
+        foreach (cell, ((const CachedPlanSource *)lfirst(source))->query_list)
+            if (reads_another(lfirst(cell), unconstify(List *, locked)))
                 return false;
-    }
     return true;
 }
 
