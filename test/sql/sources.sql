@@ -129,6 +129,24 @@ ALTER TABLE "Far; ""away""".plain SET SCHEMA public;
 SELECT source FROM metasd.models WHERE name = 'far';
 SELECT rank, tail, known FROM kg_predict('p01', 'speaks', 1, 'far', 'mark');
 
+-- A function of a view may name what only the caller's search path has: the error says how to name it.
+CREATE FUNCTION all_people() RETURNS SETOF people STABLE LANGUAGE sql AS 'SELECT * FROM people';
+CREATE FUNCTION same_label(label text) RETURNS text STABLE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT max(head) FROM people WHERE head = label); END';
+CREATE VIEW unqualified AS SELECT * FROM all_people();
+CREATE VIEW unqualified_later AS SELECT same_label(head) AS head, relation, tail FROM people;
+CREATE FUNCTION hinted(source regclass, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM kg_train('unqualified', source);
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+END $$;
+SELECT * FROM hinted('unqualified');
+SELECT * FROM hinted('unqualified_later');
+ALTER FUNCTION same_label SET search_path = public;
+SELECT triples FROM kg_estimate('unqualified_later');
+DROP VIEW unqualified, unqualified_later;
+DROP FUNCTION all_people(), same_label(text), hinted(regclass);
+
 -- A view whose query fails: at once if it fails at once, else in the worker.
 CREATE VIEW failing AS SELECT head, relation, tail FROM people WHERE 1 / (length(head) - 3) > 0;
 SELECT kg_train('failing', 'failing');

@@ -256,6 +256,25 @@ metasd_reading_open(MetasdReading *reading, Oid relation, Oid user, bool restric
         refuse_reading(relation, user, objection);
 }
 
+/*
+ * A function in a view may name what the caller's search_path has. The error then says that it does
+ * not exist, although the user sees it.
+ */
+static void
+hint_at_search_path(void *argument)
+{
+    const MetasdReading *reading = argument;
+
+    switch (geterrcode()) {
+        case ERRCODE_UNDEFINED_TABLE:
+        case ERRCODE_UNDEFINED_FUNCTION:
+        case ERRCODE_UNDEFINED_OBJECT:
+            errhint("Names are looked up in schema pg_catalog alone while %s is read. Qualify "
+                    "them in the functions that it calls: schema.name.",
+                    reading->quoted);
+    }
+}
+
 /* Citus cannot plan a query of all shards before it knows the parameters. */
 void
 metasd_reading_begin(MetasdReading *reading)
@@ -266,11 +285,15 @@ metasd_reading_begin(MetasdReading *reading)
                                 GUC_ACTION_SAVE, true, 0, false);
     if (reading->pinned)
         metasd_reading_pin_settings();
+    reading->hint = (ErrorContextCallback){
+        .previous = error_context_stack, .callback = hint_at_search_path, .arg = reading};
+    error_context_stack = &reading->hint;
 }
 
 void
 metasd_reading_end(const MetasdReading *reading)
 {
+    error_context_stack = reading->hint.previous;
     metasd_security_switch_back(&reading->saved);
 }
 

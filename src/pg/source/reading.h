@@ -32,6 +32,7 @@ typedef struct MetasdReading {
     uint64 generation;
     char *quoted; /* schema.name, for SQL */
     MetasdSwitch saved;
+    ErrorContextCallback hint; /* of errors between begin and end */
 } MetasdReading;
 
 /* Locks a relation until the transaction ends; false if it is gone. */
