@@ -223,7 +223,7 @@ COMMENT ON TABLE metasd.entity IS
 COMMENT ON COLUMN metasd.entity.id IS
 'number of the entity in this version, from 0, in the order of the labels'' bytes';
 COMMENT ON COLUMN metasd.entity.degree IS
-'number of training triples that have the entity as head or tail';
+'number of triples that have the entity as head or tail, those included that the training held out';
 
 CREATE TABLE metasd.relation (
     run bigint NOT NULL,
@@ -247,7 +247,7 @@ COMMENT ON TABLE metasd.relation IS
 'pruned embeddings of relations and of their reciprocals. They are deleted with those of entities';
 COMMENT ON COLUMN metasd.relation.id IS
 'number of the relation in this version, from 0, in the order of the labels'' bytes';
-COMMENT ON COLUMN metasd.relation.count IS 'number of training triples of the relation';
+COMMENT ON COLUMN metasd.relation.count IS 'number of triples of the relation, those included that the training held out';
 COMMENT ON COLUMN metasd.relation.embedding IS 'scores tails of (head, relation)';
 COMMENT ON COLUMN metasd.relation.reciprocal IS 'scores heads of (relation, tail)';
 COMMENT ON COLUMN metasd.relation.tail_offset IS 'see tail_slope';
@@ -355,7 +355,7 @@ JOIN LATERAL (SELECT r.validation IS NULL
               OFFSET 0) v ON true
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.relations IS
-'relations of the models that the current user may ask: their training triples, their held-out validation triples and the filtered validation MRR on these. Both are null for users who may not read the validation relation. calibration is relation if the held-out triples of the relation itself calibrate its probabilities, model if those of the whole model do, and null if none were held out. irreflexive tells that no answer is the entity of the question itself, because hardly any training triple leads from an entity to itself';
+'relations of the models that the current user may ask: their triples, how many of these were held out for validation, and the filtered validation MRR on these. The last two are null for users who may not read the validation relation. calibration is relation if the held-out triples of the relation itself calibrate its probabilities, model if those of the whole model do, and null if none were held out. irreflexive tells that no answer is the entity of the question itself, because hardly any training triple leads from an entity to itself';
 
 CREATE VIEW metasd.progress WITH (security_barrier) AS
 SELECT p.model, p.run, p.status, p.phase, p.epoch, p.epochs, p.done, p.total, p.loss,
@@ -867,7 +867,7 @@ COMMENT ON FUNCTION metasd.relation_number(text, text) IS
 CREATE FUNCTION metasd.occurrences(model text, relation boolean, number bigint) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_occurrences_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION metasd.occurrences(text, boolean, bigint) IS
-'for kg_evaluate: returns in how many training triples the entity or, if relation is true, the relation of that number is; 0 if the model does not know it';
+'for kg_evaluate: returns in how many triples, those included that the training held out, the entity or, if relation is true, the relation of that number is; 0 if the model does not know it';
 
 CREATE FUNCTION metasd.rank_answers(
     model text, side text, entity bigint, relation bigint, answers bigint[], known bigint[]

@@ -165,8 +165,8 @@ SELECT count(kg_train(name)) FROM metasd.models WHERE name IN ('view', 'parts', 
 SELECT name, tools.ended(last_run) FROM metasd.models WHERE name IN ('view', 'parts', 'matview') ORDER BY 1;
 SELECT count(kg_drop(name)) FROM metasd.models;
 
--- Validation by a table of its own: nothing is drawn from the source. Triples that it shares with
--- the source, and those of which the source does not know all, do not count.
+-- Validation by a table of its own: nothing is drawn from the source. What it shares with the source is not
+-- trained on. Triples of which the source does not know all do not count.
 CREATE TABLE answers AS
 SELECT * FROM (VALUES ('p07', 'speaks', 'French'), ('p17', 'lives_in', 'Brest'), ('p27', 'works_at', 'mill'),
                       ('p01', 'speaks', 'French'), ('nobody', 'speaks', 'French'), ('p01', 'eats', 'mill'),

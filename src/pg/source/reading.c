@@ -4,6 +4,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "nodes/nodeFuncs.h"
 #include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
@@ -276,7 +277,7 @@ hide_cursor(MetasdReading *reading, const char *name)
 }
 
 /*
- * Code of another role that runs in the caller's session could fetch from his cursors by their names,
+ * Code of another role that runs in the caller's session could fetch from his cursors by name,
  * whose rows it may not see, and read the text of his query. A cursor that is active cannot be
  * fetched from nor closed.
  */
@@ -315,6 +316,27 @@ metasd_reading_show_session(MetasdReading *reading)
     debug_query_string = reading->query;
 }
 
+/* ---- names that a function does not find ---- */
+
+/*
+ * A function in a view may name what the caller's search_path has. The error then says that it does
+ * not exist, although the user sees it.
+ */
+static void
+hint_at_search_path(void *argument)
+{
+    const MetasdReading *reading = argument;
+
+    switch (geterrcode()) {
+        case ERRCODE_UNDEFINED_TABLE:
+        case ERRCODE_UNDEFINED_FUNCTION:
+        case ERRCODE_UNDEFINED_OBJECT:
+            errhint("Names are looked up in schema pg_catalog alone while %s is read. Qualify "
+                    "them in the functions that it calls: schema.name.",
+                    reading->quoted);
+    }
+}
+
 /* Citus cannot plan a query of all shards before it knows the parameters. */
 void
 metasd_reading_begin(MetasdReading *reading)
@@ -325,6 +347,9 @@ metasd_reading_begin(MetasdReading *reading)
                                 GUC_ACTION_SAVE, true, 0, false);
     if (reading->pinned)
         metasd_reading_pin_settings();
+    reading->hint = (ErrorContextCallback){
+        .previous = error_context_stack, .callback = hint_at_search_path, .arg = reading};
+    error_context_stack = &reading->hint;
     if (reading->foreign)
         hide_session(reading); /* last: an error before the end must show it again */
 }
@@ -333,23 +358,43 @@ void
 metasd_reading_end(MetasdReading *reading)
 {
     metasd_reading_show_session(reading);
+    error_context_stack = reading->hint.previous;
     metasd_security_switch_back(&reading->saved);
 }
 
 /* ---- plans ---- */
+
+/*
+ * Does a query read a relation that is not in the list? The relationOids of a plan do not tell:
+ * they have constants of type regclass, too, which only name a relation.
+ */
+static bool
+reads_another(Node *node, void *locked)
+{
+    ListCell *cell;
+
+    if (!node)
+        return false;
+    if (!IsA(node, Query))
+        return expression_tree_walker(node, reads_another, locked);
+    foreach (cell, ((Query *)node)->rtable) {
+        const RangeTblEntry *rte = lfirst(cell);
+
+        if (rte->rtekind == RTE_RELATION && !list_member_oid(locked, rte->relid))
+            return true;
+    }
+    return query_tree_walker((Query *)node, reads_another, locked, 0);
+}
 
 static bool
 reads_nothing_else(SPIPlanPtr plan, const List *locked)
 {
     ListCell *source, *cell;
 
-    foreach (source, SPI_plan_get_plan_sources(plan)) {
-        const CachedPlanSource *one = lfirst(source);
-
-        foreach (cell, one->relationOids)
-            if (!list_member_oid(locked, lfirst_oid(cell)))
+    foreach (source, SPI_plan_get_plan_sources(plan))
+        foreach (cell, ((const CachedPlanSource *)lfirst(source))->query_list)
+            if (reads_another(lfirst(cell), unconstify(List *, locked)))
                 return false;
-    }
     return true;
 }
 

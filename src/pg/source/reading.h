@@ -34,9 +34,10 @@ typedef struct MetasdReading {
     uint64 generation;
     char *quoted; /* schema.name, for SQL */
     MetasdSwitch saved;
-    Portal own;        /* the cursor that reads, or NULL */
-    List *hidden;      /* other cursors of the session, between begin and end */
-    const char *query; /* the client's, likewise */
+    Portal own;                /* the cursor that reads, or NULL */
+    List *hidden;              /* other cursors of the session, between begin and end */
+    const char *query;         /* the client's, likewise */
+    ErrorContextCallback hint; /* of errors between begin and end */
 } MetasdReading;
 
 /* Locks a relation until the transaction ends; false if it is gone. */

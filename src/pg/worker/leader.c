@@ -215,8 +215,7 @@ read_and_plan(void *context)
         job->doubts = metasd_doubts_find(&job->input);
     MemoryContextSwitchTo(spi);
     *plan = metasd_plan(&job->input, launch->max_workers, most, &job->params);
-    training->held_out =
-        metasd_held_out(job->validation, &job->input, plan->split.validation_fraction);
+    training->held_out = metasd_held_out(job->validation, plan->split.validation_fraction);
     if (metasd_warm_start_read(&job->warm, launch, job->reporter.model, &job->input,
                                &training->held_out, &job->params))
         metasd_plan_follow(plan, &job->input, launch->max_workers, job->warm.version != 0,
