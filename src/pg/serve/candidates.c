@@ -176,9 +176,8 @@ copy_label(MetasdLabel label, MemoryContext context)
     return (MetasdLabel){.data = data, .len = label.len};
 }
 
-/* The candidates in a relation; newcomers among them if FOLD. */
-static MetasdCandidates
-read_relation(const MetasdQuestion *question, Oid relation, bool fold)
+MetasdCandidates
+metasd_candidates_relation(const MetasdQuestion *question, Oid relation)
 {
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
     const MetasdLabelTable *labels = metasd_question_labels(question, false);
@@ -193,12 +192,12 @@ read_relation(const MetasdQuestion *question, Oid relation, bool fold)
     if (!list)
         list = site->candidates = MemoryContextAllocZero(context, sizeof(*list));
     if (list->context && list->relation == relation && list->user == GetUserId() &&
-        list->run == question->model->serving && list->folded == fold)
+        list->run == question->model->serving && list->folded == metasd_fold_in)
         return list->candidates;
     if (list->context)
         MemoryContextDelete(list->context);
     list->context = NULL;
-    if (fold)
+    if (metasd_fold_in)
         unknown.set = metasd_labelset_create(&unknown.budget);
     set = create_set(labels->count); /* the cursor's memory ends with it */
     metasd_cursor_open(&cursor, relation, NULL, 1, METASD_CANDIDATES);
@@ -219,16 +218,10 @@ read_relation(const MetasdQuestion *question, Oid relation, bool fold)
     *list = (MetasdCandidateList){.relation = relation,
                                   .user = GetUserId(),
                                   .run = question->model->serving,
-                                  .folded = fold,
+                                  .folded = metasd_fold_in,
                                   .context = context,
                                   .candidates = candidates};
     return candidates;
-}
-
-MetasdCandidates
-metasd_candidates_relation(const MetasdQuestion *question, Oid relation)
-{
-    return read_relation(question, relation, false);
 }
 
 /* Argument N as an array of any type: a literal is an array of text. */
@@ -291,7 +284,7 @@ metasd_candidates_argument(const MetasdQuestion *question, int n)
                         errmsg("candidates and candidate_ids cannot both be given"),
                         errhint("Give the entities to rank either in a relation or in an array.")));
     if (!PG_ARGISNULL(n))
-        return read_relation(question, PG_GETARG_OID(n), metasd_fold_in);
+        return metasd_candidates_relation(question, PG_GETARG_OID(n));
     if (!PG_ARGISNULL(n + 1))
         return read_array(question, n + 1);
     return (MetasdCandidates){.given = false};
