@@ -132,7 +132,7 @@ SELECT relation, triples, held_out, mrr > 0.3 AS good, calibration IS NOT NULL A
 -- Epochs train what is left of the weights. A later import trains none: only the call says so.
 SELECT kg_import('held', 'entities', 'relations', params => '{"finetune": 3, "sparsity": 0.8, "promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);
-SELECT count(*) AS epochs, bool_and(loss_full IS NULL AND loss_pruned > 0) AS finetuned FROM metasd.learning_curve WHERE run = :run;
+SELECT count(*) AS epochs, bool_and(loss_full IS NULL AND loss_pruned > 0) AS finetuned, bool_or(mrr_full IS NOT NULL) AS "full" FROM metasd.learning_curve WHERE run = :run;
 SELECT params FROM metasd.models WHERE name = 'held';
 SELECT kg_import('held', 'entities', 'relations') AS run \gset
 SELECT tools.ended(:run);

@@ -95,6 +95,14 @@ SELECT page ~ 'has no learning curve' AS said, parses(page) FROM kg_report('peop
 SELECT chart, marks > 0 AS marked FROM kg_report('people') page, charts(page);
 ROLLBACK;
 
+-- A model that is dense and learns alone: there is no full model beside it, nothing is pruned, and no mask changes.
+SELECT kg_train('dense', 'people', params => tools.thorough() || '{"validation_fraction": 0.1, "warmup": 0, "ramp": 0, "epochs": 4, "finetune": 4, "mutual": false, "sparsity": 0}') AS run \gset
+SELECT tools.ended(:run);
+SELECT parses(page), page ~ 'full model|pruned model' AS "others", page ~ '<tr><td>model</td>' AS "its own" FROM kg_report('dense') page;
+SELECT chart FROM kg_report('dense') page, charts(page) WHERE chart ~ 'Validation|Loss|Pruned|mask';
+SELECT chart, page ~ 'full model' AS "full", page ~ 'pruned model, which is stored' AS pruned FROM pages, charts(page) WHERE chart ~ 'Validation|Loss|Pruned|mask';
+SELECT kg_drop('dense');
+
 -- Another version: both are there, and how they differ.
 SELECT kg_train('people', params => '{"seed": 4, "promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);

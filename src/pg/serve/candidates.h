@@ -25,7 +25,7 @@ typedef struct MetasdCandidates {
  */
 extern MetasdCandidates metasd_candidates_argument(const MetasdQuestion *question, int n);
 
-/* The candidates in the first column of a relation, without newcomers. */
+/* The candidates in the first column of a relation; newcomers as above. */
 extern MetasdCandidates metasd_candidates_relation(const MetasdQuestion *question, Oid relation);
 
 /*

@@ -90,6 +90,7 @@ metasd_cursor_open(MetasdCursor *cursor, Oid relation, const char *const *column
                    MetasdCursorUse use)
 {
     char *name = check_relation(relation, use), *chosen[METASD_MOST_READ];
+    MemoryContext caller = CurrentMemoryContext;
     MetasdReading reading;
     bool simple;
 
@@ -100,6 +101,7 @@ metasd_cursor_open(MetasdCursor *cursor, Oid relation, const char *const *column
     reading.pinned = reading.pinned || !simple;
     SPI_connect();
     metasd_fetch_begin(&cursor->fetch, &reading, chosen, n);
+    MemoryContextSwitchTo(caller); /* what the caller keeps outlives the cursor: SPI's would not */
 }
 
 bool

@@ -445,12 +445,12 @@ metasd_source_has_rows(MetasdSource *source)
                          quote_identifier(source->column[i]));
     appendStringInfoString(&sql, " LIMIT 1");
     SPI_connect();
-    metasd_reading_begin(&source->reading);
+    METASD_READING_BEGIN(&source->reading);
     if (SPI_execute_plan(metasd_reading_prepare(&source->reading, sql.data, 0, NULL), NULL, NULL,
                          true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look for rows of the source");
     found = SPI_processed > 0;
-    metasd_reading_end(&source->reading);
+    METASD_READING_END();
     SPI_finish();
     return found;
 }

@@ -11,12 +11,13 @@
 #include "core/serve/query.h"
 
 MetasdAsking *
-metasd_asking_create(const MetasdImage *image)
+metasd_asking_create(const MetasdImage *image, const MetasdNewcomerList *newcomers)
 {
     MetasdAsking *asking = palloc0(sizeof(*asking));
     uint32 n = image->plan.entities;
 
     asking->image = image;
+    asking->newcomers = newcomers;
     asking->n = n;
     asking->context = CurrentMemoryContext;
     asking->scores = palloc_extended((Size)n * sizeof(float), MCXT_ALLOC_HUGE);
@@ -47,12 +48,15 @@ set_known_aside(MetasdAsking *asking)
 bool
 metasd_asking_begin(MetasdAsking *asking, const MetasdSweepQuestion *question)
 {
+    const MetasdImage *image = asking->image;
     MetasdOdds *odds = &asking->odds;
 
     asking->question = question;
-    asking->sigmoid = metasd_query_sigmoid(asking->image, question->row);
-    metasd_query_scores_tails(asking->image, question->entity, question->row, asking->scores,
-                              asking->scratch);
+    asking->sigmoid = metasd_newcomer_list_sigmoid(image, question->row);
+    metasd_query_scores_tails_of(
+        image, metasd_newcomer_list_entity(asking->newcomers, image, question->entity),
+        metasd_newcomer_list_row(asking->newcomers, image, question->row), asking->scores,
+        asking->scratch);
     set_known_aside(asking);
     metasd_probability_start(odds, asking->n, asking->scores);
     odds->first = metasd_above_most(asking->n, asking->scores);

@@ -12,16 +12,18 @@
 
 #include "core/model/probability.h"
 #include "core/serve/image.h"
+#include "pg/survey/newcomer_list.h"
 #include "pg/survey/question_file.h"
 
 /* The memory for questions, one after the other. */
 typedef struct MetasdAsking {
     const MetasdImage *image;
-    uint32 n;      /* entities */
-    float *scores; /* METASD_LEFT_OUT of known answers */
-    uint32 *ids;   /* of metasd_asking_select */
-    void *scratch; /* of queries */
-    float *known;  /* scores of the known answers, in their order */
+    const MetasdNewcomerList *newcomers; /* that may be given; or NULL */
+    uint32 n;                            /* entities of the image */
+    float *scores;                       /* METASD_LEFT_OUT of known answers */
+    uint32 *ids;                         /* of metasd_asking_select */
+    void *scratch;                       /* of queries */
+    float *known;                        /* scores of the known answers, in their order */
     uint32 capacity;
     MemoryContext context;
     /* Of the question: */
@@ -30,9 +32,13 @@ typedef struct MetasdAsking {
     MetasdSigmoid sigmoid;
 } MetasdAsking;
 
-extern MetasdAsking *metasd_asking_create(const MetasdImage *image);
+extern MetasdAsking *metasd_asking_create(const MetasdImage *image,
+                                          const MetasdNewcomerList *newcomers);
 
-/* Scores a question. False if no candidate is possible and not known. */
+/*
+ * Scores a question, whose answers are in the image. False if no candidate is possible and not
+ * known.
+ */
 extern bool metasd_asking_begin(MetasdAsking *asking, const MetasdSweepQuestion *question);
 
 /*

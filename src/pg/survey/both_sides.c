@@ -17,6 +17,8 @@ typedef struct Level {
 struct MetasdBothSides {
     const MetasdImage *image;
     MetasdQuestionFile *file;
+    MetasdNewcomerList *newcomers;
+    uint32 n;             /* entities, newcomers included */
     MetasdAsking *asking; /* of the question that is visited */
     MetasdAsking *other;
     float own_growth; /* WEIGHT x the logarithm of what that question lacks */
@@ -32,29 +34,23 @@ struct MetasdBothSides {
 #define WEIGHT 0.4
 
 MetasdBothSides *
-metasd_both_sides_create(const MetasdImage *image, MetasdQuestionFile *file)
+metasd_both_sides_create(const MetasdImage *image, MetasdQuestionFile *file,
+                         MetasdNewcomerList *newcomers)
 {
     MetasdBothSides *both = palloc0(sizeof(*both));
-    Size n = image->plan.entities;
+    Size n = image->plan.entities + metasd_newcomer_list_count(newcomers, false);
 
     both->image = image;
     both->file = file;
-    both->asking = metasd_asking_create(image);
-    both->other = metasd_asking_create(image);
+    both->newcomers = newcomers;
+    both->n = (uint32)n;
+    both->asking = metasd_asking_create(image, newcomers);
+    both->other = metasd_asking_create(image, newcomers);
     both->row = METASD_ANY;
     both->level = palloc_extended(n * sizeof(*both->level), MCXT_ALLOC_HUGE);
     both->degree = palloc_extended(n * sizeof(*both->degree), MCXT_ALLOC_HUGE);
     both->growth = palloc_extended(n * sizeof(*both->growth), MCXT_ALLOC_HUGE);
     return both;
-}
-
-/* The row of the other question of a triple that answers one of row ROW. */
-static uint32
-other_row(const MetasdBothSides *both, uint32 row)
-{
-    uint32 relations = both->image->plan.relations;
-
-    return row < relations ? row + relations : row - relations;
 }
 
 /* What a question of so many known answers lacks, as keys have it. */
@@ -70,8 +66,11 @@ count_degrees(MetasdBothSides *both, uint32 row, MetasdGrowth *growth)
 {
     uint32 n = both->image->plan.entities;
 
-    memset(both->degree, 0, (Size)n * sizeof(*both->degree));
-    metasd_question_file_degrees(both->file, row, both->degree);
+    memset(both->degree, 0, (Size)both->n * sizeof(*both->degree));
+    if (row < 2 * both->image->plan.relations)
+        metasd_question_file_degrees(both->file, row, both->degree);
+    if (both->newcomers)
+        metasd_newcomer_list_degrees(both->newcomers, row, both->degree);
     metasd_growth_start(growth);
     for (uint32 i = 0; i < n; i++)
         if (both->degree[i] > 1)
@@ -83,13 +82,13 @@ count_degrees(MetasdBothSides *both, uint32 row, MetasdGrowth *growth)
 static void
 turn_to_row(MetasdBothSides *both, uint32 row)
 {
-    uint32 n = both->image->plan.entities;
+    uint32 n = both->n;
 
     if (both->row == row)
         return;
     both->row = row;
     memset(both->level, 0, (Size)n * sizeof(*both->level));
-    count_degrees(both, other_row(both, row), &both->own);
+    count_degrees(both, metasd_newcomer_list_other_row(both->image, row), &both->own);
     count_degrees(both, row, &both->others);
     both->most = -INFINITY;
     for (uint32 i = 0; i < n; i++) {
@@ -101,7 +100,7 @@ turn_to_row(MetasdBothSides *both, uint32 row)
 MetasdAsking *
 metasd_both_sides_ask(MetasdBothSides *both, const MetasdSweepQuestion *question)
 {
-    turn_to_row(both, other_row(both, question->row));
+    turn_to_row(both, metasd_newcomer_list_other_row(both->image, question->row));
     both->own_growth = growth_of(&both->own, question->count);
     return metasd_asking_begin(both->asking, question) ? both->asking : NULL;
 }
@@ -141,13 +140,17 @@ static const Level *
 find_level(MetasdBothSides *both, uint32 id)
 {
     Level *level = &both->level[id];
-    const MetasdSweepQuestion *question;
-    MetasdSweepQuestion unanswered = {.row = both->row, .entity = id};
+    const MetasdSweepQuestion *question = NULL;
+    MetasdSweepQuestion other = {.row = both->row, .entity = id};
+    bool is_new = id >= both->image->plan.entities || both->row >= 2 * both->image->plan.relations;
 
     if (level->sum > 0 || level->none)
         return level;
-    question = metasd_question_file_find(both->file, both->row, id);
-    level->none = !metasd_asking_begin(both->other, question ? question : &unanswered);
+    if (is_new)
+        (void)metasd_newcomer_list_find(both->newcomers, both->row, id, &other);
+    else
+        question = metasd_question_file_find(both->file, both->row, id);
+    level->none = !metasd_asking_begin(both->other, question ? question : &other);
     if (!level->none) {
         level->sum = both->other->odds.sum;
         level->first = both->other->odds.first;
@@ -159,8 +162,11 @@ find_level(MetasdBothSides *both, uint32 id)
 static float
 score_of_other(const MetasdBothSides *both, uint32 id)
 {
-    return metasd_query_score(both->image, id, both->row, both->asking->question->entity,
-                              both->other->scratch);
+    return metasd_query_score_of(
+        both->image, metasd_newcomer_list_entity(both->newcomers, both->image, id),
+        metasd_newcomer_list_row(both->newcomers, both->image, both->row),
+        metasd_newcomer_list_entity(both->newcomers, both->image, both->asking->question->entity),
+        both->other->scratch);
 }
 
 /* The same number whichever of its questions is visited. */
@@ -168,16 +174,36 @@ float
 metasd_both_sides_key(MetasdBothSides *both, double probability, uint32 id)
 {
     const Level *level = find_level(both, id);
+    MetasdSigmoid sigmoid = metasd_newcomer_list_sigmoid(both->image, both->row);
     MetasdOdds odds = {.sum = level->sum, .first = level->first};
     float score = score_of_other(both, id);
     double other;
 
     if (level->none || score == METASD_IMPOSSIBLE)
         return -INFINITY;
-    other = metasd_probability(metasd_query_sigmoid(both->image, both->row),
-                               metasd_probability_odds(&odds, score));
+    /* What is given here is the answer there; the scores there are those of the image alone. */
+    if (both->asking->question->entity >= both->image->plan.entities)
+        other = metasd_asking_probability_beside(sigmoid, &odds, score);
+    else
+        other = metasd_probability(sigmoid, metasd_probability_odds(&odds, score));
     return (log_probability(probability) + log_probability(other)) +
            (both->own_growth + both->growth[id]);
+}
+
+float
+metasd_both_sides_key_of_newcomer(MetasdBothSides *both, uint32 id)
+{
+    const MetasdAsking *asking = both->asking;
+    float score = metasd_query_score_of(
+        both->image,
+        metasd_newcomer_list_entity(both->newcomers, both->image, asking->question->entity),
+        metasd_newcomer_list_row(both->newcomers, both->image, asking->question->row),
+        metasd_newcomer_list_entity(both->newcomers, both->image, id), asking->scratch);
+
+    if (score == METASD_IMPOSSIBLE)
+        return -INFINITY;
+    return metasd_both_sides_key(
+        both, metasd_asking_probability_beside(asking->sigmoid, &asking->odds, score), id);
 }
 
 float

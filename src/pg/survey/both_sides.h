@@ -18,13 +18,17 @@
 
 #include "core/serve/image.h"
 #include "pg/survey/asking.h"
+#include "pg/survey/newcomer_list.h"
 #include "pg/survey/question_file.h"
 
 typedef struct MetasdBothSides MetasdBothSides;
 
-/* FILE has the questions of both sides. */
-extern MetasdBothSides *metasd_both_sides_create(const MetasdImage *image,
-                                                 MetasdQuestionFile *file);
+/*
+ * FILE has the questions of both sides. NEWCOMERS may be NULL; else a triple may have some of these
+ * (newcomer_list.h), and all answers to a question may be given that are in the image.
+ */
+extern MetasdBothSides *metasd_both_sides_create(const MetasdImage *image, MetasdQuestionFile *file,
+                                                 MetasdNewcomerList *newcomers);
 
 /* Asks a question: metasd_asking_begin. NULL if no answer is possible and not known. */
 extern MetasdAsking *metasd_both_sides_ask(MetasdBothSides *both,
@@ -44,6 +48,12 @@ extern float metasd_both_sides_bound(const MetasdBothSides *both, double probabi
  * if the triple is impossible.
  */
 extern float metasd_both_sides_key(MetasdBothSides *both, double probability, uint32 id);
+
+/*
+ * The same of the triple whose answer ID is a newcomer. It is one more candidate, beside all of the
+ * image, as in kg_predict.
+ */
+extern float metasd_both_sides_key_of_newcomer(MetasdBothSides *both, uint32 id);
 
 /*
  * The key that the fact with known answer number I would have if it was not known: the training has

@@ -24,7 +24,7 @@ draw(uint64 use, uint32 a, uint32 b, uint32 c)
 void
 metasd_calibrate_visitor_start(MetasdVisitor *visitor)
 {
-    visitor->state = metasd_both_sides_create(visitor->image, visitor->file);
+    visitor->state = metasd_both_sides_create(visitor->image, visitor->file, NULL);
 }
 
 /* Offers a sample that stands for WEIGHT triples. */

@@ -21,6 +21,7 @@
 #include "pg/serve/question.h"
 #include "pg/survey/calibration.h"
 #include "pg/survey/discover_visitor.h"
+#include "pg/survey/newcomer_search.h"
 #include "pg/survey/subjects.h"
 #include "pg/survey/sweep.h"
 
@@ -43,13 +44,14 @@ typedef struct Discovery {
     MetasdSubjectChoice choice;
     MetasdCandidates candidates;
     MetasdCalibration calibration;
+    MetasdNewcomerSearch newcomers;
     MetasdSweep *sweep;
     MetasdBestTriples best;
 } Discovery;
 
 /* ---- arguments ---- */
 
-/* Argument N as the number of an entity or relation. False if the model does not know it. */
+/* Argument N as the number of an entity or relation. False if nothing is known of it. */
 static bool
 read_name(const Discovery *discovery, int n, uint32 *id)
 {
@@ -60,10 +62,24 @@ read_name(const Discovery *discovery, int n, uint32 *id)
     if (PG_ARGISNULL(n))
         return true;
     name = PG_GETARG_TEXT_PP(n);
-    return metasd_question_find_trained(
-        &discovery->question,
+    return metasd_newcomer_list_name(
+        discovery->newcomers.newcomers,
         (MetasdLabel){.data = VARDATA_ANY(name), .len = (uint32)VARSIZE_ANY_EXHDR(name)},
         n == RELATION, id);
+}
+
+/* Those candidates that are newcomers. */
+static void
+list_newcomers(Discovery *discovery)
+{
+    const MetasdCandidates *candidates = &discovery->candidates;
+    uint32 *ids = palloc(Max(candidates->newcomers, 1) * sizeof(*ids));
+
+    for (uint32 i = 0; i < candidates->newcomers; i++)
+        ids[i] = metasd_newcomer_list_add(discovery->newcomers.newcomers, &candidates->list[i]);
+    discovery->newcomers.ids = ids;
+    discovery->newcomers.count = candidates->newcomers;
+    discovery->newcomers.candidates = *candidates;
 }
 
 /* The entities that may be answers: the tail if the head is given, too. */
@@ -78,11 +94,12 @@ read_candidates(Discovery *discovery)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("candidates cannot be given with both head and tail"),
                         errhint("Candidates take the place of the head or the tail.")));
-    if (both)
-        discovery->candidates = (MetasdCandidates){.given = true, .count = 1, .ids = &choice->tail};
-    else if (!PG_ARGISNULL(CANDIDATES))
+    if (!PG_ARGISNULL(CANDIDATES)) {
         discovery->candidates =
             metasd_candidates_relation(&discovery->question, PG_GETARG_OID(CANDIDATES));
+        list_newcomers(discovery);
+    } else if (both && !metasd_question_is_new(&discovery->question, false, choice->tail))
+        discovery->candidates = (MetasdCandidates){.given = true, .count = 1, .ids = &choice->tail};
 }
 
 /* False if nothing can be found: an argument is NULL that must not be, or a name is unknown. */
@@ -97,6 +114,8 @@ read_arguments(Discovery *discovery, FunctionCallInfo fcinfo)
     discovery->least_probability = metasd_predictor_least_argument(fcinfo, MIN_PROBABILITY);
     choice->kind = metasd_subjects_argument(fcinfo, SUBJECTS);
     discovery->question = metasd_question_open(fcinfo, MODEL);
+    discovery->newcomers.question = &discovery->question;
+    discovery->newcomers.newcomers = metasd_newcomer_list_create(&discovery->question);
     if (!read_name(discovery, RELATION, &choice->relation) ||
         !read_name(discovery, HEAD, &choice->head) || !read_name(discovery, TAIL, &choice->tail))
         return false;
@@ -110,13 +129,21 @@ read_arguments(Discovery *discovery, FunctionCallInfo fcinfo)
 static void
 prepare_sweep(Discovery *discovery)
 {
-    MetasdFactChoice choice = {.tails = true, .heads = true, .relation = METASD_ANY};
+    MetasdNewcomerList *newcomers = discovery->newcomers.newcomers;
+    bool any = metasd_newcomer_list_count(newcomers, false) > 0 ||
+               metasd_newcomer_list_count(newcomers, true) > 0;
+    MetasdFactChoice choice = {
+        .tails = true, .heads = true, .relation = METASD_ANY, .newcomers = any ? newcomers : NULL};
     MetasdSortedFacts *heads =
         discovery->choice.kind == METASD_SUBJECTS_LIKE ? metasd_sorted_facts_create() : NULL;
 
     discovery->sweep = metasd_sweep_begin(&discovery->question, &choice, heads);
-    metasd_subjects_add(&discovery->question, discovery->sweep, &discovery->choice, heads);
+    metasd_subjects_add(&discovery->question, discovery->sweep, &discovery->choice, heads,
+                        newcomers);
     metasd_sweep_sort(discovery->sweep);
+    metasd_newcomer_list_sort(newcomers);
+    discovery->newcomers.file = metasd_sweep_file(discovery->sweep);
+    discovery->newcomers.choice = discovery->choice;
 }
 
 static MetasdDiscoverParameters *
@@ -165,6 +192,27 @@ find_first_key(const Discovery *discovery)
     return (float)metasd_unlabelled_key(&discovery->calibration.fit, 0.5);
 }
 
+/* Adds the triples with newcomers to those that the sweep has found. */
+static void
+search_newcomers(Discovery *discovery, float least)
+{
+    MetasdBestTriples *found = &discovery->best, all;
+    MetasdSharedLeast shared;
+
+    if (discovery->newcomers.count == 0 && !metasd_newcomer_search_names_one(&discovery->newcomers))
+        return;
+    metasd_best_triples_init_shared(&shared, least);
+    metasd_best_triples_start(&all, discovery->k, &shared, least);
+    for (uint32 i = 0; i < found->count; i++)
+        metasd_best_triples_offer(&all, &found->heap[i]);
+    if (found->heap)
+        pfree(found->heap);
+    metasd_newcomer_search_run(&discovery->newcomers, &all);
+    metasd_best_triples_sort(&all);
+    all.shared = NULL;
+    *found = all;
+}
+
 static void
 search(Discovery *discovery)
 {
@@ -178,7 +226,10 @@ search(Discovery *discovery)
     pass.parameters = write_parameters(discovery, by_tail, &pass.parameter_bytes);
     for (int tries = 1;; tries++) {
         pass.least = tries < MOST_TRIES ? Max(floor, key) : floor;
-        metasd_sweep_pass(discovery->sweep, &pass, &discovery->best);
+        discovery->best = (MetasdBestTriples){.count = 0};
+        if (!metasd_newcomer_search_names_one(&discovery->newcomers))
+            metasd_sweep_pass(discovery->sweep, &pass, &discovery->best);
+        search_newcomers(discovery, pass.least);
         if (discovery->best.count == discovery->k || pass.least == floor)
             return;
         if (discovery->best.heap)
@@ -201,7 +252,8 @@ put_triple(const Discovery *discovery, MetasdTies *ties, const MetasdScoredTripl
 
     values[RANK] = Int32GetDatum((int32)metasd_ties_rank(ties, triple->key));
     for (int i = 0; i < 3; i++) {
-        MetasdLabel label = metasd_question_label(question, i == 1, triple->id[i]);
+        MetasdLabel label =
+            metasd_newcomer_list_label(discovery->newcomers.newcomers, i == 1, triple->id[i]);
 
         values[FIRST_LABEL + i] =
             PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
@@ -226,7 +278,9 @@ discover(FunctionCallInfo fcinfo)
         return;
     prepare_sweep(&discovery);
     discovery.calibration = metasd_calibration_fit(&discovery.question, discovery.sweep);
+    discovery.newcomers.shift = discovery.calibration.shift;
     search(&discovery);
+    metasd_newcomer_list_end(discovery.newcomers.newcomers);
     metasd_sweep_end(discovery.sweep);
     for (uint32 i = 0; i < discovery.best.count; i++)
         put_triple(&discovery, &ties, &discovery.best.heap[i]);

@@ -22,7 +22,7 @@ metasd_discover_visitor_start(MetasdVisitor *visitor)
 
     discoverer->parameters = parameters;
     discoverer->shift = (const float *)parameters->rest;
-    discoverer->both = metasd_both_sides_create(visitor->image, visitor->file);
+    discoverer->both = metasd_both_sides_create(visitor->image, visitor->file, NULL);
     discoverer->scratch = palloc(metasd_query_scratch_bytes(plan->width));
     if (parameters->chosen) {
         discoverer->chosen = palloc_extended(plan->entities, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);

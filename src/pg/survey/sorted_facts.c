@@ -9,6 +9,7 @@
 
 #include "pg/serve/known.h"
 #include "pg/source/source.h"
+#include "pg/survey/newcomer_list.h"
 
 struct MetasdSortedFacts {
     Tuplesortstate *sort;
@@ -76,8 +77,12 @@ keep_fact(void *context, const MetasdTripleLabels *row)
     uint32 relations = reading->question->image->plan.relations;
     uint32 given[2], tail; /* of (head, relation, ?) */
 
-    if (!metasd_known_numbers(reading->question, METASD_ASKED_TAIL, row, given, &tail) ||
-        (choice->relation != METASD_ANY && choice->relation != given[1]))
+    if (!metasd_known_numbers(reading->question, METASD_ASKED_TAIL, row, given, &tail)) {
+        if (choice->newcomers)
+            metasd_newcomer_list_keep(choice->newcomers, row);
+        return;
+    }
+    if (choice->relation != METASD_ANY && choice->relation != given[1])
         return;
     if (choice->tails)
         metasd_sorted_facts_add(

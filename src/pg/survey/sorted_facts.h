@@ -28,8 +28,9 @@ typedef struct MetasdAnsweredQuestion {
 
 /* Which questions of a fact count. */
 typedef struct MetasdFactChoice {
-    bool tails, heads; /* (head, relation, ?), (?, relation, tail) */
-    uint32 relation;   /* METASD_ANY: all */
+    bool tails, heads;                    /* (head, relation, ?), (?, relation, tail) */
+    uint32 relation;                      /* METASD_ANY: all */
+    struct MetasdNewcomerList *newcomers; /* gets the facts that have them; or NULL */
 } MetasdFactChoice;
 
 typedef struct MetasdSortedFacts MetasdSortedFacts;

@@ -72,6 +72,12 @@ metasd_sweep_facts(const MetasdSweep *sweep)
     return sweep->index->answers;
 }
 
+MetasdQuestionFile *
+metasd_sweep_file(const MetasdSweep *sweep)
+{
+    return sweep->file;
+}
+
 void
 metasd_sweep_end(MetasdSweep *sweep)
 {

@@ -67,6 +67,9 @@ extern uint64 metasd_sweep_facts(const MetasdSweep *sweep);
 extern void metasd_sweep_pass(MetasdSweep *sweep, const MetasdSweepPass *pass,
                               MetasdBestTriples *best);
 
+/* The questions, to look them up between passes; after the sort. */
+extern MetasdQuestionFile *metasd_sweep_file(const MetasdSweep *sweep);
+
 extern void metasd_sweep_end(MetasdSweep *sweep);
 
 #endif
