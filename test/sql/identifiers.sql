@@ -198,6 +198,26 @@ SELECT pg_typeof(entity) FROM kg_similar('00000000-0000-0000-0000-000000000007':
 SELECT tail, pg_typeof(tail) FROM kg_predict('7'::name, '3'::name, 1, 'of_text');
 SELECT tail, pg_typeof(tail) FROM kg_predict(7::numeric, 3::numeric, 1, 'of_text');
 
+-- They are written as their cast to text writes them, which is how a view has them: not always as they are shown.
+CREATE TABLE network (host inet, is_up boolean, peer cidr);
+INSERT INTO network SELECT '10.0.0.0'::inet + i, i % 3 > 0, format('10.%s.0.0/16', i % 5)::cidr FROM generate_series(1, 60) i;
+CREATE VIEW network_facts AS
+SELECT host::text AS head, 'is_up' AS relation, is_up::text AS tail FROM network UNION SELECT host::text, 'peer', peer::text FROM network;
+SELECT kg_train('network', 'network_facts', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT '10.0.0.7'::inet AS shown, '10.0.0.7'::inet::text AS cast, true AS shown, true::text AS cast;
+SELECT count(*) FILTER (WHERE kg_score(host, 'is_up', is_up, 'network') IS NOT NULL) AS scored,
+       count(*) FILTER (WHERE kg_score(host, 'peer', peer, 'network') IS NOT NULL) AS "scored, too" FROM network;
+SELECT tail, pg_typeof(tail) FROM kg_predict('10.0.0.7'::inet, 'peer', 100, 'network', 'mark',
+                                             candidate_ids => ARRAY['10.2.0.0/16', '10.3.0.0/16']::cidr[]) WHERE known;
+SELECT count(DISTINCT head) AS heads, count(*) FILTER (WHERE known) AS known
+FROM kg_predict_many((SELECT array_agg(host) FROM network), ARRAY['peer'], 100, 'network', 'mark',
+                     candidate_ids => ARRAY['10.2.0.0/16', '10.3.0.0/16']::cidr[]);
+SELECT count(*) > 0 AS explained FROM kg_explain('10.0.0.7'::inet, 'peer', '10.2.0.0/16'::inet, 5, 'network');
+SELECT pg_typeof(entity) FROM kg_similar('10.0.0.7'::inet, 1, 'network');
+SELECT kg_drop('network');
+DROP TABLE network CASCADE;
+
 -- The padding of char(n) means nothing.
 SELECT kg_score('7'::char(5), '3'::char(5), '7'::char(5), 'of_text') IS NOT NULL AS known;
 

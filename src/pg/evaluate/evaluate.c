@@ -236,7 +236,7 @@ add_filters(Evaluation *evaluation, ArrayType *filters, char *const column[3])
                     (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                      errmsg("filters must not contain NULL"),
                      errhint("Name relations whose facts are known: filters => '{facts}'.")));
-        filter = metasd_source_open_to_query(DatumGetObjectId(values[i]), column);
+        filter = metasd_source_open_to_query(DatumGetObjectId(values[i]), column, true);
         if (let_query_read(evaluation, &filter->reading))
             evaluation->known = lappend(evaluation->known, filter);
         else
@@ -464,7 +464,7 @@ metasd_kg_evaluate(PG_FUNCTION_ARGS)
     for (int i = 0; i < 3; i++)
         column[i] = PG_ARGISNULL(3 + i) ? evaluation.model->serving_column[i]
                                         : text_to_cstring(PG_GETARG_TEXT_PP(3 + i));
-    evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column);
+    evaluation.test = metasd_source_open_to_query(PG_GETARG_OID(1), column, false);
     evaluation.image = metasd_image_cache_get(evaluation.model, metasd_image_cache_size);
     metasd_newcomer_table_start(
         &evaluation.newcomers,

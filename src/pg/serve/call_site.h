@@ -11,7 +11,8 @@
 /* A type of identifiers that are given (identifier.h). */
 typedef struct MetasdIdentifier {
     Oid type;        /* its domain looked through; InvalidOid before it is prepared */
-    FmgrInfo output; /* its result is the label */
+    FmgrInfo output; /* its result is the label, */
+    bool cast;       /* as a text, and not as a C string */
 } MetasdIdentifier;
 
 /* A type that labels are converted to. */

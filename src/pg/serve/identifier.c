@@ -1,7 +1,9 @@
 #include "pg/serve/identifier.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "parser/parse_coerce.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -9,6 +11,23 @@
 
 #include "pg/serve/call_site.h"
 #include "pg/source/reading.h"
+
+/*
+ * The function by which PostgreSQL itself casts a type to text, where that is not what its output
+ * function writes: true and not t, 10.0.0.1/32 and not 10.0.0.1. A source's columns are cast, so
+ * its labels are written so. Casts of users do not count: their code would run here.
+ */
+static Oid
+find_text_cast(Oid type)
+{
+    Oid function;
+
+    if (type >= FirstNormalObjectId ||
+        find_coercion_pathway(TEXTOID, type, COERCION_EXPLICIT, &function) != COERCION_PATH_FUNC ||
+        function >= FirstNormalObjectId)
+        return InvalidOid;
+    return function;
+}
 
 /* Prepares place N of the call site for identifiers of TYPE. */
 static MetasdIdentifier *
@@ -21,7 +40,10 @@ prepare_identifier(FunctionCallInfo fcinfo, int n, Oid type)
     type = getBaseType(type);
     if (identifier->type == type)
         return identifier;
-    getTypeOutputInfo(type, &output, &varlena);
+    output = find_text_cast(type);
+    identifier->cast = OidIsValid(output);
+    if (!identifier->cast)
+        getTypeOutputInfo(type, &output, &varlena);
     fmgr_info_cxt(output, &identifier->output, fcinfo->flinfo->fn_mcxt);
     identifier->type = type;
     return identifier;
@@ -42,6 +64,11 @@ read_identifier(MetasdIdentifier *identifier, Datum value)
         if (type == BPCHAROID) /* its padding has no meaning */
             len = bpchartruelen(data, len);
         return (MetasdLabel){.data = data, .len = (uint32)len};
+    }
+    if (identifier->cast) {
+        struct varlena *label = PG_DETOAST_DATUM_PACKED(FunctionCall1(&identifier->output, value));
+
+        return (MetasdLabel){.data = VARDATA_ANY(label), .len = (uint32)VARSIZE_ANY_EXHDR(label)};
     }
     if (metasd_reading_type_is_simple(type))
         text = OutputFunctionCall(&identifier->output, value);

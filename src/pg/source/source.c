@@ -157,7 +157,8 @@ quote_relation(Oid relation)
 
 /* Who opens a source, for messages. */
 typedef struct Opening {
-    bool to_query;     /* a caller has named it for a query */
+    bool to_query;     /* a caller has named it for a query, */
+    bool to_filter;    /* as a relation of more known facts */
     bool to_validate;  /* it is a model's validation source */
     const char *model; /* that is trained from it, or NULL */
 } Opening;
@@ -168,6 +169,9 @@ hint_at_columns(const MetasdSource *source, const Opening *opening)
 {
     char *candidate[3], *call;
 
+    if (opening->to_filter)
+        return errhint("Relations in filters have the columns of the test relation. A view can "
+                       "give its columns these names.");
     if (opening->to_validate)
         return errhint("A validation source has the columns of the source. A view can give its "
                        "columns these names.");
@@ -330,9 +334,10 @@ metasd_source_open_remembered(const MetasdRemembered *source, bool validation, c
 }
 
 MetasdSource *
-metasd_source_open_to_query(Oid relation, char *const column[3])
+metasd_source_open_to_query(Oid relation, char *const column[3], bool filter)
 {
-    return open_relation(relation, column, GetUserId(), &(Opening){.to_query = true});
+    return open_relation(relation, column, GetUserId(),
+                         &(Opening){.to_query = true, .to_filter = filter});
 }
 
 char *

@@ -33,8 +33,8 @@ extern MetasdSource *metasd_source_open_remembered(const MetasdRemembered *sourc
                                                    const char *model, char *const column[3],
                                                    Oid user);
 
-/* Opens a relation that the current user has named for a query. It may be temporary. */
-extern MetasdSource *metasd_source_open_to_query(Oid relation, char *const column[3]);
+/* Opens a relation that the user has named for a query, or to filter it. It may be temporary. */
+extern MetasdSource *metasd_source_open_to_query(Oid relation, char *const column[3], bool filter);
 
 /*
  * Says why OWNER, the model's owner, cannot read the model's source any more: the relation, a
