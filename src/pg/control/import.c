@@ -8,6 +8,7 @@
 
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -118,6 +119,7 @@ note_inverses(const MetasdEmbeddingTable *table, const MetasdLabelSet *labels)
         MetasdLabel label = metasd_labelset_get(labels, i);
         const char *suffix = find_suffix(labels, label);
 
+        CHECK_FOR_INTERRUPTS();
         if (!suffix)
             continue;
         ereport(
