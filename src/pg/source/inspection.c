@@ -1,0 +1,333 @@
+#include "pg/source/inspection.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_range.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "pg/source/harmless.h"
+
+/* ---- roles ---- */
+
+bool
+metasd_trusts(Oid reader, Oid owner)
+{
+    return owner == reader || superuser_arg(owner) ||
+           (!superuser_arg(reader) && has_privs_of_role(owner, reader));
+}
+
+char *
+metasd_inspection_role(Oid role)
+{
+    char *name = GetUserNameFromId(role, true);
+
+    return name ? name : psprintf("%u", role);
+}
+
+/* Notes the objection, and returns true, which ends the inspection. */
+bool
+metasd_inspection_note(MetasdInspection *inspection, MetasdCode code, const char *name, Oid owner)
+{
+    Oid of = inspection->chooser;
+
+    if (OidIsValid(of) && !metasd_trusts(inspection->reader, of))
+        owner = of;
+    if (OidIsValid(inspection->relation))
+        inspection->objection =
+            psprintf(code == METASD_CODE_FUNCTION
+                         ? _("Reading \"%s\" runs function %s, which role \"%s\" has chosen, with "
+                             "the rights of role \"%s\".")
+                         : _("Reading \"%s\" runs code of type %s, which role \"%s\" has chosen, "
+                             "with the rights of role \"%s\"."),
+                     get_rel_name(inspection->relation), name, metasd_inspection_role(owner),
+                     metasd_inspection_role(inspection->reader));
+    else
+        inspection->objection = psprintf(
+            code == METASD_CODE_FUNCTION
+                ? _("Reading it runs function %s of role \"%s\" with the "
+                    "rights of role \"%s\".")
+                : _("Reading it runs code of type %s of role \"%s\" with the "
+                    "rights of role \"%s\"."),
+            name, metasd_inspection_role(owner), metasd_inspection_role(inspection->reader));
+    return true;
+}
+
+bool
+metasd_inspection_trusts_chooser(const MetasdInspection *inspection)
+{
+    return !OidIsValid(inspection->chooser) ||
+           metasd_trusts(inspection->reader, inspection->chooser);
+}
+
+/* A check_function_callback: true for a function that must not run. */
+static bool
+check_function(Oid function, void *context)
+{
+    MetasdInspection *inspection = context;
+    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    Form_pg_proc form;
+    bool harmless;
+    Oid owner;
+
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for function %u", function);
+    form = (Form_pg_proc)GETSTRUCT(tuple);
+    owner = form->proowner;
+    harmless = metasd_harmless_function(form) || (metasd_inspection_trusts_chooser(inspection) &&
+                                                  metasd_trusts(inspection->reader, owner));
+    ReleaseSysCache(tuple);
+    return !harmless && metasd_inspection_note(inspection, METASD_CODE_FUNCTION,
+                                               format_procedure_qualified(function), owner);
+}
+
+/* True for a type that must not be read, because its owner has chosen code that its input runs. */
+bool
+metasd_inspection_check_type(MetasdInspection *inspection, Oid type)
+{
+    HeapTuple tuple;
+    Oid owner;
+
+    if (type < FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for type %u", type);
+    owner = ((Form_pg_type)GETSTRUCT(tuple))->typowner;
+    ReleaseSysCache(tuple);
+    return !(metasd_inspection_trusts_chooser(inspection) &&
+             metasd_trusts(inspection->reader, owner)) &&
+           metasd_inspection_note(inspection, METASD_CODE_TYPE, format_type_be(type), owner);
+}
+
+/*
+ * True for a type whose values must not be given to code that looks for casts of its own, as making
+ * JSON does, or that makes such values. The owner of a type chooses its casts; those of rows are
+ * not looked for, but those of their fields are.
+ */
+static bool
+check_value(MetasdInspection *inspection, Oid type)
+{
+    TupleDesc fields = NULL;
+    bool objects = false;
+
+    check_stack_depth();
+    if (OidIsValid(get_element_type(type)))
+        return check_value(inspection, get_element_type(type));
+    if (get_typtype(type) != TYPTYPE_COMPOSITE)
+        return metasd_inspection_check_type(inspection, type) ||
+               (get_typtype(type) == TYPTYPE_DOMAIN && check_value(inspection, getBaseType(type)));
+    fields = lookup_rowtype_tupdesc(type, -1);
+    for (int i = 0; i < fields->natts && !objects; i++)
+        objects = !TupleDescAttr(fields, i)->attisdropped &&
+                  check_value(inspection, TupleDescAttr(fields, i)->atttypid);
+    ReleaseTupleDesc(fields);
+    return objects;
+}
+
+bool
+metasd_inspection_check_values(MetasdInspection *inspection, List *values)
+{
+    ListCell *cell;
+
+    foreach (cell, values) {
+        Node *value = lfirst(cell);
+
+        if (IsA(value, TargetEntry))
+            value = (Node *)((TargetEntry *)value)->expr;
+        if (IsA(value, RowExpr)
+                ? metasd_inspection_check_values(inspection, ((RowExpr *)value)->args)
+                : check_value(inspection, exprType(value)))
+            return true;
+    }
+    return false;
+}
+
+/* True for a function that does with a value what its type says, if it must not. */
+static bool
+check_arguments(MetasdInspection *inspection, Oid function, List *values)
+{
+    HeapTuple tuple;
+    Form_pg_proc form;
+    bool depends = false;
+
+    if (function >= FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for function %u", function);
+    form = (Form_pg_proc)GETSTRUCT(tuple);
+    for (int i = 0; i < form->pronargs && !metasd_harmless_function(form); i++)
+        depends = depends || get_typtype(form->proargtypes.values[i]) == TYPTYPE_PSEUDO;
+    ReleaseSysCache(tuple);
+    return depends && metasd_inspection_check_values(inspection, values);
+}
+
+/*
+ * True for an operator that must not be used: the planner may take its negator instead, which its
+ * owner can add at any time.
+ */
+static bool
+check_operator(MetasdInspection *inspection, Oid operator)
+{
+    HeapTuple tuple;
+    Oid owner;
+
+    if (operator<FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for operator %u", operator);
+    owner = ((Form_pg_operator)GETSTRUCT(tuple))->oprowner;
+    ReleaseSysCache(tuple);
+    return !(metasd_inspection_trusts_chooser(inspection) &&
+             metasd_trusts(inspection->reader, owner)) &&
+           metasd_inspection_note(inspection, METASD_CODE_FUNCTION,
+                                  format_operator_qualified(operator), owner);
+}
+
+/* The range type that a value is of or made of, InvalidOid if it is of another kind. */
+static Oid
+range_of(Oid type)
+{
+    Oid element;
+
+    type = getBaseType(type);
+    element = get_element_type(type);
+    if (OidIsValid(element))
+        return range_of(element);
+#if PG_VERSION_NUM >= 140000
+    if (get_typtype(type) == TYPTYPE_MULTIRANGE)
+        return get_multirange_range(type);
+#endif
+    return get_typtype(type) == TYPTYPE_RANGE ? type : InvalidOid;
+}
+
+/*
+ * True for a range type with a function that must not run: PostgreSQL's own operators on ranges
+ * make canonical values, and the planner measures distances to estimate how many rows they choose.
+ */
+static bool
+check_range(MetasdInspection *inspection, Oid type)
+{
+    Oid range = range_of(type), canonical, difference;
+    HeapTuple tuple;
+
+    if (range < FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(RANGETYPE, ObjectIdGetDatum(range));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for range type %u", range);
+    canonical = ((Form_pg_range)GETSTRUCT(tuple))->rngcanonical;
+    difference = ((Form_pg_range)GETSTRUCT(tuple))->rngsubdiff;
+    ReleaseSysCache(tuple);
+    return (OidIsValid(canonical) && check_function(canonical, inspection)) ||
+           (OidIsValid(difference) && check_function(difference, inspection));
+}
+
+static bool
+check_ranges(MetasdInspection *inspection, List *values)
+{
+    ListCell *cell;
+
+    foreach (cell, values) {
+        Node *value = lfirst(cell);
+
+        if (IsA(value, TargetEntry))
+            value = (Node *)((TargetEntry *)value)->expr;
+        if (check_range(inspection, exprType(value)))
+            return true;
+    }
+    return false;
+}
+
+/* True for an aggregate that is made of a function that must not run. */
+static bool
+check_parts(MetasdInspection *inspection, Oid aggregate)
+{
+    HeapTuple tuple;
+    Form_pg_aggregate form;
+    bool refused = false;
+
+    if (aggregate < FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+    if (!HeapTupleIsValid(tuple))
+        return false; /* a window function */
+    form = (Form_pg_aggregate)GETSTRUCT(tuple);
+    {
+        const Oid parts[] = {form->aggtransfn,     form->aggfinalfn,    form->aggcombinefn,
+                             form->aggserialfn,    form->aggdeserialfn, form->aggmtransfn,
+                             form->aggminvtransfn, form->aggmfinalfn};
+
+        for (int i = 0; i < (int)lengthof(parts) && !refused; i++)
+            refused = OidIsValid(parts[i]) && check_function(parts[i], inspection);
+        refused = refused || metasd_inspection_check_type(inspection, form->aggtranstype);
+    }
+    ReleaseSysCache(tuple);
+    return refused;
+}
+
+/* True for a call or an operator whose arguments or parts bring code that must not run. */
+static bool
+check_operands(MetasdInspection *inspection, Node *node)
+{
+    switch (nodeTag(node)) {
+        case T_FuncExpr:
+            return check_ranges(inspection, ((FuncExpr *)node)->args);
+        case T_OpExpr:
+        case T_DistinctExpr:
+        case T_NullIfExpr: /* which are OpExprs */
+            return check_ranges(inspection, ((OpExpr *)node)->args);
+        case T_ScalarArrayOpExpr:
+            return check_ranges(inspection, ((ScalarArrayOpExpr *)node)->args);
+        case T_Aggref:
+            return check_parts(inspection, ((Aggref *)node)->aggfnoid) ||
+                   check_ranges(inspection, ((Aggref *)node)->args);
+        case T_WindowFunc:
+            return check_parts(inspection, ((WindowFunc *)node)->winfnoid) ||
+                   check_ranges(inspection, ((WindowFunc *)node)->args);
+        default:
+            return false;
+    }
+}
+
+bool
+metasd_inspection_check_call(MetasdInspection *inspection, Node *node)
+{
+    if (check_functions_in_node(node, check_function, inspection))
+        return true;
+    switch (nodeTag(node)) {
+        case T_FuncExpr:
+            if (check_arguments(inspection, ((FuncExpr *)node)->funcid, ((FuncExpr *)node)->args))
+                return true;
+            break;
+        case T_Aggref:
+            if (check_arguments(inspection, ((Aggref *)node)->aggfnoid, ((Aggref *)node)->args))
+                return true;
+            break;
+        case T_OpExpr:
+        case T_DistinctExpr:
+        case T_NullIfExpr:
+            if (check_operator(inspection, ((OpExpr *)node)->opno))
+                return true;
+            break;
+        case T_ScalarArrayOpExpr:
+            if (check_operator(inspection, ((ScalarArrayOpExpr *)node)->opno))
+                return true;
+            break;
+        default:
+            break;
+    }
+    return check_operands(inspection, node);
+}
