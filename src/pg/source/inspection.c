@@ -21,7 +21,7 @@
 /* ---- roles ---- */
 
 bool
-metasd_trusts(Oid reader, Oid owner)
+metasd_inspection_trusts(Oid reader, Oid owner)
 {
     return owner == reader || superuser_arg(owner) ||
            (!superuser_arg(reader) && has_privs_of_role(owner, reader));
@@ -41,7 +41,7 @@ metasd_inspection_note(MetasdInspection *inspection, MetasdCode code, const char
 {
     Oid of = inspection->chooser;
 
-    if (OidIsValid(of) && !metasd_trusts(inspection->reader, of))
+    if (OidIsValid(of) && !metasd_inspection_trusts(inspection->reader, of))
         owner = of;
     if (OidIsValid(inspection->relation))
         inspection->objection =
@@ -67,7 +67,7 @@ bool
 metasd_inspection_trusts_chooser(const MetasdInspection *inspection)
 {
     return !OidIsValid(inspection->chooser) ||
-           metasd_trusts(inspection->reader, inspection->chooser);
+           metasd_inspection_trusts(inspection->reader, inspection->chooser);
 }
 
 /* A check_function_callback: true for a function that must not run. */
@@ -84,8 +84,9 @@ check_function(Oid function, void *context)
         elog(ERROR, "cache lookup failed for function %u", function);
     form = (Form_pg_proc)GETSTRUCT(tuple);
     owner = form->proowner;
-    harmless = metasd_harmless_function(form) || (metasd_inspection_trusts_chooser(inspection) &&
-                                                  metasd_trusts(inspection->reader, owner));
+    harmless =
+        metasd_harmless_function(form) || (metasd_inspection_trusts_chooser(inspection) &&
+                                           metasd_inspection_trusts(inspection->reader, owner));
     ReleaseSysCache(tuple);
     return !harmless && metasd_inspection_note(inspection, METASD_CODE_FUNCTION,
                                                format_procedure_qualified(function), owner);
@@ -106,7 +107,7 @@ metasd_inspection_check_type(MetasdInspection *inspection, Oid type)
     owner = ((Form_pg_type)GETSTRUCT(tuple))->typowner;
     ReleaseSysCache(tuple);
     return !(metasd_inspection_trusts_chooser(inspection) &&
-             metasd_trusts(inspection->reader, owner)) &&
+             metasd_inspection_trusts(inspection->reader, owner)) &&
            metasd_inspection_note(inspection, METASD_CODE_TYPE, format_type_be(type), owner);
 }
 
@@ -135,8 +136,8 @@ check_value(MetasdInspection *inspection, Oid type)
     return objects;
 }
 
-bool
-metasd_inspection_check_values(MetasdInspection *inspection, List *values)
+static bool
+check_values(MetasdInspection *inspection, List *values)
 {
     ListCell *cell;
 
@@ -145,9 +146,8 @@ metasd_inspection_check_values(MetasdInspection *inspection, List *values)
 
         if (IsA(value, TargetEntry))
             value = (Node *)((TargetEntry *)value)->expr;
-        if (IsA(value, RowExpr)
-                ? metasd_inspection_check_values(inspection, ((RowExpr *)value)->args)
-                : check_value(inspection, exprType(value)))
+        if (IsA(value, RowExpr) ? check_values(inspection, ((RowExpr *)value)->args)
+                                : check_value(inspection, exprType(value)))
             return true;
     }
     return false;
@@ -170,7 +170,7 @@ check_arguments(MetasdInspection *inspection, Oid function, List *values)
     for (int i = 0; i < form->pronargs && !metasd_harmless_function(form); i++)
         depends = depends || get_typtype(form->proargtypes.values[i]) == TYPTYPE_PSEUDO;
     ReleaseSysCache(tuple);
-    return depends && metasd_inspection_check_values(inspection, values);
+    return depends && check_values(inspection, values);
 }
 
 /*
@@ -191,7 +191,7 @@ check_operator(MetasdInspection *inspection, Oid operator)
     owner = ((Form_pg_operator)GETSTRUCT(tuple))->oprowner;
     ReleaseSysCache(tuple);
     return !(metasd_inspection_trusts_chooser(inspection) &&
-             metasd_trusts(inspection->reader, owner)) &&
+             metasd_inspection_trusts(inspection->reader, owner)) &&
            metasd_inspection_note(inspection, METASD_CODE_FUNCTION,
                                   format_operator_qualified(operator), owner);
 }
@@ -326,6 +326,13 @@ metasd_inspection_check_call(MetasdInspection *inspection, Node *node)
             if (check_operator(inspection, ((ScalarArrayOpExpr *)node)->opno))
                 return true;
             break;
+#if PG_VERSION_NUM >= 160000
+        case T_JsonConstructorExpr:
+            if (!metasd_inspection_trusts_chooser(inspection))
+                return metasd_inspection_note(inspection, METASD_CODE_TYPE, "json",
+                                              inspection->chooser);
+            return check_values(inspection, ((JsonConstructorExpr *)node)->args);
+#endif
         default:
             break;
     }

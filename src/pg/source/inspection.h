@@ -12,7 +12,7 @@
 #include "nodes/pg_list.h"
 
 /* May code of role OWNER run with the rights of READER? */
-extern bool metasd_trusts(Oid reader, Oid owner);
+extern bool metasd_inspection_trusts(Oid reader, Oid owner);
 
 /* An inspection of all code that reading a relation may run. It ends with the first objection. */
 typedef struct MetasdInspection {
@@ -40,10 +40,7 @@ extern bool metasd_inspection_trusts_chooser(const MetasdInspection *inspection)
 /* The others return true for an objection: code that a value of the type runs when it is made; */
 extern bool metasd_inspection_check_type(MetasdInspection *inspection, Oid type);
 
-/* casts that making JSON of these expressions may look for; */
-extern bool metasd_inspection_check_values(MetasdInspection *inspection, List *values);
-
-/* what a function call, an operator or an aggregate runs. */
+/* what a function call, an operator, an aggregate or making JSON runs. */
 extern bool metasd_inspection_check_call(MetasdInspection *inspection, Node *node);
 
 #endif

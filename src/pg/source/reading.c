@@ -216,7 +216,7 @@ settle_reading(MetasdReading *reading, Oid relation, Oid user, bool restricted)
                                .reader = user,
                                .restricted = restricted,
                                .pinned = depends_on_settings(&row)};
-    if (!metasd_trusts(user, row.owner) && owner_may_stand_in(relation, &row, user)) {
+    if (!metasd_inspection_trusts(user, row.owner) && owner_may_stand_in(relation, &row, user)) {
         reading->reader = row.owner;
         reading->restricted = true;
     }

@@ -118,15 +118,6 @@ inspect_node(Node *node, void *context)
                     return true;
             break;
         }
-#if PG_VERSION_NUM >= 160000
-        case T_JsonConstructorExpr:
-            if (!metasd_inspection_trusts_chooser(inspection))
-                return metasd_inspection_note(inspection, METASD_CODE_TYPE, "json",
-                                              inspection->chooser);
-            if (metasd_inspection_check_values(inspection, ((JsonConstructorExpr *)node)->args))
-                return true;
-            break;
-#endif
 #if PG_VERSION_NUM >= 170000
         case T_JsonExpr:
             if (metasd_inspection_check_type(inspection, ((JsonExpr *)node)->returning->typid))
