@@ -1,8 +1,11 @@
 #include "pg/source/inspection.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "catalog/pg_aggregate.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_range.h"
@@ -11,8 +14,10 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
@@ -35,9 +40,11 @@ metasd_inspection_role(Oid role)
     return name ? name : psprintf("%u", role);
 }
 
+typedef enum Code { FUNCTION, TYPE } Code; /* kinds of code */
+
 /* Notes the objection, and returns true, which ends the inspection. */
-bool
-metasd_inspection_note(MetasdInspection *inspection, MetasdCode code, const char *name, Oid owner)
+static bool
+note_objection(MetasdInspection *inspection, Code code, const char *name, Oid owner)
 {
     Oid of = inspection->chooser;
 
@@ -45,7 +52,7 @@ metasd_inspection_note(MetasdInspection *inspection, MetasdCode code, const char
         owner = of;
     if (OidIsValid(inspection->relation))
         inspection->objection =
-            psprintf(code == METASD_CODE_FUNCTION
+            psprintf(code == FUNCTION
                          ? _("Reading \"%s\" runs function %s, which role \"%s\" has chosen, with "
                              "the rights of role \"%s\".")
                          : _("Reading \"%s\" runs code of type %s, which role \"%s\" has chosen, "
@@ -54,11 +61,10 @@ metasd_inspection_note(MetasdInspection *inspection, MetasdCode code, const char
                      metasd_inspection_role(inspection->reader));
     else
         inspection->objection = psprintf(
-            code == METASD_CODE_FUNCTION
-                ? _("Reading it runs function %s of role \"%s\" with the "
-                    "rights of role \"%s\".")
-                : _("Reading it runs code of type %s of role \"%s\" with the "
-                    "rights of role \"%s\"."),
+            code == FUNCTION ? _("Reading it runs function %s of role \"%s\" with the "
+                                 "rights of role \"%s\".")
+                             : _("Reading it runs code of type %s of role \"%s\" with the "
+                                 "rights of role \"%s\"."),
             name, metasd_inspection_role(owner), metasd_inspection_role(inspection->reader));
     return true;
 }
@@ -88,27 +94,112 @@ check_function(Oid function, void *context)
         metasd_harmless_function(form) || (metasd_inspection_trusts_chooser(inspection) &&
                                            metasd_inspection_trusts(inspection->reader, owner));
     ReleaseSysCache(tuple);
-    return !harmless && metasd_inspection_note(inspection, METASD_CODE_FUNCTION,
-                                               format_procedure_qualified(function), owner);
+    return !harmless &&
+           note_objection(inspection, FUNCTION, format_procedure_qualified(function), owner);
 }
 
-/* True for a type that must not be read, because its owner has chosen code that its input runs. */
-bool
-metasd_inspection_check_type(MetasdInspection *inspection, Oid type)
+static bool
+owner_is_refused(MetasdInspection *inspection, Oid type)
 {
-    HeapTuple tuple;
+    HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
     Oid owner;
 
-    if (type < FirstNormalObjectId)
-        return false;
-    tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
     if (!HeapTupleIsValid(tuple))
         elog(ERROR, "cache lookup failed for type %u", type);
     owner = ((Form_pg_type)GETSTRUCT(tuple))->typowner;
     ReleaseSysCache(tuple);
     return !(metasd_inspection_trusts_chooser(inspection) &&
              metasd_inspection_trusts(inspection->reader, owner)) &&
-           metasd_inspection_note(inspection, METASD_CODE_TYPE, format_type_be(type), owner);
+           note_objection(inspection, TYPE, format_type_be(type), owner);
+}
+
+static bool
+check_fields(MetasdInspection *inspection, Oid type,
+             bool (*check)(MetasdInspection *inspection, Oid type))
+{
+    TupleDesc fields = lookup_rowtype_tupdesc(type, -1);
+    bool refused = false;
+
+    for (int i = 0; i < fields->natts && !refused; i++)
+        refused = !TupleDescAttr(fields, i)->attisdropped &&
+                  check(inspection, TupleDescAttr(fields, i)->atttypid);
+    ReleaseTupleDesc(fields);
+    return refused;
+}
+
+/* The type that a domain restricts, which may be a domain itself. */
+static Oid
+type_below(Oid domain)
+{
+    HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
+    Oid below;
+
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for type %u", domain);
+    below = ((Form_pg_type)GETSTRUCT(tuple))->typbasetype;
+    ReleaseSysCache(tuple);
+    return below;
+}
+
+/* A walker of an expression without queries. */
+static bool
+check_expression(Node *node, void *context)
+{
+    return node && (metasd_inspection_check_node(context, node) ||
+                    expression_tree_walker(node, check_expression, context));
+}
+
+/* True for a domain with a check that must not run. */
+static bool
+check_constraints(MetasdInspection *inspection, Oid domain)
+{
+    Relation constraints = table_open(ConstraintRelationId, AccessShareLock);
+    ScanKeyData key;
+    SysScanDesc scan;
+    HeapTuple tuple;
+    bool refused = false;
+
+    ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ,
+                ObjectIdGetDatum(domain));
+    scan = systable_beginscan(constraints, ConstraintTypidIndexId, true, NULL, 1, &key);
+    while (!refused && HeapTupleIsValid(tuple = systable_getnext(scan))) {
+        bool isnull;
+        Datum check =
+            heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(constraints), &isnull);
+
+        if (!isnull)
+            refused = check_expression(stringToNode(TextDatumGetCString(check)), inspection);
+    }
+    systable_endscan(scan);
+    table_close(constraints, AccessShareLock);
+    return refused;
+}
+
+/*
+ * True for a type that must not be read: its owner has chosen code that its input runs, or so has
+ * the owner of a type that it is made of.
+ */
+bool
+metasd_inspection_check_type(MetasdInspection *inspection, Oid type)
+{
+    check_stack_depth();
+    if (OidIsValid(get_element_type(type)))
+        return metasd_inspection_check_type(inspection, get_element_type(type));
+    if (type < FirstNormalObjectId)
+        return false;
+    if (owner_is_refused(inspection, type))
+        return true;
+    switch (get_typtype(type)) {
+        case TYPTYPE_COMPOSITE:
+            return check_fields(inspection, type, metasd_inspection_check_type);
+        case TYPTYPE_DOMAIN:
+            return check_constraints(inspection, type) ||
+                   metasd_inspection_check_type(inspection, type_below(type));
+        case TYPTYPE_RANGE:
+            return metasd_inspection_check_type(inspection, get_range_subtype(type));
+        default:
+            return false;
+    }
 }
 
 /*
@@ -119,21 +210,13 @@ metasd_inspection_check_type(MetasdInspection *inspection, Oid type)
 static bool
 check_value(MetasdInspection *inspection, Oid type)
 {
-    TupleDesc fields = NULL;
-    bool objects = false;
-
     check_stack_depth();
     if (OidIsValid(get_element_type(type)))
         return check_value(inspection, get_element_type(type));
-    if (get_typtype(type) != TYPTYPE_COMPOSITE)
-        return metasd_inspection_check_type(inspection, type) ||
-               (get_typtype(type) == TYPTYPE_DOMAIN && check_value(inspection, getBaseType(type)));
-    fields = lookup_rowtype_tupdesc(type, -1);
-    for (int i = 0; i < fields->natts && !objects; i++)
-        objects = !TupleDescAttr(fields, i)->attisdropped &&
-                  check_value(inspection, TupleDescAttr(fields, i)->atttypid);
-    ReleaseTupleDesc(fields);
-    return objects;
+    if (get_typtype(type) == TYPTYPE_COMPOSITE)
+        return check_fields(inspection, type, check_value);
+    return metasd_inspection_check_type(inspection, type) ||
+           (get_typtype(type) == TYPTYPE_DOMAIN && check_value(inspection, getBaseType(type)));
 }
 
 static bool
@@ -192,8 +275,7 @@ check_operator(MetasdInspection *inspection, Oid operator)
     ReleaseSysCache(tuple);
     return !(metasd_inspection_trusts_chooser(inspection) &&
              metasd_inspection_trusts(inspection->reader, owner)) &&
-           metasd_inspection_note(inspection, METASD_CODE_FUNCTION,
-                                  format_operator_qualified(operator), owner);
+           note_objection(inspection, FUNCTION, format_operator_qualified(operator), owner);
 }
 
 /* The range type that a value is of or made of, InvalidOid if it is of another kind. */
@@ -302,12 +384,36 @@ check_operands(MetasdInspection *inspection, Node *node)
     }
 }
 
+static bool
+check_types(MetasdInspection *inspection, List *types)
+{
+    ListCell *cell;
+
+    foreach (cell, types)
+        if (metasd_inspection_check_type(inspection, lfirst_oid(cell)))
+            return true;
+    return false;
+}
+
 bool
-metasd_inspection_check_call(MetasdInspection *inspection, Node *node)
+metasd_inspection_check_node(MetasdInspection *inspection, Node *node)
 {
     if (check_functions_in_node(node, check_function, inspection))
         return true;
     switch (nodeTag(node)) {
+        case T_CoerceToDomain:
+            return metasd_inspection_check_type(inspection, ((CoerceToDomain *)node)->resulttype);
+        case T_CoerceViaIO: /* runs the functions of the types */
+            return metasd_inspection_check_type(inspection, ((CoerceViaIO *)node)->resulttype);
+        case T_TableFunc:
+            return check_types(inspection, ((TableFunc *)node)->coltypes);
+        case T_NextValueExpr:
+            return !metasd_inspection_trusts_chooser(inspection) &&
+                   note_objection(inspection, FUNCTION, "nextval", inspection->chooser);
+#if PG_VERSION_NUM >= 170000
+        case T_JsonExpr:
+            return metasd_inspection_check_type(inspection, ((JsonExpr *)node)->returning->typid);
+#endif
         case T_FuncExpr:
             if (check_arguments(inspection, ((FuncExpr *)node)->funcid, ((FuncExpr *)node)->args))
                 return true;
@@ -329,8 +435,7 @@ metasd_inspection_check_call(MetasdInspection *inspection, Node *node)
 #if PG_VERSION_NUM >= 160000
         case T_JsonConstructorExpr:
             if (!metasd_inspection_trusts_chooser(inspection))
-                return metasd_inspection_note(inspection, METASD_CODE_TYPE, "json",
-                                              inspection->chooser);
+                return note_objection(inspection, TYPE, "json", inspection->chooser);
             return check_values(inspection, ((JsonConstructorExpr *)node)->args);
 #endif
         default:

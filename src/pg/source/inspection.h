@@ -25,22 +25,16 @@ typedef struct MetasdInspection {
     char *objection;  /* or NULL */
 } MetasdInspection;
 
-typedef enum MetasdCode { METASD_CODE_FUNCTION, METASD_CODE_TYPE } MetasdCode;
-
-/* Notes the objection to code of that name and owner, and returns true, which ends the inspection. */
-extern bool metasd_inspection_note(MetasdInspection *inspection, MetasdCode code, const char *name,
-                                   Oid owner);
-
 /* The name of a role for an objection. */
 extern char *metasd_inspection_role(Oid role);
 
 /* Does the reader trust the role that chose the expression? */
 extern bool metasd_inspection_trusts_chooser(const MetasdInspection *inspection);
 
-/* The others return true for an objection: code that a value of the type runs when it is made; */
+/* The others return true for an objection: code that making a value of the type runs; */
 extern bool metasd_inspection_check_type(MetasdInspection *inspection, Oid type);
 
-/* what a function call, an operator, an aggregate or making JSON runs. */
-extern bool metasd_inspection_check_call(MetasdInspection *inspection, Node *node);
+/* what the node itself runs, which is no query, without the nodes below it. */
+extern bool metasd_inspection_check_node(MetasdInspection *inspection, Node *node);
 
 #endif

@@ -99,39 +99,10 @@ inspect_node(Node *node, void *context)
 
     if (!node || inspection->objection)
         return node != NULL;
-    switch (nodeTag(node)) {
-        case T_Query:
-            return inspect_query(inspection, (Query *)node);
-        case T_CoerceToDomain:
-            if (metasd_inspection_check_type(inspection, ((CoerceToDomain *)node)->resulttype))
-                return true;
-            break;
-        case T_CoerceViaIO: /* runs the functions of the types */
-            if (metasd_inspection_check_type(inspection, ((CoerceViaIO *)node)->resulttype))
-                return true;
-            break;
-        case T_TableFunc: {
-            ListCell *type;
-
-            foreach (type, ((TableFunc *)node)->coltypes)
-                if (metasd_inspection_check_type(inspection, lfirst_oid(type)))
-                    return true;
-            break;
-        }
-#if PG_VERSION_NUM >= 170000
-        case T_JsonExpr:
-            if (metasd_inspection_check_type(inspection, ((JsonExpr *)node)->returning->typid))
-                return true;
-            break;
-#endif
-        case T_NextValueExpr:
-            return !metasd_inspection_trusts_chooser(inspection) &&
-                   metasd_inspection_note(inspection, METASD_CODE_FUNCTION, "nextval",
-                                          inspection->chooser);
-        default:
-            if (metasd_inspection_check_call(inspection, node))
-                return true;
-    }
+    if (IsA(node, Query))
+        return inspect_query(inspection, (Query *)node);
+    if (metasd_inspection_check_node(inspection, node))
+        return true;
     return expression_tree_walker(node, inspect_node, inspection);
 }
 
