@@ -362,8 +362,6 @@ show_import(const MetasdRunState *state)
 
     if (!import->given)
         return;
-    if (!import->stored && state->unknown > 0)
-        ereport(NOTICE, (errmsg("no validation fact is left: probabilities are not calibrated")));
     if (import->tunes)
         return;
     if (import->stored)

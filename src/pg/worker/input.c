@@ -243,33 +243,46 @@ check_triples(const MetasdInput *input, const MetasdSource *source)
                  source->column[0], source->column[1], source->column[2])));
 }
 
-/* An error unless validation facts are left, of those of the source that SKIPPED are not whole. */
+/* Why no fact of a validation source is left; SKIPPED of its rows are not whole. */
+static int
+detail_validation(const MetasdInput *input, uint64 skipped, const MetasdSource *source, bool import)
+{
+    unsigned long unknown = (unsigned long)input->unknown;
+
+    if (input->validation_count > 0)
+        return errdetail("Each is the only one of an entity or relation in source \"%s\", so that "
+                         "the training needs it.",
+                         source->name);
+    if (unknown > 0 && import)
+        return errdetail_plural(
+            "%lu row has an entity or relation of which there is no embedding.",
+            "%lu rows have an entity or relation of which there is no embedding.", unknown,
+            unknown);
+    if (unknown > 0)
+        return errdetail_plural(
+            "%lu row has an entity or relation that source \"%s\" does not have.",
+            "%lu rows have an entity or relation that source \"%s\" does not have.", unknown,
+            unknown, source->name);
+    if (skipped > 0)
+        return errdetail_plural("It has %llu row, with a null or empty identifier.",
+                                "It has %llu rows, each with a null or empty identifier.",
+                                (unsigned long)skipped, (unsigned long long)skipped);
+    return errdetail("It has no rows.");
+}
+
+/* An error unless validation facts are left. */
 static void
 check_validation(const MetasdInput *input, size_t left, uint64 skipped, const MetasdSource *source,
-                 const MetasdSource *validation)
+                 const MetasdSource *validation, bool import)
 {
     if (left > 0)
         return;
     ereport(ERROR,
             (errcode(ERRCODE_NO_DATA_FOUND),
              errmsg("no fact of validation source \"%s\" can be ranked", validation->name),
-             input->validation_count > 0
-                 ? errdetail("Each is the only one of an entity or relation in source \"%s\", so "
-                             "that the training needs it.",
-                             source->name)
-             : input->unknown > 0
-                 ? errdetail_plural("%llu row has an entity or relation that source \"%s\" does "
-                                    "not have.",
-                                    "%llu rows have an entity or relation that source \"%s\" does "
-                                    "not have.",
-                                    (unsigned long)input->unknown,
-                                    (unsigned long long)input->unknown, source->name)
-             : skipped > 0
-                 ? errdetail_plural("It has %llu row, with a null or empty identifier.",
-                                    "It has %llu rows, each with a null or empty identifier.",
-                                    (unsigned long)skipped, (unsigned long long)skipped)
-                 : errdetail("It has no rows."),
-             errhint("Name another validation source, or none: validation => '-'.")));
+             detail_validation(input, skipped, source, import),
+             import ? errhint("Name another validation source, or none.")
+                    : errhint("Name another validation source, or none: validation => '-'.")));
 }
 
 void
@@ -315,7 +328,7 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
     if (input->validation_count > 0)
         left = remove_validation(input, &own->budget, source, import != NULL);
     if (validation)
-        check_validation(input, left, skipped, source, validation);
+        check_validation(input, left, skipped, source, validation, import != NULL);
     input->questions = metasd_questions_estimate(input->triples, input->count);
     input->bytes = own->budget.taken;
 }
