@@ -92,10 +92,23 @@ $node->safe_psql('postgres', q{
 	CREATE AGGREGATE a.last(int) (SFUNC = e.next, STYPE = int, INITCOND = '0');
 	CREATE VIEW a.v AS SELECT head, relation, tail FROM e.g GROUP BY 1, 2, 3 HAVING a.last(n) >= 0;
 	CREATE VIEW a.w AS SELECT head, relation, tail FROM (SELECT *, a.last(n) OVER () AS l FROM e.g) x WHERE l >= 0});
+# The same for what types of adam's are made of: a check of hers, a domain of hers in a record or a range.
+$node->safe_psql('postgres', q{
+	CREATE DOMAIN e.number AS int CHECK (e.i(VALUE) = VALUE);
+	ALTER DOMAIN e.number OWNER TO eva;
+	SET SESSION AUTHORIZATION adam;
+	CREATE DOMAIN a.checked AS int CHECK (e.i(VALUE) > 0);
+	CREATE DOMAIN a.above AS a.checked;
+	CREATE TYPE a.pair AS (n e.number);
+	CREATE TYPE a.numbers AS RANGE (SUBTYPE = e.number, SUBTYPE_OPCLASS = int4_ops);
+	CREATE VIEW a.domain AS SELECT head, relation, tail FROM e.g WHERE (n + 1)::a.above > 0;
+	CREATE VIEW a.record AS SELECT head, relation, tail FROM e.g WHERE (('(' || n || ')')::a.pair).n > 0;
+	CREATE VIEW a.records AS SELECT head, relation, tail FROM e.g WHERE (('{(' || n || ')}')::a.pair[])[1] IS NOT NULL;
+	CREATE VIEW a.range AS SELECT head, relation, tail FROM e.g WHERE NOT isempty(('[' || n || ',]')::a.numbers)});
 caught();
-for my $view ('a.v', 'a.w')
+for my $view ('a.v', 'a.w', 'a.domain', 'a.record', 'a.records', 'a.range')
 {
-	like((as('adam', "SELECT triples FROM kg_estimate('$view')"))[2], qr/runs function e\.next/, "$view: an aggregate made of eva's function is refused");
+	like((as('adam', "SELECT triples FROM kg_estimate('$view')"))[2], qr/runs (?:function|code of type) e\.\w+/, "$view: what is made of eva's code is refused");
 	is(caught(), '', "$view: no code runs");
 }
 

@@ -138,7 +138,7 @@ follow_name(const MetasdModel *model, MetasdRemembered *relation, Oid named, boo
         return;
     found = remember_relation(named);
     if (owner != metasd_reference_relation_owner(relation->oid) &&
-        !metasd_trusts(model->owner, owner)) {
+        !metasd_inspection_trusts(model->owner, owner)) {
         report_foreign_relation(model, relation, &found, validation);
         return;
     }

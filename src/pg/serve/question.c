@@ -278,7 +278,7 @@ notice_renamed_source(const MetasdQuestion *question)
     owner = metasd_reference_relation_owner(named);
     if (!OidIsValid(owner) || named == source->oid ||
         (owner != metasd_reference_relation_owner(source->oid) &&
-         !metasd_trusts(model->owner, owner)))
+         !metasd_inspection_trusts(model->owner, owner)))
         return;
     ereport(NOTICE,
             (errmsg("known facts of model \"%s\" come from relation %s, which it was trained from",

@@ -216,7 +216,7 @@ settle_reading(MetasdReading *reading, Oid relation, Oid user, bool restricted)
                                .reader = user,
                                .restricted = restricted,
                                .pinned = depends_on_settings(&row)};
-    if (!metasd_trusts(user, row.owner) && owner_may_stand_in(relation, &row, user)) {
+    if (!metasd_inspection_trusts(user, row.owner) && owner_may_stand_in(relation, &row, user)) {
         reading->reader = row.owner;
         reading->restricted = true;
     }
@@ -266,14 +266,12 @@ metasd_reading_open(MetasdReading *reading, Oid relation, Oid user, bool restric
 /* ---- the session of the user ---- */
 
 static void
-hide_cursor(MetasdReading *reading, const char *name)
+list_cursor(MetasdReading *reading, const char *name)
 {
     Portal portal = GetPortalByName(name);
 
-    if (!portal || portal == reading->own || portal->status != PORTAL_READY)
-        return;
-    portal->status = PORTAL_ACTIVE;
-    reading->hidden = lappend(reading->hidden, portal);
+    if (portal && portal != reading->own && portal->status == PORTAL_READY)
+        reading->hidden = lappend(reading->hidden, portal);
 }
 
 /*
@@ -295,10 +293,12 @@ hide_session(MetasdReading *reading)
     for (uint64 i = metasd_statement_execute(&cursors, NULL, NULL, true); i > 0; i--)
         names = lappend(names, metasd_statement_text(i - 1, 1));
     MemoryContextSwitchTo(caller);
-    hide_cursor(reading, "");
+    list_cursor(reading, "");
     foreach (cell, names)
-        hide_cursor(reading, lfirst(cell));
+        list_cursor(reading, lfirst(cell));
     SPI_finish();
+    foreach (cell, reading->hidden) /* nothing fails from here on */
+        ((Portal)lfirst(cell))->status = PORTAL_ACTIVE;
     reading->query = debug_query_string;
     debug_query_string = NULL;
 }

@@ -16,8 +16,7 @@
 
 #include "nodes/pg_list.h"
 
-/* May code of role OWNER run with the rights of READER? */
-extern bool metasd_trusts(Oid reader, Oid owner);
+#include "pg/source/inspection.h"
 
 /*
  * Returns the reason why READER must not read the relation, a whole sentence, palloc'd; NULL if it
