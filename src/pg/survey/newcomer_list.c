@@ -200,8 +200,9 @@ add_pair(MetasdNewcomerList *list, uint32 row, uint32 entity, uint32 answer)
 
 /* A newcomer whose fact has an unknown tail is a head of the relation all the same. */
 void
-metasd_newcomer_list_keep(MetasdNewcomerList *list, const MetasdTripleLabels *row)
+metasd_newcomer_list_keep(void *context, const MetasdTripleLabels *row)
 {
+    MetasdNewcomerList *list = context;
     const MetasdImage *image = list->question->image;
     uint32 id[3], tails, heads;
     bool is_new = false;
