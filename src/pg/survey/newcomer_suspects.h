@@ -8,7 +8,7 @@
  * counted, if nothing else tells of the newcomer, or if two of its places are new.
  *
  * Newcomers are found while the source is read for the sweep. Memory is bounded by work_mem: more
- * newcomers than their labels have room there are left out. A row takes about a millisecond.
+ * newcomers than their labels have room there are left out. A row takes some milliseconds.
  */
 #ifndef METASD_PG_SURVEY_NEWCOMER_SUSPECTS_H
 #define METASD_PG_SURVEY_NEWCOMER_SUSPECTS_H
