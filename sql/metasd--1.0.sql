@@ -94,7 +94,7 @@ COMMENT ON COLUMN metasd.model.history IS
 
 CREATE TABLE metasd.run (
     id bigserial PRIMARY KEY,
-    uuid uuid NOT NULL DEFAULT gen_random_uuid(),
+    uuid uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
     model text NOT NULL,
     source metasd.relation_ref NOT NULL,
     head text NOT NULL,
@@ -103,7 +103,7 @@ CREATE TABLE metasd.run (
     status text NOT NULL
         CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')),
     pid integer,
-    queued timestamptz NOT NULL DEFAULT clock_timestamp(),
+    queued timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started timestamptz,
     finished timestamptz,
     heartbeat timestamptz,
@@ -139,11 +139,12 @@ COMMENT ON COLUMN metasd.run.phase IS
 COMMENT ON COLUMN metasd.run.epoch IS 'the current epoch, from 1';
 COMMENT ON COLUMN metasd.run.done IS 'batches of the current epoch that are finished, or probes';
 COMMENT ON COLUMN metasd.run.total IS 'all batches of the current epoch, or all probes at most';
-COMMENT ON COLUMN metasd.run.loss IS 'loss of the full model in the last batch';
+COMMENT ON COLUMN metasd.run.loss IS
+'loss of the last batch: of the full model, or in fine-tuning of the pruned model';
 COMMENT ON COLUMN metasd.run.params IS
 'parameters as given; after the worker has read the source, all parameters with their values';
 COMMENT ON COLUMN metasd.run.metrics IS
-'figures of the training; validation, full and stored hold filtered validation metrics of the pruned model, of the full model, and of the pruned model as stored; degrees holds the MRR by the number of training triples of the answer, from each power of two to the next';
+'figures of the training; validation, full and stored hold filtered validation metrics of the pruned model, of the full model if there is one, and of the pruned model as stored; degrees holds the MRR by the number of training triples of the answer, from each power of two to the next';
 COMMENT ON COLUMN metasd.run.bytes IS 'size of the stored embeddings in bytes';
 COMMENT ON COLUMN metasd.run.source IS
 'relation that the run was trained from. Roles that may read it may ask this version. The model may have another source by now';
@@ -194,7 +195,7 @@ COMMENT ON COLUMN metasd.epoch.loss_mutual IS
 COMMENT ON COLUMN metasd.epoch.loss_pruned IS
 'loss of the pruned model: in mutual learning it includes the divergence from the full model; null in an epoch that does not train the pruned model';
 COMMENT ON COLUMN metasd.epoch.mrr_full IS
-'filtered validation MRR of the full model, both directions';
+'filtered validation MRR of the full model, both directions; null where the pruned model has learnt alone from the first epoch on, and in fine-tuning without pruning';
 COMMENT ON COLUMN metasd.epoch.mrr_pruned IS
 'filtered validation MRR of the pruned model, both directions; null before the first pruning';
 COMMENT ON COLUMN metasd.epoch.sparsity IS 'fraction of the weights that the mask prunes';
@@ -222,7 +223,7 @@ COMMENT ON TABLE metasd.entity IS
 COMMENT ON COLUMN metasd.entity.id IS
 'number of the entity in this version, from 0, in the order of the labels'' bytes';
 COMMENT ON COLUMN metasd.entity.degree IS
-'number of training triples that have the entity as head or tail';
+'number of triples that have the entity as head or tail, those included that the training held out';
 
 CREATE TABLE metasd.relation (
     run bigint NOT NULL,
@@ -246,7 +247,7 @@ COMMENT ON TABLE metasd.relation IS
 'pruned embeddings of relations and of their reciprocals. They are deleted with those of entities';
 COMMENT ON COLUMN metasd.relation.id IS
 'number of the relation in this version, from 0, in the order of the labels'' bytes';
-COMMENT ON COLUMN metasd.relation.count IS 'number of training triples of the relation';
+COMMENT ON COLUMN metasd.relation.count IS 'number of triples of the relation, those included that the training held out';
 COMMENT ON COLUMN metasd.relation.embedding IS 'scores tails of (head, relation)';
 COMMENT ON COLUMN metasd.relation.reciprocal IS 'scores heads of (relation, tail)';
 COMMENT ON COLUMN metasd.relation.tail_offset IS 'see tail_slope';
@@ -283,6 +284,9 @@ SELECT pg_catalog.pg_extension_config_dump('metasd.relation', '');
 
 -- ---- access: views for people. They show the models that the caller may ask ----
 
+-- Others may put functions into the schema of the extension, which is searched here. So names of functions have
+-- their schema, and operators get the very types that they are made for.
+
 CREATE FUNCTION metasd.run_status(run bigint, status text) RETURNS text
 AS 'MODULE_PATHNAME', 'metasd_run_status_sql' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 10;
 COMMENT ON FUNCTION metasd.run_status(bigint, text) IS
@@ -305,11 +309,12 @@ FROM metasd.model m
 LEFT JOIN metasd.run s ON s.id = m.serving
 LEFT JOIN LATERAL (SELECT r.id, r.status FROM metasd.run r
                    WHERE r.model = m.name
+                     AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)
                    ORDER BY r.id DESC LIMIT 1) l ON true
 WHERE metasd.may_ask(m.owner, coalesce(s.source, m.source), coalesce(s.head, m.head),
                      coalesce(s.relation, m.relation), coalesce(s.tail, m.tail));
 COMMENT ON VIEW metasd.models IS
-'models that the current user may ask, with the run that serves each and its last training. The owner, the source and the validation relation are null if they have been dropped; bytes are those of the stored embeddings';
+'models that the current user may ask, with the run that serves each and the last training that they may know of. The owner, the source and the validation relation are null if they have been dropped; bytes are those of the stored embeddings';
 
 CREATE VIEW metasd.versions WITH (security_barrier) AS
 SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
@@ -321,7 +326,7 @@ SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status,
                  OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail) THEN r.metrics
             ELSE (r.metrics - 'degrees'::text) #- '{calibration,tenths}'::text[] END AS metrics,
        r.bytes,
-       CASE WHEN pg_has_role(metasd.oid_of(m.owner), 'USAGE'::text)
+       CASE WHEN pg_catalog.pg_has_role(metasd.oid_of(m.owner), 'USAGE'::text)
                  OR (NOT coalesce(r.metrics ? 'import'::text, false)
                      AND (r.validation IS NULL
                           OR metasd.may_ask(m.owner, r.validation, r.head, r.relation, r.tail)))
@@ -350,7 +355,7 @@ JOIN LATERAL (SELECT r.validation IS NULL
               OFFSET 0) v ON true
 WHERE metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail);
 COMMENT ON VIEW metasd.relations IS
-'relations of the models that the current user may ask: their training triples, their held-out validation triples and the filtered validation MRR on these. Both are null for users who may not read the validation relation. calibration is relation if the held-out triples of the relation itself calibrate its probabilities, model if those of the whole model do, and null if none were held out. irreflexive tells that no answer is the entity of the question itself, because hardly any training triple leads from an entity to itself';
+'relations of the models that the current user may ask: their triples, how many of these were held out for validation, and the filtered validation MRR on these. The last two are null for users who may not read the validation relation. calibration is relation if the held-out triples of the relation itself calibrate its probabilities, model if those of the whole model do, and null if none were held out. irreflexive tells that no answer is the entity of the question itself, because hardly any training triple leads from an entity to itself';
 
 CREATE VIEW metasd.progress WITH (security_barrier) AS
 SELECT p.model, p.run, p.status, p.phase, p.epoch, p.epochs, p.done, p.total, p.loss,
@@ -358,22 +363,22 @@ SELECT p.model, p.run, p.status, p.phase, p.epoch, p.epochs, p.done, p.total, p.
 FROM (SELECT r.model, r.id AS run, metasd.run_status(r.id, r.status) AS status, r.phase, r.epoch,
              (r.params ->> 'epochs'::text)::integer AS epochs,
              r.done, r.total, r.loss,
-             date_trunc('second', clock_timestamp() - coalesce(r.resumed, r.started, r.queued)) AS elapsed,
-             make_interval(secs => round(e.each
+             pg_catalog.date_trunc('second'::text, pg_catalog.clock_timestamp() - coalesce(r.resumed, r.started, r.queued)) AS elapsed,
+             pg_catalog.make_interval(secs => pg_catalog.round(e.each
                  * ((r.params ->> 'epochs'::text)::float8 - r.epoch::float8 + 1::float8
                     - coalesce(r.done::float8 / nullif(r.total, 0)::float8, 0::float8))))
                  AS remaining,
              r.pid
       FROM metasd.run r
       JOIN metasd.model m ON m.name = r.model
-      LEFT JOIN LATERAL (SELECT avg(x.seconds) AS each
+      LEFT JOIN LATERAL (SELECT pg_catalog.avg(x.seconds) AS each
                          FROM (SELECT seconds FROM metasd.epoch WHERE run = r.id
                                ORDER BY epoch DESC LIMIT 3) x) e ON true
       WHERE r.status IN ('queued', 'running')
         AND metasd.may_ask(m.owner, r.source, r.head, r.relation, r.tail)) p
 WHERE p.status IN ('queued', 'running');
 COMMENT ON VIEW metasd.progress IS
-'trainings under way: phase, epoch, finished batches of the epoch or probes (done of total), loss of the full model, time elapsed and remaining';
+'trainings under way: phase, epoch, finished batches of the epoch or probes (done of total), loss of the last batch, time elapsed and remaining';
 
 CREATE VIEW metasd.learning_curve WITH (security_barrier) AS
 SELECT r.model, e.run, e.epoch, e.seconds, e.loss_full, e.loss_trial, e.loss_quiz,
@@ -396,7 +401,7 @@ COMMENT ON COLUMN metasd.learning_curve.loss_mutual IS
 COMMENT ON COLUMN metasd.learning_curve.loss_pruned IS
 'loss of the pruned model: in mutual learning it includes the divergence from the full model; null in an epoch that does not train the pruned model';
 COMMENT ON COLUMN metasd.learning_curve.mrr_full IS
-'filtered validation MRR of the full model, both directions';
+'filtered validation MRR of the full model, both directions; null where the pruned model has learnt alone from the first epoch on, and in fine-tuning without pruning';
 COMMENT ON COLUMN metasd.learning_curve.mrr_pruned IS
 'filtered validation MRR of the pruned model, both directions; null before the first pruning';
 COMMENT ON COLUMN metasd.learning_curve.sparsity IS 'fraction of the weights that the mask prunes';
@@ -862,7 +867,7 @@ COMMENT ON FUNCTION metasd.relation_number(text, text) IS
 CREATE FUNCTION metasd.occurrences(model text, relation boolean, number bigint) RETURNS bigint
 AS 'MODULE_PATHNAME', 'metasd_occurrences_sql' LANGUAGE C STRICT STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION metasd.occurrences(text, boolean, bigint) IS
-'for kg_evaluate: returns in how many training triples the entity or, if relation is true, the relation of that number is; 0 if the model does not know it';
+'for kg_evaluate: returns in how many triples, those included that the training held out, the entity or, if relation is true, the relation of that number is; 0 if the model does not know it';
 
 CREATE FUNCTION metasd.rank_answers(
     model text, side text, entity bigint, relation bigint, answers bigint[], known bigint[]

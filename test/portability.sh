@@ -101,6 +101,11 @@ check "another server makes objects again" made_again PG_CONFIG="$work/other_pg_
 check "and so do warnings that stop" made_again WERROR=1
 check "but not their absence after them" eval '! made_again WERROR= '
 
+# Newer compilers take sources for C23 if they are not told what they are.
+printf '#if __STDC_VERSION__ != 201112L\n#error this is not C11\n#endif\n' >"$work/is_c11.h"
+check "C11 is asked for, whatever the compiler's default is" \
+    build newer CC="gcc -std=gnu2x" COPT="-include $work/is_c11.h" src/core/base/random.o src/pg/serve/predict.o
+
 # Two builds are the same, wherever they were made.
 same_twice() {
     local copy

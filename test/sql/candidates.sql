@@ -152,6 +152,12 @@ SELECT rank, tail, pg_typeof(tail) FROM kg_predict(7, 'speaks', 1);
 SELECT rank, head, pg_typeof(head) FROM kg_predict_heads('speaks', 1201::smallint, 1, candidate_ids => ARRAY[7, 8]);
 CREATE TABLE some_numbers AS SELECT n::bigint FROM generate_series(1200, 1201) n;
 SELECT rank, tail, pg_typeof(tail) FROM kg_predict(7, 'speaks', 1, candidates => 'some_numbers');
+-- Many that the model does not know, and the one that it knows among them.
+CREATE TABLE strangers AS SELECT 1000000 + n AS n FROM generate_series(1, 900) n;
+SELECT rank, tail FROM kg_predict(7, 'speaks', 1, candidates => 'strangers');
+INSERT INTO strangers VALUES (1201);
+SELECT rank, tail FROM kg_predict(7, 'speaks', 1, candidates => 'strangers');
+DROP TABLE strangers;
 SET metasd.model = 'uuids';
 SELECT rank, tail, pg_typeof(tail)
 FROM kg_predict('00000000-0000-0000-0000-000000000007'::uuid, 'speaks', 1,

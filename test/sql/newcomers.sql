@@ -213,7 +213,7 @@ SELECT count(*) BETWEEN 20 AND 200 AS some FROM kg_predict_heads('works_at', 'ba
 RESET work_mem;
 RESET client_min_messages;
 -- kg_discover finds facts of what is named; kg_suspects judges facts of what is new. Other tests of these compare them with others.
-SELECT count(*) FROM kg_discover(head => 'p31');
+SELECT count(*) > 20 AS many FROM kg_discover(head => 'p31');
 SELECT count(*) FROM kg_discover(tail => 'Occitan', relation => 'speaks');
 SELECT count(*) FROM kg_discover(relation => 'sleeps_in');
 SELECT count(*) FROM kg_discover(head => 'nobody');

@@ -157,7 +157,9 @@ ALTER TABLE mine DROP tail;
 CALL ask();
 \set VERBOSITY default
 SELECT kg_train('m');
-SELECT kg_train('m', tail => 'head') AS run \gset
+SELECT kg_train('m', tail => 'head');
+ALTER TABLE mine ADD town text DEFAULT 'Arles';
+SELECT kg_train('m', tail => 'town') AS run \gset
 SELECT tools.ended(:run);
 SELECT tail FROM metasd.models WHERE name = 'm';
 -- A view instead of the table.

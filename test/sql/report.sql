@@ -95,6 +95,14 @@ SELECT page ~ 'has no learning curve' AS said, parses(page) FROM kg_report('peop
 SELECT chart, marks > 0 AS marked FROM kg_report('people') page, charts(page);
 ROLLBACK;
 
+-- A model that is dense and learns alone: there is no full model beside it, nothing is pruned, and no mask changes.
+SELECT kg_train('dense', 'people', params => tools.thorough() || '{"validation_fraction": 0.1, "warmup": 0, "ramp": 0, "epochs": 4, "finetune": 4, "mutual": false, "sparsity": 0}') AS run \gset
+SELECT tools.ended(:run);
+SELECT parses(page), page ~ 'full model|pruned model' AS "others", page ~ '<tr><td>model</td>' AS "its own" FROM kg_report('dense') page;
+SELECT chart FROM kg_report('dense') page, charts(page) WHERE chart ~ 'Validation|Loss|Pruned|mask';
+SELECT chart, page ~ 'full model' AS "full", page ~ 'pruned model, which is stored' AS pruned FROM pages, charts(page) WHERE chart ~ 'Validation|Loss|Pruned|mask';
+SELECT kg_drop('dense');
+
 -- Another version: both are there, and how they differ.
 SELECT kg_train('people', params => '{"seed": 4, "promote_tolerance": 1}') AS run \gset
 SELECT tools.ended(:run);
@@ -127,7 +135,8 @@ SELECT tools.ended(:run);
 INSERT INTO tiny VALUES (2, 'r', 2), (3, 'r', 1);
 SELECT kg_train('two', 'tiny', params => '{"rank": 4, "epochs": 1, "validation_fraction": 0.3, "sparsity": 0}') AS run \gset
 SELECT tools.ended(:run);
-SELECT kg_train('three', 'tiny', validation => 'tiny', params => '{"rank": 2, "epochs": 2, "sparsity": 0.9}') AS run \gset
+CREATE TABLE shared AS SELECT 2 AS head, 'r' AS relation, 2 AS tail;
+SELECT kg_train('three', 'tiny', validation => 'shared', params => '{"rank": 2, "epochs": 2, "sparsity": 0.9}') AS run \gset
 SELECT tools.ended(:run);
 CREATE TABLE held AS SELECT 3 AS head, 'r' AS relation, 2 AS tail;
 SELECT kg_train('four', 'tiny', validation => 'held', params => '{"rank": 2, "epochs": 1}') AS run \gset
@@ -135,7 +144,7 @@ SELECT tools.ended(:run);
 SELECT name, parses(page), bool_and(marks > 0) AS marked, count(*) AS charts, page ~ '-?nan|inf\M|-?NaN' AS "not numbers",
        page ~ 'No facts were held out' AS "nothing held out" FROM metasd.models, kg_report(name) page, charts(page) GROUP BY name, page ORDER BY name COLLATE "C";
 SELECT count(kg_drop(name)) FROM metasd.models;
-DROP TABLE held;
+DROP TABLE held, shared;
 
 -- Who may ask the model has the page. What is known of the validation relation is for those who may read it, here and in the view.
 CREATE ROLE regress_metasd_reader;

@@ -30,6 +30,11 @@ SELECT kg_train('m', 'people', tail => 'ctid');
 SELECT kg_train('m', 'people', tail => 'TAIL');
 SELECT kg_train('m', 'people', tail => '');
 SELECT kg_train('m', 'people', validation => '"Odd; columns"');
+-- One column for two places.
+SELECT kg_train('m', 'people', head => 'tail');
+SELECT kg_train('m', 'people', relation => 'head');
+SELECT kg_train('m', 'people', 'tail', 'tail', 'tail');
+SELECT triples FROM kg_estimate('people', tail => 'relation');
 
 -- Types: identifiers are text, varchar, integers or uuids; others say so.
 CREATE TYPE mood AS ENUM ('glad');
@@ -55,6 +60,8 @@ CALL kg_wait(:run);
 \set VERBOSITY default
 SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error, error AS detail FROM metasd.versions WHERE run = :run;
 SELECT * FROM kg_predict('a', 'r');
+
+SELECT triples FROM kg_estimate('typed');
 
 -- NULLs and empty identifiers are left out and counted; spaces are no reason.
 INSERT INTO typed (head, relation, tail) VALUES ('a', 'r', 'b'), ('a', 'r', ' '), (' ', 'r', 'b');
@@ -122,6 +129,24 @@ ALTER TABLE "Far; ""away""".plain SET SCHEMA public;
 SELECT source FROM metasd.models WHERE name = 'far';
 SELECT rank, tail, known FROM kg_predict('p01', 'speaks', 1, 'far', 'mark');
 
+-- A function of a view may name what only the caller's search path has: the error says how to name it.
+CREATE FUNCTION all_people() RETURNS SETOF people STABLE LANGUAGE sql AS 'SELECT * FROM people';
+CREATE FUNCTION same_label(label text) RETURNS text STABLE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT max(head) FROM people WHERE head = label); END';
+CREATE VIEW unqualified AS SELECT * FROM all_people();
+CREATE VIEW unqualified_later AS SELECT same_label(head) AS head, relation, tail FROM people;
+CREATE FUNCTION hinted(source regclass, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM kg_train('unqualified', source);
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+END $$;
+SELECT * FROM hinted('unqualified');
+SELECT * FROM hinted('unqualified_later');
+ALTER FUNCTION same_label SET search_path = public;
+SELECT triples FROM kg_estimate('unqualified_later');
+DROP VIEW unqualified, unqualified_later;
+DROP FUNCTION all_people(), same_label(text), hinted(regclass);
+
 -- A view whose query fails: at once if it fails at once, else in the worker.
 CREATE VIEW failing AS SELECT head, relation, tail FROM people WHERE 1 / (length(head) - 3) > 0;
 SELECT kg_train('failing', 'failing');
@@ -132,6 +157,52 @@ SELECT kg_train('failing', 'failing_later') AS run \gset
 CALL kg_wait(:run);
 \set VERBOSITY default
 SELECT tools.hide_ids(:'LAST_ERROR_MESSAGE') AS error, error AS detail FROM metasd.versions WHERE run = :run;
+
+-- A constant of type regclass names a relation and does not read it.
+CREATE VIEW of_catalog AS
+SELECT c.relname::text AS head, 'has'::text AS relation, a.attname::text AS tail
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+WHERE c.oid IN ('small'::regclass, 'labels'::regclass) AND a.attnum > 0;
+SELECT kg_train('of_catalog', 'of_catalog', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT triples FROM metasd.models WHERE name = 'of_catalog';
+SELECT tail FROM kg_predict('labels', 'has', 10, 'of_catalog', 'mark') WHERE known ORDER BY tail COLLATE "C";
+SELECT triples FROM kg_evaluate('of_catalog', 'of_catalog');
+DROP VIEW of_catalog;
+
+-- A validation relation without a fact to validate by is an error: at once if it has no rows, else in the worker.
+CREATE TABLE graph AS SELECT * FROM tools.people();
+CREATE TABLE held (head text, relation text, tail text);
+SELECT kg_train('validated', 'graph', validation => 'held');
+INSERT INTO held VALUES (NULL, 'speaks', 'French');
+SELECT kg_train('validated', 'graph', validation => 'held');
+INSERT INTO held VALUES ('', 'speaks', 'French');
+SELECT kg_train('validated', 'graph', validation => 'held') AS run \gset
+SELECT tools.ended(:run);
+SELECT error FROM metasd.versions WHERE run = :run;
+INSERT INTO held VALUES ('nobody', 'speaks', 'French'), ('p01', 'eats', 'mill');
+SELECT kg_train('validated') AS run \gset
+SELECT tools.ended(:run);
+SELECT error FROM metasd.versions WHERE run = :run;
+SELECT kg_train('validated', validation => 'graph') AS run \gset
+SELECT tools.ended(:run);
+SELECT error FROM metasd.versions WHERE run = :run;
+-- Of the source's own facts those validate, and are not trained on, that are not the only ones of an entity or relation.
+INSERT INTO graph VALUES ('lone', 'knows', 'other');
+INSERT INTO held TABLE graph;
+DELETE FROM held WHERE head > 'p02' OR head = 'nobody' OR head = '' OR head IS NULL;
+SELECT kg_train('validated', validation => 'held', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT (SELECT count(*) FROM held h JOIN graph USING (head, relation, tail)) AS shared, sum(held_out) AS validate FROM metasd.relations
+WHERE model = 'validated';
+DELETE FROM held WHERE head <> 'lone';
+SELECT kg_train('validated') AS run \gset
+SELECT tools.ended(:run);
+SELECT error FROM metasd.versions WHERE run = :run;
+SELECT kg_train('validated', validation => '-', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SELECT serving = :run AS serves, validation FROM metasd.models WHERE name = 'validated';
+DROP TABLE graph, held;
 
 SELECT count(kg_drop(name)) FROM metasd.models;
 DROP TABLE people, typed, small, labels, plain, "Odd; columns" CASCADE;

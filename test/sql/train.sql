@@ -43,6 +43,29 @@ SELECT epoch, loss_full > 0 AS loss, loss_trial > 0 AS trial, loss_quiz > 0 AS q
 FROM metasd.learning_curve WHERE model = 'people' ORDER BY epoch;
 SELECT count(*) FILTER (WHERE kept) > 0 AS "a kept one" FROM metasd.learning_curve;
 
+-- A model that learns alone from its first epoch on has no full model, neither dense nor pruned, nor if it starts from
+-- a version. One that learns alone after the warm-up has, if it is pruned.
+CREATE FUNCTION alone(model text, params text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT kg_train(model, 'people', params => tools.quick() || '{"epochs": 3, "ramp": 0, "mutual": false, "quiz": false}' || params::jsonb)
+$$;
+SELECT alone('dense', '{"warmup": 0, "finetune": 3, "sparsity": 0}') AS run \gset
+SELECT tools.ended(:run);
+SELECT alone('pruned', '{"warmup": 0, "finetune": 3, "sparsity": 0.5}') AS run \gset
+SELECT tools.ended(:run);
+SELECT alone('dense after', '{"warmup": 1, "finetune": 2, "sparsity": 0}') AS run \gset
+SELECT tools.ended(:run);
+SELECT alone('pruned after', '{"warmup": 1, "finetune": 2, "sparsity": 0.5}') AS run \gset
+SELECT tools.ended(:run);
+SELECT alone('warm', '{"warmup": 0, "finetune": 3, "sparsity": 0}') AS run \gset
+SELECT tools.ended(:run);
+SELECT alone('warm', '{"warmup": 0, "finetune": 3, "sparsity": 0, "warm_start": true}') AS run \gset
+SELECT tools.ended(:run);
+SELECT model, tools.nth(run) AS version, array_agg(mrr_full IS NOT NULL ORDER BY epoch) AS "full", array_agg(mrr_pruned IS NOT NULL ORDER BY epoch) AS pruned,
+       metrics ? 'warm_start' AS warm, metrics ? 'full' AS "full in the end", metrics ? 'validation' AS validated
+FROM metasd.learning_curve JOIN metasd.versions USING (model, run) WHERE model <> 'people' GROUP BY model, run, metrics ORDER BY run;
+SELECT count(kg_drop(name)) FROM metasd.models WHERE name <> 'people';
+DROP FUNCTION alone;
+
 -- Nothing is under way any more.
 SELECT * FROM metasd.progress;
 
@@ -142,8 +165,8 @@ SELECT count(kg_train(name)) FROM metasd.models WHERE name IN ('view', 'parts', 
 SELECT name, tools.ended(last_run) FROM metasd.models WHERE name IN ('view', 'parts', 'matview') ORDER BY 1;
 SELECT count(kg_drop(name)) FROM metasd.models;
 
--- Validation by a table of its own: nothing is drawn from the source. Triples that it shares with
--- the source, and those of which the source does not know all, do not count.
+-- Validation by a table of its own: nothing is drawn from the source. What it shares with the source is not
+-- trained on. Triples of which the source does not know all do not count.
 CREATE TABLE answers AS
 SELECT * FROM (VALUES ('p07', 'speaks', 'French'), ('p17', 'lives_in', 'Brest'), ('p27', 'works_at', 'mill'),
                       ('p01', 'speaks', 'French'), ('nobody', 'speaks', 'French'), ('p01', 'eats', 'mill'),

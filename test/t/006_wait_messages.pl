@@ -85,6 +85,17 @@ $run = train($node, 'warm', $params =~ s/"rank": 64/"rank": 32/r);
 like(said("CALL kg_wait($run)", M => $before, N => $run),
 	qr/^INFO:  the training does not start from version M\nDETAIL:  Its rank is 64, not 32\.\nNOTICE:/, 'none, and why');
 
+# Epochs of a model that learns alone have one loss and one MRR, its own. It is called pruned if it is.
+my %figures = (0 => qr/loss \d\.\d{3}, validation MRR [01]\.\d{3}/, 0.5 => qr/loss \(pruned \d\.\d{3}\), validation MRR \(pruned [01]\.\d{3}\)/);
+for my $sparsity (sort keys %figures)
+{
+	my $alone = qq{"warmup": 0, "ramp": 0, "epochs": 3, "finetune": 3, "mutual": false, "quiz": false, "sparsity": $sparsity};
+
+	$run = train($node, 'alone', $QUICK =~ s/}/, $alone}/r);
+	($rc, $out, $err) = $node->psql('postgres', "CALL kg_wait($run)");
+	is(scalar(() = $err =~ /^(?:psql:\S+ )?INFO:  epoch \d of 3: $figures{$sparsity}, sparsity 0\.[05]0, /mg), 3, "a model that learns alone at sparsity $sparsity");
+}
+
 # What an import was, and how one fails.
 $node->safe_psql('postgres', 'CREATE TABLE entities AS SELECT * FROM kg_entity_embeddings($$warm$$);'
 	  . 'CREATE TABLE relations AS SELECT * FROM kg_relation_embeddings($$warm$$);'

@@ -144,27 +144,21 @@ load_graph($node, 'other', 'facts');
 train($node, 'm', $QUICK, 'other');
 my $error = psql_fails($node, "SELECT kg_schedule('m', '0 3 * * *')",
 	qr/\nHINT:  pg_cron works in database "postgres"\. Run there: SELECT cron/, 'elsewhere a hint says where to go', 'other');
-my ($there) = $error =~ /Run there: (SELECT cron.*\))\.$/m;
-SKIP:
-{
-	skip 'pg_cron before 1.4 has no schedule_in_database', 5
-	  if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_proc WHERE proname = 'schedule_in_database'}) eq '0';
+my ($there) = $error =~ /Run there: (SELECT cron.*)\.$/m;
+$node->safe_psql('postgres', $there);
+is($node->safe_psql('postgres', 'SELECT command, database, jobname FROM cron.job'),
+	"SELECT metasd.train_scheduled('m')|other|metasd other m", 'and what to call there');
+psql_fails($node, "SELECT kg_unschedule('m')", qr/Run there: SELECT cron\.unschedule\('metasd other m'\)\./,
+	'likewise to end it', 'other');
+is($node->safe_psql('postgres', "SELECT cron.unschedule('metasd other m')"), 't', 'which ends it');
 
-	$node->safe_psql('postgres', $there);
-	is($node->safe_psql('postgres', 'SELECT command, database, jobname FROM cron.job'),
-		"SELECT metasd.train_scheduled('m')|other|metasd other m", 'and what to call there');
-	psql_fails($node, "SELECT kg_unschedule('m')", qr/Run there: SELECT cron\.unschedule\('metasd other m'\)\./,
-		'likewise to end it', 'other');
-	is($node->safe_psql('postgres', "SELECT cron.unschedule('metasd other m')"), 't', 'which ends it');
-
-	# A job there of a model that has been dropped here fails, and says how to end it.
-	$node->safe_psql('postgres', $there);
-	$node->safe_psql('other', "SELECT kg_drop('m')");
-	psql_fails($node, "SELECT metasd.train_scheduled('m')",
-		qr/ERROR:  model "m" does not exist\nHINT:  SELECT cron\.unschedule\('metasd other m'\) in database "postgres" ends its schedule\./,
-		'a job of a model that is gone says how to end it', 'other');
-	is($node->safe_psql('postgres', "SELECT cron.unschedule('metasd other m')"), 't', 'which it does');
-}
+# A job there of a model that has been dropped here fails, and says how to end it.
+$node->safe_psql('postgres', $there);
+$node->safe_psql('other', "SELECT kg_drop('m')");
+psql_fails($node, "SELECT metasd.train_scheduled('m')",
+	qr/ERROR:  model "m" does not exist\nHINT:  SELECT cron\.unschedule\('metasd other m'\) in database "postgres" ends its schedule\./,
+	'a job of a model that is gone says how to end it', 'other');
+is($node->safe_psql('postgres', "SELECT cron.unschedule('metasd other m')"), 't', 'which it does');
 
 # A model is dropped while pg_cron is not loaded: its job stays, and a warning says what to do about it.
 train($node, 'left', $QUICK);

@@ -1,5 +1,6 @@
 # Clients that people use call kg_predict with parameters of int, text and uuid, and get answers of those types: psql,
-# psycopg 2 and 3, node-postgres and JDBC, each where it is installed. And pgvector stores and compares embeddings.
+# psycopg 2 and 3, node-postgres and JDBC, each where it is installed. pgvector stores and compares embeddings. And the
+# lines of the tutorial that export models of PyKEEN and LibKGE write what kg_import understands.
 #
 # METASD_PYTHON and METASD_JDBC name another interpreter of Python, and the jar of the driver; NODE_PATH is node's own.
 
@@ -136,6 +137,48 @@ SKIP:
 		SELECT kg_import('vectors', 'vectors', 'texts_relations', 'texts', '{"storage": "float32"}')});
 	wait_for_status($node, $run, 'succeeded', 'an import of vectors');
 	is($node->safe_psql('postgres', q{SELECT kg_score('a', 'r', 'b', 'vectors')}), '7.5', 'gives the same score');
+}
+
+# ---- exports of PyKEEN and LibKGE ----
+
+# Each file is loaded into tables as the tutorial makes them. Scores of (a, r, b) and (b, s, c), as tails and as heads: by
+# hand, nine times those of one component, because the second has twice its numbers.
+sub load_export
+{
+	my ($library, $family, $directions) = @_;
+	my $folder = PostgreSQL::Test::Utils::tempdir;
+	my $columns = $directions eq 'both' ? 'label, embedding, reciprocal' : 'label, embedding';
+	my $params = $family eq 'distmult' ? '{"family": "distmult", "storage": "float32"}'
+	  : $library eq 'pykeen' ? '{"layout": "interleaved", "storage": "float32"}' : '{"storage": "float32"}';
+
+	system_or_bail('sh', '-c', 'cd "$0" && exec "$@"', $folder, 'python3', in_tree('test/clients/export.py'),
+		in_tree('doc/tutorial.md'), $library, $family, $directions);
+	$node->safe_psql('postgres', qq{
+		DROP TABLE IF EXISTS read_entities, read_relations, read_facts;
+		CREATE TABLE read_entities (label text PRIMARY KEY, embedding real[]);
+		CREATE TABLE read_relations (label text PRIMARY KEY, embedding real[], reciprocal real[]);
+		CREATE TABLE read_facts AS SELECT 'a' AS head, 'r' AS relation, 'b' AS tail UNION SELECT 'b', 's', 'c, "d"' || chr(10);
+		\\copy read_entities FROM '$folder/entities.csv' (FORMAT csv, HEADER)
+		\\copy read_relations ($columns) FROM '$folder/relations.csv' (FORMAT csv, HEADER)
+	});
+	my $run = $node->safe_psql('postgres',
+		"SELECT kg_import('$library $family $directions', 'read_entities', 'read_relations', 'read_facts', '$params')");
+	wait_for_status($node, $run, 'succeeded', "$library, $family, $directions: imported");
+	return $node->safe_psql('postgres', qq{
+		SELECT string_agg(concat_ws(' ', kg_score(head, relation, tail, model), kg_score(head, relation, tail, model, side => 'head')), ', ' ORDER BY relation)
+		FROM read_facts, (VALUES ('$library $family $directions')) v (model)});
+}
+
+SKIP:
+{
+	skip 'there is no python3', 1 unless usable({ try => [ 'python3', '-c', '' ] });
+	for my $library ('pykeen', 'libkge')
+	{
+		is(load_export($library, 'complex', 'both'), '67.5 216, -9 -49.5', "$library: ComplEx with inverse relations");
+		is(load_export($library, 'complex', 'forward'), '67.5 67.5, -9 -9', "$library: ComplEx");
+		is(load_export($library, 'distmult', 'both'), '-58.5 126, -27 18', "$library: DistMult with inverse relations");
+		is(load_export($library, 'distmult', 'forward'), '-58.5 -58.5, -27 -27', "$library: DistMult");
+	}
 }
 
 # ---- an import is dumped and restored like any version ----

@@ -8,6 +8,20 @@
 
 #define STREAM 70
 
+const MetasdStorage rows_storages[METASD_STORAGES] = {METASD_FLOAT32, METASD_INT8, METASD_INT6,
+                                                      METASD_INT4};
+
+uint8_t *
+rows_encode(MetasdStorage storage, size_t width, const float *row, size_t *n)
+{
+    size_t size = metasd_row_bound(width);
+    uint8_t *bytes = malloc(size);
+
+    if (metasd_row_encode(storage, width, row, bytes, size, n) != METASD_OK || *n > size)
+        abort();
+    return bytes;
+}
+
 void
 rows_random(float *row, size_t width, double density, uint64_t seed)
 {

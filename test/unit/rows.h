@@ -12,6 +12,11 @@
 /* Bytes that hold any row of such a width. */
 #define ROWS_BYTES (ROWS_WIDEST * 6 + 64)
 
+extern const MetasdStorage rows_storages[METASD_STORAGES];
+
+/* The encoded row, to be freed; aborts if it is not encoded in the bytes that it may have. */
+extern uint8_t *rows_encode(MetasdStorage storage, size_t width, const float *row, size_t *n);
+
 /* Weights as they come of a normal distribution, a part of them pruned at random. */
 extern void rows_random(float *row, size_t width, double density, uint64_t seed);
 

@@ -18,8 +18,8 @@
  * had never stopped. The stream is a header of 64-bit words, then tables (N + P) x width: weights,
  * Adagrad's sums, those of the quiz where there is one, the mask, and the best weights unless
  * there are none or they follow from the rest. A lean state has its mask in bits and its best
- * best weights in 16 bits (best_weights.h). Only hosts of the same byte order and number formats
- * can read it.
+ * weights in 16 bits (best_weights.h). Only hosts of the same byte order and number formats can
+ * read it.
  */
 #ifndef METASD_CORE_TRAIN_CHECKPOINT_H
 #define METASD_CORE_TRAIN_CHECKPOINT_H

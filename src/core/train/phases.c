@@ -40,6 +40,14 @@ metasd_phases_finetunes(const MetasdTrainOptions *options, int epoch)
     return epoch > options->epochs - finetune_of(options);
 }
 
+bool
+metasd_phases_has_full(const MetasdTrainOptions *options, int epoch)
+{
+    if (!metasd_phases_finetunes(options, epoch))
+        return true;
+    return options->sparsity > 0 && !metasd_phases_finetunes(options, 1);
+}
+
 /* The last of so many equal parts of fine-tuning sees rounded weights. */
 #define ROUNDING_PART 4
 

@@ -24,6 +24,13 @@ extern bool metasd_phases_finetunes(const MetasdTrainOptions *options, int epoch
 /* Does the student see its weights as they will be stored? In the last epochs of fine-tuning. */
 extern bool metasd_phases_rounds(const MetasdTrainOptions *options, int epoch);
 
+/*
+ * Is there a full model besides the student? Not where the student has learnt alone from the first
+ * epoch on, as nothing has trained what is pruned, nor while it alone learns and is not pruned, as
+ * it is all there is.
+ */
+extern bool metasd_phases_has_full(const MetasdTrainOptions *options, int epoch);
+
 /* The learning rate of an epoch. */
 extern float metasd_phases_rate(const MetasdTrainOptions *options, int epoch);
 

@@ -224,22 +224,23 @@ rank_validation(MetasdTrainLoop *training, bool student, MetasdRanks *ranks)
 
 /*
  * Ranks the models that an epoch has changed: the full model is the same throughout fine-tuning,
- * and a student that is not pruned is the full model.
+ * and before the first mask the student is the full model.
  */
 static MetasdStatus
 validate_models(MetasdTrainLoop *training, MetasdEpoch *report)
 {
     MetasdProgress *progress = &training->trainer->progress;
 
-    if (!report->finetunes || progress->full.n == 0) {
+    if (!report->finetunes) {
         progress->full = (MetasdRanks){0};
         METASD_TRY(rank_validation(training, false, &progress->full));
     }
-    report->full = report->student = progress->full;
-    if (!report->pruned)
-        return METASD_OK;
-    report->student = (MetasdRanks){0};
-    return rank_validation(training, true, &report->student);
+    if (metasd_phases_has_full(training->options, report->epoch))
+        report->full = progress->full;
+    if (report->pruned)
+        return rank_validation(training, true, &report->student);
+    report->student = report->full;
+    return METASD_OK;
 }
 
 /* ---- the training ---- */

@@ -26,7 +26,7 @@ typedef struct MetasdEpoch {
     bool pruned;               /* the student is: false in the warm-up */
     bool finetunes;            /* only the student is trained: of losses there is `finetune` */
     MetasdLosses losses;       /* means over the examples */
-    MetasdRanks full, student; /* on validation; n = 0 without one */
+    MetasdRanks full, student; /* on validation; n = 0 without one, or without a full model */
     double sparsity;           /* of the mask in force */
     double threshold;          /* its least salience */
     size_t regrown, dropped;   /* weights that this epoch's mask keeps again, and no longer */

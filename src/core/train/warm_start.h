@@ -2,8 +2,8 @@
  * warm_start.h - a training that starts from the rows of an earlier one, rather than from random
  * numbers.
  *
- * Of an earlier training there are pruned rows: nine in ten weights are 0, and Adagrad's sums are
- * gone. So
+ * Of an earlier training there are the rows that were stored: weights that were pruned are 0, and
+ * Adagrad's sums are gone. So
  *
  *    weights that are 0   get the small random number that every weight begins with elsewhere: the
  *                         gradient of a product of zeros is 0

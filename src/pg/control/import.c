@@ -7,6 +7,7 @@
 #include "pg/base/compat.h"
 
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -87,6 +88,52 @@ refuse_memory(MetasdBudget *budget, size_t bytes)
              errhint("Raise metasd.train_mem.")));
 }
 
+/* So much of a label is in a message. */
+#define SHOWN_BYTES 200
+
+/* What PyKEEN, LibKGE and others append to the name of a relation for that of its inverse. */
+static const char *const inverse_suffixes[] = {"_inverse", "_reciprocal", "_reverse"};
+
+/* The suffix of an inverse of another label of the set, or NULL. */
+static const char *
+find_suffix(const MetasdLabelSet *labels, MetasdLabel label)
+{
+    for (size_t i = 0; i < lengthof(inverse_suffixes); i++) {
+        size_t len = strlen(inverse_suffixes[i]);
+        uint32 number;
+
+        if (label.len > len &&
+            memcmp(label.data + label.len - len, inverse_suffixes[i], len) == 0 &&
+            metasd_labelset_find(labels, label.data, label.len - len, &number))
+            return inverse_suffixes[i];
+    }
+    return NULL;
+}
+
+/* Inverses as relations of their own would import without an error, and heads be scored badly. */
+static void
+note_inverses(const MetasdEmbeddingTable *table, const MetasdLabelSet *labels)
+{
+    for (uint32 i = 0; i < metasd_labelset_count(labels) && table->arrays == 1; i++) {
+        MetasdLabel label = metasd_labelset_get(labels, i);
+        const char *suffix = find_suffix(labels, label);
+
+        if (!suffix)
+            continue;
+        ereport(
+            NOTICE,
+            (errmsg("relation \"%.*s\" in table \"%s\" seems to be the inverse of another",
+                    pg_mbcliplen(label.data, (int)label.len, SHOWN_BYTES), label.data, table->name),
+             errdetail("The import takes it for a relation of its own. Embeddings of inverse "
+                       "relations score heads if they are in a column reciprocal."),
+             errhint("CREATE VIEW %s AS SELECT r.label, r.embedding, i.embedding AS reciprocal "
+                     "FROM %s r JOIN %s i ON i.label = r.label || '%s', and import from that.",
+                     quote_identifier(psprintf("%s_read", table->name)), table->quoted,
+                     table->quoted, suffix)));
+        return;
+    }
+}
+
 /* An error unless both tables can be imported; returns the rank of their embeddings. */
 static size_t
 check_tables(const Oid table[2], Oid owner, const MetasdFamily *family)
@@ -94,12 +141,16 @@ check_tables(const Oid table[2], Oid owner, const MetasdFamily *family)
     MetasdBudget budget = {.most = (size_t)metasd_train_mem * 1024, .refuse = refuse_memory};
     MetasdEmbeddingShape shape = {.reals = family->reals_per_rank, .most_rank = METASD_MOST_RANK};
     MetasdEmbeddingTable *open[2];
+    MetasdLabelSet *labels[2];
 
     for (int i = 0; i < 2; i++)
         open[i] = metasd_embedding_open(table[i], i == 1, owner);
     SPI_connect();
-    for (int i = 0; i < 2; i++)
-        metasd_embedding_read(open[i], owner, &shape, metasd_labelset_create(&budget), NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        labels[i] = metasd_labelset_create(&budget);
+        metasd_embedding_read(open[i], owner, &shape, labels[i], NULL, NULL);
+    }
+    note_inverses(open[1], labels[1]);
     SPI_finish();
     return shape.width / shape.reals;
 }

@@ -61,14 +61,26 @@ check_sources(const MetasdModel *model)
     MetasdSource *source = metasd_source_open_remembered(&model->source, false, model->name,
                                                          model->column, model->owner);
 
+    MetasdSource *validation = NULL;
+
     if (model->validation.given)
-        (void)metasd_source_open_remembered(&model->validation, true, model->name, model->column,
-                                            model->owner);
+        validation = metasd_source_open_remembered(&model->validation, true, model->name,
+                                                   model->column, model->owner);
     if (!metasd_source_has_rows(source))
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
                         errmsg("source \"%s\" has no triples", source->name),
-                        errhint("Rows with a NULL in \"%s\", \"%s\" or \"%s\" do not count.",
+                        errhint("Rows with a null or empty identifier in \"%s\", \"%s\" or \"%s\" "
+                                "do not count.",
                                 model->column[0], model->column[1], model->column[2])));
+    if (validation && !metasd_source_has_rows(validation))
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_NO_DATA_FOUND),
+             errmsg("validation source \"%s\" has no triples", validation->name),
+             errdetail("Rows with a null or empty identifier in \"%s\", \"%s\" or \"%s\" do not "
+                       "count.",
+                       model->column[0], model->column[1], model->column[2]),
+             errhint("Name another, or none: validation => '-'.")));
 }
 
 void

@@ -108,6 +108,43 @@ cron_database(void)
     return GetConfigOption("cron.database_name", true, false);
 }
 
+/*
+ * Does the server have version 1.MINOR of pg_cron, or a later one? The database where it works may
+ * be another one, which cannot be seen here.
+ */
+static bool
+offers_cron(int minor)
+{
+    static MetasdStatement look = {
+        "SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'pg_cron' AND "
+        "string_to_array(substring(default_version FROM '^\\d+\\.\\d+'), '.')::integer[] < "
+        "ARRAY[1, $1]",
+        1,
+        {INT4OID},
+        NULL};
+    Datum value = Int32GetDatum(minor);
+    bool older;
+
+    SPI_connect();
+    older = metasd_statement_execute(&look, &value, NULL, true) > 0;
+    SPI_finish();
+    return !older;
+}
+
+/* What makes a job for this database where pg_cron works. From version 1.4 on it is one call. */
+static char *
+scheduling_there(const char *model, const char *schedule, const char *here)
+{
+    char *name = quote_literal_cstr(job_name(model)), *time = quote_literal_cstr(schedule);
+    char *command = quote_literal_cstr(job_command(model)), *database = quote_literal_cstr(here);
+
+    return offers_cron(4) ? psprintf("SELECT cron.schedule_in_database(%s, %s, %s, %s)", name, time,
+                                     command, database)
+                          : psprintf("SELECT cron.schedule(%s, %s, %s); UPDATE cron.job SET "
+                                     "database = %s WHERE jobname = %s",
+                                     name, time, command, database, name);
+}
+
 /* A hint: how to schedule from this database or, if SCHEDULE is NULL, how to end a schedule. */
 static char *
 hint_at_cron(const char *model, const char *schedule)
@@ -125,11 +162,8 @@ hint_at_cron(const char *model, const char *schedule)
         return psprintf(_("Jobs for other databases are in database \"%s\". Run there: SELECT "
                           "cron.unschedule(%s)."),
                         there, quote_literal_cstr(job_name(model)));
-    return psprintf(
-        _("pg_cron works in database \"%s\". Run there: SELECT cron.schedule_in_database(%s, %s, "
-          "%s, %s)."),
-        there, quote_literal_cstr(job_name(model)), quote_literal_cstr(schedule),
-        quote_literal_cstr(job_command(model)), quote_literal_cstr(here));
+    return psprintf(_("pg_cron works in database \"%s\". Run there: %s."), there,
+                    scheduling_there(model, schedule, here));
 }
 
 /* An error unless pg_cron works in this database and the caller may use it. */
@@ -138,14 +172,24 @@ check_cron(const char *model, const char *schedule)
 {
     Oid schema = cron_schema();
 
-    if (!OidIsValid(schema) || !cron_database())
+    if (!OidIsValid(schema) || !cron_database()) {
+        const char *hint = hint_at_cron(model, schedule);
+
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("schedules need the extension pg_cron in this database"),
-                        errhint("%s", hint_at_cron(model, schedule))));
-    if (!jobs_have_names(schema))
+                        errhint("%s", hint)));
+    }
+    if (!jobs_have_names(schema)) {
+        bool offered = offers_cron(3);
+
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("schedules need version 1.3 or later of the extension pg_cron"),
-                        errhint("Run ALTER EXTENSION pg_cron UPDATE.")));
+                        offered ? errhint("Run ALTER EXTENSION pg_cron UPDATE.")
+                                : errhint("Install a later version (Debian: postgresql-%d-cron), "
+                                          "restart the server, and run ALTER EXTENSION pg_cron "
+                                          "UPDATE.",
+                                          PG_VERSION_NUM / 10000)));
+    }
     if (!DatumGetBool(DirectFunctionCall2(has_schema_privilege_id, ObjectIdGetDatum(schema),
                                           CStringGetTextDatum("USAGE"))))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

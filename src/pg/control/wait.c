@@ -21,172 +21,12 @@
 #include "pg/catalog/run.h"
 #include "pg/catalog/statement.h"
 #include "pg/control/doubt_notes.h"
+#include "pg/control/import_notes.h"
+#include "pg/control/run_state.h"
 
 #define LOOK_AGAIN_MS 200
 
 PG_FUNCTION_INFO_V1(metasd_kg_wait);
-
-/* ---- the run's row ---- */
-
-/* The version that a training starts from, as texts; NULL if unknown or not so. */
-typedef struct Start {
-    char *version, *new_entities, *entities, *new_relations, *relations;
-    char *not_from, *reason; /* the version that it does not start from, and why: a sentence */
-} Start;
-
-/* What probes have chosen, as texts; NULL where there were none, or not yet. */
-typedef struct Choice {
-    char *probes, *regularizer, *reg, *relation_weight, *class_weights;
-} Choice;
-
-/* What a run has imported that trained no epochs, as texts; NULL where it is not known yet. */
-typedef struct Import {
-    bool given; /* the run is an import, */
-    bool tunes; /* and trains epochs */
-    char *entities, *relations, *sparsity;
-    char *full, *stored; /* validation MRR before pruning, and as stored */
-    int64 left_out;      /* triples with a label that has no embedding */
-} Import;
-
-/* The state of a run. A number is 0 while it is not known. */
-typedef struct RunState {
-    bool exists;
-    bool secret;       /* the caller may not know why it failed */
-    bool started_here; /* this transaction started it, so nobody else can see it yet */
-    char *model;
-    const char *status;
-    char *error;
-    char *note;       /* why the version was not promoted, or not compared; or NULL */
-    bool promoted;    /* the training promoted the version when it ended */
-    bool kept;        /* its embeddings are stored, or may yet be */
-    bool resumable;   /* it has a checkpoint */
-    bool serves;      /* the model has a version that serves */
-    int epochs;       /* at most */
-    int resumed;      /* the epoch after which it was resumed, or 0 */
-    int rank;         /* of its embeddings, */
-    int default_rank; /* and the default rank if memory does not allow that, else 0 */
-    int64 skipped;    /* rows that were left out because of a NULL or empty identifier */
-    int64 unknown;    /* validation rows that were left out because the source lacks a label */
-    int64 empty;      /* entities and relations that pruning has left without a weight */
-    Start start;
-    Choice choice;
-    Import import;
-} RunState;
-
-/* Values of the first row by the names of their columns; NULL is 0, false or a NULL pointer. */
-static Datum
-value_of(const char *column)
-{
-    bool isnull;
-
-    return metasd_statement_value(0, metasd_statement_column(column), &isnull);
-}
-
-static char *
-text_of(const char *column)
-{
-    return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-                        metasd_statement_column(column));
-}
-
-/* Its texts are in SPI's memory. */
-static RunState
-read_run(int64 run)
-{
-    static MetasdStatement statement = {
-        "SELECT model, status, error, note, kept, xmin, resumed_epoch, entities, relations, "
-        "EXISTS (SELECT FROM metasd.checkpoint c WHERE c.run = run.id AND c.part = run.checkpoint) "
-        "AS resumable, "
-        "EXISTS (SELECT FROM metasd.model m WHERE m.name = run.model AND m.serving IS NOT NULL) "
-        "AS serves, "
-        "(params ->> 'epochs')::int4 AS epochs, (params ->> 'rank')::int4 AS rank, "
-        "(metrics ->> 'rank_by_default')::int4 AS default_rank, "
-        "(metrics ->> 'promoted')::bool AS promoted, "
-        "(metrics ->> 'skipped_rows')::int8 AS skipped, "
-        "(metrics ->> 'unknown_rows')::int8 AS unknown, "
-        "(metrics ->> 'empty_rows')::int8 AS empty, "
-        "metrics #>> '{warm_start,version}' AS start_version, "
-        "metrics #>> '{warm_start,new_entities}' AS new_entities, "
-        "metrics #>> '{warm_start,new_relations}' AS new_relations, "
-        "metrics #>> '{warm_start,not_from}' AS not_from, "
-        "metrics #>> '{warm_start,reason}' AS reason, "
-        "jsonb_array_length(metrics #> '{probes,tried}')::text AS probes, "
-        "metrics #>> '{probes,chosen,regularizer}' AS chosen_regularizer, "
-        "metrics #>> '{probes,chosen,reg}' AS chosen_reg, "
-        "metrics #>> '{probes,chosen,relation_weight}' AS chosen_relation_weight, "
-        "metrics #>> '{probes,chosen,class_weights}' AS chosen_class_weights, "
-        "metrics ? 'import' AS import, (params ->> 'finetune')::int4 > 0 AS tunes, "
-        "(metrics #>> '{import,left_out}')::int8 AS left_out, "
-        "round((metrics ->> 'sparsity')::numeric, 2)::text AS sparsity, "
-        "round((metrics #>> '{full,mrr}')::numeric, 3)::text AS full_mrr, "
-        "round((metrics #>> '{stored,mrr}')::numeric, 3)::text AS stored_mrr FROM metasd.run "
-        "WHERE id = $1",
-        1,
-        {INT8OID},
-        NULL};
-    Datum value = Int64GetDatum(run);
-
-    if (metasd_statement_execute(&statement, &value, NULL, false) == 0)
-        return (RunState){.exists = false};
-    return (RunState){.exists = true,
-                      .started_here = TransactionIdIsCurrentTransactionId(
-                          DatumGetTransactionId(value_of("xmin"))),
-                      .model = text_of("model"),
-                      .status = text_of("status"),
-                      .error = text_of("error"),
-                      .note = text_of("note"),
-                      .promoted = DatumGetBool(value_of("promoted")),
-                      .kept = DatumGetBool(value_of("kept")),
-                      .resumable = DatumGetBool(value_of("resumable")),
-                      .serves = DatumGetBool(value_of("serves")),
-                      .epochs = DatumGetInt32(value_of("epochs")),
-                      .resumed = DatumGetInt32(value_of("resumed_epoch")),
-                      .rank = DatumGetInt32(value_of("rank")),
-                      .default_rank = DatumGetInt32(value_of("default_rank")),
-                      .skipped = DatumGetInt64(value_of("skipped")),
-                      .unknown = DatumGetInt64(value_of("unknown")),
-                      .empty = DatumGetInt64(value_of("empty")),
-                      .start = {.version = text_of("start_version"),
-                                .new_entities = text_of("new_entities"),
-                                .entities = text_of("entities"),
-                                .new_relations = text_of("new_relations"),
-                                .relations = text_of("relations"),
-                                .not_from = text_of("not_from"),
-                                .reason = text_of("reason")},
-                      .choice = {.probes = text_of("probes"),
-                                 .regularizer = text_of("chosen_regularizer"),
-                                 .reg = text_of("chosen_reg"),
-                                 .relation_weight = text_of("chosen_relation_weight"),
-                                 .class_weights = text_of("chosen_class_weights")},
-                      .import = {.given = DatumGetBool(value_of("import")),
-                                 .tunes = DatumGetBool(value_of("tunes")),
-                                 .entities = text_of("entities"),
-                                 .relations = text_of("relations"),
-                                 .sparsity = text_of("sparsity"),
-                                 .full = text_of("full_mrr"),
-                                 .stored = text_of("stored_mrr"),
-                                 .left_out = DatumGetInt64(value_of("left_out"))}};
-}
-
-/*
- * The present state of a run. If its worker has ended since the row was read, the row is read again
- * for the error and the last epochs.
- */
-static RunState
-find_state(int64 run)
-{
-    RunState state = read_run(run);
-    const char *status;
-
-    if (!state.exists)
-        return state;
-    status = metasd_run_status(run, state.status);
-    if (strcmp(status, state.status) != 0) {
-        state = read_run(run);
-        state.status = status;
-    }
-    return state;
-}
 
 /* ---- epochs ---- */
 
@@ -282,7 +122,7 @@ show_epochs(int64 run, int epochs, int *shown)
 
 /* Skips the epochs before a run was resumed: they have been shown before. */
 static void
-skip_resumed(int64 run, const RunState *state, int *shown)
+skip_resumed(int64 run, const MetasdRunState *state, int *shown)
 {
     if (*shown >= state->resumed)
         return;
@@ -294,7 +134,7 @@ skip_resumed(int64 run, const RunState *state, int *shown)
 
 /* Reports a version that was not promoted, or was promoted without a comparison. */
 static void
-show_promotion(int64 run, const RunState *state)
+show_promotion(int64 run, const MetasdRunState *state)
 {
     if (state->note && state->promoted)
         ereport(NOTICE, (errmsg("version " INT64_FORMAT " of model \"%s\" was promoted without a "
@@ -315,7 +155,7 @@ show_promotion(int64 run, const RunState *state)
 
 /* The same of a run that imports: nothing that kg_train does would do the same. */
 static int
-import_hint(int64 run, const RunState *state)
+import_hint(int64 run, const MetasdRunState *state)
 {
     if (state->resumable)
         return errhint("SELECT kg_resume(" INT64_FORMAT ") goes on from the last checkpoint, "
@@ -329,7 +169,7 @@ import_hint(int64 run, const RunState *state)
 
 /* An errhint: what to do about a run that has not succeeded. */
 static int
-end_hint(int64 run, const RunState *state)
+end_hint(int64 run, const MetasdRunState *state)
 {
     char *name = quote_literal_cstr(state->model);
 
@@ -352,7 +192,7 @@ end_hint(int64 run, const RunState *state)
 
 /* An errmsg: how a run ended that has not succeeded. */
 static int
-end_message(int64 run, const RunState *state)
+end_message(int64 run, const MetasdRunState *state)
 {
     if (strcmp(state->status, "failed") == 0)
         return errmsg("run " INT64_FORMAT " of model \"%s\" failed", run, state->model);
@@ -363,7 +203,7 @@ end_message(int64 run, const RunState *state)
 
 /* True if the run has succeeded; an error if it has ended in another way. */
 static bool
-check_end(int64 run, const RunState *state)
+check_end(int64 run, const MetasdRunState *state)
 {
     const char *status = state->status;
 
@@ -382,7 +222,7 @@ check_end(int64 run, const RunState *state)
 }
 
 static void
-check_state(int64 run, RunState *state)
+check_state(int64 run, MetasdRunState *state)
 {
     bool known, why;
 
@@ -423,14 +263,14 @@ to_milliseconds(const Interval *interval)
 /* The notes that the caller has been shown. */
 typedef struct Progress {
     int shown; /* epochs */
-    bool start, probes, rank, rows, doubts;
+    bool start, probes, rank, rows, doubts, imported;
 } Progress;
 
 /* Says once from which version the training starts, or why it does not start from one. */
 static void
-note_start(const RunState *state, Progress *progress)
+note_start(const MetasdRunState *state, Progress *progress)
 {
-    const Start *start = &state->start;
+    const MetasdRunStart *start = &state->start;
 
     if (!progress->start && start->version)
         ereport(INFO,
@@ -446,9 +286,9 @@ note_start(const RunState *state, Progress *progress)
 
 /* Says once what probes have chosen. */
 static void
-note_probes(const RunState *state, Progress *progress)
+note_probes(const MetasdRunState *state, Progress *progress)
 {
-    const Choice *choice = &state->choice;
+    const MetasdRunChoice *choice = &state->choice;
 
     if (!progress->probes && choice->probes)
         ereport(INFO, (errmsg("%s probes chose regularizer %s, reg %s, relation_weight %s, "
@@ -460,7 +300,7 @@ note_probes(const RunState *state, Progress *progress)
 
 /* Says once that memory does not allow the default rank. */
 static void
-note_rank(const RunState *state, Progress *progress)
+note_rank(const MetasdRunState *state, Progress *progress)
 {
     if (!progress->rank && state->default_rank > 0)
         ereport(
@@ -474,7 +314,7 @@ note_rank(const RunState *state, Progress *progress)
 
 /* Says once how many rows of the sources were left out. */
 static void
-note_rows(const RunState *state, Progress *progress)
+note_rows(const MetasdRunState *state, Progress *progress)
 {
     if (progress->rows)
         return;
@@ -482,7 +322,13 @@ note_rows(const RunState *state, Progress *progress)
         ereport(NOTICE, (errmsg_plural("%lld row with a null or empty identifier was left out",
                                        "%lld rows with a null or empty identifier were left out",
                                        (unsigned long)state->skipped, (long long)state->skipped)));
-    if (state->unknown > 0)
+    if (state->unknown > 0 && state->import.given)
+        ereport(NOTICE, (errmsg_plural("%lld validation row was left out: there is no embedding of "
+                                       "its entity or relation",
+                                       "%lld validation rows were left out: there are no "
+                                       "embeddings of their entities or relations",
+                                       (unsigned long)state->unknown, (long long)state->unknown)));
+    else if (state->unknown > 0)
         ereport(NOTICE, (errmsg_plural("%lld validation row was left out: the source does not have "
                                        "its entity or relation",
                                        "%lld validation rows were left out: the source does not "
@@ -493,7 +339,7 @@ note_rows(const RunState *state, Progress *progress)
 
 /* Reports rows of the model that pruning has left without a weight. */
 static void
-show_empty(const RunState *state)
+show_empty(const MetasdRunState *state)
 {
     if (state->empty > 0)
         ereport(NOTICE,
@@ -503,26 +349,19 @@ show_empty(const RunState *state)
                                (unsigned long)state->empty, (long long)state->empty, state->model),
                  errdetail("All answers to a question about such an entity or relation have the "
                            "same score."),
-                 errhint("Train longer, at a higher rank or a lower sparsity.")));
+                 state->import.given
+                     ? errhint("Import again with a lower sparsity.")
+                     : errhint("Train longer, at a higher rank or a lower sparsity.")));
 }
 
 /* Reports an import that has succeeded: there were no epochs to show, but if it is fine-tuned. */
 static void
-show_import(const RunState *state)
+show_import(const MetasdRunState *state)
 {
-    const Import *import = &state->import;
+    const MetasdRunImport *import = &state->import;
 
     if (!import->given)
         return;
-    if (import->left_out > 0)
-        ereport(NOTICE,
-                (errmsg_plural("%lld triple was left out: it has a label that has no "
-                               "embedding",
-                               "%lld triples were left out: they have labels that have no "
-                               "embedding",
-                               (unsigned long)import->left_out, (long long)import->left_out),
-                 errdetail("Questions about such entities and relations are answered from "
-                           "their facts.")));
     if (import->tunes)
         return;
     if (import->stored)
@@ -540,18 +379,19 @@ show_import(const RunState *state)
 static bool
 show_news(int64 run, Progress *progress)
 {
-    RunState state;
+    MetasdRunState state;
     bool ended;
 
     if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");
     (void)metasd_extension_hold(metasd_extension());
-    state = find_state(run);
+    state = metasd_run_state_find(run);
     check_state(run, &state);
     note_start(&state, progress);
     note_probes(&state, progress);
     note_rank(&state, progress);
     progress->doubts = progress->doubts || metasd_doubt_notes_show(run);
+    progress->imported = progress->imported || metasd_import_notes_show(run);
     skip_resumed(run, &state, &progress->shown);
     show_epochs(run, state.epochs, &progress->shown);
     ended = check_end(run, &state);

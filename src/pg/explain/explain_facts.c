@@ -352,12 +352,12 @@ metasd_explain_facts_read(const MetasdQuestion *question, MetasdPull *pull)
     metasd_index_advise(reader.source, METASD_ASKED_HEAD);
     reader.facts.list = palloc(reader.facts.capacity * sizeof(*reader.facts.list));
     SPI_connect();
-    metasd_reading_begin(&reader.source->reading);
+    METASD_READING_BEGIN(&reader.source->reading);
     read_entity(&reader, METASD_PULL_HEAD);
     if (pull->tail != pull->head)
         read_entity(&reader, METASD_PULL_TAIL);
     read_like(&reader);
-    metasd_reading_end(&reader.source->reading);
+    METASD_READING_END();
     SPI_finish();
     sort_facts(&reader.facts);
     return reader.facts;

@@ -18,7 +18,7 @@ plural(double n)
 
 /* ---- in all ---- */
 
-/* Ranks of the full model, of the pruned one, and of that as stored. */
+/* Ranks of the full model if there is one, of the model that is stored, and of that as stored. */
 static void
 write_ranks(const MetasdReport *report)
 {
@@ -26,16 +26,17 @@ write_ranks(const MetasdReport *report)
         "SELECT n.name, (m.x ->> 'mrr')::float8, (m.x ->> 'hits_1')::float8, (m.x ->> "
         "'hits_3')::float8, (m.x ->> 'hits_10')::float8, (m.x ->> 'mean_rank')::float8, (m.x ->> "
         "'queries')::float8 FROM metasd.run r, (VALUES (1, 'full', 'full model'), (2, "
-        "'validation', 'pruned model'), (3, 'stored', 'as stored')) n (place, key, name), "
-        "LATERAL (SELECT r.metrics -> n.key) m (x) WHERE r.id = $1 AND m.x IS NOT NULL ORDER BY "
-        "n.place",
-        1,
-        {INT8OID},
+        "'validation', CASE WHEN $2 THEN 'pruned model' ELSE 'model' END), (3, 'stored', 'as "
+        "stored')) n (place, key, name), LATERAL (SELECT r.metrics -> n.key) m (x) WHERE r.id = $1 "
+        "AND m.x IS NOT NULL ORDER BY n.place",
+        2,
+        {INT8OID, BOOLOID},
         NULL};
     static const char *const columns[] = {"",         "#MRR",       "#Hits@1", "#Hits@3",
                                           "#Hits@10", "#mean rank", "#answers"};
-    Datum value = Int64GetDatum(report->model->serving);
-    uint64 n = metasd_statement_execute(&look, &value, NULL, true);
+    Datum values[2] = {Int64GetDatum(report->model->serving),
+                       BoolGetDatum(report->figures.sparsity > 0)};
+    uint64 n = metasd_statement_execute(&look, values, NULL, true);
     MetasdHtml *html = report->html;
 
     metasd_html_open_table(html, NULL, columns, lengthof(columns));

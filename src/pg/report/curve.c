@@ -56,24 +56,31 @@ find_range(const Curve *curve, int column, double *low, double *high)
     return found;
 }
 
-/* A chart of one or two columns over the epochs; none if nothing is in them. */
+/* One of the lines of a chart. */
+typedef struct Line {
+    MetasdKey key;
+    int column;
+} Line;
+
+/* A chart of one or two lines over the epochs; none if there are no figures for them. */
 static void
-draw_columns(const MetasdReport *report, const Curve *curve, const char *title,
-             const char *description, MetasdAxis y, const MetasdKey *keys, const int *columns,
-             int n)
+draw_lines(const MetasdReport *report, const Curve *curve, const char *title,
+           const char *description, MetasdAxis y, const Line lines[2])
 {
     MetasdChart chart = {
         .html = report->html, .x = {.name = "epoch", .exact = true, .whole = true}, .y = y};
-    bool found = false;
+    MetasdKey keys[2];
+    int columns[2], n = 0;
 
-    if (curve->n == 0)
+    for (int i = 0; i < 2 && lines[i].column; i++)
+        if (find_range(curve, lines[i].column, &chart.y.low, &chart.y.high)) {
+            keys[n] = lines[i].key;
+            columns[n++] = lines[i].column;
+        }
+    if (n == 0)
         return;
     chart.x.low = curve->column[EPOCH][0];
     chart.x.high = curve->column[EPOCH][curve->n - 1];
-    for (int i = 0; i < n; i++)
-        found |= find_range(curve, columns[i], &chart.y.low, &chart.y.high);
-    if (!found)
-        return;
     metasd_chart_begin(&chart, title, description, keys, n > 1 ? n : 0);
     if (report->figures.best_epoch >= chart.x.low && report->figures.best_epoch <= chart.x.high) {
         double best = report->figures.best_epoch;
@@ -87,40 +94,53 @@ draw_columns(const MetasdReport *report, const Curve *curve, const char *title,
     metasd_chart_end(&chart);
 }
 
+/* Does a figure of the column differ from another, or from 0 where LOW is 0? */
+static bool
+varies(const Curve *curve, int column, double low)
+{
+    double high = -INFINITY;
+
+    return find_range(curve, column, &low, &high) && high > low;
+}
+
+/* How the mask changes, of a model that is pruned. */
+static void
+draw_mask(const MetasdReport *report, const Curve *curve)
+{
+    static const Line sparsity[2] = {{{1, "pruned"}, SPARSITY}};
+    static const Line changes[2] = {{{1, "regrown"}, REGROWN}, {{2, "dropped"}, DROPPED}};
+
+    if (varies(curve, SPARSITY, INFINITY))
+        draw_lines(report, curve, "Pruned weights",
+                   "The share of the weights that are pruned after each epoch.",
+                   (MetasdAxis){.name = "share of the weights", .notation = METASD_PERCENT},
+                   sparsity);
+    if (varies(curve, REGROWN, 0) || varies(curve, DROPPED, 0))
+        draw_lines(report, curve, "Changes of the mask",
+                   "The weights that each pruning brings back, and those that it prunes and the "
+                   "one before did not.",
+                   (MetasdAxis){.name = "weights", .whole = true}, changes);
+}
+
 void
 metasd_curve_write(const MetasdReport *report)
 {
-    static const MetasdKey keys[] = {{1, "pruned model, which is stored"},
-                                     {2, "full model, its teacher"}};
-    static const int mrr[] = {MRR_PRUNED, MRR_FULL}, loss[] = {LOSS_PRUNED, LOSS_FULL};
-    static const int sparsity[] = {SPARSITY}, mask[] = {REGROWN, DROPPED};
-    static const MetasdKey changes[] = {{1, "regrown"}, {2, "dropped"}};
+    MetasdKey stored = {1, report->figures.sparsity > 0 ? "pruned model, which is stored"
+                                                        : "model, which is stored"};
+    MetasdKey full = {2, "full model"};
+    const Line mrr[2] = {{stored, MRR_PRUNED}, {full, MRR_FULL}};
+    const Line loss[2] = {{stored, LOSS_PRUNED}, {full, LOSS_FULL}};
     Curve curve = read_curve(report->model->serving);
     MetasdHtml *html = report->html;
-    double low = INFINITY, high = -INFINITY;
     int figures = html->figures;
 
     metasd_html_markup(html, "<h3>Learning curve</h3>\n<div class=\"figures\">\n");
-    draw_columns(report, &curve, "Validation MRR",
-                 "The mean reciprocal rank of the validation facts after each epoch, of the pruned "
-                 "model and of the full model.",
-                 (MetasdAxis){.name = "MRR", .low = 0, .high = 0}, keys, mrr, 2);
-    draw_columns(report, &curve, "Loss",
-                 "The mean loss in each epoch, of the pruned model and of the full model.",
-                 (MetasdAxis){.name = "loss", .low = INFINITY, .high = -INFINITY}, keys, loss, 2);
-    if (find_range(&curve, SPARSITY, &low, &high) && high > low)
-        draw_columns(
-            report, &curve, "Pruned weights",
-            "The share of the weights that are pruned after each epoch.",
-            (MetasdAxis){
-                .name = "share of the weights", .low = 0, .high = 0, .notation = METASD_PERCENT},
-            keys, sparsity, 1);
-    if (find_range(&curve, REGROWN, &low, &high) && find_range(&curve, DROPPED, &low, &high))
-        draw_columns(report, &curve, "Changes of the mask",
-                     "The weights that each pruning brings back, and those that it prunes and the "
-                     "one before did not.",
-                     (MetasdAxis){.name = "weights", .low = 0, .high = 0, .whole = true}, changes,
-                     mask, 2);
+    draw_lines(report, &curve, "Validation MRR",
+               "The mean reciprocal rank of the validation facts after each epoch.",
+               (MetasdAxis){.name = "MRR"}, mrr);
+    draw_lines(report, &curve, "Loss", "The mean loss in each epoch.",
+               (MetasdAxis){.name = "loss", .low = INFINITY, .high = -INFINITY}, loss);
+    draw_mask(report, &curve);
     metasd_html_markup(html, "</div>\n");
     if (html->figures == figures)
         metasd_html_markup(html, "<p class=\"soft\">This version has no learning curve.</p>\n");

@@ -17,10 +17,10 @@
 #define MARGIN 26.0
 
 /* Written labels, and candidates for these. */
-#define MOST_TOWNS 48
+#define MOST_WRITTEN 48
 #define MOST_TRIED 300
-#define TOWN_COLUMNS 26
-#define MAJOR_TOWNS 14 /* those that are written where there is little room, too */
+#define WRITTEN_COLUMNS 26
+#define MAJOR_WRITTEN 14 /* those that are written where there is little room, too */
 
 #define SHADES 7
 
@@ -173,7 +173,7 @@ draw_dots(Map *map)
                           "<circle class=\"mark dot m%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\">",
                           shade_of(map, spot), spot->x, spot->y, radius_of(map, spot));
         /* Where labels are long only those of the most frequent entities are there. */
-        if (html->page.len - start < MOST_DOT_BYTES || i < MOST_TOWNS) {
+        if (html->page.len - start < MOST_DOT_BYTES || i < MOST_WRITTEN) {
             metasd_html_markup(html, "<title>");
             (void)metasd_html_cut(html, label.data, label.len, METASD_LABEL_COLUMNS);
             metasd_html_print(html, ": %s fact%s</title>", metasd_html_count((int64)spot->degree),
@@ -191,11 +191,11 @@ overlap(const Box *a, const Box *b)
 }
 
 /* How a label lies: its box grows from where it is anchored if letters are larger. */
-typedef struct Town {
+typedef struct PlacedLabel {
     Box box;
     const char *anchor;
     double x, y; /* of its text */
-} Town;
+} PlacedLabel;
 
 /* Letters of a label, in the chart's units: those of the page where there is little room. */
 typedef struct Letters {
@@ -206,8 +206,8 @@ static const Letters small_letters = {7, 16}, large_letters = {11.8, 25};
 
 /* Finds room for a label beside its dot: right, left, above or below. */
 static bool
-find_room(const Map *map, const Spot *spot, double width, double height, const Town *taken, int n,
-          Town *town)
+find_room(const Map *map, const Spot *spot, double width, double height, const PlacedLabel *taken,
+          int n, PlacedLabel *label)
 {
     static const char *const anchors[] = {"start", "end", "middle", "middle"};
     double r = radius_of(map, spot) + 4;
@@ -224,7 +224,7 @@ find_room(const Map *map, const Spot *spot, double width, double height, const T
 
         for (int i = 0; is_free && i < n; i++)
             is_free = !overlap(&box, &taken[i].box);
-        *town = (Town){box, anchors[side], x[side], box.top + height * 0.74};
+        *label = (PlacedLabel){box, anchors[side], x[side], box.top + height * 0.74};
         if (is_free)
             return true;
     }
@@ -233,26 +233,26 @@ find_room(const Map *map, const Spot *spot, double width, double height, const T
 
 /* Writes the labels of the most frequent entities, as far as there is room. */
 static void
-draw_towns(const Map *map)
+draw_labels(const Map *map)
 {
     MetasdHtml *html = map->report->html;
-    Town towns[MOST_TOWNS];
+    PlacedLabel placed[MOST_WRITTEN];
     int n = 0;
 
-    for (int i = 0; i < Min(map->dots, MOST_TRIED) && n < MOST_TOWNS; i++) {
+    for (int i = 0; i < Min(map->dots, MOST_TRIED) && n < MOST_WRITTEN; i++) {
         const Spot *spot = &map->spots[i];
         MetasdLabel label = label_of(map, spot);
         MetasdHtml *text = metasd_html_begin();
-        int columns = metasd_html_cut(text, label.data, label.len, TOWN_COLUMNS);
-        const Letters *letters = n < MAJOR_TOWNS ? &large_letters : &small_letters;
+        int columns = metasd_html_cut(text, label.data, label.len, WRITTEN_COLUMNS);
+        const Letters *letters = n < MAJOR_WRITTEN ? &large_letters : &small_letters;
 
         if (columns > 0 && find_room(map, spot, columns * letters->width + 4, letters->height,
-                                     towns, n, &towns[n])) {
+                                     placed, n, &placed[n])) {
             metasd_html_print(html,
-                              "<text class=\"town%s\" text-anchor=\"%s\" x=\"%.1f\" "
+                              "<text class=\"label%s\" text-anchor=\"%s\" x=\"%.1f\" "
                               "y=\"%.1f\">",
-                              n < MAJOR_TOWNS ? "" : " minor", towns[n].anchor, towns[n].x,
-                              towns[n].y);
+                              n < MAJOR_WRITTEN ? "" : " minor", placed[n].anchor, placed[n].x,
+                              placed[n].y);
             metasd_html_markup(html, text->page.data);
             metasd_html_markup(html, "</text>\n");
             n++;
@@ -278,7 +278,7 @@ draw_map(Map *map)
                       number, number, WIDTH, HEIGHT, number, number);
     draw_specks(map);
     draw_dots(map);
-    draw_towns(map);
+    draw_labels(map);
     metasd_html_markup(html, "</svg></figure>\n");
     if (p->total > 0)
         metasd_html_print(html,

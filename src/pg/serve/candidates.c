@@ -167,13 +167,22 @@ notice_no_candidate(const MetasdQuestion *question, MetasdLabel first)
                  errhint("%s", metasd_question_hint(question, first, false))));
 }
 
-static MetasdCandidates
-read_relation(const MetasdQuestion *question, Oid relation)
+static MetasdLabel
+copy_label(MetasdLabel label, MemoryContext context)
+{
+    char *data = MemoryContextAlloc(context, Max(label.len, 1));
+
+    memcpy(data, label.data, label.len);
+    return (MetasdLabel){.data = data, .len = label.len};
+}
+
+MetasdCandidates
+metasd_candidates_relation(const MetasdQuestion *question, Oid relation)
 {
     MetasdCallSite *site = metasd_call_site(question->fcinfo);
     const MetasdLabelTable *labels = metasd_question_labels(question, false);
     MetasdCandidateList *list = site->candidates;
-    MemoryContext context = question->fcinfo->flinfo->fn_mcxt;
+    MemoryContext context = question->fcinfo->flinfo->fn_mcxt, caller = CurrentMemoryContext;
     MetasdCandidates candidates = {.given = true};
     Unknown unknown = {.set = NULL};
     MetasdCursor cursor;
@@ -190,18 +199,19 @@ read_relation(const MetasdQuestion *question, Oid relation)
     list->context = NULL;
     if (metasd_fold_in)
         unknown.set = metasd_labelset_create(&unknown.budget);
+    set = create_set(labels->count); /* the cursor's memory ends with it */
     metasd_cursor_open(&cursor, relation, NULL, 1, METASD_CANDIDATES);
-    set = create_set(labels->count);
     while (metasd_cursor_next(&cursor, &label)) {
         if (!label.data)
             continue;
         if (!first.data)
-            first = (MetasdLabel){pnstrdup(label.data, label.len), label.len};
+            first = copy_label(label, caller);
         candidates.count += add_label(set, labels, label, &unknown);
     }
     metasd_cursor_close(&cursor);
     context = AllocSetContextCreate(context, "metasd candidates", ALLOCSET_SMALL_SIZES);
     candidates.ids = list_members(set, labels->count, candidates.count, context);
+    pfree(set);
     add_newcomers(question, &unknown, context, &candidates);
     if (candidates.count == 0 && candidates.newcomers == 0 && first.data)
         notice_no_candidate(question, first);
@@ -212,12 +222,6 @@ read_relation(const MetasdQuestion *question, Oid relation)
                                   .context = context,
                                   .candidates = candidates};
     return candidates;
-}
-
-MetasdCandidates
-metasd_candidates_relation(const MetasdQuestion *question, Oid relation)
-{
-    return read_relation(question, relation);
 }
 
 /* Argument N as an array of any type: a literal is an array of text. */
@@ -280,7 +284,7 @@ metasd_candidates_argument(const MetasdQuestion *question, int n)
                         errmsg("candidates and candidate_ids cannot both be given"),
                         errhint("Give the entities to rank either in a relation or in an array.")));
     if (!PG_ARGISNULL(n))
-        return read_relation(question, PG_GETARG_OID(n));
+        return metasd_candidates_relation(question, PG_GETARG_OID(n));
     if (!PG_ARGISNULL(n + 1))
         return read_array(question, n + 1);
     return (MetasdCandidates){.given = false};

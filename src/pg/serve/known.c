@@ -246,7 +246,7 @@ look_up(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, s
     SPIPlanPtr plan;
 
     SPI_connect();
-    metasd_reading_begin(&source->reading);
+    METASD_READING_BEGIN(&source->reading);
     plan = metasd_known_plan(&source->reading, write_lookup(source, given, asked, false), types);
     if (!ids)
         mark_group(plan, values, labels, known_ids);
@@ -260,7 +260,7 @@ look_up(MetasdKnown *known, const MetasdLabelTable *labels, const uint32 *ids, s
             mark_rows(plan, values, "   ", 0, labels, known_ids);
         }
     }
-    metasd_reading_end(&source->reading);
+    METASD_READING_END();
     SPI_finish();
 }
 
@@ -285,7 +285,7 @@ metasd_known_mark_labels(MetasdKnown *known, const MetasdLabel *labels, size_t n
         return;
     values[2] = metasd_known_array(known->source->type[known->asked], labels, n);
     SPI_connect();
-    metasd_reading_begin(&source->reading);
+    METASD_READING_BEGIN(&source->reading);
     if (SPI_execute_plan(
             metasd_known_plan(&source->reading, write_lookup(source, given, asked, true), types),
             values, "   ", true, 0) != SPI_OK_SELECT)
@@ -299,7 +299,7 @@ metasd_known_mark_labels(MetasdKnown *known, const MetasdLabel *labels, size_t n
             marks[i] = marks[i] || (labels[i].len == VARSIZE_ANY_EXHDR(label) &&
                                     memcmp(labels[i].data, VARDATA_ANY(label), labels[i].len) == 0);
     }
-    metasd_reading_end(&source->reading);
+    METASD_READING_END();
     SPI_finish();
 }
 

@@ -129,7 +129,7 @@ metasd_known_cost(const MetasdSource *source, MetasdAsked asked)
     for (int i = 0; i < 3; i++)
         column[i] = pstrdup(quote_identifier(source->column[i]));
     SPI_connect();
-    metasd_reading_begin(&reading);
+    METASD_READING_BEGIN(&reading);
     initStringInfo(&sql); /* the query of write_lookup in known.c */
     appendStringInfo(&sql, "SELECT %s, %s, %s FROM %s", column[0], column[1], column[2],
                      source->quoted);
@@ -143,7 +143,7 @@ metasd_known_cost(const MetasdSource *source, MetasdAsked asked)
     cost.lookup = estimate_cost(&reading, sql.data, given, types, &cost.foreign);
     if (cost.foreign)
         cost.lookup = Min(cost.lookup, FOREIGN_LOOKUP);
-    metasd_reading_end(&reading);
+    METASD_READING_END();
     SPI_finish();
     return cost;
 }

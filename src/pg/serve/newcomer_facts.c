@@ -174,7 +174,7 @@ look_up(const MetasdQuestion *question, MetasdSource *source, MetasdNewcomerFact
     Datum values[METASD_KNOWN_PARAMETERS] = {0};
     size_t most = facts->count[0] + MOST_FACTS;
     StringInfoData sql;
-    uint64 i = 0;
+    uint64 i;
 
     if (!metasd_known_value(source->type[place], label, &values[0]))
         return;
@@ -182,17 +182,17 @@ look_up(const MetasdQuestion *question, MetasdSource *source, MetasdNewcomerFact
     metasd_known_append_condition(&sql, source, place, 1);
     appendStringInfo(&sql, " LIMIT %d", MOST_ROWS + 1);
     SPI_connect();
-    metasd_reading_begin(&source->reading);
+    METASD_READING_BEGIN(&source->reading);
     if (SPI_execute_plan(metasd_known_plan(&source->reading, sql.data, types), values, " nn", true,
                          0) != SPI_OK_SELECT)
         elog(ERROR, "could not look up the facts of a newcomer");
-    for (; i < Min(SPI_processed, MOST_ROWS) && facts->count[0] < most; i++) {
+    for (i = 0; i < Min(SPI_processed, MOST_ROWS) && facts->count[0] < most; i++) {
         MetasdLabel other[2] = {label_of(i, 1), label_of(i, 2)};
 
         keep_row(question, facts, context, label, place, other);
     }
     facts->some_left = facts->some_left || i < SPI_processed;
-    metasd_reading_end(&source->reading);
+    METASD_READING_END();
     SPI_finish();
 }
 
@@ -323,7 +323,7 @@ read_place(const MetasdQuestion *question, MetasdSource *source, Ahead *ahead,
     while ((entry = aheadhash_iterate(ahead->hash, &at)) != NULL)
         entry->rows = 0;
     SPI_connect();
-    metasd_reading_begin(&source->reading);
+    METASD_READING_BEGIN(&source->reading);
     portal = SPI_cursor_open(NULL, metasd_known_plan(&source->reading, sql.data, types), values,
                              " nn", true);
     do {
@@ -334,7 +334,7 @@ read_place(const MetasdQuestion *question, MetasdSource *source, Ahead *ahead,
         rows += fetched;
     } while (fetched > 0 && rows <= most);
     SPI_cursor_close(portal);
-    metasd_reading_end(&source->reading);
+    METASD_READING_END();
     SPI_finish();
     return rows <= most;
 }

@@ -81,26 +81,26 @@ typedef struct Iterator {
 } Iterator;
 
 /* Memory for N candidates. */
-typedef struct Desk {
+typedef struct Buffers {
     uint32 *ids, *scratch;
     float *scores;
-} Desk;
+} Buffers;
 
-static Desk
-allocate_desk(size_t n)
+static Buffers
+allocate_buffers(size_t n)
 {
     n = Max(n, 1);
-    return (Desk){.ids = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE),
-                  .scratch = palloc_extended(2 * n * sizeof(uint32), MCXT_ALLOC_HUGE),
-                  .scores = palloc_extended(n * sizeof(float), MCXT_ALLOC_HUGE)};
+    return (Buffers){.ids = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE),
+                     .scratch = palloc_extended(2 * n * sizeof(uint32), MCXT_ALLOC_HUGE),
+                     .scores = palloc_extended(n * sizeof(float), MCXT_ALLOC_HUGE)};
 }
 
 static void
-free_desk(const Desk *desk)
+free_buffers(const Buffers *buffers)
 {
-    pfree(desk->ids);
-    pfree(desk->scratch);
-    pfree(desk->scores);
+    pfree(buffers->ids);
+    pfree(buffers->scratch);
+    pfree(buffers->scores);
 }
 
 /*
@@ -109,12 +109,12 @@ free_desk(const Desk *desk)
  */
 static Iterator
 start_candidates(const float *scores, const uint32 *numbers, uint32 n, uint64 probe,
-                 const Desk *desk)
+                 const Buffers *buffers)
 {
     Iterator iterator = {
-        .ids = desk->ids, .scores = desk->scores, .probe = Max(FIRST_PROBE, probe)};
+        .ids = buffers->ids, .scores = buffers->scores, .probe = Max(FIRST_PROBE, probe)};
 
-    metasd_best_first_start(&iterator.best, n, scores, numbers, desk->scratch);
+    metasd_best_first_start(&iterator.best, n, scores, numbers, buffers->scratch);
     return iterator;
 }
 
@@ -326,7 +326,7 @@ add_odds_of_newcomers(MetasdPredictor *predictor, const MetasdKnownAnswers *fact
 /* Writes the answers among the candidates that are given. */
 static void
 write_given(MetasdPredictor *predictor, const uint32 id[2], MetasdKnownAnswers *facts,
-            const Desk *desk)
+            const Buffers *buffers)
 {
     const MetasdCandidates *candidates = &predictor->candidates;
     float *scores = score_given(predictor, id);
@@ -335,7 +335,7 @@ write_given(MetasdPredictor *predictor, const uint32 id[2], MetasdKnownAnswers *
     add_odds_of_newcomers(predictor, facts, scores + candidates->count);
     iterator =
         start_candidates(scores, predictor->places ? predictor->places : candidates->ids,
-                         (uint32)count_candidates(candidates), 2 * (uint64)predictor->k, desk);
+                         (uint32)count_candidates(candidates), 2 * (uint64)predictor->k, buffers);
     iterator.placed = predictor->placed;
     write_answers(predictor, &iterator, facts);
     pfree(scores);
@@ -352,20 +352,20 @@ write_best(MetasdPredictor *predictor, const uint32 id[2])
     const MetasdCandidates *candidates = &predictor->candidates;
     MetasdKnownAnswers facts;
     Iterator iterator;
-    Desk desk;
+    Buffers buffers;
 
     if (predictor->k == 0)
         return;
-    desk = allocate_desk(Max(predictor->scored, count_candidates(candidates)));
+    buffers = allocate_buffers(Max(predictor->scored, count_candidates(candidates)));
     facts = start_facts(predictor, id);
     iterator = start_candidates(predictor->scores, predictor->found, predictor->scored,
-                                candidates->given ? 0 : 2 * (uint64)predictor->k, &desk);
+                                candidates->given ? 0 : 2 * (uint64)predictor->k, &buffers);
     find_odds(predictor, &iterator, &facts);
     if (candidates->given)
-        write_given(predictor, id, &facts, &desk);
+        write_given(predictor, id, &facts, &buffers);
     else
         write_answers(predictor, &iterator, &facts);
-    free_desk(&desk);
+    free_buffers(&buffers);
     MemoryContextDelete(facts.context);
 }
 

@@ -76,6 +76,8 @@ metasd_question_hint(const MetasdQuestion *question, MetasdLabel label, bool rel
     MetasdLabel near;
     uint32 id;
 
+    if (label.len == 0)
+        return pstrdup(_("Empty identifiers are left out of every training."));
     if (metasd_label_find(metasd_question_labels(question, !relation), label.data, label.len, &id))
         return pstrdup(relation
                            ? _("It is an entity of the model. Check the order of the arguments.")

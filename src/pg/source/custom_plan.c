@@ -54,7 +54,7 @@ metasd_custom_plan_reads(const MetasdReading *reading)
     if (!planner_hook) /* no extension plans queries */
         return false;
     SPI_connect();
-    metasd_reading_begin(&own);
+    METASD_READING_BEGIN(&own);
     plan = metasd_reading_prepare(&own, sql, 0, NULL);
     cached = SPI_plan_get_cached_plan(plan);
     if (!cached)
@@ -62,7 +62,7 @@ metasd_custom_plan_reads(const MetasdReading *reading)
     found = metasd_custom_plan_found(linitial_node(PlannedStmt, cached->stmt_list));
     ReleaseCachedPlan(cached, NULL);
     SPI_freeplan(plan);
-    metasd_reading_end(&own);
+    METASD_READING_END();
     SPI_finish();
     return found;
 }

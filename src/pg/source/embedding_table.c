@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "executor/spi.h"
+#include "parser/parse_coerce.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -37,41 +38,125 @@ check_kind(Oid relation)
                         errhint("Use a permanent or unlogged table.")));
 }
 
+static bool
+is_readable(int column, Oid base)
+{
+    return column == 0 ? metasd_source_is_identifier(base)
+                       : base == FLOAT4ARRAYOID || base == FLOAT8ARRAYOID;
+}
+
+/* The name of the only column that could be COLUMN, or NULL if there are several or none. */
+static char *
+find_only(Oid relation, int column)
+{
+    char *found = NULL, *name;
+
+    for (AttrNumber i = 1; (name = get_attname(relation, i, true)) != NULL; i++) {
+        Oid type = get_atttype(relation, i); /* none: the column was dropped */
+
+        if (!OidIsValid(type) || !is_readable(column, getBaseType(type)))
+            continue;
+        if (found)
+            return NULL;
+        found = name;
+    }
+    return found;
+}
+
+/* A view that gives columns their names, as an errhint, where there is no doubt which they are. */
+static int
+propose_names(const MetasdEmbeddingTable *table)
+{
+    char *label = find_only(table->relation, 0), *embedding = find_only(table->relation, 1);
+
+    if (label && embedding)
+        return errhint("It needs the columns label and embedding: CREATE VIEW %s AS SELECT %s AS "
+                       "label, %s AS embedding FROM %s.",
+                       quote_identifier(psprintf("%s_read", table->name)), quote_identifier(label),
+                       quote_identifier(embedding), table->quoted);
+    return table->of_relations
+               ? errhint("It needs the columns label and embedding, and may have a column "
+                         "reciprocal. A view can give columns these names.")
+               : errhint("It needs the columns label and embedding. A view can give columns "
+                         "these names.");
+}
+
 static void
 refuse_column(const MetasdEmbeddingTable *table, const char *column)
 {
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_COLUMN),
-             errmsg("table \"%s\" has no column \"%s\"", table->name, column),
-             errdetail("Its columns are: %s.", metasd_source_columns(table->relation)),
-             table->of_relations
-                 ? errhint("It needs the columns label and embedding, and may have a column "
-                           "reciprocal. A view can give columns these names.")
-                 : errhint("It needs the columns label and embedding. A view can give columns "
-                           "these names.")));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                    errmsg("table \"%s\" has no column \"%s\"", table->name, column),
+                    errdetail("Its columns are: %s.", metasd_source_columns(table->relation)),
+                    propose_names(table)));
 }
 
-/* The type of a column, that below a domain; an error if it cannot be what it is to be. */
-static void
-check_column(const MetasdEmbeddingTable *table, int column)
+/* The type of a column, that below a domain; an error if there is no such column. */
+static Oid
+type_of(const MetasdEmbeddingTable *table, int column)
 {
     AttrNumber number = get_attnum(table->relation, columns[column]);
-    Oid type, base;
 
     if (number <= 0)
         refuse_column(table, columns[column]);
-    type = get_atttype(table->relation, number);
-    base = getBaseType(type);
-    if (column == 0 ? metasd_source_is_identifier(base)
-                    : base == FLOAT4ARRAYOID || base == FLOAT8ARRAYOID)
+    return getBaseType(get_atttype(table->relation, number));
+}
+
+/* A column in a select list, of a type that can be read; NULL if no cast is known for its type. */
+static char *
+cast_column(int column, Oid base)
+{
+    const char *name = columns[column];
+    Oid function;
+
+    if (is_readable(column, base))
+        return pstrdup(name);
+    if (column == 0)
+        return psprintf("%s::text AS %s", name, name);
+    if (base == JSONOID || base == JSONBOID)
+        return psprintf("ARRAY(SELECT x::real FROM %s_array_elements_text(%s) x) AS %s",
+                        base == JSONOID ? "json" : "jsonb", name, name);
+    if (base == TEXTOID || base == VARCHAROID)
+        return psprintf("translate(%s, '[]', '{}')::real[] AS %s", name, name);
+    if (find_coercion_pathway(FLOAT4ARRAYOID, base, COERCION_EXPLICIT, &function) ==
+        COERCION_PATH_NONE)
+        return NULL;
+    return psprintf("%s::real[] AS %s", name, name);
+}
+
+/* A view of the table that can be read, as an errhint. */
+static int
+propose_view(const MetasdEmbeddingTable *table)
+{
+    StringInfoData list;
+
+    initStringInfo(&list);
+    for (int i = 0; i <= table->arrays; i++) {
+        char *item = cast_column(i, type_of(table, i));
+
+        if (!item)
+            return errhint("Cast the column in a view, and import from that.");
+        appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", item);
+    }
+    return errhint("Cast the column in a view, and import from that: CREATE VIEW %s AS SELECT %s "
+                   "FROM %s.",
+                   quote_identifier(psprintf("%s_read", table->name)), list.data, table->quoted);
+}
+
+static void
+check_column(const MetasdEmbeddingTable *table, int column)
+{
+    Oid type;
+
+    if (is_readable(column, type_of(table, column)))
         return;
+    type = get_atttype(table->relation, get_attnum(table->relation, columns[column]));
     ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
                     errmsg("column \"%s\" of table \"%s\" is of type %s", columns[column],
                            table->name, format_type_be(type)),
                     column == 0 ? errdetail("Identifiers are text, character varying, smallint, "
                                             "integer, bigint or uuid.")
                                 : errdetail("Embeddings are real[] or double precision[]."),
-                    errhint("Cast the column in a view, and import from that.")));
+                    propose_view(table)));
 }
 
 static void
@@ -107,12 +192,13 @@ metasd_embedding_open(Oid relation, bool of_relations, Oid user)
     table->relation = relation;
     table->of_relations = of_relations;
     table->name = get_rel_name(relation);
+    table->quoted =
+        quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), table->name);
     table->arrays = of_relations && get_attnum(relation, columns[2]) > 0 ? 2 : 1;
     for (int i = 0; i <= table->arrays; i++)
         check_column(table, i);
     check_rights(table, user);
     metasd_reading_open(&table->reading, relation, user, true);
-    table->quoted = table->reading.quoted;
     return table;
 }
 
@@ -124,6 +210,13 @@ typedef struct Row {
     MetasdLabel label;
     const char *column; /* of the array */
 } Row;
+
+/* An errdetail about an array, where it is not that of the column that messages speak of. */
+static int
+tell_column(const Row *row)
+{
+    return row->column == columns[2] ? errdetail("It is in the column \"reciprocal\".") : 0;
+}
 
 /* A label in a message, cut to a length that people can read. */
 #define SHOWN_BYTES 60
@@ -200,10 +293,16 @@ check_width(const Row *row, MetasdEmbeddingShape *shape, size_t width)
     if (width != shape->width)
         ereport(ERROR,
                 (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-                 errmsg("the embedding of \"%s\" in table \"%s\" has %zu numbers, not %zu as "
-                        "others have",
-                        show_label(&row->label), row->table->name, width, shape->width),
-                 errhint("All embeddings of entities and relations have the same length: SELECT "
+                 row->table->of_relations
+                     ? errmsg("the embedding of \"%s\" in table \"%s\" has %zu numbers, not %zu as "
+                              "those of entities have",
+                              show_label(&row->label), row->table->name, width, shape->width)
+                     : errmsg("the embedding of \"%s\" in table \"%s\" has %zu numbers, not %zu as "
+                              "others have",
+                              show_label(&row->label), row->table->name, width, shape->width),
+                 tell_column(row),
+                 errhint("In a ComplEx or DistMult model, the only ones that can be imported, all "
+                         "embeddings of entities and relations have the same length: SELECT "
                          "cardinality(%s), count(*) FROM %s GROUP BY 1 counts them.",
                          row->column, row->table->quoted)));
 }
@@ -218,6 +317,7 @@ refuse_number(const Row *row, size_t i, float x)
                                 : errmsg("number %zu of the embedding of \"%s\" in table \"%s\" is "
                                          "not finite",
                                          i + 1, show_label(&row->label), row->table->name),
+                    tell_column(row),
                     isfinite(x) ? errhint("Magnitudes up to %g are allowed.", (double)MOST_WEIGHT)
                                 : errhint("Such a model did not train to its end. Import one of an "
                                           "earlier epoch.")));
@@ -235,23 +335,52 @@ check_array(const Row *row, MetasdEmbeddingShape *shape, ArrayType *array)
                                        show_label(&row->label), row->table->name)
                               : errmsg("the embedding of \"%s\" in table \"%s\" is null",
                                        show_label(&row->label), row->table->name),
+                        tell_column(row),
                         errhint("This finds such rows: SELECT label FROM %s WHERE %s IS NULL OR "
                                 "array_position(%s, NULL) IS NOT NULL.",
                                 row->table->quoted, row->column, row->column)));
     if (ARR_NDIM(array) > 1)
-        ereport(ERROR,
-                (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-                 errmsg("the embedding of \"%s\" in table \"%s\" has %d dimensions",
-                        show_label(&row->label), row->table->name, ARR_NDIM(array)),
-                 errhint("Use an array of one dimension: real parts and then imaginary parts, or "
-                         "params => '{\"layout\": \"interleaved\"}' where each real part is "
-                         "followed by its imaginary part.")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+             errmsg("the embedding of \"%s\" in table \"%s\" has %d dimensions",
+                    show_label(&row->label), row->table->name, ARR_NDIM(array)),
+             tell_column(row),
+             errhint("Use an array of one dimension, as ARRAY(SELECT unnest(%s)) makes it: real "
+                     "parts and then imaginary parts, or params => '{\"layout\": "
+                     "\"interleaved\"}' where each real part is followed by its imaginary "
+                     "part.",
+                     row->column)));
     check_width(row, shape, (size_t)ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)));
     numbers = (const float *)ARR_DATA_PTR(array);
     for (size_t i = 0; i < shape->width; i++)
         if (!(fabsf(numbers[i]) <= MOST_WEIGHT))
             refuse_number(row, i, numbers[i]);
     return numbers;
+}
+
+/*
+ * Whether the relation has a reciprocal: all have one, or none. The first one tells, and an error
+ * says which one is not like it.
+ */
+static bool
+check_reciprocal(const Row *row, const MetasdLabelSet *labels, bool *given, const ArrayType *array)
+{
+    if (metasd_labelset_count(labels) == 0)
+        *given = array != NULL;
+    if (*given == (array != NULL))
+        return *given;
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+         array ? errmsg("relation \"%s\" in table \"%s\" has a reciprocal, and others have none",
+                        show_label(&row->label), row->table->name)
+               : errmsg("relation \"%s\" in table \"%s\" has no reciprocal, and others have one",
+                        show_label(&row->label), row->table->name),
+         errdetail("A model with inverse relations has a second embedding for each relation, which "
+                   "scores heads."),
+         errhint("This finds relations without one: SELECT label FROM %s WHERE reciprocal IS NULL.",
+                 row->table->quoted)));
 }
 
 /* For errors of the table's own: those of a view, and of numbers that are no real ones. */
@@ -284,6 +413,7 @@ metasd_embedding_read(const MetasdEmbeddingTable *table, Oid user, MetasdEmbeddi
 {
     Row row = {.table = metasd_embedding_open(table->relation, table->of_relations, user)};
     int arrays = row.table->arrays;
+    bool reciprocals = false;
     MetasdFetch fetch;
 
     metasd_fetch_begin_arrays(&fetch, &row.table->reading, columns, 1, arrays);
@@ -292,8 +422,11 @@ metasd_embedding_read(const MetasdEmbeddingTable *table, Oid user, MetasdEmbeddi
 
         check_label(&row);
         for (int i = 0; i < arrays; i++) {
+            ArrayType *array = metasd_fetch_array(&fetch, i);
+
             row.column = columns[1 + i];
-            numbers[i] = check_array(&row, shape, metasd_fetch_array(&fetch, i));
+            if (i == 0 || check_reciprocal(&row, labels, &reciprocals, array))
+                numbers[i] = check_array(&row, shape, array);
         }
         number_label(&row, labels);
         if (function)

@@ -42,12 +42,13 @@ begin(MetasdFetch *fetch, const MetasdReading *reading, char *const *columns, in
 
     *fetch = (MetasdFetch){.reading = *reading, .columns = n, .next = FIRST_ROWS};
     fetch->values = AllocSetContextCreate(caller, "metasd fetch", ALLOCSET_DEFAULT_SIZES);
-    metasd_reading_begin(&fetch->reading);
+    METASD_READING_BEGIN(&fetch->reading);
     plan = metasd_reading_prepare(&fetch->reading,
                                   select_columns(reading, columns, n, arrays, condition->sql),
                                   condition->nargs, condition->types);
     fetch->portal = SPI_cursor_open(NULL, plan, condition->values, NULL, true);
-    metasd_reading_end(&fetch->reading);
+    METASD_READING_END();
+    fetch->reading.own = fetch->portal;
     MemoryContextSwitchTo(caller); /* SPI leaves another one behind */
 }
 
@@ -84,9 +85,9 @@ fetch_rows(MetasdFetch *fetch)
                                               : Min(2 * fetch->next, ROWS_PER_FETCH);
         SPI_freetuptable(fetch->rows);
     }
-    metasd_reading_begin(&fetch->reading);
+    METASD_READING_BEGIN(&fetch->reading);
     SPI_cursor_fetch(fetch->portal, true, fetch->next);
-    metasd_reading_end(&fetch->reading);
+    METASD_READING_END();
     MemoryContextSwitchTo(caller);
     fetch->rows = SPI_tuptable; /* the caller may connect to SPI between two rows */
     fetch->count = SPI_processed;

@@ -4,7 +4,9 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "nodes/nodeFuncs.h"
 #include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -12,6 +14,7 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
+#include "pg/catalog/statement.h"
 #include "pg/source/trust.h"
 
 /* ---- what can be read, and under which settings ---- */
@@ -159,10 +162,10 @@ depends_on_settings(const RelationRow *row)
  * Several questions in a row read the same source. It is valid until something may have changed.
  */
 static struct {
-    Oid relation, user;
+    Oid relation, user, caller;
     bool asked; /* argument RESTRICTED */
     Oid reader;
-    bool restricted, pinned;
+    bool restricted, foreign, pinned;
     uint64 generation;
 } settled;
 
@@ -172,12 +175,13 @@ recall_reading(MetasdReading *reading, Oid relation, Oid user, bool restricted)
     uint64 generation = metasd_trust_generation();
 
     if (settled.generation != generation || settled.relation != relation || settled.user != user ||
-        settled.asked != restricted)
+        settled.caller != GetUserId() || settled.asked != restricted)
         return false;
     *reading = (MetasdReading){.relation = relation,
                                .user = user,
                                .reader = settled.reader,
                                .restricted = settled.restricted,
+                               .foreign = settled.foreign,
                                .pinned = settled.pinned,
                                .reached = list_make1_oid(relation),
                                .generation = generation};
@@ -191,9 +195,11 @@ remember_reading(const MetasdReading *reading, bool restricted)
         return;
     settled.relation = reading->relation;
     settled.user = reading->user;
+    settled.caller = GetUserId();
     settled.asked = restricted;
     settled.reader = reading->reader;
     settled.restricted = reading->restricted;
+    settled.foreign = reading->foreign;
     settled.pinned = reading->pinned;
     settled.generation = reading->generation;
 }
@@ -209,13 +215,15 @@ settle_reading(MetasdReading *reading, Oid relation, Oid user, bool restricted)
                                .user = user,
                                .reader = user,
                                .restricted = restricted,
-                               .pinned = depends_on_settings(&row),
-                               .generation = metasd_trust_generation()};
+                               .pinned = depends_on_settings(&row)};
     if (!metasd_trusts(user, row.owner) && owner_may_stand_in(relation, &row, user)) {
         reading->reader = row.owner;
         reading->restricted = true;
     }
     objection = metasd_trust_objection(reading->reader, relation, &reading->reached);
+    reading->generation = metasd_trust_generation();
+    reading->foreign = !objection && reading->reader != GetUserId() &&
+                       metasd_trust_meets_code(GetUserId(), relation);
     if (!objection)
         remember_reading(reading, restricted);
     return objection;
@@ -255,6 +263,80 @@ metasd_reading_open(MetasdReading *reading, Oid relation, Oid user, bool restric
         refuse_reading(relation, user, objection);
 }
 
+/* ---- the session of the user ---- */
+
+static void
+hide_cursor(MetasdReading *reading, const char *name)
+{
+    Portal portal = GetPortalByName(name);
+
+    if (!portal || portal == reading->own || portal->status != PORTAL_READY)
+        return;
+    portal->status = PORTAL_ACTIVE;
+    reading->hidden = lappend(reading->hidden, portal);
+}
+
+/*
+ * Code of another role that runs in the caller's session could fetch from his cursors by name,
+ * whose rows it may not see, and read the text of his query. A cursor that is active cannot be
+ * fetched from nor closed.
+ */
+static void
+hide_session(MetasdReading *reading)
+{
+    static MetasdStatement cursors = {
+        "SELECT name FROM pg_catalog.pg_cursors", 0, {InvalidOid}, NULL};
+    MemoryContext caller = CurrentMemoryContext;
+    List *names = NIL;
+    ListCell *cell;
+
+    reading->hidden = NIL;
+    SPI_connect();
+    for (uint64 i = metasd_statement_execute(&cursors, NULL, NULL, true); i > 0; i--)
+        names = lappend(names, metasd_statement_text(i - 1, 1));
+    MemoryContextSwitchTo(caller);
+    hide_cursor(reading, "");
+    foreach (cell, names)
+        hide_cursor(reading, lfirst(cell));
+    SPI_finish();
+    reading->query = debug_query_string;
+    debug_query_string = NULL;
+}
+
+void
+metasd_reading_show_session(MetasdReading *reading)
+{
+    ListCell *cell;
+
+    if (!reading->foreign)
+        return;
+    foreach (cell, reading->hidden)
+        ((Portal)lfirst(cell))->status = PORTAL_READY;
+    reading->hidden = NIL;
+    debug_query_string = reading->query;
+}
+
+/* ---- names that a function does not find ---- */
+
+/*
+ * A function in a view may name what the caller's search_path has. The error then says that it does
+ * not exist, although the user sees it.
+ */
+static void
+hint_at_search_path(void *argument)
+{
+    const MetasdReading *reading = argument;
+
+    switch (geterrcode()) {
+        case ERRCODE_UNDEFINED_TABLE:
+        case ERRCODE_UNDEFINED_FUNCTION:
+        case ERRCODE_UNDEFINED_OBJECT:
+            errhint("Names are looked up in schema pg_catalog alone while %s is read. Qualify "
+                    "them in the functions that it calls: schema.name.",
+                    reading->quoted);
+    }
+}
+
 /* Citus cannot plan a query of all shards before it knows the parameters. */
 void
 metasd_reading_begin(MetasdReading *reading)
@@ -265,28 +347,54 @@ metasd_reading_begin(MetasdReading *reading)
                                 GUC_ACTION_SAVE, true, 0, false);
     if (reading->pinned)
         metasd_reading_pin_settings();
+    reading->hint = (ErrorContextCallback){
+        .previous = error_context_stack, .callback = hint_at_search_path, .arg = reading};
+    error_context_stack = &reading->hint;
+    if (reading->foreign)
+        hide_session(reading); /* last: an error before the end must show it again */
 }
 
 void
-metasd_reading_end(const MetasdReading *reading)
+metasd_reading_end(MetasdReading *reading)
 {
+    metasd_reading_show_session(reading);
+    error_context_stack = reading->hint.previous;
     metasd_security_switch_back(&reading->saved);
 }
 
 /* ---- plans ---- */
+
+/*
+ * Does a query read a relation that is not in the list? The relationOids of a plan do not tell:
+ * they have constants of type regclass, too, which only name a relation.
+ */
+static bool
+reads_another(Node *node, void *locked)
+{
+    ListCell *cell;
+
+    if (!node)
+        return false;
+    if (!IsA(node, Query))
+        return expression_tree_walker(node, reads_another, locked);
+    foreach (cell, ((Query *)node)->rtable) {
+        const RangeTblEntry *rte = lfirst(cell);
+
+        if (rte->rtekind == RTE_RELATION && !list_member_oid(locked, rte->relid))
+            return true;
+    }
+    return query_tree_walker((Query *)node, reads_another, locked, 0);
+}
 
 static bool
 reads_nothing_else(SPIPlanPtr plan, const List *locked)
 {
     ListCell *source, *cell;
 
-    foreach (source, SPI_plan_get_plan_sources(plan)) {
-        const CachedPlanSource *one = lfirst(source);
-
-        foreach (cell, one->relationOids)
-            if (!list_member_oid(locked, lfirst_oid(cell)))
+    foreach (source, SPI_plan_get_plan_sources(plan))
+        foreach (cell, ((const CachedPlanSource *)lfirst(source))->query_list)
+            if (reads_another(lfirst(cell), unconstify(List *, locked)))
                 return false;
-    }
     return true;
 }
 

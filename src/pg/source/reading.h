@@ -19,6 +19,7 @@
 
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
+#include "utils/portal.h"
 
 #include "pg/catalog/security.h"
 
@@ -27,11 +28,16 @@ typedef struct MetasdReading {
     Oid user;        /* who needs the right to read it */
     Oid reader;      /* the role that reads */
     bool restricted; /* code of others may run, so it is a security-restricted operation */
+    bool foreign;    /* code of others than the caller's may run, which must not see his session */
     bool pinned;     /* the rows depend on settings, so these are set as in a worker */
     List *reached;   /* OIDs of the relations that it reads, itself included */
     uint64 generation;
     char *quoted; /* schema.name, for SQL */
     MetasdSwitch saved;
+    Portal own;                /* the cursor that reads, or NULL */
+    List *hidden;              /* other cursors of the session, between begin and end */
+    const char *query;         /* the client's, likewise */
+    ErrorContextCallback hint; /* of errors between begin and end */
 } MetasdReading;
 
 /* Locks a relation until the transaction ends; false if it is gone. */
@@ -46,9 +52,35 @@ extern void metasd_reading_open(MetasdReading *reading, Oid relation, Oid user, 
 /* The same, but returns the reason, a whole sentence, instead of the error; NULL if settled. */
 extern char *metasd_reading_try(MetasdReading *reading, Oid relation, Oid user, bool restricted);
 
-/* The rights of the reader and these settings are in force between begin and end. */
+/*
+ * The rights of the reader and these settings are in force between begin and end, which stand in
+ * one block. Code that the caller need not trust cannot fetch from his cursors then. An error
+ * between them gives the cursors back first.
+ */
+#define METASD_READING_BEGIN(reading_)                                                             \
+    do {                                                                                           \
+        MetasdReading *reading_begun = (reading_);                                                 \
+                                                                                                   \
+        metasd_reading_begin(reading_begun);                                                       \
+        PG_TRY();                                                                                  \
+        {                                                                                          \
+            (void)0
+
+#define METASD_READING_END()                                                                       \
+    }                                                                                              \
+    PG_CATCH();                                                                                    \
+    {                                                                                              \
+        metasd_reading_show_session(reading_begun);                                                \
+        PG_RE_THROW();                                                                             \
+    }                                                                                              \
+    PG_END_TRY();                                                                                  \
+    metasd_reading_end(reading_begun);                                                             \
+    }                                                                                              \
+    while (0)
+
 extern void metasd_reading_begin(MetasdReading *reading);
-extern void metasd_reading_end(const MetasdReading *reading);
+extern void metasd_reading_end(MetasdReading *reading);
+extern void metasd_reading_show_session(MetasdReading *reading);
 
 /* Between begin and end: plans a query on the relation. An error if it reads other relations. */
 extern SPIPlanPtr metasd_reading_prepare(const MetasdReading *reading, const char *sql, int nargs,

@@ -213,6 +213,23 @@ refuse_type(const MetasdSource *source, int place, Oid type)
                                      : errhint("Cast the column in a view, and train from that.")));
 }
 
+/* An error if one column stands for two places: what comes of that is no graph. */
+static void
+check_distinct(const MetasdSource *source, const Opening *opening)
+{
+    for (int a = 0; a < 3; a++)
+        for (int b = a + 1; b < 3; b++)
+            if (strcmp(source->column[a], source->column[b]) == 0)
+                ereport(ERROR,
+                        (errcode(ERRCODE_DUPLICATE_COLUMN),
+                         source->to_query
+                             ? errmsg("column \"%s\" of relation \"%s\" is named as %s and as %s",
+                                      source->column[a], source->name, places[a], places[b])
+                             : errmsg("column \"%s\" of source \"%s\" is named as %s and as %s",
+                                      source->column[a], source->name, places[a], places[b]),
+                         detail_columns(source->relation), hint_at_columns(source, opening)));
+}
+
 /* Looks up a column's type, that below a domain, and whether its = compares bytes. */
 static void
 look_up_column(MetasdSource *source, int place, const Opening *opening)
@@ -279,6 +296,7 @@ open_relation(Oid relation, char *const column[3], Oid user, const Opening *open
         source->column[i] = pstrdup(column[i]);
     for (int i = 0; i < 3; i++)
         look_up_column(source, i, opening);
+    check_distinct(source, opening);
     check_rights(source, user);
     metasd_reading_open(&source->reading, relation, user, !to_query);
     source->quoted = source->reading.quoted;
@@ -422,12 +440,12 @@ metasd_source_has_rows(MetasdSource *source)
                          quote_identifier(source->column[i]));
     appendStringInfoString(&sql, " LIMIT 1");
     SPI_connect();
-    metasd_reading_begin(&source->reading);
+    METASD_READING_BEGIN(&source->reading);
     if (SPI_execute_plan(metasd_reading_prepare(&source->reading, sql.data, 0, NULL), NULL, NULL,
                          true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look for rows of the source");
     found = SPI_processed > 0;
-    metasd_reading_end(&source->reading);
+    METASD_READING_END();
     SPI_finish();
     return found;
 }

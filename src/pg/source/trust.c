@@ -4,6 +4,7 @@
 #include "access/relation.h"
 #include "access/transam.h"
 #include "catalog/partition.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_index.h"
@@ -11,12 +12,14 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_range.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
 #include "catalog/pg_user_mapping.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rowsecurity.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -62,6 +65,8 @@ metasd_trust_generation(void)
         CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, (Datum)0);
         CacheRegisterSyscacheCallback(TYPEOID, catalog_changed, (Datum)0);
         CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum)0);
+        CacheRegisterSyscacheCallback(OPEROID, catalog_changed, (Datum)0);
+        CacheRegisterSyscacheCallback(USERMAPPINGOID, catalog_changed, (Datum)0);
     }
     return generation;
 }
@@ -83,7 +88,9 @@ typedef struct Inspection {
     List *reached; /* OIDs of relations */
     /* The relation whose expression is inspected, and its owner; InvalidOid: a query of our own. */
     Oid relation, chooser;
-    char *objection; /* or NULL */
+    bool met_others;  /* one whom the reader does not trust has chosen something, and may again */
+    bool owners_read; /* a superuser does not read himself what another role owns */
+    char *objection;  /* or NULL */
 } Inspection;
 
 static bool inspect_node(Node *node, void *context);
@@ -255,6 +262,112 @@ check_operator(Inspection *inspection, Oid operator)
            note_objection(inspection, FUNCTION, format_operator_qualified(operator), owner);
 }
 
+/* The range type that a value is of or made of, InvalidOid if it is of another kind. */
+static Oid
+range_of(Oid type)
+{
+    Oid element;
+
+    type = getBaseType(type);
+    element = get_element_type(type);
+    if (OidIsValid(element))
+        return range_of(element);
+#if PG_VERSION_NUM >= 140000
+    if (get_typtype(type) == TYPTYPE_MULTIRANGE)
+        return get_multirange_range(type);
+#endif
+    return get_typtype(type) == TYPTYPE_RANGE ? type : InvalidOid;
+}
+
+/*
+ * True for a range type with a function that must not run: PostgreSQL's own operators on ranges
+ * make canonical values, and the planner measures distances to estimate how many rows they choose.
+ */
+static bool
+check_range(Inspection *inspection, Oid type)
+{
+    Oid range = range_of(type), canonical, difference;
+    HeapTuple tuple;
+
+    if (range < FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(RANGETYPE, ObjectIdGetDatum(range));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for range type %u", range);
+    canonical = ((Form_pg_range)GETSTRUCT(tuple))->rngcanonical;
+    difference = ((Form_pg_range)GETSTRUCT(tuple))->rngsubdiff;
+    ReleaseSysCache(tuple);
+    return (OidIsValid(canonical) && check_function(canonical, inspection)) ||
+           (OidIsValid(difference) && check_function(difference, inspection));
+}
+
+static bool
+check_ranges(Inspection *inspection, List *values)
+{
+    ListCell *cell;
+
+    foreach (cell, values) {
+        Node *value = lfirst(cell);
+
+        if (IsA(value, TargetEntry))
+            value = (Node *)((TargetEntry *)value)->expr;
+        if (check_range(inspection, exprType(value)))
+            return true;
+    }
+    return false;
+}
+
+/* True for an aggregate that is made of a function that must not run. */
+static bool
+check_parts(Inspection *inspection, Oid aggregate)
+{
+    HeapTuple tuple;
+    Form_pg_aggregate form;
+    bool refused = false;
+
+    if (aggregate < FirstNormalObjectId)
+        return false;
+    tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+    if (!HeapTupleIsValid(tuple))
+        return false; /* a window function */
+    form = (Form_pg_aggregate)GETSTRUCT(tuple);
+    {
+        const Oid parts[] = {form->aggtransfn,     form->aggfinalfn,    form->aggcombinefn,
+                             form->aggserialfn,    form->aggdeserialfn, form->aggmtransfn,
+                             form->aggminvtransfn, form->aggmfinalfn};
+
+        for (int i = 0; i < (int)lengthof(parts) && !refused; i++)
+            refused = OidIsValid(parts[i]) && check_function(parts[i], inspection);
+        refused = refused || check_type(inspection, form->aggtranstype);
+    }
+    ReleaseSysCache(tuple);
+    return refused;
+}
+
+/* True for a call or an operator whose arguments or parts bring code that must not run. */
+static bool
+check_operands(Inspection *inspection, Node *node)
+{
+    switch (nodeTag(node)) {
+        case T_FuncExpr:
+            return check_ranges(inspection, ((FuncExpr *)node)->args);
+        case T_OpExpr:
+        case T_DistinctExpr:
+        case T_NullIfExpr: /* which are OpExprs */
+            return check_ranges(inspection, ((OpExpr *)node)->args);
+        case T_ScalarArrayOpExpr:
+            return check_ranges(inspection, ((ScalarArrayOpExpr *)node)->args);
+        case T_Aggref:
+            return check_parts(inspection, ((Aggref *)node)->aggfnoid) ||
+                   check_ranges(inspection, ((Aggref *)node)->args);
+        case T_WindowFunc:
+            return check_parts(inspection, ((WindowFunc *)node)->winfnoid) ||
+                   check_ranges(inspection, ((WindowFunc *)node)->args);
+        default:
+            return false;
+    }
+}
+
 static bool
 inspect_query(Inspection *inspection, Query *query)
 {
@@ -336,6 +449,8 @@ inspect_node(Node *node, void *context)
             if (IsA(node, ScalarArrayOpExpr) &&
                 check_operator(inspection, ((ScalarArrayOpExpr *)node)->opno))
                 return true;
+            if (check_operands(inspection, node))
+                return true;
     }
     return expression_tree_walker(node, inspect_node, inspection);
 }
@@ -353,14 +468,21 @@ inspect_stored(Inspection *inspection, int cache, HeapTuple tuple, AttrNumber at
         (void)inspect_node(stringToNode(TextDatumGetCString(expression)), inspection);
 }
 
+/*
+ * Locks the indexes of others, too: who makes the planner wait for one could add code to another
+ * table meanwhile.
+ */
 static void
 inspect_indexes(Inspection *inspection, Relation relation)
 {
     ListCell *cell;
 
     foreach (cell, RelationGetIndexList(relation)) {
-        HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
+        HeapTuple tuple;
 
+        if (!chooser_is_trusted(inspection))
+            LockRelationOid(lfirst_oid(cell), AccessShareLock);
+        tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
         if (!HeapTupleIsValid(tuple))
             continue;
         inspect_stored(inspection, INDEXRELID, tuple, Anum_pg_index_indexprs);
@@ -427,6 +549,7 @@ inspect_keys_above(Inspection *inspection, Relation relation)
 
         inspection->relation = lfirst_oid(cell);
         inspection->chooser = relation_owner(lfirst_oid(cell));
+        inspection->met_others = inspection->met_others || !chooser_is_trusted(inspection);
         inspect_partition_key(inspection, lfirst_oid(cell));
         inspection->relation = before.relation;
         inspection->chooser = before.chooser;
@@ -527,7 +650,9 @@ inspect_relation(Inspection *inspection, Oid oid)
     inspection->reached = lappend_oid(inspection->reached, oid);
     inspection->relation = oid;
     inspection->chooser = relation->rd_rel->relowner;
-    if (superuser_arg(inspection->reader) && !superuser_arg(inspection->chooser))
+    inspection->met_others = inspection->met_others || !chooser_is_trusted(inspection);
+    if (superuser_arg(inspection->reader) && !superuser_arg(inspection->chooser) &&
+        !inspection->owners_read)
         inspection->objection = psprintf(
             _("It reads \"%s\", where role \"%s\" can add code that would run "
               "with the rights of role \"%s\"."),
@@ -539,14 +664,37 @@ inspect_relation(Inspection *inspection, Oid oid)
     relation_close(relation, NoLock);
 }
 
+/* An owner could go on changing what he owns until a change is missed. */
+#define MOST_INSPECTIONS 16
+
+/*
+ * Inspects again if something has changed meanwhile: another role can make the inspection wait for
+ * a lock on one of its tables, and then add code to a table that has been inspected.
+ */
 char *
 metasd_trust_objection(Oid reader, Oid relation, List **reached)
 {
-    Inspection inspection = {.reader = reader};
+    for (int i = 0; i < MOST_INSPECTIONS; i++) {
+        uint64 before = metasd_trust_generation();
+        Inspection inspection = {.reader = reader};
+
+        inspect_relation(&inspection, relation);
+        AcceptInvalidationMessages();
+        if (!inspection.objection && inspection.met_others && before != metasd_trust_generation())
+            continue;
+        *reached = list_concat_unique_oid(*reached, inspection.reached);
+        return inspection.objection;
+    }
+    return psprintf(_("What \"%s\" reads is being changed all the time."), get_rel_name(relation));
+}
+
+bool
+metasd_trust_meets_code(Oid user, Oid relation)
+{
+    Inspection inspection = {.reader = user, .owners_read = true};
 
     inspect_relation(&inspection, relation);
-    *reached = list_concat_unique_oid(*reached, inspection.reached);
-    return inspection.objection;
+    return inspection.objection != NULL;
 }
 
 char *

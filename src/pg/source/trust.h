@@ -27,12 +27,18 @@ extern bool metasd_trusts(Oid reader, Oid owner);
  */
 extern char *metasd_trust_objection(Oid reader, Oid relation, List **reached);
 
-/* The same for a query, without the relations that it reads. */
+/*
+ * Does reading a relation run code that USER need not trust, whoever reads it? Locks what
+ * it reaches.
+ */
+extern bool metasd_trust_meets_code(Oid user, Oid relation);
+
+/* The same as metasd_trust_objection for a query, without the relations that it reads. */
 extern char *metasd_trust_query_objection(Oid reader, Node *query);
 
 /*
- * A number that changes whenever a relation, a schema, a role, a type or a function may have
- * changed. An older inspection is then out of date.
+ * A number that changes whenever a relation, a schema, a role, a type, a function, an operator or a
+ * user mapping may have changed. An older inspection is then out of date.
  */
 extern uint64 metasd_trust_generation(void);
 

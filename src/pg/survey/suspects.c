@@ -132,14 +132,8 @@ prepare(Suspicion *suspicion)
     const MetasdQuestion *question = &suspicion->question;
     uint32 relations = question->image->plan.relations;
     Size energies = metasd_own_energies_bytes(question->image);
-    MetasdFactChoice choice = {.tails = true, .heads = true, .relation = suspicion->relation};
 
     suspicion->newcomers = metasd_newcomer_suspects_create(question, suspicion->name);
-    if (metasd_fold_in) {
-        choice.unknown = metasd_newcomer_suspects_keep;
-        choice.context = suspicion->newcomers;
-    }
-
     suspicion->parameter_bytes = metasd_suspect_parameters_bytes(relations, energies);
     suspicion->parameters =
         palloc_extended(suspicion->parameter_bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -149,9 +143,23 @@ prepare(Suspicion *suspicion)
         palloc_extended(mul_size(Max(relations, 1), sizeof(uint64)), MCXT_ALLOC_HUGE);
     metasd_own_energies_fill(question, suspicion->parameters->unseen,
                              metasd_suspect_energies(suspicion->parameters), suspicion->counts);
-    suspicion->sweep = metasd_sweep_begin(question, &choice, NULL);
+}
+
+/* Begins to visit the facts of that relation, or of all; newcomers if these are to be judged. */
+static void
+begin_sweep(Suspicion *suspicion, uint32 relation)
+{
+    MetasdFactChoice choice = {.tails = true, .heads = true, .relation = relation};
+    bool newcomers = metasd_fold_in && relation == suspicion->relation;
+
+    if (newcomers) {
+        choice.unknown = metasd_newcomer_suspects_keep;
+        choice.context = suspicion->newcomers;
+    }
+    suspicion->sweep = metasd_sweep_begin(&suspicion->question, &choice, NULL);
     metasd_sweep_sort(suspicion->sweep);
-    metasd_newcomer_suspects_sort(suspicion->newcomers);
+    if (newcomers)
+        metasd_newcomer_suspects_sort(suspicion->newcomers);
 }
 
 static void
@@ -297,15 +305,12 @@ sample_means(Suspicion *suspicion, float step)
 }
 
 static void
-find_step(Suspicion *suspicion)
+measure_step(Suspicion *suspicion)
 {
     MetasdSuspectParameters *parameters = suspicion->parameters;
     double facts = (double)metasd_sweep_facts(suspicion->sweep) / 2, fall, step;
     Means before, after;
 
-    parameters->step = METASD_OWN_STEP;
-    if (parameters->unseen == 0)
-        return;
     for (uint32 r = 0; r < parameters->relations; r++)
         parameters->usual[r].sampled = Min(SAMPLED_FOR_STEP / Max(facts, 1), 1);
     parameters->sampled_unseen = Min(SAMPLED_FOR_STEP / Max(facts * parameters->unseen, 1), 1);
@@ -318,6 +323,24 @@ find_step(Suspicion *suspicion)
            Max(fall, 1e-6);
     parameters->step = (float)Min(Max(step, LEAST_STEP), MOST_STEP);
     ereport(DEBUG1, (errmsg_internal("own pulls are taken out with step %g", parameters->step)));
+}
+
+/*
+ * Finds the step, and begins the sweep of the facts to judge. The step belongs to the model: it is
+ * that of a sample of all facts, so that a fact is judged alike whatever relation is asked for.
+ */
+static void
+find_step(Suspicion *suspicion)
+{
+    suspicion->parameters->step = METASD_OWN_STEP;
+    if (suspicion->parameters->unseen > 0) {
+        begin_sweep(suspicion, METASD_ANY);
+        measure_step(suspicion);
+        if (suspicion->relation == METASD_ANY)
+            return;
+        metasd_sweep_end(suspicion->sweep);
+    }
+    begin_sweep(suspicion, suspicion->relation);
 }
 
 /* ---- all facts ---- */

@@ -6,11 +6,10 @@
 #include "pg/catalog/statement.h"
 
 MetasdHeldOut
-metasd_held_out(const MetasdSource *validation, const MetasdInput *input, double fraction)
+metasd_held_out(const MetasdSource *validation, double fraction)
 {
-    if (validation && input->validation_count > 0)
+    if (validation)
         return (MetasdHeldOut){.validation = validation->relation};
-    /* Where none of its facts can be ranked, the graph draws some from the source. */
     return (MetasdHeldOut){.validation = InvalidOid, .fraction = fraction};
 }
 

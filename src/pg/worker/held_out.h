@@ -20,9 +20,8 @@ typedef struct MetasdHeldOut {
     double fraction; /* of the source's facts that was drawn */
 } MetasdHeldOut;
 
-/* Facts that a training on this input holds out; VALIDATION: its validation source, or NULL. */
-extern MetasdHeldOut metasd_held_out(const MetasdSource *validation, const MetasdInput *input,
-                                     double fraction);
+/* Facts that a training holds out; VALIDATION: its validation source, or NULL. */
+extern MetasdHeldOut metasd_held_out(const MetasdSource *validation, double fraction);
 
 /* Facts that a run which is over held out. In a transaction with SPI. */
 extern MetasdHeldOut metasd_held_out_of(int64 run);

@@ -30,6 +30,16 @@ metasd_import_metrics(const MetasdImport *import)
 
     metasd_import_order_write(&import->order, json);
     metasd_json_whole(json, "left_out", (int64)import->missing);
+    metasd_json_whole(json, "zeros", (int64)import->zeros);
+    metasd_json_bool(json, "reciprocal", import->reciprocals);
+    if (import->fits) {
+        metasd_json_open(json, "fit");
+        metasd_json_fixed(json, "tails", import->fit.tails, 3);
+        metasd_json_fixed(json, "heads", import->fit.heads, 3);
+        if (import->shape.reals > 1)
+            metasd_json_fixed(json, "other_layout", import->other_fit.tails, 3);
+        metasd_json_close(json);
+    }
     return metasd_json_end(json);
 }
 
@@ -230,6 +240,53 @@ fill_rows(const MetasdImport *import, MetasdProcess *process, const MetasdImport
     }
 }
 
+/* ---- what they say of the facts ---- */
+
+/* The layout that the other one is read as: real and imaginary parts in turn. */
+static void
+interleave(size_t width, const float *row, float *out)
+{
+    for (size_t j = 0; j < width / 2; j++) {
+        out[2 * j] = row[j];
+        out[2 * j + 1] = row[width / 2 + j];
+    }
+}
+
+static void
+separate(size_t width, const float *row, float *out)
+{
+    for (size_t j = 0; j < width / 2; j++) {
+        out[j] = row[2 * j];
+        out[width / 2 + j] = row[2 * j + 1];
+    }
+}
+
+/* Nothing else tells of rows in a wrong layout or of wrong labels: any numbers can be imported. */
+static void
+measure_fit(MetasdImport *import, MetasdProcess *process, const MetasdState *state,
+            const MetasdGraph *graph)
+{
+    MetasdFitWeights weights = {.family = state->family,
+                                .width = state->width,
+                                .rows = state->weights,
+                                .scratch =
+                                    palloc(METASD_FIT_SCRATCH * state->width * sizeof(float))};
+    MetasdTeam alone = metasd_process_team_of_one(process);
+
+    import->fits = graph->part_triples[METASD_TRAIN] >= METASD_FIT_TRIPLES &&
+                   graph->entities >= METASD_FIT_ENTITIES;
+    if (import->fits) {
+        metasd_process_check_status(process, metasd_fit(&weights, &alone, graph, &import->fit));
+        weights.reading = import->order.interleaved ? interleave : separate;
+        if (import->shape.reals > 1)
+            metasd_process_check_status(process,
+                                        metasd_fit(&weights, &alone, graph, &import->other_fit));
+    }
+    pfree(weights.scratch);
+}
+
+/* ---- filling ---- */
+
 /* Sums of Adagrad, and a mask: what fine-tuning starts with. */
 static void
 prepare_tuning(MetasdProcess *process, MetasdTraining *training)
@@ -243,6 +300,25 @@ prepare_tuning(MetasdProcess *process, MetasdTraining *training)
                                                            known, training->options.seed));
     training->trainer.progress.warm = true;
     pfree(known);
+}
+
+/* Rows that say nothing, before anything is pruned. */
+static uint64
+count_zeros(MetasdProcess *process, const MetasdState *state)
+{
+    size_t width = state->width, rows = (size_t)state->entities + state->relation_rows;
+    uint64 zeros = 0;
+
+    for (size_t row = 0; row < rows; row++) {
+        const float *weights = state->weights + row * width;
+        size_t j = 0;
+
+        while (j < width && weights[j] == 0)
+            j++;
+        zeros += j == width;
+        metasd_process_check_status(process, metasd_team_work(&process->team, METASD_FAR_WORK + j));
+    }
+    return zeros;
 }
 
 void
@@ -259,10 +335,13 @@ metasd_import_fill(MetasdImport *import, MetasdProcess *process, MetasdTraining 
     fill_rows(import, process, &import->rows[0], import->number[0], state->weights);
     fill_rows(import, process, &import->rows[1], import->number[1], forward);
     fill_rows(import, process, &import->reciprocal, import->number[1], reciprocal);
-    for (size_t r = 0; r < relations && import->reciprocal.count == 0; r++)
+    import->reciprocals = import->reciprocal.count > 0;
+    for (size_t r = 0; r < relations && !import->reciprocals; r++)
         state->family->reciprocate(width, forward + r * width, reciprocal + r * width);
     MemoryContextDelete(import->context);
     import->context = NULL;
+    import->zeros = count_zeros(process, state);
+    measure_fit(import, process, state, &training->graph);
     if (training->options.finetune > 0)
         prepare_tuning(process, training);
 }

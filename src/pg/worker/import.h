@@ -16,6 +16,7 @@
 
 #include "utils/jsonb.h"
 
+#include "core/train/fit.h"
 #include "pg/catalog/import_order.h"
 #include "pg/params/params.h"
 #include "pg/source/embedding_table.h"
@@ -41,6 +42,10 @@ typedef struct MetasdImport {
     uint64 missing;                       /* triples of the source with such a label */
     char *missed;                         /* the first one */
     bool missed_relation;                 /* it is a relation */
+    bool reciprocals;                     /* relations have embeddings that score heads */
+    uint64 zeros;                         /* rows whose numbers all are 0, once they are filled */
+    bool fits;                            /* the graph is large enough for the two below */
+    MetasdFit fit, other_fit; /* how weights fit the facts; and their tails in the other layout */
     MetasdBudget *budget;
     MemoryContext context; /* of the rows; NULL once they are used */
 } MetasdImport;
@@ -71,7 +76,10 @@ extern void metasd_import_settle(const MetasdImport *import, MetasdParams *param
 /* What the run's metrics say of it. */
 extern Jsonb *metasd_import_metrics(const MetasdImport *import);
 
-/* Fills the trainer's weights, whose memory has been taken, and frees the rows. */
+/*
+ * Fills the trainer's weights, whose memory has been taken, frees the rows, and measures how the
+ * weights fit the graph.
+ */
 extern void metasd_import_fill(MetasdImport *import, MetasdProcess *process,
                                MetasdTraining *training);
 

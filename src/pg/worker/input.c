@@ -143,41 +143,146 @@ compare_triples(const MetasdTriple *a, const MetasdTriple *b)
     return a->tail < b->tail ? -1 : a->tail > b->tail;
 }
 
-/*
- * A model from elsewhere was not trained on its validation facts, also where the source has them.
- * Both lists are sorted.
- */
-static void
-remove_validation(MetasdInput *input, MetasdBudget *budget, const MetasdSource *source)
+/* Does the training need the triple, as the only one left of an entity or relation? */
+static bool
+is_needed(const MetasdTriple *triple, const uint32 *entity_degree, const uint32 *relation_count)
 {
-    size_t kept = 0, v = 0;
+    return entity_degree[triple->head] < 2 || entity_degree[triple->tail] < 2 ||
+           relation_count[triple->relation] < 2;
+}
+
+static void
+count_triple(const MetasdTriple *triple, uint32 *entity_degree, uint32 *relation_count, int32 by)
+{
+    entity_degree[triple->head] += by;
+    if (triple->tail != triple->head)
+        entity_degree[triple->tail] += by;
+    relation_count[triple->relation] += by;
+}
+
+static uint32 *
+create_counts(uint32 n)
+{
+    return palloc_extended((Size)Max(n, 1) * sizeof(uint32), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+/* An error: the source has no triples but those of the validation source. */
+static void
+refuse_all_validation(const MetasdSource *source, bool import)
+{
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_NO_DATA_FOUND),
+         errmsg("all triples of source \"%s\" are facts of the validation source", source->name),
+         errdetail("Facts that validate a model are none that it is trained on."),
+         import ? errhint("Name as the source the facts that the model was trained on.")
+                : errhint("Name another validation source, or none: validation => '-'.")));
+}
+
+/*
+ * Facts that validate are none to train on, also where the source has them. Both lists are sorted.
+ * A training keeps those that are the only ones of an entity or relation: these do not validate. A
+ * model from elsewhere needs none of them. Returns how many validation facts are left.
+ */
+static size_t
+remove_validation(MetasdInput *input, MetasdBudget *budget, const MetasdSource *source, bool import)
+{
+    uint32 entities = metasd_labelset_count(input->entities);
+    uint32 relations = metasd_labelset_count(input->relations);
+    Size counts = ((Size)entities + relations) * sizeof(uint32);
+    uint32 *entity_degree, *relation_count;
+    size_t kept = 0, v = 0, common = 0, needed = 0;
 
     sort_triples(input, budget, input->validation, &input->validation_count);
+    metasd_budget_take(budget, counts);
+    entity_degree = create_counts(entities);
+    relation_count = create_counts(relations);
+    for (size_t i = 0; i < input->count; i++)
+        count_triple(&input->triples[i], entity_degree, relation_count, 1);
     for (size_t i = 0; i < input->count; i++) {
         const MetasdTriple *triple = &input->triples[i];
+        bool keep = true;
 
         while (v < input->validation_count && compare_triples(&input->validation[v], triple) < 0)
             v++;
-        if (v == input->validation_count || compare_triples(&input->validation[v], triple) != 0)
+        if (v < input->validation_count && compare_triples(&input->validation[v], triple) == 0) {
+            keep = !import && is_needed(triple, entity_degree, relation_count);
+            common++;
+            needed += keep;
+        }
+        if (keep)
             input->triples[kept++] = *triple;
+        else
+            count_triple(triple, entity_degree, relation_count, -1);
         CHECK_FOR_INTERRUPTS();
     }
+    pfree(entity_degree);
+    pfree(relation_count);
+    metasd_budget_give(budget, counts);
+    if (common == input->count)
+        refuse_all_validation(source, import);
     input->count = kept;
-    if (kept == 0)
-        ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
-                        errmsg("all triples of source \"%s\" are facts of the validation source",
-                               source->name),
-                        errhint("Name as the source the facts that the model was trained on.")));
+    return input->validation_count - needed;
 }
 
 /* An error unless there are triples. */
 static void
 check_triples(const MetasdInput *input, const MetasdSource *source)
 {
-    if (input->count == 0)
-        ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
-                        errmsg("source \"%s\" has no triples", source->name),
-                        errhint("Rows with a null or empty identifier do not count.")));
+    if (input->count > 0)
+        return;
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_NO_DATA_FOUND), errmsg("source \"%s\" has no triples", source->name),
+         input->skipped > 0
+             ? errdetail_plural("It has %llu row, with a null or empty identifier.",
+                                "It has %llu rows, each with a null or empty identifier.",
+                                (unsigned long)input->skipped, (unsigned long long)input->skipped)
+             : errdetail("It has no rows."),
+         errhint("Each of \"%s\", \"%s\" and \"%s\" needs a value that is not empty.",
+                 source->column[0], source->column[1], source->column[2])));
+}
+
+/* Why no fact of a validation source is left; SKIPPED of its rows are not whole. */
+static int
+detail_validation(const MetasdInput *input, uint64 skipped, const MetasdSource *source, bool import)
+{
+    unsigned long unknown = (unsigned long)input->unknown;
+
+    if (input->validation_count > 0)
+        return errdetail("Each is the only one of an entity or relation in source \"%s\", so that "
+                         "the training needs it.",
+                         source->name);
+    if (unknown > 0 && import)
+        return errdetail_plural(
+            "%lu row has an entity or relation of which there is no embedding.",
+            "%lu rows have an entity or relation of which there is no embedding.", unknown,
+            unknown);
+    if (unknown > 0)
+        return errdetail_plural(
+            "%lu row has an entity or relation that source \"%s\" does not have.",
+            "%lu rows have an entity or relation that source \"%s\" does not have.", unknown,
+            unknown, source->name);
+    if (skipped > 0)
+        return errdetail_plural("It has %llu row, with a null or empty identifier.",
+                                "It has %llu rows, each with a null or empty identifier.",
+                                (unsigned long)skipped, (unsigned long long)skipped);
+    return errdetail("It has no rows.");
+}
+
+/* An error unless validation facts are left. */
+static void
+check_validation(const MetasdInput *input, size_t left, uint64 skipped, const MetasdSource *source,
+                 const MetasdSource *validation, bool import)
+{
+    if (left > 0)
+        return;
+    ereport(ERROR,
+            (errcode(ERRCODE_NO_DATA_FOUND),
+             errmsg("no fact of validation source \"%s\" can be ranked", validation->name),
+             detail_validation(input, skipped, source, import),
+             import ? errhint("Name another validation source, or none.")
+                    : errhint("Name another validation source, or none: validation => '-'.")));
 }
 
 void
@@ -189,6 +294,8 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
     Reader reader = {
         .budget = &own->budget, .input = input, .context = CurrentMemoryContext, .import = import};
     uint32 *entity, *relation;
+    uint64 skipped = 0;
+    size_t left = 0;
 
     memset(input, 0, sizeof(*input));
     own->budget = (MetasdBudget){.most = (size_t)train_mem * 1024, .refuse = refuse_memory};
@@ -205,7 +312,8 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
         metasd_import_check_missing(import, source->name, input->count);
     check_triples(input, source);
     if (validation)
-        input->skipped += metasd_source_read(validation, user, add_validation, &reader);
+        skipped = metasd_source_read(validation, user, add_validation, &reader);
+    input->skipped += skipped;
     entity = metasd_labelset_sort(input->entities);
     relation = metasd_labelset_sort(input->relations);
     rename_triples(input->triples, input->count, entity, relation);
@@ -213,12 +321,14 @@ metasd_input_read(MetasdInput *input, const MetasdSource *source, const MetasdSo
     sort_triples(input, &own->budget, input->triples, &input->count);
     if (import) {
         metasd_import_number(import, (uint32 *const[]){entity, relation});
-        if (input->validation_count > 0)
-            remove_validation(input, &own->budget, source);
     } else {
         pfree(entity);
         pfree(relation);
     }
+    if (input->validation_count > 0)
+        left = remove_validation(input, &own->budget, source, import != NULL);
+    if (validation)
+        check_validation(input, left, skipped, source, validation, import != NULL);
     input->questions = metasd_questions_estimate(input->triples, input->count);
     input->bytes = own->budget.taken;
 }

@@ -26,8 +26,11 @@ typedef struct MetasdInput {
  * triples are sorted, and each is there once. An error before that takes more than TRAIN_MEM kB of
  * memory, 0 for any, which SETTING allows.
  *
- * IMPORT is NULL, or is open. Then its labels, and no others, number entities and relations. Facts
- * of the validation source are no triples of the source, even if it has them.
+ * Facts of the validation source are no triples of the source, even if it has them; but those that
+ * are the only ones of an entity or relation are, unless there is an import. An error if no fact is
+ * left to validate by.
+ *
+ * IMPORT is NULL, or is open. Then its labels, and no others, number entities and relations.
  */
 extern void metasd_input_read(MetasdInput *input, const MetasdSource *source,
                               const MetasdSource *validation, Oid user, int train_mem,

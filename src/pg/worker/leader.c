@@ -215,8 +215,7 @@ read_and_plan(void *context)
         job->doubts = metasd_doubts_find(&job->input);
     MemoryContextSwitchTo(spi);
     *plan = metasd_plan(&job->input, launch->max_workers, most, &job->params);
-    training->held_out =
-        metasd_held_out(job->validation, &job->input, plan->split.validation_fraction);
+    training->held_out = metasd_held_out(job->validation, plan->split.validation_fraction);
     if (metasd_warm_start_read(&job->warm, launch, job->reporter.model, &job->input,
                                &training->held_out, &job->params))
         metasd_plan_follow(plan, &job->input, launch->max_workers, job->warm.version != 0,
@@ -399,8 +398,6 @@ train_model(MetasdJob *job)
         metasd_checkpoint_resume(&job->checkpoints, process, training);
     }
     metasd_warm_start_fill(&job->warm, process, training);
-    if (job->import.given && !process->launch.resume)
-        metasd_import_fill(&job->import, process, training);
     if (job->import.given && training->options.finetune == 0) {
         metasd_progress_phase(&job->reporter, "pruning");
         metasd_process_check_status(
@@ -460,6 +457,8 @@ run_job(void *context)
     metasd_transaction_run(&process->transactions, read_and_plan, job);
     metasd_compare_prepare(process, reporter);
     form_team(job);
+    if (job->import.given && !process->launch.resume)
+        metasd_import_fill(&job->import, process, &job->training);
     metasd_progress_graph(reporter, &job->training.graph, metasd_params_json(&job->params),
                           input_metrics(job));
     train_model(job);

@@ -29,13 +29,13 @@ typedef struct Graph {
 } Graph;
 
 /* What follows from the time that a preset allows. */
-typedef struct Course {
+typedef struct Schedule {
     double warmup, mutual, finetune; /* epochs of full model, of both, of the pruned model */
     double ramp;                     /* epochs after the warm-up in which the sparsity rises */
     double sparsity;
     double rank;      /* the highest one */
     double negatives; /* 0: all entities */
-} Course;
+} Schedule;
 
 /*
  * A few epochs of the full model suffice to choose the weights to keep. Mutual learning takes three
@@ -43,7 +43,7 @@ typedef struct Course {
  * tenth of FB15k-237 and .002 on UMLS (validation MRR, three seeds), and .016 on the demo's world.
  * With half of the epochs, as here, they are as good as with all of 10, 30 and 20.
  */
-static const Course small_courses[] = {
+static const Schedule small_schedules[] = {
     [METASD_FAST] = {3, 6, 6, 2, 0.5, 150},
     [METASD_BALANCED] = {5, 15, 10, 5, 0.5, 250},
     [METASD_BEST] = {10, 30, 20, 10, 0.5, 500},
@@ -54,7 +54,7 @@ static const Course small_courses[] = {
  * rate. With seeds 1 to 3 a dense model of the same bytes is level with a pruned one on Kinship
  * (test MRR .900 in 50 kB), UMLS and Nations, and is there in a third of the time.
  */
-static const Course small_dense_courses[] = {
+static const Schedule small_dense_schedules[] = {
     [METASD_FAST] = {0, 0, 15, 0, 0, 100},
     [METASD_BALANCED] = {0, 0, 30, 0, 0, 150},
     [METASD_BEST] = {0, 0, 60, 0, 0, 300},
@@ -65,14 +65,14 @@ static const Course small_dense_courses[] = {
  * of .380, half of the weights of rank 600 .376 (with 6 epochs of warm-up and 30 more, 3 of them
  * with a rising sparsity). With FAST it is .363 and .357.
  */
-static const Course large_courses[] = {
+static const Schedule large_schedules[] = {
     [METASD_FAST] = {0, 0, 16, 0, 0, 87},
     [METASD_BALANCED] = {0, 0, 60, 0, 0, 133},
     [METASD_BEST] = {0, 0, 100, 0, 0, 266},
 };
 
 /* The same if the user asks for what they lack. */
-static const Course large_pruned_courses[] = {
+static const Schedule large_pruned_schedules[] = {
     [METASD_FAST] = {2, 0, 8, 3, 0.5, 250},
     [METASD_BALANCED] = {6, 0, 30, 3, 0.5, 250},
     [METASD_BEST] = {8, 0, 52, 3, 0.5, 415},
@@ -82,7 +82,7 @@ static const Course large_pruned_courses[] = {
  * The same where entities have few triples: a tenth of a high rank reached .486 on WN18RR (44
  * epochs, 11 MB). Triples tell few weights of a row, but not of all rows the same ones.
  */
-static const Course thin_courses[] = {
+static const Schedule thin_schedules[] = {
     [METASD_FAST] = {2, 0, 5, 0, 0.9, 500},
     [METASD_BALANCED] = {4, 0, 9, 0, 0.9, 660},
     [METASD_BEST] = {4, 0, 20, 0, 0.9, 740},
@@ -136,7 +136,7 @@ static const double works[] = {
 
 /*
  * A training that starts from another version needs these parts of the phases, and no ramp: about
- * half of the time. Its result is better than that of a training that starts anew.
+ * half of the time. Its result is level with that of a training that starts anew, or better.
  */
 #define WARM_WARMUP 0.2
 #define WARM_MUTUAL 0.43
@@ -197,18 +197,19 @@ count_scored(const Graph *graph, double negatives)
 #define SPARSE_WORK 2
 
 /*
- * The rank at which a course needs that work: each score takes three products of an embedding, two
- * flop a real. In fine-tuning all are scored where that is cheap, because few weights are kept.
+ * The rank at which a schedule needs that work: each score takes three products of an embedding,
+ * two flop a real. In fine-tuning all are scored where that is cheap, because few weights are kept.
  */
 static double
-affordable_rank(const Graph *graph, const Course *course, double work)
+affordable_rank(const Graph *graph, const Schedule *schedule, double work)
 {
-    double all = graph->entities, scored = count_scored(graph, course->negatives);
-    double kept = Min(1, SPARSE_WORK * (1 - course->sparsity));
+    double all = graph->entities, scored = count_scored(graph, schedule->negatives);
+    double kept = Min(1, SPARSE_WORK * (1 - schedule->sparsity));
     double tuned = kept < 1 ? all : scored;
-    double full = course->warmup + 4 * course->mutual; /* three more epochs' work for both models */
-    double scores = full * (scored + 2) + course->finetune * (tuned + 2);
-    double products = full * (scored + 2) + course->finetune * kept * (tuned + 2);
+    /* an epoch of both models has the work of three more */
+    double full = schedule->warmup + 4 * schedule->mutual;
+    double scores = full * (scored + 2) + schedule->finetune * (tuned + 2);
+    double products = full * (scored + 2) + schedule->finetune * kept * (tuned + 2);
 
     return (work / graph->questions - SCORE_WORK * scores) /
            (3 * 2 * graph->reals_per_rank * products);
@@ -236,52 +237,52 @@ asks_to_prune(const MetasdParams *params)
     return params->given[METASD_P_PRUNING];
 }
 
-static const Course *
-courses_for(const Graph *graph)
+static const Schedule *
+schedules_for(const Graph *graph)
 {
     if (graph->thin)
-        return thin_courses;
+        return thin_schedules;
     if (!graph->small)
-        return graph->pruned ? large_pruned_courses : large_courses;
-    return graph->dense && !graph->pruned ? small_dense_courses : small_courses;
+        return graph->pruned ? large_pruned_schedules : large_schedules;
+    return graph->dense && !graph->pruned ? small_dense_schedules : small_schedules;
 }
 
-static Course
-choose_course(const Graph *graph, MetasdPreset preset)
+static Schedule
+choose_schedule(const Graph *graph, MetasdPreset preset)
 {
-    Course course = courses_for(graph)[preset];
+    Schedule schedule = schedules_for(graph)[preset];
     double part = Min(sqrt(USUAL_TRIPLES / graph->triples), MOST_TIMES), rank;
     double negatives = default_negatives(graph);
 
     if (!graph->small) {
-        course.warmup = ceil(course.warmup * part);
-        course.finetune = ceil(course.finetune * part);
+        schedule.warmup = ceil(schedule.warmup * part);
+        schedule.finetune = ceil(schedule.finetune * part);
     }
-    course.rank *= Max(1, sqrt(graph->triples) / ROOT_OF_TRIPLES);
-    if ((graph->thin || affordable_rank(graph, &course, works[preset]) < course.rank) &&
+    schedule.rank *= Max(1, sqrt(graph->triples) / ROOT_OF_TRIPLES);
+    if ((graph->thin || affordable_rank(graph, &schedule, works[preset]) < schedule.rank) &&
         2 * count_scored(graph, negatives) <= graph->entities)
-        course.negatives = negatives;
-    rank = affordable_rank(graph, &course, works[preset]);
-    course.rank = round_to_two_digits(Max(METASD_LEAST_RANK, Min(rank, course.rank)));
-    return course;
+        schedule.negatives = negatives;
+    rank = affordable_rank(graph, &schedule, works[preset]);
+    schedule.rank = round_to_two_digits(Max(METASD_LEAST_RANK, Min(rank, schedule.rank)));
+    return schedule;
 }
 
 static void
-set_course(double *value, const Course *course, bool warm)
+set_schedule(double *value, const Schedule *schedule, bool warm)
 {
-    double warmup = course->warmup, mutual = course->mutual, finetune = course->finetune;
+    double warmup = schedule->warmup, mutual = schedule->mutual, finetune = schedule->finetune;
 
     if (warm) {
         warmup = ceil(warmup * WARM_WARMUP);
         mutual = ceil(mutual * WARM_MUTUAL);
         finetune = ceil(finetune * (warmup + mutual > 0 ? WARM_FINETUNE : WARM_ALONE));
     }
-    value[METASD_P_RANK] = course->rank;
-    value[METASD_P_SPARSITY] = course->sparsity;
-    value[METASD_P_NEGATIVES] = course->negatives;
+    value[METASD_P_RANK] = schedule->rank;
+    value[METASD_P_SPARSITY] = schedule->sparsity;
+    value[METASD_P_NEGATIVES] = schedule->negatives;
     value[METASD_P_EPOCHS] = warmup + mutual + finetune;
     value[METASD_P_WARMUP] = warmup;
-    value[METASD_P_RAMP] = warm ? 0 : course->ramp;
+    value[METASD_P_RAMP] = warm ? 0 : schedule->ramp;
     value[METASD_P_FINETUNE] = finetune;
     value[METASD_P_MUTUAL] = mutual > 0;
 }
@@ -289,9 +290,9 @@ set_course(double *value, const Course *course, bool warm)
 static void
 set_defaults(double *value, const Graph *graph, MetasdPreset preset, bool warm)
 {
-    Course course = choose_course(graph, preset);
+    Schedule schedule = choose_schedule(graph, preset);
 
-    set_course(value, &course, warm);
+    set_schedule(value, &schedule, warm);
     value[METASD_P_BATCH] = default_batch(graph);
     value[METASD_P_RELATION_WEIGHT] =
         graph->relations >= MANY_RELATIONS || graph->dense ? relation_weights[preset] : 0;

@@ -221,17 +221,56 @@ float_row(size_t kept, const float *values)
     return (MetasdSparseRow){.positions = two_positions, .values = values, .kept = kept};
 }
 
+/* Rows of entities as they are added, and the codes and scales that come of them. */
+typedef struct CodeCase {
+    MetasdSparseRow rows[3];
+    MetasdCodes codes;
+    float scales[3];
+} CodeCase;
+
+/* An image of the rows, with labels of a byte. */
+static MetasdImage
+build_coded(const CodeCase *of, void *memory)
+{
+    static const float singles[] = {0.3f, -7};
+    static const char *const labels[] = {"a", "b", "c"};
+    MetasdSparseRow relation = float_row(1, singles); /* needs no codes */
+    MetasdImagePlan plan = {.family = &metasd_family_complex,
+                            .entities = 3,
+                            .relations = 1,
+                            .width = 4,
+                            .relation_kept = 2,
+                            .entity_label_bytes = 3,
+                            .relation_label_bytes = 1};
+    MetasdTeam team = metasd_team_of_one();
+    MetasdImageWriter writer;
+    MetasdImage index;
+    uint32_t counts[4] = {0};
+
+    for (int e = 0; e < 3; e++) {
+        plan.entity_kept += of->rows[e].kept;
+        for (size_t i = 0; i < of->rows[e].kept; i++)
+            counts[two_positions[i]]++;
+    }
+    metasd_image_choose_columns(&plan, of->codes, counts);
+    assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory), METASD_OK);
+    for (uint32_t e = 0; e < 3; e++)
+        assert_int_equal(metasd_image_add_entity(&writer, e, labels[e], 1, of->rows[e]), METASD_OK);
+    assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, relation, relation), METASD_OK);
+    assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
+    assert_int_equal(
+        metasd_image_open(memory, metasd_image_bytes(&writer.image.plan), &team, &index),
+        METASD_OK);
+    return index;
+}
+
 /* The scales are those of the rows; codes are whole if all rows have some. */
 static void
 codes_come_with_the_rows(void **state)
 {
     static const int8_t sixes[] = {63, 1}, eights[] = {127, -3}, ones[] = {1, 63};
     static const float singles[] = {0.3f, -7};
-    const struct {
-        MetasdSparseRow rows[3];
-        MetasdCodes codes;
-        float scales[3];
-    } cases[] = {
+    const CodeCase cases[] = {
         {{coded_row(2, sixes, 63, 0.25), coded_row(2, ones, 63, 0.125), float_row(0, NULL)},
          METASD_CODES_INT8,
          {0.25f, 0.125f, 1}},
@@ -244,40 +283,12 @@ codes_come_with_the_rows(void **state)
          {1, 1, 1}},
     };
     static _Alignas(64) char memory[8192];
-    static const char *const labels[] = {"a", "b", "c"};
 
     (void)state;
     for (size_t c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
-        MetasdSparseRow relation = float_row(1, singles); /* needs no codes */
-        MetasdImagePlan plan = {.family = &metasd_family_complex,
-                                .entities = 3,
-                                .relations = 1,
-                                .width = 4,
-                                .relation_kept = 2,
-                                .entity_label_bytes = 3,
-                                .relation_label_bytes = 1};
-        MetasdTeam team = metasd_team_of_one();
-        MetasdImageWriter writer;
-        MetasdImage index;
-        uint32_t counts[4] = {0};
+        MetasdImage index = build_coded(&cases[c], memory);
         float row[4];
 
-        for (int e = 0; e < 3; e++) {
-            plan.entity_kept += cases[c].rows[e].kept;
-            for (size_t i = 0; i < cases[c].rows[e].kept; i++)
-                counts[two_positions[i]]++;
-        }
-        metasd_image_choose_columns(&plan, cases[c].codes, counts);
-        assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory), METASD_OK);
-        for (uint32_t e = 0; e < 3; e++)
-            assert_int_equal(metasd_image_add_entity(&writer, e, labels[e], 1, cases[c].rows[e]),
-                             METASD_OK);
-        assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, relation, relation),
-                         METASD_OK);
-        assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
-        assert_int_equal(
-            metasd_image_open(memory, metasd_image_bytes(&writer.image.plan), &team, &index),
-            METASD_OK);
         assert_int_equal(index.plan.columns, 2);
         assert_int_equal(index.plan.codes, cases[c].codes);
         for (uint32_t e = 0; e < METASD_WORD; e++)
@@ -391,22 +402,18 @@ labels_are_any_bytes(void **state)
 static void
 builders_mistakes_are_refused(void **state)
 {
-    static _Alignas(64) char memory[4096], again[4096];
+    static _Alignas(64) char memory[4096];
     static const struct {
         uint32_t positions[2];
         float values[2];
         size_t kept;
     } bad[] = {{{4}, {1}, 1},     {{0}, {0}, 1},       {{0}, {NAN}, 1},    {{0}, {INFINITY}, 1},
                {{0}, {-2e9f}, 1}, {{1, 1}, {1, 1}, 2}, {{2, 1}, {1, 1}, 2}};
-    uint32_t positions[3] = {0, 1, 2}, counts[4] = {2};
+    uint32_t positions[3] = {0, 1, 2};
     float values[3] = {1, 2, 3};
     MetasdSparseRow one = {.positions = positions, .values = values, .kept = 1}, three = one;
     MetasdTeam team = metasd_team_of_one();
-    MetasdImageWriter writer, other;
-    MetasdImagePlan plan;
-    MetasdImage index;
-    MetasdImagePlan huge = {
-        .family = &metasd_family_complex, .width = 4, .entity_kept = UINT64_MAX / 4};
+    MetasdImageWriter writer;
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -431,35 +438,79 @@ builders_mistakes_are_refused(void **state)
     assert_int_equal(metasd_image_finish(&writer, &team), METASD_INVALID);
     assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, one, one), METASD_OK);
     assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
+}
 
-    plan = writer.image.plan; /* counts are those of the plan, and those of the rows */
-    assert_int_equal(metasd_image_begin(&other, &plan, (uint32_t[4]){1}, again), METASD_INVALID);
-    assert_int_equal(metasd_image_begin(&other, &plan, (uint32_t[4]){2, 1}, again), METASD_INVALID);
-    assert_int_equal(metasd_image_begin(&other, &plan, (uint32_t[4]){1, 1}, again), METASD_OK);
-    assert_int_equal(metasd_image_add_entity(&other, 0, "ab", 2, one), METASD_OK);
-    assert_int_equal(metasd_image_add_entity(&other, 1, "cd", 2, one), METASD_INVALID);
+/* A row with one weight, a float. */
+static MetasdSparseRow
+one_weight(void)
+{
+    static const float values[] = {1};
+    static const uint32_t positions[] = {0};
+
+    return (MetasdSparseRow){.positions = positions, .values = values, .kept = 1};
+}
+
+/* Counts are those of the plan, and those of the rows. */
+static void
+wrong_counts_are_refused(void **state)
+{
+    static _Alignas(64) char memory[4096];
+    uint32_t counts[4] = {2};
+    MetasdImageWriter writer = small_writer(memory, sizeof(memory));
+    MetasdImagePlan plan = writer.image.plan;
+
+    (void)state;
+    assert_int_equal(metasd_image_begin(&writer, &plan, (uint32_t[4]){1}, memory), METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&writer, &plan, (uint32_t[4]){2, 1}, memory),
+                     METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&writer, &plan, (uint32_t[4]){1, 1}, memory), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, one_weight()), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 1, "cd", 2, one_weight()), METASD_INVALID);
     metasd_image_choose_columns(&plan, METASD_CODES_INT8, counts);
     assert_int_equal(plan.columns, 1);
-    assert_int_equal(metasd_image_begin(&other, &plan, (uint32_t[4]){1, 1}, again), METASD_INVALID);
-    assert_int_equal(metasd_image_begin(&other, &plan, counts, again), METASD_OK);
-    assert_int_equal(metasd_image_add_entity(&other, 0, "ab", 2, one), METASD_INVALID); /* floats */
+    assert_int_equal(metasd_image_begin(&writer, &plan, (uint32_t[4]){1, 1}, memory),
+                     METASD_INVALID);
+    assert_int_equal(metasd_image_begin(&writer, &plan, counts, memory), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, one_weight()),
+                     METASD_INVALID); /* a float, where there are codes */
+}
 
-    /* relocatable: the same bytes elsewhere, at another alignment, are the same image */
-    memcpy(again + 8, memory, metasd_image_bytes(&writer.image.plan));
-    assert_int_equal(
-        metasd_image_open(again + 8, metasd_image_bytes(&writer.image.plan), &team, &index),
-        METASD_OK);
+/* The same bytes elsewhere, at another alignment, are the same image. */
+static void
+images_can_be_moved(void **state)
+{
+    static _Alignas(64) char memory[4096], again[4096];
+    MetasdTeam team = metasd_team_of_one();
+    MetasdImageWriter writer = small_writer(memory, sizeof(memory));
+    size_t bytes = metasd_image_bytes(&writer.image.plan);
+    MetasdImage index;
+
+    (void)state;
+    assert_int_equal(metasd_image_add_entity(&writer, 0, "ab", 2, one_weight()), METASD_OK);
+    assert_int_equal(metasd_image_add_entity(&writer, 1, "cd", 2, one_weight()), METASD_OK);
+    assert_int_equal(metasd_image_add_relation(&writer, 0, "r", 1, one_weight(), one_weight()),
+                     METASD_OK);
+    assert_int_equal(metasd_image_finish(&writer, &team), METASD_OK);
+    memcpy(again + 8, memory, bytes);
+    assert_int_equal(metasd_image_open(again + 8, bytes, &team, &index), METASD_OK);
     assert_int_equal(metasd_image_open(again + 4, 2048, &team, &index), METASD_INVALID);
+}
 
-    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
-    huge.entity_kept = UINT64_MAX;
-    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
-    huge = (MetasdImagePlan){.family = &metasd_family_complex, .width = 3};
-    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
-    huge = (MetasdImagePlan){.width = 4};
-    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
-    huge = (MetasdImagePlan){.family = &metasd_family_complex, .width = 4, .entities = UINT32_MAX};
-    assert_true(metasd_image_bytes(&huge) == SIZE_MAX);
+static void
+impossible_plans_have_no_size(void **state)
+{
+    const MetasdFamily *family = &metasd_family_complex;
+    const MetasdImagePlan plans[] = {
+        {.family = family, .width = 4, .entity_kept = UINT64_MAX / 4},
+        {.family = family, .width = 4, .entity_kept = UINT64_MAX},
+        {.family = family, .width = 3},
+        {.width = 4},
+        {.family = family, .width = 4, .entities = UINT32_MAX},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(plans) / sizeof(*plans); i++)
+        assert_true(metasd_image_bytes(&plans[i]) == SIZE_MAX);
 }
 
 /*
@@ -531,10 +582,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_equal_a_dense_model),    cmocka_unit_test(columns_are_chosen),
-        cmocka_unit_test(codes_come_with_the_rows),       cmocka_unit_test(wrong_codes_are_refused),
-        cmocka_unit_test(codes_hold_weights_of_any_size), cmocka_unit_test(labels_are_any_bytes),
-        cmocka_unit_test(builders_mistakes_are_refused),  cmocka_unit_test(sigmoids_are_kept),
+        cmocka_unit_test(answers_equal_a_dense_model),
+        cmocka_unit_test(columns_are_chosen),
+        cmocka_unit_test(codes_come_with_the_rows),
+        cmocka_unit_test(wrong_codes_are_refused),
+        cmocka_unit_test(codes_hold_weights_of_any_size),
+        cmocka_unit_test(labels_are_any_bytes),
+        cmocka_unit_test(builders_mistakes_are_refused),
+        cmocka_unit_test(wrong_counts_are_refused),
+        cmocka_unit_test(images_can_be_moved),
+        cmocka_unit_test(impossible_plans_have_no_size),
+        cmocka_unit_test(sigmoids_are_kept),
         cmocka_unit_test(an_empty_image_answers),
     };
 

@@ -300,6 +300,19 @@ pulls_are_derivatives(void **state)
 #define FIRST 20
 
 static void
+average_embeddings(const World *w, const uint32_t *entities, int n, float *mean)
+{
+    float row[WIDTH];
+
+    memset(mean, 0, WIDTH * sizeof(*mean));
+    for (int i = 0; i < n; i++) {
+        metasd_query_embedding(&w->image, entities[i], row);
+        for (int j = 0; j < WIDTH; j++)
+            mean[j] += row[j] / (float)n;
+    }
+}
+
+static void
 centered_pulls_are_against_the_rivals(void **state)
 {
     World *w = make_world(&metasd_family_complex, METASD_INT8, 0.6);
@@ -307,21 +320,14 @@ centered_pulls_are_against_the_rivals(void **state)
     const uint32_t relation = 1, other = 9, entity = 7;
     Triple x = asked[0];
     double expected[3] = {0};
-    float rival[WIDTH], mean[WIDTH], row[WIDTH], pull;
+    uint32_t others[ENTITIES - FIRST];
+    float rival[WIDTH], mean[WIDTH], pull;
 
     (void)state;
-    memset(rival, 0, sizeof(rival));
-    memset(mean, 0, sizeof(mean));
-    for (uint32_t e = FIRST; e < ENTITIES; e++) {
-        metasd_query_embedding(&w->image, e, row);
-        for (int j = 0; j < WIDTH; j++)
-            mean[j] += row[j] / (ENTITIES - FIRST);
-    }
-    for (int i = 0; i < 4; i++) {
-        metasd_query_embedding(&w->image, rivals[i], row);
-        for (int j = 0; j < WIDTH; j++)
-            rival[j] += row[j] / 4;
-    }
+    for (uint32_t e = FIRST; e < ENTITIES; e++)
+        others[e - FIRST] = e;
+    average_embeddings(w, others, ENTITIES - FIRST, mean);
+    average_embeddings(w, rivals, 4, rival);
     /* -1: the triple itself; facts for tails are against the mean tail, so both are summed up */
     for (int i = -1; i < 4; i++) {
         Triple y = {x.head, x.relation, i < 0 ? x.tail : rivals[i]};

@@ -248,6 +248,24 @@ of_a_full_model_alone(void **state)
     free(world.memory);
 }
 
+/* Dense and pruned: there is no full model in any epoch. */
+static void
+of_a_student_alone(void **state)
+{
+    World world = trainings_noise();
+    MetasdTrainOptions options = make_options();
+
+    (void)state;
+    options.step.quiz = options.step.mutual = false;
+    options.warmup = options.ramp = 0;
+    options.finetune = options.epochs;
+    options.sparsity = 0;
+    check_every_epoch(&world, options);
+    options.sparsity = 0.5;
+    check_every_epoch(&world, options);
+    free(world.memory);
+}
+
 /* The epoch that is kept is one of before the checkpoint, and patience ends the training. */
 static void
 with_patience(void **state)
@@ -411,6 +429,7 @@ main(void)
         cmocka_unit_test(of_a_lean_training_with_patience),
         cmocka_unit_test(after_a_sample),
         cmocka_unit_test(of_a_full_model_alone),
+        cmocka_unit_test(of_a_student_alone),
         cmocka_unit_test(with_patience),
         cmocka_unit_test(after_a_repeated_epoch),
         cmocka_unit_test(what_is_damaged_is_refused),

@@ -221,6 +221,52 @@ finetuning_may_begin_after_the_warm_up(void **state)
     free(world.memory);
 }
 
+/* The MRR of a full model is its own throughout, or there is none. */
+static void
+check_full_model(const World *world, double sparsity, int warmup)
+{
+    MetasdTrainOptions options = trainings_options();
+    Training *training;
+    const MetasdRanks *before = NULL;
+
+    options.step.quiz = options.step.mutual = false;
+    options.sparsity = sparsity;
+    options.warmup = warmup;
+    options.ramp = 0;
+    options.epochs = 6;
+    options.finetune = options.epochs - warmup;
+    training = trainings_done(world, options);
+    for (int i = 0; i < training->epochs; i++) {
+        const MetasdEpoch *epoch = &training->epoch[i];
+
+        assert_int_equal(epoch->finetunes, i >= warmup);
+        assert_int_equal(epoch->student.n, world->graph.part[METASD_VALIDATION].examples);
+        if (i < warmup)
+            assert_memory_equal(&epoch->full, &epoch->student, sizeof(epoch->full));
+        else if (before && sparsity > 0)
+            assert_memory_equal(&epoch->full, before, sizeof(epoch->full));
+        else
+            assert_int_equal(epoch->full.n, 0);
+        before = i < warmup ? &epoch->full : before;
+    }
+    assert_int_equal(training->best.full.n > 0, warmup > 0 && sparsity > 0);
+    assert_true(training->best.student.n > 0);
+    trainings_unmake(training);
+}
+
+static void
+a_student_that_learns_alone_has_no_full_model(void **state)
+{
+    World world = trainings_clubs();
+
+    (void)state;
+    for (int warmup = 0; warmup <= 2; warmup += 2) {
+        check_full_model(&world, 0, warmup);
+        check_full_model(&world, 0.5, warmup);
+    }
+    free(world.memory);
+}
+
 int
 main(void)
 {
@@ -230,6 +276,7 @@ main(void)
         cmocka_unit_test(few_weights_are_packed_without_a_table_of_their_own),
         cmocka_unit_test(last_epochs_finetune_the_student),
         cmocka_unit_test(finetuning_may_begin_after_the_warm_up),
+        cmocka_unit_test(a_student_that_learns_alone_has_no_full_model),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,29 @@ the_last_part_of_finetuning_rounds(void **state)
         }
 }
 
+/* None where the student learns alone from the start, or is alone and not pruned. */
+static void
+the_full_model_is_there_while_it_counts(void **state)
+{
+    static const struct {
+        double sparsity;
+        int warmup, finetune, epochs_with_it;
+    } cases[] = {{0.8, 4, 3, 9}, {0.8, 4, 9, 9}, {0.8, 0, 3, 9}, {0.8, 0, 9, 0}, {0.8, 0, 12, 0},
+                 {0, 4, 3, 6},   {0, 4, 9, 4},   {0, 0, 3, 6},   {0, 0, 9, 0},   {0, 0, 0, 9}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        MetasdTrainOptions options = make_options();
+
+        options.sparsity = cases[i].sparsity;
+        options.warmup = cases[i].warmup;
+        options.finetune = cases[i].finetune;
+        for (int epoch = 1; epoch <= options.epochs; epoch++)
+            assert_int_equal(metasd_phases_has_full(&options, epoch),
+                             epoch <= cases[i].epochs_with_it);
+    }
+}
+
 int
 main(void)
 {
@@ -86,6 +109,7 @@ main(void)
         cmocka_unit_test(rates_fall_in_warm_up_and_finetuning),
         cmocka_unit_test(a_mask_is_taken_until_it_stays),
         cmocka_unit_test(the_last_part_of_finetuning_rounds),
+        cmocka_unit_test(the_full_model_is_there_while_it_counts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
