@@ -138,6 +138,90 @@ DELETE FROM people WHERE (head, relation, tail) = (SELECT head, relation, tail F
 SELECT count(*) > 0 AS found FROM kg_discover(k => 1000000, relation => 'speaks');
 ROLLBACK;
 
+-- Newcomers that are named, in every place: by the same keys and on the same scale as what the model knows. People are new, a language and a
+-- relation; a person has one fact, and one with the language.
+BEGIN;
+CREATE TEMP TABLE before AS TABLE people;
+CREATE TEMP TABLE trained AS SELECT label AS entity FROM kg_entity_embeddings();
+INSERT INTO people VALUES ('p31', 'works_at', 'bakery'), ('p31', 'lives_in', 'Arles'), ('p31', 'speaks', 'Occitan'), ('p32', 'speaks', 'French');
+INSERT INTO people SELECT head, 'speaks', 'Occitan' FROM before WHERE tail = 'bakery' AND head < 'p20';
+INSERT INTO people SELECT head, 'sleeps_in', tail FROM before WHERE relation = 'lives_in' AND head < 'p20';
+CREATE TEMP TABLE counted AS
+SELECT side, relation, entity, (SELECT count(DISTINCT (f.head, f.tail)) FROM people f
+                                WHERE f.relation = r.relation AND f.head IN (TABLE trained) AND f.tail IN (TABLE trained)
+                                      AND CASE side WHEN 'tail' THEN f.head ELSE f.tail END = entity)::int AS answers
+FROM unnest('{head,tail}'::text[]) side, (SELECT DISTINCT relation FROM people) r, trained;
+CREATE FUNCTION lacks(side text, relation text, n bigint) RETURNS float8 LANGUAGE sql STABLE AS $$
+SELECT (coalesce(sum(answers) FILTER (WHERE answers > 0 AND range_of(answers - 1) = range_of($3::int)), 0) + 5 * greatest($3, 0.1))
+       / (count(*) FILTER (WHERE range_of(answers) = range_of($3::int)) + 5)
+FROM counted c WHERE (c.side, c.relation) = ($1, $2) $$;
+CREATE FUNCTION keys(heads text[], relations text[], tails text[]) RETURNS TABLE (head text, relation text, tail text, score real, key float8)
+LANGUAGE sql AS $$ -- of all triples that are no facts; a newcomer is a candidate beside all that the model knows
+SELECT h, r, t, pt.score, ln(pt.probability::float8) + ln(ph.probability::float8)
+       + 0.4 * (ln(lacks('tail', r, (SELECT count(DISTINCT p.tail) FROM people p WHERE (p.head, p.relation) = (h, r) AND p.tail IN (TABLE trained))))
+                + ln(lacks('head', r, (SELECT count(DISTINCT p.head) FROM people p WHERE (p.relation, p.tail) = (r, t) AND p.head IN (TABLE trained)))))
+FROM unnest(heads) h, unnest(relations) r, unnest(tails) t,
+     LATERAL kg_predict(h, r, 1000, candidate_ids => (SELECT array_agg(entity) || t FROM trained)) pt,
+     LATERAL kg_predict_heads(r, t, 1000, candidate_ids => (SELECT array_agg(entity) || h FROM trained)) ph
+WHERE pt.tail = t AND ph.head = h $$;
+CREATE TEMP TABLE sample AS SELECT unnest('{p05,p06,p31,p32,French,Breton,Arles,bakery,Occitan}'::text[]) AS entity; -- of heads and tails
+CREATE TEMP TABLE chosen AS SELECT unnest('{p31,p32,nobody,p05,p06}'::text[]);
+CREATE TEMP TABLE tongues AS SELECT unnest('{Occitan,Breton,French}'::text[]);
+CREATE TEMP TABLE discovered (call text, head text, relation text, tail text, score real, probability real);
+CREATE TEMP TABLE expected (call text, head text, relation text, tail text, score real, key float8);
+SET LOCAL client_min_messages = warning;
+INSERT INTO discovered
+    SELECT 'trained', head, relation, tail, score, probability FROM kg_discover() UNION ALL
+    SELECT 'head', head, relation, tail, score, probability FROM kg_discover(k => 1000000, head => 'p31') UNION ALL
+    SELECT 'head of one fact', head, relation, tail, score, probability FROM kg_discover(k => 1000000, head => 'p32') UNION ALL
+    SELECT 'tail', head, relation, tail, score, probability FROM kg_discover(k => 1000000, relation => 'speaks', tail => 'Occitan') UNION ALL
+    SELECT 'head, all', head, relation, tail, score, probability FROM kg_discover(k => 1000000, head => 'p31', subjects => 'all', relation => 'sleeps_in') UNION ALL
+    SELECT 'relation', head, relation, tail, score, probability FROM kg_discover(k => 1000000, relation => 'sleeps_in') UNION ALL
+    SELECT 'head and tail', head, relation, tail, score, probability FROM kg_discover(k => 1000000, head => 'p32', tail => 'Occitan') UNION ALL
+    SELECT 'candidates as heads', head, relation, tail, score, probability FROM kg_discover(k => 1000000, tail => 'French', candidates => 'chosen', subjects => 'all', relation => 'speaks') UNION ALL
+    SELECT 'candidates as tails', head, relation, tail, score, probability FROM kg_discover(k => 1000000, candidates => 'tongues', relation => 'speaks') UNION ALL
+    SELECT 'candidates of a newcomer', head, relation, tail, score, probability FROM kg_discover(k => 1000000, head => 'p32', candidates => 'tongues');
+INSERT INTO expected
+    SELECT 'trained', b.head, b.relation, b.tail, b.score, b.key FROM found JOIN brute b USING (head, relation, tail) UNION ALL
+    SELECT 'head', k.* FROM keys('{p31}', '{works_at,lives_in,speaks}', (SELECT array_agg(entity) FROM sample WHERE entity IN (TABLE trained))) k UNION ALL
+    SELECT 'head of one fact', k.* FROM keys('{p32}', '{speaks}', (SELECT array_agg(entity) FROM sample WHERE entity IN (TABLE trained))) k UNION ALL
+    SELECT 'tail', k.* FROM keys('{p05,p06}', '{speaks}', '{Occitan}') k UNION ALL
+    SELECT 'head, all', k.* FROM keys('{p31}', '{sleeps_in}', (SELECT array_agg(entity) FROM sample WHERE entity IN (TABLE trained))) k UNION ALL
+    SELECT 'relation', k.* FROM keys('{p05,p06}', '{sleeps_in}', (SELECT array_agg(entity) FROM sample WHERE entity IN (TABLE trained))) k UNION ALL
+    SELECT 'head and tail', k.* FROM keys('{p32}', '{speaks}', '{Occitan}') k UNION ALL
+    SELECT 'candidates as heads', k.* FROM keys('{p31,p32,p05,p06}', '{speaks}', '{French}') k UNION ALL
+    SELECT 'candidates as tails', k.* FROM keys('{p05,p06}', '{speaks}', '{Occitan,Breton,French}') k UNION ALL
+    SELECT 'candidates of a newcomer', k.* FROM keys('{p32}', '{speaks}', '{Occitan,Breton,French}') k;
+SELECT call, count(*) > 0 AS some, count(*) FILTER (WHERE d.score = e.score) = count(*) AS "the same with their scores"
+FROM (SELECT * FROM discovered WHERE head IN (TABLE sample) AND tail IN (TABLE sample)) d FULL JOIN expected e USING (call, head, relation, tail) WHERE call <> 'trained' GROUP BY 1 ORDER BY 1;
+SELECT round(corr(ln(probability::float8 / (1 - probability::float8)), key)::numeric, 4) AS "one line"
+FROM discovered d JOIN expected e USING (call, head, relation, tail) WHERE probability BETWEEN 1e-6 AND 0.999;
+RESET client_min_messages;
+-- The first are those of the whole list; workers change nothing; facts that are there, also between two newcomers, are left out.
+SELECT count(*) FROM (SELECT head, relation, tail, score, probability FROM kg_discover(k => 5, head => 'p31')
+                      EXCEPT (SELECT head, relation, tail, score, probability FROM discovered WHERE call = 'head' ORDER BY probability DESC LIMIT 5)) d;
+SET LOCAL max_parallel_workers_per_gather = 2;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL cpu_operator_cost = 1;
+SELECT count(*) FROM (SELECT head, relation, tail, score, probability FROM kg_discover(k => 1000000, candidates => 'tongues', relation => 'speaks')
+                      EXCEPT SELECT head, relation, tail, score, probability FROM discovered WHERE call = 'candidates as tails') d;
+RESET max_parallel_workers_per_gather;
+RESET parallel_setup_cost;
+RESET cpu_operator_cost;
+SELECT count(*) FROM discovered JOIN people USING (head, relation, tail);
+SELECT count(*) FROM kg_discover(head => 'p31', tail => 'Occitan');
+SELECT head, relation, tail FROM kg_discover(k => 1, tail => 'Occitan');
+-- Subjects: what is similar to one, and all. A newcomer is one itself, or is similar to one.
+SELECT count(*) > 0 AS some, count(DISTINCT head) < 33 AS "not all", bool_or(head NOT IN (SELECT head FROM before WHERE relation = 'lives_in')) AS "also others"
+FROM kg_discover(k => 1000000, relation => 'sleeps_in', subjects => 'like');
+SELECT count(DISTINCT head) = (SELECT count(*) FROM trained) AS "all" FROM kg_discover(k => 1000000, relation => 'sleeps_in', subjects => 'all');
+SELECT relation, count(*) > 0 AS some FROM kg_discover(k => 1000000, head => 'p32', subjects => 'like') GROUP BY 1 ORDER BY 1;
+-- Off, they are unknown.
+SET LOCAL metasd.fold_in = off;
+SELECT count(*) FROM kg_discover(head => 'p31');
+SELECT count(*) FROM kg_discover(tail => 'French', candidates => 'chosen', subjects => 'all', relation => 'speaks') WHERE head IN ('p31', 'p32');
+ROLLBACK;
+
 -- Identifiers that are numbers are named as text; NULL and strange rows of the source do no harm.
 CREATE TABLE numbers AS SELECT h AS head, r AS relation, t AS tail
 FROM generate_series(1, 30) h, generate_series(1, 2) r, generate_series(1, 30) t WHERE (h * 7 + t * 11 + r * 5) % 13 = 0;

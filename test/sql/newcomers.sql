@@ -212,7 +212,7 @@ SET LOCAL client_min_messages = warning;
 SELECT count(*) BETWEEN 20 AND 200 AS some FROM kg_predict_heads('works_at', 'bakery', 10000, candidate_ids => (SELECT array_agg('c' || i) FROM generate_series(1, 400) i));
 RESET work_mem;
 RESET client_min_messages;
--- kg_discover finds facts of what is named; kg_suspects looks at what the model was trained on, and says so.
+-- kg_discover finds facts of what is named; kg_suspects judges facts of what is new. Other tests of these compare them with others.
 SELECT count(*) > 20 AS many FROM kg_discover(head => 'p31');
 SELECT count(*) FROM kg_discover(tail => 'Occitan', relation => 'speaks');
 SELECT count(*) FROM kg_discover(relation => 'sleeps_in');

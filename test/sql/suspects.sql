@@ -33,7 +33,7 @@ SELECT count(*) FROM kg_suspects('people', 0);
 SELECT count(*) FROM kg_suspects('people', NULL);
 SELECT count(*) FROM kg_suspects(k => 3);
 
--- The source is looked at as it is now. What the model does not know is left out.
+-- The source is looked at as it is now. A newcomer whose only fact it is tells nothing of it.
 BEGIN READ ONLY;
 SELECT count(*) FROM kg_suspects('people', 2);
 COMMIT;
@@ -57,6 +57,72 @@ SELECT count(*) FROM (SELECT * FROM kg_suspects('people', 1000) EXCEPT TABLE alo
 RESET max_parallel_workers_per_gather;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
+
+-- Newcomers: a fact is judged by the newcomer's row without it. So its places are those that kg_rank and kg_predict tell when it is deleted; what
+-- the model knows is judged as before; a wrong fact of a person, of a language and of a relation that are new comes first.
+BEGIN;
+CREATE TEMP TABLE trained AS SELECT label AS entity FROM kg_entity_embeddings('people');
+INSERT INTO people VALUES ('p31', 'works_at', 'bakery'), ('p31', 'lives_in', 'Arles'), ('p31', 'speaks', 'French'), ('p31', 'speaks', 'Breton'),
+    ('p31', 'speaks', 'Occitan'), ('p32', 'speaks', 'French'), ('p33', 'works_at', 'p33'), ('p11', 'speaks', 'Occitan'), ('p10', 'sleeps_in', 'French');
+INSERT INTO people SELECT head, 'speaks', 'Occitan' FROM tools.people() WHERE tail = 'bakery' AND head < 'p20';
+INSERT INTO people SELECT head, 'sleeps_in', tail FROM tools.people() WHERE relation = 'lives_in' AND head < 'p20';
+INSERT INTO people VALUES ('p31', 'lives_in', 'Arles'); -- again
+CREATE TEMP TABLE judged AS SELECT * FROM kg_suspects('people', 1000);
+SELECT count(*) = (SELECT count(*) FROM alone) AS "all that is known", count(*) FILTER (WHERE (a.deviation, a.tail_rank, a.head_rank, a.best_tail, a.best_head)
+       IS DISTINCT FROM (j.deviation, j.tail_rank, j.head_rank, j.best_tail, j.best_head)) AS changed
+FROM alone a JOIN judged j USING (head, relation, tail);
+CREATE TEMP TABLE new AS SELECT j.* FROM judged j LEFT JOIN alone a USING (head, relation, tail) WHERE a.head IS NULL;
+CREATE FUNCTION places(h text, r text, t text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    places text;
+BEGIN
+    DELETE FROM people WHERE (head, relation, tail) = (h, r, t);
+    places := concat_ws(' ', (SELECT k.rank FROM kg_rank(h, r, t, 'people') k),
+        (SELECT p.tail FROM kg_predict(h, r, 1, 'people', candidate_ids => (SELECT array_agg(entity) FROM trained WHERE entity <> t)) p LIMIT 1),
+        (SELECT 1 + count(*) FROM kg_predict_heads(r, t, 1000, 'people', candidate_ids => (SELECT array_agg(entity) FROM trained WHERE entity <> h)) p
+         WHERE score > kg_score(h, r, t, 'people', side => 'head')),
+        (SELECT p.head FROM kg_predict_heads(r, t, 1, 'people', candidate_ids => (SELECT array_agg(entity) FROM trained WHERE entity <> h)) p LIMIT 1));
+    RAISE EXCEPTION USING errcode = 'P0001', message = places;
+EXCEPTION WHEN raise_exception THEN
+    RETURN sqlerrm;
+END $$;
+SET LOCAL client_min_messages = warning;
+SELECT count(*), count(*) FILTER (WHERE concat_ws(' ', tail_rank, best_tail, head_rank, best_head) <> places(head, relation, tail)) AS others FROM new;
+RESET client_min_messages;
+SELECT head, relation, tail FROM (SELECT * FROM new ORDER BY rank LIMIT 3) n ORDER BY head;
+SELECT head, relation, tail FROM kg_suspects('people', 1, 'sleeps_in');
+SELECT head, relation, tail FROM kg_suspects('people', 2, 'speaks') ORDER BY head;
+SELECT count(*) = (SELECT count(*) FROM new WHERE relation = 'sleeps_in') AS "all of them", bool_and(relation = 'sleeps_in') AS "no others"
+FROM kg_suspects('people', 1000, 'sleeps_in');
+SELECT count(*) FROM kg_suspects('people', 1000, 'works_at') WHERE head = 'p33';
+SET LOCAL max_parallel_workers_per_gather = 2;
+SET LOCAL parallel_setup_cost = 0;
+SELECT count(*) FROM (SELECT * FROM kg_suspects('people', 1000) EXCEPT TABLE judged) s;
+RESET max_parallel_workers_per_gather;
+RESET parallel_setup_cost;
+-- More newcomers than work_mem has room for; all facts are of newcomers; there are none but with each other. More facts than a row is made of.
+INSERT INTO people SELECT format('%s%s', repeat('q', 100), i), 'works_at', 'mill' FROM generate_series(1, 2000) i;
+SET LOCAL work_mem = '64kB';
+\set VERBOSITY terse
+SELECT count(*) FROM kg_suspects('people', 1, 'lives_in');
+SET LOCAL client_min_messages = warning;
+SELECT count(*) FROM kg_suspects('people', 1);
+RESET client_min_messages;
+\set VERBOSITY default
+RESET work_mem;
+DELETE FROM people WHERE head ~ '^q' OR head IN (TABLE trained) AND tail IN (TABLE trained) AND relation <> 'sleeps_in';
+SELECT count(*) > 0 AS some, max(abs(deviation)) < 100 AS usual FROM kg_suspects('people', 1000);
+DELETE FROM people WHERE head IN (TABLE trained) OR tail IN (TABLE trained);
+INSERT INTO people VALUES ('p41', 'knows', 'p42');
+SELECT count(*) FROM kg_suspects('people', 1000);
+INSERT INTO people SELECT 'p41', 'lives_in', entity FROM trained, generate_series(1, 10) UNION ALL SELECT h.entity, 'knows', t.entity FROM trained h, trained t;
+SELECT count(*) = (SELECT count(*) FROM trained) AS "all of them" FROM kg_suspects('people', 1000, 'lives_in');
+SELECT count(*) = (SELECT count(*) ^ 2 FROM trained) AS "all of them" FROM kg_suspects('people', 10000, 'knows');
+-- Off, newcomers are unknown.
+SET LOCAL metasd.fold_in = off;
+SELECT count(*) FROM kg_suspects('people', 1000);
+SELECT count(*) FROM kg_suspects('people', 1000, 'sleeps_in');
+ROLLBACK;
 
 -- Identifiers of other types are labels.
 CREATE TABLE numbers AS

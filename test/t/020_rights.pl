@@ -179,6 +179,8 @@ my @calls = (
 	"SELECT count(*) FROM kg_predict_many('{nova,e1}'::text[], '{r1}'::text[], 3, 'm')",
 	"SELECT count(*) FROM kg_discover('m', 3)",
 	"SELECT count(*) FROM kg_discover('m', 3, candidates => 'e.c')",
+	"SELECT count(*) FROM kg_discover('m', 3, head => 'nova')",
+	"SELECT count(*) FROM kg_suspects('m', 3)",
 	"SELECT triples FROM kg_evaluate('m', 'e.t')",
 	"SELECT triples FROM kg_evaluate('m', 'facts', filters => '{e.t}')",
 	"SELECT triples FROM kg_estimate('e.f')",
@@ -202,7 +204,7 @@ for my $what (sort keys %traps)
 		as($role, "SELECT kg_train('of_$role', 'facts', validation => 'e.t', params => '$params')");
 		as($role, "SELECT kg_wait(max(last_run)) FROM metasd.models");
 		nothing_happened("$what, trained from by $role");
-		as($role, $_ =~ s/'m'/'of_$role'/r) for grep { /kg_predict|kg_rank|kg_explain|kg_evaluate|kg_discover/ } @calls;
+		as($role, $_ =~ s/'m'/'of_$role'/r) for grep { /kg_predict|kg_rank|kg_explain|kg_evaluate|kg_discover|kg_suspects/ } @calls;
 		nothing_happened("$what, asked for by $role");
 	}
 	set_traps($traps{$what}[1]);

@@ -54,7 +54,9 @@ catch_up();
 for my $call ("kg_predict('nova', 'r1', 5)", "kg_predict('nova', 'r1', 5, candidate_ids => '{stella,e1,e2}')",
 	"kg_predict('e1', 'r1', 5, candidate_ids => '{stella,e2,e3}', known => 'mark')", "kg_explain('nova', 'r1', '$tail', 100)",
 	"kg_explain('e1', 'r1', 'stella', 100)", "kg_predict_many('{nova,stella,e1,nobody}'::text[], '{r1}'::text[], 3)",
-	"kg_rank('e1', 'r1', 'stella')", "kg_similar('nova', 5)", "kg_evaluate('m', 'facts')")
+	"kg_rank('e1', 'r1', 'stella')", "kg_similar('nova', 5)", "kg_evaluate('m', 'facts')",
+	"kg_discover('m', 5, head => 'nova')", "kg_discover('m', 5, relation => 'r1', tail => 'stella')",
+	"(SELECT * FROM kg_suspects('m', 100000) WHERE head = 'nova' OR tail = 'stella')")
 {
 	my $sql = "SELECT md5(string_agg(a::text, ',' ORDER BY a::text)), count(*) > 0 FROM $call a";
 	my $answer = $primary->safe_psql('postgres', $sql);

@@ -38,7 +38,8 @@ typedef void (*Search)(MetasdReport *report, MetasdFindings *findings);
 
 /*
  * Runs a query of functions of schema metasd, as the caller, with a search_path that nobody else
- * can write to. Notices say what the page says itself.
+ * can write to. Notices say what the page says itself, and it tells of what the model was trained
+ * on: newcomers may take longer than a page may.
  */
 static uint64
 run_query(const char *sql, int n, Oid *types, Datum *values, const char *nulls)
@@ -49,6 +50,8 @@ run_query(const char *sql, int n, Oid *types, Datum *values, const char *nulls)
     metasd_security_switch_to(&saved, GetUserId(), false);
     (void)set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
+    (void)set_config_option("metasd.fold_in", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                            true, 0, false);
     result = SPI_execute_with_args(sql, n, types, values, nulls, true, 0);
     if (result != SPI_OK_SELECT)
         elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(result));

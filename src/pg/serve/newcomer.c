@@ -221,26 +221,36 @@ get_sample(const MetasdQuestion *question, struct MetasdNewcomers *all, MetasdTe
     return &kept.sample;
 }
 
+/* Writes the row of facts. False if there is none. */
+static bool
+fold_row(const MetasdQuestion *question, struct MetasdNewcomers *all, MetasdFoldKind kind,
+         const MetasdFoldFact *facts, size_t n, float *row)
+{
+    const MetasdFoldSample *sample;
+    MetasdTeam team = metasd_interruptible_team();
+    MetasdArena arena = metasd_arena_measure();
+    MetasdFold fold;
+
+    if (n == 0)
+        return false;
+    sample = get_sample(question, all, &team);
+    metasd_fold_take(&arena, sample, n, &fold);
+    arena = take_arena(CurrentMemoryContext, &arena);
+    metasd_fold_take(&arena, sample, n, &fold);
+    return metasd_fold(question->image, sample, kind, facts, n, &fold, &team, row) == METASD_OK;
+}
+
 /* The row of facts, in the memory of the call site; NULL if there is none. */
 static const float *
 fold_facts(const MetasdQuestion *question, struct MetasdNewcomers *all, MetasdFoldKind kind,
            const MetasdFoldFact *facts, size_t n)
 {
-    const MetasdImage *image = question->image;
-    const MetasdFoldSample *sample;
-    MetasdTeam team = metasd_interruptible_team();
-    MetasdArena arena = metasd_arena_measure();
-    MetasdFold fold;
     float *row;
 
     if (n == 0)
         return NULL;
-    sample = get_sample(question, all, &team);
-    metasd_fold_take(&arena, sample, n, &fold);
-    arena = take_arena(CurrentMemoryContext, &arena);
-    metasd_fold_take(&arena, sample, n, &fold);
-    row = MemoryContextAllocHuge(all->context, image->plan.width * sizeof(*row));
-    return metasd_fold(image, sample, kind, facts, n, &fold, &team, row) == METASD_OK ? row : NULL;
+    row = MemoryContextAllocHuge(all->context, question->image->plan.width * sizeof(*row));
+    return fold_row(question, all, kind, facts, n, row) ? row : NULL;
 }
 
 /* ---- finding one ---- */
@@ -345,6 +355,44 @@ metasd_newcomer_find(const MetasdQuestion *question, MetasdLabel label, bool rel
     entry = newcomerhash_insert(all->hash, key, &there);
     entry->found = found;
     return found;
+}
+
+/* Writes the facts of a row without one; returns their number. */
+static uint32
+copy_others(const Newcomer *one, bool reciprocal, MetasdFoldFact fact, MetasdFoldFact *others)
+{
+    uint32 n = 0;
+
+    for (uint32 i = 0; i < one->count[reciprocal]; i++) {
+        MetasdFoldFact other = one->facts[reciprocal][i];
+
+        if (other.given != fact.given || other.answer != fact.answer)
+            others[n++] = other;
+    }
+    return n;
+}
+
+bool
+metasd_newcomer_row_without(const MetasdQuestion *question, bool relation, uint32 id,
+                            bool reciprocal, MetasdFoldFact fact, float *row)
+{
+    const Newcomer *one = get_newcomer(question, relation, id);
+    MetasdFoldKind kind = relation ? METASD_FOLD_RELATION : METASD_FOLD_ENTITY;
+    MemoryContext scratch =
+        AllocSetContextCreate(CurrentMemoryContext, "metasd newcomer", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(scratch);
+    MetasdFoldFact *others = palloc(one->count[reciprocal] * sizeof(*others));
+    uint32 n = copy_others(one, reciprocal, fact, others);
+    bool made = true;
+
+    if (n == one->count[reciprocal]) /* the row was not made of it */
+        memcpy(row, reciprocal ? one->reciprocal : one->row,
+               question->image->plan.width * sizeof(*row));
+    else
+        made = fold_row(question, newcomers_of(question), kind, others, n, row);
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(scratch);
+    return made;
 }
 
 /* ---- many at once ---- */

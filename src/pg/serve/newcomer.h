@@ -35,6 +35,13 @@ extern MetasdGiven metasd_newcomer_given(const MetasdQuestion *question, bool re
 extern uint32 metasd_newcomer_facts(const MetasdQuestion *question, bool relation, uint32 id);
 
 /*
+ * Writes the row of a newcomer, or of a relation's reciprocal, as it would be without one of its
+ * facts. False if there would be none: it has no other fact.
+ */
+extern bool metasd_newcomer_row_without(const MetasdQuestion *question, bool relation, uint32 id,
+                                        bool reciprocal, MetasdFoldFact fact, float *row);
+
+/*
  * Sets known_ids[id] for the entities of the image that are tails of (entity, relation, ?) in the
  * source, or heads of (?, relation, entity); one of the two is a newcomer. False if the facts that
  * its row is made of do not tell.

@@ -152,22 +152,6 @@ notice_newcomer(const MetasdQuestion *question, MetasdLabel label, bool relation
              errhint("The next training learns it.")));
 }
 
-/* Gives a NOTICE that a function is only about what the model was trained on. */
-static void
-notice_untrained(const MetasdQuestion *question, MetasdLabel label, bool relation)
-{
-    const char *model = question->model->name;
-    int len = pg_mbcliplen(label.data, (int)label.len, MOST_SHOWN);
-
-    ereport(
-        NOTICE,
-        (relation ? errmsg("relation \"%.*s\" is new to model \"%s\"", len, label.data, model)
-                  : errmsg("entity \"%.*s\" is new to model \"%s\"", len, label.data, model),
-         errdetail("This function looks at what the model was trained on."),
-         errhint("kg_predict and kg_explain answer questions about what is new; the next training "
-                 "learns it.")));
-}
-
 bool
 metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation, uint32 *id)
 {
@@ -184,24 +168,6 @@ metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool rel
     }
     *id = newcomer.id;
     return newcomer.facts > 0;
-}
-
-bool
-metasd_question_find_trained(const MetasdQuestion *question, MetasdLabel label, bool relation,
-                             uint32 *id)
-{
-    MetasdNewcomer newcomer;
-
-    if (metasd_label_find(metasd_question_labels(question, relation), label.data, label.len, id))
-        return true;
-    newcomer = metasd_newcomer_find(question, label, relation);
-    if (metasd_question_may_notice(question)) {
-        if (newcomer.facts > 0)
-            notice_untrained(question, label, relation);
-        else
-            notice_unknown(question, label, relation, &newcomer);
-    }
-    return false;
 }
 
 MetasdLabel

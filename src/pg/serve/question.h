@@ -34,10 +34,6 @@ metasd_question_labels(const MetasdQuestion *question, bool relation)
 extern bool metasd_question_find(const MetasdQuestion *question, MetasdLabel label, bool relation,
                                  uint32 *id);
 
-/* The same of what is in the image alone: of newcomers a NOTICE says that they are new. */
-extern bool metasd_question_find_trained(const MetasdQuestion *question, MetasdLabel label,
-                                         bool relation, uint32 *id);
-
 static inline bool
 metasd_question_is_new(const MetasdQuestion *question, bool relation, uint32 id)
 {

@@ -132,8 +132,11 @@ prepare_sweep(Discovery *discovery)
     MetasdNewcomerList *newcomers = discovery->newcomers.newcomers;
     bool any = metasd_newcomer_list_count(newcomers, false) > 0 ||
                metasd_newcomer_list_count(newcomers, true) > 0;
-    MetasdFactChoice choice = {
-        .tails = true, .heads = true, .relation = METASD_ANY, .newcomers = any ? newcomers : NULL};
+    MetasdFactChoice choice = {.tails = true,
+                               .heads = true,
+                               .relation = METASD_ANY,
+                               .unknown = any ? metasd_newcomer_list_keep : NULL,
+                               .context = newcomers};
     MetasdSortedFacts *heads =
         discovery->choice.kind == METASD_SUBJECTS_LIKE ? metasd_sorted_facts_create() : NULL;
 

@@ -200,8 +200,9 @@ add_pair(MetasdNewcomerList *list, uint32 row, uint32 entity, uint32 answer)
 
 /* A newcomer whose fact has an unknown tail is a head of the relation all the same. */
 void
-metasd_newcomer_list_keep(MetasdNewcomerList *list, const MetasdTripleLabels *row)
+metasd_newcomer_list_keep(void *context, const MetasdTripleLabels *row)
 {
+    MetasdNewcomerList *list = context;
     const MetasdImage *image = list->question->image;
     uint32 id[3], tails, heads;
     bool is_new = false;
@@ -280,13 +281,13 @@ metasd_newcomer_list_degrees(MetasdNewcomerList *list, uint32 row, uint32 *degre
 
     if (is_new && list->file)
         metasd_question_file_degrees(list->file, row, degrees);
-    for (uint32 id = 0; is_new && newcomers > 0 && id < entities; id++)
-        if (degrees[id] > 0) { /* without the answers that are newcomers */
-            (void)metasd_newcomer_list_find(list, row, id, &question);
-            degrees[id] = 1 + question.count;
-        }
-    for (uint32 id = entities; id < entities + newcomers; id++)
+    for (uint32 id = is_new && newcomers > 0 ? 0 : entities; id < entities + newcomers; id++) {
+        if (id < entities && degrees[id] == 0)
+            continue;
+        CHECK_FOR_INTERRUPTS();
+        /* answers that are newcomers do not count */
         degrees[id] = metasd_newcomer_list_find(list, row, id, &question) ? 1 + question.count : 0;
+    }
 }
 
 void

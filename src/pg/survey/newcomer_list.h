@@ -56,8 +56,8 @@ extern uint32 metasd_newcomer_list_other_row(const MetasdImage *image, uint32 ro
 
 /* ---- facts ---- */
 
-/* Keeps a row of the source if it has a newcomer, and no head or relation that is unknown. */
-extern void metasd_newcomer_list_keep(MetasdNewcomerList *list, const MetasdTripleLabels *row);
+/* A MetasdRowFunction: keeps a row of the source if it has a newcomer, and no head or relation that is unknown. */
+extern void metasd_newcomer_list_keep(void *list, const MetasdTripleLabels *row);
 
 /* After the last row. */
 extern void metasd_newcomer_list_sort(MetasdNewcomerList *list);

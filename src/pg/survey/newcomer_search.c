@@ -104,13 +104,12 @@ offer(State *state, const uint32 id[3], float key)
 
 /* Offers the triples with an answer of the image that is not known. */
 static void
-offer_trained(State *state, const MetasdAsking *asking, bool heads)
+offer_trained(State *state, MetasdAsking *asking, bool heads)
 {
     uint32 given = asking->question->entity;
     uint32 n = metasd_asking_select(
-        (MetasdAsking *)asking,
-        metasd_both_sides_least(state->both,
-                                metasd_best_triples_least(state->best) - state->shift));
+        asking, metasd_both_sides_least(state->both,
+                                        metasd_best_triples_least(state->best) - state->shift));
 
     for (uint32 i = 0; i < n; i++) {
         uint32 id = asking->ids[i];
@@ -152,17 +151,22 @@ static void
 ask(State *state, uint32 id, bool heads)
 {
     MetasdSweepQuestion question;
-    const MetasdAsking *asking;
+    uint32 *answers; /* a copy: other questions are looked up meanwhile */
+    MetasdAsking *asking;
 
     CHECK_FOR_INTERRUPTS();
     (void)metasd_newcomer_list_find(state->search->newcomers, heads ? state->heads : state->tails,
                                     id, &question);
+    answers = palloc_extended(Max(question.count, 1) * sizeof(*answers), MCXT_ALLOC_HUGE);
+    if (question.count > 0)
+        memcpy(answers, question.answers, question.count * sizeof(*answers));
+    question.answers = answers;
     asking = metasd_both_sides_ask(state->both, &question);
-    if (!asking)
-        return;
-    offer_trained(state, asking, heads);
-    if (!heads && id >= state->entities)
+    if (asking)
+        offer_trained(state, asking, heads);
+    if (asking && !heads && id >= state->entities)
         offer_newcomers(state, id);
+    pfree(answers);
 }
 
 /* Asks for the triples of one relation: each of these in one of its questions. */

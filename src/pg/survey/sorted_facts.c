@@ -9,7 +9,6 @@
 
 #include "pg/serve/known.h"
 #include "pg/source/source.h"
-#include "pg/survey/newcomer_list.h"
 
 struct MetasdSortedFacts {
     Tuplesortstate *sort;
@@ -78,8 +77,8 @@ keep_fact(void *context, const MetasdTripleLabels *row)
     uint32 given[2], tail; /* of (head, relation, ?) */
 
     if (!metasd_known_numbers(reading->question, METASD_ASKED_TAIL, row, given, &tail)) {
-        if (choice->newcomers)
-            metasd_newcomer_list_keep(choice->newcomers, row);
+        if (choice->unknown)
+            choice->unknown(choice->context, row);
         return;
     }
     if (choice->relation != METASD_ANY && choice->relation != given[1])

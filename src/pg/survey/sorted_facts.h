@@ -12,6 +12,7 @@
 #include "pg/base/compat.h"
 
 #include "pg/serve/question.h"
+#include "pg/source/source.h"
 
 /* No entity or relation in particular. */
 #define METASD_ANY PG_UINT32_MAX
@@ -28,9 +29,10 @@ typedef struct MetasdAnsweredQuestion {
 
 /* Which questions of a fact count. */
 typedef struct MetasdFactChoice {
-    bool tails, heads;                    /* (head, relation, ?), (?, relation, tail) */
-    uint32 relation;                      /* METASD_ANY: all */
-    struct MetasdNewcomerList *newcomers; /* gets the facts that have them; or NULL */
+    bool tails, heads;         /* (head, relation, ?), (?, relation, tail) */
+    uint32 relation;           /* METASD_ANY: all */
+    MetasdRowFunction unknown; /* gets the rows with what the model does not know; or NULL */
+    void *context;             /* of that function */
 } MetasdFactChoice;
 
 typedef struct MetasdSortedFacts MetasdSortedFacts;

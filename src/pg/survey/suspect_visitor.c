@@ -22,13 +22,6 @@ typedef struct State {
     float *scores; /* N */
 } State;
 
-/* A triple in one of its questions. */
-typedef struct Place {
-    double odds;
-    uint32 rank;
-    uint32 best; /* METASD_ANY: nothing competes */
-} Place;
-
 void
 metasd_suspect_visitor_start(MetasdVisitor *visitor)
 {
@@ -63,34 +56,44 @@ find_best(const float *scores, uint32 n)
     return scores[best] > METASD_IMPOSSIBLE ? best : METASD_ANY;
 }
 
+MetasdSuspectPlace
+metasd_suspect_visitor_place(float *scores, uint32 n, const MetasdSweepQuestion *known, uint32 own,
+                             float score)
+{
+    MetasdRankCounts counts = {.score = score};
+    MetasdSuspectPlace place = {.rank = 1, .odds = MOST_ODDS};
+
+    if (own != METASD_ANY && scores[own] == METASD_IMPOSSIBLE)
+        counts.score = METASD_IMPOSSIBLE;
+    if (own != METASD_ANY)
+        scores[own] = METASD_LEFT_OUT;
+    for (uint32 i = 0; known && i < known->count; i++)
+        scores[known->answers[i]] = METASD_LEFT_OUT;
+    place.best = find_best(scores, n);
+    if (place.best == METASD_ANY)
+        return place;
+    metasd_rank_counts(n, scores, 1, &counts);
+    place.rank = 1 + (uint32)counts.higher;
+    place.odds = (double)counts.score - (double)scores[place.best] -
+                 log(metasd_exp_sum(n, scores, scores[place.best]));
+    place.odds = Min(Max(place.odds, -MOST_ODDS), MOST_ODDS);
+    return place;
+}
+
 /* The place of the triple that has been read among the answers that are not known. */
-static Place
+static MetasdSuspectPlace
 find_place(MetasdVisitor *visitor, MetasdPullSides side)
 {
     State *state = visitor->state;
     const uint32 *id = state->own.id;
     bool tails = side == METASD_PULL_TAILS;
-    uint32 n = visitor->image->plan.entities;
     uint32 row = tails ? id[1] : id[1] + visitor->image->plan.relations;
     const MetasdSweepQuestion *known =
         metasd_question_file_find(visitor->file, row, id[tails ? 0 : 2]);
-    MetasdRankCounts counts = {.score = metasd_own_pull_scores(&state->own, side, state->scores)};
-    Place place = {.rank = 1, .odds = MOST_ODDS};
+    float score = metasd_own_pull_scores(&state->own, side, state->scores);
 
-    if (state->scores[id[tails ? 2 : 0]] == METASD_IMPOSSIBLE)
-        counts.score = METASD_IMPOSSIBLE;
-    state->scores[id[tails ? 2 : 0]] = METASD_LEFT_OUT;
-    for (uint32 i = 0; known && i < known->count; i++)
-        state->scores[known->answers[i]] = METASD_LEFT_OUT;
-    place.best = find_best(state->scores, n);
-    if (place.best == METASD_ANY)
-        return place;
-    metasd_rank_counts(n, state->scores, 1, &counts);
-    place.rank = 1 + (uint32)counts.higher;
-    place.odds = (double)counts.score - (double)state->scores[place.best] -
-                 log(metasd_exp_sum(n, state->scores, state->scores[place.best]));
-    place.odds = Min(Max(place.odds, -MOST_ODDS), MOST_ODDS);
-    return place;
+    return metasd_suspect_visitor_place(state->scores, visitor->image->plan.entities, known,
+                                        id[tails ? 2 : 0], score);
 }
 
 static bool
@@ -103,7 +106,7 @@ is_unseen(const MetasdVisitor *visitor, const uint32 id[3])
 
 /* Judges a fact in both questions. */
 static void
-judge(MetasdVisitor *visitor, const uint32 id[3], bool unseen, Place places[2])
+judge(MetasdVisitor *visitor, const uint32 id[3], bool unseen, MetasdSuspectPlace places[2])
 {
     State *state = visitor->state;
 
@@ -122,7 +125,7 @@ static void
 offer_sample(MetasdVisitor *visitor, const uint32 id[3], bool unseen)
 {
     MetasdScoredTriple triple = {.id = {id[0], id[1], id[2]}};
-    Place places[2];
+    MetasdSuspectPlace places[2];
 
     triple.key = (float)draw(DRAW_ORDER, id);
     if (triple.key < metasd_best_triples_least(&visitor->best))
@@ -168,21 +171,27 @@ find_deviation(const MetasdUsual *usual, const double odds[2])
 }
 
 void
+metasd_suspect_visitor_complete(MetasdScoredTriple *triple, const MetasdUsual *usual,
+                                const MetasdSuspectPlace places[2])
+{
+    triple->key = find_deviation(usual, (const double[2]){places[0].odds, places[1].odds});
+    for (int side = 0; side < 2; side++) {
+        triple->number[METASD_SUSPECT_TAIL_RANK + side] = places[side].rank;
+        triple->number[METASD_SUSPECT_BEST_TAIL + side] = places[side].best;
+    }
+}
+
+void
 metasd_suspect_visitor_visit(MetasdVisitor *visitor, const MetasdSweepQuestion *question)
 {
     const MetasdSuspectParameters *parameters = visitor->parameters;
 
     for (uint32 i = 0; i < question->count; i++) {
         MetasdScoredTriple triple = {.id = {question->entity, question->row, question->answers[i]}};
-        Place places[2];
+        MetasdSuspectPlace places[2];
 
         judge(visitor, triple.id, is_unseen(visitor, triple.id), places);
-        triple.key = find_deviation(&parameters->usual[question->row],
-                                    (const double[2]){places[0].odds, places[1].odds});
-        for (int side = 0; side < 2; side++) {
-            triple.number[METASD_SUSPECT_TAIL_RANK + side] = places[side].rank;
-            triple.number[METASD_SUSPECT_BEST_TAIL + side] = places[side].best;
-        }
+        metasd_suspect_visitor_complete(&triple, &parameters->usual[question->row], places);
         metasd_best_triples_offer(&visitor->best, &triple);
     }
 }

@@ -71,4 +71,25 @@ extern void metasd_suspect_visitor_visit(MetasdVisitor *visitor,
 
 extern void metasd_suspect_visitor_start(MetasdVisitor *visitor);
 
+/* ---- for facts that are not in a sweep ---- */
+
+/* A triple in one of its questions. */
+typedef struct MetasdSuspectPlace {
+    double odds;
+    uint32 rank;
+    uint32 best; /* METASD_ANY: nothing competes */
+} MetasdSuspectPlace;
+
+/*
+ * The place of an answer of that score among N entities, whose scores are set aside where they are
+ * KNOWN; OWN is the answer's number, or METASD_ANY if it is none of these.
+ */
+extern MetasdSuspectPlace metasd_suspect_visitor_place(float *scores, uint32 n,
+                                                       const MetasdSweepQuestion *known, uint32 own,
+                                                       float score);
+
+/* Fills in the key and the numbers of a triple, from its places as a tail and as a head. */
+extern void metasd_suspect_visitor_complete(MetasdScoredTriple *triple, const MetasdUsual *usual,
+                                            const MetasdSuspectPlace places[2]);
+
 #endif

@@ -19,8 +19,11 @@
 
 #include "core/ranking/ties.h"
 #include "core/serve/own_pull.h"
+#include "pg/base/settings.h"
 #include "pg/serve/call_site.h"
+#include "pg/serve/newcomer.h"
 #include "pg/serve/question.h"
+#include "pg/survey/newcomer_suspects.h"
 #include "pg/survey/own_energies.h"
 #include "pg/survey/suspect_visitor.h"
 #include "pg/survey/sweep.h"
@@ -57,12 +60,31 @@ enum { RANK, FIRST_LABEL, BEST_TAIL = 4, TAIL_RANK, BEST_HEAD, HEAD_RANK, DEVIAT
 typedef struct Suspicion {
     MetasdQuestion question;
     uint32 k, relation; /* METASD_ANY: all relations */
+    MetasdLabel name;   /* of the relation; data are NULL: all */
+    bool is_new;        /* the relation is a newcomer */
+    MetasdNewcomerSuspects *newcomers;
+    MetasdUsual others; /* what is usual for a new relation */
     uint64 *counts;     /* facts of each relation */
     MetasdSuspectParameters *parameters;
     Size parameter_bytes;
     MetasdSweep *sweep;
     MetasdBestTriples best;
 } Suspicion;
+
+/* False if nothing is known of the relation. */
+static bool
+read_relation(Suspicion *suspicion)
+{
+    const MetasdQuestion *question = &suspicion->question;
+    uint32 id;
+
+    /* Of a newcomer the NOTICE comes later: it tells how many facts are judged. */
+    suspicion->is_new = !metasd_label_find(metasd_question_labels(question, true),
+                                           suspicion->name.data, suspicion->name.len, &id) &&
+                        metasd_newcomer_find(question, suspicion->name, true).facts > 0;
+    return suspicion->is_new ||
+           metasd_question_find(question, suspicion->name, true, &suspicion->relation);
+}
 
 /* False if there is nothing to find. */
 static bool
@@ -77,10 +99,9 @@ read_arguments(Suspicion *suspicion, FunctionCallInfo fcinfo)
     suspicion->relation = METASD_ANY;
     if (!PG_ARGISNULL(RELATION)) {
         name = PG_GETARG_TEXT_PP(RELATION);
-        if (!metasd_question_find_trained(
-                &suspicion->question,
-                (MetasdLabel){.data = VARDATA_ANY(name), .len = (uint32)VARSIZE_ANY_EXHDR(name)},
-                true, &suspicion->relation))
+        suspicion->name =
+            (MetasdLabel){.data = VARDATA_ANY(name), .len = (uint32)VARSIZE_ANY_EXHDR(name)};
+        if (!read_relation(suspicion))
             return false;
     }
     return suspicion->k > 0 && metasd_question_has_source(&suspicion->question);
@@ -112,6 +133,7 @@ prepare(Suspicion *suspicion)
     uint32 relations = question->image->plan.relations;
     Size energies = metasd_own_energies_bytes(question->image);
 
+    suspicion->newcomers = metasd_newcomer_suspects_create(question, suspicion->name);
     suspicion->parameter_bytes = metasd_suspect_parameters_bytes(relations, energies);
     suspicion->parameters =
         palloc_extended(suspicion->parameter_bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -123,14 +145,21 @@ prepare(Suspicion *suspicion)
                              metasd_suspect_energies(suspicion->parameters), suspicion->counts);
 }
 
-/* Begins to visit the facts of that relation, or of all. */
+/* Begins to visit the facts of that relation, or of all; newcomers if these are to be judged. */
 static void
 begin_sweep(Suspicion *suspicion, uint32 relation)
 {
     MetasdFactChoice choice = {.tails = true, .heads = true, .relation = relation};
+    bool newcomers = metasd_fold_in && relation == suspicion->relation;
 
+    if (newcomers) {
+        choice.unknown = metasd_newcomer_suspects_keep;
+        choice.context = suspicion->newcomers;
+    }
     suspicion->sweep = metasd_sweep_begin(&suspicion->question, &choice, NULL);
     metasd_sweep_sort(suspicion->sweep);
+    if (newcomers)
+        metasd_newcomer_suspects_sort(suspicion->newcomers);
 }
 
 static void
@@ -207,7 +236,8 @@ find_deviations(const MetasdBestTriples *samples, MetasdUsual *usual, uint32 rel
 }
 
 static void
-find_usual(MetasdSuspectParameters *parameters, const MetasdBestTriples *samples)
+find_usual(MetasdSuspectParameters *parameters, const MetasdBestTriples *samples,
+           MetasdUsual *others)
 {
     uint32 relations = parameters->relations;
     Sums *of = palloc_extended(mul_size(Max(relations, 1), sizeof(*of)),
@@ -216,6 +246,12 @@ find_usual(MetasdSuspectParameters *parameters, const MetasdBestTriples *samples
 
     find_means(samples, parameters->usual, relations, of, &all);
     find_deviations(samples, parameters->usual, relations, of, &all);
+    for (int side = 0; side < 2; side++) {
+        others->mean[side] = all.odds[side] / Max(all.weight, 1);
+        others->deviation[side] = all.weight > 0 ? sqrt(all.squares[side] / all.weight) : 1;
+        for (uint32 r = 0; r < relations && all.weight == 0; r++)
+            parameters->usual[r].deviation[side] = 1; /* there are only facts of newcomers */
+    }
     pfree(of);
 }
 
@@ -234,7 +270,7 @@ sample_usual(Suspicion *suspicion)
 
     choose_sample(suspicion);
     sample_facts(suspicion, &samples);
-    find_usual(suspicion->parameters, &samples);
+    find_usual(suspicion->parameters, &samples, &suspicion->others);
     if (samples.heap)
         pfree(samples.heap);
 }
@@ -307,12 +343,35 @@ find_step(Suspicion *suspicion)
     begin_sweep(suspicion, suspicion->relation);
 }
 
+/* ---- all facts ---- */
+
+static void
+judge_facts(Suspicion *suspicion)
+{
+    MetasdUsualForAll usual = {.of = suspicion->parameters->usual, .others = suspicion->others};
+    MetasdBestTriples trained = {.count = 0};
+    MetasdSharedLeast shared;
+
+    if (!suspicion->is_new)
+        run_pass(suspicion, METASD_VISIT_TO_SUSPECT, suspicion->k, &trained);
+    metasd_best_triples_init_shared(&shared, -INFINITY);
+    metasd_best_triples_start(&suspicion->best, suspicion->k, &shared, -INFINITY);
+    for (uint32 i = 0; i < trained.count; i++)
+        metasd_best_triples_offer(&suspicion->best, &trained.heap[i]);
+    if (trained.heap)
+        pfree(trained.heap);
+    metasd_newcomer_suspects_judge(suspicion->newcomers, metasd_sweep_file(suspicion->sweep),
+                                   &usual, &suspicion->best);
+    metasd_best_triples_sort(&suspicion->best);
+    suspicion->best.shared = NULL;
+}
+
 /* ---- the result ---- */
 
 static Datum
-label_of(const MetasdQuestion *question, bool relation, uint32 id)
+label_of(const Suspicion *suspicion, bool relation, uint32 id)
 {
-    MetasdLabel label = metasd_question_label(question, relation, id);
+    MetasdLabel label = metasd_newcomer_suspects_label(suspicion->newcomers, relation, id);
 
     return PointerGetDatum(cstring_to_text_with_len(label.data, (int)label.len));
 }
@@ -327,14 +386,14 @@ put_suspect(const Suspicion *suspicion, MetasdTies *ties, const MetasdScoredTrip
 
     values[RANK] = Int32GetDatum((int32)metasd_ties_rank(ties, triple->key));
     for (int i = 0; i < 3; i++)
-        values[FIRST_LABEL + i] = label_of(question, i == 1, triple->id[i]);
+        values[FIRST_LABEL + i] = label_of(suspicion, i == 1, triple->id[i]);
     for (int side = 0; side < 2; side++) {
         int column = side == 0 ? BEST_TAIL : BEST_HEAD;
         uint32 best = triple->number[METASD_SUSPECT_BEST_TAIL + side];
 
         nulls[column] = best == METASD_ANY;
         if (best != METASD_ANY)
-            values[column] = label_of(question, false, best);
+            values[column] = label_of(suspicion, false, best);
         values[column + 1] = Int32GetDatum((int32)triple->number[METASD_SUSPECT_TAIL_RANK + side]);
     }
     values[DEVIATION] = Float4GetDatum(triple->key);
@@ -354,9 +413,10 @@ metasd_kg_suspects(PG_FUNCTION_ARGS)
     prepare(&suspicion);
     find_step(&suspicion);
     sample_usual(&suspicion);
-    run_pass(&suspicion, METASD_VISIT_TO_SUSPECT, suspicion.k, &suspicion.best);
+    judge_facts(&suspicion);
     metasd_sweep_end(suspicion.sweep);
     for (uint32 i = 0; i < suspicion.best.count; i++)
         put_suspect(&suspicion, &ties, &suspicion.best.heap[i]);
+    metasd_newcomer_suspects_end(suspicion.newcomers);
     return (Datum)0;
 }
