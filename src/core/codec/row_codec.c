@@ -121,8 +121,8 @@ metasd_row_round(MetasdStorage storage, size_t width, float *row)
     MetasdRowRange range;
 
     METASD_TRY(metasd_row_values_measure(storage, width, row, &range));
-    if (metasd_levels_most_code(storage) > 0)
-        metasd_levels_round(storage, range.scale, width, row, row);
+    if (metasd_row_levels_most_code(storage) > 0)
+        metasd_row_levels_round(storage, range.scale, width, row, row);
     return METASD_OK;
 }
 
@@ -230,7 +230,7 @@ decode_sparse(const uint8_t *bytes, size_t n, size_t width, MetasdRowSpace space
                              .values = space.values,
                              .kept = header.kept,
                              .codes = space.codes,
-                             .most_code = metasd_levels_most_code(header.storage),
+                             .most_code = metasd_row_levels_most_code(header.storage),
                              .step = 1};
     if (header.kept > space.capacity)
         return METASD_INVALID;

@@ -62,7 +62,7 @@ extern MetasdStatus metasd_row_encode(MetasdStorage storage, size_t width, const
 extern MetasdStatus metasd_row_round(MetasdStorage storage, size_t width, float *row);
 
 /*
- * The scale of a row, which metasd_levels_round takes: what metasd_row_round does in two steps.
+ * The scale of a row, which metasd_row_levels_round takes: what metasd_row_round does in two steps.
  * Integers only. Fails as metasd_row_encode does.
  */
 extern MetasdStatus metasd_row_fit(MetasdStorage storage, size_t width, const float *row,

@@ -38,13 +38,13 @@ static const uint8_t shapes[SHAPES][SHAPED_LEVELS] = {{6, 18, 31, 44, 58, 75, 96
                                                       {52, 57, 63, 72, 80, 91, 106, 127}};
 
 uint32_t
-metasd_levels_count(MetasdStorage storage)
+metasd_row_levels_count(MetasdStorage storage)
 {
     return kinds[storage].levels;
 }
 
 unsigned
-metasd_levels_scale_bits(MetasdStorage storage)
+metasd_row_levels_scale_bits(MetasdStorage storage)
 {
     return kinds[storage].scale_bits;
 }
@@ -56,7 +56,7 @@ is_shaped(MetasdStorage storage)
 }
 
 int
-metasd_levels_most_code(MetasdStorage storage)
+metasd_row_levels_most_code(MetasdStorage storage)
 {
     const Kind *kind = &kinds[storage];
 
@@ -118,7 +118,7 @@ make_scale(MetasdStorage storage, float top, unsigned shape)
 }
 
 uint32_t
-metasd_levels_pack_scale(MetasdStorage storage, float scale)
+metasd_row_levels_pack_scale(MetasdStorage storage, float scale)
 {
     uint32_t top = bits_of(top_of(storage, scale)) >> spare_bits(storage);
 
@@ -128,7 +128,7 @@ metasd_levels_pack_scale(MetasdStorage storage, float scale)
 #define INFINITE 0x7f800000u
 
 float
-metasd_levels_unpack_scale(MetasdStorage storage, uint32_t bits)
+metasd_row_levels_unpack_scale(MetasdStorage storage, uint32_t bits)
 {
     uint32_t top = (is_shaped(storage) ? bits >> SHAPE_BITS : bits) << spare_bits(storage);
 
@@ -139,7 +139,7 @@ metasd_levels_unpack_scale(MetasdStorage storage, uint32_t bits)
 
 /* The highest weight reaches the highest level. All shapes are the same where all weights do. */
 bool
-metasd_levels_fits(MetasdStorage storage, float scale, uint32_t lowest, uint32_t highest)
+metasd_row_levels_fits(MetasdStorage storage, float scale, uint32_t lowest, uint32_t highest)
 {
     uint32_t last = kinds[storage].levels - 1;
 
@@ -147,15 +147,15 @@ metasd_levels_fits(MetasdStorage storage, float scale, uint32_t lowest, uint32_t
            (lowest < last || shape_of(storage, scale) == 0);
 }
 
-MetasdLevels
-metasd_levels(MetasdStorage storage, float scale)
+MetasdRowLevels
+metasd_row_levels(MetasdStorage storage, float scale)
 {
     float top = top_of(storage, scale);
-    int most_code = metasd_levels_most_code(storage);
+    int most_code = metasd_row_levels_most_code(storage);
     double apart = kinds[storage].apart;
-    MetasdLevels levels = {.count = kinds[storage].levels,
-                           .apart = kinds[storage].apart,
-                           .unit = (double)top / most_code};
+    MetasdRowLevels levels = {.count = kinds[storage].levels,
+                              .apart = kinds[storage].apart,
+                              .unit = (double)top / most_code};
 
     if (is_shaped(storage)) {
         levels.shape = shapes[shape_of(storage, scale)];
@@ -180,7 +180,7 @@ even_level(double per_weight, double shift, double last, float weight)
 
 /* The code alone. */
 static inline int
-shaped_code(const MetasdLevels *levels, float magnitude)
+shaped_code(const MetasdRowLevels *levels, float magnitude)
 {
     int code = levels->shape[0];
 
@@ -190,7 +190,7 @@ shaped_code(const MetasdLevels *levels, float magnitude)
 }
 
 uint32_t
-metasd_levels_find(const MetasdLevels *levels, float weight)
+metasd_row_levels_find(const MetasdRowLevels *levels, float weight)
 {
     uint32_t level = 0;
 
@@ -202,7 +202,7 @@ metasd_levels_find(const MetasdLevels *levels, float weight)
 }
 
 METASD_VECTORISE static void
-round_evenly(const MetasdLevels *levels, size_t n, const float *weights, float *rounded)
+round_evenly(const MetasdRowLevels *levels, size_t n, const float *weights, float *rounded)
 {
     const double per_weight = levels->per_weight, shift = levels->shift;
     const double last = levels->count - 1, apart = levels->apart, unit = levels->unit;
@@ -217,9 +217,9 @@ round_evenly(const MetasdLevels *levels, size_t n, const float *weights, float *
 }
 
 METASD_VECTORISE static void
-round_shaped(const MetasdLevels *levels_, size_t n, const float *weights, float *rounded)
+round_shaped(const MetasdRowLevels *levels_, size_t n, const float *weights, float *rounded)
 {
-    const MetasdLevels levels = *levels_;
+    const MetasdRowLevels levels = *levels_;
 
 #pragma omp simd
     for (size_t j = 0; j < n; j++) {
@@ -230,10 +230,10 @@ round_shaped(const MetasdLevels *levels_, size_t n, const float *weights, float 
 }
 
 void
-metasd_levels_round(MetasdStorage storage, float scale, size_t n, const float *weights,
-                    float *rounded)
+metasd_row_levels_round(MetasdStorage storage, float scale, size_t n, const float *weights,
+                        float *rounded)
 {
-    MetasdLevels levels = metasd_levels(storage, scale);
+    MetasdRowLevels levels = metasd_row_levels(storage, scale);
 
     if (levels.shape)
         round_shaped(&levels, n, weights, rounded);
@@ -245,9 +245,9 @@ metasd_levels_round(MetasdStorage storage, float scale, size_t n, const float *w
 
 /* The sum of the squared differences that rounding makes. */
 METASD_VECTORISE static double
-sum_squares(const MetasdLevels *levels_, size_t width, const float *row)
+sum_squares(const MetasdRowLevels *levels_, size_t width, const float *row)
 {
-    const MetasdLevels levels = *levels_;
+    const MetasdRowLevels levels = *levels_;
     double sum = 0;
 
 #pragma omp simd reduction(+ : sum)
@@ -262,7 +262,7 @@ sum_squares(const MetasdLevels *levels_, size_t width, const float *row)
 
 /* Does rounding change nothing? */
 static bool
-is_exact(const MetasdLevels *levels, size_t width, const float *row)
+is_exact(const MetasdRowLevels *levels, size_t width, const float *row)
 {
     for (size_t j = 0; j < width; j++)
         if (row[j] != 0 &&
@@ -307,7 +307,7 @@ scale_at(const Fit *fit, int i, unsigned shape)
 static double
 error_of(const Fit *fit, float scale)
 {
-    MetasdLevels levels = metasd_levels(fit->storage, scale);
+    MetasdRowLevels levels = metasd_row_levels(fit->storage, scale);
 
     return sum_squares(&levels, fit->width, fit->row);
 }
@@ -360,24 +360,24 @@ choose_scale(const Fit *fit, unsigned shape)
 static float
 fit_shape(const Fit *fit, float low)
 {
-    MetasdLevels levels;
+    MetasdRowLevels levels;
     float scale;
 
     for (unsigned shape = 0; shape < SHAPES; shape++) {
         scale = scale_at(fit, 0, shape);
-        levels = metasd_levels(fit->storage, scale);
+        levels = metasd_row_levels(fit->storage, scale);
         if (is_exact(&levels, fit->width, fit->row))
             return scale;
     }
     scale = choose_scale(fit, choose_shape(fit));
-    levels = metasd_levels(fit->storage, scale);
-    if (metasd_levels_find(&levels, low) == levels.count - 1)
+    levels = metasd_row_levels(fit->storage, scale);
+    if (metasd_row_levels_find(&levels, low) == levels.count - 1)
         scale = make_scale(fit->storage, top_of(fit->storage, scale), 0);
     return scale;
 }
 
 float
-metasd_levels_fit(MetasdStorage storage, size_t width, const float *row, float high, float low)
+metasd_row_levels_fit(MetasdStorage storage, size_t width, const float *row, float high, float low)
 {
     Fit fit = {.storage = storage, .width = width, .row = row, .high = (double)high};
 

@@ -28,7 +28,7 @@ typedef enum MetasdStorage {
  * relations, where they are stored in 4 bits, too.
  */
 static inline MetasdStorage
-metasd_storage_of_relations(MetasdStorage storage)
+metasd_row_levels_of_relations(MetasdStorage storage)
 {
     return storage == METASD_INT4 ? METASD_INT6 : storage;
 }
@@ -40,59 +40,59 @@ metasd_storage_of_relations(MetasdStorage storage)
 #define METASD_LEAST_SCALE 0x1p-100f
 
 /* The numbers of levels from 1 on, and of the bits of a scale as it is stored. 0 for floats. */
-extern uint32_t metasd_levels_count(MetasdStorage storage);
-extern unsigned metasd_levels_scale_bits(MetasdStorage storage);
+extern uint32_t metasd_row_levels_count(MetasdStorage storage);
+extern unsigned metasd_row_levels_scale_bits(MetasdStorage storage);
 
 /* The largest code. */
-extern int metasd_levels_most_code(MetasdStorage storage);
+extern int metasd_row_levels_most_code(MetasdStorage storage);
 
 /* What a row's scale makes of the levels: the code of a level, and the magnitude of a code. */
-typedef struct MetasdLevels {
+typedef struct MetasdRowLevels {
     uint32_t count;
     int apart;                /* the code of level q is 1 + apart x q */
     const uint8_t *shape;     /* or, if this is not NULL, shape[q] */
     double unit;              /* of codes */
     double per_weight, shift; /* level per_weight x magnitude + shift, towards 0 */
     float limits[7];          /* of a shape: from limits[q] on a magnitude has level q + 1 */
-} MetasdLevels;
+} MetasdRowLevels;
 
-extern MetasdLevels metasd_levels(MetasdStorage storage, float scale);
+extern MetasdRowLevels metasd_row_levels(MetasdStorage storage, float scale);
 
 static inline int
-metasd_levels_code(const MetasdLevels *levels, uint32_t level)
+metasd_row_levels_code(const MetasdRowLevels *levels, uint32_t level)
 {
     return levels->shape ? levels->shape[level] : 1 + levels->apart * (int)level;
 }
 
 static inline float
-metasd_levels_magnitude(const MetasdLevels *levels, uint32_t level)
+metasd_row_levels_magnitude(const MetasdRowLevels *levels, uint32_t level)
 {
-    return (float)(metasd_levels_code(levels, level) * levels->unit);
+    return (float)(metasd_row_levels_code(levels, level) * levels->unit);
 }
 
 /* The level that a weight is rounded to. */
-extern uint32_t metasd_levels_find(const MetasdLevels *levels, float weight);
+extern uint32_t metasd_row_levels_find(const MetasdRowLevels *levels, float weight);
 
 /*
  * The scale of least error among some for a row whose largest and smallest magnitudes are these.
  * That of a row which was rounded is the one that it was rounded with.
  */
-extern float metasd_levels_fit(MetasdStorage storage, size_t width, const float *row, float high,
-                               float low);
+extern float metasd_row_levels_fit(MetasdStorage storage, size_t width, const float *row,
+                                   float high, float low);
 
 /*
  * What a decoder returns for each of n weights of a row with that scale; of 0 it is 0. Integers
  * only; ROUNDED may be WEIGHTS.
  */
-extern void metasd_levels_round(MetasdStorage storage, float scale, size_t n, const float *weights,
-                                float *rounded);
+extern void metasd_row_levels_round(MetasdStorage storage, float scale, size_t n,
+                                    const float *weights, float *rounded);
 
 /* A scale as it is stored, and the way back: NAN if no row has it. */
-extern uint32_t metasd_levels_pack_scale(MetasdStorage storage, float scale);
-extern float metasd_levels_unpack_scale(MetasdStorage storage, uint32_t bits);
+extern uint32_t metasd_row_levels_pack_scale(MetasdStorage storage, float scale);
+extern float metasd_row_levels_unpack_scale(MetasdStorage storage, uint32_t bits);
 
 /* Is this the scale of a row whose lowest and highest levels are these? */
-extern bool metasd_levels_fits(MetasdStorage storage, float scale, uint32_t lowest,
-                               uint32_t highest);
+extern bool metasd_row_levels_fits(MetasdStorage storage, float scale, uint32_t lowest,
+                                   uint32_t highest);
 
 #endif

@@ -62,7 +62,7 @@ measure_magnitudes(size_t width, const float *row, MetasdRowRange *range)
 unsigned
 metasd_row_values_scale_bytes(MetasdStorage storage)
 {
-    return (metasd_levels_scale_bits(storage) + kinds[storage].lowest_bits) / 8;
+    return (metasd_row_levels_scale_bits(storage) + kinds[storage].lowest_bits) / 8;
 }
 
 unsigned
@@ -76,9 +76,9 @@ metasd_row_values_measure(MetasdStorage storage, size_t width, const float *row,
                           MetasdRowRange *range)
 {
     METASD_TRY(measure_magnitudes(width, row, range));
-    if (metasd_levels_count(storage) > 0)
+    if (metasd_row_levels_count(storage) > 0)
         range->scale =
-            metasd_levels_fit(storage, width, row, float_of(range->high), float_of(range->low));
+            metasd_row_levels_fit(storage, width, row, float_of(range->high), float_of(range->low));
     return METASD_OK;
 }
 
@@ -88,19 +88,20 @@ metasd_row_values_measure(MetasdStorage storage, size_t width, const float *row,
 static uint32_t
 lowest_level(MetasdStorage storage, const MetasdRowRange *range)
 {
-    MetasdLevels levels = metasd_levels(storage, range->scale);
+    MetasdRowLevels levels = metasd_row_levels(storage, range->scale);
 
-    return kinds[storage].lowest_bits > 0 ? metasd_levels_find(&levels, float_of(range->low)) : 0;
+    return kinds[storage].lowest_bits > 0 ? metasd_row_levels_find(&levels, float_of(range->low))
+                                          : 0;
 }
 
 void
 metasd_row_values_put_scale(MetasdBitWriter *writer, MetasdStorage storage,
                             const MetasdRowRange *range)
 {
-    if (metasd_levels_count(storage) == 0)
+    if (metasd_row_levels_count(storage) == 0)
         return;
-    metasd_bits_put(writer, metasd_levels_pack_scale(storage, range->scale),
-                    metasd_levels_scale_bits(storage));
+    metasd_bits_put(writer, metasd_row_levels_pack_scale(storage, range->scale),
+                    metasd_row_levels_scale_bits(storage));
     metasd_bits_put(writer, lowest_level(storage, range), kinds[storage].lowest_bits);
 }
 
@@ -116,13 +117,13 @@ static void
 put_integers(MetasdBitWriter *writer, MetasdStorage storage, size_t width, const float *row,
              const MetasdRowRange *range)
 {
-    MetasdLevels levels = metasd_levels(storage, range->scale);
+    MetasdRowLevels levels = metasd_row_levels(storage, range->scale);
     uint32_t lowest = lowest_level(storage, range);
     MetasdMinimal code = metasd_bits_minimal(2 * (levels.count - lowest));
 
     for (size_t j = 0; j < width; j++)
         if (row[j] != 0) {
-            uint32_t above = metasd_levels_find(&levels, row[j]) - lowest;
+            uint32_t above = metasd_row_levels_find(&levels, row[j]) - lowest;
 
             metasd_bits_put_minimal(writer, &code, 2 * above + (row[j] < 0));
         }
@@ -132,7 +133,7 @@ void
 metasd_row_values_put(MetasdBitWriter *writer, MetasdStorage storage, size_t width,
                       const float *row, const MetasdRowRange *range)
 {
-    if (metasd_levels_count(storage) > 0)
+    if (metasd_row_levels_count(storage) > 0)
         put_integers(writer, storage, width, row, range);
     else
         put_floats(writer, width, row);
@@ -172,7 +173,7 @@ get_floats(MetasdBitReader *reader, size_t kept, const MetasdRowValues *to)
 static void
 get_scale(MetasdStorage storage, const uint8_t *bytes, uint32_t *scale, uint32_t *lowest)
 {
-    unsigned n = metasd_levels_scale_bits(storage) / 8;
+    unsigned n = metasd_row_levels_scale_bits(storage) / 8;
 
     *scale = n == 2 ? (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 : metasd_bits_u32(bytes);
     *lowest = kinds[storage].lowest_bits > 0 ? bytes[n] : 0;
@@ -189,18 +190,18 @@ get_integers(MetasdBitReader *reader_, MetasdStorage storage, const uint8_t *byt
     float *next = to->row, scale;
     int8_t *codes = to->codes;
     MetasdMinimal minimal;
-    MetasdLevels levels;
+    MetasdRowLevels levels;
 
     get_scale(storage, bytes, &bits, &lowest);
-    scale = metasd_levels_unpack_scale(storage, bits);
-    if (isnan(scale) || lowest >= metasd_levels_count(storage))
+    scale = metasd_row_levels_unpack_scale(storage, bits);
+    if (isnan(scale) || lowest >= metasd_row_levels_count(storage))
         return false;
-    levels = metasd_levels(storage, scale);
+    levels = metasd_row_levels(storage, scale);
     *step = levels.unit;
     minimal = metasd_bits_minimal(2 * (levels.count - lowest));
     for (size_t i = 0; i < kept; i++) {
         uint32_t x = metasd_bits_get_minimal(&reader, &minimal), level = lowest + x / 2;
-        int code = metasd_levels_code(&levels, level);
+        int code = metasd_row_levels_code(&levels, level);
 
         least = x < least ? x : least;
         most = x > most ? x : most;
@@ -214,13 +215,14 @@ get_integers(MetasdBitReader *reader_, MetasdStorage storage, const uint8_t *byt
     *reader_ = reader;
     /* Range and scale must be those of the values, not wider. */
     return (least < 2 || kinds[storage].lowest_bits == 0) &&
-           metasd_levels_fits(storage, scale, lowest + least / 2, lowest + most / 2);
+           metasd_row_levels_fits(storage, scale, lowest + least / 2, lowest + most / 2);
 }
 
 bool
 metasd_row_values_get(MetasdBitReader *reader, MetasdStorage storage, const uint8_t *scale,
                       size_t kept, const MetasdRowValues *to, double *step)
 {
-    return metasd_levels_count(storage) > 0 ? get_integers(reader, storage, scale, kept, to, step)
-                                            : get_floats(reader, kept, to);
+    return metasd_row_levels_count(storage) > 0
+               ? get_integers(reader, storage, scale, kept, to, step)
+               : get_floats(reader, kept, to);
 }

@@ -51,8 +51,8 @@ metasd_lean_student_row(const MetasdState *state, size_t row, float *to)
 {
     metasd_lean_masked_row(state, row, to);
     if (state->student_as != METASD_FLOAT32)
-        metasd_levels_round(metasd_state_storage_of(state, row, state->student_as),
-                            state->scales[row], state->width, to, to);
+        metasd_row_levels_round(metasd_state_storage_of(state, row, state->student_as),
+                                state->scales[row], state->width, to, to);
 }
 
 /* The work of a weight: reading it and its bit, and rounding it. */

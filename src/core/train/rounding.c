@@ -20,7 +20,7 @@ metasd_rounding_fit(MetasdState *state, MetasdTeam *team, MetasdStorage storage)
             MetasdStorage as = metasd_state_storage_of(state, at / width, storage);
 
             METASD_TRY(metasd_row_fit(as, width, row, scale));
-            metasd_levels_round(as, *scale, width, row, row);
+            metasd_row_levels_round(as, *scale, width, row, row);
             METASD_TRY(metasd_team_work(team, FIT_WORK * width));
         }
     return METASD_OK;
@@ -52,7 +52,7 @@ metasd_rounding_rows(MetasdState *state, MetasdTeam *team, const MetasdSpan *spa
 
             if (fit)
                 refit(state, as, row, scale);
-            metasd_levels_round(as, *scale, width, row, row);
+            metasd_row_levels_round(as, *scale, width, row, row);
             METASD_TRY(metasd_team_work(team, (fit ? FIT_WORK : ROUND_WORK) * width));
         }
     return METASD_OK;
@@ -78,8 +78,8 @@ metasd_rounding_packed(MetasdState *state, MetasdTeam *team, bool fit)
         for (int i = 0; i < 2; i++) {
             size_t at = spans[i].first, n = spans[i].end - at;
 
-            metasd_levels_round(state->rounds, state->scales[e], n, packed->values + at,
-                                packed->seen + at);
+            metasd_row_levels_round(state->rounds, state->scales[e], n, packed->values + at,
+                                    packed->seen + at);
             METASD_TRY(metasd_team_work(team, ROUND_WORK * n));
         }
     }

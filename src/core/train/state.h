@@ -120,7 +120,7 @@ metasd_state_bits(const MetasdState *state, size_t row)
 static inline MetasdStorage
 metasd_state_storage_of(const MetasdState *state, size_t row, MetasdStorage storage)
 {
-    return row < state->entities ? storage : metasd_storage_of_relations(storage);
+    return row < state->entities ? storage : metasd_row_levels_of_relations(storage);
 }
 
 /* The mask of the relations, a byte a weight. */

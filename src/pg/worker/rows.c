@@ -238,7 +238,7 @@ metasd_rows_write(int64 run, MetasdStorage storage, const MetasdInput *input,
     Chunk entities = {.run = run, .storage = storage, .width = training->trainer.state.width};
     Chunk relations = entities;
 
-    relations.storage = metasd_storage_of_relations(storage);
+    relations.storage = metasd_row_levels_of_relations(storage);
 
     count_triples(graph, degree, count);
     write_entities(&entities, input, training, degree);

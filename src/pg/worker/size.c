@@ -50,5 +50,5 @@ metasd_size_stored(uint32 entities, uint32 relations, const MetasdTrainOptions *
     double part = 1 - options->sparsity;
 
     return count_rows(entities, width, flags, part, storage) +
-           count_rows(2.0 * relations, width, flags, part, metasd_storage_of_relations(storage));
+           count_rows(2.0 * relations, width, flags, part, metasd_row_levels_of_relations(storage));
 }

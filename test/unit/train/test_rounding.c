@@ -62,8 +62,8 @@ assert_rounded(const SmallModel *model, const float *scales, MetasdStorage stora
     for (size_t i = 0; i < tools_table_floats(state); i++) {
         float weight = state->mask[i] ? state->weights[i] : 0, rounded;
 
-        metasd_levels_round(metasd_state_storage_of(state, i / SMALL_WIDTH, storage),
-                            scales[i / SMALL_WIDTH], 1, &weight, &rounded);
+        metasd_row_levels_round(metasd_state_storage_of(state, i / SMALL_WIDTH, storage),
+                                scales[i / SMALL_WIDTH], 1, &weight, &rounded);
         assert_true(state->student[i] == rounded);
     }
 }
