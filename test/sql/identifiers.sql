@@ -218,6 +218,21 @@ SELECT pg_typeof(entity) FROM kg_similar('10.0.0.7'::inet, 1, 'network');
 SELECT kg_drop('network');
 DROP TABLE network CASCADE;
 
+-- Names of relations are written with their schemas, whatever the search path is.
+CREATE SCHEMA tables;
+CREATE TABLE tables.likes AS SELECT head, tail FROM tools.people() WHERE relation = 'speaks';
+CREATE VIEW by_table AS SELECT head, tableoid::regclass::text AS relation, tail FROM tables.likes;
+SELECT kg_train('by_table', 'by_table', params => tools.quick()) AS run \gset
+SELECT tools.ended(:run);
+SET search_path = tables, public;
+SELECT DISTINCT 'likes'::regclass AS shown, kg_score(head, 'likes'::regclass, tail, 'by_table') IS NOT NULL AS scored FROM by_table;
+RESET search_path;
+SELECT DISTINCT relation, pg_typeof(relation), known FROM kg_predict_relations('p01', 'French', 10, 'by_table', 'mark');
+SELECT kg_drop('by_table');
+DROP VIEW by_table;
+DROP TABLE tables.likes;
+DROP SCHEMA tables;
+
 -- The padding of char(n) means nothing.
 SELECT kg_score('7'::char(5), '3'::char(5), '7'::char(5), 'of_text') IS NOT NULL AS known;
 

@@ -8,7 +8,7 @@ metasd_security_switch_to(MetasdSwitch *saved, Oid to, bool restricted)
     GetUserIdAndSecContext(&saved->user, &saved->context);
     SetUserIdAndSecContext(to, saved->context | SECURITY_LOCAL_USERID_CHANGE | flags);
     saved->nest_level = NewGUCNestLevel();
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+    (void)set_config_option("search_path", METASD_SECURITY_PATH, PGC_USERSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
 }
 

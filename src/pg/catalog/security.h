@@ -6,6 +6,8 @@
 
 #include "pg/base/compat.h"
 
+#define METASD_SECURITY_PATH "pg_catalog, pg_temp" /* a search_path */
+
 /* What metasd_security_switch_back restores. */
 typedef struct MetasdSwitch {
     Oid user;

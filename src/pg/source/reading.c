@@ -20,10 +20,12 @@
 /* ---- what can be read, and under which settings ---- */
 
 /*
- * constraint_exclusion is off because the planner would evaluate constraints. row_security is on
- * because off turns a policy into an error.
+ * The search_path decides how names of relations are written. constraint_exclusion is off because
+ * the planner would evaluate constraints. row_security is on because off turns a policy into an
+ * error.
  */
-static const char *const settings[][2] = {{"DateStyle", "ISO, MDY"},
+static const char *const settings[][2] = {{"search_path", METASD_SECURITY_PATH},
+                                          {"DateStyle", "ISO, MDY"},
                                           {"IntervalStyle", "postgres"},
                                           {"TimeZone", "UTC"},
                                           {"timezone_abbreviations", "Default"},
