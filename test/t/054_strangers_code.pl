@@ -220,6 +220,34 @@ is((as('adam', q{BEGIN; DECLARE mine CURSOR FOR SELECT s FROM a.secret; DO $$ BE
 like($node->safe_psql('postgres', q{SELECT string_agg(t, ' ') FROM e.loot}), qr/ran/, 'her code has run');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM e.loot WHERE t ~ 'secret|SELECT|kg_'}), 0, 'it has taken nothing of the session');
 
+# A page that is cancelled while it searches leaves the session as any statement does.
+$node->safe_psql('postgres', q{
+	SET SESSION AUTHORIZATION eva;
+	CREATE FUNCTION e.go_on() RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		IF current_setting('e.cancels', true) = 'yes' THEN
+			RAISE 'cancelled by hand' USING ERRCODE = 'query_canceled';
+		END IF;
+		RETURN true;
+	END $$;
+	CREATE VIEW e.stopping AS SELECT * FROM e.f WHERE e.go_on()});
+my ($stopping_rc, $stopping) = as('eva', "SELECT kg_train('stopping', 'e.stopping', params => '$params')");
+as('eva', "CALL kg_wait($stopping)");
+my ($page_rc, $page, $page_err) = $node->psql('postgres', q{
+	SET SESSION AUTHORIZATION eva;
+	SET e.cancels = 'yes';
+	SELECT length(kg_report('stopping'));
+	SELECT 'goes on';
+	BEGIN;
+	SAVEPOINT before;
+	SELECT length(kg_report('stopping'));
+	ROLLBACK TO before;
+	SELECT 'in a transaction, too';
+	COMMIT;
+	SELECT 'and after it'}, on_error_stop => 0);
+is($page, "goes on\nin a transaction, too\nand after it", 'a page that is cancelled ends its subtransaction');
+is(scalar(() = $page_err =~ /ERROR:  cancelled by hand/g), 2, 'it was cancelled while it searched') or diag($page_err);
+
 # The last training that a role may know of.
 $node->safe_psql('postgres', q{SET SESSION AUTHORIZATION eva; CREATE TABLE e.hidden AS SELECT * FROM e.f});
 my ($hidden_rc, $hidden) = as('eva', "SELECT kg_train('m', 'e.hidden', params => '$LONG')");

@@ -88,10 +88,12 @@ attempt(MetasdReport *report, Search search, MetasdFindings *findings)
 
         MemoryContextSwitchTo(context);
         error = CopyErrorData();
-        if (must_end(error->sqlerrcode))
-            PG_RE_THROW();
         FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
+        RollbackAndReleaseCurrentSubTransaction(); /* in any case: nobody else ends it */
+        MemoryContextSwitchTo(context);
+        CurrentResourceOwner = owner;
+        if (must_end(error->sqlerrcode))
+            ReThrowError(error);
         findings->count = 0;
         findings->error = error->message;
     }
