@@ -1,5 +1,5 @@
 /*
- * row_levels.h - the magnitudes that the integers of a row stand for (doc/method.md, "Stored rows").
+ * row_levels.h - the magnitudes that the integers of a row stand for (doc/method.md).
  *
  * A weight is a code times the unit of its row. A row has one scale, a float: the magnitude of its
  * highest level. METASD_INT4 has few levels, and their distances follow one of four shapes; the

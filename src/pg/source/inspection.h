@@ -1,8 +1,8 @@
 /*
  * inspection.h - whether an expression calls code that must not run as a reader.
  *
- * It is about one node at a time: its functions, operators, types, and what these call in turn. What
- * holds the expressions, relations and queries, is for trust.h.
+ * It is about one node at a time: its functions, operators, types, and what these call in turn.
+ * What holds the expressions, relations and queries, is for trust.h.
  */
 #ifndef METASD_PG_SOURCE_INSPECTION_H
 #define METASD_PG_SOURCE_INSPECTION_H

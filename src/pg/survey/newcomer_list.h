@@ -56,7 +56,10 @@ extern uint32 metasd_newcomer_list_other_row(const MetasdImage *image, uint32 ro
 
 /* ---- facts ---- */
 
-/* A MetasdRowFunction: keeps a row of the source if it has a newcomer, and no head or relation that is unknown. */
+/*
+ * A MetasdRowFunction: keeps a row of the source if it has a newcomer, and no head or relation that
+ * is unknown.
+ */
 extern void metasd_newcomer_list_keep(void *list, const MetasdTripleLabels *row);
 
 /* After the last row. */

@@ -4,8 +4,8 @@
  * The row of a newcomer is made of the fact itself, among others. So for each fact the row is made
  * again without it: that is what the newcomer's other facts say. What else the fact reads was
  * trained without it, and has nothing to be taken out. Then it competes as other facts do
- * (suspect_visitor.h); a newcomer competes beside the entities of the image. A fact is left out, and
- * counted, if nothing else tells of the newcomer, or if two of its places are new.
+ * (suspect_visitor.h); a newcomer competes beside the entities of the image. A fact is left out,
+ * and counted, if nothing else tells of the newcomer, or if two of its places are new.
  *
  * Newcomers are found while the source is read for the sweep. Memory is bounded by work_mem: more
  * newcomers than their labels have room there are left out. A row takes some milliseconds.
