@@ -354,8 +354,8 @@ choose_scale(const Fit *fit, unsigned shape)
 
 /*
  * Some weight reaches the highest level, whichever it is. So the largest magnitude of a row that
- * was rounded before is the highest level, and one shape is exact there: the one that it was rounded
- * with, or the first one if all its weights are that large.
+ * was rounded before is the highest level, and one shape is exact there: the one that it was
+ * rounded with, or the first one if all its weights are that large.
  */
 static float
 fit_shape(const Fit *fit, float low)

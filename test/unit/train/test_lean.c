@@ -46,6 +46,30 @@ has_about(double a, double b)
 }
 
 /*
+ * A lean training keeps its best weights in 16 bits. So a row may be rounded by other levels, if
+ * two of those that are tried fit it nearly alike.
+ */
+static void
+check_best(const Training *lean, const Training *other, MetasdStorage storage)
+{
+    size_t width = lean->trainer[0].state.width, rows = trainings_floats(lean) / width, apart = 0;
+
+    for (size_t r = 0; r < rows; r++) {
+        bool differs = false;
+
+        for (size_t j = 0; j < width; j++) {
+            float a = lean->trainer[0].best[r * width + j];
+            float b = other->trainer[0].best[r * width + j];
+
+            assert_int_equal(a == 0, b == 0);
+            differs = differs || fabsf(a - b) >= 1e-3f;
+        }
+        apart += differs;
+    }
+    assert_true(apart <= (storage == METASD_FLOAT32 ? 0 : rows / 100));
+}
+
+/*
  * Losses and masks are the same bits: the tables are in other places only. Ranks may differ where
  * scores are nearly the same, as a lean student has no sparse products.
  */
@@ -68,12 +92,8 @@ check_against_other(const World *world, MetasdTrainOptions options)
         assert_true(has_about(trainings_mrr(&a->full), trainings_mrr(&b->full)));
         assert_true(has_about(trainings_mrr(&a->student), trainings_mrr(&b->student)));
     }
-    for (size_t i = 0; lean->best.epoch == other->best.epoch && i < trainings_floats(lean); i++) {
-        float a = lean->trainer[0].best[i], b = other->trainer[0].best[i];
-
-        assert_int_equal(a == 0, b == 0);
-        assert_true(fabsf(a - b) < 1e-3f);
-    }
+    if (lean->best.epoch == other->best.epoch)
+        check_best(lean, other, options.storage);
     trainings_unmake(other);
     trainings_unmake(lean);
 }
