@@ -1,8 +1,8 @@
 #include "core/codec/row_levels.h"
 
 #include <math.h>
-#include <string.h>
 
+#include "core/base/float_bits.h"
 #include "core/base/simd.h"
 
 #define SHAPES 4
@@ -68,24 +68,6 @@ metasd_row_levels_most_code(MetasdStorage storage)
 
 /* ---- scales ---- */
 
-static uint32_t
-bits_of(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    return bits;
-}
-
-static float
-float_of(uint32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof(x));
-    return x;
-}
-
 #define SHAPE_BITS 2
 #define SHAPE_MASK ((1u << SHAPE_BITS) - 1)
 
@@ -102,25 +84,26 @@ spare_bits(MetasdStorage storage)
 static unsigned
 shape_of(MetasdStorage storage, float scale)
 {
-    return is_shaped(storage) ? bits_of(scale) & SHAPE_MASK : 0;
+    return is_shaped(storage) ? metasd_float_bits(scale) & SHAPE_MASK : 0;
 }
 
 static float
 top_of(MetasdStorage storage, float scale)
 {
-    return is_shaped(storage) ? float_of(bits_of(scale) & ~SHAPE_MASK) : scale;
+    return is_shaped(storage) ? metasd_float_of_bits(metasd_float_bits(scale) & ~SHAPE_MASK)
+                              : scale;
 }
 
 static float
 make_scale(MetasdStorage storage, float top, unsigned shape)
 {
-    return is_shaped(storage) ? float_of(bits_of(top) | shape) : top;
+    return is_shaped(storage) ? metasd_float_of_bits(metasd_float_bits(top) | shape) : top;
 }
 
 uint32_t
 metasd_row_levels_pack_scale(MetasdStorage storage, float scale)
 {
-    uint32_t top = bits_of(top_of(storage, scale)) >> spare_bits(storage);
+    uint32_t top = metasd_float_bits(top_of(storage, scale)) >> spare_bits(storage);
 
     return is_shaped(storage) ? top << SHAPE_BITS | shape_of(storage, scale) : top;
 }
@@ -132,9 +115,9 @@ metasd_row_levels_unpack_scale(MetasdStorage storage, uint32_t bits)
 {
     uint32_t top = (is_shaped(storage) ? bits >> SHAPE_BITS : bits) << spare_bits(storage);
 
-    if (top < bits_of(METASD_LEAST_SCALE) || top >= INFINITE)
+    if (top < metasd_float_bits(METASD_LEAST_SCALE) || top >= INFINITE)
         return NAN;
-    return make_scale(storage, float_of(top), bits & SHAPE_MASK);
+    return make_scale(storage, metasd_float_of_bits(top), bits & SHAPE_MASK);
 }
 
 /* The highest weight reaches the highest level. All shapes are the same where all weights do. */
@@ -275,7 +258,8 @@ is_exact(const MetasdRowLevels *levels, size_t width, const float *row)
 static float
 top_within(MetasdStorage storage, double high)
 {
-    float top = float_of(bits_of((float)high) >> spare_bits(storage) << spare_bits(storage));
+    float top = metasd_float_of_bits(metasd_float_bits((float)high) >> spare_bits(storage)
+                                                                           << spare_bits(storage));
 
     return top < METASD_LEAST_SCALE ? METASD_LEAST_SCALE : top;
 }

@@ -46,7 +46,7 @@ extern unsigned metasd_row_levels_scale_bits(MetasdStorage storage);
 /* The largest code. */
 extern int metasd_row_levels_most_code(MetasdStorage storage);
 
-/* What a row's scale makes of the levels: the code of a level, and the magnitude of a code. */
+/* What a row's scale makes of the levels: the code of a level, and the unit of codes. */
 typedef struct MetasdRowLevels {
     uint32_t count;
     int apart;                /* the code of level q is 1 + apart x q */
@@ -62,12 +62,6 @@ static inline int
 metasd_row_levels_code(const MetasdRowLevels *levels, uint32_t level)
 {
     return levels->shape ? levels->shape[level] : 1 + levels->apart * (int)level;
-}
-
-static inline float
-metasd_row_levels_magnitude(const MetasdRowLevels *levels, uint32_t level)
-{
-    return (float)(metasd_row_levels_code(levels, level) * levels->unit);
 }
 
 /* The level that a weight is rounded to. */

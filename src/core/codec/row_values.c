@@ -1,7 +1,8 @@
 #include "core/codec/row_values.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "core/base/float_bits.h"
 
 /* What is stored of a row besides the levels of its weights. */
 typedef struct Kind {
@@ -13,26 +14,6 @@ static const Kind kinds[METASD_STORAGES] = {[METASD_FLOAT32] = {.least_bits = 32
                                             [METASD_INT8] = {.lowest_bits = 8, .least_bits = 1},
                                             [METASD_INT6] = {.lowest_bits = 8, .least_bits = 1},
                                             [METASD_INT4] = {.lowest_bits = 0, .least_bits = 4}};
-
-/* ---- floats as bits ---- */
-
-static uint32_t
-bits_of(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    return bits;
-}
-
-static float
-float_of(uint32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof(x));
-    return x;
-}
 
 /* In the bits of a float: all but the sign, and an infinite magnitude. */
 #define MAGNITUDE 0x7fffffffu
@@ -46,7 +27,7 @@ measure_magnitudes(size_t width, const float *row, MetasdRowRange *range)
     if (width == 0 || width > UINT32_MAX)
         return METASD_INVALID;
     for (size_t j = 0; j < width; j++) {
-        uint32_t magnitude = bits_of(row[j]) & MAGNITUDE;
+        uint32_t magnitude = metasd_float_bits(row[j]) & MAGNITUDE;
 
         if (magnitude >= INFINITE)
             return METASD_NON_FINITE;
@@ -77,8 +58,8 @@ metasd_row_values_measure(MetasdStorage storage, size_t width, const float *row,
 {
     METASD_TRY(measure_magnitudes(width, row, range));
     if (metasd_row_levels_count(storage) > 0)
-        range->scale =
-            metasd_row_levels_fit(storage, width, row, float_of(range->high), float_of(range->low));
+        range->scale = metasd_row_levels_fit(storage, width, row, metasd_float_of_bits(range->high),
+                                             metasd_float_of_bits(range->low));
     return METASD_OK;
 }
 
@@ -90,8 +71,9 @@ lowest_level(MetasdStorage storage, const MetasdRowRange *range)
 {
     MetasdRowLevels levels = metasd_row_levels(storage, range->scale);
 
-    return kinds[storage].lowest_bits > 0 ? metasd_row_levels_find(&levels, float_of(range->low))
-                                          : 0;
+    return kinds[storage].lowest_bits > 0
+               ? metasd_row_levels_find(&levels, metasd_float_of_bits(range->low))
+               : 0;
 }
 
 void
@@ -110,7 +92,7 @@ put_floats(MetasdBitWriter *writer, size_t width, const float *row)
 {
     for (size_t j = 0; j < width; j++)
         if (row[j] != 0)
-            metasd_bits_put(writer, bits_of(row[j]), 32);
+            metasd_bits_put(writer, metasd_float_bits(row[j]), 32);
 }
 
 static void
@@ -162,9 +144,9 @@ get_floats(MetasdBitReader *reader, size_t kept, const MetasdRowValues *to)
         if ((bits & MAGNITUDE) == 0 || (bits & MAGNITUDE) >= INFINITE)
             return false;
         if (next)
-            next = put_weight(next, float_of(bits));
+            next = put_weight(next, metasd_float_of_bits(bits));
         else
-            to->values[i] = float_of(bits);
+            to->values[i] = metasd_float_of_bits(bits);
     }
     return true;
 }

@@ -4,9 +4,9 @@
  * In the last epochs of fine-tuning the student's products see each weight as `storage` rounds it,
  * and the gradient passes straight through to the weight that is not rounded (Bengio, Léonard and
  * Courville 2013). Then state->rounds is that storage, the rows of state->student are rounded after
- * each step, and so are the packed weights, in state->packed.seen. The highest level of a row is
- * fitted as the epoch begins, and again every METASD_ROUNDING_BATCHES: fitting takes twenty times
- * as long as rounding, but weights above the level would grow unseen. How often made no difference
+ * each step, and so are the packed weights, in state->packed.seen. The levels of a row are
+ * fitted as the epoch begins, and again every METASD_ROUNDING_BATCHES: fitting rounds a row up to
+ * 36 times, but weights above the highest level would grow unseen. How often made no difference
  * beyond chance: FB15k-237 (dense rank 24, 3 epochs, one of them rounded) had a validation MRR of
  * .3098 as int4 with levels of the epoch's start, .3111 at 16, .3100 at 4, .3116 at 1; .3135 as
  * float32, and .3097 as int4 of that training.

@@ -2,32 +2,16 @@
 
 #include "utils/memutils.h"
 
+#include "core/base/float_bits.h"
+
 #define FIRST_CAPACITY 256
 
 /* ---- the bound that processes share ---- */
 
-static float
-float_of(uint32 bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof(x));
-    return x;
-}
-
-static uint32
-bits_of(float x)
-{
-    uint32 bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    return bits;
-}
-
 void
 metasd_best_triples_init_shared(MetasdSharedLeast *shared, float least)
 {
-    pg_atomic_init_u32(&shared->bits, bits_of(least));
+    pg_atomic_init_u32(&shared->bits, metasd_float_bits(least));
 }
 
 static void
@@ -35,8 +19,8 @@ raise_shared(MetasdSharedLeast *shared, float least)
 {
     uint32 seen = pg_atomic_read_u32(&shared->bits);
 
-    while (float_of(seen) < least &&
-           !pg_atomic_compare_exchange_u32(&shared->bits, &seen, bits_of(least)))
+    while (metasd_float_of_bits(seen) < least &&
+           !pg_atomic_compare_exchange_u32(&shared->bits, &seen, metasd_float_bits(least)))
         continue;
 }
 
@@ -91,7 +75,7 @@ metasd_best_triples_start(MetasdBestTriples *best, uint32 k, MetasdSharedLeast *
 float
 metasd_best_triples_least(MetasdBestTriples *best)
 {
-    float others = float_of(pg_atomic_read_u32(&best->shared->bits));
+    float others = metasd_float_of_bits(pg_atomic_read_u32(&best->shared->bits));
 
     if (others > best->least)
         best->least = others;
