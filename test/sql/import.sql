@@ -5,22 +5,6 @@ CREATE TABLE people AS SELECT * FROM tools.people();
 SELECT kg_train('people', 'people', params => tools.thorough()) AS run \gset
 SELECT tools.ended(:run);
 
--- The error that a statement ends with, with its code.
-CREATE FUNCTION failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    code text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN tools.hide_ids(replace(code || ': ' || concat_ws(E'\n', message, nullif(detail, ''), nullif(hint, '')),
-                                  '"' || session_user || '"', '"postgres"'));
-END $$;
-
 -- ---- out and in again ----
 
 CREATE TABLE entities AS SELECT * FROM kg_entity_embeddings('people');
@@ -190,32 +174,32 @@ SELECT kg_drop('fewer');
 
 -- ---- what is wrong is an error at once ----
 
-SELECT failure($$SELECT kg_import('bad', 'entities', 'relations')$$);
-SELECT failure($$SELECT kg_import('bad', NULL, 'relations', 'people')$$);
-SELECT failure($$SELECT kg_import(NULL, 'entities', 'relations', 'people')$$);
-SELECT failure($$SELECT kg_import('bad', 0, 'relations', 'people')$$);
-SELECT failure($$SELECT kg_import('bad', 'entities', 0, 'people')$$);
-SELECT failure($$SELECT kg_import('bad', 'people', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'relations')$$);
+SELECT tools.failure($$SELECT kg_import('bad', NULL, 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import(NULL, 'entities', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 0, 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 0, 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'people', 'relations', 'people')$$);
 CREATE VIEW named AS SELECT label AS relation, embedding FROM relations;
-SELECT failure($$SELECT kg_import('bad', 'entities', 'named', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'named', 'people')$$);
 CREATE TABLE typed (label date, embedding real[]);
-SELECT failure($$SELECT kg_import('bad', 'typed', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'typed', 'relations', 'people')$$);
 CREATE TABLE texts (label text, embedding text);
-SELECT failure($$SELECT kg_import('bad', 'texts', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'texts', 'relations', 'people')$$);
 CREATE TABLE odd_reciprocal (label text, embedding real[], reciprocal int[]);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'odd_reciprocal', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'odd_reciprocal', 'people')$$);
 CREATE SEQUENCE sequence;
-SELECT failure($$SELECT kg_import('bad', 'sequence', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'sequence', 'relations', 'people')$$);
 CREATE TEMP TABLE passing AS TABLE entities;
-SELECT failure($$SELECT kg_import('bad', 'passing', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'passing', 'relations', 'people')$$);
 CREATE TABLE bad (label text, embedding real[]);
-SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
 CREATE FUNCTION with_row(label text, embedding real[]) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     TRUNCATE bad;
     INSERT INTO bad TABLE entities;
     INSERT INTO bad VALUES (label, embedding);
-    RETURN failure($s$SELECT kg_import('bad', 'bad', 'relations', 'people')$s$);
+    RETURN tools.failure($s$SELECT kg_import('bad', 'bad', 'relations', 'people')$s$);
 END $$;
 SELECT with_row(NULL, array_fill(1::real, '{128}'));
 SELECT with_row('', array_fill(1::real, '{128}'));
@@ -231,25 +215,25 @@ SELECT with_row('new', '1e10'::real || array_fill(1::real, '{127}'));
 SELECT with_row(repeat('x', 100), NULL);
 TRUNCATE bad;
 INSERT INTO bad VALUES ('a', '{1,2,3}'), ('b', '{1,2,3}');
-SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
-SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people', '{"family": "distmult"}')$$);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'bad', 'people', '{"family": "distmult"}')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'bad', 'relations', 'people', '{"family": "distmult"}')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'bad', 'people', '{"family": "distmult"}')$$);
 UPDATE bad SET embedding = array_fill(1::real, '{20002}');
-SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
 UPDATE bad SET embedding = '{}';
-SELECT failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'bad', 'relations', 'people')$$);
 -- An error of the table's own names the table.
 CREATE VIEW doubles AS SELECT label, embedding::float8[] || 1e300::float8 AS embedding FROM entities;
 SELECT kg_import('bad', 'doubles', 'relations', 'people');
-SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '[]')$$);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"layout": "pairs"}')$$);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"missing": true}')$$);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"epochs": 3}')$$);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"rank": 65}')$$);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"validation_fraction": 0.1}')$$);
-SELECT split_part(failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"layuot": "halves"}')$$), E'\n', 1);
-SELECT split_part(failure($$SELECT kg_train('bad', 'people', params => '{"layout": "halves"}')$$), E'\n', 1);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', head => 'subject')$$) LIKE '42703:%' AS "no column";
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '[]')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"layout": "pairs"}')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"missing": true}')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"epochs": 3}')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"rank": 65}')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"validation_fraction": 0.1}')$$);
+SELECT split_part(tools.failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', '{"layuot": "halves"}')$$), E'\n', 1);
+SELECT split_part(tools.failure($$SELECT kg_train('bad', 'people', params => '{"layout": "halves"}')$$), E'\n', 1);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'relations', 'people', head => 'subject')$$) LIKE '42703:%' AS "no column";
 -- Nothing of all that is left.
 SELECT count(*) FROM metasd.models WHERE name = 'bad';
 -- What does not fit is refused before it is taken.
@@ -267,31 +251,30 @@ SELECT kg_drop('large');
 CREATE ROLE importer LOGIN;
 GRANT USAGE, CREATE ON SCHEMA import TO importer;
 GRANT SELECT ON people TO importer;
-GRANT EXECUTE ON FUNCTION failure(text) TO importer;
 SET ROLE importer;
-SELECT failure($$SELECT kg_import('theirs', 'import.entities', 'import.relations', 'import.people')$$);
+SELECT tools.failure($$SELECT kg_import('theirs', 'import.entities', 'import.relations', 'import.people')$$);
 RESET ROLE;
 GRANT SELECT (label, embedding) ON entities TO importer;
 SET ROLE importer;
-SELECT failure($$SELECT kg_import('theirs', 'import.entities', 'import.relations', 'import.people')$$);
+SELECT tools.failure($$SELECT kg_import('theirs', 'import.entities', 'import.relations', 'import.people')$$);
 RESET ROLE;
 GRANT SELECT (label, embedding) ON relations TO importer;
 SET ROLE importer;
-SELECT failure($$SELECT kg_import('theirs', 'import.entities', 'import.relations', 'import.people')$$);
+SELECT tools.failure($$SELECT kg_import('theirs', 'import.entities', 'import.relations', 'import.people')$$);
 RESET ROLE;
 GRANT SELECT (reciprocal) ON relations TO importer;
 SET ROLE importer;
 SELECT kg_import('theirs', 'import.entities', 'import.relations', 'import.people') AS run \gset
 SELECT tools.ended(:run);
-SELECT failure($$SELECT kg_import('copy', 'import.entities', 'import.relations', 'import.people')$$);
+SELECT tools.failure($$SELECT kg_import('copy', 'import.entities', 'import.relations', 'import.people')$$);
 -- Who may read the source may ask, and read embeddings.
 SELECT count(*) FROM kg_entity_embeddings('copy');
 RESET ROLE;
 REVOKE SELECT ON people FROM importer;
 SET ROLE importer;
-SELECT failure($$SELECT count(*) FROM kg_entity_embeddings('copy')$$);
-SELECT failure($$SELECT count(*) FROM kg_relation_embeddings('copy')$$);
-SELECT failure($$SELECT kg_relation_embedding('speaks', 'copy')$$);
+SELECT tools.failure($$SELECT count(*) FROM kg_entity_embeddings('copy')$$);
+SELECT tools.failure($$SELECT count(*) FROM kg_relation_embeddings('copy')$$);
+SELECT tools.failure($$SELECT kg_relation_embedding('speaks', 'copy')$$);
 RESET ROLE;
 -- What the model does not know, it does not know.
 SELECT kg_relation_embedding('hates', 'copy') IS NULL AS unknown;

@@ -1,19 +1,6 @@
 -- Mistakes of those who import: each is told, and the way out is one that works.
 CREATE SCHEMA slips;
 SET search_path = slips, public;
-CREATE FUNCTION failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    code text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN code || ': ' || concat_ws(E'\n', message, nullif(detail, ''), nullif(hint, ''));
-END $$;
 -- The SQL that a hint ends with.
 CREATE FUNCTION follow(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -115,21 +102,21 @@ CALL kg_wait(:run);
 SELECT count(*) AS others FROM kg_relation_embeddings('nulls') WHERE reciprocal <> conjugate(embedding);
 SELECT metrics #> '{import,reciprocal}' AS given FROM metasd.versions WHERE run = :run;
 UPDATE nulls SET reciprocal = embedding WHERE label = (SELECT label FROM nulls LIMIT 1);
-SELECT failure($$SELECT kg_import('bad', 'entities', 'nulls', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'nulls', 'facts')$$);
 CREATE TABLE last_one AS SELECT label, embedding, CASE WHEN label = 'r3' THEN embedding END AS reciprocal FROM relations ORDER BY label;
-SELECT failure($$SELECT kg_import('bad', 'entities', 'last_one', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'last_one', 'facts')$$);
 -- Messages say which array they speak of.
 CREATE TABLE slips AS SELECT label, embedding, array_fill('NaN'::real, '{16}') AS reciprocal FROM relations ORDER BY label;
-SELECT failure($$SELECT kg_import('bad', 'entities', 'slips', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'slips', 'facts')$$);
 UPDATE slips SET reciprocal = embedding[1:14];
-SELECT failure($$SELECT kg_import('bad', 'entities', 'slips', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'slips', 'facts')$$);
 UPDATE slips SET reciprocal = embedding[1:15] || NULL::real;
-SELECT failure($$SELECT kg_import('bad', 'entities', 'slips', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'slips', 'facts')$$);
 UPDATE slips SET reciprocal = ARRAY[embedding[1:8], embedding[9:16]];
-SELECT failure($$SELECT kg_import('bad', 'entities', 'slips', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'slips', 'facts')$$);
 -- Relations of another length than entities.
 CREATE VIEW short AS SELECT label, embedding[1:8] AS embedding FROM relations;
-SELECT failure($$SELECT kg_import('bad', 'entities', 'short', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'short', 'facts')$$);
 -- Inverses as rows: the hint has a view.
 CREATE TABLE inverses AS SELECT label, embedding FROM relations UNION ALL SELECT label || '_inverse', reciprocal FROM relations ORDER BY label;
 SELECT kg_import('inverses', 'entities', 'inverses', 'facts') AS run \gset
@@ -146,8 +133,8 @@ CREATE TABLE texts AS SELECT label, translate(embedding::text, '{}', '[]') AS em
 CREATE TABLE jsons AS SELECT label, to_json(embedding) AS embedding FROM entities;
 CREATE TABLE jsonbs AS SELECT label::char(5), to_jsonb(embedding) AS embedding FROM entities;
 CREATE TABLE "Odd Name" AS SELECT label::name AS label, embedding::text::varchar AS embedding, reciprocal::text::numeric[] AS reciprocal FROM relations;
-SELECT failure($$SELECT kg_import('bad', 'jsonbs', 'relations', 'facts')$$);
-SELECT failure($$SELECT kg_import('bad', 'entities', '"Odd Name"', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'jsonbs', 'relations', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', '"Odd Name"', 'facts')$$);
 SELECT t, follow(format($$SELECT kg_import('bad', %L, %L, 'facts')$$, t, CASE t WHEN '"Odd Name"' THEN t ELSE 'relations' END))
 FROM unnest('{numerics,texts,jsons,jsonbs}'::text[]) t;
 SELECT follow($$SELECT kg_import('bad', 'entities', '"Odd Name"', 'facts')$$);
@@ -158,14 +145,14 @@ SELECT count(*) AS others FROM (SELECT * FROM kg_relation_embeddings('casts') EX
 SELECT count(*) AS others FROM (TABLE texts_read UNION ALL TABLE jsons_read UNION ALL TABLE jsonbs_read EXCEPT TABLE entities) x;
 -- Columns of other names.
 CREATE TABLE named AS SELECT label AS "Entity", 1.5 AS weight, embedding AS vector FROM entities;
-SELECT failure($$SELECT kg_import('bad', 'named', 'relations', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'named', 'relations', 'facts')$$);
 SELECT follow($$SELECT kg_import('bad', 'named', 'relations', 'facts')$$);
 SELECT count(*) AS others FROM (TABLE named_read EXCEPT TABLE entities) x;
 CREATE TABLE doubtful AS SELECT label AS a, label AS b, embedding FROM relations;
-SELECT failure($$SELECT kg_import('bad', 'entities', 'doubtful', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'entities', 'doubtful', 'facts')$$);
 -- A type without a cast.
 CREATE TABLE ranges AS SELECT label, '[1,2]'::int4range AS embedding FROM entities;
-SELECT failure($$SELECT kg_import('bad', 'ranges', 'relations', 'facts')$$);
+SELECT tools.failure($$SELECT kg_import('bad', 'ranges', 'relations', 'facts')$$);
 
 -- ---- rows without a number, labels without a row ----
 

@@ -116,6 +116,23 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SELECT tools.error_of('SELECT 1'), tools.error_of($$DO 'BEGIN RAISE ''run 7'' USING DETAIL = ''of 8'', HINT = ''kg_wait(7)''; END'$$);
 
+-- The error that a statement ends with, with its code, its DETAIL and HINT; whoever runs the tests is "postgres".
+CREATE FUNCTION tools.failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    code text;
+    message text;
+    detail text;
+    hint text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN tools.hide_ids(replace(code || ': ' || concat_ws(E'\n', message, nullif(detail, ''), nullif(hint, '')),
+                                  '"' || session_user || '"', '"postgres"'));
+END $$;
+SELECT tools.failure('SELECT 1'), tools.failure('SELECT 1 / 0');
+
 -- Thirty people: who works in the bakery lives in Arles and speaks French, and so on. Three facts
 -- are missing: a model has to find them.
 CREATE FUNCTION tools.people(OUT head text, OUT relation text, OUT tail text)
